@@ -1,0 +1,1 @@
+//! L1: the Merkle tree over the journal and its proofs.

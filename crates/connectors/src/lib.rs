@@ -1,0 +1,1 @@
+//! L2: connectors: manifests and the runtimes they need.

@@ -1,0 +1,1 @@
+//! L3: the shell that joins the pure core to stores, sites and time.

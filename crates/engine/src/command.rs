@@ -1,0 +1,305 @@
+//! Commands: requests to the engine. One may be rejected; what comes of it is events.
+
+use std::sync::Arc;
+
+use model::{ActionKey, AttemptKey, Digest, Epoch, Failure, Graph, Label, NodeIx, Payload, Phase, RunId, SiteSpec, Timestamp};
+
+use crate::event::{Located, Origin, Usage};
+
+/// A request.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Accept a run.
+    Submit(Box<Submit>),
+    /// An executor reports that an attempt's process began.
+    Started {
+        /// The attempt.
+        attempt: AttemptKey,
+        /// Where exactly, for people.
+        host: String,
+    },
+    /// An executor reports how an attempt ended. The first terminal report wins.
+    Report(Box<Report>),
+    /// The placer's decisions for queued actions.
+    Place(Vec<Placement>),
+    /// The answer to [`crate::Effect::Recall`].
+    Recalled {
+        /// Who asked.
+        action: ActionKey,
+        /// What was found.
+        answer: Recall,
+    },
+    /// Time passed: fire what is due.
+    Tick,
+    /// Stop a run.
+    Cancel {
+        /// The run.
+        run: RunId,
+        /// Who asks.
+        principal: String,
+        /// Why.
+        reason: String,
+    },
+    /// Open and place nothing more of a run for now.
+    Pause {
+        /// The run.
+        run: RunId,
+        /// Who asks.
+        principal: String,
+    },
+    /// Go on with a paused run.
+    Resume {
+        /// The run.
+        run: RunId,
+        /// Who asks.
+        principal: String,
+    },
+    /// A person decides a human action.
+    Decide {
+        /// The action.
+        action: ActionKey,
+        /// Who decides.
+        principal: String,
+        /// The groups they belong to.
+        groups: Vec<String>,
+        /// approve, reject or amend.
+        decision: String,
+        /// The form's fields.
+        form: serde_json::Value,
+    },
+    /// Send a signal to a run.
+    Signal {
+        /// The run.
+        run: RunId,
+        /// Its name.
+        name: String,
+        /// What comes with it.
+        payload: serde_json::Value,
+        /// Who sends it.
+        principal: String,
+    },
+    /// Something happened outside; every run that waits for an event of this name that matches gets it.
+    Event {
+        /// The event's name.
+        name: String,
+        /// What comes with it.
+        payload: serde_json::Value,
+        /// Who reported it.
+        principal: String,
+    },
+    /// Begin a new incarnation: the first command after a start.
+    BeginEpoch {
+        /// The version of the server.
+        version: String,
+    },
+    /// Register or change a site.
+    RegisterSite {
+        /// The site.
+        site: SiteSpec,
+        /// Who asks.
+        principal: String,
+    },
+    /// Change what may happen at a site.
+    SiteOrder {
+        /// The site.
+        site: String,
+        /// What.
+        order: SiteOrder,
+        /// Who asks.
+        principal: String,
+    },
+    /// A probe of a site found its health changed.
+    SiteHealth {
+        /// The site.
+        site: String,
+        /// Whether it takes work.
+        healthy: bool,
+        /// What the probe said.
+        reason: String,
+    },
+    /// Apply a resource (workflow, trigger, connector, token, …).
+    ApplyResource {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// Its body.
+        body: serde_json::Value,
+        /// Who asks.
+        principal: String,
+    },
+    /// Delete a resource.
+    DeleteResource {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// Who asks.
+        principal: String,
+    },
+    /// A trigger fired. With a submission the run is accepted in the same step.
+    FireTrigger {
+        /// The trigger.
+        trigger: String,
+        /// When it was due.
+        due: Timestamp,
+        /// The run to start; none when the firing is left out.
+        submit: Option<Box<Submit>>,
+        /// Firings before this one that were left out.
+        missed: u32,
+    },
+    /// Bodies were destroyed by retention.
+    RecordPruning {
+        /// Bodies of runs that ended before this time.
+        before: Timestamp,
+        /// How many runs.
+        runs: u64,
+        /// Who asked.
+        principal: String,
+    },
+}
+
+/// A submission.
+#[derive(Clone, Debug, Default)]
+pub struct Submit {
+    /// The name wanted; the engine makes one from the run's number when there is none.
+    pub name: Option<String>,
+    /// The project.
+    pub project: String,
+    /// The domain.
+    pub domain: String,
+    /// The graph.
+    pub graph: Arc<Graph>,
+    /// Its digest.
+    pub graph_digest: Digest,
+    /// The inputs, checked against the graph's ports, defaults filled in.
+    pub inputs: serde_json::Value,
+    /// Where input artifacts lie.
+    pub locations: Vec<Located>,
+    /// Who submits.
+    pub principal: String,
+    /// The client's key: a second submission with the same key and digest of request gives the same run.
+    pub idempotency_key: Option<String>,
+    /// Where it came from.
+    pub origin: Origin,
+    /// Outputs of an earlier run that stand for nodes of this one.
+    pub reused: Vec<(NodeIx, serde_json::Value)>,
+    /// Larger is placed first.
+    pub priority: i32,
+    /// The label of the inputs.
+    pub label: Label,
+    /// 32 random bytes, the salt of the run's commitments.
+    pub salt: [u8; 32],
+    /// The run that the store already knows under this name or idempotency key, when there is one.
+    pub known: Option<RunId>,
+}
+
+/// How an attempt ended, as its executor says.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The attempt.
+    pub attempt: AttemptKey,
+    /// The epoch of the order that the executor carried out.
+    pub epoch: Epoch,
+    /// Succeeded with an output, or not.
+    pub outcome: Outcome,
+    /// What it used.
+    pub usage: Usage,
+    /// Where the artifacts of the output lie (the site of the attempt) with their sizes.
+    pub locations: Vec<Located>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Well, with this output.
+    Succeeded(serde_json::Value),
+    /// Not well.
+    Failed(Failure),
+    /// Stopped because the engine asked.
+    Aborted,
+}
+
+impl Outcome {
+    /// The phase it means.
+    pub fn phase(&self) -> Phase {
+        match self {
+            Outcome::Succeeded(_) => Phase::Succeeded,
+            Outcome::Failed(_) => Phase::Failed,
+            Outcome::Aborted => Phase::Aborted,
+        }
+    }
+}
+
+/// A decision of the placer about some queued actions of one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placement {
+    /// The actions.
+    pub actions: Vec<ActionKey>,
+    /// Where; none means nowhere for now.
+    pub site: Option<String>,
+    /// Every candidate with its terms and verdict, as JSON.
+    pub explanation: Arc<str>,
+}
+
+/// What is known of a key.
+#[derive(Clone, Debug)]
+pub enum Recall {
+    /// Nothing: the action has to run.
+    Unknown,
+    /// This output.
+    Output {
+        /// The output.
+        output: Payload,
+        /// The body.
+        value: serde_json::Value,
+        /// Where its artifacts lie.
+        locations: Vec<Located>,
+    },
+}
+
+/// What may be ordered of a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SiteOrder {
+    /// No new work.
+    Cordon,
+    /// Work again.
+    Uncordon,
+    /// No new work, and what runs there moves.
+    Drain,
+    /// Forget it; refused while work runs there.
+    Remove,
+}
+
+/// Why a command was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// Nothing of that name or number.
+    #[error("there is no {kind} `{name}`")]
+    NotFound {
+        /// What kind of thing.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A run of that name exists already.
+    #[error("a run named `{name}` exists already")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The run that has it.
+        run: RunId,
+    },
+    /// The thing is in a state in which this makes no sense.
+    #[error("{0}")]
+    Conflict(String),
+    /// The principal may not do this.
+    #[error("{0}")]
+    Forbidden(String),
+    /// What was sent is not right.
+    #[error("{0}")]
+    Invalid(String),
+    /// A stated limit.
+    #[error("{0}")]
+    Limit(String),
+}

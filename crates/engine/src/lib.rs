@@ -1,0 +1,21 @@
+//! L1: the state machine of runs and of the fleet.
+//!
+//! [`State::step`] takes a [`Command`], the time and some entropy, and gives [`Event`]s; [`State::evolve`] folds an event into the
+//! state; [`Effect`]s say what the shell has to do. No I/O, no clock, no threads, no random state: the same commands give the
+//! same events, and the same events give the same state.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod codec;
+pub mod command;
+pub mod effect;
+pub mod evaluate;
+pub mod event;
+pub mod state;
+
+pub use command::{Command, Outcome, Placement, Recall, Rejection, Report, SiteOrder, Submit};
+pub use effect::{Dispatch, Effect, RunNames, Transfer};
+pub use evaluate::{EvalError, Evaluate, Scope};
+pub use event::Event;
+pub use state::{Candidate, Context, InputArtifact, State, Step};

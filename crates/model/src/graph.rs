@@ -1,0 +1,297 @@
+//! The checked graph of a workflow: what the language compiles to and what the engine runs.
+//!
+//! Edges are indices into [`Graph::nodes`]. A graph is immutable and named by its digest; the engine never looks at the text
+//! it came from.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::{Digest, Duration, Resources, Template};
+
+/// The index of a node within its graph.
+pub type NodeIx = u32;
+
+/// A checked workflow.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Graph {
+    /// The name, `project/name` or `name`.
+    pub workflow: String,
+    /// What it is for (`description:`).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// What a run takes, in the order written.
+    #[serde(default)]
+    pub inputs: Vec<Port>,
+    /// The nodes, in the order written.
+    pub nodes: Vec<Node>,
+    /// What a run gives back: an object whose values may hold expressions.
+    #[serde(default)]
+    pub outputs: Template,
+    /// What happens to work in flight when a node fails for good.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+    /// The longest a run may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+}
+
+/// A named, typed input or output.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Port {
+    /// The name.
+    pub name: String,
+    /// JSON Schema 2020-12, with `labels: [...]` on any sub-schema and `type: artifact` (also `file`, `directory`, `table`,
+    /// `model`) for artifacts. `{}` takes anything.
+    pub schema: Value,
+    /// The value when none is given. Without a default an input is required.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
+}
+
+/// What happens to work in flight when a node fails for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// It is cancelled, then compensation runs. The default: work whose result nobody will use costs money.
+    #[default]
+    Cancel,
+    /// It ends by itself; nothing new is opened; then compensation runs.
+    Finish,
+}
+
+/// A node of a workflow.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Node {
+    /// Its id, unique within the graph.
+    pub id: String,
+    /// What it does.
+    pub kind: NodeKind,
+    /// What it is given; the shape by kind is described at [`NodeKind`].
+    #[serde(default)]
+    pub input: Template,
+    /// `if`: the source of a CEL expression that gives a boolean, without `${}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// Nodes whose outputs this one's expressions refer to (`with`, `if`, `once`, the body of an `each`, …). A skipped one
+    /// skips this node too, unless it has a condition, which then sees null.
+    #[serde(default)]
+    pub refs: Vec<NodeIx>,
+    /// `after`: nodes that must have ended well or been skipped first.
+    #[serde(default)]
+    pub after: Vec<NodeIx>,
+    /// `decide` nodes that name this one in a branch: it runs only when each of them that was not skipped chose it.
+    #[serde(default)]
+    pub chosen_by: Vec<NodeIx>,
+    /// `needs`: what it takes to run it.
+    #[serde(default)]
+    pub needs: Needs,
+    /// `retry`.
+    #[serde(default)]
+    pub retry: Retry,
+    /// `timeout`: of one attempt; of the whole for a human decision or a wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// `cache`: reuse the output of an equal earlier action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+    /// `undo`: what reverses it when the run fails or is cancelled later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Arc<Undo>>,
+    /// `once`: a template that gives the idempotency key. Two actions with the same key in one project run once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub once: Option<Template>,
+    /// `lowers`: tags this node is meant to take off, and what each becomes. Policy decides whether it may.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lowers: BTreeMap<String, String>,
+    /// `outputs`: the types of what it gives back; empty takes anything.
+    #[serde(default)]
+    pub outputs: Vec<Port>,
+}
+
+/// What a node does, and the shape of its rendered input.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeKind {
+    /// `use: connector@version`. Input: the `with` object.
+    Use {
+        /// `namespace/action`, for example `core/http`.
+        connector: String,
+        /// Its major version.
+        version: u32,
+    },
+    /// `run:` a command or a script in a process of its own.
+    /// Input: `{"command": [text…] | "script": text, "interpreter": [text…], "env": {…}, "with": {…}}`.
+    Run {
+        /// A container image or the name of an environment of the site.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        image: Option<String>,
+        /// Files of the workflow's folder that the command needs, by path relative to it.
+        #[serde(default)]
+        code: Vec<CodeFile>,
+    },
+    /// `task:` a registered Flyte task. Input: the `with` object.
+    Task {
+        /// The task's name.
+        name: String,
+    },
+    /// `workflow:` a sub-workflow, pinned when the workflow was registered. Input: the `with` object, its inputs.
+    Workflow {
+        /// The sub-workflow.
+        graph: Arc<Graph>,
+    },
+    /// `human:` a decision of a person.
+    /// Input: `{"title", "assign": {"users", "groups", "then": [{"after", "users", "groups"}]}, "show", "form", "second"}`.
+    /// Output: the form's fields, `decision`, `by`, `at` and, with a second person, `second_by`.
+    Human,
+    /// `wait:` for time, an event or a signal.
+    /// Input: `{"for": duration}`, `{"until": RFC 3339}`, `{"event": name, "match": {…}}` or `{"signal": name}`.
+    /// Output: `{"at"}` for time, the payload of the event or signal otherwise.
+    Wait,
+    /// `each:` one node for every item of a list. Input: `{"items": list}`. Output: the list of outputs in the same order
+    /// (null where the body was skipped or failed under `on_failure: continue`).
+    Each {
+        /// What runs for each item, with `item` and `index` in scope. Its `refs` are those of the `each` node.
+        body: Arc<Node>,
+        /// How many run at once.
+        concurrency: u32,
+        /// Whether the rest goes on when an item fails.
+        go_on: bool,
+    },
+    /// `decide:` the first branch whose condition holds. Input: null. Output: `{"branch": name}`.
+    Decide {
+        /// The branches, in order.
+        branches: Vec<Branch>,
+    },
+}
+
+impl Default for NodeKind {
+    fn default() -> Self {
+        NodeKind::Use { connector: "core/noop".into(), version: 1 }
+    }
+}
+
+impl NodeKind {
+    /// The key that names the kind in a workflow file.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            NodeKind::Use { .. } => "use",
+            NodeKind::Run { .. } => "run",
+            NodeKind::Task { .. } => "task",
+            NodeKind::Workflow { .. } => "workflow",
+            NodeKind::Human => "human",
+            NodeKind::Wait => "wait",
+            NodeKind::Each { .. } => "each",
+            NodeKind::Decide { .. } => "decide",
+        }
+    }
+
+    /// Whether it takes a place on a site: only these have attempts.
+    pub fn is_placed(&self) -> bool {
+        matches!(self, NodeKind::Use { .. } | NodeKind::Run { .. } | NodeKind::Task { .. })
+    }
+}
+
+/// A file that comes with the workflow.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct CodeFile {
+    /// Its path relative to the workflow file, `/`-separated, without `..`.
+    pub path: String,
+    /// Its content.
+    pub digest: Digest,
+    /// Bytes of it.
+    pub size: u64,
+}
+
+/// A branch of a `decide` node.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Branch {
+    /// Its name: the first target's id unless written.
+    pub name: String,
+    /// The source of a CEL expression that gives a boolean; none for `otherwise`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// The nodes that run when it is chosen.
+    pub then: Vec<NodeIx>,
+}
+
+/// What it takes to run a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Needs {
+    /// Amounts of capacity.
+    pub resources: Resources,
+    /// Attributes that the site must have (`needs: {site: {zone: on-premise}}`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub site: BTreeMap<String, String>,
+}
+
+/// How often and when a failed attempt is repeated.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Retry {
+    /// Repeats after the first attempt.
+    pub max: u32,
+    /// The pause before the first repeat; it doubles with each.
+    pub backoff_min: Duration,
+    /// The longest pause.
+    pub backoff_max: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Retry { max: 0, backoff_min: Duration::from_secs(1), backoff_max: Duration::from_secs(300) }
+    }
+}
+
+/// How the output of an equal earlier action is reused. Equal: same node definition (semantic), same input, same version.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Cache {
+    /// How long an output stays good; none is as long as it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<Duration>,
+    /// Changed by hand to make earlier outputs stale.
+    #[serde(default)]
+    pub version: String,
+}
+
+/// What reverses a node.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Undo {
+    /// What it does: `use` or `run`.
+    pub kind: NodeKind,
+    /// Its input, rendered with the outputs of the run so far, the node's own included.
+    pub input: Template,
+    /// Its needs.
+    #[serde(default)]
+    pub needs: Needs,
+    /// Its retries.
+    #[serde(default)]
+    pub retry: Retry,
+    /// The timeout of one attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+}
+
+impl Graph {
+    /// The digest that names the graph: over its canonical JSON (keys sorted). Comments and layout have no part in it; the
+    /// order in which nodes were written has, since it numbers them (the language's semantic hash is blind to that too).
+    pub fn digest(&self) -> Digest {
+        fn sorted(value: &Value) -> Value {
+            match value {
+                Value::Object(fields) => {
+                    let by_key: BTreeMap<&String, &Value> = fields.iter().collect();
+                    Value::Object(by_key.into_iter().map(|(key, field)| (key.clone(), sorted(field))).collect())
+                }
+                Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+                other => other.clone(),
+            }
+        }
+        let json = serde_json::to_value(self).unwrap_or(Value::Null);
+        Digest::of(sorted(&json).to_string().as_bytes())
+    }
+
+    /// The index of the node with this id.
+    pub fn find(&self, id: &str) -> Option<NodeIx> {
+        self.nodes.iter().position(|node| node.id == id).map(|index| index as NodeIx)
+    }
+}

@@ -1,0 +1,35 @@
+//! L0: the words of Tutti as types. Ids, time, money, values, labels, the workflow graph, resources, phases, sites, limits.
+//!
+//! No I/O, no clock, no randomness and no behaviour beyond validation: every crate of the workspace may depend on this one,
+//! and this one depends on none of them. What is journaled derives `minicbor` with explicit field numbers; a number, once
+//! released, is never given another meaning.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod digest;
+pub mod failure;
+pub mod graph;
+pub mod ids;
+pub mod label;
+pub mod limits;
+pub mod money;
+pub mod phase;
+pub mod resources;
+pub mod site;
+pub mod template;
+pub mod time;
+pub mod value;
+
+pub use digest::Digest;
+pub use failure::{Failure, FailureClass};
+pub use graph::{Graph, Needs, Node, NodeIx, NodeKind};
+pub use ids::{ActionKey, ActionNo, AttemptKey, AttemptNo, Epoch, RunId, Seq};
+pub use label::Label;
+pub use money::Money;
+pub use phase::Phase;
+pub use resources::Resources;
+pub use site::{SiteName, SiteSpec};
+pub use template::Template;
+pub use time::{Duration, Timestamp};
+pub use value::{ArtifactRef, Payload};

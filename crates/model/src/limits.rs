@@ -1,0 +1,42 @@
+//! A limit on everything, in one file, with units in the names. What passes a limit gets an error that names it.
+
+/// A workflow file, in bytes.
+pub const WORKFLOW_BYTES_MAX: usize = 4 << 20;
+/// Nodes of one workflow.
+pub const WORKFLOW_NODES_MAX: usize = 10_000;
+/// Levels of nesting in a workflow file.
+pub const WORKFLOW_DEPTH_MAX: usize = 64;
+/// Levels of sub-workflows within one another.
+pub const SUBWORKFLOW_DEPTH_MAX: usize = 8;
+/// Items of one `each`.
+pub const EACH_ITEMS_MAX: usize = 10_000;
+/// Actions of one run.
+pub const RUN_ACTIONS_MAX: u32 = 1_000_000;
+/// An expression, in bytes.
+pub const EXPRESSION_BYTES_MAX: usize = 4_096;
+/// What an expression may cost, in steps, by the static checker's count.
+pub const EXPRESSION_COST_MAX: u64 = 1_000_000;
+/// A value passed between nodes (not an artifact), in bytes of JSON.
+pub const VALUE_BYTES_MAX: usize = 1 << 20;
+/// A request body of the API that is not an artifact upload, in bytes.
+pub const REQUEST_BYTES_MAX: usize = 8 << 20;
+/// A failure's message, in bytes.
+pub const FAILURE_MESSAGE_BYTES_MAX: usize = 4_096;
+/// Attempts that a node's `retry` may ask for.
+pub const RETRY_ATTEMPTS_MAX: u32 = 100;
+/// Attempts repeated because the platform failed, not the work.
+pub const SYSTEM_RETRIES_MAX: u32 = 20;
+/// The logs kept of one attempt, in bytes; older parts are dropped and the gap is marked.
+pub const LOG_BYTES_MAX: u64 = 16 << 20;
+/// Files of one directory artifact.
+pub const DIRECTORY_FILES_MAX: usize = 100_000;
+/// A name: project, workflow part, node id, site, trigger.
+pub const NAME_BYTES_MAX: usize = 63;
+/// Commands that wait for the engine before callers are told to come back later.
+pub const INBOX_COMMANDS_MAX: usize = 65_536;
+/// Commands decided in one batch.
+pub const BATCH_COMMANDS_MAX: usize = 4_096;
+/// Runs submitted in one request.
+pub const BULK_RUNS_MAX: usize = 10_000;
+/// Firings of one trigger caught up after an outage.
+pub const CATCH_UP_FIRINGS_MAX: u32 = 100;

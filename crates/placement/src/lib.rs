@@ -1,0 +1,1 @@
+//! L1: which site an action should run on, and why.

@@ -1,0 +1,1 @@
+//! Dev: the seeded whole-system simulator.

@@ -1,0 +1,1 @@
+//! Dev: builders and fakes for every port.
