@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{ActionKey, AttemptKey, Digest, Epoch, Failure, Graph, Label, NodeIx, Payload, Phase, RunId, SiteSpec, Timestamp};
+use model::{ActionKey, AttemptKey, Digest, Epoch, Failure, Graph, Label, NodeIx, Phase, RunId, SiteSpec, Timestamp};
 
 use crate::event::{Located, Origin, Usage};
 
@@ -250,8 +250,6 @@ pub enum Recall {
     /// This output.
     Output {
         /// The output.
-        output: Payload,
-        /// The body.
         value: serde_json::Value,
         /// Where its artifacts lie.
         locations: Vec<Located>,

@@ -260,6 +260,9 @@ pub struct Opened {
     /// What kind of action it is, for people and projections.
     #[n(8)]
     pub kind: ActionKind,
+    /// Whether it ends in the same step without running: a branch, a reused output, an expression that failed.
+    #[n(9)]
+    pub instant: bool,
 }
 
 /// What kind of action it is.
@@ -433,7 +436,7 @@ pub struct ActionsPlaced {
 }
 
 /// One action given a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Placed {
     /// The action.
     #[n(0)]
@@ -441,6 +444,9 @@ pub struct Placed {
     /// The attempt that begins.
     #[n(1)]
     pub attempt: AttemptNo,
+    /// Artifacts that have to be brought to the site first.
+    #[n(2)]
+    pub awaits: Vec<Digest>,
 }
 
 /// See [`Event::ActionsParked`].
@@ -564,9 +570,12 @@ pub struct ActionFinished {
     /// Why it failed.
     #[n(4)]
     pub failure: Option<Failure>,
-    /// The action whose output was taken instead of running this one.
+    /// Whether the output of an earlier action was taken instead of running this one.
     #[n(5)]
     pub reused: bool,
+    /// Where the artifacts of a reused output lie.
+    #[n(6)]
+    pub locations: Vec<Located>,
 }
 
 /// See [`Event::ReportIgnored`].
@@ -598,6 +607,9 @@ pub struct CancelRequested {
     /// Why.
     #[n(2)]
     pub why: CancelReason,
+    /// Actions that had no attempt in flight and so ended at once, aborted.
+    #[n(3)]
+    pub ended: Vec<ActionNo>,
 }
 
 /// Why an attempt is given up.
@@ -768,6 +780,9 @@ pub struct OutputKept {
     /// The output.
     #[n(3)]
     pub output: Payload,
+    /// Where its artifacts lie.
+    #[n(4)]
+    pub locations: Vec<Located>,
 }
 
 /// See [`Event::EpochBegan`].

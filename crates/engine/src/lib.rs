@@ -7,12 +7,21 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod action;
 pub mod codec;
 pub mod command;
+mod decide;
 pub mod effect;
 pub mod evaluate;
 pub mod event;
+mod evolve;
+pub mod fleet;
+mod outstanding;
+mod run;
 pub mod state;
+mod timer;
+mod unit;
+mod wait;
 
 pub use command::{Command, Outcome, Placement, Recall, Rejection, Report, SiteOrder, Submit};
 pub use effect::{Dispatch, Effect, RunNames, Transfer};

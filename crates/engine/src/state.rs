@@ -1,10 +1,21 @@
 //! The state of a shard: its open runs, its fleet, what is due, and what the shell has to do.
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use model::{Digest, Graph, Needs, RunId, Timestamp};
+use model::{ActionKey, Digest, Graph, Label, Needs, RunId, Timestamp};
 
+use crate::decide::Stepper;
+use crate::fleet::Fleet;
+use crate::run::Run;
+use crate::timer::Timers;
+use crate::unit::Compiled;
 use crate::{Command, Effect, Evaluate, Event, Rejection};
+
+/// Closed runs whose names and keys are still remembered here, because the store may not have them yet.
+const RECENT_RUNS_MAX: usize = 65_536;
+/// Graphs kept although no open run uses them.
+const IDLE_GRAPHS_MAX: usize = 1_024;
 
 /// What a step may know beyond the state: everything that is not a function of the past comes in here.
 #[derive(Clone, Copy)]
@@ -28,7 +39,51 @@ pub struct Step {
 
 /// The state of a shard.
 #[derive(Default)]
-pub struct State {}
+pub struct State {
+    pub(crate) runs: BTreeMap<RunId, Run>,
+    pub(crate) fleet: Fleet,
+    pub(crate) timers: Timers,
+    pub(crate) graphs: BTreeMap<Digest, Arc<Compiled>>,
+    /// The highest run number given so far.
+    pub(crate) last_run: u64,
+    /// By project, domain and name.
+    pub(crate) names: BTreeMap<(String, String, String), RunId>,
+    /// By project and idempotency key.
+    pub(crate) keys: BTreeMap<(String, String), RunId>,
+    /// Actions that wait for an event, by its name.
+    pub(crate) event_waits: BTreeMap<String, BTreeSet<ActionKey>>,
+    /// By project and once key: who runs under it, and who waits for that.
+    pub(crate) once: BTreeMap<(String, Digest), OnceHolder>,
+    /// What lives only within a step or as a hint; never part of what a replay has to restore.
+    pub(crate) passing: Passing,
+}
+
+/// Who holds a once key.
+#[derive(Debug)]
+pub(crate) struct OnceHolder {
+    pub(crate) holder: ActionKey,
+    pub(crate) waiting: VecDeque<ActionKey>,
+}
+
+/// What lives only within a step or as a hint.
+#[derive(Default)]
+pub(crate) struct Passing {
+    pub(crate) effects: Vec<Effect>,
+    /// Runs in which something may have to follow.
+    pub(crate) dirty: BTreeSet<RunId>,
+    /// Actions whose twin under the same once key has ended.
+    pub(crate) freed: Vec<ActionKey>,
+    /// Whether parked actions are worth another look.
+    pub(crate) room: bool,
+    /// Closed runs of late, oldest first.
+    pub(crate) recent: VecDeque<RecentRun>,
+}
+
+/// The names of a run that closed a moment ago.
+pub(crate) struct RecentRun {
+    pub(crate) name: (String, String, String),
+    pub(crate) key: Option<(String, String)>,
+}
 
 /// Queued actions that are alike for the placer: same needs, same label, same artifacts at the same places.
 #[derive(Clone, Debug)]
@@ -36,19 +91,19 @@ pub struct Candidate {
     /// The run.
     pub run: RunId,
     /// The actions, first come first.
-    pub actions: Vec<model::ActionKey>,
+    pub actions: Vec<ActionKey>,
     /// What each needs.
     pub needs: Needs,
     /// Their label.
-    pub label: model::Label,
-    /// `use`, `run` or `task`, with the connector or task name.
+    pub label: Label,
+    /// The connector, the task, or `run`.
     pub work: String,
     /// The artifacts each reads, with their sizes and the sites that have a copy.
     pub inputs: Vec<InputArtifact>,
 }
 
 /// An artifact that a candidate reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InputArtifact {
     /// The artifact.
     pub digest: Digest,
@@ -59,35 +114,104 @@ pub struct InputArtifact {
 }
 
 impl State {
+    /// An empty state whose next run is numbered after `last_run`: the highest number the store has ever given.
+    pub fn new(last_run: u64) -> State {
+        State { last_run, ..State::default() }
+    }
+
     /// Decides a command and folds what comes of it into the state. A rejection leaves the state as it was.
-    pub fn step(&mut self, _command: Command, _context: &Context<'_>) -> Result<Step, Rejection> {
-        Ok(Step::default())
+    pub fn step(&mut self, command: Command, context: &Context<'_>) -> Result<Step, Rejection> {
+        let mut stepper = Stepper::new(self, context);
+        let run = stepper.decide(command)?;
+        stepper.progress();
+        Ok(Step { events: stepper.into_events(), run })
     }
 
     /// Folds a fact into the state: the only way the state ever changes. `at` is the time the fact was recorded with.
-    pub fn evolve(&mut self, _event: &Event, _at: Timestamp) {}
+    pub fn evolve(&mut self, event: &Event, at: Timestamp) {
+        crate::evolve::evolve(self, event, at);
+    }
+
+    /// Ends a replay: what passed by while folding is dropped, since all that was asked for is in [`State::outstanding`].
+    pub fn replayed(&mut self) {
+        self.passing = Passing { room: true, ..Passing::default() };
+    }
 
     /// What the facts folded since the last call ask the shell to do.
     pub fn take_effects(&mut self) -> Vec<Effect> {
-        Vec::new()
-    }
-
-    /// Everything asked of the shell and not answered yet: after a restart, this is what to do.
-    pub fn outstanding(&self) -> Vec<Effect> {
-        Vec::new()
+        std::mem::take(&mut self.passing.effects)
     }
 
     /// When the next timer is due; send [`Command::Tick`] then.
     pub fn next_due(&self) -> Option<Timestamp> {
-        None
+        self.timers.next().map(|timer| timer.at)
     }
 
-    /// Queued actions for the placer, at most `limit` candidates, best first, at most one per class unless it just got room.
-    pub fn candidates(&self, _limit: usize) -> Vec<Candidate> {
-        Vec::new()
+    /// The sites and the queue.
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// The numbers of the open runs.
+    pub fn open_runs(&self) -> impl Iterator<Item = RunId> + '_ {
+        self.runs.keys().copied()
+    }
+
+    /// Whether a run is open.
+    pub fn is_open(&self, run: RunId) -> bool {
+        self.runs.contains_key(&run)
+    }
+
+    /// The number of actions that are open over all runs.
+    pub fn open_actions(&self) -> u64 {
+        self.runs.values().map(|run| u64::from(run.open)).sum()
     }
 
     /// Makes a graph known. Graphs are content-addressed and lie beside the journal; those of open runs must be known before
     /// their events are folded.
-    pub fn add_graph(&mut self, _digest: Digest, _graph: Arc<Graph>) {}
+    pub fn add_graph(&mut self, digest: Digest, graph: &Arc<Graph>) {
+        self.graphs.entry(digest).or_insert_with(|| Arc::new(Compiled::new(graph.clone())));
+    }
+
+    /// Whether a graph is known.
+    pub fn has_graph(&self, digest: &Digest) -> bool {
+        self.graphs.contains_key(digest)
+    }
+
+    /// A digest over all that a replay restores: two states with the same fingerprint behave alike.
+    pub fn fingerprint(&self) -> Digest {
+        let text = format!(
+            "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
+            self.runs,
+            self.fleet.epoch,
+            self.fleet.sites,
+            self.fleet.resources,
+            self.timers,
+            self.event_waits,
+            self.once,
+            self.fleet.queue.keys(),
+        );
+        Digest::of(text.as_bytes())
+    }
+
+    /// Remembers a run that closed, and forgets the oldest.
+    pub(crate) fn remember(&mut self, recent: RecentRun) {
+        self.passing.recent.push_back(recent);
+        while self.passing.recent.len() > RECENT_RUNS_MAX {
+            let Some(old) = self.passing.recent.pop_front() else { break };
+            let gone = |id: &RunId, runs: &BTreeMap<RunId, Run>| !runs.contains_key(id);
+            if self.names.get(&old.name).is_some_and(|id| gone(id, &self.runs)) {
+                self.names.remove(&old.name);
+            }
+            if let Some(key) = old.key
+                && self.keys.get(&key).is_some_and(|id| gone(id, &self.runs))
+            {
+                self.keys.remove(&key);
+            }
+        }
+        if self.graphs.len() > IDLE_GRAPHS_MAX {
+            let used: BTreeSet<Digest> = self.runs.values().map(|run| run.graph).collect();
+            self.graphs.retain(|digest, _| used.contains(digest));
+        }
+    }
 }

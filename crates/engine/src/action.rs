@@ -1,0 +1,102 @@
+//! Actions: everything that runs, as the state holds it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use model::{AttemptNo, Digest, Failure, Label, NodeIx, Payload, Phase, Timestamp};
+
+use crate::event::{CancelReason, RecallKey, Role, ScopeNo};
+use crate::timer::TimerKind;
+use crate::unit::Unit;
+
+/// An action of an open run.
+#[derive(Debug)]
+pub(crate) struct Action {
+    pub(crate) role: Role,
+    pub(crate) scope: ScopeNo,
+    pub(crate) node: NodeIx,
+    pub(crate) unit: Arc<Unit>,
+    pub(crate) path: Arc<str>,
+    pub(crate) input: Option<Payload>,
+    pub(crate) label: Label,
+    pub(crate) recall: Option<RecallKey>,
+    pub(crate) state: ActionState,
+    /// The current attempt; 0 before the first.
+    pub(crate) attempt: AttemptNo,
+    /// Attempts repeated on the node's own budget.
+    pub(crate) retries: u32,
+    /// Attempts repeated because the platform failed.
+    pub(crate) system_retries: u32,
+    /// Where the current attempt is placed. It holds a reservation there from placement to the end of the attempt.
+    pub(crate) site: Option<Arc<str>>,
+    /// Timers that are set for it.
+    pub(crate) timers: Vec<(Timestamp, TimerKind)>,
+    /// What it gave back.
+    pub(crate) output: Option<Payload>,
+    /// Why it ended badly.
+    pub(crate) failure: Option<Failure>,
+}
+
+/// Where an action is.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum ActionState {
+    /// Asks what is known of its key.
+    Recalling,
+    /// Waits for the action that holds the same once key.
+    AwaitingTwin,
+    /// Waits for a place.
+    Queued,
+    /// Placed; these artifacts are on their way.
+    Staging(BTreeSet<Digest>),
+    /// Given to an executor.
+    Running,
+    /// Given to an executor and asked to stop.
+    Stopping(CancelReason),
+    /// Pauses before a repeat.
+    Backoff,
+    /// Waits for a person.
+    Human(HumanState),
+    /// Waits for time.
+    Sleeping,
+    /// Waits for a signal of this name.
+    AwaitingSignal(String),
+    /// Waits for an event of this name.
+    AwaitingEvent(String),
+    /// Runs its items.
+    Each(Box<EachState>),
+    /// Runs the nodes of this scope.
+    Scope(ScopeNo),
+    /// Ready to be ended by what comes next in the same step: a branch, a reused node, an expression that failed.
+    Instant,
+    /// Ended.
+    Done(Phase),
+}
+
+/// A human action that waits.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct HumanState {
+    /// How many steps of `assign.then` it has been offered to.
+    pub(crate) escalated: u32,
+    /// The first of two approvals: who, and their form.
+    pub(crate) first: Option<(String, Payload)>,
+}
+
+/// A map that runs.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct EachState {
+    pub(crate) total: u32,
+    pub(crate) next: u32,
+    pub(crate) running: u32,
+    pub(crate) outputs: Vec<Option<Payload>>,
+}
+
+impl Action {
+    /// Whether an executor may be at work for it.
+    pub(crate) fn in_flight(&self) -> bool {
+        matches!(self.state, ActionState::Running | ActionState::Stopping(_))
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.state, ActionState::Done(_))
+    }
+}

@@ -1,0 +1,111 @@
+//! Decisions of people.
+
+use model::{ActionKey, Payload, Phase};
+use serde_json::{Map, Value, json};
+
+use crate::action::{Action, ActionState, HumanState};
+use crate::event::HumanDecided;
+use crate::{Event, Rejection, wait};
+
+use super::Stepper;
+
+/// What may be decided.
+const DECISIONS: [&str; 3] = ["approve", "reject", "amend"];
+
+impl Stepper<'_, '_> {
+    pub(super) fn human(
+        &mut self,
+        key: ActionKey,
+        principal: String,
+        groups: &[String],
+        decision: String,
+        form: Value,
+    ) -> Result<(), Rejection> {
+        if !DECISIONS.contains(&decision.as_str()) {
+            return Err(Rejection::Invalid(format!("`{decision}` is not a decision: use approve, reject or amend")));
+        }
+        let action = self.action(key).ok_or(Rejection::NotFound { kind: "action", name: key.to_string() })?;
+        let ActionState::Human(human) = &action.state else {
+            return Err(Rejection::Conflict(format!("`{}` does not wait for a decision", action.path)));
+        };
+        let human = human.clone();
+        let input = action.input.as_ref().map_or(Value::Null, |input| input.value().clone());
+        check_assignee(action, &input, &human, &principal, groups)?;
+        let fields = match form {
+            Value::Object(fields) => fields,
+            Value::Null => Map::new(),
+            _ => return Err(Rejection::Invalid("the form is not an object".into())),
+        };
+        let wants_second = input.get("second").and_then(Value::as_bool).unwrap_or(false);
+        let first_by = human.first.as_ref().map(|(who, _)| who.clone());
+        if first_by.as_deref() == Some(principal.as_str()) {
+            return Err(Rejection::Forbidden(format!(
+                "`{principal}` has decided already: the second decision is for another person"
+            )));
+        }
+        let mut recorded = fields.clone();
+        recorded.insert("decision".into(), decision.clone().into());
+        let form = self.payload(key.run, Value::Object(recorded));
+        let (run, action) = (key.run, key.action);
+        self.emit(Event::HumanDecided(Box::new(HumanDecided {
+            run,
+            action,
+            principal: principal.clone(),
+            form,
+            decision: decision.clone(),
+        })));
+        if wants_second && first_by.is_none() && decision != "reject" {
+            return Ok(());
+        }
+        let output = answer(human.first.as_ref(), fields, &decision, &principal, &wait::rfc3339(self.now()));
+        let output = self.payload(run, output);
+        self.finish(key, Phase::Succeeded, Some(output), None);
+        Ok(())
+    }
+}
+
+/// The output of a human action: the fields of the form (the second person's over the first's), who and when.
+fn answer(first: Option<&(String, Payload)>, fields: Map<String, Value>, decision: &str, by: &str, at: &str) -> Value {
+    let mut output = match first.map(|(_, form)| form.value().clone()) {
+        Some(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    };
+    output.extend(fields);
+    output.insert("decision".into(), decision.into());
+    output.insert("at".into(), at.into());
+    match first {
+        Some((first_by, _)) => {
+            output.insert("by".into(), first_by.clone().into());
+            output.insert("second_by".into(), by.into());
+        }
+        None => {
+            output.insert("by".into(), by.into());
+        }
+    }
+    Value::Object(output)
+}
+
+/// Refuses whoever the action is not offered to. An action offered to nobody in particular is offered to everybody.
+fn check_assignee(
+    action: &Action,
+    input: &Value,
+    human: &HumanState,
+    principal: &str,
+    groups: &[String],
+) -> Result<(), Rejection> {
+    let assign = input.get("assign").cloned().unwrap_or_else(|| json!({}));
+    let steps = assign.get("then").and_then(Value::as_array).cloned().unwrap_or_default();
+    let offers: Vec<&Value> = std::iter::once(&assign).chain(steps.iter().take(human.escalated as usize)).collect();
+    let named = |offer: &Value, key: &str| -> Vec<String> {
+        let names = offer.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+        names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    };
+    let users: Vec<String> = offers.iter().flat_map(|offer| named(offer, "users")).collect();
+    let wanted_groups: Vec<String> = offers.iter().flat_map(|offer| named(offer, "groups")).collect();
+    let anyone = users.is_empty() && wanted_groups.is_empty();
+    if anyone || users.iter().any(|user| user == principal) || groups.iter().any(|group| wanted_groups.contains(group)) {
+        return Ok(());
+    }
+    let to: Vec<String> = users.into_iter().chain(wanted_groups).collect();
+    Err(Rejection::Forbidden(format!("`{}` is assigned to {}, not to `{principal}`", action.path, to.join(", "))))
+}

@@ -1,0 +1,144 @@
+//! Orders to runs and to the fleet.
+
+use model::{ActionKey, Epoch, Failure, FailureClass, Money, Payload, Phase, RunId};
+use serde_json::Value;
+
+use crate::action::ActionState;
+use crate::event::{
+    BodiesPruned, ByWhom, CancelReason, CancelRequested, EpochBegan, ResourceApplied, ResourceDeleted, RunCancelRequested,
+    SignalReceived, SiteHealthChanged, SiteNamed, SiteRegistered, Usage,
+};
+use crate::run::{Run, RunStatus};
+use crate::{Command, Event, Rejection, SiteOrder, wait};
+
+use super::Stepper;
+
+impl Stepper<'_, '_> {
+    fn open_run(&self, id: RunId) -> Result<&Run, Rejection> {
+        self.run(id).ok_or(Rejection::NotFound { kind: "open run", name: id.to_string() })
+    }
+
+    pub(super) fn cancel(&mut self, id: RunId, principal: String, reason: String) -> Result<(), Rejection> {
+        match self.open_run(id)?.status {
+            // Asked twice is asked once.
+            RunStatus::Cancelling { .. } => Ok(()),
+            RunStatus::Compensating { .. } => Err(Rejection::Conflict("the run is already undoing what it did".into())),
+            _ => {
+                self.emit(Event::RunCancelRequested(RunCancelRequested { run: id, principal, reason }));
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn pause(&mut self, id: RunId, principal: String) -> Result<(), Rejection> {
+        if !self.open_run(id)?.paused {
+            self.emit(Event::RunPaused(ByWhom { run: id, principal }));
+        }
+        Ok(())
+    }
+
+    pub(super) fn resume(&mut self, id: RunId, principal: String) -> Result<(), Rejection> {
+        if self.open_run(id)?.paused {
+            self.emit(Event::RunResumed(ByWhom { run: id, principal }));
+        }
+        Ok(())
+    }
+
+    pub(super) fn signal(&mut self, id: RunId, name: String, payload: Value, principal: String) -> Result<(), Rejection> {
+        self.open_run(id)?;
+        let payload = self.payload(id, payload);
+        self.emit(Event::SignalReceived(SignalReceived { run: id, name, payload, principal }));
+        Ok(())
+    }
+
+    /// Something happened outside: every wait that asks for it ends.
+    pub(super) fn outside_event(&mut self, name: &str, brought: &Value) {
+        let waiting: Vec<ActionKey> = self.state.event_waits.get(name).into_iter().flatten().copied().collect();
+        for key in waiting {
+            let Some(action) = self.action(key) else { continue };
+            if self.run(key.run).is_some_and(|run| run.status == RunStatus::Active)
+                && wait::matches(action.input.as_ref(), brought)
+            {
+                let output = self.payload(key.run, brought.clone());
+                self.finish(key, Phase::Succeeded, Some(output), None);
+            }
+        }
+    }
+
+    pub(super) fn fleet_order(&mut self, command: Command) -> Result<(), Rejection> {
+        match command {
+            Command::BeginEpoch { version } => {
+                let epoch = Epoch(self.state.fleet.epoch.0 + 1);
+                self.emit(Event::EpochBegan(EpochBegan { epoch, version }));
+            }
+            Command::RegisterSite { site, principal } => {
+                self.emit(Event::SiteRegistered(Box::new(SiteRegistered { site, principal })));
+            }
+            Command::SiteOrder { site, order, principal } => self.site_order(site, order, principal)?,
+            Command::SiteHealth { site, healthy, reason } => {
+                let known = self.state.fleet.sites.get(&site).ok_or(Rejection::NotFound { kind: "site", name: site.clone() })?;
+                if known.healthy != healthy {
+                    self.emit(Event::SiteHealthChanged(SiteHealthChanged { site, healthy, reason }));
+                }
+            }
+            Command::ApplyResource { kind, name, body, principal } => {
+                let version = self.state.fleet.resources.get(&(kind.clone(), name.clone())).copied().unwrap_or(0) + 1;
+                let body = Payload::new(&[0; 32], body);
+                self.emit(Event::ResourceApplied(Box::new(ResourceApplied { kind, name, version, body, principal })));
+            }
+            Command::DeleteResource { kind, name, principal } => {
+                if !self.state.fleet.resources.contains_key(&(kind.clone(), name.clone())) {
+                    return Err(Rejection::NotFound { kind: "resource", name: format!("{kind}/{name}") });
+                }
+                self.emit(Event::ResourceDeleted(ResourceDeleted { kind, name, principal }));
+            }
+            Command::RecordPruning { before, runs, principal } => {
+                self.emit(Event::BodiesPruned(BodiesPruned { before, runs, principal }));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn site_order(&mut self, site: String, order: SiteOrder, principal: String) -> Result<(), Rejection> {
+        let known = self.state.fleet.sites.get(&site).ok_or(Rejection::NotFound { kind: "site", name: site.clone() })?;
+        if order == SiteOrder::Remove && !known.running.is_empty() {
+            let count = known.running.len();
+            return Err(Rejection::Conflict(format!("{count} actions run at `{site}`: drain it first")));
+        }
+        let named = SiteNamed { site: site.clone(), principal };
+        self.emit(match order {
+            SiteOrder::Cordon => Event::SiteCordoned(named),
+            SiteOrder::Uncordon => Event::SiteUncordoned(named),
+            SiteOrder::Drain => Event::SiteDrained(named),
+            SiteOrder::Remove => Event::SiteRemoved(named),
+        });
+        if order == SiteOrder::Drain {
+            self.move_away(&site);
+        }
+        Ok(())
+    }
+
+    /// Stops what runs at a site, to be repeated elsewhere. A run that is winding up is left alone: it stops anyway.
+    fn move_away(&mut self, site: &str) {
+        let running: Vec<ActionKey> =
+            self.state.fleet.sites.get(site).map(|site| site.running.iter().copied().collect()).unwrap_or_default();
+        for key in running {
+            let Some(action) = self.action(key) else { continue };
+            match action.state {
+                ActionState::Running => self.emit(Event::CancelRequested(CancelRequested {
+                    run: key.run,
+                    actions: vec![key.action],
+                    why: CancelReason::Drained,
+                    ended: Vec::new(),
+                })),
+                ActionState::Staging(_) => {
+                    let attempt = model::AttemptKey { run: key.run, action: key.action, attempt: action.attempt };
+                    let failure = Failure::new(FailureClass::Preempted, "its site is being drained");
+                    self.end_attempt(attempt, Phase::Aborted, None, Some(failure), Usage::default(), Money(0), Vec::new());
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Placing: what the placer may choose from, and carrying out what it chose.
+
+use std::collections::BTreeMap;
+
+use model::{ActionKey, ActionNo, ArtifactRef, AttemptNo, Digest, RunId};
+
+use crate::action::{Action, ActionState};
+use crate::event::{ActionsOpened, ActionsParked, ActionsPlaced, Opened, Placed, Role};
+use crate::evolve::demand_of;
+use crate::fleet::Demand;
+use crate::run::Run;
+use crate::{Candidate, Event, InputArtifact, Placement, State};
+
+use super::Stepper;
+
+/// How many parked actions of one demand are looked at again at a time.
+const PARKED_HEADS_MAX: usize = 256;
+
+impl State {
+    /// Queued actions for the placer: everything not looked at yet (at most `limit` actions) and, when something was released
+    /// since, the first of each parked demand. Answer with [`crate::Command::Place`] for every candidate; call until it is empty.
+    pub fn take_candidates(&mut self, limit: usize) -> Vec<Candidate> {
+        let mut keys: Vec<ActionKey> = Vec::new();
+        let fresh = self.fleet.queue.fresh.iter().map(|(_, _, key)| *key);
+        keys.extend(fresh.filter(|key| self.may_place(key.run)).take(limit));
+        if std::mem::take(&mut self.passing.room) {
+            for waiting in self.fleet.queue.parked.values() {
+                let heads = waiting.iter().map(|(_, _, key)| *key).filter(|key| self.may_place(key.run));
+                keys.extend(heads.take(PARKED_HEADS_MAX));
+            }
+        }
+        self.group(keys)
+    }
+
+    fn may_place(&self, run: RunId) -> bool {
+        self.runs.get(&run).is_some_and(Run::may_place)
+    }
+
+    /// Puts actions of a run together that are alike.
+    fn group(&self, keys: Vec<ActionKey>) -> Vec<Candidate> {
+        let mut candidates: Vec<Candidate> = Vec::new();
+        let mut places: BTreeMap<(RunId, Demand, Vec<InputArtifact>), usize> = BTreeMap::new();
+        for key in keys {
+            let Some(run) = self.runs.get(&key.run) else { continue };
+            let Some(action) = run.action(key.action) else { continue };
+            let Some(demand) = demand_of(self, key) else { continue };
+            let inputs = inputs_of(run, action);
+            let place = *places.entry((key.run, demand.clone(), inputs.clone())).or_insert_with(|| {
+                let Demand { needs, label, work } = demand;
+                candidates.push(Candidate { run: key.run, actions: Vec::new(), needs, label, work, inputs });
+                candidates.len() - 1
+            });
+            if let Some(candidate) = candidates.get_mut(place) {
+                candidate.actions.push(key);
+            }
+        }
+        candidates
+    }
+}
+
+fn inputs_of(run: &Run, action: &Action) -> Vec<InputArtifact> {
+    let Some(input) = &action.input else { return Vec::new() };
+    let describe = |artifact: ArtifactRef| {
+        let location = run.locations.get(&artifact.digest);
+        let sites = location.map(|location| location.sites.iter().map(|site| site.to_string()).collect()).unwrap_or_default();
+        InputArtifact { digest: artifact.digest, size: artifact.size, sites }
+    };
+    ArtifactRef::all_in(input.value()).into_iter().map(describe).collect()
+}
+
+impl Stepper<'_, '_> {
+    /// Carries out what the placer chose, checking again that it is still possible.
+    pub(super) fn place(&mut self, placements: Vec<Placement>) {
+        for placement in placements {
+            let mut by_run: BTreeMap<RunId, Vec<ActionNo>> = BTreeMap::new();
+            for key in &placement.actions {
+                let queued = self.action(*key).is_some_and(|action| action.state == ActionState::Queued);
+                if queued && self.run(key.run).is_some_and(Run::may_place) {
+                    by_run.entry(key.run).or_default().push(key.action);
+                }
+            }
+            for (run, actions) in by_run {
+                match &placement.site {
+                    Some(site) => self.place_at(run, actions, site, &placement.explanation),
+                    None => self.park(run, actions, &placement.explanation),
+                }
+            }
+        }
+    }
+
+    fn place_at(&mut self, id: RunId, actions: Vec<ActionNo>, site_name: &str, explanation: &str) {
+        let Some(run) = self.run(id) else { return };
+        let Some(site) = self.state.fleet.sites.get(site_name) else { return };
+        let mut free = if site.is_open() { site.free() } else { Default::default() };
+        let (mut placed, mut left) = (Vec::new(), Vec::new());
+        for number in actions {
+            let Some(action) = run.action(number) else { continue };
+            let needs = &action.unit.node.needs.resources;
+            if !site.is_open() || !free.covers(needs) {
+                left.push(number);
+                continue;
+            }
+            free = free.minus(needs);
+            let awaits = inputs_of(run, action).into_iter().map(|input| input.digest);
+            let awaits = awaits.filter(|digest| !run.has_copy(digest, site_name)).collect();
+            placed.push(Placed { action: number, attempt: AttemptNo(action.attempt.0 + 1), awaits });
+        }
+        let wanted: Vec<(ActionNo, Digest)> =
+            placed.iter().flat_map(|placed| placed.awaits.iter().map(|digest| (placed.action, *digest))).collect();
+        if !placed.is_empty() {
+            let epoch = self.state.fleet.epoch;
+            let (site, explanation) = (site_name.to_owned(), explanation.to_owned());
+            self.emit(Event::ActionsPlaced(ActionsPlaced { run: id, site, epoch, actions: placed, explanation }));
+        }
+        self.bring(id, &wanted, site_name);
+        self.park(id, left, explanation);
+    }
+
+    /// Opens the transfers that bring what is missing, one for each artifact.
+    fn bring(&mut self, id: RunId, wanted: &[(ActionNo, Digest)], to: &str) {
+        for (number, artifact) in wanted {
+            let Some(run) = self.run(id) else { return };
+            let arriving = run.arriving.get(&(*artifact, to.into()));
+            if arriving.is_some_and(|arriving| arriving.transfer.is_some()) {
+                continue;
+            }
+            let Some(action) = run.action(*number) else { continue };
+            let location = run.locations.get(artifact).cloned().unwrap_or_default();
+            let from = location.sites.first().map(|site| site.to_string()).unwrap_or_default();
+            let short: String = artifact.hex().chars().take(12).collect();
+            let opened = Opened {
+                action: ActionNo(run.actions.len() as u32),
+                scope: action.scope,
+                node: action.node,
+                input: None,
+                label: action.label.clone(),
+                recall: None,
+                path: format!("{}<-{short}@{to}", action.path),
+                kind: crate::event::ActionKind::Transfer,
+                instant: false,
+                role: Role::Transfer { wanted_by: *number, artifact: *artifact, size: location.size, from, to: to.to_owned() },
+            };
+            self.emit(Event::ActionsOpened(ActionsOpened { run: id, actions: vec![opened] }));
+        }
+    }
+
+    fn park(&mut self, id: RunId, actions: Vec<ActionNo>, explanation: &str) {
+        let queue = &self.state.fleet.queue;
+        let fresh: Vec<ActionNo> = actions.into_iter().filter(|number| !queue.is_parked(ActionKey::new(id, *number))).collect();
+        if !fresh.is_empty() {
+            self.emit(Event::ActionsParked(ActionsParked { run: id, actions: fresh, explanation: explanation.to_owned() }));
+        }
+    }
+}

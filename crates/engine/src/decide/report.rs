@@ -1,0 +1,195 @@
+//! What executors report.
+
+use model::limits::{SYSTEM_RETRIES_MAX, VALUE_BYTES_MAX};
+use model::{ActionKey, AttemptKey, Duration, Failure, FailureClass, Money, Phase, Timestamp};
+
+use crate::action::{Action, ActionState};
+use crate::event::{AttemptFinished, AttemptStarted, CancelReason, Located, ReportIgnored, Role, Usage};
+use crate::{Effect, Event, Outcome, Report};
+
+use super::Stepper;
+
+/// The first pause before an attempt is repeated because the platform failed, and the longest.
+const SYSTEM_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// How often a transfer is tried again.
+const TRANSFER_RETRIES_MAX: u32 = 8;
+
+impl Stepper<'_, '_> {
+    pub(super) fn started(&mut self, attempt: AttemptKey, host: String) {
+        let current = self.action(attempt.action_key());
+        if current.is_some_and(|action| action.attempt == attempt.attempt && action.state == ActionState::Running) {
+            self.emit(Event::AttemptStarted(AttemptStarted {
+                run: attempt.run,
+                action: attempt.action,
+                attempt: attempt.attempt,
+                host,
+            }));
+        }
+    }
+
+    /// The first terminal report of the current attempt decides; any other is recorded and changes nothing.
+    pub(super) fn report(&mut self, report: Report) {
+        let key = report.attempt.action_key();
+        let current = self.action(key).filter(|action| action.attempt == report.attempt.attempt && action.in_flight());
+        let Some(action) = current else {
+            self.ignore(&report);
+            return;
+        };
+        let stopping = match action.state {
+            ActionState::Stopping(why) => Some(why),
+            _ => None,
+        };
+        let cost = self.cost_of(action, &report);
+        let (phase, output, failure) = self.judge(key, stopping, report.outcome);
+        self.end_attempt(report.attempt, phase, output, failure, report.usage, cost, report.locations);
+    }
+
+    fn ignore(&mut self, report: &Report) {
+        let AttemptKey { run, action, attempt } = report.attempt;
+        let site = self.action(report.attempt.action_key()).and_then(|action| action.site.clone());
+        self.emit(Event::ReportIgnored(ReportIgnored { run, action, attempt, phase: report.outcome.phase() }));
+        // Whoever repeats itself has not heard that the outcome is known.
+        let site = site.as_deref().unwrap_or_default().to_owned();
+        self.state.passing.effects.push(Effect::Release { attempt: report.attempt, site });
+    }
+
+    /// What a report means, given what was asked of the attempt.
+    pub(super) fn judge(
+        &self,
+        key: ActionKey,
+        stopping: Option<CancelReason>,
+        outcome: Outcome,
+    ) -> (Phase, Option<model::Payload>, Option<Failure>) {
+        match (outcome, stopping) {
+            // It ended well before the order to stop reached it: a fact is a fact, and compensation has to know of it.
+            (Outcome::Succeeded(value), _) => {
+                let payload = self.payload(key.run, value);
+                if payload.size as usize > VALUE_BYTES_MAX {
+                    let message =
+                        format!("the output is {} bytes; at most {VALUE_BYTES_MAX} may pass between nodes", payload.size);
+                    return (Phase::Failed, None, Some(Failure::new(FailureClass::Output, message)));
+                }
+                (Phase::Succeeded, Some(payload), None)
+            }
+            (_, Some(CancelReason::RunCancelled | CancelReason::RunFailing)) => (Phase::Aborted, None, None),
+            (_, Some(CancelReason::Drained)) => {
+                (Phase::Aborted, None, Some(Failure::new(FailureClass::Preempted, "its site is being drained")))
+            }
+            (_, Some(CancelReason::Timeout)) => {
+                let span = self.action(key).and_then(|action| action.unit.node.timeout).unwrap_or_default();
+                (
+                    Phase::TimedOut,
+                    None,
+                    Some(Failure::new(FailureClass::Timeout, format!("it took longer than its timeout of {span}"))),
+                )
+            }
+            (Outcome::Failed(failure), None) if failure.class == FailureClass::Timeout => (Phase::TimedOut, None, Some(failure)),
+            (Outcome::Failed(failure), None) => (Phase::Failed, None, Some(failure)),
+            (Outcome::Aborted, None) => {
+                let message = "it was stopped at its site, and not by order of the control plane";
+                (Phase::Failed, None, Some(Failure::new(FailureClass::Preempted, message)))
+            }
+        }
+    }
+
+    /// Ends an attempt, and with it the action unless it is to be repeated.
+    pub(super) fn end_attempt(
+        &mut self,
+        attempt: AttemptKey,
+        phase: Phase,
+        output: Option<model::Payload>,
+        failure: Option<Failure>,
+        usage: Usage,
+        cost: Money,
+        locations: Vec<Located>,
+    ) {
+        let retry_at = failure.as_ref().and_then(|failure| self.retry_at(attempt.action_key(), failure));
+        self.emit(Event::AttemptFinished(Box::new(AttemptFinished {
+            run: attempt.run,
+            action: attempt.action,
+            attempt: attempt.attempt,
+            phase,
+            output: output.clone(),
+            failure,
+            usage,
+            cost,
+            retry_at,
+            locations: locations.clone(),
+        })));
+        if phase == Phase::Succeeded {
+            self.keep(attempt.action_key(), output, locations);
+        }
+    }
+
+    /// When a failed attempt is repeated; none when it is not.
+    fn retry_at(&mut self, key: ActionKey, failure: &Failure) -> Option<Timestamp> {
+        let draw = self.draw();
+        let now = self.now();
+        let run = self.run(key.run)?;
+        let action = run.action(key.action)?;
+        let undoing = matches!(action.role, Role::Undo { .. });
+        if !matches!(run.status, crate::run::RunStatus::Active) && !undoing {
+            return None;
+        }
+        if failure.class == FailureClass::Preempted {
+            return (action.system_retries < SYSTEM_RETRIES_MAX).then_some(now);
+        }
+        if matches!(action.role, Role::Transfer { .. }) {
+            let tried = action.retries + action.system_retries;
+            return (tried < TRANSFER_RETRIES_MAX).then(|| now.after(pause(SYSTEM_BACKOFF, tried, draw)));
+        }
+        // Bringing an input failed after its own repeats: the site or its store is in trouble, not the work.
+        if failure.class.is_system() || failure.class == FailureClass::Transfer {
+            let tried = action.system_retries;
+            return (tried < SYSTEM_RETRIES_MAX).then(|| now.after(pause(SYSTEM_BACKOFF, tried, draw)));
+        }
+        let retry = &action.unit.node.retry;
+        (action.retries < retry.max).then(|| now.after(pause((retry.backoff_min, retry.backoff_max), action.retries, draw)))
+    }
+
+    /// The inputs of a placed action could not be brought to its site.
+    pub(super) fn strand(&mut self, key: ActionKey) {
+        let Some(action) = self.action(key) else { return };
+        let attempt = AttemptKey { run: key.run, action: key.action, attempt: action.attempt };
+        let site = action.site.clone().unwrap_or_default();
+        let failure = Failure::new(FailureClass::Transfer, format!("an input could not be brought to `{site}`"));
+        self.end_attempt(attempt, Phase::Failed, None, Some(failure), Usage::default(), Money(0), Vec::new());
+    }
+
+    fn cost_of(&self, action: &Action, report: &Report) -> Money {
+        let site = |name: &str| self.state.fleet.sites.get(name);
+        match &action.role {
+            Role::Transfer { from, .. } => site(from).map(|site| site.spec.prices.of_egress(report.usage.bytes_in)),
+            _ => action.site.as_deref().and_then(site).map(|site| {
+                let needs = &action.unit.node.needs.resources;
+                site.spec.prices.of_use(needs, report.usage.wall_us)
+            }),
+        }
+        .unwrap_or_default()
+    }
+}
+
+/// The pause before the next repeat: it doubles with each, and a random part between half and all of it is taken, so that many
+/// that failed together do not come back together.
+fn pause((min, max): (Duration, Duration), tried: u32, draw: u64) -> Duration {
+    let full = min.0.saturating_mul(1u64.checked_shl(tried.min(40)).unwrap_or(u64::MAX)).min(max.0.max(min.0));
+    let half = full / 2;
+    Duration(half + if half == 0 { 0 } else { draw % (half + 1) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_within_their_bounds() {
+        let bounds = (Duration::from_secs(1), Duration::from_secs(60));
+        for tried in 0..70 {
+            for draw in [0, 1, u64::MAX / 3, u64::MAX] {
+                let full = (1_000_000u64 << tried.min(6)).min(60_000_000);
+                let pause = pause(bounds, tried, draw).0;
+                assert!((full / 2..=full).contains(&pause), "{tried} {draw} {pause}");
+            }
+        }
+    }
+}

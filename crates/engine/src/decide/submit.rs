@@ -1,0 +1,69 @@
+//! Accepting runs.
+
+use model::{Failure, FailureClass, Payload, RunId, Timestamp};
+
+use crate::event::{ReusedNode, RunFailing, RunSubmitted, TriggerFired};
+use crate::{Event, Rejection, Submit};
+
+use super::Stepper;
+
+impl Stepper<'_, '_> {
+    /// Accepts a run, or finds the run that the same submission made before.
+    pub(super) fn submit(&mut self, submit: Submit) -> Result<RunId, Rejection> {
+        if let Some(key) = &submit.idempotency_key {
+            let known = self.state.keys.get(&(submit.project.clone(), key.clone())).copied().or(submit.known);
+            if let Some(run) = known {
+                return Ok(run);
+            }
+        }
+        let run = RunId(self.state.last_run + 1);
+        let name = match &submit.name {
+            Some(name) => name.clone(),
+            None => format!("{}-{run}", submit.graph.workflow.rsplit('/').next().unwrap_or("run")),
+        };
+        let taken =
+            self.state.names.get(&(submit.project.clone(), submit.domain.clone(), name.clone())).copied().or(submit.known);
+        if let Some(run) = taken {
+            return Err(Rejection::NameTaken { name, run });
+        }
+        self.state.add_graph(submit.graph_digest, &submit.graph);
+        let reused =
+            submit.reused.into_iter().map(|(node, value)| ReusedNode { node, output: Payload::new(&submit.salt, value) });
+        self.emit(Event::RunSubmitted(Box::new(RunSubmitted {
+            run,
+            name,
+            project: submit.project,
+            domain: submit.domain,
+            workflow: submit.graph.workflow.clone(),
+            graph: submit.graph_digest,
+            inputs: Payload::new(&submit.salt, submit.inputs),
+            principal: submit.principal,
+            idempotency_key: submit.idempotency_key,
+            origin: submit.origin,
+            reused: reused.collect(),
+            priority: submit.priority,
+            label: submit.label,
+            locations: submit.locations,
+            salt: submit.salt,
+        })));
+        Ok(run)
+    }
+
+    /// Records a firing, with the run it starts. A run that cannot be accepted does not lose the firing.
+    pub(super) fn fire_trigger(
+        &mut self,
+        trigger: String,
+        due: Timestamp,
+        submit: Option<Box<Submit>>,
+        missed: u32,
+    ) -> Result<Option<RunId>, Rejection> {
+        let run = submit.map(|submit| self.submit(*submit)).transpose()?;
+        self.emit(Event::TriggerFired(Box::new(TriggerFired { trigger, due, run, missed })));
+        Ok(run)
+    }
+
+    /// Fails the run as a whole.
+    pub(super) fn fail_run(&mut self, run: RunId, class: FailureClass, message: impl Into<String>) {
+        self.emit(Event::RunFailing(RunFailing { run, action: None, failure: Failure::new(class, message) }));
+    }
+}

@@ -1,0 +1,58 @@
+//! Folding facts into the state. These rules are stable for ever: journals of earlier versions must fold to the same state.
+//! Nothing is decided here and nothing can fail; a fact about something unknown changes nothing.
+
+mod actions;
+mod fleet;
+mod runs;
+
+pub(crate) use actions::demand_of;
+use model::Timestamp;
+
+use crate::{Event, State};
+
+pub(crate) fn evolve(state: &mut State, event: &Event, at: Timestamp) {
+    match event {
+        Event::RunSubmitted(e) => runs::submitted(state, e, at),
+        Event::RunCancelRequested(e) => runs::cancel_requested(state, e),
+        Event::RunFailing(e) => runs::failing(state, e),
+        Event::RunPaused(e) => runs::paused(state, e.run, true),
+        Event::RunResumed(e) => runs::paused(state, e.run, false),
+        Event::RunFinished(e) => runs::finished(state, e),
+        Event::SignalReceived(e) => runs::signal(state, e),
+        Event::CompensationStarted(e) => runs::compensation(state, e),
+        Event::NodesSkipped(e) => runs::skipped(state, e),
+
+        Event::ActionsOpened(e) => actions::opened(state, e, at),
+        Event::ActionsPlaced(e) => actions::placed(state, e, at),
+        Event::ActionsParked(e) => actions::parked(state, e),
+        Event::AttemptFinished(e) => actions::attempt_finished(state, e, at),
+        Event::RetryDue(e) => actions::retry_due(state, (*e).into()),
+        Event::ActionFinished(e) => actions::finished(state, e, at),
+        Event::CancelRequested(e) => actions::cancel_requested(state, e, at),
+        Event::HumanDecided(e) => actions::human_decided(state, e),
+        Event::HumanEscalated(e) => actions::human_escalated(state, e, at),
+        Event::RecallAsked(e) => actions::recall_asked(state, e),
+        Event::RecallMissed(e) => actions::recall_missed(state, (*e).into(), at),
+
+        Event::EpochBegan(e) => state.fleet.epoch = e.epoch,
+        Event::SiteRegistered(e) => fleet::registered(state, e),
+        Event::SiteRemoved(e) => fleet::removed(state, &e.site),
+        Event::SiteCordoned(e) => fleet::cordon(state, &e.site, true, false),
+        Event::SiteUncordoned(e) => fleet::cordon(state, &e.site, false, false),
+        Event::SiteDrained(e) => fleet::cordon(state, &e.site, true, true),
+        Event::SiteHealthChanged(e) => fleet::health(state, e),
+        Event::ResourceApplied(e) => {
+            state.fleet.resources.insert((e.kind.clone(), e.name.clone()), e.version);
+        }
+        Event::ResourceDeleted(e) => {
+            state.fleet.resources.remove(&(e.kind.clone(), e.name.clone()));
+        }
+
+        // Facts that only projections and people care about.
+        Event::AttemptStarted(_)
+        | Event::ReportIgnored(_)
+        | Event::OutputKept(_)
+        | Event::TriggerFired(_)
+        | Event::BodiesPruned(_) => {}
+    }
+}

@@ -1,0 +1,68 @@
+//! Facts about sites.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use model::{ActionKey, Resources};
+
+use crate::State;
+use crate::event::{SiteHealthChanged, SiteRegistered};
+use crate::fleet::{Fleet, Site};
+
+pub(super) fn registered(state: &mut State, event: &SiteRegistered) {
+    let spec = Arc::new(event.site.clone());
+    match state.fleet.sites.get_mut(&spec.name) {
+        Some(site) => site.spec = spec,
+        None => {
+            let site = Site {
+                used: Resources::default(),
+                running: BTreeSet::new(),
+                cordoned: false,
+                drained: false,
+                healthy: true,
+                reason: String::new(),
+                spec: spec.clone(),
+            };
+            state.fleet.sites.insert(spec.name.clone(), site);
+        }
+    }
+    state.passing.room = true;
+}
+
+pub(super) fn removed(state: &mut State, name: &str) {
+    state.fleet.sites.remove(name);
+}
+
+pub(super) fn cordon(state: &mut State, name: &str, cordoned: bool, drained: bool) {
+    if let Some(site) = state.fleet.sites.get_mut(name) {
+        site.cordoned = cordoned;
+        site.drained = drained;
+        state.passing.room |= !cordoned;
+    }
+}
+
+pub(super) fn health(state: &mut State, event: &SiteHealthChanged) {
+    if let Some(site) = state.fleet.sites.get_mut(&event.site) {
+        site.healthy = event.healthy;
+        site.reason = event.reason.clone();
+        state.passing.room |= event.healthy;
+    }
+}
+
+/// Takes capacity of a site for an action.
+pub(super) fn reserve(fleet: &mut Fleet, site: &str, key: ActionKey, needs: &Resources) {
+    if let Some(site) = fleet.sites.get_mut(site)
+        && site.running.insert(key)
+    {
+        site.used = site.used.plus(needs);
+    }
+}
+
+/// Gives it back.
+pub(super) fn release(fleet: &mut Fleet, site: &str, key: ActionKey, needs: &Resources) {
+    if let Some(site) = fleet.sites.get_mut(site)
+        && site.running.remove(&key)
+    {
+        site.used = site.used.minus(needs);
+    }
+}

@@ -1,0 +1,161 @@
+//! Facts about runs as a whole.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use model::{Failure, FailureClass, Money, Phase, RunId, Timestamp};
+
+use crate::State;
+use crate::effect::RunNames;
+use crate::event::{
+    CompensationStarted, NodesSkipped, RunCancelRequested, RunFailing, RunFinished, RunSubmitted, SignalReceived,
+};
+use crate::evolve::actions::settle_node;
+use crate::run::{Location, NodeState, Run, RunStatus, Scope};
+use crate::state::RecentRun;
+use crate::timer::{Timer, TimerKind};
+
+pub(super) fn submitted(state: &mut State, event: &RunSubmitted, at: Timestamp) {
+    state.last_run = state.last_run.max(event.run.0);
+    let Some(compiled) = state.graphs.get(&event.graph).cloned() else { return };
+    let names = RunNames {
+        run: event.run,
+        name: event.name.clone(),
+        project: event.project.clone(),
+        domain: event.domain.clone(),
+        workflow: event.workflow.clone(),
+    };
+    let deadline = compiled.graph.timeout.map(|span| at.after(span));
+    let mut locations: BTreeMap<_, Location> = BTreeMap::new();
+    for located in &event.locations {
+        let entry = locations.entry(located.artifact).or_default();
+        entry.size = located.size;
+        entry.sites.insert(Arc::from(located.site.as_str()));
+    }
+    let root = Scope::new(compiled, None, event.inputs.clone(), Arc::from(""), 0);
+    let ready = first_ready(0, &root);
+    let run = Run {
+        names_value: serde_json::json!({
+            "name": names.name, "project": names.project, "domain": names.domain, "workflow": names.workflow, "number": event.run.0,
+        }),
+        graph: event.graph,
+        idempotency_key: event.idempotency_key.clone(),
+        priority: event.priority,
+        label: event.label.clone(),
+        salt: event.salt,
+        status: RunStatus::Active,
+        paused: false,
+        root_complete: root.nodes.is_empty(),
+        scopes: vec![root],
+        actions: Vec::new(),
+        ready,
+        hungry: BTreeSet::new(),
+        complete: BTreeSet::new(),
+        in_flight: 0,
+        open: 0,
+        succeeded: Vec::new(),
+        stranded: BTreeSet::new(),
+        trouble: None,
+        reused: event.reused.iter().map(|reused| (reused.node, reused.output.clone())).collect(),
+        signals: BTreeMap::new(),
+        locations,
+        arriving: BTreeMap::new(),
+        cost: Money(0),
+        submitted_at: at,
+        deadline,
+        names: Arc::new(names),
+    };
+    if let Some(deadline) = deadline {
+        state.timers.set(Timer { at: deadline, run: event.run, action: None, kind: TimerKind::RunTimeout });
+    }
+    state.names.insert((event.project.clone(), event.domain.clone(), event.name.clone()), event.run);
+    if let Some(key) = &event.idempotency_key {
+        state.keys.insert((event.project.clone(), key.clone()), event.run);
+    }
+    state.runs.insert(event.run, run);
+    state.passing.dirty.insert(event.run);
+}
+
+/// The nodes of a new scope that wait for nothing.
+pub(super) fn first_ready(number: u32, scope: &Scope) -> BTreeSet<(u32, u32)> {
+    let waits_for_none = |(index, node): (usize, &NodeState)| (*node == NodeState::Waiting(0)).then_some((number, index as u32));
+    scope.nodes.iter().enumerate().filter_map(waits_for_none).collect()
+}
+
+pub(super) fn cancel_requested(state: &mut State, event: &RunCancelRequested) {
+    let Some(run) = state.runs.get_mut(&event.run) else { return };
+    let told = matches!(run.status, RunStatus::Failing { told: true, .. });
+    // A run that already winds up for a failure and stopped what was in flight only changes how it ends.
+    run.status = RunStatus::Cancelling { reason: event.reason.clone(), told };
+    run.paused = false;
+    state.passing.dirty.insert(event.run);
+}
+
+pub(super) fn failing(state: &mut State, event: &RunFailing) {
+    let Some(run) = state.runs.get_mut(&event.run) else { return };
+    let phase = match event.action {
+        None if event.failure.class == FailureClass::Timeout => Phase::TimedOut,
+        _ => Phase::Failed,
+    };
+    run.status = RunStatus::Failing { failure: event.failure.clone(), phase, told: false };
+    run.trouble = None;
+    clear_deadline(state, event.run);
+    state.passing.dirty.insert(event.run);
+}
+
+pub(super) fn paused(state: &mut State, id: RunId, paused: bool) {
+    let Some(run) = state.runs.get_mut(&id) else { return };
+    run.paused = paused;
+    state.passing.dirty.insert(id);
+    state.passing.room |= !paused;
+}
+
+pub(super) fn compensation(state: &mut State, event: &CompensationStarted) {
+    let Some(run) = state.runs.get_mut(&event.run) else { return };
+    let (ends, failure) = match &run.status {
+        RunStatus::Failing { failure, phase, .. } => (*phase, Some(failure.clone())),
+        RunStatus::Cancelling { reason, .. } => (Phase::Aborted, Some(Failure::new(FailureClass::Cancelled, reason.clone()))),
+        _ => (Phase::Failed, None),
+    };
+    run.status =
+        RunStatus::Compensating { queue: event.order.iter().copied().collect::<VecDeque<_>>(), current: None, ends, failure };
+    run.succeeded.clear();
+    state.passing.dirty.insert(event.run);
+}
+
+pub(super) fn signal(state: &mut State, event: &SignalReceived) {
+    let Some(run) = state.runs.get_mut(&event.run) else { return };
+    run.signals.entry(event.name.clone()).or_default().push_back(event.payload.clone());
+    state.passing.dirty.insert(event.run);
+}
+
+pub(super) fn skipped(state: &mut State, event: &NodesSkipped) {
+    let Some(run) = state.runs.get_mut(&event.run) else { return };
+    for skipped in &event.nodes {
+        run.ready.remove(&(event.scope, skipped.node));
+        settle_node(run, event.scope, skipped.node, NodeState::Skipped);
+    }
+    state.passing.dirty.insert(event.run);
+}
+
+pub(super) fn finished(state: &mut State, event: &RunFinished) {
+    clear_deadline(state, event.run);
+    let Some(run) = state.runs.remove(&event.run) else { return };
+    for (number, action) in run.actions.iter().enumerate() {
+        for (at, kind) in &action.timers {
+            let action = Some(model::ActionNo(number as u32));
+            state.timers.clear(&Timer { at: *at, run: event.run, action, kind: *kind });
+        }
+    }
+    let names = &run.names;
+    state.remember(RecentRun {
+        name: (names.project.clone(), names.domain.clone(), names.name.clone()),
+        key: run.idempotency_key.as_ref().map(|key| (names.project.clone(), key.clone())),
+    });
+}
+
+fn clear_deadline(state: &mut State, id: RunId) {
+    if let Some(at) = state.runs.get_mut(&id).and_then(|run| run.deadline.take()) {
+        state.timers.clear(&Timer { at, run: id, action: None, kind: TimerKind::RunTimeout });
+    }
+}

@@ -1,0 +1,129 @@
+//! The fleet aggregate: sites with what is reserved on them, and the queue of actions that want a place.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use model::{ActionKey, Epoch, Label, Needs, Resources, SiteSpec};
+
+/// Sites, queue, versions of resources.
+#[derive(Debug, Default)]
+pub struct Fleet {
+    pub(crate) epoch: Epoch,
+    pub(crate) sites: BTreeMap<String, Site>,
+    pub(crate) queue: Queue,
+    /// By kind and name: the latest version.
+    pub(crate) resources: BTreeMap<(String, String), u64>,
+}
+
+/// A site as the engine sees it.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// As registered.
+    pub spec: Arc<SiteSpec>,
+    /// What attempts hold.
+    pub used: Resources,
+    /// The actions that hold it.
+    pub running: BTreeSet<ActionKey>,
+    /// Takes no new work by order.
+    pub cordoned: bool,
+    /// What ran there was moved by order.
+    pub drained: bool,
+    /// Takes work as far as its probe knows.
+    pub healthy: bool,
+    /// What the last probe with another result said.
+    pub reason: String,
+}
+
+impl Site {
+    /// What is left.
+    pub fn free(&self) -> Resources {
+        self.spec.capacity.minus(&self.used)
+    }
+
+    /// Whether new work may go there.
+    pub fn is_open(&self) -> bool {
+        self.healthy && !self.cordoned
+    }
+}
+
+impl Fleet {
+    /// The incarnation of the server.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The sites by name.
+    pub fn sites(&self) -> &BTreeMap<String, Site> {
+        &self.sites
+    }
+
+    /// How many actions wait for a place.
+    pub fn queued(&self) -> usize {
+        self.queue.fresh.len() + self.queue.demand_of.len()
+    }
+}
+
+/// What makes queued actions alike for the placer, whatever their run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Demand {
+    pub(crate) needs: Needs,
+    pub(crate) label: Label,
+    pub(crate) work: String,
+}
+
+/// Actions that want a place. What has not been looked at is fresh; what fitted nowhere is parked by demand and looked at again
+/// when something is released or the fleet changes, a few of each demand at a time: a long queue costs nothing while it waits.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    pub(crate) fresh: BTreeSet<(Reverse<i32>, u64, ActionKey)>,
+    pub(crate) parked: BTreeMap<Demand, BTreeSet<(Reverse<i32>, u64, ActionKey)>>,
+    pub(crate) demand_of: BTreeMap<ActionKey, (Demand, i32, u64)>,
+    pub(crate) fresh_of: BTreeMap<ActionKey, (i32, u64)>,
+    next: u64,
+}
+
+impl Queue {
+    pub(crate) fn push(&mut self, key: ActionKey, priority: i32) {
+        self.next += 1;
+        self.fresh.insert((Reverse(priority), self.next, key));
+        self.fresh_of.insert(key, (priority, self.next));
+    }
+
+    /// Moves a fresh action among the parked.
+    pub(crate) fn park(&mut self, key: ActionKey, demand: Demand) {
+        let Some((priority, number)) = self.fresh_of.remove(&key) else { return };
+        self.fresh.remove(&(Reverse(priority), number, key));
+        self.parked.entry(demand.clone()).or_default().insert((Reverse(priority), number, key));
+        self.demand_of.insert(key, (demand, priority, number));
+    }
+
+    pub(crate) fn remove(&mut self, key: ActionKey) {
+        if let Some((priority, number)) = self.fresh_of.remove(&key) {
+            self.fresh.remove(&(Reverse(priority), number, key));
+        }
+        if let Some((demand, priority, number)) = self.demand_of.remove(&key)
+            && let Some(waiting) = self.parked.get_mut(&demand)
+        {
+            waiting.remove(&(Reverse(priority), number, key));
+            if waiting.is_empty() {
+                self.parked.remove(&demand);
+            }
+        }
+    }
+
+    pub(crate) fn contains(&self, key: ActionKey) -> bool {
+        self.fresh_of.contains_key(&key) || self.demand_of.contains_key(&key)
+    }
+
+    pub(crate) fn is_parked(&self, key: ActionKey) -> bool {
+        self.demand_of.contains_key(&key)
+    }
+}
+
+impl Queue {
+    /// Every action that waits.
+    pub(crate) fn keys(&self) -> BTreeSet<ActionKey> {
+        self.fresh_of.keys().chain(self.demand_of.keys()).copied().collect()
+    }
+}
