@@ -118,6 +118,46 @@ pub enum Event {
     BodiesPruned(#[n(0)] BodiesPruned),
 }
 
+impl Event {
+    /// The run that the fact belongs to; none for a fact about the fleet.
+    pub fn run(&self) -> Option<RunId> {
+        Some(match self {
+            Event::RunSubmitted(e) => e.run,
+            Event::ActionsOpened(e) => e.run,
+            Event::NodesSkipped(e) => e.run,
+            Event::ActionsPlaced(e) => e.run,
+            Event::ActionsParked(e) => e.run,
+            Event::AttemptStarted(e) => e.run,
+            Event::AttemptFinished(e) => e.run,
+            Event::RetryDue(e) | Event::RecallMissed(e) => e.run,
+            Event::ActionFinished(e) => e.run,
+            Event::ReportIgnored(e) => e.run,
+            Event::CancelRequested(e) => e.run,
+            Event::RunCancelRequested(e) => e.run,
+            Event::RunFailing(e) => e.run,
+            Event::RunPaused(e) | Event::RunResumed(e) => e.run,
+            Event::RunFinished(e) => e.run,
+            Event::HumanDecided(e) => e.run,
+            Event::HumanEscalated(e) => e.run,
+            Event::SignalReceived(e) => e.run,
+            Event::RecallAsked(e) => e.run,
+            Event::CompensationStarted(e) => e.run,
+            Event::OutputKept(e) => e.run,
+            Event::EpochBegan(_)
+            | Event::SiteRegistered(_)
+            | Event::SiteRemoved(_)
+            | Event::SiteCordoned(_)
+            | Event::SiteUncordoned(_)
+            | Event::SiteDrained(_)
+            | Event::SiteHealthChanged(_)
+            | Event::ResourceApplied(_)
+            | Event::ResourceDeleted(_)
+            | Event::TriggerFired(_)
+            | Event::BodiesPruned(_) => return None,
+        })
+    }
+}
+
 /// See [`Event::RunSubmitted`].
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct RunSubmitted {
