@@ -1,1 +1,31 @@
-//! L1: the Merkle tree over the journal and its proofs.
+//! L1: the Merkle tree over the journal (RFC 6962) and its proofs. Pure functions of hashes; a verifier needs nothing else.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+mod frontier;
+mod proof;
+
+pub use frontier::{BadFrontier, Frontier};
+pub use proof::{consistency_proof, inclusion_proof, root_of, verify_consistency, verify_inclusion};
+
+use sha2::{Digest as _, Sha256};
+
+/// A SHA-256 hash of a leaf or of an inner node.
+pub type Hash = [u8; 32];
+
+/// The hash of an entry: SHA-256 over 0x00 and its bytes.
+pub fn leaf_hash(entry: &[u8]) -> Hash {
+    Sha256::new().chain_update([0u8]).chain_update(entry).finalize().into()
+}
+
+/// The hash of an inner node: SHA-256 over 0x01 and its children.
+pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
+    Sha256::new().chain_update([1u8]).chain_update(left).chain_update(right).finalize().into()
+}
+
+/// The root of the tree without leaves: SHA-256 over nothing.
+pub fn empty_root() -> Hash {
+    Sha256::digest([]).into()
+}
