@@ -19,3 +19,11 @@ pub fn encode(event: &Event) -> Vec<u8> {
 pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
     Ok(minicbor::decode(bytes)?)
 }
+
+/// The number of the event's variant, read from its bytes; 255 for what is not an event. Stored beside the bytes, so that entries of a
+/// kind are found without decoding the others.
+pub fn kind(bytes: &[u8]) -> u8 {
+    let mut decoder = minicbor::Decoder::new(bytes);
+    let variant = decoder.array().and_then(|_| decoder.u32());
+    variant.ok().and_then(|number| u8::try_from(number).ok()).unwrap_or(u8::MAX)
+}

@@ -1,1 +1,91 @@
 //! L2: the durable, ordered facts and the projections made from them.
+//!
+//! One SQLite file a shard. A single writer thread takes everything queued into one transaction (group commit without a timer): journal
+//! rows with a dense sequence, bodies beside them, the Merkle edge, projections. Callers hear of it after the commit. A write that fails
+//! stops the writer for good: what the disk holds is then the truth, and the process has to start again from it.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod bodies;
+mod keep;
+mod projection;
+mod reader;
+mod rows;
+mod schema;
+mod writer;
+
+pub use keep::{Report, backup, restore, verify};
+pub use reader::{ActionFilter, Reader, RunFilter, Stats};
+pub use rows::{ActionRow, ApprovalRow, AttemptRow, EntryRow, FiringRow, RecallRow, ResourceRow, RunRow, SiteRow, SkippedRow};
+pub use schema::Durability;
+pub use writer::{Appended, Batch, Closed, Entry, Pruned, Writer};
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How to open a journal.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The directory; made when it is not there.
+    pub path: PathBuf,
+    /// The number of the shard.
+    pub shard: u16,
+    /// What an acknowledgement means.
+    pub durability: Durability,
+}
+
+/// An open journal: one writer, any number of readers.
+pub struct Opened {
+    /// The writer. There is one.
+    pub writer: Writer,
+    /// The reader. Cheap to clone.
+    pub reader: Reader,
+}
+
+/// What goes wrong with a journal.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum JournalError {
+    /// SQLite said no.
+    #[error("the journal: {0}")]
+    Sqlite(Arc<rusqlite::Error>),
+    /// A file could not be made or read.
+    #[error("the journal: `{path}`: {error}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: Arc<std::io::Error>,
+    },
+    /// The file is not a journal of this program, or of a later version of it.
+    #[error("the journal: {0}")]
+    Foreign(String),
+    /// What is stored contradicts itself.
+    #[error("the journal is damaged: {0}")]
+    Damaged(String),
+    /// The writer stopped after an error.
+    #[error("the journal's writer has stopped: {0}")]
+    Stopped(String),
+}
+
+impl From<rusqlite::Error> for JournalError {
+    fn from(error: rusqlite::Error) -> Self {
+        JournalError::Sqlite(Arc::new(error))
+    }
+}
+
+impl JournalError {
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> JournalError {
+        let path = path.into();
+        move |error| JournalError::Io { path, error: Arc::new(error) }
+    }
+}
+
+/// Opens the journal in a directory.
+pub fn open(options: Options) -> Result<Opened, JournalError> {
+    std::fs::create_dir_all(&options.path).map_err(JournalError::io(&options.path))?;
+    let file = options.path.join(schema::FILE);
+    let connection = schema::open_to_write(&file, options.durability)?;
+    let writer = Writer::start(connection, options.shard)?;
+    Ok(Opened { reader: Reader::new(file), writer })
+}

@@ -1,0 +1,387 @@
+//! What the REST API says, as types: the stable JSON that scripts, the CLI and the web app read.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// A run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct RunView {
+    /// Its name, unique within project and domain.
+    pub name: String,
+    /// Its number, unique on the server.
+    pub number: u64,
+    /// queued, running, succeeded, failed, aborted, timed_out or paused.
+    pub phase: String,
+    /// The workflow.
+    pub workflow: String,
+    /// The project.
+    pub project: String,
+    /// development, staging or production.
+    pub domain: String,
+    /// Who submitted it.
+    pub principal: String,
+    /// Where it came from: `submitted`, `trigger:NAME` or `rerun:RUN`.
+    pub origin: String,
+    /// When it was accepted (RFC 3339).
+    pub submitted_at: String,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<String>,
+    /// Seconds from acceptance to its end, or to now.
+    pub seconds: f64,
+    /// What its attempts have cost so far, in the catalogue's currency.
+    pub cost: f64,
+    /// Actions opened so far.
+    pub actions_total: u64,
+    /// Actions that have ended.
+    pub actions_done: u64,
+    /// Human actions that wait for a decision.
+    pub waiting_for_human: u64,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureView>,
+    /// What it was given; only where one run is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Value>,
+    /// What it gave back; only where one run is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<Value>,
+    /// Its actions; only where one run is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<ActionView>,
+}
+
+/// A failure.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct FailureView {
+    /// user, oom, timeout, preempted, node_lost, …
+    pub class: String,
+    /// What happened.
+    pub message: String,
+    /// The exit code of the process, or 128 + the signal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+}
+
+/// An action of a run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct ActionView {
+    /// Its path within the run: `train`, `score[3]`, `sub/clean`.
+    pub path: String,
+    /// Its number within the run; none for a node that was skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u32>,
+    /// use, run, task, workflow, human, wait, each, decide or transfer.
+    pub kind: String,
+    /// The phase.
+    pub phase: String,
+    /// The site of the last attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// The place that the site stands for, when it is simulated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulates: Option<String>,
+    /// When it was opened (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened_at: Option<String>,
+    /// When its last attempt began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<String>,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Seconds of its last attempt's process.
+    pub seconds: f64,
+    /// What its attempts cost.
+    pub cost: f64,
+    /// Whether an earlier output was taken instead of running it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reused: bool,
+    /// Why it failed, or why its last attempt did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureView>,
+    /// What it was given; where one action is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Value>,
+    /// What it gave back; where one action is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
+}
+
+/// Why an action is where it is, or nowhere.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct ExplanationView {
+    /// The action's path.
+    pub path: String,
+    /// Its phase.
+    pub phase: String,
+    /// One sentence.
+    pub summary: String,
+    /// The site chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// Every site with its terms and verdict, as recorded with the decision.
+    #[serde(default)]
+    pub placement: Value,
+}
+
+/// A human action that waits for a decision.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct ApprovalView {
+    /// The run.
+    pub run: String,
+    /// The action's path.
+    pub action: String,
+    /// What is asked.
+    pub title: String,
+    /// Whom it is offered to: users, groups and the steps of escalation.
+    pub assign: Value,
+    /// The evidence.
+    pub show: Value,
+    /// The JSON Schema of the form.
+    pub form: Value,
+    /// Whether a second person has to decide too.
+    pub second: bool,
+    /// Who has decided already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_by: Option<String>,
+    /// Since when it waits (RFC 3339).
+    pub since: String,
+}
+
+/// A site.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct SiteView {
+    /// Its name.
+    pub name: String,
+    /// What drives attempts there.
+    pub executor: String,
+    /// open, cordoned, drained or unhealthy.
+    pub state: String,
+    /// Why it is not healthy.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The place it stands for, when it is simulated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulates: Option<String>,
+    /// Facts that `needs.site` refers to.
+    pub attributes: std::collections::BTreeMap<String, String>,
+    /// What it can hold.
+    pub capacity: ResourcesView,
+    /// What attempts hold now.
+    pub used: ResourcesView,
+    /// Actions that hold it.
+    pub running: u64,
+    /// Price of one core for one hour.
+    pub cpu_hour: f64,
+    /// Price of one GiB of memory for one hour.
+    pub memory_gib_hour: f64,
+    /// Price of one GB that leaves the site.
+    pub egress_gb: f64,
+}
+
+/// Amounts of capacity.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct ResourcesView {
+    /// Cores.
+    pub cpu: f64,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// Accelerators.
+    pub gpus: u32,
+}
+
+/// A registered workflow, trigger, connector or connection.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct ResourceView {
+    /// The kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// The version, dense from 1.
+    pub version: u64,
+    /// When this version was applied (RFC 3339).
+    pub applied_at: String,
+    /// Who applied it.
+    pub principal: String,
+    /// Its body, where one is asked for.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub body: Value,
+}
+
+/// A list with a cursor for what follows.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Give this as `cursor` for the next page; none at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A request for a run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitRequest {
+    /// The registered workflow.
+    pub workflow: String,
+    /// Its version; the latest when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// The inputs by name.
+    #[serde(default)]
+    pub inputs: serde_json::Map<String, Value>,
+    /// The name of the run; the server makes one when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The project; taken from the workflow's name when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// development (the default), staging or production.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// Larger is placed first.
+    #[serde(default)]
+    pub priority: i32,
+    /// The key of this submission: sent again, it gives the same run. The header `Idempotency-Key` says the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+}
+
+/// Many runs in one request.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitManyRequest {
+    /// The runs.
+    pub runs: Vec<SubmitRequest>,
+}
+
+/// What came of one submission of many.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct SubmitResult {
+    /// The run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+    /// Why there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Problem>,
+}
+
+/// A request to apply files.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyRequest {
+    /// The documents: `*.yaml` files with sites, workflows, triggers, connectors.
+    pub documents: Vec<SourceFile>,
+    /// The files that they refer to (`run.files`, `$ref`), by path; contents in base64.
+    #[serde(default)]
+    pub files: std::collections::BTreeMap<String, String>,
+    /// Check only; register nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// A text file.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceFile {
+    /// Its path, as findings name it.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// What came of an apply or a check.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct ApplyResult {
+    /// What was registered (or would be).
+    pub applied: Vec<Applied>,
+    /// Findings: errors and warnings with code, span and hint.
+    pub diagnostics: Vec<Value>,
+    /// The findings as text with the source beside them.
+    pub rendered: String,
+}
+
+/// One resource that was applied.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct Applied {
+    /// The kind.
+    pub kind: String,
+    /// The name.
+    pub name: String,
+    /// created, changed or unchanged.
+    pub change: String,
+    /// The version now.
+    pub version: u64,
+}
+
+/// A decision of a person.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecisionRequest {
+    /// approve, reject or amend.
+    pub decision: String,
+    /// The form's fields.
+    #[serde(default)]
+    pub form: Value,
+}
+
+/// A reason for an order.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReasonRequest {
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// A signal to a run, or an event to whoever waits for it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignalRequest {
+    /// Its name.
+    pub name: String,
+    /// What comes with it.
+    #[serde(default)]
+    pub payload: Value,
+}
+
+/// A request to repeat a run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RerunRequest {
+    /// Repeat from these nodes on; what is upstream of them is reused. Empty: repeat what did not succeed.
+    #[serde(default)]
+    pub from: Vec<String>,
+    /// Inputs to change.
+    #[serde(default)]
+    pub inputs: serde_json::Map<String, Value>,
+}
+
+/// RFC 9457 problem details.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// The page of the error.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What kind of error it is.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened.
+    pub detail: String,
+    /// The stable code.
+    pub code: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// Findings of the language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnostics: Option<Value>,
+}

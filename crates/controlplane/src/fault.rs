@@ -1,0 +1,192 @@
+//! What goes wrong at the doors: one list of coded errors for the REST API, the CLI and the docs. Each code has a page in
+//! `docs/errors/`.
+
+use engine::Rejection;
+
+use crate::core_loop::Refusal;
+
+/// An error as a caller sees it: what happened, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Fault {
+    /// What kind of error; its code is stable.
+    pub kind: FaultKind,
+    /// What happened, with the user's own words in backticks.
+    pub detail: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Findings of the language, when a workflow was not accepted.
+    pub diagnostics: Option<serde_json::Value>,
+}
+
+/// The kinds of errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// The request is not understood.
+    Malformed,
+    /// There is no such thing.
+    NotFound,
+    /// The name is taken.
+    NameTaken,
+    /// It makes no sense in the present state.
+    Conflict,
+    /// The caller may not do this.
+    Forbidden,
+    /// The caller is not known.
+    Unauthenticated,
+    /// Something is larger than its stated limit.
+    TooLarge,
+    /// The workflow has errors.
+    InvalidWorkflow,
+    /// The inputs do not fit the workflow.
+    InvalidInputs,
+    /// A policy refuses it.
+    Refused,
+    /// Too much is waiting.
+    Busy,
+    /// The server is stopping or its disk cannot be written.
+    Unavailable,
+    /// Another process owns the data directory.
+    DataDirectoryInUse,
+    /// The data directory cannot be used.
+    DataDirectory,
+    /// Something that should not happen.
+    Internal,
+}
+
+impl FaultKind {
+    /// Every kind.
+    pub const ALL: [FaultKind; 15] = [
+        FaultKind::Malformed,
+        FaultKind::NotFound,
+        FaultKind::NameTaken,
+        FaultKind::Conflict,
+        FaultKind::Forbidden,
+        FaultKind::Unauthenticated,
+        FaultKind::TooLarge,
+        FaultKind::InvalidWorkflow,
+        FaultKind::InvalidInputs,
+        FaultKind::Refused,
+        FaultKind::Busy,
+        FaultKind::Unavailable,
+        FaultKind::DataDirectoryInUse,
+        FaultKind::DataDirectory,
+        FaultKind::Internal,
+    ];
+
+    /// The stable code.
+    pub fn code(self) -> &'static str {
+        match self {
+            FaultKind::Malformed => "E0001",
+            FaultKind::NotFound => "E0002",
+            FaultKind::NameTaken => "E0003",
+            FaultKind::Conflict => "E0004",
+            FaultKind::Forbidden => "E0005",
+            FaultKind::Unauthenticated => "E0006",
+            FaultKind::TooLarge => "E0007",
+            FaultKind::InvalidWorkflow => "E0008",
+            FaultKind::InvalidInputs => "E0009",
+            FaultKind::Refused => "E0010",
+            FaultKind::Busy => "E0011",
+            FaultKind::Unavailable => "E0012",
+            FaultKind::DataDirectoryInUse => "E0013",
+            FaultKind::DataDirectory => "E0014",
+            FaultKind::Internal => "E0015",
+        }
+    }
+
+    /// What kind of error it is, in a few words.
+    pub fn title(self) -> &'static str {
+        match self {
+            FaultKind::Malformed => "the request is not understood",
+            FaultKind::NotFound => "not found",
+            FaultKind::NameTaken => "the name is taken",
+            FaultKind::Conflict => "not possible in the present state",
+            FaultKind::Forbidden => "not allowed",
+            FaultKind::Unauthenticated => "not signed in",
+            FaultKind::TooLarge => "larger than the limit",
+            FaultKind::InvalidWorkflow => "the workflow has errors",
+            FaultKind::InvalidInputs => "the inputs do not fit the workflow",
+            FaultKind::Refused => "refused by policy",
+            FaultKind::Busy => "the server is busy",
+            FaultKind::Unavailable => "the server is stopping",
+            FaultKind::DataDirectoryInUse => "the data directory is in use",
+            FaultKind::DataDirectory => "the data directory cannot be used",
+            FaultKind::Internal => "internal error",
+        }
+    }
+
+    /// The HTTP status.
+    pub fn status(self) -> u16 {
+        match self {
+            FaultKind::Malformed | FaultKind::InvalidWorkflow | FaultKind::InvalidInputs => 400,
+            FaultKind::Unauthenticated => 401,
+            FaultKind::Forbidden | FaultKind::Refused => 403,
+            FaultKind::NotFound => 404,
+            FaultKind::NameTaken | FaultKind::Conflict | FaultKind::DataDirectoryInUse => 409,
+            FaultKind::TooLarge => 413,
+            FaultKind::Busy => 429,
+            FaultKind::DataDirectory | FaultKind::Internal => 500,
+            FaultKind::Unavailable => 503,
+        }
+    }
+}
+
+impl Fault {
+    /// An error of a kind.
+    pub fn new(kind: FaultKind, detail: impl Into<String>) -> Fault {
+        Fault { kind, detail: detail.into(), hint: None, diagnostics: None }
+    }
+
+    /// The same with what to do about it.
+    pub fn hint(mut self, hint: impl Into<String>) -> Fault {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// There is no `kind` named `name`.
+    pub fn not_found(kind: &str, name: &str) -> Fault {
+        Fault::new(FaultKind::NotFound, format!("there is no {kind} `{name}`"))
+            .hint(format!("`tutti get {kind}s` lists what there is"))
+    }
+
+    /// Something that should not happen.
+    pub fn internal(error: impl std::fmt::Display) -> Fault {
+        Fault::new(FaultKind::Internal, error.to_string()).hint("the server's log has more; please report it")
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Fault {
+        match refusal {
+            Refusal::Rejected(rejection) => rejection.into(),
+            Refusal::Busy => Fault::new(FaultKind::Busy, refusal.to_string()),
+            Refusal::Journal(_) | Refusal::Stopping => Fault::new(FaultKind::Unavailable, refusal.to_string()),
+        }
+    }
+}
+
+impl From<Rejection> for Fault {
+    fn from(rejection: Rejection) -> Fault {
+        let kind = match &rejection {
+            Rejection::NotFound { .. } => FaultKind::NotFound,
+            Rejection::NameTaken { .. } => FaultKind::NameTaken,
+            Rejection::Conflict(_) => FaultKind::Conflict,
+            Rejection::Forbidden(_) => FaultKind::Forbidden,
+            Rejection::Invalid(_) => FaultKind::Malformed,
+            Rejection::Limit(_) => FaultKind::TooLarge,
+        };
+        Fault::new(kind, rejection.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique() {
+        let codes: std::collections::BTreeSet<&str> = FaultKind::ALL.iter().map(|kind| kind.code()).collect();
+        assert_eq!(codes.len(), FaultKind::ALL.len());
+    }
+}

@@ -1,0 +1,457 @@
+//! Read models, changed in the transaction of the facts they are made from. Changes of one transaction are gathered first, so that an
+//! action that is opened, placed and finished in one commit is written once.
+
+use std::collections::BTreeMap;
+
+use engine::Event;
+use engine::event::{ActionKind, Opened, Origin, Placed};
+use model::{ActionNo, Failure, Phase, RunId};
+use rusqlite::{Transaction, params};
+use serde_json::{Value, json};
+
+use crate::{Entry, JournalError};
+
+/// Changes to read models in the making.
+#[derive(Default)]
+pub(crate) struct Projection {
+    runs: BTreeMap<u64, RunChange>,
+    actions: BTreeMap<(u64, u32), ActionChange>,
+    explanations: BTreeMap<i64, String>,
+    rest: Vec<Statement>,
+}
+
+/// A change that is written as it is.
+type Statement = (&'static str, Vec<rusqlite::types::Value>);
+
+#[derive(Default)]
+struct RunChange {
+    /// name, project, domain, workflow, principal, origin, key, graph, submitted_at, first_seq
+    submitted: Option<Submitted>,
+    phase: Option<Phase>,
+    paused: Option<bool>,
+    finished_at: Option<u64>,
+    cost: i64,
+    failure: Option<String>,
+    outputs_seq: Option<u64>,
+    last_seq: u64,
+    opened: i64,
+    done: i64,
+}
+
+struct Submitted {
+    name: String,
+    project: String,
+    domain: String,
+    workflow: String,
+    principal: String,
+    origin: String,
+    key: Option<String>,
+    graph: [u8; 32],
+    at: u64,
+    seq: u64,
+}
+
+#[derive(Default)]
+struct ActionChange {
+    path: Option<String>,
+    kind: Option<ActionKind>,
+    place: Option<(u32, u32)>,
+    phase: Option<Phase>,
+    site: Option<String>,
+    host: Option<String>,
+    opened_at: Option<u64>,
+    started_at: Option<u64>,
+    finished_at: Option<u64>,
+    attempt: Option<u32>,
+    cost: i64,
+    usage: Option<engine::event::Usage>,
+    failure: Option<String>,
+    input: Option<(u64, u32)>,
+    output_seq: Option<u64>,
+    reused: Option<bool>,
+    explanation: Option<i64>,
+    first_by: Option<String>,
+    escalated: Option<u32>,
+}
+
+pub(crate) fn failure_json(failure: &Failure) -> String {
+    json!({"class": failure.class, "message": failure.message, "exit_code": failure.exit_code}).to_string()
+}
+
+/// Where a run came from, as projections store it.
+fn origin_json(origin: &Origin) -> String {
+    match origin {
+        Origin::Submitted => json!({"kind": "submitted"}),
+        Origin::Trigger { trigger, due } => json!({"kind": "trigger", "trigger": trigger, "due": due.0}),
+        Origin::Rerun { of } => json!({"kind": "rerun", "of": of.0}),
+    }
+    .to_string()
+}
+
+impl Projection {
+    /// Notes what an entry at `seq` changes.
+    pub(crate) fn note(&mut self, seq: u64, entry: &Entry) {
+        if entry.run != RunId::FLEET {
+            self.run(entry.run).last_seq = seq;
+        }
+        match &entry.event {
+            Event::RunSubmitted(_)
+            | Event::RunCancelRequested(_)
+            | Event::RunFailing(_)
+            | Event::RunPaused(_)
+            | Event::RunResumed(_)
+            | Event::RunFinished(_)
+            | Event::NodesSkipped(_) => self.note_run(seq, entry),
+            Event::ActionsOpened(_)
+            | Event::ActionsPlaced(_)
+            | Event::ActionsParked(_)
+            | Event::AttemptStarted(_)
+            | Event::AttemptFinished(_)
+            | Event::RetryDue(_)
+            | Event::ActionFinished(_)
+            | Event::CancelRequested(_)
+            | Event::HumanDecided(_)
+            | Event::HumanEscalated(_)
+            | Event::RecallMissed(_) => self.note_action(seq, entry),
+            _ => self.note_fleet(seq, entry),
+        }
+    }
+
+    fn run(&mut self, run: RunId) -> &mut RunChange {
+        self.runs.entry(run.0).or_default()
+    }
+
+    fn action(&mut self, run: RunId, action: ActionNo) -> &mut ActionChange {
+        self.actions.entry((run.0, action.0)).or_default()
+    }
+
+    fn note_run(&mut self, seq: u64, entry: &Entry) {
+        let at = entry.at.0;
+        match &entry.event {
+            Event::RunSubmitted(e) => {
+                let change = self.run(e.run);
+                change.phase = Some(Phase::Running);
+                change.submitted = Some(Submitted {
+                    name: e.name.clone(),
+                    project: e.project.clone(),
+                    domain: e.domain.clone(),
+                    workflow: e.workflow.clone(),
+                    principal: e.principal.clone(),
+                    origin: origin_json(&e.origin),
+                    key: e.idempotency_key.clone(),
+                    graph: e.graph.0,
+                    at,
+                    seq,
+                });
+            }
+            Event::RunFailing(e) => self.run(e.run).failure = Some(failure_json(&e.failure)),
+            Event::RunPaused(e) => self.run(e.run).paused = Some(true),
+            Event::RunResumed(e) => self.run(e.run).paused = Some(false),
+            Event::RunCancelRequested(e) => self.run(e.run).paused = Some(false),
+            Event::RunFinished(e) => {
+                let change = self.run(e.run);
+                change.phase = Some(e.phase);
+                change.finished_at = Some(at);
+                change.failure = e.failure.as_ref().map(failure_json).or(change.failure.take());
+                change.outputs_seq = e.outputs.is_some().then_some(seq);
+            }
+            Event::NodesSkipped(e) => {
+                for node in &e.nodes {
+                    let values = vec![e.run.0 as i64, 0, node.kind as i64, node.why as i64, at as i64];
+                    let mut values: Vec<rusqlite::types::Value> = values.into_iter().map(Into::into).collect();
+                    values[1] = node.path.clone().into();
+                    self.rest.push(("INSERT OR REPLACE INTO skipped VALUES (?1, ?2, ?3, ?4, ?5)", values));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn open(&mut self, run: RunId, opened: &Opened, at: u64, seq: u64, input_n: &mut u32) {
+        let change = self.action(run, opened.action);
+        change.path = Some(opened.path.clone());
+        change.kind = Some(opened.kind);
+        change.place = Some((opened.scope, opened.node));
+        change.opened_at = Some(at);
+        let placed = matches!(opened.kind, ActionKind::Use | ActionKind::Run | ActionKind::Task) || opened.recall.is_some();
+        change.phase = Some(if placed { Phase::Queued } else { Phase::Running });
+        if !placed {
+            change.started_at = Some(at);
+        }
+        if let engine::event::Role::Transfer { to, .. } = &opened.role {
+            change.site = Some(to.clone());
+        }
+        if opened.input.is_some() {
+            change.input = Some((seq, *input_n));
+            *input_n += 1;
+        }
+        self.run(run).opened += 1;
+    }
+
+    fn note_action(&mut self, seq: u64, entry: &Entry) {
+        let at = entry.at.0;
+        match &entry.event {
+            Event::ActionsOpened(e) => {
+                let mut input_n = 0;
+                e.actions.iter().for_each(|opened| self.open(e.run, opened, at, seq, &mut input_n));
+            }
+            Event::ActionsPlaced(e) => {
+                let explanation = self.explanation(&e.explanation);
+                e.actions.iter().for_each(|placed| self.place(e.run, placed, &e.site, explanation, at));
+            }
+            Event::ActionsParked(e) => {
+                let explanation = self.explanation(&e.explanation);
+                for action in &e.actions {
+                    let change = self.action(e.run, *action);
+                    change.phase = Some(Phase::WaitingForResources);
+                    change.explanation = Some(explanation);
+                }
+            }
+            Event::AttemptStarted(e) => {
+                let change = self.action(e.run, e.action);
+                change.phase = Some(Phase::Running);
+                change.started_at = Some(at);
+                change.host = Some(e.host.clone());
+            }
+            Event::AttemptFinished(_) => self.finish_attempt(seq, entry),
+            Event::RetryDue(e) | Event::RecallMissed(e) => self.action(e.run, e.action).phase = Some(Phase::Queued),
+            Event::ActionFinished(e) => {
+                let change = self.action(e.run, e.action);
+                change.phase = Some(e.phase);
+                change.finished_at = Some(at);
+                change.output_seq = e.output.is_some().then_some(seq);
+                change.failure = e.failure.as_ref().map(failure_json);
+                change.reused = e.reused.then_some(true);
+                self.run(e.run).done += 1;
+            }
+            Event::CancelRequested(e) => {
+                for action in &e.ended {
+                    let change = self.action(e.run, *action);
+                    change.phase = Some(Phase::Aborted);
+                    change.finished_at = Some(at);
+                }
+                self.run(e.run).done += e.ended.len() as i64;
+            }
+            Event::HumanDecided(e) => self.action(e.run, e.action).first_by = Some(e.principal.clone()),
+            Event::HumanEscalated(e) => self.action(e.run, e.action).escalated = Some(e.step + 1),
+            _ => {}
+        }
+    }
+
+    fn place(&mut self, run: RunId, placed: &Placed, site: &str, explanation: i64, at: u64) {
+        let change = self.action(run, placed.action);
+        let ready = placed.awaits.is_empty();
+        change.phase = Some(if ready { Phase::Running } else { Phase::Initializing });
+        change.started_at = ready.then_some(at);
+        change.site = Some(site.to_owned());
+        change.attempt = Some(placed.attempt.0);
+        change.explanation = Some(explanation);
+    }
+
+    /// Equal explanations are stored once.
+    fn explanation(&mut self, json: &str) -> i64 {
+        let digest = model::Digest::of(json.as_bytes());
+        let id = digest.0.first_chunk::<8>().map(|head| i64::from_be_bytes(*head)).unwrap_or_default();
+        self.explanations.entry(id).or_insert_with(|| json.to_owned());
+        id
+    }
+
+    fn finish_attempt(&mut self, seq: u64, entry: &Entry) {
+        let Event::AttemptFinished(e) = &entry.event else { return };
+        let at = entry.at.0;
+        let change = self.action(e.run, e.action);
+        let failure = e.failure.as_ref().map(failure_json);
+        change.attempt = Some(e.attempt.0);
+        change.cost += e.cost.0;
+        change.usage = Some(e.usage);
+        change.failure = failure.clone();
+        change.phase = Some(if e.retry_at.is_some() { Phase::Queued } else { e.phase });
+        let site = change.site.clone();
+        if e.retry_at.is_none() {
+            change.finished_at = Some(at);
+            change.output_seq = e.output.is_some().then_some(seq);
+        } else {
+            let values = vec![
+                (e.run.0 as i64).into(),
+                e.action.0.into(),
+                e.attempt.0.into(),
+                site.map_or(rusqlite::types::Value::Null, Into::into),
+                (e.phase as i64).into(),
+                (at as i64).into(),
+                e.cost.0.into(),
+                (e.usage.wall_us as i64).into(),
+                failure.map_or(rusqlite::types::Value::Null, Into::into),
+            ];
+            let sql = "INSERT OR REPLACE INTO attempts VALUES (?1, ?2, ?3, coalesce(?4, (SELECT site FROM actions WHERE run = ?1 AND no = ?2)), ?5, ?6, ?7, ?8, ?9)";
+            self.rest.push((sql, values));
+        }
+        let run = self.run(e.run);
+        run.cost += e.cost.0;
+        run.done += i64::from(e.retry_at.is_none());
+    }
+
+    fn note_fleet(&mut self, seq: u64, entry: &Entry) {
+        let at = entry.at.0 as i64;
+        let site_order = |sql: &'static str, site: &str| (sql, vec![site.to_owned().into()]);
+        let statement: Statement = match &entry.event {
+            Event::OutputKept(e) => {
+                let locations: Vec<Value> =
+                    e.locations.iter().map(|l| json!({"artifact": l.artifact, "size": l.size, "site": l.site})).collect();
+                let values = vec![
+                    (e.run.0 as i64).into(),
+                    (e.key.kind as i64).into(),
+                    e.key.key.0.to_vec().into(),
+                    (seq as i64).into(),
+                    at.into(),
+                    Value::Array(locations).to_string().into(),
+                ];
+                // The run of the output was written before, in this transaction or in an earlier one.
+                ("INSERT OR REPLACE INTO recalls SELECT project, ?2, ?3, ?4, ?1, ?5, ?6 FROM runs WHERE id = ?1", values)
+            }
+            Event::SiteRegistered(e) => {
+                let spec = serde_json::to_string(&e.site).unwrap_or_default();
+                let sql = "INSERT INTO sites VALUES (?1, ?2, 0, 0, 1, '') ON CONFLICT (name) DO UPDATE SET spec = excluded.spec";
+                (sql, vec![e.site.name.clone().into(), spec.into()])
+            }
+            Event::SiteRemoved(e) => site_order("DELETE FROM sites WHERE name = ?1", &e.site),
+            Event::SiteCordoned(e) => site_order("UPDATE sites SET cordoned = 1, drained = 0 WHERE name = ?1", &e.site),
+            Event::SiteUncordoned(e) => site_order("UPDATE sites SET cordoned = 0, drained = 0 WHERE name = ?1", &e.site),
+            Event::SiteDrained(e) => site_order("UPDATE sites SET cordoned = 1, drained = 1 WHERE name = ?1", &e.site),
+            Event::SiteHealthChanged(e) => {
+                let values = vec![e.site.clone().into(), i64::from(e.healthy).into(), e.reason.clone().into()];
+                ("UPDATE sites SET healthy = ?2, reason = ?3 WHERE name = ?1", values)
+            }
+            Event::ResourceApplied(e) => {
+                let values = vec![
+                    e.kind.clone().into(),
+                    e.name.clone().into(),
+                    (e.version as i64).into(),
+                    at.into(),
+                    e.principal.clone().into(),
+                    e.body.value().to_string().into(),
+                    (seq as i64).into(),
+                ];
+                ("INSERT OR REPLACE INTO resources VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)", values)
+            }
+            Event::ResourceDeleted(e) => {
+                ("DELETE FROM resources WHERE kind = ?1 AND name = ?2", vec![e.kind.clone().into(), e.name.clone().into()])
+            }
+            Event::TriggerFired(e) => {
+                let run = e.run.map_or(rusqlite::types::Value::Null, |run| (run.0 as i64).into());
+                let values =
+                    vec![(seq as i64).into(), e.trigger.clone().into(), (e.due.0 as i64).into(), at.into(), run, e.missed.into()];
+                ("INSERT OR REPLACE INTO firings VALUES (?1, ?2, ?3, ?4, ?5, ?6)", values)
+            }
+            _ => return,
+        };
+        self.rest.push(statement);
+    }
+
+    /// Writes the changes.
+    pub(crate) fn write(self, transaction: &Transaction<'_>) -> Result<(), JournalError> {
+        for (id, json) in &self.explanations {
+            transaction.prepare_cached("INSERT OR IGNORE INTO explanations VALUES (?1, ?2)")?.execute(params![id, json])?;
+        }
+        write_runs(transaction, &self.runs)?;
+        write_actions(transaction, &self.actions)?;
+        for (sql, values) in self.rest {
+            transaction.prepare_cached(sql)?.execute(rusqlite::params_from_iter(values))?;
+        }
+        Ok(())
+    }
+}
+
+fn write_runs(transaction: &Transaction<'_>, runs: &BTreeMap<u64, RunChange>) -> Result<(), JournalError> {
+    let mut insert = transaction.prepare_cached(
+        "INSERT OR REPLACE INTO runs (id, name, project, domain, workflow, graph, principal, origin, idempotency_key, phase, submitted_at, first_seq, last_seq)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12)",
+    )?;
+    let mut update = transaction.prepare_cached(
+        "UPDATE runs SET phase = coalesce(?2, phase), paused = coalesce(?3, paused), finished_at = coalesce(?4, finished_at),
+         cost = cost + ?5, failure = coalesce(?6, failure), outputs_seq = coalesce(?7, outputs_seq), last_seq = ?8,
+         actions_total = actions_total + ?9, actions_done = actions_done + ?10 WHERE id = ?1",
+    )?;
+    for (id, run) in runs {
+        if let Some(s) = &run.submitted {
+            let phase = Phase::Running as i64;
+            insert.execute(params![
+                id,
+                s.name,
+                s.project,
+                s.domain,
+                s.workflow,
+                s.graph,
+                s.principal,
+                s.origin,
+                s.key,
+                phase,
+                s.at,
+                s.seq
+            ])?;
+        }
+        let phase = run.phase.map(|phase| phase as i64);
+        update.execute(params![
+            id,
+            phase,
+            run.paused,
+            run.finished_at,
+            run.cost,
+            run.failure,
+            run.outputs_seq,
+            run.last_seq,
+            run.opened,
+            run.done
+        ])?;
+    }
+    Ok(())
+}
+
+fn write_actions(transaction: &Transaction<'_>, actions: &BTreeMap<(u64, u32), ActionChange>) -> Result<(), JournalError> {
+    let mut upsert = transaction.prepare_cached(
+        "INSERT INTO actions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)
+         ON CONFLICT (run, no) DO UPDATE SET path = coalesce(excluded.path, path), kind = coalesce(excluded.kind, kind),
+         scope = coalesce(excluded.scope, scope), node = coalesce(excluded.node, node), phase = coalesce(excluded.phase, phase),
+         site = coalesce(excluded.site, site), host = coalesce(excluded.host, host), opened_at = coalesce(excluded.opened_at, opened_at),
+         started_at = coalesce(excluded.started_at, started_at), finished_at = coalesce(excluded.finished_at, finished_at),
+         attempt = coalesce(excluded.attempt, attempt), cost = cost + excluded.cost, wall_us = coalesce(excluded.wall_us, wall_us),
+         cpu_us = coalesce(excluded.cpu_us, cpu_us), memory_peak = coalesce(excluded.memory_peak, memory_peak),
+         bytes_in = coalesce(excluded.bytes_in, bytes_in), bytes_out = coalesce(excluded.bytes_out, bytes_out),
+         failure = CASE WHEN excluded.finished_at IS NOT NULL OR excluded.failure IS NOT NULL THEN excluded.failure ELSE failure END,
+         input_seq = coalesce(excluded.input_seq, input_seq), input_n = coalesce(excluded.input_n, input_n),
+         output_seq = coalesce(excluded.output_seq, output_seq), reused = coalesce(excluded.reused, reused),
+         explanation = coalesce(excluded.explanation, explanation), first_by = coalesce(excluded.first_by, first_by),
+         escalated = coalesce(excluded.escalated, escalated)",
+    )?;
+    for ((run, no), a) in actions {
+        upsert.execute(params![
+            run,
+            no,
+            a.path,
+            a.kind.map(|kind| kind as i64),
+            a.place.map(|place| place.0),
+            a.place.map(|place| place.1),
+            a.phase.map(|phase| phase as i64),
+            a.site,
+            a.host,
+            a.opened_at,
+            a.started_at,
+            a.finished_at,
+            a.attempt,
+            a.cost,
+            a.usage.map(|usage| usage.wall_us),
+            a.usage.map(|usage| usage.cpu_us),
+            a.usage.map(|usage| usage.memory_peak_bytes),
+            a.usage.map(|usage| usage.bytes_in),
+            a.usage.map(|usage| usage.bytes_out),
+            a.failure,
+            a.input.map(|input| input.0),
+            a.input.map(|input| input.1),
+            a.output_seq,
+            a.reused,
+            a.explanation,
+            a.first_by,
+            a.escalated,
+        ])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,450 @@
+//! Reading: the journal for a restart and for streams, and the read models for everybody else. Calls block: from async code they belong
+//! on a blocking thread.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use engine::Event;
+use engine::event::{Located, RecallKey};
+use model::{Digest, Graph, Payload, Phase, RunId, Seq, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use serde_json::Value;
+
+use crate::bodies::{SALT, walk};
+use crate::rows::{ACTION_COLUMNS, RUN_COLUMNS, kind_of, phase_of};
+use crate::{
+    ActionRow, ApprovalRow, AttemptRow, EntryRow, FiringRow, JournalError, RecallRow, ResourceRow, RunRow, SiteRow, SkippedRow,
+    schema,
+};
+
+/// Connections kept for the next caller.
+const IDLE_MAX: usize = 4;
+
+/// Reads a journal that a [`crate::Writer`] of this or another process may be writing. Cheap to clone.
+#[derive(Clone)]
+pub struct Reader {
+    file: Arc<PathBuf>,
+    idle: Arc<Mutex<Vec<Connection>>>,
+}
+
+/// Which runs.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Of this project.
+    pub project: Option<String>,
+    /// Of this workflow.
+    pub workflow: Option<String>,
+    /// In this phase.
+    pub phase: Option<Phase>,
+    /// With a number below this one (for the next page; the newest come first).
+    pub before: Option<RunId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Which actions.
+#[derive(Clone, Debug, Default)]
+pub struct ActionFilter {
+    /// From this number on.
+    pub from: u32,
+    /// At most so many.
+    pub limit: usize,
+    /// In this phase.
+    pub phase: Option<Phase>,
+}
+
+/// Counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Entries.
+    pub entries: u64,
+    /// Runs.
+    pub runs: u64,
+    /// Runs that have not ended.
+    pub open_runs: u64,
+    /// Bytes of the file.
+    pub file_bytes: u64,
+}
+
+type Result<T> = std::result::Result<T, JournalError>;
+
+impl Reader {
+    pub(crate) fn new(file: PathBuf) -> Reader {
+        Reader { file: Arc::new(file), idle: Arc::default() }
+    }
+
+    fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let idle = self.idle.lock().unwrap_or_else(|poison| poison.into_inner()).pop();
+        let connection = idle.map_or_else(|| schema::open_to_read(&self.file), Ok)?;
+        let result = read(&connection);
+        let mut idle = self.idle.lock().unwrap_or_else(|poison| poison.into_inner());
+        if idle.len() < IDLE_MAX {
+            idle.push(connection);
+        }
+        result
+    }
+
+    /// Calls `fold` with every entry that a restart needs, in order: those of the fleet and those of open runs, bodies in place.
+    pub fn replay(&self, mut fold: impl FnMut(Seq, Timestamp, Event)) -> Result<()> {
+        self.with(|db| {
+            let mut statement = db.prepare(
+                "SELECT seq, at, bytes FROM journal WHERE run = 0 OR (run IN (SELECT id FROM runs WHERE finished_at IS NULL)
+                 AND seq >= (SELECT min(first_seq) FROM runs WHERE finished_at IS NULL)) ORDER BY seq",
+            )?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let (seq, at): (u64, u64) = (row.get(0)?, row.get(1)?);
+                let bytes = row.get_ref(2)?.as_blob_or_null().unwrap_or_default();
+                let Some(bytes) = bytes else { continue };
+                fold(Seq(seq), Timestamp(at), event_of(db, seq, bytes)?);
+            }
+            Ok(())
+        })
+    }
+
+    /// The graphs of open runs.
+    pub fn open_graphs(&self) -> Result<Vec<(Digest, Arc<Graph>)>> {
+        self.with(|db| {
+            let sql = "SELECT digest, json FROM graphs WHERE digest IN (SELECT graph FROM runs WHERE finished_at IS NULL)";
+            let mut statement = db.prepare(sql)?;
+            let rows = statement.query_map([], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, String>(1)?)))?;
+            rows.map(|row| row.map_err(JournalError::from).and_then(|(digest, json)| Ok((Digest(digest), graph_of(&json)?))))
+                .collect()
+        })
+    }
+
+    /// The graph with this digest.
+    pub fn graph(&self, digest: &Digest) -> Result<Option<Arc<Graph>>> {
+        self.with(|db| {
+            let sql = "SELECT json FROM graphs WHERE digest = ?1";
+            let json: Option<String> = db.prepare_cached(sql)?.query_row(params![digest.0], |row| row.get(0)).optional()?;
+            json.map(|json| graph_of(&json)).transpose()
+        })
+    }
+
+    /// The highest run number, the last position and the time of the last entry.
+    pub fn last(&self) -> Result<(RunId, Seq, Timestamp)> {
+        self.with(|db| {
+            let run: u64 = db.query_row("SELECT coalesce(max(id), 0) FROM runs", [], |row| row.get(0))?;
+            let last =
+                db.query_row("SELECT seq, at FROM journal ORDER BY seq DESC LIMIT 1", [], |row| Ok((row.get(0)?, row.get(1)?)));
+            let (seq, at): (u64, u64) = last.optional()?.unwrap_or_default();
+            Ok((RunId(run), Seq(seq), Timestamp(at)))
+        })
+    }
+
+    /// A run by its number.
+    pub fn run(&self, id: RunId) -> Result<Option<RunRow>> {
+        self.with(|db| run_where(db, "id = ?1", params![id.0]))
+    }
+
+    /// A run by its name; the newest of that name over projects and domains.
+    pub fn run_named(&self, name: &str) -> Result<Option<RunRow>> {
+        self.with(|db| run_where(db, "name = ?1 ORDER BY id DESC LIMIT 1", params![name]))
+    }
+
+    /// The run that a submission with this name or key made before.
+    pub fn find_run(&self, project: &str, domain: &str, name: Option<&str>, key: Option<&str>) -> Result<Option<RunId>> {
+        self.with(|db| {
+            let by_key = "SELECT id FROM runs WHERE idempotency_key = ?1 AND project = ?2";
+            let by_name = "SELECT id FROM runs WHERE name = ?1 AND project = ?2 AND domain = ?3";
+            let found: Option<u64> = match (key, name) {
+                (Some(key), _) => db.prepare_cached(by_key)?.query_row(params![key, project], |row| row.get(0)).optional()?,
+                (None, Some(name)) => {
+                    db.prepare_cached(by_name)?.query_row(params![name, project, domain], |row| row.get(0)).optional()?
+                }
+                (None, None) => None,
+            };
+            Ok(found.map(RunId))
+        })
+    }
+
+    /// Runs, the newest first.
+    pub fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>> {
+        self.with(|db| {
+            let sql = format!(
+                "SELECT {RUN_COLUMNS} FROM runs WHERE (?1 IS NULL OR project = ?1) AND (?2 IS NULL OR workflow = ?2)
+                 AND (?3 IS NULL OR phase = ?3) AND id < ?4 ORDER BY id DESC LIMIT ?5"
+            );
+            let before = filter.before.map_or(i64::MAX, |run| run.0 as i64);
+            let phase = filter.phase.map(|phase| phase as i64);
+            let mut statement = db.prepare_cached(&sql)?;
+            let rows = statement
+                .query_map(params![filter.project, filter.workflow, phase, before, filter.limit as i64], RunRow::read)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// Actions of a run, in the order in which they were opened.
+    pub fn actions(&self, run: RunId, filter: &ActionFilter) -> Result<Vec<ActionRow>> {
+        self.with(|db| {
+            let sql = format!(
+                "SELECT {ACTION_COLUMNS} FROM actions WHERE run = ?1 AND no >= ?2 AND (?3 IS NULL OR phase = ?3) ORDER BY no LIMIT ?4"
+            );
+            let phase = filter.phase.map(|phase| phase as i64);
+            let mut statement = db.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![run.0, filter.from, phase, filter.limit as i64], ActionRow::read)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// An action by its path.
+    pub fn action(&self, run: RunId, path: &str) -> Result<Option<ActionRow>> {
+        self.with(|db| {
+            let sql = format!("SELECT {ACTION_COLUMNS} FROM actions WHERE run = ?1 AND path = ?2");
+            Ok(db.prepare_cached(&sql)?.query_row(params![run.0, path], ActionRow::read).optional()?)
+        })
+    }
+
+    /// Nodes of a run that were left out.
+    pub fn skipped(&self, run: RunId) -> Result<Vec<SkippedRow>> {
+        self.with(|db| {
+            let mut statement = db.prepare_cached("SELECT path, kind, why FROM skipped WHERE run = ?1 ORDER BY path")?;
+            let rows = statement.query_map(params![run.0], |row| {
+                let why = ["condition", "upstream", "branch"];
+                let number: usize = row.get(2)?;
+                Ok(SkippedRow {
+                    path: row.get(0)?,
+                    kind: kind_of(row.get(1)?),
+                    why: why.get(number).copied().unwrap_or("unknown"),
+                })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// Earlier attempts of an action.
+    pub fn attempts(&self, run: RunId, action: u32) -> Result<Vec<AttemptRow>> {
+        self.with(|db| {
+            let sql = "SELECT attempt, site, phase, finished_at, cost, wall_us, failure FROM attempts WHERE run = ?1 AND no = ?2 ORDER BY attempt";
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map(params![run.0, action], |row| {
+                Ok(AttemptRow {
+                    attempt: row.get(0)?,
+                    site: row.get(1)?,
+                    phase: phase_of(row.get(2)?),
+                    finished_at: Timestamp(row.get(3)?),
+                    cost: model::Money(row.get(4)?),
+                    wall_us: row.get(5)?,
+                    failure: row.get::<_, Option<String>>(6)?.and_then(|text| serde_json::from_str(&text).ok()),
+                })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// Human actions that wait for a decision, the oldest first.
+    pub fn approvals(&self, limit: usize) -> Result<Vec<ApprovalRow>> {
+        let actions: Vec<ActionRow> = self.with(|db| {
+            let sql =
+                format!("SELECT {ACTION_COLUMNS} FROM actions WHERE kind = 4 AND finished_at IS NULL ORDER BY run, no LIMIT ?1");
+            let mut statement = db.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![limit as i64], ActionRow::read)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })?;
+        let mut approvals = Vec::with_capacity(actions.len());
+        for action in actions {
+            let input = action.input.map(|(seq, n)| self.body(seq, n)).transpose()?.flatten().unwrap_or_default();
+            if let Some(run) = self.run(action.run)? {
+                approvals.push(ApprovalRow { run, action, input });
+            }
+        }
+        Ok(approvals)
+    }
+
+    /// How many human actions of a run wait.
+    pub fn waiting(&self, run: RunId) -> Result<u64> {
+        self.with(|db| {
+            let sql = "SELECT count(*) FROM actions WHERE run = ?1 AND kind = 4 AND finished_at IS NULL";
+            Ok(db.prepare_cached(sql)?.query_row(params![run.0], |row| row.get(0))?)
+        })
+    }
+
+    /// A body: the `n`-th payload of an entry. None after pruning.
+    pub fn body(&self, seq: Seq, n: u32) -> Result<Option<Value>> {
+        self.with(|db| body_of(db, seq.0, n.into()))
+    }
+
+    /// The explanation of a placement.
+    pub fn explanation(&self, id: i64) -> Result<Option<Value>> {
+        self.with(|db| {
+            let sql = "SELECT json FROM explanations WHERE id = ?1";
+            let json: Option<String> = db.prepare_cached(sql)?.query_row(params![id], |row| row.get(0)).optional()?;
+            Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
+        })
+    }
+
+    /// The sites.
+    pub fn sites(&self) -> Result<Vec<SiteRow>> {
+        self.with(|db| {
+            let mut statement = db.prepare_cached("SELECT spec, cordoned, drained, healthy, reason FROM sites ORDER BY name")?;
+            let mut rows = statement.query([])?;
+            let mut sites = Vec::new();
+            while let Some(row) = rows.next()? {
+                let spec: String = row.get(0)?;
+                let spec = serde_json::from_str(&spec).map_err(|error| JournalError::Damaged(format!("a site: {error}")))?;
+                sites.push(SiteRow {
+                    spec,
+                    cordoned: row.get(1)?,
+                    drained: row.get(2)?,
+                    healthy: row.get(3)?,
+                    reason: row.get(4)?,
+                });
+            }
+            Ok(sites)
+        })
+    }
+
+    /// The latest version of every resource of a kind, or the one of a name, or an exact version.
+    pub fn resources(&self, kind: &str, name: Option<&str>, version: Option<u64>) -> Result<Vec<ResourceRow>> {
+        self.with(|db| {
+            let sql = "SELECT kind, name, version, at, principal, body FROM resources r WHERE kind = ?1 AND (?2 IS NULL OR name = ?2)
+                 AND version = coalesce(?3, (SELECT max(version) FROM resources WHERE kind = r.kind AND name = r.name)) ORDER BY name";
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map(params![kind, name, version], |row| {
+                let body: Option<String> = row.get(5)?;
+                Ok(ResourceRow {
+                    kind: row.get(0)?,
+                    name: row.get(1)?,
+                    version: row.get(2)?,
+                    at: Timestamp(row.get(3)?),
+                    principal: row.get(4)?,
+                    body: body.and_then(|body| serde_json::from_str(&body).ok()).unwrap_or_default(),
+                })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// The last firings of a trigger, the latest due first.
+    pub fn firings(&self, trigger: &str, limit: usize) -> Result<Vec<FiringRow>> {
+        self.with(|db| {
+            let sql = "SELECT name, due, at, run, missed FROM firings WHERE name = ?1 ORDER BY due DESC LIMIT ?2";
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map(params![trigger, limit as i64], |row| {
+                Ok(FiringRow {
+                    trigger: row.get(0)?,
+                    due: Timestamp(row.get(1)?),
+                    at: Timestamp(row.get(2)?),
+                    run: row.get::<_, Option<u64>>(3)?.map(RunId),
+                    missed: row.get(4)?,
+                })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// The output kept under a key, when it is young enough.
+    pub fn recall(&self, project: &str, key: &RecallKey, now: Timestamp) -> Result<Option<RecallRow>> {
+        self.with(|db| {
+            let sql = "SELECT seq, at, locations FROM recalls WHERE project = ?1 AND kind = ?2 AND key = ?3";
+            let found = db.prepare_cached(sql)?.query_row(params![project, key.kind as i64, key.key.0], |row| {
+                Ok((row.get::<_, u64>(0)?, row.get::<_, u64>(1)?, row.get::<_, String>(2)?))
+            });
+            let Some((seq, at, locations)) = found.optional()? else { return Ok(None) };
+            let at = Timestamp(at);
+            if key.max_age.is_some_and(|age| now.since(at) > age) {
+                return Ok(None);
+            }
+            let Some(output) = body_of(db, seq, 0)? else { return Ok(None) };
+            Ok(Some(RecallRow { output, locations: locations_of(&locations), at }))
+        })
+    }
+
+    /// Entries after a position, of one run or of all, bodies in place where they are still there.
+    pub fn events(&self, after: Seq, run: Option<RunId>, limit: usize) -> Result<Vec<(Seq, Timestamp, RunId, Event)>> {
+        self.with(|db| {
+            let sql = "SELECT seq, at, run, bytes FROM journal WHERE seq > ?1 AND (?2 IS NULL OR run = ?2) AND bytes IS NOT NULL ORDER BY seq LIMIT ?3";
+            let mut statement = db.prepare_cached(sql)?;
+            let mut rows = statement.query(params![after.0, run.map(|run| run.0), limit as i64])?;
+            let mut events = Vec::new();
+            while let Some(row) = rows.next()? {
+                let (seq, at, run): (u64, u64, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                let bytes = row.get_ref(3)?.as_blob().unwrap_or_default();
+                events.push((Seq(seq), Timestamp(at), RunId(run), event_of(db, seq, bytes)?));
+            }
+            Ok(events)
+        })
+    }
+
+    /// Entries as they are stored, after a position.
+    pub fn entries(&self, after: Seq, limit: usize) -> Result<Vec<EntryRow>> {
+        self.with(|db| {
+            let mut statement =
+                db.prepare_cached("SELECT seq, run, at, bytes, leaf FROM journal WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+            let rows = statement.query_map(params![after.0, limit as i64], |row| {
+                Ok(EntryRow {
+                    seq: Seq(row.get(0)?),
+                    run: RunId(row.get(1)?),
+                    at: Timestamp(row.get(2)?),
+                    bytes: row.get(3)?,
+                    leaf: row.get(4)?,
+                })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// The number of leaves of the tree and its edge.
+    pub fn tree(&self) -> Result<audit::Frontier> {
+        self.with(|db| {
+            let edge: Vec<u8> = db.query_row("SELECT edge FROM tree WHERE id = 0", [], |row| row.get(0))?;
+            audit::Frontier::from_bytes(&edge).map_err(|error| JournalError::Damaged(error.to_string()))
+        })
+    }
+
+    /// Counts.
+    pub fn stats(&self) -> Result<Stats> {
+        let file_bytes = std::fs::metadata(&*self.file).map(|file| file.len()).unwrap_or_default();
+        self.with(|db| {
+            let sql = "SELECT (SELECT size FROM tree), (SELECT count(*) FROM runs), (SELECT count(*) FROM runs WHERE finished_at IS NULL)";
+            let (entries, runs, open_runs) = db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            Ok(Stats { entries, runs, open_runs, file_bytes })
+        })
+    }
+}
+
+fn run_where(db: &Connection, condition: &str, values: impl rusqlite::Params) -> Result<Option<RunRow>> {
+    let sql = format!("SELECT {RUN_COLUMNS} FROM runs WHERE {condition}");
+    Ok(db.prepare_cached(&sql)?.query_row(values, RunRow::read).optional()?)
+}
+
+fn graph_of(json: &str) -> Result<Arc<Graph>> {
+    serde_json::from_str(json).map(Arc::new).map_err(|error| JournalError::Damaged(format!("a graph: {error}")))
+}
+
+fn body_of(db: &Connection, seq: u64, n: i64) -> Result<Option<Value>> {
+    let sql = "SELECT bytes FROM bodies WHERE seq = ?1 AND n = ?2";
+    let bytes: Option<Vec<u8>> = db.prepare_cached(sql)?.query_row(params![seq, n], |row| row.get(0)).optional()?;
+    bytes
+        .map(|bytes| serde_json::from_slice(&bytes).map_err(|error| JournalError::Damaged(format!("body {seq}.{n}: {error}"))))
+        .transpose()
+}
+
+/// Decodes an entry and puts its bodies in place.
+fn event_of(db: &Connection, seq: u64, bytes: &[u8]) -> Result<Event> {
+    let mut event = engine::codec::decode(bytes).map_err(|error| JournalError::Damaged(format!("entry {seq}: {error}")))?;
+    if let Event::RunSubmitted(submitted) = &mut event {
+        let sql = "SELECT bytes FROM bodies WHERE seq = ?1 AND n = ?2";
+        let salt: Option<[u8; 32]> = db.prepare_cached(sql)?.query_row(params![seq, SALT], |row| row.get(0)).optional()?;
+        submitted.salt = salt.unwrap_or_default();
+    }
+    let mut payloads: Vec<&mut Payload> = Vec::new();
+    walk(&mut event, &mut |payload| payloads.push(payload));
+    for (n, payload) in payloads.into_iter().enumerate() {
+        payload.body = body_of(db, seq, n as i64)?.map(Arc::new);
+    }
+    Ok(event)
+}
+
+fn locations_of(json: &str) -> Vec<Located> {
+    let list: Vec<Value> = serde_json::from_str(json).unwrap_or_default();
+    let read = |value: &Value| {
+        Some(Located {
+            artifact: value.get("artifact")?.as_str()?.parse().ok()?,
+            size: value.get("size")?.as_u64()?,
+            site: value.get("site")?.as_str()?.to_owned(),
+        })
+    };
+    list.iter().filter_map(read).collect()
+}

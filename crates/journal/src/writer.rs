@@ -1,0 +1,253 @@
+//! The writer: one thread, one connection, one transaction for all that is queued.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use audit::Frontier;
+use crossbeam_channel::{Receiver, Sender};
+use engine::Event;
+use model::{Digest, Graph, RunId, Seq, Timestamp};
+use rusqlite::{Connection, params};
+
+use crate::bodies::{SALT, walk};
+use crate::projection::Projection;
+use crate::{JournalError, keep};
+
+/// Batches that may wait before callers have to.
+const QUEUE_MAX: usize = 1_024;
+/// Entries taken into one transaction.
+const ENTRIES_MAX: usize = 50_000;
+
+/// A fact with its time, to be appended.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The run; [`RunId::FLEET`] for none.
+    pub run: RunId,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// The fact.
+    pub event: Event,
+}
+
+/// Facts that become durable together, and what to do then.
+pub struct Batch {
+    /// The facts, in order.
+    pub entries: Vec<Entry>,
+    /// Graphs that these facts refer to.
+    pub graphs: Vec<(Digest, Arc<Graph>)>,
+    /// Called after the commit, in the order of the batches, on the writer's thread.
+    pub durable: Box<dyn FnOnce(Result<Appended, JournalError>) + Send>,
+}
+
+/// Where a batch went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Its first entry; for an empty batch the next one.
+    pub first: Seq,
+    /// Its last entry; for an empty batch the last one there was.
+    pub last: Seq,
+}
+
+/// The writer has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the journal's writer has stopped")]
+pub struct Closed;
+
+/// What pruning destroyed, or would.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Pruned {
+    /// Runs whose bodies went.
+    pub runs: u64,
+    /// Bodies.
+    pub bodies: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
+enum Job {
+    Append(Batch),
+    Work(Box<dyn FnOnce(&mut Connection) + Send>),
+    Stop,
+}
+
+/// The handle of the writer's thread.
+pub struct Writer {
+    jobs: Sender<Job>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(crate) fn start(connection: Connection, shard: u16) -> Result<Writer, JournalError> {
+        let edge: Vec<u8> = connection.query_row("SELECT edge FROM tree WHERE id = 0", [], |row| row.get(0))?;
+        let frontier = Frontier::from_bytes(&edge).map_err(|error| JournalError::Damaged(error.to_string()))?;
+        let (count, last): (u64, u64) =
+            connection
+                .query_row("SELECT count(*), coalesce(max(seq), 0) FROM journal", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if count != last || frontier.size() != last {
+            let size = frontier.size();
+            return Err(JournalError::Damaged(format!(
+                "{count} entries, the last is number {last}, and the tree has {size} leaves"
+            )));
+        }
+        let (jobs, queue) = crossbeam_channel::bounded(QUEUE_MAX);
+        let worker = Worker { connection, frontier, shard, failed: None };
+        let thread = std::thread::Builder::new().name("tutti-journal".into()).spawn(move || worker.run(&queue));
+        let thread = thread.map_err(JournalError::io("thread"))?;
+        Ok(Writer { jobs, thread: Some(thread) })
+    }
+
+    /// Queues a batch. It blocks while the queue is full.
+    pub fn append(&self, batch: Batch) -> Result<(), Closed> {
+        self.jobs.send(Job::Append(batch)).map_err(|_| Closed)
+    }
+
+    /// Runs something between two commits on the writer's connection, and waits for it.
+    fn between<T: Send + 'static>(&self, work: impl FnOnce(&mut Connection) -> T + Send + 'static) -> Result<T, JournalError> {
+        let (sender, receiver) = crossbeam_channel::bounded(1);
+        let job = Job::Work(Box::new(move |connection| {
+            // The caller waits below; if it is gone the result is not wanted.
+            let _ = sender.send(work(connection));
+        }));
+        self.jobs.send(job).map_err(|_| JournalError::Stopped("it was stopped".into()))?;
+        receiver.recv().map_err(|_| JournalError::Stopped("it was stopped".into()))
+    }
+
+    /// Destroys the bodies of runs that ended before `before`. Entries and hashes stay.
+    pub fn prune(&self, before: Timestamp, dry_run: bool) -> Result<Pruned, JournalError> {
+        self.between(move |connection| keep::prune(connection, before, dry_run))?
+    }
+
+    /// Copies the journal to `file` while it is in use.
+    pub fn backup(&self, file: &Path) -> Result<(), JournalError> {
+        let file = file.to_owned();
+        self.between(move |connection| keep::copy_to(connection, &file))?
+    }
+
+    /// Writes what is queued and stops.
+    pub fn stop(mut self) {
+        self.join();
+    }
+
+    fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // The thread may have ended by itself.
+            let _ = self.jobs.send(Job::Stop);
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+struct Worker {
+    connection: Connection,
+    frontier: Frontier,
+    shard: u16,
+    failed: Option<String>,
+}
+
+impl Worker {
+    fn run(mut self, queue: &Receiver<Job>) {
+        let mut batches: Vec<Batch> = Vec::new();
+        while let Ok(job) = queue.recv() {
+            let mut next = Some(job);
+            let mut entries = 0;
+            // Group commit: everything that is there, without waiting for more.
+            while let Some(Job::Append(batch)) = next {
+                entries += batch.entries.len();
+                batches.push(batch);
+                next = if entries < ENTRIES_MAX { queue.try_recv().ok() } else { None };
+            }
+            self.commit(std::mem::take(&mut batches));
+            match next {
+                Some(Job::Work(work)) => work(&mut self.connection),
+                Some(Job::Stop) => break,
+                _ => {}
+            }
+        }
+        if self.failed.is_none() {
+            // A log that is merged into the file makes the next start quicker; it is not needed.
+            let _ = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+        }
+    }
+
+    fn commit(&mut self, mut batches: Vec<Batch>) {
+        if batches.is_empty() {
+            return;
+        }
+        if let Some(reason) = &self.failed {
+            batches.into_iter().for_each(|batch| (batch.durable)(Err(JournalError::Stopped(reason.clone()))));
+            return;
+        }
+        match self.write(&mut batches) {
+            Ok(places) => batches.into_iter().zip(places).for_each(|(batch, place)| (batch.durable)(Ok(place))),
+            Err(error) => {
+                // Never try again after a failed sync: what the disk holds is not known until it is read again.
+                tracing::error!(%error, "the journal cannot be written");
+                self.failed = Some(error.to_string());
+                batches.into_iter().for_each(|batch| (batch.durable)(Err(error.clone())));
+            }
+        }
+    }
+
+    fn write(&mut self, batches: &mut [Batch]) -> Result<Vec<Appended>, JournalError> {
+        let mut last = self.frontier.size();
+        let mut places = Vec::with_capacity(batches.len());
+        if batches.iter().all(|batch| batch.entries.is_empty() && batch.graphs.is_empty()) {
+            return Ok(batches.iter().map(|_| Appended { first: Seq(last + 1), last: Seq(last) }).collect());
+        }
+        let mut frontier = self.frontier.clone();
+        let transaction = self.connection.transaction()?;
+        let mut projection = Projection::default();
+        {
+            let mut row = transaction.prepare_cached("INSERT INTO journal VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+            let mut body = transaction.prepare_cached("INSERT INTO bodies VALUES (?1, ?2, ?3)")?;
+            for batch in batches.iter_mut() {
+                for (digest, graph) in &batch.graphs {
+                    let json = serde_json::to_string(&**graph).map_err(|error| JournalError::Damaged(error.to_string()))?;
+                    transaction
+                        .prepare_cached("INSERT OR IGNORE INTO graphs VALUES (?1, ?2)")?
+                        .execute(params![digest.0, json])?;
+                }
+                let first = Seq(last + 1);
+                for entry in &mut batch.entries {
+                    last += 1;
+                    let bytes = engine::codec::encode(&entry.event);
+                    let leaf = audit::leaf_hash(&bytes);
+                    frontier.append(leaf);
+                    let kind = engine::codec::kind(&bytes);
+                    row.execute(params![last, self.shard, entry.run.0, entry.at.0, kind, bytes, leaf])?;
+                    write_bodies(&mut body, last, &mut entry.event)?;
+                    projection.note(last, entry);
+                }
+                places.push(Appended { first, last: Seq(last) });
+            }
+            projection.write(&transaction)?;
+            transaction
+                .prepare_cached("UPDATE tree SET size = ?1, edge = ?2 WHERE id = 0")?
+                .execute(params![frontier.size(), frontier.to_bytes()])?;
+        }
+        transaction.commit()?;
+        self.frontier = frontier;
+        Ok(places)
+    }
+}
+
+fn write_bodies(insert: &mut rusqlite::CachedStatement<'_>, seq: u64, event: &mut Event) -> Result<(), JournalError> {
+    if let Event::RunSubmitted(submitted) = event {
+        insert.execute(params![seq, SALT, submitted.salt])?;
+    }
+    let (mut n, mut failure) = (0i64, None);
+    walk(event, &mut |payload| {
+        if let (Some(value), None) = (&payload.body, &failure) {
+            failure = insert.execute(params![seq, n, value.to_string().as_bytes()]).err();
+        }
+        n += 1;
+    });
+    failure.map_or(Ok(()), |error| Err(error.into()))
+}

@@ -1,0 +1,92 @@
+//! How a command ends: exit codes, and errors that say what happened and what to do.
+
+use std::process::ExitCode;
+
+use api::rest::views::Problem;
+
+/// The exit codes that scripts rely on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// Failed.
+    Failed = 1,
+    /// The command line is not right.
+    Usage = 2,
+    /// Refused by policy.
+    Refused = 3,
+    /// Waiting for a human.
+    Waiting = 4,
+    /// The server cannot be reached.
+    Unreachable = 5,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub enum CommandError {
+    /// The server said so.
+    Problem(Box<Problem>),
+    /// The command line is not right.
+    Usage(String),
+    /// The server cannot be reached.
+    Unreachable(String),
+    /// Something else.
+    Other(anyhow::Error),
+}
+
+impl CommandError {
+    /// The command line is not right.
+    pub fn usage(message: impl Into<String>) -> CommandError {
+        CommandError::Usage(message.into())
+    }
+
+    /// No server at `url`.
+    pub fn unreachable(url: &str, error: &dyn std::fmt::Display) -> CommandError {
+        CommandError::Unreachable(format!("no server answers at {url}: {error}"))
+    }
+
+    /// The exit code it means.
+    pub fn exit(&self) -> Exit {
+        match self {
+            CommandError::Problem(problem) if problem.code == "E0010" => Exit::Refused,
+            CommandError::Problem(_) | CommandError::Other(_) => Exit::Failed,
+            CommandError::Usage(_) => Exit::Usage,
+            CommandError::Unreachable(_) => Exit::Unreachable,
+        }
+    }
+
+    /// Tells the user.
+    pub fn print(&self) {
+        match self {
+            CommandError::Problem(problem) => {
+                eprintln!("error[{}]: {}", problem.code, problem.detail);
+                if let Some(rendered) = problem.diagnostics.as_ref().and_then(|found| found.get("rendered")?.as_str()) {
+                    eprintln!("{rendered}");
+                }
+                if let Some(hint) = &problem.hint {
+                    eprintln!("  hint: {hint}");
+                }
+                eprintln!("  more: tutti error {}", problem.code);
+            }
+            CommandError::Usage(message) => {
+                eprintln!("error: {message}\n  hint: `tutti --help` lists the commands");
+            }
+            CommandError::Unreachable(message) => {
+                eprintln!("error: {message}\n  hint: start one with `tutti up`, or name one with --server or TUTTI_SERVER");
+            }
+            CommandError::Other(error) => eprintln!("error: {error:#}"),
+        }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for CommandError {
+    fn from(error: E) -> CommandError {
+        CommandError::Other(error.into())
+    }
+}
