@@ -1,0 +1,44 @@
+//! Actions that are functions of their input.
+
+use model::{Failure, FailureClass};
+use serde_json::{Value, json};
+
+/// Runs an instant action; none when the connector is not one.
+pub fn run_instant(connector: &str, input: &Value) -> Option<Result<Value, Failure>> {
+    match connector {
+        "core/noop" => Some(Ok(if input.is_null() { json!({}) } else { input.clone() })),
+        "core/fib" => Some(fib(input)),
+        "core/fail" => Some(Err(fail(input))),
+        _ => None,
+    }
+}
+
+fn fib(input: &Value) -> Result<Value, Failure> {
+    let n = input.get("n").and_then(Value::as_u64).filter(|n| *n <= 90);
+    let n =
+        n.ok_or_else(|| Failure::new(FailureClass::User, format!("`n` is {}, not a whole number from 0 to 90", input["n"])))?;
+    let (value, _) = (0..n).fold((0u64, 1u64), |(a, b), _| (b, a + b));
+    Ok(json!({ "value": value }))
+}
+
+fn fail(input: &Value) -> Failure {
+    let message = input.get("message").and_then(Value::as_str).unwrap_or("it was asked to fail");
+    let class = input.get("class").cloned().and_then(|class| serde_json::from_value(class).ok()).unwrap_or(FailureClass::User);
+    Failure::new(class, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instant_actions() {
+        assert_eq!(run_instant("core/fib", &json!({"n": 10})), Some(Ok(json!({"value": 55}))));
+        assert_eq!(run_instant("core/fib", &json!({"n": 90})), Some(Ok(json!({"value": 2_880_067_194_370_816_120u64}))));
+        assert!(run_instant("core/fib", &json!({"n": 91})).unwrap().is_err());
+        assert_eq!(run_instant("core/noop", &Value::Null), Some(Ok(json!({}))));
+        let failure = run_instant("core/fail", &json!({"class": "oom", "message": "m"})).unwrap().unwrap_err();
+        assert_eq!((failure.class, failure.message.as_str()), (FailureClass::Oom, "m"));
+        assert!(run_instant("core/http", &Value::Null).is_none());
+    }
+}

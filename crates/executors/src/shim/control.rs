@@ -1,0 +1,54 @@
+//! Orders to the wrapper: a named pipe in the attempt's folder, so that a server that was restarted can give them too.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+const PIPE: &str = "control";
+
+/// The reading end.
+pub(crate) struct Control(File);
+
+/// Makes the pipe, before the wrapper is started.
+pub(crate) fn make(folder: &Path) -> std::io::Result<()> {
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    match rustix::fs::mknodat(rustix::fs::CWD, folder.join(PIPE), rustix::fs::FileType::Fifo, mode, 0) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn open_pipe(folder: &Path) -> std::io::Result<File> {
+    // Open for both, so that the pipe has a reader and a writer at all times: no end of file, no waiting to open.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    OpenOptions::new().read(true).write(true).custom_flags(flags).open(folder.join(PIPE))
+}
+
+/// Opens the reading end.
+pub(crate) fn open(folder: &Path) -> std::io::Result<Control> {
+    open_pipe(folder).map(Control)
+}
+
+/// Asks the wrapper to stop its process, by force after `grace`.
+pub(crate) fn ask_to_stop(folder: &Path, grace: Duration) -> std::io::Result<()> {
+    open_pipe(folder)?.write_all(format!("{}\n", grace.as_millis()).as_bytes())
+}
+
+impl Control {
+    /// The pause before force, when an order to stop has come.
+    pub(crate) fn order(&self) -> Option<Duration> {
+        let mut bytes = [0; 256];
+        let count = (&self.0).read(&mut bytes).ok()?;
+        let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
+        text.lines().filter_map(|line| line.parse().ok()).min().map(Duration::from_millis)
+    }
+}
+
+impl AsFd for Control {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
