@@ -1,0 +1,395 @@
+//! The static checker of expressions: names, types, functions, and what evaluating may cost. The interpreter has no budget and no way to
+//! interrupt it, so what may cost too much is refused before it runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, operators};
+use model::limits::{EACH_ITEMS_MAX, EXPRESSION_BYTES_MAX, EXPRESSION_COST_MAX};
+
+use crate::suggest::nearest;
+use crate::types::Type;
+
+/// Lists of unknown length within one another: more is refused.
+const UNBOUNDED_NESTS_MAX: u32 = 2;
+/// Functions of the language; the list is closed.
+const FUNCTIONS: [&str; 26] = [
+    "size",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "matches",
+    "string",
+    "int",
+    "uint",
+    "double",
+    "bool",
+    "duration",
+    "timestamp",
+    "min",
+    "max",
+    "getFullYear",
+    "getMonth",
+    "getDate",
+    "getDayOfMonth",
+    "getDayOfWeek",
+    "getDayOfYear",
+    "getHours",
+    "getMinutes",
+    "getSeconds",
+    "getMilliseconds",
+    "type",
+    "bytes",
+];
+
+/// What an expression can see.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// Types by name: `inputs`, `nodes`, `item`, `index`, `run`.
+    pub names: BTreeMap<String, Type>,
+}
+
+/// What is wrong with an expression.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The code of the finding.
+    pub code: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// What is known of an expression.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked {
+    /// The type of its value.
+    pub result: Type,
+    /// Nodes whose outputs it refers to.
+    pub nodes: BTreeSet<String>,
+    /// Steps that evaluating it takes at most.
+    pub cost: u64,
+}
+
+/// Checks an expression.
+pub fn check(source: &str, environment: &Environment) -> Result<Checked, Problem> {
+    if source.len() > EXPRESSION_BYTES_MAX {
+        let message = format!("the expression is {} bytes; at most {EXPRESSION_BYTES_MAX} are allowed", source.len());
+        return Err(Problem { code: "W0304", message, hint: Some("do the work in a node".into()) });
+    }
+    let program = cel::Program::compile(source).map_err(|error| {
+        let message: String = error.to_string().lines().next().unwrap_or_default().chars().take(200).collect();
+        Problem { code: "W0301", message: format!("`{source}` is not an expression: {message}"), hint: None }
+    })?;
+    let mut checker = Checker { scopes: vec![environment.names.clone()], nodes: BTreeSet::new(), unbounded: 0 };
+    let (result, cost) = checker.infer(program.expression())?;
+    if cost > EXPRESSION_COST_MAX {
+        let message = format!("evaluating `{source}` may take {cost} steps; at most {EXPRESSION_COST_MAX} are allowed");
+        return Err(Problem {
+            code: "W0304",
+            message,
+            hint: Some("give the lists a `maxItems`, or do the work in a node".into()),
+        });
+    }
+    Ok(Checked { result, nodes: checker.nodes, cost })
+}
+
+struct Checker {
+    scopes: Vec<BTreeMap<String, Type>>,
+    nodes: BTreeSet<String>,
+    unbounded: u32,
+}
+
+type Inferred = Result<(Type, u64), Problem>;
+
+fn wrong(message: String) -> Problem {
+    Problem { code: "W0303", message, hint: None }
+}
+
+impl Checker {
+    fn infer(&mut self, node: &IdedExpr) -> Inferred {
+        match &node.expr {
+            Expr::Literal(literal) => Ok((of_literal(literal), 1)),
+            Expr::Ident(name) => self.name(name),
+            Expr::Select(select) => self.select(&select.operand, &select.field, select.test),
+            Expr::List(list) => {
+                let mut cost = 1u64;
+                let mut types = Vec::new();
+                for element in &list.elements {
+                    let (found, steps) = self.infer(element)?;
+                    cost = cost.saturating_add(steps);
+                    types.push(found);
+                }
+                let first = types.first().cloned().unwrap_or(Type::Any);
+                let item = if types.iter().all(|found| *found == first) { first } else { Type::Any };
+                Ok((Type::List(Box::new(item), Some(types.len() as u64)), cost))
+            }
+            Expr::Map(map) => {
+                let (mut fields, mut cost, mut open) = (BTreeMap::new(), 1u64, false);
+                for entry in &map.entries {
+                    let EntryExpr::MapEntry(entry) = &entry.expr else { continue };
+                    let (_, key_steps) = self.infer(&entry.key)?;
+                    let (found, steps) = self.infer(&entry.value)?;
+                    cost = cost.saturating_add(key_steps).saturating_add(steps);
+                    match &entry.key.expr {
+                        Expr::Literal(LiteralValue::String(key)) => drop(fields.insert(key.inner().to_owned(), found)),
+                        _ => open = true,
+                    }
+                }
+                Ok((Type::Object(fields, open), cost))
+            }
+            Expr::Call(call) => self.call(&call.func_name, call.target.as_deref(), &call.args),
+            Expr::Comprehension(inner) => self.comprehension(inner),
+            Expr::Struct(_) | Expr::Unspecified => Err(wrong("this kind of expression is not part of the language".into())),
+        }
+    }
+
+    fn name(&self, name: &str) -> Inferred {
+        if let Some(found) = self.scopes.iter().rev().find_map(|scope| scope.get(name)) {
+            return Ok((found.clone(), 1));
+        }
+        let known: Vec<&str> =
+            self.scopes.iter().flat_map(|scope| scope.keys().map(String::as_str)).filter(|name| !name.starts_with('@')).collect();
+        let hint = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("expressions see {}; a shell's `${{{name}}}` is written `$${{{name}}}`", known.join(", ")),
+        };
+        Err(Problem { code: "W0302", message: format!("there is no `{name}` here"), hint: Some(hint) })
+    }
+
+    fn select(&mut self, operand: &IdedExpr, field: &str, test: bool) -> Inferred {
+        if matches!(&operand.expr, Expr::Ident(name) if name == "nodes") && self.scopes.len() == 1 || is_nodes(operand) {
+            self.nodes.insert(field.to_owned());
+        }
+        let (found, cost) = self.infer(operand)?;
+        let result = match &found {
+            Type::Object(fields, open) => match fields.get(field) {
+                Some(found) => found.clone(),
+                None if *open || test => Type::Any,
+                None if is_nodes(operand) => {
+                    let hint = nearest(field, fields.keys().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
+                    return Err(Problem { code: "W0201", message: format!("there is no node `{field}`"), hint });
+                }
+                None => {
+                    let known: Vec<&str> = fields.keys().map(String::as_str).collect();
+                    let hint = match nearest(field, known.iter().copied()) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => format!("it has {}", known.join(", ")),
+                    };
+                    return Err(Problem {
+                        code: "W0306",
+                        message: format!("there is no field `{field}` here"),
+                        hint: Some(hint),
+                    });
+                }
+            },
+            Type::Any | Type::Null => Type::Any,
+            other => return Err(wrong(format!("{} has no field `{field}`", other.name()))),
+        };
+        Ok((if test { Type::Boolean } else { result }, cost.saturating_add(1)))
+    }
+
+    fn call(&mut self, function: &str, target: Option<&IdedExpr>, arguments: &[IdedExpr]) -> Inferred {
+        let mut types = Vec::new();
+        let mut cost = 1u64;
+        for argument in target.into_iter().chain(arguments) {
+            let (found, steps) = self.infer(argument)?;
+            cost = cost.saturating_add(steps);
+            types.push(found);
+        }
+        let result = match function {
+            operators::LOGICAL_AND | operators::LOGICAL_OR | operators::LOGICAL_NOT => {
+                if let Some(other) = types.iter().find(|found| !found.fits(&Type::Boolean)) {
+                    return Err(wrong(format!("`&&`, `||` and `!` take booleans, and this is {}", other.name())));
+                }
+                Type::Boolean
+            }
+            operators::CONDITIONAL => {
+                if let Some(other) = types.first().filter(|found| !found.fits(&Type::Boolean)) {
+                    return Err(wrong(format!("what stands before `?` has to be a boolean, and this is {}", other.name())));
+                }
+                let (yes, no) = (types.get(1).cloned().unwrap_or(Type::Any), types.get(2).cloned().unwrap_or(Type::Any));
+                if yes == no { yes } else { Type::Any }
+            }
+            operators::EQUALS | operators::NOT_EQUALS => {
+                comparable(&types, true)?;
+                Type::Boolean
+            }
+            operators::LESS | operators::LESS_EQUALS | operators::GREATER | operators::GREATER_EQUALS => {
+                comparable(&types, false)?;
+                Type::Boolean
+            }
+            operators::ADD
+            | operators::SUBSTRACT
+            | operators::MULTIPLY
+            | operators::DIVIDE
+            | operators::MODULO
+            | operators::NEGATE => arithmetic(function, &types)?,
+            operators::IN => Type::Boolean,
+            operators::INDEX => match types.first() {
+                Some(Type::List(item, _)) => (**item).clone(),
+                Some(Type::Object(..) | Type::Any | Type::Null) | None => Type::Any,
+                Some(other) => return Err(wrong(format!("{} has no elements", other.name()))),
+            },
+            operators::NOT_STRICTLY_FALSE => Type::Boolean,
+            "size" | "int" => Type::Integer,
+            "string" => Type::Text,
+            "double" => Type::Number,
+            "contains" | "startsWith" | "endsWith" | "matches" | "bool" => Type::Boolean,
+            known if FUNCTIONS.contains(&known) => Type::Any,
+            other => {
+                let hint = nearest(other, FUNCTIONS).map(|near| format!("did you mean `{near}`?"));
+                let message = format!("there is no function `{other}`");
+                return Err(Problem {
+                    code: "W0305",
+                    message,
+                    hint: hint.or_else(|| Some(format!("there are {}", FUNCTIONS.join(", ")))),
+                });
+            }
+        };
+        Ok((result, cost))
+    }
+
+    /// `all`, `exists`, `map`, `filter`: the steps of the body for every element.
+    fn comprehension(&mut self, inner: &cel::common::ast::ComprehensionExpr) -> Inferred {
+        let (range, range_cost) = self.infer(&inner.iter_range)?;
+        let (item, count) = match range {
+            Type::List(item, Some(count)) => (*item, count),
+            Type::List(item, None) => (*item, EACH_ITEMS_MAX as u64),
+            Type::Object(..) => (Type::Text, 1_000),
+            Type::Any | Type::Null => (Type::Any, EACH_ITEMS_MAX as u64),
+            other => return Err(wrong(format!("{} cannot be gone through", other.name()))),
+        };
+        let bounded = count < EACH_ITEMS_MAX as u64;
+        self.unbounded += u32::from(!bounded);
+        if self.unbounded > UNBOUNDED_NESTS_MAX {
+            let message = format!("more than {UNBOUNDED_NESTS_MAX} lists of unknown length are gone through within one another");
+            return Err(Problem { code: "W0304", message, hint: Some("give the lists a `maxItems`".into()) });
+        }
+        let (start, _) = self.infer(&inner.accu_init)?;
+        // A list being built holds what its steps put there; its type is learned from one of them.
+        let gathers = matches!(start, Type::List(..));
+        let start = if gathers { Type::List(Box::new(Type::Any), Some(count)) } else { start };
+        let mut scope = BTreeMap::from([(inner.iter_var.clone(), item), (inner.accu_var.clone(), start)]);
+        if let Some(second) = &inner.iter_var2 {
+            scope.insert(second.clone(), Type::Any);
+        }
+        self.scopes.push(scope);
+        let condition = self.infer(&inner.loop_cond);
+        let step = self.infer(&inner.loop_step);
+        let result = self.infer(&inner.result);
+        self.scopes.pop();
+        self.unbounded -= u32::from(!bounded);
+        let (condition, step, result) = (condition?, step?, result?);
+        let body = condition.1.saturating_add(step.1);
+        let cost = range_cost.saturating_add(count.saturating_mul(body)).saturating_add(result.1);
+        Ok((if gathers { Type::List(Box::new(Type::Any), Some(count)) } else { result.0 }, cost))
+    }
+}
+
+fn is_nodes(operand: &IdedExpr) -> bool {
+    matches!(&operand.expr, Expr::Ident(name) if name == "nodes")
+}
+
+fn of_literal(literal: &LiteralValue) -> Type {
+    match literal {
+        LiteralValue::Boolean(_) => Type::Boolean,
+        LiteralValue::Double(_) => Type::Number,
+        LiteralValue::Int(_) | LiteralValue::UInt(_) => Type::Integer,
+        LiteralValue::Null => Type::Null,
+        LiteralValue::String(_) => Type::Text,
+        LiteralValue::Bytes(_) => Type::Any,
+    }
+}
+
+fn comparable(types: &[Type], equality: bool) -> Result<(), Problem> {
+    let [a, b] = types else { return Ok(()) };
+    let ordered =
+        |found: &Type| matches!(found, Type::Any | Type::Integer | Type::Number | Type::Text | Type::Boolean | Type::Null);
+    if !a.fits(b) && !b.fits(a) || !equality && !(ordered(a) && ordered(b)) {
+        return Err(wrong(format!("{} and {} cannot be compared", a.name(), b.name())));
+    }
+    Ok(())
+}
+
+fn arithmetic(operator: &str, types: &[Type]) -> Result<Type, Problem> {
+    let number = |found: &Type| matches!(found, Type::Integer | Type::Number);
+    match types {
+        [Type::Any | Type::Null, ..] | [_, Type::Any | Type::Null] => Ok(Type::Any),
+        [a] if number(a) => Ok(a.clone()),
+        [a, b] if number(a) && number(b) => Ok(if a == b { a.clone() } else { Type::Number }),
+        [Type::Text, Type::Text] if operator == operators::ADD => Ok(Type::Text),
+        [Type::List(a, n), Type::List(b, m)] if operator == operators::ADD => {
+            let item = if a == b { (**a).clone() } else { Type::Any };
+            Ok(Type::List(Box::new(item), n.zip(*m).map(|(n, m)| n + m)))
+        }
+        _ => {
+            let names: Vec<String> = types.iter().map(Type::name).collect();
+            let mut problem = wrong(format!("`{}` does not go with {}", operator.trim_matches('_'), names.join(" and ")));
+            if types.contains(&Type::Text) {
+                problem.hint = Some("turn the other side into a text with `string(…)`".into());
+            }
+            Err(problem)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn run(source: &str) -> Result<Checked, Problem> {
+        let types = |value| Type::of_schema(&value);
+        let inputs = types(json!({"type": "object", "properties": {
+            "n": {"type": "integer"}, "s": {"type": "string"}, "long": {"type": "array", "items": {"type": "integer"}},
+            "short": {"type": "array", "items": {"type": "string"}, "maxItems": 10}}, "additionalProperties": false}));
+        let nodes = Type::Object(
+            BTreeMap::from([
+                (
+                    "a".into(),
+                    types(json!({"type": "object", "properties": {"auc": {"type": "number"}}, "additionalProperties": false})),
+                ),
+                ("b".into(), Type::Any),
+            ]),
+            false,
+        );
+        check(source, &Environment { names: BTreeMap::from([("inputs".into(), inputs), ("nodes".into(), nodes)]) })
+    }
+
+    fn code(source: &str) -> &'static str {
+        run(source).unwrap_err().code
+    }
+
+    #[test]
+    fn types_are_inferred() {
+        assert_eq!(run("nodes.a.auc >= 0.75 && inputs.n == 1").unwrap().result, Type::Boolean);
+        assert_eq!(run("inputs.n + 1").unwrap().result, Type::Integer);
+        assert_eq!(run("inputs.s + 'x'").unwrap().result, Type::Text);
+        assert_eq!(run("inputs.short[0]").unwrap().result, Type::Text);
+        assert_eq!(run("has(nodes.b.x) ? nodes.b.x : 0").unwrap().nodes, BTreeSet::from(["b".to_owned()]));
+        assert_eq!(run("inputs.long.exists(x, x > nodes.a.auc)").unwrap().result, Type::Boolean);
+        assert_eq!(run("inputs.short.map(x, x + 'y')").unwrap().nodes.len(), 0);
+    }
+
+    #[test]
+    fn mistakes_are_found() {
+        assert_eq!(code("inputs.s + 1"), "W0303");
+        assert_eq!(code("!inputs.n"), "W0303");
+        assert_eq!(code("inputs.s > 1"), "W0303");
+        assert_eq!(code("inputs.m"), "W0306");
+        assert_eq!(code("nodes.c.x"), "W0201");
+        assert_eq!(code("nodes.a.acu"), "W0306");
+        assert_eq!(code("HOME"), "W0302");
+        assert_eq!(code("now()"), "W0305");
+        assert_eq!(code("1 +"), "W0301");
+        assert_eq!(code(&"1 + ".repeat(2_000)), "W0304");
+        assert!(run("nodes.a.acu").unwrap_err().hint.unwrap().contains("auc"));
+    }
+
+    #[test]
+    fn what_costs_too_much_is_refused() {
+        assert!(run("inputs.short.all(x, inputs.short.all(y, inputs.short.all(z, x == y || y == z)))").is_ok());
+        assert_eq!(code("inputs.long.all(x, inputs.long.all(y, x == y))"), "W0304");
+        assert_eq!(code("inputs.long.map(a, inputs.long.map(b, inputs.long.map(c, c)))"), "W0304");
+    }
+}
