@@ -183,6 +183,8 @@ impl Checker {
                 }
             },
             Type::Any | Type::Null => Type::Any,
+            Type::Artifact if field == "size" => Type::Integer,
+            Type::Artifact if matches!(field, "digest" | "name" | "kind") => Type::Text,
             other => return Err(wrong(format!("{} has no field `{field}`", other.name()))),
         };
         Ok((if test { Type::Boolean } else { result }, cost.saturating_add(1)))

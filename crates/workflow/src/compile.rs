@@ -1,1 +1,326 @@
-//! .
+//! From the tree of a workflow file to its graph.
+
+mod graph_check;
+mod kinds;
+mod modifiers;
+mod node;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::graph::{OnFailure, Port};
+use model::limits::WORKFLOW_NODES_MAX;
+use model::{Graph, Template};
+use serde_json::{Value, json};
+
+use crate::check::Environment;
+use crate::fields::{Fields, Findings};
+use crate::source::{Data, Tree, parse};
+use crate::suggest::nearest;
+use crate::types::{ARTIFACT_TYPES, Type};
+use crate::{Catalogue, Diagnostic, Files};
+
+/// What became of a workflow file.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The graph; none when there are errors.
+    pub graph: Option<Arc<Graph>>,
+    /// Errors and warnings, in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Compiles the text of a workflow file with one document.
+pub fn compile(text: &str, files: &dyn Files, catalogue: &dyn Catalogue) -> Compiled {
+    let (trees, mut diagnostics) = parse(text);
+    let broken = !diagnostics.is_empty();
+    match trees.as_slice() {
+        [tree] if !broken => compile_document(tree, text, files, catalogue),
+        [] if !broken => {
+            diagnostics.push(Diagnostic::error("W0102", 0..0, "the file is empty").hint("begin with `workflow: project/name`"));
+            Compiled { graph: None, diagnostics }
+        }
+        [_, second, ..] if !broken => {
+            diagnostics.push(Diagnostic::error("W0104", second.span.clone(), "a workflow file has one document"));
+            Compiled { graph: None, diagnostics }
+        }
+        _ => Compiled { graph: None, diagnostics },
+    }
+}
+
+/// Compiles one document.
+pub fn compile_document(tree: &Tree, text: &str, files: &dyn Files, catalogue: &dyn Catalogue) -> Compiled {
+    let findings = Findings::default();
+    let compiler = Compiler { text, files, catalogue, findings: &findings, types: BTreeMap::new() };
+    let graph = compiler.workflow(tree);
+    let failed = findings.has_errors();
+    let mut diagnostics = findings.into_inner();
+    diagnostics.sort_by_key(|finding| (finding.span.start, finding.code));
+    diagnostics.dedup();
+    Compiled { graph: graph.filter(|_| !failed).map(Arc::new), diagnostics }
+}
+
+pub(crate) struct Compiler<'c> {
+    pub(crate) text: &'c str,
+    pub(crate) files: &'c dyn Files,
+    pub(crate) catalogue: &'c dyn Catalogue,
+    pub(crate) findings: &'c Findings,
+    /// `types:` of the file.
+    pub(crate) types: BTreeMap<String, Value>,
+}
+
+const TOP: [&str; 9] = ["workflow", "description", "inputs", "types", "nodes", "outputs", "timeout", "on_failure", "layout"];
+/// Types that a schema may name.
+const PLAIN_TYPES: [&str; 7] = ["string", "number", "integer", "boolean", "array", "object", "null"];
+
+impl Compiler<'_> {
+    fn workflow(mut self, tree: &Tree) -> Option<Graph> {
+        let fields = Fields::of(tree, "a workflow", &TOP, self.findings)?;
+        let workflow = fields.needed_name("workflow", "a workflow file").unwrap_or_default();
+        self.read_types(&fields);
+        let inputs = self.ports(fields.get("inputs"), "inputs", true);
+        let names = self.node_names(&fields)?;
+        let mut graph = Graph {
+            workflow,
+            description: fields.text("description").unwrap_or_default(),
+            timeout: fields.duration("timeout"),
+            on_failure: self.on_failure(&fields),
+            inputs,
+            ..Graph::default()
+        };
+        let environment = self.environment(&graph, &names);
+        let Some(Tree { data: Data::Map(nodes), .. }) = fields.get("nodes") else { return Some(graph) };
+        for (key, value) in nodes {
+            graph.nodes.push(self.node(&key.text, &key.span, value, &environment, &names));
+        }
+        self.resolve_decisions(&mut graph, nodes, &names);
+        self.check_cycles(&graph, nodes);
+        if let Some(outputs) = fields.get("outputs") {
+            self.check_template(outputs, &environment, &mut Vec::new());
+            graph.outputs = Template::new(outputs.to_value());
+            if !matches!(outputs.data, Data::Map(_)) {
+                self.findings.error("W0103", &outputs.span, format!("`outputs` has to be a map, and this is {}", outputs.kind()));
+            }
+        }
+        self.check_layout(fields.get("layout"), &names);
+        Some(graph)
+    }
+
+    fn on_failure(&self, fields: &Fields<'_>) -> OnFailure {
+        match fields.text("on_failure").as_deref() {
+            None | Some("cancel") => OnFailure::Cancel,
+            Some("finish") => OnFailure::Finish,
+            Some(other) => {
+                let span = fields.get("on_failure").map_or(0..0, |tree| tree.span.clone());
+                self.findings.error("W0104", &span, format!("`on_failure` is cancel or finish, not `{other}`"));
+                OnFailure::Cancel
+            }
+        }
+    }
+
+    fn read_types(&mut self, fields: &Fields<'_>) {
+        let Some(tree) = fields.get("types") else { return };
+        let Data::Map(types) = &tree.data else {
+            self.findings.error("W0103", &tree.span, format!("`types` has to be a map, and this is {}", tree.kind()));
+            return;
+        };
+        let types: Vec<(String, Value)> = types.iter().map(|(key, value)| (key.text.clone(), self.schema(value))).collect();
+        self.types.extend(types);
+    }
+
+    /// The ids of the nodes, in the order written.
+    fn node_names(&self, fields: &Fields<'_>) -> Option<Vec<String>> {
+        let Some(tree) = fields.get("nodes") else {
+            self.findings.error("W0102", &(0..1), "a workflow needs `nodes`");
+            return None;
+        };
+        let Data::Map(nodes) = &tree.data else {
+            self.findings.error("W0103", &tree.span, format!("`nodes` has to be a map, and this is {}", tree.kind()));
+            return None;
+        };
+        if nodes.len() > WORKFLOW_NODES_MAX {
+            let message = format!("the workflow has {} nodes; at most {WORKFLOW_NODES_MAX} are allowed", nodes.len());
+            self.findings.push(
+                Diagnostic::error("W0001", tree.span.start..tree.span.start + 1, message).hint("use `each`, or sub-workflows"),
+            );
+            return None;
+        }
+        for (key, _) in nodes {
+            if !crate::is_name(&key.text) {
+                let message =
+                    format!("`{}` is not a name: letters, digits, `-` and `_`, beginning with a letter, at most 63", key.text);
+                self.findings.error("W0105", &key.span, message);
+            }
+        }
+        Some(nodes.iter().map(|(key, _)| key.text.clone()).collect())
+    }
+
+    /// What expressions of the file see. Outputs of nodes are read ahead, so that a node may be written before what it refers to.
+    fn environment(&self, graph: &Graph, names: &[String]) -> Environment {
+        let inputs = graph.inputs.iter().map(|port| (port.name.clone(), Type::of_schema(&port.schema))).collect();
+        let run = ["name", "project", "domain", "workflow"].map(|name| (name.to_owned(), Type::Text));
+        let nodes = names.iter().map(|name| (name.clone(), Type::Any)).collect();
+        Environment {
+            names: BTreeMap::from([
+                ("inputs".to_owned(), Type::Object(inputs, false)),
+                ("run".to_owned(), Type::Object(BTreeMap::from(run), true)),
+                ("nodes".to_owned(), Type::Object(nodes, false)),
+            ]),
+        }
+    }
+
+    /// Named, typed ports. A type may be written as its name alone.
+    pub(crate) fn ports(&self, tree: Option<&Tree>, what: &str, defaults: bool) -> Vec<Port> {
+        let Some(tree) = tree else { return Vec::new() };
+        let Data::Map(fields) = &tree.data else {
+            self.findings.error("W0103", &tree.span, format!("`{what}` has to be a map, and this is {}", tree.kind()));
+            return Vec::new();
+        };
+        let port = |(key, value): &(crate::source::Key, Tree)| {
+            let mut schema = self.schema(value);
+            let default = schema.as_object_mut().and_then(|fields| fields.remove("default"));
+            if default.is_some() && !defaults {
+                self.findings.error("W0104", &value.span, "an output has no default");
+            }
+            if let Some(default) = &default
+                && !Type::of_value(default).fits(&Type::of_schema(&schema))
+            {
+                let wanted = Type::of_schema(&schema).name();
+                self.findings.error("W0104", &value.span, format!("the default of `{}` is not {wanted}", key.text));
+            }
+            Port { name: key.text.clone(), schema, default }
+        };
+        fields.iter().map(port).collect()
+    }
+
+    /// A JSON Schema: written out, as the name of a type, or as a reference to a file or to `types:`.
+    pub(crate) fn schema(&self, tree: &Tree) -> Value {
+        match &tree.data {
+            Data::Scalar(Value::String(name)) => self.named_type(name, tree),
+            Data::Scalar(Value::Null) => json!({}),
+            Data::Map(fields) => {
+                if let Some(reference) = tree.get("$ref") {
+                    return self.reference(reference);
+                }
+                if let Some(found) = tree.get("type")
+                    && let Some(name) = found.as_str()
+                    && self.types.contains_key(name)
+                {
+                    return self.named_type(name, found);
+                }
+                self.check_type_name(tree);
+                let mut schema = serde_json::Map::new();
+                for (key, value) in fields {
+                    let read = match key.text.as_str() {
+                        "items" | "additionalProperties" if matches!(value.data, Data::Map(_)) => self.schema(value),
+                        "properties" => match &value.data {
+                            Data::Map(properties) => Value::Object(
+                                properties.iter().map(|(name, property)| (name.text.clone(), self.schema(property))).collect(),
+                            ),
+                            _ => value.to_value(),
+                        },
+                        _ => value.to_value(),
+                    };
+                    schema.insert(key.text.clone(), read);
+                }
+                Value::Object(schema)
+            }
+            _ => {
+                self.findings.error(
+                    "W0103",
+                    &tree.span,
+                    format!("a type has to be a schema or the name of one, and this is {}", tree.kind()),
+                );
+                json!({})
+            }
+        }
+    }
+
+    fn check_type_name(&self, tree: &Tree) {
+        let Some(found) = tree.get("type") else { return };
+        if let Some(name) = found.as_str()
+            && !PLAIN_TYPES.contains(&name)
+            && !ARTIFACT_TYPES.contains(&name)
+        {
+            self.named_type(name, found);
+        }
+    }
+
+    fn named_type(&self, name: &str, tree: &Tree) -> Value {
+        if let Some(schema) = self.types.get(name) {
+            return schema.clone();
+        }
+        if PLAIN_TYPES.contains(&name) || ARTIFACT_TYPES.contains(&name) {
+            return json!({ "type": name });
+        }
+        if name == "any" {
+            return json!({});
+        }
+        let known = PLAIN_TYPES.iter().chain(&ARTIFACT_TYPES).copied().chain(self.types.keys().map(String::as_str));
+        let mut finding = Diagnostic::error("W0104", tree.span.clone(), format!("there is no type `{name}`"));
+        finding.hint = nearest(name, known).map(|near| format!("did you mean `{near}`?"));
+        self.findings.push(finding);
+        json!({})
+    }
+
+    /// `$ref`: `#/types/Name`, or a JSON or YAML file beside the workflow.
+    fn reference(&self, tree: &Tree) -> Value {
+        let Some(path) = tree.as_str() else {
+            self.findings.error("W0103", &tree.span, "`$ref` has to be a text");
+            return json!({});
+        };
+        if let Some(name) = path.strip_prefix("#/types/") {
+            return self.named_type(name, tree);
+        }
+        let Some(bytes) = self.file(path, tree) else { return json!({}) };
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let (trees, problems) = parse(&text);
+        match (trees.as_slice(), problems.first()) {
+            ([tree], None) => tree.to_value(),
+            (_, problem) => {
+                let why = problem.map_or("it has not one document".to_owned(), |problem| problem.message.clone());
+                self.findings.error("W0104", &tree.span, format!("`{path}` cannot be read: {why}"));
+                json!({})
+            }
+        }
+    }
+
+    /// A file beside the workflow.
+    pub(crate) fn file(&self, path: &str, tree: &Tree) -> Option<Arc<[u8]>> {
+        let relative = path.strip_prefix("./").unwrap_or(path);
+        if !crate::is_relative_path(relative) {
+            let message = format!("`{path}` does not stay in the folder of the workflow");
+            self.findings.push(Diagnostic::error("W0205", tree.span.clone(), message).hint("put the file beside the workflow"));
+            return None;
+        }
+        let found = self.files.read(relative);
+        if found.is_none() {
+            let mut finding =
+                Diagnostic::error("W0205", tree.span.clone(), format!("there is no file `{relative}` beside the workflow"));
+            let paths = self.files.paths();
+            finding.hint = nearest(relative, paths.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
+            self.findings.push(finding);
+        }
+        found
+    }
+
+    fn check_layout(&self, tree: Option<&Tree>, names: &[String]) {
+        let Some(tree) = tree else { return };
+        let Data::Map(pins) = &tree.data else {
+            self.findings.error("W0103", &tree.span, format!("`layout` has to be a map, and this is {}", tree.kind()));
+            return;
+        };
+        for (key, value) in pins {
+            if !names.contains(&key.text) {
+                self.findings.push(Diagnostic::warning(
+                    "W0201",
+                    key.span.clone(),
+                    format!("there is no node `{}` to pin", key.text),
+                ));
+            }
+            let point = matches!(&value.data, Data::List(items) if items.len() == 2 && items.iter().all(|item| item.kind() == "a number"));
+            if !point {
+                self.findings.error("W0103", &value.span, "a pin is two numbers: `[x, y]`");
+            }
+        }
+    }
+}

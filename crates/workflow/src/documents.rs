@@ -1,1 +1,359 @@
-//! .
+//! The other documents that `tutti apply` takes: sites, triggers, connectors. A file may hold several, and workflows among them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::site::{ExecutorKind, Prices};
+use model::{Duration, Graph, Money, Resources, SiteSpec};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::fields::{Fields, Findings};
+use crate::source::{Data, Tree, parse};
+use crate::suggest::nearest;
+use crate::{Catalogue, Diagnostic, Files};
+
+/// A document of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Document {
+    /// A workflow.
+    Workflow(Arc<Graph>),
+    /// A site.
+    Site(SiteSpec),
+    /// A trigger.
+    Trigger(TriggerSpec),
+    /// A connector whose actions a worker runs.
+    Connector(ConnectorSpec),
+}
+
+impl Document {
+    /// What kind of document it is.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Document::Workflow(_) => "workflow",
+            Document::Site(_) => "site",
+            Document::Trigger(_) => "trigger",
+            Document::Connector(_) => "connector",
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Document::Workflow(graph) => &graph.workflow,
+            Document::Site(site) => &site.name,
+            Document::Trigger(trigger) => &trigger.name,
+            Document::Connector(connector) => &connector.name,
+        }
+    }
+}
+
+/// When a workflow starts by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TriggerSpec {
+    /// Its name.
+    pub name: String,
+    /// The workflow it starts.
+    pub workflow: String,
+    /// The domain of its runs.
+    #[serde(default)]
+    pub domain: Option<String>,
+    /// The inputs of its runs.
+    #[serde(default)]
+    pub inputs: Map<String, Value>,
+    /// What starts it.
+    pub on: TriggerKind,
+    /// What becomes of firings that were missed while the server was down.
+    #[serde(default)]
+    pub catch_up: CatchUp,
+    /// Whether it fires while the run before still runs.
+    #[serde(default)]
+    pub overlap: Overlap,
+    /// Whether it is held.
+    #[serde(default)]
+    pub paused: bool,
+}
+
+/// What starts a trigger.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TriggerKind {
+    /// A cron expression of five fields, in a time zone.
+    Cron {
+        /// minute hour day-of-month month day-of-week.
+        expression: String,
+        /// An IANA name; UTC when there is none.
+        timezone: String,
+    },
+    /// A fixed interval from the time it was applied.
+    Every(Duration),
+    /// A signed request to `/hooks/NAME`.
+    Webhook {
+        /// The name of the environment variable of the server that holds the secret.
+        secret_env: String,
+    },
+    /// An event reported through the API.
+    Event {
+        /// Its name.
+        name: String,
+        /// Fields that it has to carry.
+        matching: Value,
+    },
+}
+
+/// What becomes of firings that were missed while the server was down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CatchUp {
+    /// None is made up for.
+    Skip,
+    /// The latest is. The default: one late run is better than none, and than a hundred.
+    #[default]
+    Last,
+    /// All are, up to `limits::CATCH_UP_FIRINGS_MAX`.
+    All,
+}
+
+/// Whether a trigger fires while the run before still runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlap {
+    /// It does.
+    #[default]
+    Allow,
+    /// It leaves that firing out.
+    Skip,
+}
+
+/// A connector whose actions a worker runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConnectorSpec {
+    /// `namespace/action`.
+    pub name: String,
+    /// Its major version.
+    pub version: u32,
+    /// What it does.
+    #[serde(default)]
+    pub description: String,
+    /// JSON Schema of its `with`.
+    #[serde(default)]
+    pub inputs: Value,
+    /// JSON Schema of its output.
+    #[serde(default)]
+    pub outputs: Value,
+}
+
+/// What was read of a file.
+#[derive(Clone, Debug, Default)]
+pub struct Read {
+    /// The documents that have no errors.
+    pub documents: Vec<Document>,
+    /// Errors and warnings.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads all documents of a file.
+pub fn read(text: &str, files: &dyn Files, catalogue: &dyn Catalogue) -> Read {
+    let (trees, diagnostics) = parse(text);
+    let mut read = Read { diagnostics, ..Read::default() };
+    if !read.diagnostics.is_empty() {
+        return read;
+    }
+    if trees.is_empty() {
+        let finding = Diagnostic::error("W0102", 0..0, "the file is empty");
+        read.diagnostics.push(finding.hint("begin with `workflow: project/name`, or `kind: site`"));
+    }
+    for tree in &trees {
+        if tree.get("workflow").is_some() && tree.get("kind").is_none() {
+            let compiled = crate::compile_document(tree, text, files, catalogue);
+            read.diagnostics.extend(compiled.diagnostics);
+            read.documents.extend(compiled.graph.map(Document::Workflow));
+            continue;
+        }
+        let findings = Findings::default();
+        let document = resource(tree, &findings);
+        let failed = findings.has_errors();
+        read.diagnostics.extend(findings.into_inner());
+        read.documents.extend(document.filter(|_| !failed));
+    }
+    read
+}
+
+const KINDS: [&str; 3] = ["site", "trigger", "connector"];
+
+fn resource(tree: &Tree, findings: &Findings) -> Option<Document> {
+    let Some(kind) = tree.get("kind") else {
+        let start = tree.span.start;
+        let finding = Diagnostic::error("W0102", start..start + 1, "this is neither a workflow nor a resource");
+        findings
+            .push(finding.hint("begin with `workflow: project/name`, or with `kind: site`, `kind: trigger`, `kind: connector`"));
+        return None;
+    };
+    match kind.as_str() {
+        Some("site") => site(tree, findings).map(Document::Site),
+        Some("trigger") => trigger(tree, findings).map(Document::Trigger),
+        Some("connector") => connector(tree, findings).map(Document::Connector),
+        other => {
+            let message = format!("there is no kind `{}`", other.unwrap_or_default());
+            let mut finding = Diagnostic::error("W0104", kind.span.clone(), message);
+            finding.hint = Some(match nearest(other.unwrap_or_default(), KINDS) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there are {}", KINDS.join(", ")),
+            });
+            findings.push(finding);
+            None
+        }
+    }
+}
+
+fn texts(tree: Option<&Tree>, what: &str, findings: &Findings) -> BTreeMap<String, String> {
+    let Some(tree) = tree else { return BTreeMap::new() };
+    let Data::Map(fields) = &tree.data else {
+        findings.error("W0103", &tree.span, format!("`{what}` has to be a map, and this is {}", tree.kind()));
+        return BTreeMap::new();
+    };
+    let text = |value: &Tree| match value.to_value() {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    fields.iter().map(|(key, value)| (key.text.clone(), text(value))).collect()
+}
+
+fn site(tree: &Tree, findings: &Findings) -> Option<SiteSpec> {
+    let known = ["kind", "name", "executor", "capacity", "attributes", "prices", "simulates"];
+    let fields = Fields::of(tree, "a site", &known, findings)?;
+    let name = fields.needed_name("name", "a site")?;
+    if let Some(executor) = fields.text("executor").filter(|executor| executor != "local") {
+        let span = fields.get("executor").map_or(0..0, |tree| tree.span.clone());
+        findings.error("W0104", &span, format!("there is no executor `{executor}`: this version has `local`"));
+    }
+    let mut capacity = Resources::default();
+    match fields.get("capacity") {
+        Some(tree) => {
+            let fields = Fields::of(tree, "`capacity`", &["cpu", "memory", "gpu", "disk"], findings)?;
+            capacity.cpu_millis = fields.cpu("cpu").unwrap_or(0);
+            capacity.memory_bytes = fields.bytes("memory").unwrap_or(0);
+            capacity.gpus = fields.count("gpu").unwrap_or(0) as u32;
+            capacity.disk_bytes = fields.bytes("disk").unwrap_or(0);
+        }
+        None => findings.error("W0102", &(tree.span.start..tree.span.start + 1), "a site needs `capacity`"),
+    }
+    Some(SiteSpec {
+        name,
+        executor: ExecutorKind::Local,
+        capacity,
+        attributes: texts(fields.get("attributes"), "attributes", findings),
+        prices: prices(fields.get("prices"), findings),
+        simulates: fields.text("simulates"),
+    })
+}
+
+fn prices(tree: Option<&Tree>, findings: &Findings) -> Prices {
+    let known = ["cpu_hour", "memory_gib_hour", "gpu_hour", "egress_gb"];
+    let Some(fields) = tree.and_then(|tree| Fields::of(tree, "`prices`", &known, findings)) else { return Prices::default() };
+    let price = |key: &str| {
+        let Some(tree) = fields.get(key) else { return Money(0) };
+        match tree.to_value().as_f64().filter(|price| *price >= 0.0) {
+            Some(price) => Money::from_units(price),
+            None => {
+                findings.error("W0104", &tree.span, format!("`{key}` has to be an amount of money such as 0.031"));
+                Money(0)
+            }
+        }
+    };
+    Prices {
+        cpu_hour: price("cpu_hour"),
+        memory_gib_hour: price("memory_gib_hour"),
+        gpu_hour: price("gpu_hour"),
+        egress_gb: price("egress_gb"),
+    }
+}
+
+fn choice<T: serde::de::DeserializeOwned + Default>(fields: &Fields<'_>, key: &str, all: &str, findings: &Findings) -> T {
+    let Some(tree) = fields.get(key) else { return T::default() };
+    serde_json::from_value(tree.to_value()).unwrap_or_else(|_| {
+        findings.error("W0104", &tree.span, format!("`{key}` is one of {all}"));
+        T::default()
+    })
+}
+
+fn trigger(tree: &Tree, findings: &Findings) -> Option<TriggerSpec> {
+    let known = [
+        "kind", "name", "workflow", "domain", "inputs", "schedule", "every", "webhook", "event", "catch_up", "overlap", "paused",
+    ];
+    let fields = Fields::of(tree, "a trigger", &known, findings)?;
+    let name = fields.needed_name("name", "a trigger")?;
+    let workflow = fields.needed_name("workflow", "a trigger")?;
+    let inputs = match fields.get("inputs").map(Tree::to_value) {
+        Some(Value::Object(inputs)) => inputs,
+        None => Map::new(),
+        Some(_) => {
+            findings.error("W0103", &tree.span, "`inputs` has to be a map");
+            Map::new()
+        }
+    };
+    Some(TriggerSpec {
+        name,
+        workflow,
+        domain: fields.text("domain"),
+        inputs,
+        on: trigger_kind(tree, &fields, findings)?,
+        catch_up: choice(&fields, "catch_up", "skip, last, all", findings),
+        overlap: choice(&fields, "overlap", "allow, skip", findings),
+        paused: fields.flag("paused").unwrap_or(false),
+    })
+}
+
+fn trigger_kind(tree: &Tree, fields: &Fields<'_>, findings: &Findings) -> Option<TriggerKind> {
+    let given: Vec<&str> =
+        ["schedule", "every", "webhook", "event"].into_iter().filter(|key| fields.get(key).is_some()).collect();
+    match given.as_slice() {
+        ["schedule"] => {
+            let schedule = Fields::of(fields.get("schedule")?, "`schedule`", &["cron", "timezone"], findings)?;
+            let expression = schedule.needed_text("cron", "`schedule`")?;
+            Some(TriggerKind::Cron { expression, timezone: schedule.text("timezone").unwrap_or_else(|| "UTC".into()) })
+        }
+        ["every"] => {
+            let every = fields.duration("every")?;
+            if every < Duration::from_secs(1) {
+                findings.error("W0104", &tree.span, "`every` has to be a second or more");
+            }
+            Some(TriggerKind::Every(every))
+        }
+        ["webhook"] => {
+            let webhook = Fields::of(fields.get("webhook")?, "`webhook`", &["secret_env"], findings)?;
+            Some(TriggerKind::Webhook { secret_env: webhook.needed_text("secret_env", "`webhook`")? })
+        }
+        ["event"] => {
+            let event = Fields::of(fields.get("event")?, "`event`", &["name", "match"], findings)?;
+            let matching = event.get("match").map(Tree::to_value).unwrap_or_else(|| Value::Object(Map::new()));
+            Some(TriggerKind::Event { name: event.needed_text("name", "`event`")?, matching })
+        }
+        _ => {
+            findings.error("W0106", &tree.span, "a trigger has to have one of `schedule`, `every`, `webhook`, `event`");
+            None
+        }
+    }
+}
+
+fn connector(tree: &Tree, findings: &Findings) -> Option<ConnectorSpec> {
+    let known = ["kind", "name", "version", "description", "runtime", "inputs", "outputs"];
+    let fields = Fields::of(tree, "a connector", &known, findings)?;
+    let name = fields.needed_name("name", "a connector")?;
+    if name.starts_with("core/") || !name.contains('/') {
+        let span = fields.get("name").map_or(0..0, |tree| tree.span.clone());
+        findings.error("W0105", &span, "a connector's name is `namespace/action`, and `core/` is taken");
+    }
+    if let Some(runtime) = fields.text("runtime").filter(|runtime| runtime != "worker") {
+        let span = fields.get("runtime").map_or(0..0, |tree| tree.span.clone());
+        findings.error("W0104", &span, format!("there is no runtime `{runtime}`: this version has `worker`"));
+    }
+    let schema = |key: &str| fields.get(key).map_or(Value::Object(Map::new()), Tree::to_value);
+    Some(ConnectorSpec {
+        name,
+        version: fields.count("version").unwrap_or(1) as u32,
+        description: fields.text("description").unwrap_or_default(),
+        inputs: schema("inputs"),
+        outputs: schema("outputs"),
+    })
+}

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use cel::{Context, Env, Program};
 use model::Template;
+use model::value::ARTIFACT_KEY;
 use serde_json::{Map, Value, json};
 
 /// Compiled expressions kept.
@@ -280,7 +281,8 @@ fn follow(steps: &[Step], names: &Names<'_>) -> Result<Value, String> {
     };
     for step in rest {
         let next = match step {
-            Step::Field(name) => value.get(name),
+            // What is said of an artifact stands inside its mark.
+            Step::Field(name) => value.get(name).or_else(|| value.get(ARTIFACT_KEY)?.get(name)),
             Step::Index(index) => value.get(index),
         };
         match (next, step) {
@@ -316,8 +318,11 @@ fn to_cel(value: &Value) -> cel::Value {
         Value::Object(fields) => {
             // The interpreter wants a hash map; on the way back keys are sorted, so that its order is never seen.
             #[expect(clippy::disallowed_types, reason = "the interpreter's own map type; its order is never observed")]
-            let map: std::collections::HashMap<String, cel::Value> =
+            let mut map: std::collections::HashMap<String, cel::Value> =
                 fields.iter().map(|(key, field)| (key.clone(), to_cel(field))).collect();
+            if let Some(Value::Object(said)) = fields.get(ARTIFACT_KEY) {
+                map.extend(said.iter().map(|(key, field)| (key.clone(), to_cel(field))));
+            }
             cel::Value::Map(map.into())
         }
     }
@@ -344,6 +349,10 @@ fn from_cel(value: &cel::Value, depth: usize) -> Result<Value, String> {
             let mut fields = BTreeMap::new();
             for (key, field) in map.map.iter() {
                 fields.insert(key.to_string(), from_cel(field, depth + 1)?);
+            }
+            // An artifact that went through is the artifact again.
+            if let Some(said) = fields.remove(ARTIFACT_KEY) {
+                return Ok(json!({ ARTIFACT_KEY: said }));
             }
             Value::Object(fields.into_iter().collect())
         }
@@ -396,6 +405,17 @@ mod tests {
         assert_eq!(parts("a ${ {'}': '\\'}'} } b").unwrap()[1], expression("{'}': '\\'}'}", 4..18));
         assert_eq!(parts("$${x} ${y}").unwrap(), vec![Part::Text("${x} ".into()), expression("y", 8..9)]);
         assert_eq!(parts("a ${ b"), Err(Unclosed { at: 2 }));
+    }
+
+    #[test]
+    fn artifacts_say_what_they_are_and_pass_through() {
+        let artifact = json!({"$artifact": {"digest": "sha256:x", "size": 3, "kind": "file", "name": "a"}});
+        let inputs = json!({ "a": artifact });
+        let names = Names { inputs: Some(&inputs), ..Names::default() };
+        let value = |source: &str| Evaluator::default().value(source, &names).unwrap();
+        assert_eq!(value("inputs.a.size"), json!(3));
+        assert_eq!(value("inputs.a.size + 1"), json!(4));
+        assert_eq!(value("true ? inputs.a : null"), artifact);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub mod source;
 mod suggest;
 pub mod types;
 
-//pub use compile::{Compiled, compile, compile_document};
+pub use compile::{Compiled, compile, compile_document};
 pub use diagnostic::{Diagnostic, Severity};
 
 use std::collections::BTreeMap;
