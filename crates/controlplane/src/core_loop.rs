@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
-use engine::{Command, Context, Effect, Event, Evaluate, Rejection, State};
+use engine::{Command, Context, Effect, Evaluate, Event, Rejection, State};
 use journal::{Batch, Entry, Writer};
 use model::limits::{BATCH_COMMANDS_MAX, INBOX_COMMANDS_MAX};
 use model::{RunId, Seq, SiteSpec, Timestamp};
@@ -63,6 +63,8 @@ struct Request {
 
 enum Message {
     Request(Box<Request>),
+    /// Something to do with the writer between two turns.
+    Writer(Box<dyn FnOnce(&Writer) + Send>),
     Stop,
 }
 
@@ -106,6 +108,30 @@ impl Inbox {
             TrySendError::Full(_) => Refusal::Busy,
             TrySendError::Disconnected(_) => Refusal::Stopping,
         })
+    }
+
+    /// Makes a graph durable.
+    pub(crate) async fn keep_graph(&self, digest: model::Digest, graph: Arc<model::Graph>) -> Result<(), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let append = move |writer: &Writer| {
+            let durable = move |result: Result<journal::Appended, journal::JournalError>| {
+                let _ = reply.send(result.map(drop).map_err(|error| Refusal::Journal(error.to_string())));
+            };
+            let _ = writer.append(crate::start::graph_batch(digest, graph, durable));
+        };
+        self.sender.send(Message::Writer(Box::new(append))).map_err(|_| Refusal::Stopping)?;
+        answer.await.map_err(|_| Refusal::Stopping)?
+    }
+
+    /// Runs something with the journal's writer and waits for it. The loop waits too.
+    pub(crate) async fn with_writer<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Writer) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let work = move |writer: &Writer| drop(reply.send(work(writer)));
+        self.sender.send(Message::Writer(Box::new(work))).map_err(|_| Refusal::Stopping)?;
+        answer.await.map_err(|_| Refusal::Stopping)
     }
 
     /// Asks the loop to stop after what is in the inbox.
@@ -158,17 +184,19 @@ impl CoreLoop {
         loop {
             match mailbox.recv_timeout(wait) {
                 Ok(Message::Request(request)) => requests.push(request),
+                Ok(Message::Writer(work)) => work(&self.writer),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return true,
                 Err(RecvTimeoutError::Timeout) => return false,
             }
             while requests.len() < BATCH_COMMANDS_MAX {
                 match mailbox.try_recv() {
                     Ok(Message::Request(request)) => requests.push(request),
+                    Ok(Message::Writer(work)) => work(&self.writer),
                     Ok(Message::Stop) => return true,
                     Err(_) => break,
                 }
             }
-            if requests.len() >= BATCH_COMMANDS_MAX || requests.iter().any(|request| !request.lazy) {
+            if requests.is_empty() || requests.len() >= BATCH_COMMANDS_MAX || requests.iter().any(|request| !request.lazy) {
                 return false;
             }
             wait = idle.min(LAZY_WAIT);

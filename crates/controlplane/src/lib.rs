@@ -1,1 +1,38 @@
 //! L3: the shell that joins the pure core to stores, sites and time.
+//!
+//! [`ControlPlane::open`] takes a data directory, folds the journal into the state, begins a new epoch, opens the sites, and carries out
+//! what is outstanding. Everything that changes anything goes as a command through [`Inbox`]; everything that reads goes through the
+//! journal's reader.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod applying;
+mod catalogue;
+mod clock;
+mod core_loop;
+mod dispatcher;
+mod evaluator;
+mod fault;
+mod inputs;
+mod notices;
+mod owner;
+mod placer;
+mod runs;
+mod sites;
+mod start;
+mod triggers;
+mod workers;
+
+pub use applying::{Applied, ApplyOutcome, SourceFile};
+pub use clock::{random_bytes, wall};
+pub use core_loop::{Answer, Inbox, Refusal};
+pub use fault::{Fault, FaultKind};
+pub use notices::Notices;
+pub use owner::{Owner, holder};
+pub use placer::view as site_view;
+pub use runs::{Rerun, Submission, Submitted};
+pub use sites::Sites;
+pub use start::{ControlPlane, Options};
+pub use triggers::{next_firing, verify_signature};
+pub use workers::{Lease, LeaseRequest, WorkerReport, Workers};

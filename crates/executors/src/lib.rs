@@ -9,7 +9,7 @@ pub mod shim;
 
 use engine::Outcome;
 use engine::event::{Located, Usage};
-use model::graph::{CodeFile, Port};
+use model::graph::Port;
 use model::{AttemptKey, Duration, Epoch, NodeKind, Resources};
 use serde_json::Value;
 
@@ -30,8 +30,6 @@ pub struct AttemptSpec {
     pub resources: Resources,
     /// How long it may take.
     pub timeout: Option<Duration>,
-    /// Files of the workflow, which are in the site's store already.
-    pub code: Vec<CodeFile>,
     /// Names and keys for the process's environment: `TUTTI_RUN`, `TUTTI_ACTION`, …
     pub environment: Vec<(String, String)>,
     /// The key that stays the same over all attempts.

@@ -100,7 +100,9 @@ async fn wait_for_end(pid: u32, started: u64) {
     if shim::start_time(pid.as_raw_nonzero().get().unsigned_abs()) != Some(started) {
         return;
     }
-    match AsyncFd::register_with_interest(process, tokio::io::Interest::READABLE) {
+    #[expect(deprecated, reason = "unsound only for descriptors that are closed elsewhere; this one is owned")]
+    let process = AsyncFd::with_interest(process, tokio::io::Interest::READABLE);
+    match process {
         Ok(process) => drop(process.readable().await),
         Err(error) => tracing::error!(%error, "a process cannot be watched"),
     }

@@ -1,0 +1,206 @@
+//! Applying files: sites, connectors, workflows, triggers. Everything is read and checked before anything is registered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::Command;
+use serde_json::{Value, json};
+use workflow::documents::{self, Document, TriggerKind};
+use workflow::{Diagnostic, Severity};
+
+use crate::catalogue::Registered;
+use crate::{ControlPlane, Fault, FaultKind};
+
+/// A text file with documents.
+#[derive(Clone, Debug)]
+pub struct SourceFile {
+    /// Its path, as findings name it.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// What became of one document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// created, changed or unchanged.
+    pub change: &'static str,
+    /// Its version now.
+    pub version: u64,
+}
+
+/// What became of an apply.
+#[derive(Clone, Debug, Default)]
+pub struct ApplyOutcome {
+    /// What was registered, or would be.
+    pub applied: Vec<Applied>,
+    /// Findings, by path.
+    pub diagnostics: Vec<(String, Diagnostic)>,
+    /// The findings as text.
+    pub rendered: String,
+}
+
+impl ApplyOutcome {
+    /// Whether nothing was registered because of errors.
+    pub fn failed(&self) -> bool {
+        self.diagnostics.iter().any(|(_, finding)| finding.severity == Severity::Error)
+    }
+}
+
+type Files = BTreeMap<String, Arc<[u8]>>;
+
+impl ControlPlane {
+    /// Reads documents and registers them unless any has errors.
+    pub async fn apply(
+        &self,
+        sources: Vec<SourceFile>,
+        files: Files,
+        dry_run: bool,
+        principal: &str,
+    ) -> Result<ApplyOutcome, Fault> {
+        let reader = self.reader().clone();
+        let beside = files.clone();
+        let (documents, mut outcome) =
+            tokio::task::spawn_blocking(move || read_all(&reader, &sources, &beside)).await.map_err(Fault::internal)?;
+        if outcome.failed() {
+            return Ok(outcome);
+        }
+        let code = self.sites().code().clone();
+        let stored = tokio::task::spawn_blocking(move || files.values().try_for_each(|bytes| code.put_bytes(bytes).map(drop)));
+        stored.await.map_err(Fault::internal)?.map_err(Fault::internal)?;
+        for document in documents {
+            let applied = self.apply_one(document, dry_run, principal).await?;
+            outcome.applied.push(applied);
+        }
+        Ok(outcome)
+    }
+
+    async fn apply_one(&self, document: Document, dry_run: bool, principal: &str) -> Result<Applied, Fault> {
+        let (kind, name) = (document.kind().to_owned(), document.name().to_owned());
+        if let Document::Site(site) = &document {
+            let known = self.reader().sites().map_err(Fault::internal)?.into_iter().find(|known| known.spec.name == site.name);
+            let change = match known {
+                None => "created",
+                Some(known) if known.spec == *site => "unchanged",
+                Some(_) => "changed",
+            };
+            if !dry_run && change != "unchanged" {
+                let command = Command::RegisterSite { site: site.clone(), principal: principal.to_owned() };
+                self.inbox().ask(command).await?;
+            }
+            return Ok(Applied { kind, name, change, version: 1 });
+        }
+        let body = body_of(&document)?;
+        let known = self.reader().resources(&kind, Some(&name), None).map_err(Fault::internal)?.pop();
+        let (change, version) = match &known {
+            None => ("created", 1),
+            Some(known) if known.body == body => ("unchanged", known.version),
+            Some(known) => ("changed", known.version + 1),
+        };
+        if !dry_run && change != "unchanged" {
+            if let Document::Workflow(graph) = &document {
+                self.keep_graph(graph).await?;
+            }
+            let command =
+                Command::ApplyResource { kind: kind.clone(), name: name.clone(), body, principal: principal.to_owned() };
+            self.inbox().ask(command).await?;
+            self.triggers().changed();
+        }
+        Ok(Applied { kind, name, change, version })
+    }
+}
+
+/// What is stored of a document. A workflow's graph lies beside, under its digest.
+fn body_of(document: &Document) -> Result<Value, Fault> {
+    Ok(match document {
+        Document::Workflow(graph) => json!({
+            "graph": graph.digest(),
+            "semantic": workflow::semantic::hash(graph),
+            "description": graph.description,
+            "inputs": graph.inputs,
+            "nodes": graph.nodes.iter().map(|node| json!({"id": node.id, "kind": node.kind.as_str()})).collect::<Vec<_>>(),
+        }),
+        Document::Site(site) => serde_json::to_value(site).map_err(Fault::internal)?,
+        Document::Trigger(trigger) => serde_json::to_value(trigger).map_err(Fault::internal)?,
+        Document::Connector(connector) => serde_json::to_value(connector).map_err(Fault::internal)?,
+    })
+}
+
+/// Reads every document. Connectors and workflows come before what refers to them, whatever file they stand in.
+fn read_all(reader: &journal::Reader, sources: &[SourceFile], files: &Files) -> (Vec<Document>, ApplyOutcome) {
+    let mut catalogue = Registered::new(reader);
+    let mut outcome = ApplyOutcome::default();
+    let mut last: Vec<(usize, documents::Read)> = Vec::new();
+    // What a later file registers is known in the next pass. Sub-workflows may be nested, so there are as many passes as levels.
+    for _ in 0..=model::limits::SUBWORKFLOW_DEPTH_MAX {
+        last =
+            sources.iter().enumerate().map(|(index, source)| (index, documents::read(&source.text, files, &catalogue))).collect();
+        let before = (catalogue.connectors.len(), catalogue.workflows.len());
+        for document in last.iter().flat_map(|(_, read)| &read.documents) {
+            match document {
+                Document::Connector(connector) => drop(catalogue.connectors.insert(connector.name.clone(), connector.clone())),
+                Document::Workflow(graph) => drop(catalogue.workflows.insert(graph.workflow.clone(), graph.clone())),
+                _ => {}
+            }
+        }
+        if before == (catalogue.connectors.len(), catalogue.workflows.len()) {
+            break;
+        }
+    }
+    let mut documents = Vec::new();
+    for (index, read) in last {
+        let Some(source) = sources.get(index) else { continue };
+        for finding in read.diagnostics {
+            outcome.rendered.push_str(&finding.render(&source.path, &source.text));
+            outcome.rendered.push('\n');
+            outcome.diagnostics.push((source.path.clone(), finding));
+        }
+        for document in &read.documents {
+            check_trigger(document, &catalogue, source, &mut outcome);
+        }
+        documents.extend(read.documents);
+    }
+    let rank = |document: &Document| match document {
+        Document::Site(_) => 0,
+        Document::Connector(_) => 1,
+        Document::Workflow(_) => 2,
+        Document::Trigger(_) => 3,
+    };
+    documents.sort_by_key(rank);
+    (documents, outcome)
+}
+
+/// What can be said of a trigger only beside everything else.
+fn check_trigger(document: &Document, catalogue: &Registered<'_>, source: &SourceFile, outcome: &mut ApplyOutcome) {
+    use workflow::Catalogue as _;
+    let Document::Trigger(trigger) = document else { return };
+    let mut found = Vec::new();
+    match catalogue.workflow(&trigger.workflow) {
+        None => found.push(format!("the trigger `{}` starts `{}`, which is not there", trigger.name, trigger.workflow)),
+        Some(graph) => found.extend(crate::inputs::check(&graph, trigger.inputs.clone()).err().map(|fault| fault.detail)),
+    }
+    if let TriggerKind::Cron { expression, timezone } = &trigger.on {
+        found.extend(crate::triggers::check_cron(expression, timezone).err());
+    }
+    for message in found {
+        let finding = Diagnostic::error("W0206", 0..0, message);
+        outcome.rendered.push_str(&finding.render(&source.path, &source.text));
+        outcome.diagnostics.push((source.path.clone(), finding));
+    }
+}
+
+/// What a caller is told when a document was not accepted.
+impl From<ApplyOutcome> for Fault {
+    fn from(outcome: ApplyOutcome) -> Fault {
+        let errors = outcome.diagnostics.iter().filter(|(_, finding)| finding.severity == Severity::Error).count();
+        let mut fault = Fault::new(FaultKind::InvalidWorkflow, format!("{errors} errors; nothing was registered"));
+        let list: Vec<Value> =
+            outcome.diagnostics.iter().map(|(path, finding)| json!({"path": path, "finding": finding})).collect();
+        fault.diagnostics = Some(json!({"findings": list, "rendered": outcome.rendered}));
+        fault
+    }
+}

@@ -1,0 +1,63 @@
+//! What workflows may refer to: built-in connectors, connectors and workflows that were applied.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use journal::Reader;
+use model::{Digest, Graph};
+use serde_json::Value;
+use workflow::documents::ConnectorSpec;
+use workflow::{Catalogue, ConnectorType};
+
+/// The catalogue as the journal knows it, and what is applied together with it.
+pub(crate) struct Registered<'r> {
+    pub(crate) reader: &'r Reader,
+    /// Applied in the same request, before what refers to it.
+    pub(crate) connectors: BTreeMap<String, ConnectorSpec>,
+    pub(crate) workflows: BTreeMap<String, Arc<Graph>>,
+}
+
+impl<'r> Registered<'r> {
+    pub(crate) fn new(reader: &'r Reader) -> Registered<'r> {
+        Registered { reader, connectors: BTreeMap::new(), workflows: BTreeMap::new() }
+    }
+
+    fn applied(&self, kind: &str, name: Option<&str>) -> Vec<journal::ResourceRow> {
+        // A store that cannot be read is found by the command that follows; here nothing is found.
+        self.reader.resources(kind, name, None).unwrap_or_default()
+    }
+}
+
+/// The graph that a registered workflow's body names.
+pub(crate) fn graph_of(reader: &Reader, body: &Value) -> Option<Arc<Graph>> {
+    let digest: Digest = body.get("graph")?.as_str()?.parse().ok()?;
+    reader.graph(&digest).ok()?
+}
+
+impl Catalogue for Registered<'_> {
+    fn connector(&self, name: &str, version: u32) -> Option<ConnectorType> {
+        if let Some(manifest) = connectors::find(name, version) {
+            return Some(ConnectorType { inputs: manifest.inputs.clone(), outputs: manifest.outputs.clone() });
+        }
+        let found = self.connectors.get(name).cloned();
+        let found = found.or_else(|| serde_json::from_value(self.applied("connector", Some(name)).first()?.body.clone()).ok())?;
+        (found.version == version).then_some(ConnectorType { inputs: found.inputs, outputs: found.outputs })
+    }
+
+    fn connectors(&self) -> Vec<String> {
+        let built_in = connectors::built_in().iter().map(|manifest| manifest.name.to_owned());
+        let applied = self.applied("connector", None).into_iter().map(|row| row.name);
+        built_in.chain(self.connectors.keys().cloned()).chain(applied).collect()
+    }
+
+    fn workflow(&self, name: &str) -> Option<Arc<Graph>> {
+        if let Some(graph) = self.workflows.get(name) {
+            return Some(graph.clone());
+        }
+        graph_of(self.reader, &self.applied("workflow", Some(name)).first()?.body)
+    }
+
+    fn task(&self, _name: &str) -> Option<bool> {
+        None
+    }
+}

@@ -1,0 +1,274 @@
+//! Starting runs, and repeating them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use engine::event::{Origin, RunFinished};
+use engine::{Command, Submit};
+use journal::{ActionFilter, RunRow};
+use model::{Digest, Graph, Label, NodeIx, Phase, RunId};
+use serde_json::{Map, Value};
+
+use crate::catalogue::graph_of;
+use crate::clock::random_bytes;
+use crate::{ControlPlane, Fault, FaultKind, inputs};
+
+/// A request for a run.
+#[derive(Clone, Debug, Default)]
+pub struct Submission {
+    /// The registered workflow.
+    pub workflow: String,
+    /// Its version; the latest when there is none.
+    pub version: Option<u64>,
+    /// The inputs.
+    pub inputs: Map<String, Value>,
+    /// The name wanted.
+    pub name: Option<String>,
+    /// The project; from the workflow's name when there is none.
+    pub project: Option<String>,
+    /// The domain; development when there is none.
+    pub domain: Option<String>,
+    /// Larger is placed first.
+    pub priority: i32,
+    /// The client's key.
+    pub idempotency_key: Option<String>,
+    /// Who asks.
+    pub principal: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// A run that was accepted.
+#[derive(Clone, Debug)]
+pub struct Submitted {
+    /// Its number.
+    pub run: RunId,
+    /// Whether it is new: the same key sent again gives the same run.
+    pub fresh: bool,
+}
+
+/// A request to repeat a run.
+#[derive(Clone, Debug, Default)]
+pub struct Rerun {
+    /// Repeat from these nodes on; empty repeats what did not succeed.
+    pub from: Vec<String>,
+    /// Inputs to change.
+    pub inputs: Map<String, Value>,
+    /// Who asks.
+    pub principal: String,
+}
+
+const DOMAINS: [&str; 3] = ["development", "staging", "production"];
+
+impl ControlPlane {
+    /// The latest (or a given) version of a registered workflow. Kept for a moment, since many runs of one workflow are started.
+    pub fn workflow(&self, name: &str, version: Option<u64>) -> Result<(Arc<Graph>, Digest), Fault> {
+        let row = self.reader().resources("workflow", Some(name), version).map_err(Fault::internal)?.pop();
+        let row = row.ok_or_else(|| Fault::not_found("workflow", name).hint("register it with `tutti apply -f FILE`"))?;
+        let digest: Option<Digest> = row.body.get("graph").and_then(Value::as_str).and_then(|text| text.parse().ok());
+        let digest = digest.ok_or_else(|| Fault::internal(format!("the workflow `{name}` has no graph")))?;
+        if let Some(graph) = self.known_graphs().lock().get(&digest) {
+            return Ok((graph.clone(), digest));
+        }
+        let graph =
+            graph_of(self.reader(), &row.body).ok_or_else(|| Fault::internal(format!("the graph of `{name}` is missing")))?;
+        self.known_graphs().lock().insert(digest, graph.clone());
+        Ok((graph, digest))
+    }
+
+    /// Prepares a submission: everything that can be wrong with it is found here.
+    pub(crate) fn prepare(&self, request: Submission) -> Result<Submit, Fault> {
+        let (graph, graph_digest) = self.workflow(&request.workflow, request.version)?;
+        let inputs = inputs::check(&graph, request.inputs)?;
+        let project = request
+            .project
+            .unwrap_or_else(|| graph.workflow.split_once('/').map_or("default", |(project, _)| project).to_owned());
+        let domain = request.domain.unwrap_or_else(|| "development".into());
+        if !DOMAINS.contains(&domain.as_str()) {
+            return Err(Fault::new(FaultKind::Malformed, format!("`{domain}` is not a domain: use {}", DOMAINS.join(", "))));
+        }
+        if let Some(name) = request.name.as_deref().filter(|name| !workflow::is_name(name)) {
+            let fault = Fault::new(FaultKind::Malformed, format!("`{name}` is not a name"));
+            return Err(fault.hint("letters, digits, `-` and `_`, beginning with a letter, at most 63"));
+        }
+        // Without a name or a key nothing can be there already, and nothing needs to be looked up.
+        let known = if request.name.is_some() || request.idempotency_key.is_some() {
+            let (name, key) = (request.name.as_deref(), request.idempotency_key.as_deref());
+            self.reader().find_run(&project, &domain, name, key).map_err(Fault::internal)?
+        } else {
+            None
+        };
+        Ok(Submit {
+            name: request.name,
+            project,
+            domain,
+            graph_digest,
+            locations: inputs::locate(self.sites(), &inputs)?,
+            inputs,
+            graph,
+            principal: request.principal,
+            idempotency_key: request.idempotency_key,
+            origin: request.origin,
+            reused: Vec::new(),
+            priority: request.priority,
+            label: Label::empty(),
+            salt: random_bytes(),
+            known,
+        })
+    }
+
+    /// Starts a run.
+    pub async fn submit(&self, request: Submission) -> Result<Submitted, Fault> {
+        let submit = tokio::task::block_in_place(|| self.prepare(request))?;
+        let answer = self.inbox().ask(Command::Submit(Box::new(submit))).await?;
+        let run = answer.run.ok_or_else(|| Fault::internal("a submission made no run"))?;
+        Ok(Submitted { run, fresh: answer.fresh })
+    }
+
+    /// Starts many runs: all are sent before the first is waited for, so that they share commits.
+    pub async fn submit_many(&self, requests: Vec<Submission>) -> Vec<Result<Submitted, Fault>> {
+        let sent: Vec<_> = tokio::task::block_in_place(|| {
+            requests
+                .into_iter()
+                .map(|request| {
+                    let submit = self.prepare(request)?;
+                    Ok(self.inbox().post(Command::Submit(Box::new(submit)))?)
+                })
+                .collect()
+        });
+        let mut results = Vec::with_capacity(sent.len());
+        for receiver in sent {
+            results.push(match receiver {
+                Ok(receiver) => match receiver.await {
+                    Ok(Ok(answer)) => answer
+                        .run
+                        .map(|run| Submitted { run, fresh: answer.fresh })
+                        .ok_or_else(|| Fault::internal("a submission made no run")),
+                    Ok(Err(refusal)) => Err(refusal.into()),
+                    Err(_) => Err(Fault::new(FaultKind::Unavailable, "the server is stopping")),
+                },
+                Err(fault) => Err(fault),
+            });
+        }
+        results
+    }
+
+    /// Waits for the end of a run; none when it does not come in time. One that has ended already is answered at once.
+    pub async fn end_of(&self, run: RunId, patience: std::time::Duration) -> Result<Option<Arc<RunFinished>>, Fault> {
+        let end = self.notices().end_of(run);
+        let row = self.reader().run(run).map_err(Fault::internal)?;
+        if let Some(row) = row.filter(|row| row.finished_at.is_some()) {
+            return self.finished(&row).map(Some);
+        }
+        Ok(tokio::time::timeout(patience, end).await.ok().and_then(Result::ok))
+    }
+
+    /// The end of a run that has ended, as the journal has it.
+    pub fn finished(&self, row: &RunRow) -> Result<Arc<RunFinished>, Fault> {
+        let salt = [0; 32];
+        let outputs = row.outputs_seq.map(|seq| self.reader().body(seq, 0)).transpose().map_err(Fault::internal)?.flatten();
+        let failure = row.failure.as_ref().and_then(|failure| serde_json::from_value(failure.clone()).ok());
+        Ok(Arc::new(RunFinished {
+            run: row.id,
+            phase: row.phase,
+            outputs: outputs.map(|outputs| model::Payload::new(&salt, outputs)),
+            failure,
+            cost: row.cost,
+        }))
+    }
+
+    /// A run by its name, or by its number.
+    pub fn find_run(&self, name: &str) -> Result<RunRow, Fault> {
+        let mut found = self.reader().run_named(name).map_err(Fault::internal)?;
+        if found.is_none()
+            && let Ok(number) = name.parse()
+        {
+            found = self.reader().run(RunId(number)).map_err(Fault::internal)?;
+        }
+        found.ok_or_else(|| Fault::not_found("run", name))
+    }
+
+    /// Repeats a run as a new one, reusing what is upstream of where it begins.
+    pub async fn rerun(&self, name: &str, request: Rerun) -> Result<Submitted, Fault> {
+        let submit = tokio::task::block_in_place(|| self.prepare_rerun(name, request))?;
+        let answer = self.inbox().ask(Command::Submit(Box::new(submit))).await?;
+        let run = answer.run.ok_or_else(|| Fault::internal("a submission made no run"))?;
+        Ok(Submitted { run, fresh: answer.fresh })
+    }
+
+    fn prepare_rerun(&self, name: &str, request: Rerun) -> Result<Submit, Fault> {
+        let row = self.find_run(name)?;
+        let graph = self.reader().graph(&row.graph).map_err(Fault::internal)?;
+        let graph = graph.ok_or_else(|| Fault::internal(format!("the graph of `{name}` is missing")))?;
+        let gone = || Fault::new(FaultKind::Conflict, format!("the values of `{name}` were pruned; it cannot be repeated"));
+        let Some(Value::Object(mut given)) = self.reader().body(row.first_seq, 0).map_err(Fault::internal)? else {
+            return Err(gone());
+        };
+        let changed = !request.inputs.is_empty();
+        given.extend(request.inputs);
+        let inputs = inputs::check(&graph, given)?;
+        let again = downstream(&graph, &request.from)?;
+        // A changed input may concern every node: then nothing is reused unless the caller says from where to repeat.
+        let reused = if changed && request.from.is_empty() { Vec::new() } else { self.reusable(&row, &graph, &again)? };
+        let mut locations = inputs::locate(self.sites(), &inputs)?;
+        for (_, output) in &reused {
+            locations.extend(inputs::locate(self.sites(), output)?);
+        }
+        Ok(Submit {
+            name: None,
+            project: row.project,
+            domain: row.domain,
+            graph_digest: row.graph,
+            graph,
+            inputs,
+            locations,
+            principal: request.principal,
+            idempotency_key: None,
+            origin: Origin::Rerun { of: row.id },
+            reused,
+            priority: 0,
+            label: Label::empty(),
+            salt: random_bytes(),
+            known: None,
+        })
+    }
+
+    /// The outputs of a run's own nodes that succeeded and are not to be repeated.
+    fn reusable(&self, row: &RunRow, graph: &Graph, again: &BTreeSet<NodeIx>) -> Result<Vec<(NodeIx, Value)>, Fault> {
+        let filter = ActionFilter { from: 0, limit: usize::MAX >> 1, phase: Some(Phase::Succeeded) };
+        let actions = self.reader().actions(row.id, &filter).map_err(Fault::internal)?;
+        let by_path: BTreeMap<&str, NodeIx> =
+            graph.nodes.iter().enumerate().map(|(index, node)| (node.id.as_str(), index as NodeIx)).collect();
+        let mut reused = Vec::new();
+        for action in actions {
+            let Some(node) = by_path.get(action.path.as_str()).filter(|node| !again.contains(node)) else { continue };
+            let output = action.output_seq.map(|seq| self.reader().body(seq, 0)).transpose().map_err(Fault::internal)?.flatten();
+            reused.push((*node, output.unwrap_or_else(|| serde_json::json!({}))));
+        }
+        Ok(reused)
+    }
+}
+
+/// These nodes and all that depends on them.
+fn downstream(graph: &Graph, from: &[String]) -> Result<BTreeSet<NodeIx>, Fault> {
+    let mut again = BTreeSet::new();
+    for id in from {
+        let ids: Vec<&str> = graph.nodes.iter().map(|node| node.id.as_str()).collect();
+        let unknown = || {
+            Fault::new(FaultKind::NotFound, format!("`{}` has no node `{id}`", graph.workflow))
+                .hint(format!("it has {}", ids.join(", ")))
+        };
+        again.insert(graph.find(id).ok_or_else(unknown)?);
+    }
+    loop {
+        let before = again.len();
+        for (index, node) in graph.nodes.iter().enumerate() {
+            if node.refs.iter().chain(&node.after).chain(&node.chosen_by).any(|dependency| again.contains(dependency)) {
+                again.insert(index as NodeIx);
+            }
+        }
+        if again.len() == before {
+            return Ok(again);
+        }
+    }
+}

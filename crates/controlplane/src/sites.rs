@@ -1,0 +1,82 @@
+//! The sites that are open in this process: an executor and a store each.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use artifacts::Store;
+use executors::Observed;
+use executors::local::{LocalExecutor, Options};
+use model::{Digest, SiteSpec};
+use parking_lot::RwLock;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Open sites by name. Cheap to clone.
+#[derive(Clone)]
+pub struct Sites {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    folder: PathBuf,
+    shim: (PathBuf, Vec<String>),
+    path: String,
+    observed: UnboundedSender<Observed>,
+    open: RwLock<BTreeMap<String, LocalExecutor>>,
+    /// Files of workflows, from which sites get theirs.
+    code: Store,
+}
+
+impl Sites {
+    pub(crate) fn new(
+        data: &std::path::Path,
+        shim: (PathBuf, Vec<String>),
+        path: String,
+        observed: UnboundedSender<Observed>,
+    ) -> Result<Sites, artifacts::StoreError> {
+        let code = Store::open_at(data.join("code"))?;
+        Ok(Sites { inner: Arc::new(Inner { folder: data.join("sites"), shim, path, observed, open: RwLock::default(), code }) })
+    }
+
+    /// Opens a site that is not open yet.
+    pub(crate) fn open(&self, spec: &SiteSpec) -> Result<(), artifacts::StoreError> {
+        if self.inner.open.read().contains_key(&spec.name) {
+            return Ok(());
+        }
+        let options = Options {
+            site: spec.name.clone(),
+            folder: self.inner.folder.join(&spec.name),
+            shim: self.inner.shim.clone(),
+            path: self.inner.path.clone(),
+        };
+        let executor = LocalExecutor::open(options, self.inner.observed.clone())?;
+        self.inner.open.write().insert(spec.name.clone(), executor);
+        Ok(())
+    }
+
+    /// The executor of a site.
+    pub fn executor(&self, site: &str) -> Option<LocalExecutor> {
+        self.inner.open.read().get(site).cloned()
+    }
+
+    /// The store of a site.
+    pub fn store(&self, site: &str) -> Option<Store> {
+        self.executor(site).map(|executor| executor.store().clone())
+    }
+
+    /// The names of the open sites.
+    pub fn names(&self) -> Vec<String> {
+        self.inner.open.read().keys().cloned().collect()
+    }
+
+    /// The sites that have a copy of an artifact.
+    pub fn with_copy(&self, artifact: &Digest) -> Vec<String> {
+        let open = self.inner.open.read();
+        open.iter().filter(|(_, executor)| executor.store().has(artifact)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The store of the files of workflows.
+    pub fn code(&self) -> &Store {
+        &self.inner.code
+    }
+}

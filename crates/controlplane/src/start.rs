@@ -1,0 +1,308 @@
+//! Opening a data directory: from the journal to a server that goes on where the last one stopped.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use engine::{Command, State};
+use executors::Executor as _;
+use journal::{Batch, Durability, Reader, Writer};
+use model::site::ExecutorKind;
+use model::{Digest, Graph, Resources, SiteSpec};
+use parking_lot::Mutex;
+use tokio::task::JoinHandle as Task;
+
+use crate::clock::Clock;
+use crate::core_loop::{CoreLoop, Release, inbox};
+use crate::dispatcher::{Dispatcher, forward};
+use crate::evaluator::LanguageEvaluator;
+use crate::triggers::Triggers;
+use crate::{Fault, FaultKind, Inbox, Notices, Owner, Sites, Workers};
+
+/// The version of the server.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// How often sites are probed and leases looked at.
+const PROBE_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+/// Graphs of workflows kept at hand.
+const GRAPHS_MAX: usize = 1_024;
+
+/// How to open a data directory.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The directory.
+    pub data: PathBuf,
+    /// What an acknowledgement means.
+    pub durability: Durability,
+    /// The program that wraps processes, and its first arguments.
+    pub shim: (PathBuf, Vec<String>),
+    /// The search path of processes.
+    pub path: String,
+}
+
+/// An open control plane. Cheap to clone; [`ControlPlane::stop`] ends it.
+#[derive(Clone)]
+pub struct ControlPlane {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    inbox: Inbox,
+    reader: Reader,
+    notices: Notices,
+    sites: Sites,
+    workers: Workers,
+    triggers: Triggers,
+    graphs: Mutex<BTreeMap<Digest, Arc<Graph>>>,
+    data: PathBuf,
+    core: Mutex<Option<JoinHandle<Writer>>>,
+    tasks: Mutex<Vec<Task<()>>>,
+    owner: Mutex<Owner>,
+}
+
+fn unusable(error: impl std::fmt::Display) -> Fault {
+    Fault::new(FaultKind::DataDirectory, error.to_string())
+}
+
+impl ControlPlane {
+    /// Opens a data directory and carries out what is outstanding there.
+    pub async fn open(options: Options) -> Result<ControlPlane, Fault> {
+        let owner = Owner::take(&options.data)?;
+        let journal_options = journal::Options { path: options.data.join("journal"), shard: 0, durability: options.durability };
+        let opened = tokio::task::block_in_place(|| journal::open(journal_options)).map_err(unusable)?;
+        let (observed, seen) = tokio::sync::mpsc::unbounded_channel();
+        let sites = Sites::new(&options.data, options.shim.clone(), options.path.clone(), observed).map_err(unusable)?;
+        let (state, last) = tokio::task::block_in_place(|| restore(&opened.reader, &sites))?;
+        let (inbox, mailbox) = inbox();
+        let (releases, released) = tokio::sync::mpsc::unbounded_channel();
+        let outstanding = state.outstanding();
+        let has_sites = !state.fleet().sites().is_empty();
+        let notices = Notices::new(last.0);
+        let core = CoreLoop {
+            state,
+            writer: opened.writer,
+            evaluator: Arc::new(LanguageEvaluator::default()),
+            clock: Clock::new(last.1),
+            releases: releases.clone(),
+            notices: notices.clone(),
+        };
+        let core = core.start(mailbox).map_err(unusable)?;
+        let workers = Workers::new(inbox.clone());
+        let inner = Inner {
+            inbox: inbox.clone(),
+            reader: opened.reader.clone(),
+            notices,
+            sites: sites.clone(),
+            workers: workers.clone(),
+            triggers: Triggers::default(),
+            graphs: Mutex::default(),
+            data: options.data.clone(),
+            core: Mutex::new(Some(core)),
+            tasks: Mutex::default(),
+            owner: Mutex::new(owner),
+        };
+        let control = ControlPlane { inner: Arc::new(inner) };
+        control.inbox().ask(Command::BeginEpoch { version: VERSION.into() }).await?;
+        let dispatcher = Dispatcher { inbox: inbox.clone(), sites, reader: opened.reader, workers };
+        control.start_task(dispatcher.run(released));
+        control.start_task(forward(seen, inbox));
+        if !has_sites {
+            let command = Command::RegisterSite { site: this_machine(), principal: "system".into() };
+            control.inbox().ask(command).await?;
+        }
+        // What an earlier server had asked for and not heard of: attempts are found again by their tokens.
+        for effect in outstanding {
+            let _ = releases.send(Release::Effect(effect));
+        }
+        drop(releases);
+        control.start_task(control.clone().probe());
+        control.start_task(control.clone().run_triggers());
+        Ok(control)
+    }
+
+    fn start_task(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.inner.tasks.lock().push(tokio::spawn(task));
+    }
+
+    /// Where commands go.
+    pub fn inbox(&self) -> &Inbox {
+        &self.inner.inbox
+    }
+
+    /// What has happened.
+    pub fn reader(&self) -> &Reader {
+        &self.inner.reader
+    }
+
+    /// What happens.
+    pub fn notices(&self) -> &Notices {
+        &self.inner.notices
+    }
+
+    /// The open sites.
+    pub fn sites(&self) -> &Sites {
+        &self.inner.sites
+    }
+
+    /// The queue of actions for workers.
+    pub fn workers(&self) -> &Workers {
+        &self.inner.workers
+    }
+
+    pub(crate) fn triggers(&self) -> &Triggers {
+        &self.inner.triggers
+    }
+
+    pub(crate) fn known_graphs(&self) -> &Mutex<BTreeMap<Digest, Arc<Graph>>> {
+        &self.inner.graphs
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        &self.inner.data
+    }
+
+    /// Tells others on this machine where this server listens.
+    pub fn announce(&self, address: &str) -> std::io::Result<()> {
+        self.inner.owner.lock().announce(address)
+    }
+
+    /// Makes a graph durable beside the journal.
+    pub(crate) async fn keep_graph(&self, graph: &Arc<Graph>) -> Result<(), Fault> {
+        let digest = graph.digest();
+        {
+            let mut known = self.inner.graphs.lock();
+            if known.len() >= GRAPHS_MAX {
+                known.clear();
+            }
+            known.insert(digest, graph.clone());
+        }
+        self.inner.inbox.keep_graph(digest, graph.clone()).await?;
+        Ok(())
+    }
+
+    /// Copies journal and stores of artifacts to a new directory while the server runs. Artifacts are never changed, so that a copy made
+    /// after the journal's holds everything the journal refers to.
+    pub async fn backup(&self, to: PathBuf) -> Result<(), Fault> {
+        let writer = self.inner.inbox.with_writer({
+            let to = to.clone();
+            move |writer| journal::backup(writer, &to.join("journal"))
+        });
+        writer.await?.map_err(unusable)?;
+        let data = self.inner.data.clone();
+        let copied = tokio::task::spawn_blocking(move || {
+            for folder in ["sites", "code"] {
+                copy_folder(&data.join(folder), &to.join(folder))?;
+            }
+            std::fs::write(to.join("backup.json"), format!("{{\"version\": \"{VERSION}\"}}\n"))
+        });
+        copied.await.map_err(Fault::internal)?.map_err(unusable)
+    }
+
+    /// Destroys bodies of runs that ended before a time, and records it.
+    pub async fn prune(&self, before: model::Timestamp, dry_run: bool, principal: &str) -> Result<journal::Pruned, Fault> {
+        let pruned = self.inner.inbox.with_writer(move |writer| writer.prune(before, dry_run)).await?.map_err(Fault::internal)?;
+        if !dry_run && pruned.runs > 0 {
+            let command = Command::RecordPruning { before, runs: pruned.runs, principal: principal.to_owned() };
+            self.inbox().ask(command).await?;
+        }
+        Ok(pruned)
+    }
+
+    /// Stops taking work, writes what was decided, and ends. Processes go on under their wrappers; the next start finds them.
+    pub async fn stop(&self) {
+        self.inner.inbox.stop();
+        let core = self.inner.core.lock().take();
+        if let Some(core) = core {
+            let stopped = tokio::task::spawn_blocking(move || core.join().map(Writer::stop));
+            if !matches!(stopped.await, Ok(Ok(()))) {
+                tracing::error!("the run loop did not stop in order");
+            }
+        }
+        self.inner.tasks.lock().drain(..).for_each(|task| task.abort());
+    }
+
+    /// Probes sites and looks for silent workers.
+    async fn probe(self) {
+        let mut healthy: BTreeMap<String, bool> = BTreeMap::new();
+        loop {
+            self.workers().expire();
+            for site in self.sites().names() {
+                let Some(executor) = self.sites().executor(&site) else { continue };
+                let health = executor.probe().await;
+                if healthy.insert(site.clone(), health.healthy).unwrap_or(true) != health.healthy {
+                    let command = Command::SiteHealth { site, healthy: health.healthy, reason: health.reason };
+                    self.inbox().report(command);
+                }
+            }
+            tokio::time::sleep(PROBE_EVERY).await;
+        }
+    }
+}
+
+/// Folds the journal into the state and opens its sites.
+fn restore(reader: &Reader, sites: &Sites) -> Result<(State, (model::Seq, model::Timestamp)), Fault> {
+    let (last_run, seq, at) = reader.last().map_err(unusable)?;
+    let mut state = State::new(last_run.0);
+    for (digest, graph) in reader.open_graphs().map_err(unusable)? {
+        state.add_graph(digest, &graph);
+    }
+    reader.replay(|_, at, event| state.evolve(&event, at)).map_err(unusable)?;
+    state.replayed();
+    for site in state.fleet().sites().values() {
+        sites.open(&site.spec).map_err(unusable)?;
+    }
+    Ok((state, (seq, at)))
+}
+
+/// The site that is there when none was registered: the machine itself.
+fn this_machine() -> SiteSpec {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let memory = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    });
+    SiteSpec {
+        name: "local".into(),
+        executor: ExecutorKind::Local,
+        capacity: Resources {
+            cpu_millis: (cores * 1000) as u32,
+            memory_bytes: memory.map_or(4 << 30, |kib| kib * 1024),
+            gpus: 0,
+            disk_bytes: 0,
+        },
+        attributes: BTreeMap::from([("zone".into(), "local".into())]),
+        prices: Default::default(),
+        simulates: None,
+    }
+}
+
+/// Copies a folder; a file that vanishes on the way was temporary.
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    let Ok(entries) = std::fs::read_dir(from) else { return Ok(()) };
+    for entry in entries {
+        let entry = entry?;
+        let (source, target, kind) = (entry.path(), to.join(entry.file_name()), entry.file_type()?);
+        let copied = match () {
+            () if kind.is_dir() && matches!(entry.file_name().to_str(), Some("tmp" | "attempts")) => Ok(()),
+            () if kind.is_dir() => copy_folder(&source, &target),
+            () if kind.is_file() => std::fs::copy(&source, &target).map(drop),
+            () => Ok(()),
+        };
+        match copied {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// A batch that holds nothing but a graph.
+pub(crate) fn graph_batch(
+    digest: Digest,
+    graph: Arc<Graph>,
+    durable: impl FnOnce(Result<journal::Appended, journal::JournalError>) + Send + 'static,
+) -> Batch {
+    Batch { entries: Vec::new(), graphs: vec![(digest, graph)], durable: Box::new(durable) }
+}
