@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Every test of the project from one debug build. Stages go on after a failure, so that one run shows all there is to show.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/house.sh"
+
+need_toolchain || exit 1
+
+# What the stories need is fetched while the tests are being compiled.
+rig_log="$cache/bank-setup.log"
+rig=
+if [ -x examples/bank/setup.sh ] && has python3; then
+    examples/bank/setup.sh >"$rig_log" 2>&1 </dev/null &
+    rig=$!
+    trap 'kill "$rig" 2>/dev/null || true' EXIT
+fi
+
+test_log="$cache/test.log"
+
+build() {
+    if has cargo-nextest; then
+        cargo nextest run --workspace --locked --no-run
+    else
+        cargo test --workspace --locked --no-run
+    fi
+}
+
+run_tests() {
+    if has cargo-nextest; then
+        cargo nextest run --workspace --locked --no-fail-fast 2>&1 </dev/null | tee "$test_log"
+    else
+        cargo test --workspace --locked --no-fail-fast 2>&1 </dev/null | tee "$test_log"
+    fi
+}
+
+# The rig is ready, or the reason why not is shown.
+rig_ready() {
+    local result=0
+    wait "$rig" || result=$?
+    rig=
+    trap - EXIT
+    [ "$result" = 0 ] || { say "the rig of the bank story could not be set up:"; tail -n 20 "$rig_log" >&2; }
+    return "$result"
+}
+
+bank_tests() {
+    (cd examples/bank && "$TUTTI_BANK_VENV/bin/python" -m unittest -q test_bank </dev/null)
+}
+
+stage format cargo fmt --all --check
+stage tidy cargo xtask tidy
+rm -f "$test_log"
+stage build build
+if [ "${stage_results[-1]}" = ok ]; then
+    stage tests run_tests
+    stage clippy cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+else
+    skip tests "the build failed"
+fi
+if [ -z "$rig" ]; then
+    skip bank "python3 or examples/bank/setup.sh is missing"
+elif ! rig_ready; then
+    skip bank "its Python packages could not be installed"
+elif [ -f examples/bank/test_bank.py ]; then
+    stage bank bank_tests
+fi
+
+timings
+# The closing lines of the test runner, where a reader looks for them.
+if [ -f "$test_log" ]; then
+    if ! grep -E '^ +Summary \[' "$test_log" >&2; then
+        awk '/^test result:/ { passed += $4; broken += $6 } END { printf "%d tests passed, %d failed\n", passed, broken }' "$test_log" >&2
+    fi
+fi
+[ "$failed" = 0 ] && say "make test: ok" || say "make test: FAILED"
+exit "$failed"
