@@ -26,9 +26,9 @@ build() {
 
 run_tests() {
     if has cargo-nextest; then
-        cargo nextest run --workspace --locked --no-fail-fast 2>&1 </dev/null | tee "$test_log"
+        cargo nextest run --workspace --locked --no-fail-fast --cargo-quiet 2>&1 </dev/null | tee "$test_log"
     else
-        cargo test --workspace --locked --no-fail-fast 2>&1 </dev/null | tee "$test_log"
+        cargo test --workspace --locked --no-fail-fast --quiet 2>&1 </dev/null | tee "$test_log"
     fi
 }
 
