@@ -8,6 +8,6 @@ if [ ! -x bench/run.sh ]; then
     say "bench/run.sh is missing: this tree has no benchmarks"
     exit 1
 fi
-cargo build --locked --quiet --release --package tutti --package executors --bins </dev/null
+cargo build --locked --quiet --release --package tutti </dev/null
 export PATH="$CARGO_TARGET_DIR/release:$PATH"
 exec bench/run.sh "$@"

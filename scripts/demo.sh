@@ -17,7 +17,7 @@ rig=$!
 trap 'kill "$rig" 2>/dev/null || true' EXIT
 
 say "building tutti (profile $profile, in $CARGO_TARGET_DIR); the first time takes minutes, and the Python packages come meanwhile"
-cargo build --locked --quiet --profile "$profile" --package tutti --package executors --bins </dev/null
+cargo build --locked --quiet --profile "$profile" --package tutti </dev/null
 
 if ! wait "$rig"; then
     say "the Python packages of the bank story could not be installed; the end of $rig_log:"

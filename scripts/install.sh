@@ -5,12 +5,8 @@ set -euo pipefail
 
 need_toolchain || exit 1
 bin="${PREFIX:-$HOME/.local}/bin"
-cargo build --locked --release --package tutti --package executors --bins
+cargo build --locked --release --package tutti
 mkdir -p "$bin"
-for program in tutti tutti-shim; do
-    if [ -x "$CARGO_TARGET_DIR/release/$program" ]; then
-        install -m 755 "$CARGO_TARGET_DIR/release/$program" "$bin/$program"
-        say "installed $bin/$program"
-    fi
-done
+install -m 755 "$CARGO_TARGET_DIR/release/tutti" "$bin/tutti"
+say "installed $bin/tutti"
 case ":$PATH:" in *":$bin:"*) ;; *) say "$bin is not on your PATH: add it" ;; esac
