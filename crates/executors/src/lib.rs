@@ -64,7 +64,8 @@ pub enum Observed {
 /// Why an order was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
-    /// It was given by an incarnation of the control plane that is no longer in charge.
+    /// It was given by an incarnation of the control plane that is no longer in charge. Whoever is in charge gives its own orders: the
+    /// one that was refused stops.
     #[error("the order is of epoch {given}, and epoch {known} is in charge")]
     Stale {
         /// The epoch of the order.
@@ -72,6 +73,72 @@ pub enum SubmitError {
         /// The epoch in charge.
         known: Epoch,
     },
+    /// This site cannot run it, and will not later either. Nothing was started.
+    #[error("this site cannot run it: {0}")]
+    Rejected(String),
+    /// This site cannot run it now. Nothing was started; the same order may be given again.
+    #[error("this site has no room for it now: {0}")]
+    Capacity(String),
+    /// Whether it was started is not known: look with [`Executor::list_owned`], or give the same order again, before anything else.
+    #[error("it is not known whether the order was taken: {0}")]
+    Ambiguous(String),
+}
+
+/// What an executor can do, whatever the state of its site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Runs container images.
+    pub containers: bool,
+    /// Gives attempts accelerators of their own.
+    pub gpus: bool,
+    /// Logs can be read while an attempt runs.
+    pub live_logs: bool,
+    /// Attempts go on while the control plane is away, and are found again.
+    pub outlives_server: bool,
+    /// How an order that is given twice is kept from running twice.
+    pub idempotency: Idempotency,
+}
+
+/// How an order that is given twice is kept from running twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idempotency {
+    /// The engine takes the attempt's token as the name of the thing it makes, and refuses a second of that name.
+    Name,
+    /// The engine knows idempotency tokens for a limited time.
+    Token,
+    /// The engine knows nothing of the kind: it is asked first, and the wrapper fences what slips through.
+    LookUp,
+}
+
+/// What a site has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// All of it.
+    pub total: Resources,
+    /// What the attempts that are there did not ask for; of memory and disk no more than what is free.
+    pub free: Resources,
+    /// Attempts that are there.
+    pub attempts: u32,
+}
+
+/// An attempt that an executor holds something of: a process, a record, a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Owned {
+    /// The attempt.
+    pub key: AttemptKey,
+    /// Where it is.
+    pub phase: OwnedPhase,
+}
+
+/// Where an attempt is that an executor holds something of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OwnedPhase {
+    /// It was begun, and nothing runs yet, or what ran vanished without a record.
+    Begun,
+    /// It runs.
+    Running,
+    /// It has ended, and its outcome waits to be collected and released.
+    Ended,
 }
 
 /// How a site is.
@@ -113,20 +180,30 @@ pub struct LogChunk {
     pub open: bool,
 }
 
-/// Drives attempts on one site. Every order is idempotent by the attempt's key.
+/// Drives attempts on one site. Every order is idempotent by the attempt's key. What is seen goes to the channel that the executor was
+/// opened with: an outcome at least once, until the attempt is released.
 #[async_trait::async_trait]
 pub trait Executor: Send + Sync {
+    /// What it can do.
+    fn caps(&self) -> Caps;
+
     /// Whether the site takes work.
     async fn probe(&self) -> Health;
 
+    /// What the site has.
+    async fn capacity(&self) -> Capacity;
+
     /// Starts an attempt, or finds the one that was started before.
     async fn submit(&self, spec: AttemptSpec) -> Result<(), SubmitError>;
+
+    /// Every attempt that has not been released, to find what a restarted control plane knows nothing of.
+    async fn list_owned(&self) -> std::io::Result<Vec<Owned>>;
 
     /// Asks an attempt to stop: gracefully at first, by force after `grace`. It is reported as finished when it has. Whatever is not
     /// known here is reported as aborted.
     async fn cancel(&self, key: AttemptKey, grace: Duration);
 
-    /// A piece of a log from an offset on.
+    /// A piece of a log from an offset on, also after the end of the attempt.
     async fn logs(&self, key: AttemptKey, stream: Stream, offset: u64, limit: usize) -> std::io::Result<LogChunk>;
 
     /// The outcome is durable: what the attempt left may be removed, logs apart.

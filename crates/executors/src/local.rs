@@ -2,6 +2,7 @@
 //! and a store of its own.
 
 mod attempt;
+mod machine;
 mod process;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use engine::event::{Located, Usage};
 use model::{AttemptKey, Duration, Epoch, Failure, FailureClass, NodeKind};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::{AttemptSpec, Executor, Health, LogChunk, Observed, Stream, SubmitError, shim};
+use crate::{AttemptSpec, Capacity, Caps, Executor, Health, Idempotency, LogChunk, Observed, Owned, Stream, SubmitError, shim};
 
 /// How a local site is set up.
 #[derive(Clone, Debug)]
@@ -117,6 +118,21 @@ impl Inner {
 
 #[async_trait::async_trait]
 impl Executor for LocalExecutor {
+    fn caps(&self) -> Caps {
+        Caps { containers: false, gpus: false, live_logs: true, outlives_server: true, idempotency: Idempotency::Name }
+    }
+
+    async fn capacity(&self) -> Capacity {
+        let attempts = self.inner.running().watched.len() as u32;
+        let folder = self.inner.options.folder.clone();
+        tokio::task::spawn_blocking(move || machine::capacity(&folder, &[], attempts)).await.unwrap_or_default()
+    }
+
+    async fn list_owned(&self) -> std::io::Result<Vec<Owned>> {
+        let folder = self.inner.options.folder.join("attempts");
+        tokio::task::spawn_blocking(move || process::owned(&folder)).await.map_err(std::io::Error::other)?
+    }
+
     async fn probe(&self) -> Health {
         let probe = self.inner.options.folder.join("attempts/.probe");
         let tried =

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 
 use super::{Inner, attempt};
 use crate::record::CompletionRecord;
-use crate::{AttemptSpec, Observed, shim};
+use crate::{AttemptSpec, Observed, Owned, OwnedPhase, shim};
 
 /// Runs an attempt, or goes on with what is there of it.
 pub(super) async fn drive(inner: Arc<Inner>, spec: AttemptSpec) {
@@ -131,4 +131,21 @@ fn collect(inner: &Inner, folder: &Path, key: AttemptKey) -> Collected {
     };
     usage.bytes_out = stored.iter().map(|(_, size)| size).sum();
     (record.epoch, outcome, usage, stored)
+}
+
+/// The attempts that have a folder.
+pub(super) fn owned(attempts: &Path) -> std::io::Result<Vec<Owned>> {
+    let mut owned = Vec::new();
+    for entry in std::fs::read_dir(attempts)? {
+        let folder = entry?.path();
+        let Some(key) = folder.file_name().and_then(|name| name.to_str()?.parse().ok()) else { continue };
+        let phase = match owner_of(&folder) {
+            _ if CompletionRecord::read(&folder).is_some() => OwnedPhase::Ended,
+            Some((pid, started)) if shim::start_time(pid) == Some(started) => OwnedPhase::Running,
+            _ => OwnedPhase::Begun,
+        };
+        owned.push(Owned { key, phase });
+    }
+    owned.sort_unstable();
+    Ok(owned)
 }
