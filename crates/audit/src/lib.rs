@@ -8,7 +8,9 @@ mod frontier;
 mod proof;
 
 pub use frontier::{BadFrontier, Frontier};
-pub use proof::{consistency_proof, inclusion_proof, root_of, verify_consistency, verify_inclusion};
+pub use proof::{
+    consistency_path, consistency_proof, inclusion_path, inclusion_proof, root_of, verify_consistency, verify_inclusion,
+};
 
 use sha2::{Digest as _, Sha256};
 

@@ -1,4 +1,8 @@
-//! Proofs of inclusion and of consistency, made from the hashes of the leaves and checked without them (RFC 6962, 2.1; RFC 9162).
+//! Proofs of inclusion and of consistency (RFC 6962, 2.1; RFC 9162). A proof is a list of roots of subtrees: which ones follows from
+//! numbers alone ([`inclusion_path`], [`consistency_path`]), their roots come from wherever the hashes of the leaves lie, and the check
+//! needs neither.
+
+use std::ops::Range;
 
 use crate::{Frontier, Hash, node_hash};
 
@@ -10,29 +14,70 @@ pub fn root_of(leaves: &[Hash]) -> Hash {
 }
 
 /// The largest power of two below `size`, which is at least 2.
-fn split(size: usize) -> usize {
-    1 << (usize::BITS - 1 - (size - 1).leading_zeros())
+fn split(size: u64) -> u64 {
+    1 << (u64::BITS - 1 - (size - 1).leading_zeros())
 }
 
-/// The hashes that lead from leaf `index` to the root of the tree over `leaves`; none when there is no such leaf.
-pub fn inclusion_proof(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
-    if index >= leaves.len() {
+/// The subtrees, as ranges of leaves, whose roots prove that leaf `index` is in the tree of `size` leaves: the lowest first. None when
+/// there is no such leaf.
+pub fn inclusion_path(index: u64, size: u64) -> Option<Vec<Range<u64>>> {
+    if index >= size {
         return None;
     }
-    let (mut leaves, mut index, mut from_root) = (leaves, index, Vec::new());
-    while leaves.len() > 1 {
-        let (left, right) = leaves.split_at(split(leaves.len()));
-        if index < left.len() {
-            from_root.push(root_of(right));
-            leaves = left;
+    let (mut range, mut from_root) = (0..size, Vec::new());
+    while range.end - range.start > 1 {
+        let middle = range.start + split(range.end - range.start);
+        if index < middle {
+            from_root.push(middle..range.end);
+            range.end = middle;
         } else {
-            from_root.push(root_of(left));
-            index -= left.len();
-            leaves = right;
+            from_root.push(range.start..middle);
+            range.start = middle;
         }
     }
     from_root.reverse();
     Some(from_root)
+}
+
+/// The subtrees, as ranges of leaves, whose roots prove that the tree of the first `old` leaves is the beginning of the tree of `new`
+/// leaves. None when `old` is not between 1 and `new`.
+pub fn consistency_path(old: u64, new: u64) -> Option<Vec<Range<u64>>> {
+    if old == 0 || old > new {
+        return None;
+    }
+    let (mut range, mut from_root) = (0..new, Vec::new());
+    while range.end != old {
+        let middle = range.start + split(range.end - range.start);
+        if old <= middle {
+            from_root.push(middle..range.end);
+            range.end = middle;
+        } else {
+            from_root.push(range.start..middle);
+            range.start = middle;
+        }
+    }
+    // Who has the old root knows this subtree already when it is the whole of the old tree.
+    if range.start != 0 {
+        from_root.push(range);
+    }
+    from_root.reverse();
+    Some(from_root)
+}
+
+fn roots(leaves: &[Hash], path: Vec<Range<u64>>) -> Option<Vec<Hash>> {
+    let part = |range: Range<u64>| leaves.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?).map(root_of);
+    path.into_iter().map(part).collect()
+}
+
+/// The hashes that lead from leaf `index` to the root of the tree over `leaves`; none when there is no such leaf.
+pub fn inclusion_proof(leaves: &[Hash], index: u64) -> Option<Vec<Hash>> {
+    roots(leaves, inclusion_path(index, leaves.len() as u64)?)
+}
+
+/// The hashes that show that the tree over the first `old` leaves is the beginning of the one over all; none when `old` is not between
+/// 1 and their number.
+pub fn consistency_proof(leaves: &[Hash], old: u64) -> Option<Vec<Hash>> {
+    roots(leaves, consistency_path(old, leaves.len() as u64)?)
 }
 
 /// Whether `proof` leads from `leaf` at `index` to `root` in a tree of `size` leaves.
@@ -60,33 +105,6 @@ pub fn verify_inclusion(leaf: Hash, index: u64, size: u64, proof: &[Hash], root:
     last == 0 && hash == *root
 }
 
-/// The hashes that show that the tree over the first `old` leaves is the beginning of the tree over all; none when `old` is not
-/// between 1 and their number.
-pub fn consistency_proof(leaves: &[Hash], old: usize) -> Option<Vec<Hash>> {
-    fn walk(leaves: &[Hash], old: usize, whole: bool, proof: &mut Vec<Hash>) {
-        if old == leaves.len() {
-            if !whole {
-                proof.push(root_of(leaves));
-            }
-            return;
-        }
-        let (left, right) = leaves.split_at(split(leaves.len()));
-        if old <= left.len() {
-            walk(left, old, whole, proof);
-            proof.push(root_of(right));
-        } else {
-            walk(right, old - left.len(), false, proof);
-            proof.push(root_of(left));
-        }
-    }
-    if old == 0 || old > leaves.len() {
-        return None;
-    }
-    let mut proof = Vec::new();
-    walk(leaves, old, true, &mut proof);
-    Some(proof)
-}
-
 /// Whether `proof` shows that the tree of `old` leaves with `old_root` is the beginning of the one of `new` leaves with `new_root`.
 pub fn verify_consistency(old: u64, new: u64, old_root: &Hash, new_root: &Hash, proof: &[Hash]) -> bool {
     if old == 0 || old > new {
@@ -101,7 +119,7 @@ pub fn verify_consistency(old: u64, new: u64, old_root: &Hash, new_root: &Hash, 
         place >>= 1;
         last >>= 1;
     }
-    let start = if place == 0 { *old_root } else { steps.next().copied().unwrap_or_default() };
+    let Some(start) = (if place == 0 { Some(*old_root) } else { steps.next().copied() }) else { return false };
     let (mut old_hash, mut new_hash) = (start, start);
     for step in steps {
         if last == 0 {
@@ -121,84 +139,4 @@ pub fn verify_consistency(old: u64, new: u64, old_root: &Hash, new_root: &Hash, 
         last >>= 1;
     }
     last == 0 && old_hash == *old_root && new_hash == *new_root
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{empty_root, leaf_hash};
-
-    fn leaves(count: usize) -> Vec<Hash> {
-        (0..count).map(|index| leaf_hash(&index.to_be_bytes())).collect()
-    }
-
-    /// The definition of the RFC, word for word.
-    fn oracle(leaves: &[Hash]) -> Hash {
-        match leaves {
-            [] => empty_root(),
-            [one] => *one,
-            many => {
-                let (left, right) = many.split_at(split(many.len()));
-                node_hash(&oracle(left), &oracle(right))
-            }
-        }
-    }
-
-    #[test]
-    fn the_edge_gives_the_root_of_the_definition() {
-        for count in 0..130 {
-            let leaves = leaves(count);
-            assert_eq!(root_of(&leaves), oracle(&leaves), "{count}");
-            let mut frontier = Frontier::new();
-            leaves.iter().for_each(|leaf| frontier.append(*leaf));
-            assert_eq!(Frontier::from_bytes(&frontier.to_bytes()), Ok(frontier));
-        }
-        assert!(Frontier::from_bytes(&[0; 9]).is_err() && Frontier::from_bytes(&[0, 0, 0, 0, 0, 0, 0, 3]).is_err());
-    }
-
-    #[test]
-    fn known_roots() {
-        let hex = |hash: Hash| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        assert_eq!(hex(empty_root()), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-        assert_eq!(hex(leaf_hash(b"")), "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d");
-    }
-
-    #[test]
-    fn inclusion_is_proved_and_nothing_else() {
-        for count in 1..40usize {
-            let leaves = leaves(count);
-            let root = root_of(&leaves);
-            for index in 0..count {
-                let proof = inclusion_proof(&leaves, index).unwrap();
-                assert!(verify_inclusion(leaves[index], index as u64, count as u64, &proof, &root));
-                for wrong in 0..count {
-                    if wrong != index {
-                        assert!(!verify_inclusion(leaves[index], wrong as u64, count as u64, &proof, &root));
-                    }
-                }
-                let mut bent = proof.clone();
-                if let Some(step) = bent.first_mut() {
-                    step[0] ^= 1;
-                    assert!(!verify_inclusion(leaves[index], index as u64, count as u64, &bent, &root));
-                }
-            }
-            assert!(inclusion_proof(&leaves, count).is_none());
-        }
-    }
-
-    #[test]
-    fn consistency_is_proved_and_nothing_else() {
-        for new in 1..40usize {
-            let all = leaves(new);
-            let new_root = root_of(&all);
-            for old in 1..=new {
-                let old_root = root_of(&all[..old]);
-                let proof = consistency_proof(&all, old).unwrap();
-                assert!(verify_consistency(old as u64, new as u64, &old_root, &new_root, &proof), "{old} {new}");
-                let mut other = old_root;
-                other[5] ^= 4;
-                assert!(!verify_consistency(old as u64, new as u64, &other, &new_root, &proof));
-            }
-        }
-    }
 }
