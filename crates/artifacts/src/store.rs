@@ -1,20 +1,23 @@
 //! The store of one site: files named by their digest.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek as _, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use model::{ArtifactRef, Digest, limits::DIRECTORY_FILES_MAX, value::ArtifactKind};
+use model::Digest;
 use sha2::{Digest as _, Sha256};
+use tempfile::{NamedTempFile, TempPath};
 
-use crate::Progress;
-use crate::directory::{FORMAT, LISTING_BYTES_MAX, Listing, ListingEntry, is_inside};
+use crate::directory::{HEAD, LISTING_BYTES_MAX, Listing};
+use crate::error::{Result, at};
+use crate::{Progress, StoreError};
 
 /// A content-addressed store in a directory. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
-    root: PathBuf,
+    pub(crate) root: PathBuf,
 }
 
 /// What was stored.
@@ -26,65 +29,60 @@ pub struct Put {
     pub size: u64,
 }
 
-/// What goes wrong with a store.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// There is no such artifact here.
-    #[error("there is no artifact {0} in this store")]
-    Missing(Digest),
-    /// The content is not what its name says.
-    #[error("the content of {wanted} is damaged: its digest is {found}")]
-    Damaged {
-        /// The name.
-        wanted: Digest,
-        /// The digest of what was read.
-        found: Digest,
-    },
-    /// The disk is full.
-    #[error("the disk of the store is full")]
-    DiskFull,
-    /// A path that leads out of its folder, or something that is neither file nor folder.
-    #[error("`{0}` is not a file inside its folder (links and special files are not taken)")]
-    BadPath(String),
-    /// More files than a directory artifact may have.
-    #[error("more than {DIRECTORY_FILES_MAX} files in one directory artifact")]
-    TooManyFiles,
-    /// Something else of the file system.
-    #[error("`{path}`: {error}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
+/// How much a store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Files.
+    pub objects: u64,
+    /// Bytes of them.
+    pub bytes: u64,
 }
 
-type Result<T> = std::result::Result<T, StoreError>;
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
-    move |error| match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::DiskFull,
-        _ => StoreError::Io { path: path.to_owned(), error },
-    }
+/// Content that has its digest and waits, not yet durable, to be given its name.
+pub(crate) struct Staged {
+    pub(crate) path: TempPath,
+    pub(crate) put: Put,
 }
+
+/// The date of everything in a store. A file that has another was written to, by a process it was laid out for or by an operator, and is
+/// read whole before it is believed again.
+pub(crate) fn untouched() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1)
+}
+
+const BUFFER_BYTES: usize = 128 << 10;
+/// From so many files on it is quicker to sync the file system once.
+const SYNC_EACH_MAX: usize = 16;
 
 impl Store {
     /// Opens the store in a directory, which is made when it is not there. What a killed process left half written is removed.
     pub fn open_at(root: impl Into<PathBuf>) -> Result<Store> {
-        let root: PathBuf = root.into();
-        let temporary = root.join("tmp");
-        fs::create_dir_all(root.join("objects")).map_err(at(&root))?;
+        let store = Store { root: root.into() };
+        let temporary = store.temporary();
+        fs::create_dir_all(store.objects()).map_err(at(&store.root))?;
         fs::create_dir_all(&temporary).map_err(at(&temporary))?;
         for left in fs::read_dir(&temporary).map_err(at(&temporary))? {
             let left = left.map_err(at(&temporary))?.path();
-            fs::remove_file(&left).map_err(at(&left))?;
+            // Whoever is writing holds a lock on it.
+            let abandoned = File::open(&left).is_ok_and(|file| file.try_lock().is_ok());
+            if abandoned {
+                fs::remove_file(&left).map_err(at(&left))?;
+            }
         }
-        Ok(Store { root })
+        Ok(store)
     }
 
-    fn place(&self, digest: &Digest) -> PathBuf {
+    pub(crate) fn objects(&self) -> PathBuf {
+        self.root.join("objects")
+    }
+
+    pub(crate) fn temporary(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    pub(crate) fn place(&self, digest: &Digest) -> PathBuf {
         let hex = digest.hex();
-        self.root.join("objects").join(&hex[..2]).join(&hex[2..])
+        self.objects().join(&hex[..2]).join(&hex[2..])
     }
 
     /// Whether the artifact is here.
@@ -92,13 +90,41 @@ impl Store {
         self.place(digest).is_file()
     }
 
-    /// Opens the artifact to read.
+    /// Opens the artifact to read. One that was written to since it was stored is read through first: if it is damaged, it is taken out of
+    /// the store.
     pub fn open(&self, digest: &Digest) -> Result<File> {
         let place = self.place(digest);
-        File::open(&place).map_err(|error| match error.kind() {
+        let mut file = File::open(&place).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => StoreError::Missing(*digest),
-            _ => StoreError::Io { path: place, error },
-        })
+            _ => StoreError::Io { path: place.clone(), error },
+        })?;
+        let date = file.metadata().and_then(|file| file.modified()).map_err(at(&place))?;
+        if date == untouched() {
+            return Ok(file);
+        }
+        let (found, _) = hash(&mut file, &mut |_| Ok(())).map_err(at(&place))?;
+        if found != *digest {
+            self.set_aside(digest);
+            return Err(StoreError::Damaged { wanted: *digest, found });
+        }
+        // Only a convenience: without the date it is read through again the next time.
+        let _ = file.set_modified(untouched());
+        file.rewind().map_err(at(&place))?;
+        Ok(file)
+    }
+
+    /// Opens the artifact to read; the reader fails at the end when the content was not what its name says.
+    pub fn open_verified(&self, digest: &Digest) -> Result<Verified> {
+        Ok(Verified { file: self.open(digest)?, hasher: Sha256::new(), wanted: *digest, ended: false })
+    }
+
+    /// Takes a damaged artifact out of the store. It is kept beside it, for people.
+    pub(crate) fn set_aside(&self, digest: &Digest) {
+        let damaged = self.root.join("damaged");
+        let moved = fs::create_dir_all(&damaged).and_then(|()| fs::rename(self.place(digest), damaged.join(digest.hex())));
+        if moved.is_err() {
+            let _ = fs::remove_file(self.place(digest));
+        }
     }
 
     /// Bytes of the artifact as it lies here.
@@ -109,12 +135,21 @@ impl Store {
 
     /// Stores what a reader gives, hashing on the way.
     pub fn put(&self, source: &mut dyn Read) -> Result<Put> {
-        self.put_checked(source, None, &mut |_| {})
+        let staged = self.stage(source, false, &mut |_| {})?;
+        let put = staged.put;
+        self.keep(vec![staged])?;
+        Ok(put)
     }
 
-    /// Stores what a reader gives, when it is what it should be.
+    /// Stores what a reader gives, when it is what it should be. Nothing is stored otherwise.
     pub fn put_expecting(&self, source: &mut dyn Read, wanted: &Digest, progress: Progress<'_>) -> Result<Put> {
-        self.put_checked(source, Some(wanted), progress)
+        let staged = self.stage(source, true, progress)?;
+        let put = staged.put;
+        if put.digest != *wanted {
+            return Err(StoreError::Damaged { wanted: *wanted, found: put.digest });
+        }
+        self.keep(vec![staged])?;
+        Ok(put)
     }
 
     /// Stores bytes.
@@ -122,128 +157,160 @@ impl Store {
         self.put(&mut bytes)
     }
 
-    /// Stores a file. A link is refused.
-    pub fn put_file(&self, path: &Path) -> Result<Put> {
-        let kind = fs::symlink_metadata(path).map_err(at(path))?.file_type();
-        if !kind.is_file() {
-            return Err(StoreError::BadPath(path.display().to_string()));
+    /// Writes what a reader gives to a file of its own, hashing on the way.
+    pub(crate) fn stage(&self, source: &mut dyn Read, may_list: bool, progress: Progress<'_>) -> Result<Staged> {
+        let temporary = self.temporary();
+        let mut file = NamedTempFile::new_in(&temporary).map_err(at(&temporary))?;
+        // Held until it is closed: a store that is opened meanwhile leaves the file alone.
+        let _ = file.as_file().try_lock();
+        let mut written = 0;
+        let mut head = Vec::with_capacity(HEAD.len());
+        let (digest, size) = hash(source, &mut |bytes| {
+            head.extend_from_slice(&bytes[..bytes.len().min(HEAD.len() - head.len())]);
+            file.write_all(bytes)?;
+            written += bytes.len() as u64;
+            progress(written);
+            Ok(())
+        })
+        .map_err(at(&temporary))?;
+        if head == HEAD && !may_list {
+            return Err(StoreError::ForgedListing);
         }
-        self.put(&mut File::open(path).map_err(at(path))?)
+        Ok(Staged { path: file.into_temp_path(), put: Put { digest, size } })
     }
 
-    fn put_checked(&self, source: &mut dyn Read, wanted: Option<&Digest>, progress: Progress<'_>) -> Result<Put> {
-        let temporary = self.root.join("tmp");
-        let mut file = tempfile::NamedTempFile::new_in(&temporary).map_err(at(&temporary))?;
-        let (mut hasher, mut size, mut buffer) = (Sha256::new(), 0u64, vec![0u8; 128 << 10]);
-        loop {
-            let count = match source.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(at(&temporary)(error)),
-            };
-            hasher.update(&buffer[..count]);
-            file.write_all(&buffer[..count]).map_err(at(&temporary))?;
-            size += count as u64;
-            progress(size);
-        }
-        let digest = Digest(hasher.finalize().into());
-        if let Some(wanted) = wanted.filter(|wanted| **wanted != digest) {
-            return Err(StoreError::Damaged { wanted: *wanted, found: digest });
-        }
-        let place = self.place(&digest);
-        if !place.is_file() {
-            let folder = place.parent().unwrap_or(&self.root);
-            fs::create_dir_all(folder).map_err(at(folder))?;
-            // Durable before anybody is told of it: content first, then the name.
-            file.as_file().set_permissions(fs::Permissions::from_mode(0o444)).map_err(at(&temporary))?;
-            file.as_file().sync_all().map_err(at(&temporary))?;
-            file.persist(&place).map_err(|error| at(&place)(error.error))?;
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))?;
-        }
-        Ok(Put { digest, size })
-    }
-
-    /// Stores a directory with all its files. Links and special files are refused.
-    pub fn put_directory(&self, path: &Path) -> Result<Put> {
-        let mut entries = Vec::new();
-        self.put_files_below(path, "", &mut entries)?;
-        entries.sort_by(|a, b| a.path.cmp(&b.path));
-        let size = entries.iter().map(|entry| entry.size).sum();
-        let listing = Listing { format: FORMAT.into(), entries };
-        let json = serde_json::to_vec(&listing).map_err(|error| at(path)(error.into()))?;
-        Ok(Put { digest: self.put_bytes(&json)?.digest, size })
-    }
-
-    fn put_files_below(&self, folder: &Path, prefix: &str, entries: &mut Vec<ListingEntry>) -> Result<()> {
-        for found in fs::read_dir(folder).map_err(at(folder))? {
-            let found = found.map_err(at(folder))?;
-            let path = found.path();
-            let name = found.file_name().into_string().map_err(|_| StoreError::BadPath(path.display().to_string()))?;
-            let relative = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
-            let kind = found.file_type().map_err(at(&path))?;
-            if kind.is_dir() {
-                self.put_files_below(&path, &relative, entries)?;
-            } else if kind.is_file() {
-                let put = self.put_file(&path)?;
-                let mode = fs::metadata(&path).map_err(at(&path))?.permissions().mode();
-                entries.push(ListingEntry { path: relative, digest: put.digest, size: put.size, executable: mode & 0o111 != 0 });
-                if entries.len() > DIRECTORY_FILES_MAX {
-                    return Err(StoreError::TooManyFiles);
-                }
-            } else {
-                return Err(StoreError::BadPath(path.display().to_string()));
+    /// Makes staged files durable and gives them their names. Nobody is told of one before: the content comes first, then the name.
+    pub(crate) fn keep(&self, staged: Vec<Staged>) -> Result<()> {
+        let new: Vec<(Staged, PathBuf)> = staged
+            .into_iter()
+            .map(|staged| {
+                let place = self.place(&staged.put.digest);
+                (staged, place)
+            })
+            .filter(|(_, place)| !place.is_file())
+            .collect();
+        let one_by_one = new.len() <= SYNC_EACH_MAX;
+        for (staged, _) in &new {
+            let file = File::open(&staged.path).map_err(at(&staged.path))?;
+            finish(&file).map_err(at(&staged.path))?;
+            if one_by_one {
+                file.sync_all().map_err(at(&staged.path))?;
             }
         }
-        Ok(())
+        if !one_by_one {
+            let root = File::open(&self.root).map_err(at(&self.root))?;
+            rustix::fs::syncfs(&root).map_err(at(&self.root))?;
+        }
+        let mut folders = std::collections::BTreeSet::new();
+        for (staged, place) in new {
+            let folder = place.parent().unwrap_or(&self.root).to_owned();
+            self.make_folder(&folder)?;
+            staged.path.persist(&place).map_err(|error| at(&place)(error.error))?;
+            folders.insert(folder);
+        }
+        folders.iter().try_for_each(|folder| sync_folder(folder))
+    }
+
+    /// Makes a folder for objects, durably.
+    pub(crate) fn make_folder(&self, folder: &Path) -> Result<()> {
+        match fs::create_dir(folder) {
+            Ok(()) => sync_folder(&self.objects()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(at(folder)(error)),
+        }
     }
 
     /// The listing that an artifact is, when it is one.
     pub fn listing(&self, digest: &Digest) -> Result<Option<Listing>> {
         let mut file = self.open(digest)?;
-        let mut head = [0u8; 30];
-        let read = file.read(&mut head).map_err(at(&self.root))?;
-        let mark = format!("{{\"format\":\"{FORMAT}\"");
-        if !head[..read].starts_with(mark.as_bytes()) || self.size(digest)? > LISTING_BYTES_MAX {
+        let mut head = Vec::with_capacity(HEAD.len());
+        (&mut file).take(HEAD.len() as u64).read_to_end(&mut head).map_err(at(&self.root))?;
+        if head != HEAD || self.size(digest)? > LISTING_BYTES_MAX {
             return Ok(None);
         }
-        let bytes = fs::read(self.place(digest)).map_err(at(&self.root))?;
-        let listing: Option<Listing> = serde_json::from_slice(&bytes).ok();
-        Ok(listing.filter(|listing| listing.entries.iter().all(|entry| is_inside(&entry.path))))
+        let mut bytes = head;
+        file.take(LISTING_BYTES_MAX).read_to_end(&mut bytes).map_err(at(&self.root))?;
+        Ok(Listing::read(&bytes))
     }
 
-    /// Lays an artifact out as a copy at `to`: a file, or a folder for a directory. The copy is the caller's to change.
-    pub fn lay_out(&self, artifact: &ArtifactRef, to: &Path) -> Result<()> {
-        if artifact.kind != ArtifactKind::Directory {
-            return self.copy_out(&artifact.digest, to, false);
-        }
-        let listing = self.listing(&artifact.digest)?.ok_or(StoreError::Missing(artifact.digest))?;
-        fs::create_dir_all(to).map_err(at(to))?;
-        for entry in &listing.entries {
-            let file = to.join(&entry.path);
-            let folder = file.parent().unwrap_or(to);
-            fs::create_dir_all(folder).map_err(at(folder))?;
-            self.copy_out(&entry.digest, &file, entry.executable)?;
-        }
-        Ok(())
-    }
-
-    /// Copies a file out.
-    pub fn copy_out(&self, digest: &Digest, to: &Path, executable: bool) -> Result<()> {
-        let mut source = self.open(digest)?;
-        let mut target = File::create_new(to).map_err(at(to))?;
-        io::copy(&mut source, &mut target).map_err(at(to))?;
-        let mode = if executable { 0o755 } else { 0o644 };
-        target.set_permissions(fs::Permissions::from_mode(mode)).map_err(at(to))
-    }
-
-    /// Removes an artifact. One that is not there is no error.
+    /// Removes an artifact. One that is not there is no error. The files of a directory stay: others may have them too.
     pub fn remove(&self, digest: &Digest) -> Result<()> {
         let place = self.place(digest);
         match fs::remove_file(&place) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(&place)(error)),
             _ => Ok(()),
         }
+    }
+
+    /// Every file of the store with its size, in no order. What is removed meanwhile may be missing.
+    pub fn list(&self) -> Result<impl Iterator<Item = (Digest, u64)> + use<>> {
+        let objects = self.objects();
+        let folders: Vec<PathBuf> =
+            fs::read_dir(&objects).map_err(at(&objects))?.filter_map(|folder| Some(folder.ok()?.path())).collect();
+        Ok(folders.into_iter().flat_map(|folder| {
+            let first = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+            let files = fs::read_dir(&folder).into_iter().flatten();
+            files.filter_map(move |file| {
+                let file = file.ok()?;
+                let digest = format!("{first}{}", file.file_name().to_str()?).parse().ok()?;
+                Some((digest, file.metadata().ok()?.len()))
+            })
+        }))
+    }
+
+    /// How much the store holds.
+    pub fn usage(&self) -> Result<Usage> {
+        let add = |usage: Usage, (_, size): (Digest, u64)| Usage { objects: usage.objects + 1, bytes: usage.bytes + size };
+        Ok(self.list()?.fold(Usage::default(), add))
+    }
+}
+
+/// Reads to the end, hashing, and hands on every piece.
+pub(crate) fn hash(source: &mut dyn Read, piece: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<(Digest, u64)> {
+    let (mut hasher, mut size, mut buffer) = (Sha256::new(), 0u64, vec![0u8; BUFFER_BYTES]);
+    loop {
+        let count = match source.read(&mut buffer) {
+            Ok(0) => return Ok((Digest(hasher.finalize().into()), size)),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        hasher.update(&buffer[..count]);
+        piece(&buffer[..count])?;
+        size += count as u64;
+    }
+}
+
+/// Gives a file the mode and the date of everything in a store.
+pub(crate) fn finish(file: &File) -> io::Result<()> {
+    file.set_permissions(fs::Permissions::from_mode(0o444))?;
+    file.set_modified(untouched())
+}
+
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
+}
+
+/// An artifact that is checked while it is read.
+pub struct Verified {
+    file: File,
+    hasher: Sha256,
+    wanted: Digest,
+    ended: bool,
+}
+
+impl Read for Verified {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        if count == 0 && !buffer.is_empty() && !self.ended {
+            self.ended = true;
+            let found = Digest(self.hasher.finalize_reset().into());
+            if found != self.wanted {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, StoreError::Damaged { wanted: self.wanted, found }));
+            }
+        }
+        Ok(count)
     }
 }
 
@@ -257,6 +324,16 @@ mod tests {
         (folder, store)
     }
 
+    /// Changes an artifact behind the store's back.
+    fn damage(store: &Store, digest: &Digest, hide: bool) {
+        let place = store.place(digest);
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::write(&place, "abX").unwrap();
+        if hide {
+            File::options().write(true).open(&place).unwrap().set_modified(untouched()).unwrap();
+        }
+    }
+
     #[test]
     fn what_is_put_comes_back_under_its_digest() {
         let (_folder, store) = store();
@@ -264,63 +341,75 @@ mod tests {
         assert_eq!((put.digest, put.size), (Digest::of(b"abc"), 3));
         assert_eq!(store.put_bytes(b"abc").unwrap(), put);
         let mut text = String::new();
-        store.open(&put.digest).unwrap().read_to_string(&mut text).unwrap();
+        store.open_verified(&put.digest).unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "abc");
+        store.put_bytes(b"defg").unwrap();
+        assert_eq!(store.usage().unwrap(), Usage { objects: 2, bytes: 7 });
+        assert!(store.list().unwrap().any(|entry| entry == (put.digest, 3)));
         store.remove(&put.digest).unwrap();
         store.remove(&put.digest).unwrap();
         assert!(matches!(store.open(&put.digest), Err(StoreError::Missing(_))));
     }
 
     #[test]
-    fn directories_move_whole_and_links_do_not() {
-        let (folder, store) = store();
-        let source = folder.path().join("d");
-        fs::create_dir_all(source.join("sub")).unwrap();
-        fs::write(source.join("sub/a.txt"), "a").unwrap();
-        fs::write(source.join("b.sh"), "b").unwrap();
-        fs::set_permissions(source.join("b.sh"), fs::Permissions::from_mode(0o755)).unwrap();
-        let put = store.put_directory(&source).unwrap();
-        let other = Store::open_at(folder.path().join("other")).unwrap();
-        assert!(crate::transfer(&store, &other, &put.digest, &mut |_| {}).unwrap() > 2);
-        assert_eq!(crate::transfer(&store, &other, &put.digest, &mut |_| {}).unwrap(), 0);
-        let artifact = ArtifactRef { digest: put.digest, size: put.size, kind: ArtifactKind::Directory, name: "d".into() };
-        let laid = folder.path().join("laid");
-        other.lay_out(&artifact, &laid).unwrap();
-        assert_eq!(fs::read_to_string(laid.join("sub/a.txt")).unwrap(), "a");
-        assert_ne!(fs::metadata(laid.join("b.sh")).unwrap().permissions().mode() & 0o111, 0);
-        std::os::unix::fs::symlink("/etc/passwd", source.join("link")).unwrap();
-        assert!(matches!(store.put_directory(&source), Err(StoreError::BadPath(_))));
-        assert!(matches!(store.put_file(&source.join("link")), Err(StoreError::BadPath(_))));
+    fn an_artifact_that_was_written_to_is_found_out() {
+        let (_folder, store) = store();
+        let put = store.put_bytes(b"abc").unwrap();
+        damage(&store, &put.digest, false);
+        assert!(matches!(store.open(&put.digest), Err(StoreError::Damaged { .. })));
+        assert!(!store.has(&put.digest) && store.root.join("damaged").join(put.digest.hex()).is_file());
+        store.put_bytes(b"abc").unwrap();
+        damage(&store, &put.digest, true);
+        let mut bytes = Vec::new();
+        let read = store.open_verified(&put.digest).unwrap().read_to_end(&mut bytes);
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]
-    fn damage_is_seen_on_the_way() {
-        let (folder, store) = store();
+    fn an_artifact_that_was_only_touched_is_believed_again() {
+        let (_folder, store) = store();
         let put = store.put_bytes(b"abc").unwrap();
         let place = store.place(&put.digest);
-        fs::set_permissions(&place, fs::Permissions::from_mode(0o644)).unwrap();
-        fs::write(&place, "abX").unwrap();
-        let other = Store::open_at(folder.path().join("other")).unwrap();
-        assert!(matches!(crate::transfer(&store, &other, &put.digest, &mut |_| {}), Err(StoreError::Damaged { .. })));
-        assert!(!other.has(&put.digest));
+        File::open(&place).unwrap().set_modified(SystemTime::now()).unwrap();
+        let mut text = String::new();
+        store.open(&put.digest).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "abc");
+        assert_eq!(fs::metadata(&place).unwrap().modified().unwrap(), untouched());
     }
 
     #[test]
-    fn a_listing_that_leads_outside_is_no_listing() {
+    fn nobody_but_the_store_makes_listings() {
         let (_folder, store) = store();
-        let evil = format!(
-            "{{\"format\":\"{FORMAT}\",\"entries\":[{{\"path\":\"../x\",\"digest\":\"{}\",\"size\":0}}]}}",
+        let forged = format!(
+            "{{\"format\":\"tutti-directory-1\",\"entries\":[{{\"path\":\"x\",\"digest\":\"{}\",\"size\":0}}]}}",
             Digest::of(b"")
         );
-        let put = store.put_bytes(evil.as_bytes()).unwrap();
-        assert_eq!(store.listing(&put.digest).unwrap(), None);
+        assert!(matches!(store.put_bytes(forged.as_bytes()), Err(StoreError::ForgedListing)));
+        assert_eq!(store.usage().unwrap().objects, 0);
     }
 
     #[test]
-    fn what_a_killed_process_left_is_removed() {
+    fn what_a_killed_process_left_is_removed_and_what_is_being_written_is_not() {
         let (folder, store) = store();
-        fs::write(store.root.join("tmp/half"), "x").unwrap();
-        Store::open_at(folder.path().join("store")).unwrap();
-        assert!(!store.root.join("tmp/half").exists());
+        fs::write(store.temporary().join("half"), "x").unwrap();
+        let mut source = Slow { store: folder.path().join("store"), left: 2 };
+        assert_eq!(store.put(&mut source).unwrap().digest, Digest::of(b"xx"));
+        assert!(!store.temporary().join("half").exists());
+    }
+
+    /// Opens the store anew while it is being read.
+    struct Slow {
+        store: PathBuf,
+        left: usize,
+    }
+
+    impl Read for Slow {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            Store::open_at(&self.store).unwrap();
+            buffer[0] = b'x';
+            let count = self.left.min(1);
+            self.left -= count;
+            Ok(count)
+        }
     }
 }

@@ -1,0 +1,92 @@
+//! Transfers between stores.
+
+use model::Digest;
+
+use crate::error::Result;
+use crate::{Store, StoreError};
+
+/// Where a transfer stands: bytes moved so far.
+pub type Progress<'p> = &'p mut dyn FnMut(u64);
+
+/// Brings an artifact from one store to another, verifying what is read. What is there already is not moved again, so that a transfer that
+/// broke off goes on where it was, file by file; the answer is the number of bytes that were moved.
+///
+/// The listing of a directory comes after its files: whoever sees it there finds all it lists.
+pub fn transfer(from: &Store, to: &Store, digest: &Digest, progress: Progress<'_>) -> Result<u64> {
+    let mut moved = 0;
+    let listing = match to.listing(digest) {
+        // It is there whole, unless files of it were removed since.
+        Ok(listing) => listing,
+        Err(StoreError::Missing(_) | StoreError::Damaged { .. }) => from.listing(digest)?,
+        Err(error) => return Err(error),
+    };
+    for entry in listing.iter().flat_map(|listing| &listing.entries) {
+        moved += bring(from, to, &entry.digest, moved, progress)?;
+    }
+    Ok(moved + bring(from, to, digest, moved, progress)?)
+}
+
+fn bring(from: &Store, to: &Store, digest: &Digest, before: u64, progress: Progress<'_>) -> Result<u64> {
+    if to.has(digest) {
+        return Ok(0);
+    }
+    let mut source = from.open(digest)?;
+    match to.put_expecting(&mut source, digest, &mut |bytes| progress(before + bytes)) {
+        Ok(put) => Ok(put.size),
+        Err(error @ StoreError::Damaged { .. }) => {
+            from.set_aside(digest);
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn stores() -> (tempfile::TempDir, Store, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |name: &str| Store::open_at(folder.path().join(name)).unwrap();
+        let (from, to) = (open("from"), open("to"));
+        (folder, from, to)
+    }
+
+    #[test]
+    fn a_transfer_that_broke_off_goes_on() {
+        let (folder, from, to) = stores();
+        let source = folder.path().join("d");
+        fs::create_dir_all(source.join("sub")).unwrap();
+        for (name, text) in [("a", "aaa"), ("b", "bb"), ("sub/c", "c")] {
+            fs::write(source.join(name), text).unwrap();
+        }
+        let put = from.put_directory(&source).unwrap();
+        let missing = Digest::of(b"c");
+        from.remove(&missing).unwrap();
+        assert!(matches!(transfer(&from, &to, &put.digest, &mut |_| {}), Err(StoreError::Missing(digest)) if digest == missing));
+        // A listing that is there says that all of it is there.
+        assert!(to.has(&Digest::of(b"aaa")) && !to.has(&put.digest));
+        from.put_bytes(b"c").unwrap();
+        let mut seen = Vec::new();
+        let moved = transfer(&from, &to, &put.digest, &mut |bytes| seen.push(bytes)).unwrap();
+        assert_eq!(moved, 1 + from.size(&put.digest).unwrap());
+        assert_eq!(seen.last(), Some(&moved));
+        assert_eq!(transfer(&from, &to, &put.digest, &mut |_| {}).unwrap(), 0);
+    }
+
+    #[test]
+    fn damage_does_not_spread_even_when_it_hides() {
+        let (_folder, from, to) = stores();
+        let put = from.put_bytes(b"abc").unwrap();
+        let place = from.place(&put.digest);
+        let date = fs::metadata(&place).unwrap().modified().unwrap();
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::write(&place, "abX").unwrap();
+        fs::File::options().write(true).open(&place).unwrap().set_modified(date).unwrap();
+        assert!(matches!(transfer(&from, &to, &put.digest, &mut |_| {}), Err(StoreError::Damaged { .. })));
+        assert!(!to.has(&put.digest) && !from.has(&put.digest), "what is damaged is nobody's artifact");
+    }
+}
