@@ -4,20 +4,42 @@ use crate::event::Event;
 
 /// Bytes that are not an event of this or an earlier version.
 #[derive(Debug, thiserror::Error)]
-#[error("not an event: {0}")]
-pub struct DecodeError(#[from] minicbor::decode::Error);
+pub enum DecodeError {
+    /// A later version wrote it.
+    #[error("an event that this version does not know ({0}): a later version of the program wrote it; use that one")]
+    Newer(minicbor::decode::Error),
+    /// The bytes are not those of an event.
+    #[error("not an event: {0}")]
+    Malformed(#[from] minicbor::decode::Error),
+    /// Something stands behind the event.
+    #[error("not an event: {0} bytes too many")]
+    Trailing(usize),
+}
 
 /// The bytes of an event.
 pub fn encode(event: &Event) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(128);
-    // Writing to a vector cannot fail; a custom encoder that errs would be a bug caught by every test.
-    let _ = minicbor::encode(event, &mut bytes);
+    encode_into(event, &mut bytes);
     bytes
+}
+
+/// Appends the bytes of an event, so that who encodes many can use one buffer.
+pub fn encode_into(event: &Event, bytes: &mut Vec<u8>) {
+    // Writing to a vector cannot fail; a custom encoder that errs would be a bug caught by every test.
+    let _ = minicbor::encode(event, bytes);
 }
 
 /// The event of these bytes. Payload bodies and salts are not part of them and come back empty.
 pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
-    Ok(minicbor::decode(bytes)?)
+    let mut decoder = minicbor::Decoder::new(bytes);
+    let event = decoder.decode().map_err(|error: minicbor::decode::Error| match error.is_unknown_variant() {
+        true => DecodeError::Newer(error),
+        false => DecodeError::Malformed(error),
+    })?;
+    match bytes.len() - decoder.position() {
+        0 => Ok(event),
+        rest => Err(DecodeError::Trailing(rest)),
+    }
 }
 
 /// The number of the event's variant, read from its bytes; 255 for what is not an event. Stored beside the bytes, so that entries of a
