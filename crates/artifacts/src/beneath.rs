@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, mkdirat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
 use crate::directory::is_inside;
@@ -51,6 +51,39 @@ pub fn open_beneath(root: &Path, path: &str) -> io::Result<File> {
     Ok(opened.into())
 }
 
+/// Puts a file at a relative path below `root`, whole or not at all: written beside and renamed, so that a reader sees the old file or the
+/// new one. Missing folders are made; a link on the way is refused. `tag` keeps two who write at the same time apart, and lets the second
+/// try of one clear away the first.
+pub fn replace_beneath(root: &Path, path: &str, tag: &str, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    if !is_inside(path) || !is_inside(tag) || tag.contains('/') {
+        return Err(refusal());
+    }
+    let mut folder = open_root(root)?;
+    let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+    for part in folders.split('/').filter(|part| !part.is_empty()) {
+        match mkdirat(&folder, part, Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let (opened, kind) = open_child(&folder, part)?;
+        if kind != FileType::Directory {
+            return Err(Errno::NOTDIR.into());
+        }
+        folder = opened;
+    }
+    let beside = format!(".{tag}.tutti");
+    let _ = unlinkat(&folder, beside.as_str(), AtFlags::empty());
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
+    let mut file = File::from(openat(&folder, beside.as_str(), flags, mode)?);
+    let written = write(&mut file).and_then(|()| file.sync_all());
+    let renamed = written.and_then(|()| Ok(renameat(&folder, beside.as_str(), &folder, name)?));
+    if renamed.is_err() {
+        let _ = unlinkat(&folder, beside.as_str(), AtFlags::empty());
+    }
+    renamed.and_then(|()| File::from(folder).sync_all())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +105,29 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{bad}: {error}");
         }
         assert_eq!(open_beneath(&root, "a/x").unwrap_err().kind(), io::ErrorKind::NotFound);
+        for bad in ["../new", "up/new", "same/new", "/new", "a/../new", "pipe/new"] {
+            replace_beneath(&root, bad, "t", |_| Ok(())).expect_err(bad);
+        }
         assert_eq!(open_beneath(&root, "a/b/c/d").unwrap_err().kind(), io::ErrorKind::NotADirectory);
+    }
+
+    #[test]
+    fn files_are_replaced_whole_or_not_at_all() {
+        use io::Write as _;
+        let folder = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| replace_beneath(folder.path(), path, "t", |file| file.write_all(text.as_bytes()));
+        put("a/b/c", "one").unwrap();
+        put("a/b/c", "two").unwrap();
+        let broken = replace_beneath(folder.path(), "a/b/c", "t", |file| {
+            file.write_all(b"half")?;
+            Err(io::Error::other("no"))
+        });
+        broken.unwrap_err();
+        assert_eq!(std::fs::read_to_string(folder.path().join("a/b/c")).unwrap(), "two");
+        assert_eq!(std::fs::read_dir(folder.path().join("a/b")).unwrap().count(), 1, "nothing is left beside");
+        // A link in the place of the file is replaced, not followed.
+        std::os::unix::fs::symlink("c", folder.path().join("a/b/l")).unwrap();
+        put("a/b/l", "three").unwrap();
+        assert_eq!(std::fs::read_to_string(folder.path().join("a/b/c")).unwrap(), "two");
     }
 }

@@ -14,7 +14,7 @@ mod layout;
 mod store;
 mod transfer;
 
-pub use beneath::open_beneath;
+pub use beneath::{open_beneath, replace_beneath};
 pub use directory::{Listing, ListingEntry};
 pub use error::StoreError;
 pub use intake::Taking;

@@ -1,10 +1,10 @@
 //! `core/file`: the site's shared folder.
 
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
 
-use artifacts::StoreError;
+use artifacts::{StoreError, Taking, replace_beneath};
 use model::value::ArtifactKind;
-use model::{ArtifactRef, Failure, FailureClass};
+use model::{ArtifactRef, Digest, Failure, FailureClass};
 use serde_json::{Value, json};
 
 use crate::{Given, Place};
@@ -23,53 +23,43 @@ fn user(message: impl Into<String>) -> Failure {
 }
 
 fn storage(error: &StoreError) -> Failure {
-    let class = if matches!(error, StoreError::DiskFull) { FailureClass::DiskFull } else { FailureClass::User };
-    Failure::new(class, error.to_string())
-}
-
-/// A path below the shared folder whose existing part has no link that leads out of it.
-fn inside(root: &Path, path: &str) -> Result<PathBuf, Failure> {
-    let outside = || user(format!("`{path}` leads out of the site's shared folder"));
-    if path.is_empty() || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
-        return Err(outside());
+    match error {
+        StoreError::DiskFull => Failure::new(FailureClass::DiskFull, error.to_string()),
+        StoreError::Missing(_) | StoreError::Damaged { .. } => Failure::new(FailureClass::Transfer, error.to_string()),
+        StoreError::BadPath(path) => user(format!(
+            "`{path}` is not a file inside the site's shared folder (links, special files and paths that lead out are not taken)"
+        )),
+        other => user(other.to_string()),
     }
-    let root = root.canonicalize().map_err(|error| user(format!("the site has no shared folder: {error}")))?;
-    let whole = root.join(path);
-    let existing = whole.ancestors().find(|part| part.symlink_metadata().is_ok()).unwrap_or(&root);
-    let real = existing.canonicalize().map_err(|_| outside())?;
-    if real.starts_with(&root) { Ok(whole) } else { Err(outside()) }
 }
 
 fn read(path: &str, place: &Place<'_>) -> Result<Given, Failure> {
-    let file = inside(place.files, path)?;
-    let folder = file.is_dir();
-    let put = if folder { place.store.put_directory(&file) } else { place.store.put_file(&file) };
-    let put = put.map_err(|error| storage(&error))?;
-    let kind = if folder { ArtifactKind::Directory } else { ArtifactKind::File };
+    let (put, kind) = place.store.take(place.files, path, Taking::Copy).map_err(|error| storage(&error))?;
     let name = path.rsplit('/').next().unwrap_or(path).to_owned();
     let artifact = ArtifactRef { digest: put.digest, size: put.size, kind, name };
     Ok(Given { output: json!({"file": artifact.to_value(), "path": path}), stored: vec![(put.digest, put.size)] })
 }
 
 fn write(path: &str, input: &Value, place: &Place<'_>) -> Result<Given, Failure> {
-    let file = inside(place.files, path)?;
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::StorageFull => Failure::new(FailureClass::DiskFull, "the disk of the shared folder is full"),
         _ => user(format!("`{path}`: {error}")),
     };
-    let folder = file.parent().unwrap_or(place.files);
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    // Written beside and renamed: a reader sees the old file or the new one, and a second attempt does no harm.
-    let beside = folder.join(format!(".{}.tutti", file.file_name().unwrap_or_default().to_string_lossy()));
-    let _ = std::fs::remove_file(&beside);
-    match (input.get("artifact").and_then(ArtifactRef::from_value), input.get("text").and_then(Value::as_str)) {
-        (Some(artifact), None) if artifact.kind != ArtifactKind::Directory => {
-            place.store.copy_out(&artifact.digest, &beside, false).map_err(|error| storage(&error))?;
+    // Two actions that write the same file at the same time do not share what is beside it; two attempts of one do.
+    let tag = Digest::of_parts(&[place.idempotency_key.as_bytes(), b"/", path.as_bytes()]).hex();
+    let artifact = input.get("artifact").map(|value| (ArtifactRef::from_value(value), value));
+    match (artifact, input.get("text").and_then(Value::as_str)) {
+        (Some((Some(artifact), _)), None) if artifact.kind != ArtifactKind::Directory => {
+            let mut source = place.store.open_verified(&artifact.digest).map_err(|error| storage(&error))?;
+            replace_beneath(place.files, path, &tag, |file| std::io::copy(&mut source, file).map(drop)).map_err(failed)?;
         }
-        (None, Some(text)) => std::fs::write(&beside, text).map_err(failed)?,
+        (None, Some(text)) => {
+            replace_beneath(place.files, path, &tag, |file| file.write_all(text.as_bytes())).map_err(failed)?;
+        }
+        (Some((Some(_), _)), None) => return Err(user("`artifact` is a directory: only files are written")),
+        (Some((None, value)), None) => return Err(user(format!("`artifact` is {value}, not an artifact"))),
         _ => return Err(user("give either `artifact` (a file) or `text` to write")),
     }
-    std::fs::rename(&beside, &file).map_err(failed)?;
     Ok(Given { output: json!({ "path": path }), ..Given::default() })
 }
 
@@ -94,5 +84,16 @@ mod tests {
             assert!(run(&json!({"read": bad}), &place).is_err(), "{bad}");
             assert!(run(&json!({"write": bad, "text": ""}), &place).is_err(), "{bad}");
         }
+        for bad in
+            [json!({}), json!({"read": "a/b.txt", "write": "x"}), json!({"write": "x"}), json!({"write": "x", "artifact": 1})]
+        {
+            assert_eq!(run(&bad, &place).unwrap_err().class, FailureClass::User, "{bad}");
+        }
+        let folder = run(&json!({"read": "a"}), &place).unwrap();
+        assert_eq!(folder.output["file"]["$artifact"]["kind"], "directory");
+        let missing = ArtifactRef { digest: Digest::of(b"?"), size: 1, kind: ArtifactKind::File, name: "m".into() };
+        let failure = run(&json!({"write": "m", "artifact": missing.to_value()}), &place).unwrap_err();
+        assert_eq!(failure.class, FailureClass::Transfer);
+        assert!(!files.join("m").exists());
     }
 }

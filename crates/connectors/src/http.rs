@@ -1,18 +1,34 @@
-//! `core/http`: one request, with limits.
+//! `core/http`: one request, with limits. Redirects are followed to the same server only, and only where nothing is changed there.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::Request;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
 use model::limits::VALUE_BYTES_MAX;
 use model::{Duration, Failure, FailureClass};
 use serde_json::{Map, Value, json};
 
-/// How long a request may take when nothing is said.
+/// How long a request may take when nothing is said, redirects included.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Redirects that are followed.
+const REDIRECTS_MAX: usize = 5;
+/// Headers that say how the body is sent, which is not the caller's to say.
+const FRAMING: [&str; 4] = ["connection", "content-length", "transfer-encoding", "upgrade"];
 
 fn user(message: impl Into<String>) -> Failure {
     Failure::new(FailureClass::User, message)
+}
+
+/// Neither the work nor the platform is to blame: another server is. It counts as a repeat of the node's own.
+fn far_side(message: impl Into<String>) -> Failure {
+    Failure::new(FailureClass::Unknown, message)
+}
+
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    body: Bytes,
 }
 
 pub(crate) async fn run(input: &Value, idempotency_key: &str) -> Result<Value, Failure> {
@@ -22,107 +38,236 @@ pub(crate) async fn run(input: &Value, idempotency_key: &str) -> Result<Value, F
         None => TIMEOUT,
     };
     let url = text("url").ok_or_else(|| user("`url` is missing"))?;
-    let answer = tokio::time::timeout(timeout.to_std(), send(input, url, idempotency_key)).await;
+    let order = Order::read(input, idempotency_key)?;
+    let answer = tokio::time::timeout(timeout.to_std(), follow(&order, url)).await;
     let answer =
         answer.map_err(|_| Failure::new(FailureClass::Timeout, format!("`{url}` did not answer within {timeout}")))??;
-    let status = answer["status"].as_u64().unwrap_or_default();
-    let accepted = input.get("accept").and_then(Value::as_array).is_some_and(|codes| codes.contains(&json!(status)));
-    if status >= 400 && !accepted {
-        let body: String = answer["body"].as_str().unwrap_or_default().chars().take(200).collect();
-        return Err(user(format!("`{url}` answered {status}: {body}")));
+    let accepted = input.get("accept").and_then(Value::as_array).is_some_and(|codes| codes.contains(&json!(answer.status)));
+    if answer.status >= 400 && !accepted {
+        let body: String = String::from_utf8_lossy(&answer.body).chars().take(200).collect();
+        let message = format!("`{url}` answered {}: {body}", answer.status);
+        // "Try later" and "I am broken" are not the fault of who asked.
+        return Err(if answer.status >= 500 || matches!(answer.status, 408 | 429) { far_side(message) } else { user(message) });
     }
-    Ok(answer)
+    Ok(value_of(&answer))
 }
 
-async fn send(input: &Value, url: &str, idempotency_key: &str) -> Result<Value, Failure> {
-    let unreachable = |error: &dyn std::fmt::Display| user(format!("`{url}` cannot be reached: {error}"));
-    let uri: hyper::Uri = url.parse().map_err(|error| user(format!("`{url}` is not a URL: {error}")))?;
+fn value_of(answer: &Answer) -> Value {
+    let headers: Map<String, Value> = answer
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned().into()))
+        .collect();
+    let mut value = json!({"status": answer.status, "headers": headers});
+    match serde_json::from_slice::<Value>(&answer.body) {
+        Ok(json) => value["json"] = json,
+        Err(_) => value["body"] = String::from_utf8_lossy(&answer.body).into_owned().into(),
+    }
+    value
+}
+
+/// What is sent, wherever it goes.
+struct Order {
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Order {
+    fn read(input: &Value, idempotency_key: &str) -> Result<Order, Failure> {
+        let text = |key: &str| input.get(key).and_then(Value::as_str);
+        let method = text("method").unwrap_or("GET");
+        let method = Method::from_bytes(method.as_bytes()).map_err(|_| user(format!("`{method}` is not a method of HTTP")))?;
+        let mut headers = HeaderMap::new();
+        headers.insert("user-agent", HeaderValue::from_static("tutti"));
+        if let Ok(key) = HeaderValue::from_str(idempotency_key) {
+            headers.insert("idempotency-key", key);
+        }
+        let body = match (input.get("json"), text("body")) {
+            (Some(json), None) => {
+                headers.insert("content-type", HeaderValue::from_static("application/json"));
+                json.to_string()
+            }
+            (None, body) => body.unwrap_or_default().to_owned(),
+            (Some(_), Some(_)) => return Err(user("give `json` or `body`, not both")),
+        };
+        for (name, value) in input.get("headers").and_then(Value::as_object).into_iter().flatten() {
+            if FRAMING.contains(&name.to_ascii_lowercase().as_str()) {
+                return Err(user(format!("the header `{name}` is not for you to set")));
+            }
+            let wrong = || user(format!("the header `{name}` is not right: a name and a text of visible characters are wanted"));
+            let text = value.as_str().ok_or_else(wrong)?;
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+            headers.insert(name, HeaderValue::from_str(text).map_err(|_| wrong())?);
+        }
+        Ok(Order { method, headers, body: body.into() })
+    }
+}
+
+async fn follow(order: &Order, url: &str) -> Result<Answer, Failure> {
+    let mut uri = address(url)?;
+    for _ in 0..=REDIRECTS_MAX {
+        let answer = send(order, &uri).await?;
+        match redirect(order, &uri, &answer) {
+            Some(next) => uri = next,
+            None => return Ok(answer),
+        }
+    }
+    Err(far_side(format!("`{url}` redirects more than {REDIRECTS_MAX} times")))
+}
+
+/// Where an answer sends us, when we go there: to the same server, with nothing but a question.
+fn redirect(order: &Order, from: &Uri, answer: &Answer) -> Option<Uri> {
+    let asks = matches!(order.method, Method::GET | Method::HEAD);
+    if !asks || !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = answer.headers.get("location")?.to_str().ok()?;
+    let whole = if location.starts_with('/') && !location.starts_with("//") {
+        format!("http://{}{location}", from.authority()?)
+    } else {
+        location.to_owned()
+    };
+    let next = address(&whole).ok()?;
+    (next.authority() == from.authority()).then_some(next)
+}
+
+fn address(url: &str) -> Result<Uri, Failure> {
+    let uri: Uri = url.parse().map_err(|error| user(format!("`{url}` is not a URL: {error}")))?;
     if uri.scheme_str() != Some("http") {
         return Err(user(format!("`{url}`: only http:// is spoken here; send https through a proxy on the site")));
     }
-    let host = uri.host().ok_or_else(|| user(format!("`{url}` names no host")))?;
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(user("`url` holds a name or a password: send it as the header `authorization`"));
+    }
+    if uri.host().is_none_or(str::is_empty) {
+        return Err(user(format!("`{url}` names no host")));
+    }
+    Ok(uri)
+}
+
+async fn send(order: &Order, uri: &Uri) -> Result<Answer, Failure> {
+    let unreachable = |error: &dyn std::fmt::Display| far_side(format!("`{uri}` cannot be reached: {error}"));
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let stream =
         tokio::net::TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await.map_err(|error| unreachable(&error))?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| unreachable(&error))?;
-    let connection = tokio::spawn(connection);
-    let response = sender.send_request(request(input, &uri, idempotency_key)?).await.map_err(|error| unreachable(&error))?;
-    let status = response.status().as_u16();
-    let headers: Map<String, Value> = response
-        .headers()
-        .iter()
-        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned().into()))
-        .collect();
+    let connection = Connection(tokio::spawn(connection));
+    let response = sender.send_request(request(order, uri)?).await.map_err(|error| unreachable(&error))?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
     // Half of what a value may be: headers and escapes need room too.
     let body = Limited::new(response.into_body(), VALUE_BYTES_MAX / 2).collect().await;
-    connection.abort();
-    let body = body.map_err(|error| user(format!("the answer of `{url}` could not be read: {error}")))?.to_bytes();
-    let text = String::from_utf8_lossy(&body).into_owned();
-    let mut answer = json!({"status": status, "headers": headers});
-    if let Ok(json) = serde_json::from_str::<Value>(&text) {
-        answer["json"] = json;
-    } else {
-        answer["body"] = text.into();
-    }
-    Ok(answer)
+    drop(connection);
+    let body = body.map_err(|error| far_side(format!("the answer of `{uri}` could not be read: {error}")))?.to_bytes();
+    Ok(Answer { status, headers, body })
 }
 
-fn request(input: &Value, uri: &hyper::Uri, idempotency_key: &str) -> Result<Request<Full<Bytes>>, Failure> {
-    let text = |key: &str| input.get(key).and_then(Value::as_str);
+/// The task that moves the bytes of a connection. It ends with the request, however that ends.
+struct Connection<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for Connection<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn request(order: &Order, uri: &Uri) -> Result<Request<Full<Bytes>>, Failure> {
+    let wrong = |error: hyper::http::Error| user(format!("not a request: {error}"));
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let host = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
-    let mut request = Request::builder()
-        .method(text("method").unwrap_or("GET"))
-        .uri(path)
-        .header("host", host)
-        .header("user-agent", "tutti")
-        .header("idempotency-key", idempotency_key);
-    for (name, value) in input.get("headers").and_then(Value::as_object).into_iter().flatten() {
-        request = request.header(name, value.as_str().unwrap_or_default());
+    let request = Request::builder().method(order.method.clone()).uri(path).header("host", host);
+    let mut request = request.body(Full::new(order.body.clone())).map_err(wrong)?;
+    for (name, value) in &order.headers {
+        request.headers_mut().insert(name, value.clone());
     }
-    let body = match (input.get("json"), text("body")) {
-        (Some(json), None) => {
-            request = request.header("content-type", "application/json");
-            json.to_string()
-        }
-        (None, body) => body.unwrap_or_default().to_owned(),
-        (Some(_), Some(_)) => return Err(user("give `json` or `body`, not both")),
-    };
-    request.body(Full::new(body.into())).map_err(|error| user(format!("not a request: {error}")))
+    Ok(request)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-    async fn server(answer: &'static str) -> String {
+    /// A server that gives these answers, one a connection, and says what it was asked.
+    async fn server(answers: Vec<String>) -> (String, UnboundedReceiver<String>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let (asked, questions) = unbounded_channel();
         tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut buffer = [0; 4096];
-            let count = stream.read(&mut buffer).await.unwrap();
-            assert!(String::from_utf8_lossy(&buffer[..count]).to_lowercase().contains("idempotency-key: k1"));
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut buffer = [0; 4096];
+                let count = stream.read(&mut buffer).await.unwrap();
+                asked.send(String::from_utf8_lossy(&buffer[..count]).to_lowercase()).unwrap();
+                // Whoever has enough may hang up.
+                let _ = stream.write_all(answer.as_bytes()).await;
+                if answer.is_empty() {
+                    std::future::pending::<()>().await;
+                }
+            }
         });
-        format!("http://{address}/x?y=1")
+        (format!("http://{address}"), questions)
+    }
+
+    fn answer(head: &str, body: &str) -> String {
+        format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    }
+
+    async fn refused(input: Value) -> Failure {
+        run(&input, "k1").await.unwrap_err()
     }
 
     #[tokio::test]
-    async fn answers_are_read() {
-        let url = server("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n{\"a\":1}").await;
-        let answer = run(&json!({"url": url, "method": "POST", "json": {"b": 2}}), "k1").await.unwrap();
-        assert_eq!((&answer["status"], &answer["json"]), (&json!(200), &json!({"a": 1})));
+    async fn answers_are_read_and_the_key_is_sent() {
+        let (url, mut asked) = server(vec![answer("200 OK", "{\"a\":1}")]).await;
+        let url = format!("{url}/x?y=1");
+        let given = run(&json!({"url": url, "method": "POST", "json": {"b": 2}, "headers": {"X-A": "b"}}), "k1").await.unwrap();
+        assert_eq!((&given["status"], &given["json"]), (&json!(200), &json!({"a": 1})));
+        let asked = asked.recv().await.unwrap();
+        for part in ["post /x?y=1 http", "idempotency-key: k1", "content-type: application/json", "x-a: b", "{\"b\":2}"] {
+            assert!(asked.contains(part), "{part} in {asked}");
+        }
     }
 
     #[tokio::test]
     async fn refusals_are_failures_unless_accepted() {
-        let url = server("HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno").await;
-        assert!(run(&json!({"url": url}), "k1").await.unwrap_err().message.contains("404: no"));
-        let url = server("HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno").await;
+        let not_found = || answer("404 Not Found", "no");
+        let (url, _asked) = server(vec![not_found(), not_found(), answer("503 Later", "")]).await;
+        let failure = refused(json!({"url": url})).await;
+        assert!(failure.message.contains("404: no") && failure.class == FailureClass::User, "{failure}");
         assert_eq!(run(&json!({"url": url, "accept": [404]}), "k1").await.unwrap()["status"], 404);
-        assert!(run(&json!({"url": "https://x"}), "k1").await.unwrap_err().message.contains("only http://"));
-        assert!(run(&json!({"url": "http://127.0.0.1:1/"}), "k1").await.unwrap_err().message.contains("cannot be reached"));
+        assert_eq!(refused(json!({"url": url})).await.class, FailureClass::Unknown);
+        assert!(refused(json!({"url": "https://x"})).await.message.contains("only http://"));
+        assert!(refused(json!({"url": "http://127.0.0.1:1/"})).await.message.contains("cannot be reached"));
+        assert!(refused(json!({"url": "http://me:secret@x/"})).await.message.contains("authorization"));
+        assert!(refused(json!({"url": "http:///x"})).await.class == FailureClass::User);
+        let framed = json!({"url": url, "headers": {"Content-Length": "7"}});
+        assert!(refused(framed).await.message.contains("not for you to set"));
+    }
+
+    #[tokio::test]
+    async fn redirects_stay_on_the_server() {
+        let away = "307 X\r\nlocation: http://127.0.0.1:1/".to_owned();
+        let home = "302 X\r\nlocation: /there".to_owned();
+        let (url, mut asked) =
+            server(vec![answer(&home, ""), answer("200 OK", "here"), answer(&away, ""), answer(&home, "")]).await;
+        assert_eq!(run(&json!({"url": url}), "k").await.unwrap()["body"], "here");
+        assert!(asked.recv().await.unwrap().starts_with("get / ") && asked.recv().await.unwrap().starts_with("get /there "));
+        let given = run(&json!({"url": url}), "k").await.unwrap();
+        assert_eq!((&given["status"], &given["headers"]["location"]), (&json!(307), &json!("http://127.0.0.1:1/")));
+        assert_eq!(run(&json!({"url": url, "method": "POST"}), "k").await.unwrap()["status"], 302);
+        let (url, _asked) = server(vec![answer(&home, ""); REDIRECTS_MAX + 1]).await;
+        assert!(refused(json!({"url": url})).await.message.contains("more than 5 times"));
+    }
+
+    #[tokio::test]
+    async fn silence_garbage_and_too_much_end() {
+        let (url, _asked) = server(vec![String::new()]).await;
+        assert_eq!(refused(json!({"url": url, "timeout": "50ms"})).await.class, FailureClass::Timeout);
+        let (url, _asked) = server(vec!["?!\r\n\r\n".into(), answer("200 OK", &"x".repeat(VALUE_BYTES_MAX))]).await;
+        assert!(refused(json!({"url": url})).await.message.contains("cannot be reached"));
+        assert!(refused(json!({"url": url})).await.message.contains("could not be read"));
     }
 }

@@ -3,12 +3,12 @@
 use model::{Failure, FailureClass};
 use serde_json::{Value, json};
 
-/// Runs an instant action; none when the connector is not one.
-pub fn run_instant(connector: &str, input: &Value) -> Option<Result<Value, Failure>> {
+/// Runs an instant action as its `attempt`-th attempt, from 1; none when the connector is not one.
+pub fn run_instant(connector: &str, input: &Value, attempt: u32) -> Option<Result<Value, Failure>> {
     match connector {
         "core/noop" => Some(Ok(if input.is_null() { json!({}) } else { input.clone() })),
         "core/fib" => Some(fib(input)),
-        "core/fail" => Some(Err(fail(input))),
+        "core/fail" => Some(fail(input, attempt)),
         _ => None,
     }
 }
@@ -21,10 +21,19 @@ fn fib(input: &Value) -> Result<Value, Failure> {
     Ok(json!({ "value": value }))
 }
 
-fn fail(input: &Value) -> Failure {
+/// Fails, for ever or only the first `times` attempts.
+fn fail(input: &Value, attempt: u32) -> Result<Value, Failure> {
+    if input.get("times").and_then(Value::as_u64).is_some_and(|times| u64::from(attempt) > times) {
+        return Ok(json!({ "attempt": attempt }));
+    }
     let message = input.get("message").and_then(Value::as_str).unwrap_or("it was asked to fail");
-    let class = input.get("class").cloned().and_then(|class| serde_json::from_value(class).ok()).unwrap_or(FailureClass::User);
-    Failure::new(class, message)
+    let class = match input.get("class") {
+        None | Some(Value::Null) => FailureClass::User,
+        Some(class) => serde_json::from_value(class.clone()).map_err(|_| {
+            Failure::new(FailureClass::User, format!("`class` is {class}, which is none of the classes of failures"))
+        })?,
+    };
+    Err(Failure::new(class, message))
 }
 
 #[cfg(test)]
@@ -33,12 +42,15 @@ mod tests {
 
     #[test]
     fn instant_actions() {
-        assert_eq!(run_instant("core/fib", &json!({"n": 10})), Some(Ok(json!({"value": 55}))));
-        assert_eq!(run_instant("core/fib", &json!({"n": 90})), Some(Ok(json!({"value": 2_880_067_194_370_816_120u64}))));
-        assert!(run_instant("core/fib", &json!({"n": 91})).unwrap().is_err());
-        assert_eq!(run_instant("core/noop", &Value::Null), Some(Ok(json!({}))));
-        let failure = run_instant("core/fail", &json!({"class": "oom", "message": "m"})).unwrap().unwrap_err();
+        assert_eq!(run_instant("core/fib", &json!({"n": 10}), 1), Some(Ok(json!({"value": 55}))));
+        assert_eq!(run_instant("core/fib", &json!({"n": 90}), 1), Some(Ok(json!({"value": 2_880_067_194_370_816_120u64}))));
+        assert!(run_instant("core/fib", &json!({"n": 91}), 1).unwrap().is_err());
+        assert_eq!(run_instant("core/noop", &Value::Null, 1), Some(Ok(json!({}))));
+        let failure = run_instant("core/fail", &json!({"class": "oom", "message": "m"}), 1).unwrap().unwrap_err();
         assert_eq!((failure.class, failure.message.as_str()), (FailureClass::Oom, "m"));
-        assert!(run_instant("core/http", &Value::Null).is_none());
+        let flaky = json!({"times": 2});
+        assert!(run_instant("core/fail", &flaky, 2).unwrap().is_err());
+        assert_eq!(run_instant("core/fail", &flaky, 3), Some(Ok(json!({"attempt": 3}))));
+        assert!(run_instant("core/http", &Value::Null, 1).is_none());
     }
 }

@@ -9,7 +9,7 @@ mod instant;
 mod manifest;
 
 use artifacts::Store;
-use model::Failure;
+use model::{Failure, FailureClass};
 use serde_json::Value;
 
 pub use instant::run_instant;
@@ -21,7 +21,7 @@ pub struct Place<'p> {
     pub store: &'p Store,
     /// The folder that `core/file` may read and write.
     pub files: &'p std::path::Path,
-    /// The key that stays the same over all attempts.
+    /// The key that stays the same over all attempts, for the far side if it knows such keys.
     pub idempotency_key: &'p str,
 }
 
@@ -38,7 +38,14 @@ pub struct Given {
 pub async fn run(connector: &str, input: &Value, place: &Place<'_>) -> Result<Given, Failure> {
     match connector {
         "core/http" => http::run(input, place.idempotency_key).await.map(|output| Given { output, ..Given::default() }),
-        "core/file" => tokio::task::block_in_place(|| file::run(input, place)),
-        other => Err(Failure::new(model::FailureClass::Environment, format!("this site has no connector `{other}`"))),
+        "core/file" => {
+            let (input, store, files, key) =
+                (input.clone(), place.store.clone(), place.files.to_owned(), place.idempotency_key.to_owned());
+            let ran = tokio::task::spawn_blocking(move || {
+                file::run(&input, &Place { store: &store, files: &files, idempotency_key: &key })
+            });
+            ran.await.unwrap_or_else(|error| Err(Failure::new(FailureClass::Unknown, format!("it broke off: {error}"))))
+        }
+        other => Err(Failure::new(FailureClass::Environment, format!("this site has no connector `{other}`"))),
     }
 }

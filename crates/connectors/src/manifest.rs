@@ -42,15 +42,16 @@ static BUILT_IN: LazyLock<Vec<Manifest>> = LazyLock::new(|| {
         Manifest {
             name: "core/fail",
             version: 1,
-            description: "Fails, to see what happens then.",
-            inputs: json!({"type": "object", "properties": {"message": {"type": "string"}, "class": {"type": "string"}}, "additionalProperties": false}),
+            description: "Fails, to see what happens then: for ever, or only the first `times` attempts.",
+            inputs: json!({"type": "object", "properties": {"message": {"type": "string"}, "class": {"type": "string"},
+                "times": {"type": "integer", "minimum": 0}}, "additionalProperties": false}),
             outputs: json!({"type": "object"}),
             instant: true,
         },
         Manifest {
             name: "core/http",
             version: 1,
-            description: "Sends an HTTP request. Statuses from 400 on are failures unless `accept` names them.",
+            description: "Sends an HTTP request. Statuses from 400 on are failures unless `accept` names them; redirects are followed to the same server only.",
             inputs: json!({"type": "object", "properties": {
                 "method": {"type": "string", "enum": ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]},
                 "url": {"type": "string"}, "headers": {"type": "object", "additionalProperties": {"type": "string"}},
@@ -81,4 +82,23 @@ pub fn built_in() -> &'static [Manifest] {
 /// The built-in connector of this name and version.
 pub fn find(name: &str, version: u32) -> Option<&'static Manifest> {
     BUILT_IN.iter().find(|manifest| manifest.name == name && manifest.version == version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manifests_are_whole_and_unlike_each_other() {
+        let mut seen = std::collections::BTreeSet::new();
+        for manifest in built_in() {
+            assert!(seen.insert((manifest.name, manifest.version)), "{} twice", manifest.name);
+            assert!(manifest.name.split_once('/').is_some_and(|(space, action)| !space.is_empty() && !action.is_empty()));
+            assert!(manifest.description.ends_with('.') && manifest.version > 0);
+            assert_eq!(manifest.inputs["type"], "object");
+            assert_eq!(manifest.outputs["type"], "object");
+            assert_eq!(manifest.instant, crate::run_instant(manifest.name, &json!({}), 1).is_some(), "{}", manifest.name);
+            assert!(find(manifest.name, manifest.version).is_some() && find(manifest.name, manifest.version + 1).is_none());
+        }
+    }
 }

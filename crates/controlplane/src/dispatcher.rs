@@ -87,7 +87,7 @@ impl Dispatcher {
         let (key, epoch) = (dispatch.key, dispatch.epoch);
         let input = dispatch.input.as_ref().map_or(Value::Null, |input| input.value().clone());
         if let NodeKind::Use { connector, .. } = &dispatch.node.kind
-            && let Some(outcome) = connectors::run_instant(connector, &input)
+            && let Some(outcome) = connectors::run_instant(connector, &input, key.attempt.0)
         {
             // A function of its input has no process to find again: running it twice is running it once.
             let outcome = outcome.map_or_else(Outcome::Failed, Outcome::Succeeded);

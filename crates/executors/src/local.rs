@@ -160,7 +160,7 @@ impl Executor for LocalExecutor {
         let inner = self.inner.clone();
         match spec.kind.clone() {
             NodeKind::Use { connector, .. } => {
-                if let Some(outcome) = connectors::run_instant(&connector, &spec.input) {
+                if let Some(outcome) = connectors::run_instant(&connector, &spec.input, spec.key.attempt.0) {
                     let outcome = outcome.map_or_else(Outcome::Failed, Outcome::Succeeded);
                     self.inner.finish(spec.key, spec.epoch, outcome, Usage::default(), Vec::new());
                     return Ok(());
