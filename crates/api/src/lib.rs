@@ -1,1 +1,8 @@
-//! L4: every inbound door.
+//! L4: every inbound door. Today the REST API; others get a room beside it.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod rest;
+
+pub use rest::{Access, Server, serve};

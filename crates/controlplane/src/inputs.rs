@@ -33,7 +33,7 @@ fn check_port(port: &Port, value: &Value) -> Result<(), Fault> {
 }
 
 /// Checks a value against a schema of the language.
-pub(crate) fn check_value(schema: &Value, value: &Value) -> Result<(), String> {
+pub fn check_value(schema: &Value, value: &Value) -> Result<(), String> {
     let validator = jsonschema::validator_for(&plain(schema)).map_err(|error| format!("its schema is not right: {error}"))?;
     match validator.iter_errors(value).next() {
         None => Ok(()),

@@ -28,6 +28,7 @@ pub use applying::{Applied, ApplyOutcome, SourceFile};
 pub use clock::{random_bytes, wall};
 pub use core_loop::{Answer, Inbox, Refusal};
 pub use fault::{Fault, FaultKind};
+pub use inputs::check_value;
 pub use notices::Notices;
 pub use owner::{Owner, holder};
 pub use placer::view as site_view;

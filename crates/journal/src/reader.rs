@@ -393,6 +393,17 @@ impl Reader {
         })
     }
 
+    /// How many actions of open runs run at each site.
+    pub fn running_by_site(&self) -> Result<std::collections::BTreeMap<String, u64>> {
+        self.with(|db| {
+            let sql = "SELECT site, count(*) FROM actions WHERE run IN (SELECT id FROM runs WHERE finished_at IS NULL)
+                 AND phase IN (2, 3) AND site IS NOT NULL GROUP BY site";
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
     /// Counts.
     pub fn stats(&self) -> Result<Stats> {
         let file_bytes = std::fs::metadata(&*self.file).map(|file| file.len()).unwrap_or_default();

@@ -1,0 +1,190 @@
+//! Actions of a run: what they were given and gave, why they are where they are, what they wrote.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use controlplane::{ControlPlane, Fault, FaultKind};
+use executors::{Executor as _, Stream};
+use journal::{ActionFilter, ActionRow};
+use model::{AttemptKey, AttemptNo, Phase};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::App;
+use super::problem::{ApiError, ApiResult, blocking};
+use super::projection::action_view;
+use super::views::{ActionView, ExplanationView, Page};
+
+/// Bytes of a log sent at a time.
+const LOG_CHUNK: usize = 64 << 10;
+/// How often a log that is followed is looked at.
+const LOG_PAUSE: std::time::Duration = std::time::Duration::from_millis(150);
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+pub(crate) struct ListQuery {
+    /// From this number on.
+    cursor: Option<u32>,
+    /// At most so many.
+    limit: Option<usize>,
+    /// In this phase.
+    phase: Option<String>,
+}
+
+/// Lists the actions of a run in the order in which they were opened.
+#[utoipa::path(get, path = "/api/v1/runs/{run}/actions", params(ListQuery), responses((status = 200, body = Page<ActionView>)))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    Path(run): Path<String>,
+    Query(query): Query<ListQuery>,
+) -> ApiResult<Json<Page<ActionView>>> {
+    let limit = query.limit.unwrap_or(1_000).clamp(1, 10_000);
+    let phase = query.phase.as_deref().and_then(Phase::parse);
+    let control = app.control.clone();
+    let page = blocking(move || {
+        let row = control.find_run(&run)?;
+        let sites = control.reader().sites().map_err(Fault::internal)?;
+        let filter = ActionFilter { from: query.cursor.unwrap_or(0), limit, phase };
+        let rows = control.reader().actions(row.id, &filter).map_err(Fault::internal)?;
+        let next = (rows.len() == limit).then(|| rows.last().map(|row| (row.no + 1).to_string())).flatten();
+        Ok(Page { items: rows.iter().map(|action| action_view(action, &sites)).collect(), next })
+    });
+    Ok(Json(page.await?))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+pub(crate) struct PathQuery {
+    /// The action's path.
+    path: String,
+}
+
+fn find(control: &ControlPlane, run: &str, path: &str) -> Result<ActionRow, Fault> {
+    let row = control.find_run(run)?;
+    let action = control.reader().action(row.id, path).map_err(Fault::internal)?;
+    action.ok_or_else(|| {
+        Fault::new(FaultKind::NotFound, format!("the run `{run}` has no action `{path}`")).hint("`tutti describe` lists them")
+    })
+}
+
+/// An action with its input and output.
+#[utoipa::path(get, path = "/api/v1/runs/{run}/action", params(PathQuery), responses((status = 200, body = ActionView)))]
+pub(crate) async fn get_action(
+    State(app): State<App>,
+    Path(run): Path<String>,
+    Query(query): Query<PathQuery>,
+) -> ApiResult<Json<ActionView>> {
+    let control = app.control.clone();
+    let view = blocking(move || {
+        let row = find(&control, &run, &query.path)?;
+        let reader = control.reader();
+        let mut view = action_view(&row, &reader.sites().map_err(Fault::internal)?);
+        view.input = row.input.map(|(seq, n)| reader.body(seq, n)).transpose().map_err(Fault::internal)?.flatten();
+        view.output = row.output_seq.map(|seq| reader.body(seq, 0)).transpose().map_err(Fault::internal)?.flatten();
+        Ok(view)
+    });
+    Ok(Json(view.await?))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+pub(crate) struct ExplainQuery {
+    /// The action's path; all placed actions when there is none.
+    path: Option<String>,
+}
+
+/// Why actions are where they are, or nowhere.
+#[utoipa::path(get, path = "/api/v1/runs/{run}/explain", params(ExplainQuery), responses((status = 200, body = Vec<ExplanationView>)))]
+pub(crate) async fn explain(
+    State(app): State<App>,
+    Path(run): Path<String>,
+    Query(query): Query<ExplainQuery>,
+) -> ApiResult<Json<Vec<ExplanationView>>> {
+    let control = app.control.clone();
+    let views = blocking(move || {
+        let row = control.find_run(&run)?;
+        let rows = match &query.path {
+            Some(path) => vec![find(&control, &run, path)?],
+            None => {
+                let filter = ActionFilter { limit: 10_000, ..ActionFilter::default() };
+                control.reader().actions(row.id, &filter).map_err(Fault::internal)?
+            }
+        };
+        rows.iter()
+            .filter(|row| query.path.is_some() || row.explanation.is_some())
+            .map(|row| explanation(&control, row))
+            .collect()
+    });
+    Ok(Json(views.await?))
+}
+
+fn explanation(control: &ControlPlane, row: &ActionRow) -> Result<ExplanationView, Fault> {
+    let placement = row.explanation.map(|id| control.reader().explanation(id)).transpose().map_err(Fault::internal)?.flatten();
+    let summary = match (row.phase, &row.site, &placement) {
+        (Phase::WaitingForResources, _, Some(_)) => "no site has room for it, or may take it, at the moment".to_owned(),
+        (_, Some(site), Some(_)) => format!("it was placed at `{site}`"),
+        (Phase::Queued, _, _) => "it has not been considered yet".to_owned(),
+        _ => "it needs no place: the control plane itself does it".to_owned(),
+    };
+    Ok(ExplanationView {
+        path: row.path.clone(),
+        phase: row.phase.to_string(),
+        summary,
+        site: row.site.clone(),
+        placement: placement.unwrap_or(Value::Null),
+    })
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+pub(crate) struct LogQuery {
+    /// The action's path.
+    path: String,
+    /// stdout (the default) or stderr.
+    stream: Option<String>,
+    /// From this byte on.
+    offset: Option<u64>,
+    /// Another attempt than the last.
+    attempt: Option<u32>,
+    /// Go on until the process has ended.
+    follow: Option<bool>,
+}
+
+/// What a process wrote. The header `Tutti-Log-Offset` says where the text begins: later than asked for when older parts were dropped.
+#[utoipa::path(get, path = "/api/v1/runs/{run}/logs", params(LogQuery), responses((status = 200, body = String, content_type = "text/plain")))]
+pub(crate) async fn logs(State(app): State<App>, Path(run): Path<String>, Query(query): Query<LogQuery>) -> ApiResult<Response> {
+    let control = app.control.clone();
+    let path = query.path.clone();
+    let row = blocking(move || find(&control, &run, &path)).await?;
+    let none = || ApiError(Fault::new(FaultKind::NotFound, format!("`{}` has no process and so no log", query.path)));
+    let site = row.site.as_deref().ok_or_else(none)?;
+    let executor = app.control.sites().executor(site).ok_or_else(none)?;
+    let attempt = AttemptNo(query.attempt.unwrap_or(row.attempt));
+    let key = AttemptKey { run: row.run, action: model::ActionNo(row.no), attempt };
+    let stream = if query.stream.as_deref() == Some("stderr") { Stream::Stderr } else { Stream::Stdout };
+    let first = executor.logs(key, stream, query.offset.unwrap_or(0), LOG_CHUNK).await.map_err(Fault::internal)?;
+    let offset = first.offset.to_string();
+    let follow = query.follow.unwrap_or(false);
+    let chunks = futures::stream::unfold((Some(first), 0u64), move |(ready, mut at)| {
+        let executor = executor.clone();
+        async move {
+            let mut chunk = ready?;
+            loop {
+                if !chunk.bytes.is_empty() {
+                    at = chunk.offset + chunk.bytes.len() as u64;
+                    let next = executor.logs(key, stream, at, LOG_CHUNK).await.ok();
+                    return Some((Ok::<Bytes, std::io::Error>(chunk.bytes.into()), (next, at)));
+                }
+                if !(follow && chunk.open) {
+                    return None;
+                }
+                tokio::time::sleep(LOG_PAUSE).await;
+                chunk = executor.logs(key, stream, at, LOG_CHUNK).await.ok()?;
+            }
+        }
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
+        (header::HeaderName::from_static("tutti-log-offset"), offset),
+    ];
+    Ok((headers, Body::from_stream(chunks)).into_response())
+}

@@ -1,0 +1,169 @@
+//! What happens, as a stream with a cursor; and what happened outside.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Extension, Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::Sse;
+use axum::response::sse::{Event as Sent, KeepAlive};
+use controlplane::{ControlPlane, Fault};
+use engine::Event;
+use model::{RunId, Seq, Timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::App;
+use super::access::Caller;
+use super::problem::{ApiResult, blocking};
+use super::projection::rfc3339;
+use super::views::SignalRequest;
+
+/// Events read at a time: a client that reads slowly is sent no more than it takes, and nothing waits for it.
+const BATCH: usize = 200;
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+pub(crate) struct StreamQuery {
+    /// After this position; from now on when there is none. The header `Last-Event-ID` says the same.
+    after: Option<u64>,
+    /// Of this run only.
+    run: Option<String>,
+}
+
+/// Server-sent events: every fact of the journal, its position as the id, so that a client goes on where it stopped.
+#[utoipa::path(get, path = "/api/v1/events", params(StreamQuery), responses((status = 200, body = String, content_type = "text/event-stream")))]
+pub(crate) async fn stream(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(query): Query<StreamQuery>,
+) -> ApiResult<Sse<impl futures::Stream<Item = Result<Sent, Infallible>>>> {
+    let control = app.control.clone();
+    let run = match query.run {
+        Some(name) => Some(blocking(move || control.find_run(&name).map(|row| row.id)).await?),
+        None => None,
+    };
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let mut seen = app.control.notices().watch();
+    let after = query.after.or(last).map_or_else(|| *seen.borrow_and_update(), Seq);
+    let control = app.control.clone();
+    let state = (control, seen, after, Vec::<(Seq, Timestamp, RunId, Event)>::new().into_iter());
+    let events = futures::stream::unfold(state, move |(control, mut seen, mut after, mut ready)| async move {
+        loop {
+            if let Some((seq, at, run, event)) = ready.next() {
+                let sent = Sent::default().id(seq.to_string()).event(name_of(&event)).data(data_of(at, run, &event).to_string());
+                return Some((Ok(sent), (control, seen, seq, ready)));
+            }
+            let batch = read(&control, after, run).await?;
+            if let Some((last, ..)) = batch.last() {
+                after = *last;
+                ready = batch.into_iter();
+                continue;
+            }
+            seen.changed().await.ok()?;
+        }
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+}
+
+async fn read(control: &ControlPlane, after: Seq, run: Option<RunId>) -> Option<Vec<(Seq, Timestamp, RunId, Event)>> {
+    let reader = control.reader().clone();
+    tokio::task::spawn_blocking(move || reader.events(after, run, BATCH)).await.ok()?.ok()
+}
+
+/// The name of a fact.
+pub(crate) fn name_of(event: &Event) -> &'static str {
+    match event {
+        Event::RunSubmitted(_) => "run_submitted",
+        Event::ActionsOpened(_) => "actions_opened",
+        Event::NodesSkipped(_) => "nodes_skipped",
+        Event::ActionsPlaced(_) => "actions_placed",
+        Event::ActionsParked(_) => "actions_parked",
+        Event::AttemptStarted(_) => "attempt_started",
+        Event::AttemptFinished(_) => "attempt_finished",
+        Event::RetryDue(_) => "retry_due",
+        Event::ActionFinished(_) => "action_finished",
+        Event::ReportIgnored(_) => "report_ignored",
+        Event::CancelRequested(_) => "cancel_requested",
+        Event::RunCancelRequested(_) => "run_cancel_requested",
+        Event::RunFailing(_) => "run_failing",
+        Event::RunPaused(_) => "run_paused",
+        Event::RunResumed(_) => "run_resumed",
+        Event::RunFinished(_) => "run_finished",
+        Event::HumanDecided(_) => "human_decided",
+        Event::HumanEscalated(_) => "human_escalated",
+        Event::SignalReceived(_) => "signal_received",
+        Event::RecallAsked(_) => "recall_asked",
+        Event::RecallMissed(_) => "recall_missed",
+        Event::CompensationStarted(_) => "compensation_started",
+        Event::OutputKept(_) => "output_kept",
+        Event::EpochBegan(_) => "epoch_began",
+        Event::SiteRegistered(_) => "site_registered",
+        Event::SiteRemoved(_) => "site_removed",
+        Event::SiteCordoned(_) => "site_cordoned",
+        Event::SiteUncordoned(_) => "site_uncordoned",
+        Event::SiteDrained(_) => "site_drained",
+        Event::SiteHealthChanged(_) => "site_health_changed",
+        Event::ResourceApplied(_) => "resource_applied",
+        Event::ResourceDeleted(_) => "resource_deleted",
+        Event::TriggerFired(_) => "trigger_fired",
+        Event::BodiesPruned(_) => "bodies_pruned",
+    }
+}
+
+/// What a client needs to know which view to read again: values stay behind their own doors.
+fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
+    let mut data = json!({ "at": rfc3339(at) });
+    if run != RunId::FLEET {
+        data["run"] = run.0.into();
+    }
+    match event {
+        Event::ActionsOpened(e) => data["paths"] = e.actions.iter().map(|opened| opened.path.clone()).collect(),
+        Event::ActionsPlaced(e) => {
+            data["site"] = e.site.clone().into();
+            data["actions"] = e.actions.iter().map(|placed| placed.action.0).collect();
+        }
+        Event::AttemptFinished(e) => {
+            data["action"] = e.action.0.into();
+            data["phase"] = e.phase.as_str().into();
+        }
+        Event::ActionFinished(e) => {
+            data["action"] = e.action.0.into();
+            data["phase"] = e.phase.as_str().into();
+        }
+        Event::RunFinished(e) => data["phase"] = e.phase.as_str().into(),
+        _ => {}
+    }
+    data
+}
+
+/// Reports something that happened outside: waits for it end, and triggers on it fire.
+#[utoipa::path(post, path = "/api/v1/events", request_body = SignalRequest, responses((status = 200, body = Value)))]
+pub(crate) async fn report(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Json(request): Json<SignalRequest>,
+) -> ApiResult<Json<Value>> {
+    caller.needs("run")?;
+    let runs = app.control.event(&request.name, request.payload, &caller.principal).await?;
+    Ok(Json(json!({ "runs": runs })))
+}
+
+/// A call of a webhook. `X-Tutti-Timestamp` is the time in seconds, `X-Tutti-Signature` is `sha256=` and the HMAC-SHA256 of
+/// `TIMESTAMP.BODY` under the trigger's secret.
+#[utoipa::path(post, path = "/hooks/{trigger}", request_body = String, responses((status = 200, body = Value)))]
+pub(crate) async fn webhook(
+    State(app): State<App>,
+    Path(trigger): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> ApiResult<Json<Value>> {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let run = app.control.webhook(&trigger, header("x-tutti-timestamp"), &body, header("x-tutti-signature")).await?;
+    let name = match run {
+        Some(run) => app.control.reader().run(run).map_err(Fault::internal)?.map(|row| row.name),
+        None => None,
+    };
+    Ok(Json(json!({ "run": name })))
+}

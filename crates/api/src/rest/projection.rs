@@ -1,0 +1,148 @@
+//! From rows of the read models to views.
+
+use controlplane::{Fault, wall};
+use engine::event::ActionKind;
+use journal::{ActionFilter, ActionRow, Reader, RunRow, SiteRow};
+use model::{Phase, Timestamp};
+use serde_json::Value;
+
+use super::views::{ActionView, FailureView, ResourcesView, RunView, SiteView};
+
+/// A point in time as RFC 3339.
+pub(crate) fn rfc3339(at: Timestamp) -> String {
+    chrono::DateTime::from_timestamp_micros(at.0 as i64)
+        .map(|moment| moment.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
+        .unwrap_or_default()
+}
+
+fn failure(value: Option<&Value>) -> Option<FailureView> {
+    serde_json::from_value(value?.clone()).ok()
+}
+
+fn origin(value: &Value) -> String {
+    match value.get("kind").and_then(Value::as_str) {
+        Some("trigger") => format!("trigger:{}", value["trigger"].as_str().unwrap_or_default()),
+        Some("rerun") => format!("rerun:{}", value["of"]),
+        _ => "submitted".into(),
+    }
+}
+
+/// A run without its values and actions.
+pub(crate) fn run_view(row: &RunRow) -> RunView {
+    let end = row.finished_at.unwrap_or_else(wall);
+    RunView {
+        name: row.name.clone(),
+        number: row.id.0,
+        phase: if row.paused && row.finished_at.is_none() { Phase::Paused } else { row.phase }.to_string(),
+        workflow: row.workflow.clone(),
+        project: row.project.clone(),
+        domain: row.domain.clone(),
+        principal: row.principal.clone(),
+        origin: origin(&row.origin),
+        submitted_at: rfc3339(row.submitted_at),
+        finished_at: row.finished_at.map(rfc3339),
+        seconds: end.since(row.submitted_at).as_secs_f64(),
+        cost: row.cost.units(),
+        actions_total: row.actions_total,
+        actions_done: row.actions_done,
+        failure: failure(row.failure.as_ref()),
+        ..RunView::default()
+    }
+}
+
+/// A run with its values and the first of its actions.
+pub(crate) fn whole_run(reader: &Reader, row: &RunRow, actions_max: usize) -> Result<RunView, Fault> {
+    let mut view = run_view(row);
+    view.waiting_for_human = if row.finished_at.is_none() { reader.waiting(row.id).map_err(Fault::internal)? } else { 0 };
+    view.inputs = reader.body(row.first_seq, 0).map_err(Fault::internal)?;
+    view.outputs = row.outputs_seq.map(|seq| reader.body(seq, 0)).transpose().map_err(Fault::internal)?.flatten();
+    let sites = reader.sites().map_err(Fault::internal)?;
+    let filter = ActionFilter { limit: actions_max, ..ActionFilter::default() };
+    view.actions =
+        reader.actions(row.id, &filter).map_err(Fault::internal)?.iter().map(|action| action_view(action, &sites)).collect();
+    for skipped in reader.skipped(row.id).map_err(Fault::internal)? {
+        let why = match skipped.why {
+            "condition" => "its condition was false",
+            "branch" => "its branch was not chosen",
+            _ => "what it refers to was left out",
+        };
+        view.actions.push(ActionView {
+            path: skipped.path,
+            kind: kind_name(skipped.kind).into(),
+            phase: Phase::Skipped.to_string(),
+            failure: Some(FailureView { class: "skipped".into(), message: why.into(), exit_code: None }),
+            ..ActionView::default()
+        });
+    }
+    Ok(view)
+}
+
+/// The kind of an action as users write it.
+pub(crate) fn kind_name(kind: ActionKind) -> &'static str {
+    match kind {
+        ActionKind::Use => "use",
+        ActionKind::Run => "run",
+        ActionKind::Task => "task",
+        ActionKind::Workflow => "workflow",
+        ActionKind::Human => "human",
+        ActionKind::Wait => "wait",
+        ActionKind::Each => "each",
+        ActionKind::Decide => "decide",
+        ActionKind::Transfer => "transfer",
+    }
+}
+
+/// An action without its values.
+pub(crate) fn action_view(row: &ActionRow, sites: &[SiteRow]) -> ActionView {
+    let site = row.site.as_ref().and_then(|name| sites.iter().find(|site| site.spec.name == *name));
+    let measured = row.usage.wall_us as f64 / 1e6;
+    let spanned = row.started_at.map(|start| row.finished_at.unwrap_or_else(wall).since(start).as_secs_f64());
+    ActionView {
+        path: row.path.clone(),
+        number: Some(row.no),
+        kind: kind_name(row.kind).into(),
+        phase: row.phase.to_string(),
+        site: row.site.clone(),
+        simulates: site.and_then(|site| site.spec.simulates.clone()),
+        opened_at: Some(rfc3339(row.opened_at)),
+        started_at: row.started_at.map(rfc3339),
+        finished_at: row.finished_at.map(rfc3339),
+        attempts: row.attempt,
+        seconds: if measured > 0.0 { measured } else { spanned.unwrap_or(0.0) },
+        cost: row.cost.units(),
+        reused: row.reused,
+        failure: failure(row.failure.as_ref()),
+        input: None,
+        output: None,
+    }
+}
+
+/// A site.
+pub(crate) fn site_view(row: &SiteRow, used: Option<(model::Resources, u64)>) -> SiteView {
+    let resources = |amount: model::Resources| ResourcesView {
+        cpu: f64::from(amount.cpu_millis) / 1000.0,
+        memory_bytes: amount.memory_bytes,
+        gpus: amount.gpus,
+    };
+    let state = match (row.drained, row.cordoned, row.healthy) {
+        (true, _, _) => "drained",
+        (_, true, _) => "cordoned",
+        (_, _, false) => "unhealthy",
+        _ => "open",
+    };
+    let (used, running) = used.unwrap_or_default();
+    SiteView {
+        name: row.spec.name.clone(),
+        executor: "local".into(),
+        state: state.into(),
+        reason: row.reason.clone(),
+        simulates: row.spec.simulates.clone(),
+        attributes: row.spec.attributes.clone(),
+        capacity: resources(row.spec.capacity),
+        used: resources(used),
+        running,
+        cpu_hour: row.spec.prices.cpu_hour.units(),
+        memory_gib_hour: row.spec.prices.memory_gib_hour.units(),
+        egress_gb: row.spec.prices.egress_gb.units(),
+    }
+}

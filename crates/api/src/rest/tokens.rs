@@ -1,0 +1,115 @@
+//! Tokens: made once, shown once, stored as hashes.
+
+use axum::Json;
+use axum::extract::{Extension, Path, State};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use controlplane::{Fault, FaultKind, random_bytes};
+use engine::Command;
+use model::Digest;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::App;
+use super::access::{Caller, SCOPES};
+use super::problem::{ApiError, ApiResult, blocking};
+use super::projection::rfc3339;
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenRequest {
+    /// The name of the token.
+    name: String,
+    /// Who uses it; the name when nobody is given.
+    #[serde(default)]
+    user: Option<String>,
+    /// Groups of the user.
+    #[serde(default)]
+    groups: Vec<String>,
+    /// read, run, approve, admin, worker.
+    scopes: Vec<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TokenView {
+    /// The name.
+    name: String,
+    /// Who uses it.
+    user: String,
+    /// Groups of the user.
+    groups: Vec<String>,
+    /// What it allows.
+    scopes: Vec<String>,
+    /// When it was made.
+    created_at: String,
+    /// The token itself; only in the answer that makes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
+/// Makes a token. It is shown this once.
+#[utoipa::path(post, path = "/api/v1/tokens", request_body = TokenRequest, responses((status = 201, body = TokenView)))]
+pub(crate) async fn create(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Json(request): Json<TokenRequest>,
+) -> ApiResult<impl IntoResponse> {
+    caller.needs("admin")?;
+    if let Some(unknown) = request.scopes.iter().find(|scope| !SCOPES.contains(&scope.as_str())) {
+        let fault = Fault::new(FaultKind::Malformed, format!("`{unknown}` is not a scope"));
+        return Err(ApiError(fault.hint(format!("there are {}", SCOPES.join(", ")))));
+    }
+    if !workflow::is_name(&request.name) {
+        return Err(ApiError(Fault::new(FaultKind::Malformed, format!("`{}` is not a name", request.name))));
+    }
+    let secret: [u8; 32] = random_bytes();
+    let token = format!("{}.{}", request.name, Digest(secret).hex());
+    let user = request.user.unwrap_or_else(|| request.name.clone());
+    let hash = Digest::of(token.as_bytes());
+    let body = json!({"hash": hash, "user": user, "groups": request.groups, "scopes": request.scopes});
+    let command = Command::ApplyResource { kind: "token".into(), name: request.name.clone(), body, principal: caller.principal };
+    app.control.inbox().ask(command).await?;
+    let view = TokenView {
+        name: request.name,
+        user,
+        groups: request.groups,
+        scopes: request.scopes,
+        created_at: rfc3339(controlplane::wall()),
+        token: Some(token),
+    };
+    Ok((StatusCode::CREATED, Json(view)))
+}
+
+/// Lists the tokens, without the tokens.
+#[utoipa::path(get, path = "/api/v1/tokens", responses((status = 200, body = Vec<TokenView>)))]
+pub(crate) async fn list(State(app): State<App>, Extension(caller): Extension<Caller>) -> ApiResult<Json<Vec<TokenView>>> {
+    caller.needs("admin")?;
+    let reader = app.control.reader().clone();
+    let rows = blocking(move || reader.resources("token", None, None).map_err(Fault::internal)).await?;
+    let view = |row: journal::ResourceRow| {
+        let texts = |key: &str| serde_json::from_value(row.body[key].clone()).unwrap_or_default();
+        TokenView {
+            user: row.body["user"].as_str().unwrap_or_default().to_owned(),
+            groups: texts("groups"),
+            scopes: texts("scopes"),
+            created_at: rfc3339(row.at),
+            name: row.name,
+            token: None,
+        }
+    };
+    Ok(Json(rows.into_iter().map(view).collect()))
+}
+
+/// Revokes a token.
+#[utoipa::path(delete, path = "/api/v1/tokens/{name}", responses((status = 200, body = Value)))]
+pub(crate) async fn revoke(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> ApiResult<Json<Value>> {
+    caller.needs("admin")?;
+    let command = Command::DeleteResource { kind: "token".into(), name: name.clone(), principal: caller.principal };
+    app.control.inbox().ask(command).await?;
+    Ok(Json(json!({"name": name, "change": "revoked"})))
+}
