@@ -6,25 +6,25 @@ use model::Timestamp;
 
 /// Time that never goes backward, and random bits.
 #[derive(Debug, Default)]
-pub struct Clock {
+pub(crate) struct Clock {
     last: Timestamp,
     seed: u64,
 }
 
 impl Clock {
     /// A clock that starts no earlier than `last`: the time of the last entry of the journal.
-    pub fn new(last: Timestamp) -> Clock {
+    pub(crate) fn new(last: Timestamp) -> Clock {
         Clock { last, seed: random_u64() }
     }
 
     /// The time now, or the latest time ever given when the machine's clock was set back.
-    pub fn now(&mut self) -> Timestamp {
+    pub(crate) fn now(&mut self) -> Timestamp {
         self.last = self.last.max(wall());
         self.last
     }
 
     /// Random bits for one command.
-    pub fn entropy(&mut self) -> u64 {
+    pub(crate) fn entropy(&mut self) -> u64 {
         // A weak step is enough here: the engine mixes, and the seed is from the system.
         self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         self.seed
@@ -38,7 +38,7 @@ pub fn wall() -> Timestamp {
 }
 
 /// 64 random bits of the system.
-pub fn random_u64() -> u64 {
+pub(crate) fn random_u64() -> u64 {
     u64::from_le_bytes(random_bytes())
 }
 

@@ -70,7 +70,7 @@ enum Message {
 
 /// What leaves the loop once it is durable.
 #[derive(Debug)]
-pub enum Release {
+pub(crate) enum Release {
     /// A site was registered or changed.
     Site(SiteSpec),
     /// An instruction.
@@ -166,7 +166,7 @@ impl CoreLoop {
     }
 
     fn run(mut self, mailbox: &Receiver<Message>) -> Writer {
-        let mut requests: Vec<Box<Request>> = Vec::new();
+        let mut requests: Vec<Request> = Vec::new();
         loop {
             let stop = self.gather(mailbox, &mut requests);
             self.turn(&mut requests);
@@ -177,20 +177,20 @@ impl CoreLoop {
     }
 
     /// Waits for the next command or timer, then takes everything that is there. True when it is time to stop.
-    fn gather(&mut self, mailbox: &Receiver<Message>, requests: &mut Vec<Box<Request>>) -> bool {
+    fn gather(&mut self, mailbox: &Receiver<Message>, requests: &mut Vec<Request>) -> bool {
         let now = self.clock.now();
         let idle = self.state.next_due().map_or(IDLE_WAIT, |due| due.since(now).to_std().min(IDLE_WAIT));
         let mut wait = idle;
         loop {
             match mailbox.recv_timeout(wait) {
-                Ok(Message::Request(request)) => requests.push(request),
+                Ok(Message::Request(request)) => requests.push(*request),
                 Ok(Message::Writer(work)) => work(&self.writer),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return true,
                 Err(RecvTimeoutError::Timeout) => return false,
             }
             while requests.len() < BATCH_COMMANDS_MAX {
                 match mailbox.try_recv() {
-                    Ok(Message::Request(request)) => requests.push(request),
+                    Ok(Message::Request(request)) => requests.push(*request),
                     Ok(Message::Writer(work)) => work(&self.writer),
                     Ok(Message::Stop) => return true,
                     Err(_) => break,
@@ -204,11 +204,11 @@ impl CoreLoop {
     }
 
     /// Decides everything gathered, places what is queued, and hands the batch to the writer.
-    fn turn(&mut self, requests: &mut Vec<Box<Request>>) {
+    fn turn(&mut self, requests: &mut Vec<Request>) {
         let now = self.clock.now();
         let mut batch = Turn::default();
         for request in requests.drain(..) {
-            let Request { command, reply, .. } = *request;
+            let Request { command, reply, .. } = request;
             let graph = match &command {
                 Command::Submit(submit) => Some((submit.graph_digest, submit.graph.clone())),
                 Command::FireTrigger { submit: Some(submit), .. } => Some((submit.graph_digest, submit.graph.clone())),

@@ -24,7 +24,7 @@ const SLEEP_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Wakes the task that fires triggers. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Triggers {
+pub(crate) struct Triggers {
     change: Arc<Notify>,
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use crate::Inbox;
 
 /// How long a worker may be silent.
-pub const LEASE: StdDuration = StdDuration::from_secs(15);
+pub(crate) const LEASE: StdDuration = StdDuration::from_secs(15);
 /// Actions that one request may lease.
 const LEASES_MAX: usize = 256;
 

@@ -112,10 +112,6 @@ impl Queue {
         }
     }
 
-    pub(crate) fn contains(&self, key: ActionKey) -> bool {
-        self.fresh_of.contains_key(&key) || self.demand_of.contains_key(&key)
-    }
-
     pub(crate) fn is_parked(&self, key: ActionKey) -> bool {
         self.demand_of.contains_key(&key)
     }

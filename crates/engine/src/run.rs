@@ -126,11 +126,6 @@ impl Run {
         self.actions.get_mut(number.0 as usize)
     }
 
-    /// Whether it opens and places new work.
-    pub(crate) fn goes_forward(&self) -> bool {
-        self.status == RunStatus::Active && !self.paused
-    }
-
     /// Whether the placer may place an action of it: never while it is winding up, but an undo is placed while compensating.
     pub(crate) fn may_place(&self) -> bool {
         !self.paused && matches!(self.status, RunStatus::Active | RunStatus::Compensating { .. })

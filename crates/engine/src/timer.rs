@@ -54,8 +54,4 @@ impl Timers {
     pub(crate) fn contains(&self, timer: &Timer) -> bool {
         self.0.contains(timer)
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
 }

@@ -180,7 +180,9 @@ impl Bench {
                 .chunks(250)
                 .map(|part| self.send(part.iter().map(|no| entry(run, at, finished(run, *no))).collect()))
                 .collect();
-            acks.into_iter().for_each(|ack| drop(ack.recv().expect("an answer").expect("a commit")));
+            acks.into_iter().for_each(|ack| {
+                let _ = ack.recv().expect("an answer").expect("a commit");
+            });
         }
         let steps = f64::from(rounds * ITEMS);
         println!(

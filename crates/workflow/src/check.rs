@@ -307,7 +307,8 @@ fn comparable(types: &[Type], equality: bool) -> Result<(), Problem> {
     let [a, b] = types else { return Ok(()) };
     let ordered =
         |found: &Type| matches!(found, Type::Any | Type::Integer | Type::Number | Type::Text | Type::Boolean | Type::Null);
-    if !a.fits(b) && !b.fits(a) || !equality && !(ordered(a) && ordered(b)) {
+    let related = a.fits(b) || b.fits(a);
+    if !related || !(equality || ordered(a) && ordered(b)) {
         return Err(wrong(format!("{} and {} cannot be compared", a.name(), b.name())));
     }
     Ok(())

@@ -10,7 +10,6 @@ use axum::response::{IntoResponse, Response};
 use controlplane::{Lease, LeaseRequest, WorkerReport, Workers};
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::App;
 use super::access::Caller;
