@@ -115,9 +115,7 @@ impl Queue {
     pub(crate) fn is_parked(&self, key: ActionKey) -> bool {
         self.demand_of.contains_key(&key)
     }
-}
 
-impl Queue {
     /// Every action that waits.
     pub(crate) fn keys(&self) -> BTreeSet<ActionKey> {
         self.fresh_of.keys().chain(self.demand_of.keys()).copied().collect()

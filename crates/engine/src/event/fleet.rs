@@ -1,0 +1,116 @@
+//! Facts about the fleet: sites, resources, triggers, retention.
+
+use minicbor::{Decode, Encode};
+use model::{Epoch, Payload, RunId, SiteSpec, Timestamp};
+
+/// See [`super::Event::EpochBegan`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct EpochBegan {
+    /// The epoch.
+    #[n(0)]
+    pub epoch: Epoch,
+    /// The version of the server.
+    #[n(1)]
+    pub version: String,
+}
+
+/// See [`super::Event::SiteRegistered`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct SiteRegistered {
+    /// The site.
+    #[n(0)]
+    pub site: SiteSpec,
+    /// Who registered it.
+    #[n(1)]
+    pub principal: String,
+}
+
+/// Somebody did something to a site.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct SiteNamed {
+    /// The site.
+    #[n(0)]
+    pub site: String,
+    /// Who.
+    #[n(1)]
+    pub principal: String,
+}
+
+/// See [`super::Event::SiteHealthChanged`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct SiteHealthChanged {
+    /// The site.
+    #[n(0)]
+    pub site: String,
+    /// Whether it takes work.
+    #[n(1)]
+    pub healthy: bool,
+    /// What the probe said.
+    #[n(2)]
+    pub reason: String,
+}
+
+/// See [`super::Event::ResourceApplied`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct ResourceApplied {
+    /// workflow, trigger, connector, connection, token, …
+    #[n(0)]
+    pub kind: String,
+    /// Its name, unique within the kind.
+    #[n(1)]
+    pub name: String,
+    /// The version, dense from 1 within the name.
+    #[n(2)]
+    pub version: u64,
+    /// Its body.
+    #[n(3)]
+    pub body: Payload,
+    /// Who applied it.
+    #[n(4)]
+    pub principal: String,
+}
+
+/// See [`super::Event::ResourceDeleted`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct ResourceDeleted {
+    /// The kind.
+    #[n(0)]
+    pub kind: String,
+    /// The name.
+    #[n(1)]
+    pub name: String,
+    /// Who deleted it.
+    #[n(2)]
+    pub principal: String,
+}
+
+/// See [`super::Event::TriggerFired`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct TriggerFired {
+    /// The trigger.
+    #[n(0)]
+    pub trigger: String,
+    /// When it was due.
+    #[n(1)]
+    pub due: Timestamp,
+    /// The run it started; none when the firing was left out (too late, or the one before still runs).
+    #[n(2)]
+    pub run: Option<RunId>,
+    /// Firings before this one that were left out by the catch-up policy.
+    #[n(3)]
+    pub missed: u32,
+}
+
+/// See [`super::Event::BodiesPruned`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct BodiesPruned {
+    /// Bodies of runs that ended before this time were destroyed.
+    #[n(0)]
+    pub before: Timestamp,
+    /// How many runs.
+    #[n(1)]
+    pub runs: u64,
+    /// Who asked.
+    #[n(2)]
+    pub principal: String,
+}

@@ -1,0 +1,240 @@
+//! Facts about runs as a whole.
+
+use minicbor::{Decode, Encode};
+use model::{ActionNo, Digest, Failure, Label, Money, NodeIx, Payload, Phase, RunId, Timestamp};
+
+use super::{ActionKind, ScopeNo};
+
+/// See [`super::Event::RunSubmitted`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct RunSubmitted {
+    /// The run.
+    #[n(0)]
+    pub run: RunId,
+    /// Its name, unique within the project and domain.
+    #[n(1)]
+    pub name: String,
+    /// The project.
+    #[n(2)]
+    pub project: String,
+    /// development, staging or production.
+    #[n(3)]
+    pub domain: String,
+    /// The workflow's name.
+    #[n(4)]
+    pub workflow: String,
+    /// The graph that runs.
+    #[n(5)]
+    pub graph: Digest,
+    /// Its inputs.
+    #[n(6)]
+    pub inputs: Payload,
+    /// Who submitted it.
+    #[n(7)]
+    pub principal: String,
+    /// The client's key for idempotent submission.
+    #[n(8)]
+    pub idempotency_key: Option<String>,
+    /// What it came from.
+    #[n(9)]
+    pub origin: Origin,
+    /// Outputs of an earlier run that stand for nodes of this one (top level), by node.
+    #[n(10)]
+    pub reused: Vec<ReusedNode>,
+    /// Larger is placed first.
+    #[n(11)]
+    pub priority: i32,
+    /// The label of the inputs.
+    #[n(12)]
+    pub label: Label,
+    /// Where the input artifacts lie.
+    #[n(13)]
+    pub locations: Vec<Located>,
+    /// Salt of the run's commitments. Not part of the journal: it lies with the bodies and dies with them.
+    #[cbor(skip)]
+    pub salt: [u8; 32],
+}
+
+/// Where an artifact has a copy.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Located {
+    /// The artifact.
+    #[n(0)]
+    pub artifact: Digest,
+    /// Its size in bytes.
+    #[n(1)]
+    pub size: u64,
+    /// The site.
+    #[n(2)]
+    pub site: String,
+}
+
+/// An output of an earlier run that stands for a node of this one.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct ReusedNode {
+    /// The node, in the run's own graph.
+    #[n(0)]
+    pub node: NodeIx,
+    /// Its output.
+    #[n(1)]
+    pub output: Payload,
+}
+
+/// Where a run came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub enum Origin {
+    /// Somebody submitted it.
+    #[default]
+    #[n(0)]
+    Submitted,
+    /// A trigger fired.
+    #[n(1)]
+    Trigger {
+        /// The trigger.
+        #[n(0)]
+        trigger: String,
+        /// When it was due.
+        #[n(1)]
+        due: Timestamp,
+    },
+    /// It repeats an earlier run, from some nodes on.
+    #[n(2)]
+    Rerun {
+        /// The earlier run.
+        #[n(0)]
+        of: RunId,
+    },
+}
+
+/// See [`super::Event::NodesSkipped`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct NodesSkipped {
+    /// The run.
+    #[n(0)]
+    pub run: RunId,
+    /// The scope.
+    #[n(1)]
+    pub scope: ScopeNo,
+    /// The nodes, with why.
+    #[n(2)]
+    pub nodes: Vec<SkippedNode>,
+}
+
+/// A node left out.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct SkippedNode {
+    /// The node.
+    #[n(0)]
+    pub node: NodeIx,
+    /// Why.
+    #[n(1)]
+    pub why: SkipReason,
+    /// Its path within the run.
+    #[n(2)]
+    pub path: String,
+    /// What kind of node it is.
+    #[n(3)]
+    pub kind: ActionKind,
+}
+
+/// Why a node was left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum SkipReason {
+    /// Its `if` was false.
+    #[n(0)]
+    Condition,
+    /// Something it refers to was left out.
+    #[n(1)]
+    Upstream,
+    /// A `decide` chose another branch.
+    #[n(2)]
+    Branch,
+}
+
+/// See [`super::Event::RunCancelRequested`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct RunCancelRequested {
+    /// The run.
+    #[n(0)]
+    pub run: RunId,
+    /// Who asked.
+    #[n(1)]
+    pub principal: String,
+    /// Why, in their words.
+    #[n(2)]
+    pub reason: String,
+}
+
+/// See [`super::Event::RunFailing`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct RunFailing {
+    /// The run.
+    #[n(0)]
+    pub run: RunId,
+    /// The action that failed, when it was one (the run's own deadline has none).
+    #[n(1)]
+    pub action: Option<ActionNo>,
+    /// Why.
+    #[n(2)]
+    pub failure: Failure,
+}
+
+/// Somebody did something to a run.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct ByWhom {
+    /// The run.
+    #[n(0)]
+    pub run: RunId,
+    /// Who.
+    #[n(1)]
+    pub principal: String,
+}
+
+/// See [`super::Event::RunFinished`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct RunFinished {
+    /// The run.
+    #[n(0)]
+    pub run: RunId,
+    /// How it ended.
+    #[n(1)]
+    pub phase: Phase,
+    /// What it gives back.
+    #[n(2)]
+    pub outputs: Option<Payload>,
+    /// Why it failed.
+    #[n(3)]
+    pub failure: Option<Failure>,
+    /// What its attempts cost together.
+    #[n(4)]
+    pub cost: Money,
+}
+
+/// See [`super::Event::SignalReceived`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct SignalReceived {
+    /// The run.
+    #[n(0)]
+    pub run: RunId,
+    /// The signal's name.
+    #[n(1)]
+    pub name: String,
+    /// What came with it.
+    #[n(2)]
+    pub payload: Payload,
+    /// Who sent it.
+    #[n(3)]
+    pub principal: String,
+}
+
+/// See [`super::Event::CompensationStarted`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct CompensationStarted {
+    /// The run.
+    #[n(0)]
+    pub run: RunId,
+    /// The actions to undo, in the order in which it happens: last success first.
+    #[n(1)]
+    pub order: Vec<ActionNo>,
+}
