@@ -68,7 +68,8 @@ impl FromStr for Digest {
         };
         let mut out = [0u8; 32];
         for (place, pair) in out.iter_mut().zip(hex.chunks_exact(2)) {
-            *place = digit(pair[0])? << 4 | digit(pair[1])?;
+            let &[high, low] = pair else { return Err(bad()) };
+            *place = digit(high)? << 4 | digit(low)?;
         }
         Ok(Digest(out))
     }

@@ -88,11 +88,9 @@ fn has_labels(value: &Value) -> bool {
 fn meaning(graph: &Graph) -> Value {
     let ports = |ports: &[model::graph::Port]| {
         let port = |port: &model::graph::Port| {
-            let mut meaning = json!({ "schema": port.schema });
-            if let Some(default) = &port.default {
-                meaning["default"] = default.clone();
-            }
-            (port.name.clone(), meaning)
+            let default = port.default.iter().map(|default| ("default".to_owned(), default.clone()));
+            let meaning = [("schema".to_owned(), port.schema.clone())].into_iter().chain(default);
+            (port.name.clone(), Value::Object(meaning.collect()))
         };
         Value::Object(ports.iter().map(port).collect())
     };
