@@ -27,6 +27,7 @@ use tokio::net::TcpListener;
 use utoipa::OpenApi;
 
 pub use access::Access;
+pub use problem::problem as problem_of;
 
 /// What every handler has.
 #[derive(Clone)]

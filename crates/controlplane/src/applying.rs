@@ -53,8 +53,31 @@ impl ApplyOutcome {
 
 type Files = BTreeMap<String, Arc<[u8]>>;
 
+/// The files that a document sees: those in its own folder and below, by their path from there.
+struct Beside<'f> {
+    /// The folder with a `/` at its end; empty for the root.
+    folder: &'f str,
+    files: &'f Files,
+}
+
+impl<'f> Beside<'f> {
+    fn of(document: &'f str, files: &'f Files) -> Beside<'f> {
+        Beside { folder: document.rfind('/').map_or("", |slash| &document[..=slash]), files }
+    }
+}
+
+impl workflow::Files for Beside<'_> {
+    fn read(&self, path: &str) -> Option<Arc<[u8]>> {
+        self.files.get(&format!("{}{path}", self.folder)).cloned()
+    }
+
+    fn paths(&self) -> Vec<String> {
+        self.files.keys().filter_map(|path| path.strip_prefix(self.folder)).map(str::to_owned).collect()
+    }
+}
+
 impl ControlPlane {
-    /// Reads documents and registers them unless any has errors.
+    /// Reads documents and registers them unless any has errors. The paths of documents and of files begin at the same root.
     pub async fn apply(
         &self,
         sources: Vec<SourceFile>,
@@ -137,8 +160,11 @@ fn read_all(reader: &journal::Reader, sources: &[SourceFile], files: &Files) -> 
     let mut last: Vec<(usize, documents::Read)> = Vec::new();
     // What a later file registers is known in the next pass. Sub-workflows may be nested, so there are as many passes as levels.
     for _ in 0..=model::limits::SUBWORKFLOW_DEPTH_MAX {
-        last =
-            sources.iter().enumerate().map(|(index, source)| (index, documents::read(&source.text, files, &catalogue))).collect();
+        last = sources
+            .iter()
+            .enumerate()
+            .map(|(index, source)| (index, documents::read(&source.text, &Beside::of(&source.path, files), &catalogue)))
+            .collect();
         let before = (catalogue.connectors.len(), catalogue.workflows.len());
         for document in last.iter().flat_map(|(_, read)| &read.documents) {
             match document {

@@ -15,13 +15,13 @@ use crate::failure::CommandError;
 
 /// A server to talk to.
 #[derive(Clone, Debug)]
-pub struct Client {
+pub(crate) struct Client {
     address: String,
     token: Option<String>,
 }
 
 /// A stream of lines, as server-sent events and logs come.
-pub struct Lines {
+pub(crate) struct Lines {
     body: Incoming,
     rest: Vec<u8>,
     ended: bool,
@@ -29,42 +29,39 @@ pub struct Lines {
 
 impl Client {
     /// A client of the server at `url` (`http://host:port`).
-    pub fn new(url: &str, token: Option<String>) -> Result<Client, CommandError> {
+    pub(crate) fn new(url: &str, token: Option<String>) -> Result<Client, CommandError> {
         let address = url.trim_end_matches('/').strip_prefix("http://").ok_or_else(|| {
-            CommandError::usage(format!("`{url}` is not a server: give http://HOST:PORT (put a TLS proxy in front for other machines)"))
+            CommandError::usage(format!(
+                "`{url}` is not a server: give http://HOST:PORT (put a TLS proxy in front for other machines)"
+            ))
         })?;
         let address = if address.contains(':') { address.to_owned() } else { format!("{address}:80") };
         Ok(Client { address, token })
     }
 
     /// The address, for messages.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Whether a server answers there.
-    pub async fn is_alive(&self) -> bool {
+    pub(crate) async fn is_alive(&self) -> bool {
         let probe = self.send(Method::GET, "/healthz", Bytes::new(), &[]);
         matches!(tokio::time::timeout(std::time::Duration::from_secs(2), probe).await, Ok(Ok(response)) if response.status().is_success())
     }
 
     /// Reads a resource.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CommandError> {
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CommandError> {
         self.call(Method::GET, path, None::<&()>, &[]).await
     }
 
     /// Sends a request with a body.
-    pub async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, CommandError> {
+    pub(crate) async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, CommandError> {
         self.call(Method::POST, path, Some(body), &[]).await
     }
 
-    /// Deletes a resource.
-    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CommandError> {
-        self.call(Method::DELETE, path, None::<&()>, &[]).await
-    }
-
     /// Sends a request and reads the JSON of its answer.
-    pub async fn call<B: Serialize, T: DeserializeOwned>(
+    pub(crate) async fn call<B: Serialize, T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
@@ -82,11 +79,26 @@ impl Client {
             return Err(problem(status, &bytes));
         }
         let bytes: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
-        serde_json::from_slice(bytes).with_context(|| format!("the answer to {path} is not what was expected")).map_err(CommandError::from)
+        serde_json::from_slice(bytes)
+            .with_context(|| format!("the answer to {path} is not what was expected"))
+            .map_err(CommandError::from)
+    }
+
+    /// Uploads a file. What comes back is the value that stands for it in inputs.
+    pub(crate) async fn upload(&self, path: &std::path::Path) -> Result<serde_json::Value, CommandError> {
+        let bytes = tokio::fs::read(path).await.with_context(|| format!("`{}` cannot be read", path.display()))?;
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let response = self.send(Method::PUT, &format!("/api/v1/artifacts?name={}", segment(&name)), bytes.into(), &[]).await?;
+        let status = response.status();
+        let bytes = response.into_body().collect().await.context("read the answer")?.to_bytes();
+        if !status.is_success() {
+            return Err(problem(status, &bytes));
+        }
+        Ok(serde_json::from_slice(&bytes)?)
     }
 
     /// Reads bytes as they are.
-    pub async fn bytes(&self, path: &str) -> Result<Incoming, CommandError> {
+    pub(crate) async fn bytes(&self, path: &str) -> Result<Incoming, CommandError> {
         let response = self.send(Method::GET, path, Bytes::new(), &[]).await?;
         let status = response.status();
         if !status.is_success() {
@@ -97,11 +109,17 @@ impl Client {
     }
 
     /// Opens a stream.
-    pub async fn lines(&self, path: &str) -> Result<Lines, CommandError> {
+    pub(crate) async fn lines(&self, path: &str) -> Result<Lines, CommandError> {
         Ok(Lines { body: self.bytes(path).await?, rest: Vec::new(), ended: false })
     }
 
-    async fn send(&self, method: Method, path: &str, body: Bytes, headers: &[(&str, &str)]) -> Result<Response<Incoming>, CommandError> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        headers: &[(&str, &str)],
+    ) -> Result<Response<Incoming>, CommandError> {
         let unreachable = |error: &dyn std::fmt::Display| CommandError::unreachable(&self.url(), error);
         let stream = TcpStream::connect(&self.address).await.map_err(|error| unreachable(&error))?;
         // Small requests must not wait for more to send.
@@ -128,7 +146,7 @@ impl Client {
 
 impl Lines {
     /// The next line without its end; none when the stream has ended.
-    pub async fn next(&mut self) -> Result<Option<String>, CommandError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<String>, CommandError> {
         loop {
             if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.rest.drain(..=end).collect();
@@ -159,7 +177,7 @@ fn problem(status: StatusCode, bytes: &[u8]) -> CommandError {
 }
 
 /// A path segment with everything but letters, digits and `-._~` escaped.
-pub fn segment(text: &str) -> String {
+pub(crate) fn segment(text: &str) -> String {
     use std::fmt::Write as _;
     text.bytes().fold(String::new(), |mut out, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

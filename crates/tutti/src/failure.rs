@@ -6,7 +6,7 @@ use api::rest::views::Problem;
 
 /// The exit codes that scripts rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// Done.
     Done = 0,
     /// Failed.
@@ -29,7 +29,7 @@ impl From<Exit> for ExitCode {
 
 /// Why a command failed.
 #[derive(Debug)]
-pub enum CommandError {
+pub(crate) enum CommandError {
     /// The server said so.
     Problem(Box<Problem>),
     /// The command line is not right.
@@ -42,17 +42,17 @@ pub enum CommandError {
 
 impl CommandError {
     /// The command line is not right.
-    pub fn usage(message: impl Into<String>) -> CommandError {
+    pub(crate) fn usage(message: impl Into<String>) -> CommandError {
         CommandError::Usage(message.into())
     }
 
     /// No server at `url`.
-    pub fn unreachable(url: &str, error: &dyn std::fmt::Display) -> CommandError {
+    pub(crate) fn unreachable(url: &str, error: &dyn std::fmt::Display) -> CommandError {
         CommandError::Unreachable(format!("no server answers at {url}: {error}"))
     }
 
     /// The exit code it means.
-    pub fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         match self {
             CommandError::Problem(problem) if problem.code == "E0010" => Exit::Refused,
             CommandError::Problem(_) | CommandError::Other(_) => Exit::Failed,
@@ -62,7 +62,7 @@ impl CommandError {
     }
 
     /// Tells the user.
-    pub fn print(&self) {
+    pub(crate) fn print(&self) {
         match self {
             CommandError::Problem(problem) => {
                 eprintln!("error[{}]: {}", problem.code, problem.detail);
@@ -87,6 +87,11 @@ impl CommandError {
 
 impl<E: Into<anyhow::Error>> From<E> for CommandError {
     fn from(error: E) -> CommandError {
-        CommandError::Other(error.into())
+        let error = error.into();
+        // What the engine in this process refuses is told as a server would tell it.
+        match error.downcast::<controlplane::Fault>() {
+            Ok(fault) => CommandError::Problem(Box::new(api::rest::problem_of(&fault))),
+            Err(error) => CommandError::Other(error),
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::failure::CommandError;
 
 /// The form of the data a command prints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// A table for people.
     #[default]
     Table,
@@ -21,7 +21,7 @@ pub enum Format {
 }
 
 /// Something that can be printed in every form.
-pub trait Row: Serialize {
+pub(crate) trait Row: Serialize {
     /// The heads of the columns.
     const COLUMNS: &'static [&'static str];
     /// The cells, one for each column.
@@ -31,7 +31,7 @@ pub trait Row: Serialize {
 }
 
 /// Prints a list.
-pub fn list<T: Row>(rows: &[T], format: Format, empty: &str) -> Result<(), CommandError> {
+pub(crate) fn list<T: Row>(rows: &[T], format: Format, empty: &str) -> Result<(), CommandError> {
     match format {
         Format::Table if rows.is_empty() => {
             eprintln!("{empty}");
@@ -47,7 +47,7 @@ pub fn list<T: Row>(rows: &[T], format: Format, empty: &str) -> Result<(), Comma
 }
 
 /// Prints a document.
-pub fn value<T: Serialize + ?Sized>(value: &T, format: Format) -> Result<(), CommandError> {
+pub(crate) fn value<T: Serialize + ?Sized>(value: &T, format: Format) -> Result<(), CommandError> {
     let json = serde_json::to_value(value)?;
     match format {
         Format::Yaml => write(&yaml(&json)),
@@ -56,7 +56,7 @@ pub fn value<T: Serialize + ?Sized>(value: &T, format: Format) -> Result<(), Com
 }
 
 /// Writes data to stdout. A reader that has gone away (`| head`) is no error.
-pub fn write(text: &str) -> Result<(), CommandError> {
+pub(crate) fn write(text: &str) -> Result<(), CommandError> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -65,7 +65,7 @@ pub fn write(text: &str) -> Result<(), CommandError> {
 }
 
 /// A table with columns as wide as their widest cell.
-pub fn table(columns: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(columns: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = columns.iter().map(|column| column.chars().count()).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -136,14 +136,8 @@ fn yaml(value: &serde_json::Value) -> String {
     out
 }
 
-/// Whether talk on stderr may move and be coloured: a terminal, and nobody asked for none.
-pub fn is_lively() -> bool {
-    use std::io::IsTerminal as _;
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() && std::env::var("TERM").is_ok_and(|term| term != "dumb")
-}
-
 /// Seconds as people read them.
-pub fn seconds(seconds: f64) -> String {
+pub(crate) fn seconds(seconds: f64) -> String {
     match seconds {
         s if s < 0.0005 => "0s".into(),
         s if s < 1.0 => format!("{:.0}ms", s * 1000.0),
@@ -154,7 +148,7 @@ pub fn seconds(seconds: f64) -> String {
 }
 
 /// An amount of money with as many digits as it needs.
-pub fn money(units: f64) -> String {
+pub(crate) fn money(units: f64) -> String {
     if units == 0.0 {
         "0".into()
     } else if units.abs() < 0.01 {

@@ -20,7 +20,7 @@ impl<E: Into<Fault>> From<E> for ApiError {
 }
 
 /// An error as its body.
-pub(crate) fn problem(fault: &Fault) -> Problem {
+pub fn problem(fault: &Fault) -> Problem {
     let code = fault.kind.code();
     Problem {
         kind: format!("/docs/errors/{code}"),

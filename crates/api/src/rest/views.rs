@@ -279,7 +279,8 @@ pub struct SubmitResult {
 pub struct ApplyRequest {
     /// The documents: `*.yaml` files with sites, workflows, triggers, connectors.
     pub documents: Vec<SourceFile>,
-    /// The files that they refer to (`run.files`, `$ref`), by path; contents in base64.
+    /// The files that they refer to (`run.files`, `$ref`), by path from where the documents' paths begin: a document sees those in its own
+    /// folder and below. Contents in base64.
     #[serde(default)]
     pub files: std::collections::BTreeMap<String, String>,
     /// Check only; register nothing.

@@ -1,0 +1,152 @@
+//! Documents on disk, and the files that they refer to: what a server needs to read them as the command line does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context as _;
+use api::rest::views::{ApplyRequest, SourceFile};
+use base64::Engine as _;
+use model::Graph;
+use workflow::{Catalogue, ConnectorType, Files};
+
+use crate::failure::CommandError;
+
+/// Files of a folder that are looked at when a workflow asks for names.
+const FILES_MAX: usize = 20_000;
+/// Folders that hold no sources.
+const IGNORED: [&str; 4] = ["__pycache__", "node_modules", "target", "venv"];
+
+/// Reads documents. A folder stands for all `*.yaml` and `*.yml` in it and below.
+pub(crate) fn read(paths: &[PathBuf]) -> Result<ApplyRequest, CommandError> {
+    let mut request = ApplyRequest::default();
+    let mut seen = BTreeSet::new();
+    for path in paths {
+        for file in documents(path)? {
+            if seen.insert(file.clone()) {
+                add(&file, &mut request)?;
+            }
+        }
+    }
+    if request.documents.is_empty() {
+        return Err(CommandError::usage("there is no `*.yaml` there"));
+    }
+    Ok(request)
+}
+
+fn is_document(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+}
+
+fn documents(path: &Path) -> Result<Vec<PathBuf>, CommandError> {
+    let meta = std::fs::metadata(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
+    if meta.is_file() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let mut found = Vec::new();
+    walk(path, &mut |file| {
+        if is_document(file) {
+            found.push(file.to_path_buf());
+        }
+    });
+    found.sort();
+    Ok(found)
+}
+
+/// Calls `each` for every file below a folder. Hidden folders and links to folders are left out.
+fn walk(folder: &Path, each: &mut dyn FnMut(&Path)) {
+    let mut left = FILES_MAX;
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let hidden = name.to_string_lossy().starts_with('.') || IGNORED.iter().any(|ignored| name == **ignored);
+            let path = entry.path();
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() && !hidden => folders.push(path),
+                Ok(kind) if !kind.is_dir() && !hidden && path.is_file() => {
+                    each(&path);
+                    left -= 1;
+                    if left == 0 {
+                        return;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn add(path: &Path, request: &mut ApplyRequest) -> Result<(), CommandError> {
+    let bytes = std::fs::read(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
+    let text = String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("`{}` is not text (UTF-8)", path.display()))?;
+    let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+    let beside = Beside { folder: folder.clone(), names: Mutex::default(), read: Mutex::default() };
+    // What it says is found wrong by the server; what is wanted here is which files it asks for.
+    workflow::documents::read(&text, &beside, &Nothing);
+    for (name, content) in beside.read.into_inner().unwrap_or_default() {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(&content);
+        request.files.insert(folder.join(name).display().to_string(), encoded);
+    }
+    request.documents.push(SourceFile { path: path.display().to_string(), text });
+    Ok(())
+}
+
+/// The folder of a document, which remembers what was asked for.
+struct Beside {
+    folder: PathBuf,
+    names: Mutex<Option<Vec<String>>>,
+    read: Mutex<BTreeMap<String, Arc<[u8]>>>,
+}
+
+impl Files for Beside {
+    fn read(&self, path: &str) -> Option<Arc<[u8]>> {
+        if !workflow::is_relative_path(path) {
+            return None;
+        }
+        let mut read = self.read.lock().ok()?;
+        if let Some(known) = read.get(path) {
+            return Some(known.clone());
+        }
+        let bytes: Arc<[u8]> = std::fs::read(self.folder.join(path)).ok()?.into();
+        read.insert(path.to_owned(), bytes.clone());
+        Some(bytes)
+    }
+
+    fn paths(&self) -> Vec<String> {
+        let Ok(mut names) = self.names.lock() else { return Vec::new() };
+        let folder = if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder };
+        let list = names.get_or_insert_with(|| {
+            let mut list = Vec::new();
+            walk(folder, &mut |file| {
+                if let Some(name) = file.strip_prefix(folder).ok().and_then(Path::to_str) {
+                    list.push(name.to_owned());
+                }
+            });
+            list.sort();
+            list
+        });
+        list.clone()
+    }
+}
+
+/// A catalogue without anything in it.
+struct Nothing;
+
+impl Catalogue for Nothing {
+    fn connector(&self, _name: &str, _version: u32) -> Option<ConnectorType> {
+        None
+    }
+
+    fn connectors(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn workflow(&self, _name: &str) -> Option<Arc<Graph>> {
+        None
+    }
+
+    fn task(&self, _name: &str) -> Option<bool> {
+        None
+    }
+}
