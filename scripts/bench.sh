@@ -1,13 +1,10 @@
 #!/usr/bin/env bash
-# The figures, through the real server and its API, beside the floor of the same disk. Results go to bench/results.
+# The figures, through the real server and its API, beside the floor of the same disk: a table on standard output, JSON in bench/results.
+# Arguments go to the program: `scripts/bench.sh --only rounds --rounds 7`, `--help` for all.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/house.sh"
 
 need_toolchain || exit 1
-if [ ! -x bench/run.sh ]; then
-    say "bench/run.sh is missing: this tree has no benchmarks"
-    exit 1
-fi
-cargo build --locked --quiet --release --package tutti </dev/null
-export PATH="$CARGO_TARGET_DIR/release:$PATH"
-exec bench/run.sh "$@"
+cargo build --locked --quiet --release --package tutti --package bench </dev/null
+mkdir -p "${TUTTI_BENCH_DATA:=$cache/bench}"
+exec "$CARGO_TARGET_DIR/release/bench" --tutti "$CARGO_TARGET_DIR/release/tutti" --data "$TUTTI_BENCH_DATA" "$@"

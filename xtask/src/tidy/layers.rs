@@ -53,6 +53,8 @@ pub(crate) const ROOMS: &[Room] = &[
     room("tutti", Layer::L5, BELOW_L5),
     room("testkit", Layer::Dev, BELOW_L4),
     room("sim", Layer::Dev, BELOW_L5),
+    // It knows the API alone: what it measures is what a user gets.
+    room("bench", Layer::Dev, &[]),
     room("xtask", Layer::Dev, &[]),
 ];
 

@@ -1,0 +1,171 @@
+//! What was measured: samples of every round as JSON, and a table with the goals beside the figures.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use crate::proc;
+use crate::sample::{Sample, spread};
+
+/// A goal: the workload, the figure, its unit, what is wanted, and whether more is better.
+struct Goal {
+    workload: &'static str,
+    figure: &'static str,
+    unit: &'static str,
+    wanted: f64,
+    more: bool,
+}
+
+const fn at_most(workload: &'static str, figure: &'static str, unit: &'static str, wanted: f64) -> Goal {
+    Goal { workload, figure, unit, wanted, more: false }
+}
+
+const fn at_least(workload: &'static str, figure: &'static str, unit: &'static str, wanted: f64) -> Goal {
+    Goal { workload, figure, unit, wanted, more: true }
+}
+
+/// The goals, in the order of the table.
+const GOALS: &[Goal] = &[
+    at_most("W1 builtin", "ms", "ms", 20.0),
+    at_most("W1 worker", "ms", "ms", 40.0),
+    at_most("W2 builtin", "ms", "ms", 50.0),
+    at_most("W2 worker", "ms", "ms", 200.0),
+    at_least("W3 builtin one request", "runs_per_s", "runs/s", 5_000.0),
+    at_least("W3 worker one request", "runs_per_s", "runs/s", 1_500.0),
+    at_least("W3 builtin 64 connections", "runs_per_s", "runs/s", 5_000.0),
+    at_least("W3 worker 64 connections", "runs_per_s", "runs/s", 1_500.0),
+    at_most("W4 builtin", "p50_ms", "ms", 1.5),
+    at_most("W4 builtin", "p99_ms", "ms", 5.0),
+    at_most("W4 worker", "p50_ms", "ms", 2.5),
+    at_most("W4 worker", "p99_ms", "ms", 8.0),
+    at_most("memory builtin", "idle_rss_mib", "MiB", 30.0),
+    at_most("memory builtin", "peak_rss_mib", "MiB", 80.0),
+    at_most("memory worker", "idle_rss_mib", "MiB", 40.0),
+    at_most("memory worker", "peak_rss_mib", "MiB", 120.0),
+    at_most("restart", "first_dispatch_s", "s", 10.0),
+    at_most("W1 process", "overhead_ms_per_step", "ms", 2.0),
+];
+
+/// All that was measured.
+pub(crate) struct Report {
+    machine: Value,
+    notes: BTreeMap<&'static str, f64>,
+    samples: BTreeMap<String, Vec<Sample>>,
+}
+
+impl Report {
+    pub(crate) fn new(machine: Value) -> Report {
+        Report { machine, notes: BTreeMap::new(), samples: BTreeMap::new() }
+    }
+
+    /// A figure about the measuring itself.
+    pub(crate) fn note(&mut self, name: &'static str, value: f64) {
+        self.notes.insert(name, value);
+    }
+
+    /// A sample of a workload.
+    pub(crate) fn add(&mut self, workload: &str, sample: Sample) {
+        self.samples.entry(workload.to_owned()).or_default().push(sample);
+    }
+
+    /// Writes everything as JSON, and gives the file.
+    pub(crate) fn save(&mut self, folder: &Path) -> anyhow::Result<PathBuf> {
+        self.derive();
+        self.machine["load_after"] = proc::load().into();
+        std::fs::create_dir_all(folder)?;
+        let at = self.machine["at"].as_str().unwrap_or("now").replace([':', '-'], "");
+        let file = folder.join(format!("{at}.json"));
+        let all = json!({"machine": self.machine, "notes": self.notes, "samples": self.samples});
+        let text = serde_json::to_string_pretty(&all)? + "\n";
+        std::fs::write(&file, text).with_context(|| format!("write `{}`", file.display()))?;
+        Ok(file)
+    }
+
+    /// Figures made from two workloads of the same round.
+    fn derive(&mut self) {
+        let figure = |samples: &BTreeMap<String, Vec<Sample>>, workload: &str, figure: &str| -> Vec<f64> {
+            samples.get(workload).into_iter().flatten().filter_map(|sample| sample.0.get(figure).copied()).collect()
+        };
+        let spawn = figure(&self.samples, "floor spawn", "p50_us");
+        let chain = figure(&self.samples, "floor chain", "ms");
+        for (name, samples) in &mut self.samples {
+            for (round, sample) in samples.iter_mut().enumerate() {
+                let Some(ms) = sample.0.get("ms").copied() else { continue };
+                if name.starts_with("W1 ")
+                    && let Some(floor) = chain.get(round)
+                {
+                    sample.0.insert("times_floor", ms / floor);
+                }
+                if name == "W1 process"
+                    && let Some(plain) = spawn.get(round)
+                {
+                    sample.0.insert("overhead_ms_per_step", ms / crate::server::CHAIN as f64 - plain / 1e3);
+                }
+            }
+        }
+    }
+
+    fn values(&self, workload: &str, figure: &str) -> Vec<f64> {
+        let samples = self.samples.get(workload).into_iter().flatten();
+        samples.filter_map(|sample| sample.0.get(figure).copied()).collect()
+    }
+
+    /// The tables: goals first, then everything.
+    pub(crate) fn table(&self) -> String {
+        let mut text = String::new();
+        for name in ["cpu", "cores", "kernel", "disk", "file_system", "durability", "at", "load_before", "load_after"] {
+            let value = &self.machine[name];
+            // Writing to a text takes no errors, here and below.
+            let _ = writeln!(text, "- {name}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        }
+        for (name, value) in &self.notes {
+            let _ = writeln!(text, "- {name}: {}", short(*value));
+        }
+        let _ = writeln!(text, "\n| goal | figure | min | median | max | wanted | met |\n|---|---|---:|---:|---:|---:|---|");
+        for goal in GOALS {
+            let values = self.values(goal.workload, goal.figure);
+            if values.is_empty() {
+                continue;
+            }
+            let (min, median, max) = spread(&values);
+            let met = if goal.more { median >= goal.wanted } else { median <= goal.wanted };
+            let sign = if goal.more { "≥" } else { "≤" };
+            let _ = writeln!(
+                text,
+                "| {} | {}, {} | {} | {} | {} | {sign} {} | {} |",
+                goal.workload,
+                goal.figure,
+                goal.unit,
+                short(min),
+                short(median),
+                short(max),
+                short(goal.wanted),
+                if met { "yes" } else { "**no**" }
+            );
+        }
+        let _ = writeln!(text, "\n| measured | figure | samples | min | median | max |\n|---|---|---:|---:|---:|---:|");
+        for (workload, samples) in &self.samples {
+            let figures: std::collections::BTreeSet<&str> = samples.iter().flat_map(|sample| sample.0.keys().copied()).collect();
+            for figure in figures {
+                let values = self.values(workload, figure);
+                let (min, median, max) = spread(&values);
+                let (min, median, max) = (short(min), short(median), short(max));
+                let _ = writeln!(text, "| {workload} | {figure} | {} | {min} | {median} | {max} |", values.len());
+            }
+        }
+        text
+    }
+}
+
+/// Three digits that say something.
+fn short(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        size if size >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
+    }
+}
