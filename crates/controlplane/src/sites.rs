@@ -38,9 +38,10 @@ impl Sites {
         Ok(Sites { inner: Arc::new(Inner { folder: data.join("sites"), shim, path, observed, open: RwLock::default(), code }) })
     }
 
-    /// Opens a site that is not open yet.
+    /// Opens a site, or tells the one that is open what it is registered with now.
     pub(crate) fn open(&self, spec: &SiteSpec) -> Result<(), artifacts::StoreError> {
-        if self.inner.open.read().contains_key(&spec.name) {
+        if let Some(executor) = self.inner.open.read().get(&spec.name) {
+            executor.set_capacity(spec.capacity);
             return Ok(());
         }
         let options = Options {
@@ -48,6 +49,7 @@ impl Sites {
             folder: self.inner.folder.join(&spec.name),
             shim: self.inner.shim.clone(),
             path: self.inner.path.clone(),
+            capacity: spec.capacity,
         };
         let executor = LocalExecutor::open(options, self.inner.observed.clone())?;
         self.inner.open.write().insert(spec.name.clone(), executor);

@@ -3,7 +3,10 @@
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
 
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 pub mod local;
+mod machine;
 mod record;
 pub mod shim;
 

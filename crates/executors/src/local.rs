@@ -2,21 +2,29 @@
 //! and a store of its own.
 
 mod attempt;
-mod machine;
+mod folders;
+mod outputs;
 mod process;
+mod wrappers;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use artifacts::Store;
+use artifacts::{Store, StoreError};
 use connectors::{Given, Place};
 use engine::Outcome;
 use engine::event::{Located, Usage};
-use model::{AttemptKey, Duration, Epoch, Failure, FailureClass, NodeKind};
+use model::limits::SITE_PROCESSES_MAX;
+use model::{AttemptKey, Duration, Epoch, Failure, FailureClass, NodeKind, Resources};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::spawn_blocking;
 
-use crate::{AttemptSpec, Capacity, Caps, Executor, Health, Idempotency, LogChunk, Observed, Owned, Stream, SubmitError, shim};
+use crate::{
+    AttemptSpec, Capacity, Caps, Executor, Health, Idempotency, LogChunk, Observed, Owned, Stream, SubmitError, machine, shim,
+};
 
 /// How a local site is set up.
 #[derive(Clone, Debug)]
@@ -29,6 +37,8 @@ pub struct Options {
     pub shim: (PathBuf, Vec<String>),
     /// The search path of processes.
     pub path: String,
+    /// What the site was registered with; zeros stand for what the machine has.
+    pub capacity: Resources,
 }
 
 /// Drives attempts as local processes. Cheap to clone.
@@ -37,30 +47,78 @@ pub struct LocalExecutor {
     inner: Arc<Inner>,
 }
 
+/// Where attempts are laid out, and what they are told of the site.
+struct SiteFolder {
+    name: String,
+    /// Without links, so that paths in it can be handed to processes.
+    folder: PathBuf,
+    path: String,
+    registered: Mutex<Resources>,
+}
+
 struct Inner {
-    options: Options,
+    site: SiteFolder,
     store: Store,
+    wrappers: wrappers::Wrappers,
     observed: UnboundedSender<Observed>,
-    running: Mutex<Running>,
+    known: Mutex<Known>,
+    /// One for each process that may run.
+    places: Semaphore,
+    /// One for each process that may be on its way to run: wrappers are reused by those that come after.
+    starting: Semaphore,
 }
 
 #[derive(Default)]
-struct Running {
+struct Known {
     /// The highest epoch that ever gave an order here.
     epoch: Epoch,
-    /// Attempts that are being watched, and how to stop those that are no processes.
-    watched: BTreeMap<AttemptKey, Option<tokio::task::AbortHandle>>,
+    /// Attempts that are being watched, and what they asked for.
+    watched: BTreeMap<AttemptKey, (Watched, Resources)>,
+    /// Outcomes of attempts that leave no record, until they are released.
+    ended: BTreeMap<AttemptKey, Observed>,
 }
+
+enum Watched {
+    /// A process in the making.
+    Waiting,
+    /// A process, and whether it was ordered to stop.
+    Process(Option<Duration>),
+    /// A connector, and what ends it.
+    Connector(Option<tokio::task::AbortHandle>),
+}
+
+/// Holds the highest epoch that gave orders here, over restarts.
+const EPOCH: &str = "epoch";
 
 impl LocalExecutor {
     /// Opens a site. What is observed goes to `observed`.
-    pub fn open(options: Options, observed: UnboundedSender<Observed>) -> Result<LocalExecutor, artifacts::StoreError> {
+    pub fn open(options: Options, observed: UnboundedSender<Observed>) -> Result<LocalExecutor, StoreError> {
         let store = Store::open_at(options.folder.join("store"))?;
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |error| StoreError::Io { path, error }
+        };
         for folder in ["attempts", "files"] {
             let folder = options.folder.join(folder);
-            std::fs::create_dir_all(&folder).map_err(|error| artifacts::StoreError::Io { path: folder, error })?;
+            std::fs::create_dir_all(&folder).map_err(io(&folder))?;
         }
-        Ok(LocalExecutor { inner: Arc::new(Inner { options, store, observed, running: Mutex::default() }) })
+        let folder = options.folder.canonicalize().map_err(io(&options.folder))?;
+        shim::clear_abandoned();
+        folders::sweep(&folder.join("attempts"));
+        let epoch = std::fs::read_to_string(folder.join(EPOCH)).ok().and_then(|text| text.trim().parse().ok());
+        let known = Known { epoch: Epoch(epoch.unwrap_or(0)), ..Known::default() };
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let site = SiteFolder { name: options.site, folder, path: options.path, registered: Mutex::new(options.capacity) };
+        let inner = Inner {
+            site,
+            store,
+            wrappers: wrappers::Wrappers::new(options.shim),
+            observed,
+            known: Mutex::new(known),
+            places: Semaphore::new(SITE_PROCESSES_MAX),
+            starting: Semaphore::new((cores * 2).max(4)),
+        };
+        Ok(LocalExecutor { inner: Arc::new(inner) })
     }
 
     /// The site's store.
@@ -70,17 +128,24 @@ impl LocalExecutor {
 
     /// The folder that `core/file` reads and writes.
     pub fn files(&self) -> PathBuf {
-        self.inner.options.folder.join("files")
+        self.inner.site.folder.join("files")
+    }
+
+    /// The site was registered with something else.
+    pub fn set_capacity(&self, capacity: Resources) {
+        *self.inner.site.registered.lock() = capacity;
+    }
+}
+
+impl SiteFolder {
+    fn capacity(&self) -> Resources {
+        machine::capacity(&self.folder, &self.registered.lock(), &[]).total
     }
 }
 
 impl Inner {
     fn folder(&self, key: AttemptKey) -> PathBuf {
-        self.options.folder.join("attempts").join(key.to_string())
-    }
-
-    fn running(&self) -> std::sync::MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(|poison| poison.into_inner())
+        self.site.folder.join("attempts").join(key.to_string())
     }
 
     /// Whoever listens may be gone when the server stops; the next start asks again.
@@ -88,18 +153,52 @@ impl Inner {
         let _ = self.observed.send(observed);
     }
 
+    fn is_watched(&self, key: AttemptKey) -> bool {
+        self.known.lock().watched.contains_key(&key)
+    }
+
+    /// From here on an order to stop goes to the wrapper. False when one came before.
+    fn begin(&self, key: AttemptKey) -> bool {
+        match self.known.lock().watched.get_mut(&key) {
+            Some((watched @ Watched::Waiting, _)) => {
+                *watched = Watched::Process(None);
+                true
+            }
+            Some((Watched::Process(_), _)) => true,
+            _ => false,
+        }
+    }
+
+    fn stop_ordered(&self, key: AttemptKey) -> Option<Duration> {
+        match self.known.lock().watched.get(&key) {
+            Some((Watched::Process(stop), _)) => *stop,
+            _ => None,
+        }
+    }
+
     fn finish(&self, key: AttemptKey, epoch: Epoch, outcome: Outcome, usage: Usage, stored: Vec<(model::Digest, u64)>) {
-        self.running().watched.remove(&key);
-        let site = &self.options.site;
+        let site = &self.site.name;
         let locations = stored.into_iter().map(|(artifact, size)| Located { artifact, size, site: site.clone() }).collect();
-        self.observe(Observed::Finished { key, epoch, outcome, usage, locations });
+        let observed = Observed::Finished { key, epoch, outcome, usage, locations };
+        {
+            let mut known = self.known.lock();
+            // Cancelled while it came to its end: one of the two is the outcome, and the other was reported.
+            if known.watched.remove(&key).is_none() {
+                return;
+            }
+            // A process leaves its record; of anything else nothing would be known when the order is repeated.
+            if !process::is_known(&self.folder(key)) {
+                known.ended.insert(key, observed.clone());
+            }
+        }
+        self.observe(observed);
     }
 
     /// Runs a connector that takes its time.
     async fn run_connector(&self, spec: AttemptSpec, connector: String) {
         let began = std::time::Instant::now();
         self.observe(Observed::Started { key: spec.key, host: "control plane".into() });
-        let files = self.options.folder.join("files");
+        let files = self.site.folder.join("files");
         let place = Place { store: &self.store, files: &files, idempotency_key: &spec.idempotency_key };
         let run = connectors::run(&connector, &spec.input, &place);
         let given = match spec.timeout {
@@ -108,11 +207,55 @@ impl Inner {
             }),
             None => run.await,
         };
-        let usage = Usage { wall_us: began.elapsed().as_micros() as u64, ..Usage::default() };
+        let wall_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         match given {
-            Ok(Given { output, stored }) => self.finish(spec.key, spec.epoch, Outcome::Succeeded(output), usage, stored),
-            Err(failure) => self.finish(spec.key, spec.epoch, Outcome::Failed(failure), usage, Vec::new()),
+            Ok(Given { output, stored }) => {
+                let usage = Usage { wall_us, bytes_out: stored.iter().map(|(_, size)| size).sum(), ..Usage::default() };
+                self.finish(spec.key, spec.epoch, Outcome::Succeeded(output), usage, stored);
+            }
+            Err(failure) => {
+                let usage = Usage { wall_us, ..Usage::default() };
+                self.finish(spec.key, spec.epoch, Outcome::Failed(failure), usage, Vec::new());
+            }
         }
+    }
+
+    /// Checks the epoch of an order, and whether it was given before. Some when there is something to do.
+    fn take_order(&self, spec: &AttemptSpec) -> Result<Option<()>, SubmitError> {
+        let mut known = self.known.lock();
+        if spec.epoch < known.epoch {
+            return Err(SubmitError::Stale { given: spec.epoch, known: known.epoch });
+        }
+        if spec.epoch > known.epoch {
+            known.epoch = spec.epoch;
+            // Written beside and renamed. Without it a stale order could be taken after a restart, and no worse.
+            let path = self.site.folder.join(EPOCH);
+            let beside = path.with_extension("new");
+            let written = std::fs::write(&beside, spec.epoch.0.to_string()).and_then(|()| std::fs::rename(&beside, &path));
+            if let Err(error) = written {
+                tracing::warn!(site = %self.site.name, %error, "the epoch could not be noted");
+            }
+        }
+        if known.watched.contains_key(&spec.key) {
+            return Ok(None);
+        }
+        if let Some(observed) = known.ended.get(&spec.key) {
+            self.observe(observed.clone());
+            return Ok(None);
+        }
+        let watched = match spec.kind {
+            NodeKind::Use { .. } => Watched::Connector(None),
+            NodeKind::Run { image: None, .. } => Watched::Waiting,
+            NodeKind::Run { image: Some(_), .. } => {
+                return Err(SubmitError::Rejected("it runs processes of the machine, and no container images".into()));
+            }
+            _ => return Err(SubmitError::Rejected(format!("it cannot run `{}` nodes", spec.kind.as_str()))),
+        };
+        if matches!(watched, Watched::Waiting) && folders::is_released(&self.folder(spec.key)) {
+            return Err(SubmitError::Rejected("this attempt has ended and was released".into()));
+        }
+        known.watched.insert(spec.key, (watched, spec.resources));
+        Ok(Some(()))
     }
 }
 
@@ -122,106 +265,113 @@ impl Executor for LocalExecutor {
         Caps { containers: false, gpus: false, live_logs: true, outlives_server: true, idempotency: Idempotency::Name }
     }
 
-    async fn capacity(&self) -> Capacity {
-        let attempts = self.inner.running().watched.len() as u32;
-        let folder = self.inner.options.folder.clone();
-        tokio::task::spawn_blocking(move || machine::capacity(&folder, &[], attempts)).await.unwrap_or_default()
-    }
-
-    async fn list_owned(&self) -> std::io::Result<Vec<Owned>> {
-        let folder = self.inner.options.folder.join("attempts");
-        tokio::task::spawn_blocking(move || process::owned(&folder)).await.map_err(std::io::Error::other)?
-    }
-
     async fn probe(&self) -> Health {
-        let probe = self.inner.options.folder.join("attempts/.probe");
-        let tried =
-            tokio::task::spawn_blocking(move || std::fs::write(&probe, [0; 4096]).and_then(|()| std::fs::remove_file(&probe)))
-                .await;
-        match tried {
-            Ok(Ok(())) => Health { healthy: true, reason: String::new() },
-            Ok(Err(error)) => Health { healthy: false, reason: format!("its folder cannot be written: {error}") },
-            Err(error) => Health { healthy: false, reason: format!("the probe broke off: {error}") },
+        self.inner.wrappers.expire();
+        let inner = self.inner.clone();
+        let tried = spawn_blocking(move || {
+            let folder = &inner.site.folder;
+            if machine::disk_is_nearly_full(folder) {
+                return Err("its disk is full".to_owned());
+            }
+            let probe = folder.join("attempts/.probe");
+            let written = std::fs::write(&probe, [0; 4096]).and_then(|()| std::fs::remove_file(&probe));
+            written.map_err(|error| format!("its folder cannot be written: {error}"))
+        });
+        match tried.await.unwrap_or_else(|error| Err(format!("the probe broke off: {error}"))) {
+            Ok(()) => Health { healthy: true, reason: String::new() },
+            Err(reason) => Health { healthy: false, reason },
         }
+    }
+
+    async fn capacity(&self) -> Capacity {
+        let inner = self.inner.clone();
+        let measured = spawn_blocking(move || {
+            let asked: Vec<Resources> = inner.known.lock().watched.values().map(|(_, asked)| *asked).collect();
+            let registered = *inner.site.registered.lock();
+            machine::capacity(&inner.site.folder, &registered, &asked)
+        });
+        measured.await.unwrap_or_default()
     }
 
     async fn submit(&self, spec: AttemptSpec) -> Result<(), SubmitError> {
-        {
-            let mut running = self.inner.running();
-            if spec.epoch < running.epoch {
-                return Err(SubmitError::Stale { given: spec.epoch, known: running.epoch });
-            }
-            running.epoch = spec.epoch;
-            if running.watched.contains_key(&spec.key) {
-                return Ok(());
-            }
-            running.watched.insert(spec.key, None);
+        if self.inner.take_order(&spec)?.is_none() {
+            return Ok(());
         }
         let inner = self.inner.clone();
-        match spec.kind.clone() {
-            NodeKind::Use { connector, .. } => {
-                if let Some(outcome) = connectors::run_instant(&connector, &spec.input, spec.key.attempt.0) {
-                    let outcome = outcome.map_or_else(Outcome::Failed, Outcome::Succeeded);
-                    self.inner.finish(spec.key, spec.epoch, outcome, Usage::default(), Vec::new());
-                    return Ok(());
-                }
-                let key = spec.key;
-                let task = tokio::spawn(async move { inner.run_connector(spec, connector).await });
-                if let Some(place) = self.inner.running().watched.get_mut(&key) {
-                    *place = Some(task.abort_handle());
-                }
-            }
-            NodeKind::Run { .. } => {
-                tokio::spawn(process::drive(inner, spec));
-            }
-            other => {
-                let message = format!("this site cannot run `{}` nodes", other.as_str());
-                let failure = Failure::new(FailureClass::Environment, message);
-                self.inner.finish(spec.key, spec.epoch, Outcome::Failed(failure), Usage::default(), Vec::new());
-            }
+        let NodeKind::Use { connector, .. } = spec.kind.clone() else {
+            tokio::spawn(process::drive(inner, spec));
+            return Ok(());
+        };
+        if let Some(outcome) = connectors::run_instant(&connector, &spec.input, spec.key.attempt.0) {
+            let outcome = outcome.map_or_else(Outcome::Failed, Outcome::Succeeded);
+            self.inner.finish(spec.key, spec.epoch, outcome, Usage::default(), Vec::new());
+            return Ok(());
+        }
+        let key = spec.key;
+        let task = tokio::spawn(async move { inner.run_connector(spec, connector).await });
+        if let Some((Watched::Connector(handle), _)) = self.inner.known.lock().watched.get_mut(&key) {
+            *handle = Some(task.abort_handle());
         }
         Ok(())
     }
 
+    async fn list_owned(&self) -> std::io::Result<Vec<Owned>> {
+        let folder = self.inner.site.folder.join("attempts");
+        spawn_blocking(move || folders::owned(&folder)).await.map_err(std::io::Error::other)?
+    }
+
     async fn cancel(&self, key: AttemptKey, grace: Duration) {
-        let watched = self.inner.running().watched.get(&key).cloned();
         let folder = self.inner.folder(key);
-        match watched {
-            Some(Some(task)) => {
-                task.abort();
+        let mut known = self.inner.known.lock();
+        match known.watched.get_mut(&key) {
+            Some((Watched::Connector(task), _)) => {
+                task.take().inspect(|task| task.abort());
+                drop(known);
                 self.inner.finish(key, Epoch(0), Outcome::Aborted, Usage::default(), Vec::new());
             }
-            // The wrapper stops the process and leaves its record, which is reported as any other. A process that is yet to be started
-            // finds the order in its pipe.
-            Some(None) => {
-                if shim::ask_to_stop(&folder, grace.to_std()).is_err() {
-                    self.inner.running().watched.remove(&key);
-                    self.inner.observe(aborted(key));
-                }
+            // Nothing runs yet, and nothing will.
+            Some((Watched::Waiting, _)) => {
+                known.watched.remove(&key);
+                self.inner.observe(aborted(key));
             }
-            None if folder.join(shim::OWNER).exists() => {
-                let inner = self.inner.clone();
+            // The wrapper stops the process and leaves its record, which is reported as any other. One that does not listen yet is told
+            // when it does.
+            Some((Watched::Process(stop), _)) => {
+                *stop = Some(grace);
                 let _ = shim::ask_to_stop(&folder, grace.to_std());
-                inner.running().watched.insert(key, None);
-                tokio::spawn(process::follow(inner, key));
             }
-            None => self.inner.observe(aborted(key)),
+            None if process::is_known(&folder) && !folders::is_released(&folder) => {
+                known.watched.insert(key, (Watched::Process(Some(grace)), Resources::default()));
+                let _ = shim::ask_to_stop(&folder, grace.to_std());
+                tokio::spawn(process::follow(self.inner.clone(), key));
+            }
+            None => {
+                let ended = known.ended.get(&key).cloned();
+                self.inner.observe(ended.unwrap_or_else(|| aborted(key)));
+            }
         }
     }
 
     async fn logs(&self, key: AttemptKey, stream: Stream, offset: u64, limit: usize) -> std::io::Result<LogChunk> {
         let folder = self.inner.folder(key);
-        let open = self.inner.running().watched.contains_key(&key);
-        let read = tokio::task::spawn_blocking(move || shim::read_log(&folder, stream, offset, limit)).await;
+        // Asked before reading: what is written in between is there for the next reader.
+        let open = self.inner.is_watched(key);
+        let read = spawn_blocking(move || shim::read_log(&folder, stream, offset, limit)).await;
         let mut chunk = read.map_err(std::io::Error::other)??;
         chunk.open = open;
         Ok(chunk)
     }
 
     async fn release(&self, key: AttemptKey) {
+        {
+            let mut known = self.inner.known.lock();
+            known.ended.remove(&key);
+            if known.watched.contains_key(&key) {
+                return;
+            }
+        }
         let folder = self.inner.folder(key);
-        // Logs and the record stay for people; the work folder is the large part. A folder that cannot be removed is no reason to stop.
-        let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder.join("work"))).await;
+        let _ = spawn_blocking(move || folders::release(&folder)).await;
     }
 }
 

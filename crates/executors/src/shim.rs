@@ -1,28 +1,39 @@
 //! The wrapper under which every process runs. It lives as long as the process and outlives the server: it captures the output, counts
-//! what is used, stops what runs too long or takes too much, and writes the completion record. No runtime, no threads but the pumps.
+//! what is used, stops what runs too long or takes too much, and writes the completion record. No runtime and no threads.
+//!
+//! A wrapper serves one attempt at a time, and many after one another: the server hands it folders of attempts, each ended by a zero byte,
+//! on its standard input, and hears [`Word`]s on its standard output. When the server is gone, so is the input: the wrapper ends with the
+//! attempt it has.
 
 mod control;
-mod limits;
+mod groups;
 mod logs;
+mod reap;
 mod tree;
+mod watch;
 
 use std::ffi::OsString;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::Path;
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::time::{Duration as StdDuration, Instant};
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Instant;
 
-use engine::event::Usage;
+use model::graph::Port;
 use model::{AttemptKey, Epoch, Failure, FailureClass};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
-use crate::record::CompletionRecord;
+use crate::record::{self, CompletionRecord};
 pub(crate) use control::{ask_to_stop, make as make_control};
-pub(crate) use logs::read as read_log;
-pub(crate) use tree::start_time;
+use groups::Groups;
+pub(crate) use groups::{clear_abandoned, kill_group_of};
+pub(crate) use logs::{are_empty as logs_are_empty, read as read_log};
+pub(crate) use tree::{kill_marked, start_time};
 
 /// What the wrapper is told, in `shim.json`.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct ShimSpec {
     pub(crate) attempt: AttemptKey,
     pub(crate) epoch: Epoch,
@@ -32,6 +43,8 @@ pub(crate) struct ShimSpec {
     pub(crate) work: String,
     /// Bytes of memory for all processes together; 0 for no limit.
     pub(crate) memory_bytes: u64,
+    /// Whether the node asked for that much, or it is all that the site has.
+    pub(crate) memory_asked: bool,
     /// Processes and threads at once.
     pub(crate) processes_max: u32,
     /// Bytes of one file.
@@ -40,52 +53,106 @@ pub(crate) struct ShimSpec {
     pub(crate) timeout_us: u64,
     /// Microseconds between the polite request to stop and force.
     pub(crate) grace_us: u64,
+    /// Bytes of artifacts that were laid out.
+    pub(crate) bytes_in: u64,
+    /// The declared outputs, for collecting after a restart.
+    pub(crate) ports: Vec<Port>,
 }
 
 pub(crate) const SPEC: &str = "shim.json";
 /// Holds the wrapper's process id and start time; created by the wrapper that won.
 pub(crate) const OWNER: &str = "shim.pid";
+/// Bytes of `shim.json` and of other files that the wrapper and the server leave each other.
+pub(crate) const NOTE_BYTES_MAX: u64 = 16 << 20;
 
-/// The program: `DIR` is the attempt's folder.
+/// What a wrapper tells its server, a byte each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Word {
+    /// It has the attempt.
+    Taken = b't',
+    /// Another wrapper has the attempt.
+    Lost = b'l',
+    /// The attempt has ended, and its record is there.
+    Done = b'd',
+}
+
+/// The program. With `folder` it serves that attempt and ends; without it serves those it is told on its standard input.
 pub fn main(folder: Option<OsString>) -> ExitCode {
-    let Some(folder) = folder else { return ExitCode::from(2) };
-    match run(Path::new(&folder)) {
-        Ok(()) => ExitCode::SUCCESS,
-        // Nobody reads this; the absence of a record says that the wrapper failed.
-        Err(_) => ExitCode::FAILURE,
-    }
-}
-
-fn run(folder: &Path) -> std::io::Result<()> {
-    if !claim(folder)? {
-        return Ok(());
-    }
-    let spec: ShimSpec = serde_json::from_slice(&std::fs::read(folder.join(SPEC))?)?;
+    // A session of its own: no terminal, and no signal meant for the server's.
+    let _ = rustix::process::setsid();
     // Orphans of the process become ours, so that none outlives it.
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    let control = control::open(folder)?;
-    let (confinement, unenforced) = limits::confine(&spec);
-    let began = Instant::now();
-    let ended = match start(folder, &spec) {
-        Ok(mut child) => {
-            let pumps = logs::pump(folder, &mut child)?;
-            let ended = watch(&spec, &mut child, &control, &confinement, began)?;
-            tree::kill_all(child.id());
-            pumps.into_iter().for_each(|pump| drop(pump.join()));
-            ended
-        }
-        Err(failure) => Ended { failure: Some(failure), ..Ended::default() },
+    if rustix::process::set_child_subreaper(Some(rustix::process::getpid())).is_err() {
+        return ExitCode::FAILURE;
+    }
+    let groups = Groups::join();
+    let served = match folder {
+        Some(folder) => run(Path::new(&folder), &groups).map(drop),
+        None => serve(&groups),
     };
-    let usage = usage(began, ended.memory_peak.max(confinement.memory_peak()));
-    confinement.remove();
-    let Ended { failure, stopped, .. } = ended;
-    let record = CompletionRecord { attempt: spec.attempt, epoch: spec.epoch, failure, stopped, usage, unenforced };
-    record.create(folder).map(drop)
+    groups.remove();
+    // Nobody reads this; the absence of a record says that the wrapper failed.
+    if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Takes the attempt: of two wrappers started for it one wins.
-fn claim(folder: &Path) -> std::io::Result<bool> {
-    use std::io::Write as _;
+fn serve(groups: &Groups) -> std::io::Result<()> {
+    let (mut orders, mut pending) = (std::io::stdin().lock(), Vec::new());
+    loop {
+        while let Some(end) = pending.iter().position(|byte| *byte == 0) {
+            let mut folder: Vec<u8> = pending.drain(..=end).collect();
+            folder.pop();
+            let folder = PathBuf::from(OsString::from_vec(folder));
+            let taken = run(&folder, groups)?;
+            say(if taken { Word::Done } else { Word::Lost });
+        }
+        let mut buffer = [0; 4096];
+        match orders.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => pending.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Tells the server, which may be gone.
+fn say(word: Word) {
+    let mut out = std::io::stdout();
+    let _ = out.write_all(&[word as u8]).and_then(|()| out.flush());
+}
+
+/// Serves one attempt. False when it is another wrapper's.
+fn run(folder: &Path, groups: &Groups) -> std::io::Result<bool> {
+    // By its descriptor from here on: a later server may put a new folder in the place of this one.
+    let Ok(opened) = std::fs::File::open(folder) else { return Ok(false) };
+    let folder = PathBuf::from(format!("/proc/self/fd/{}", opened.as_raw_fd()));
+    let folder = folder.as_path();
+    // An attempt without orders is being prepared anew by a later server, which has a wrapper of its own for it.
+    let spec = record::read_note(folder, SPEC).ok().and_then(|bytes| serde_json::from_slice::<ShimSpec>(&bytes).ok());
+    let Some(spec) = spec else { return Ok(false) };
+    let control = control::open(folder)?;
+    if !claim(folder)? {
+        return Ok(false);
+    }
+    say(Word::Taken);
+    // Space for the record, so that a process that fills the disk does not also take the place of what says so.
+    let reserved = record::reserve(folder);
+    let unenforced = groups.limit(&spec);
+    let began = Instant::now();
+    let (ended, mut usage) = match start(folder, &spec) {
+        Ok(child) => watch::until_the_end(folder, &spec, child, &control, groups, began)?,
+        Err(failure) => (watch::Ended { failure: Some(failure), stopped: false }, engine::event::Usage::default()),
+    };
+    usage.bytes_in = spec.bytes_in;
+    let watch::Ended { failure, stopped } = ended;
+    let (attempt, epoch, boot) = (spec.attempt, spec.epoch, record::boot());
+    CompletionRecord { attempt, epoch, failure, stopped, usage, unenforced, boot }.create(folder, reserved)?;
+    Ok(true)
+}
+
+/// Takes the attempt: of two wrappers started for it one wins. A server that finds an attempt without an owner takes it in the same way
+/// before it clears it away, so that no wrapper of an earlier server begins it late.
+pub(crate) fn claim(folder: &Path) -> std::io::Result<bool> {
     let text = format!("{} {}", std::process::id(), start_time(std::process::id()).unwrap_or_default());
     // Written beside and linked, so that whoever sees the file sees all of it.
     let beside = folder.join(format!(".{OWNER}.{}", std::process::id()));
@@ -101,7 +168,7 @@ fn claim(folder: &Path) -> std::io::Result<bool> {
 fn start(folder: &Path, spec: &ShimSpec) -> Result<Child, Failure> {
     let broken = |message: String| Failure::new(FailureClass::Environment, message);
     let (program, arguments) = spec.command.split_first().ok_or_else(|| broken("the command is empty".into()))?;
-    limits::set_inherited(spec);
+    set_inherited_limits(spec);
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(spec.environment.iter().cloned());
     command
@@ -110,129 +177,26 @@ fn start(folder: &Path, spec: &ShimSpec) -> Result<Child, Failure> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
-    command.spawn().map_err(|error| match error.kind() {
+    // Inherited: when memory runs out, the kernel takes the process before its wrapper or the server.
+    tree::offer_for_memory(true);
+    let spawned = command.spawn();
+    tree::offer_for_memory(false);
+    spawned.map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => broken(format!("there is no program `{program}` at this site")),
         std::io::ErrorKind::PermissionDenied => broken(format!("`{program}` may not be executed")),
+        std::io::ErrorKind::StorageFull => Failure::new(FailureClass::DiskFull, "the site's disk is full"),
         _ => broken(format!("`{program}` could not be started: {error}")),
     })
 }
 
-#[derive(Default)]
-struct Ended {
-    failure: Option<Failure>,
-    stopped: bool,
-    memory_peak: u64,
-}
-
-/// Waits for the process, its deadline, its limits and an order to stop.
-fn watch(
-    spec: &ShimSpec,
-    child: &mut Child,
-    control: &control::Control,
-    confinement: &limits::Confinement,
-    began: Instant,
-) -> std::io::Result<Ended> {
-    let pid = rustix::process::Pid::from_child(child);
-    let process = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
-    let mut ended = Ended::default();
-    let mut force_at: Option<Instant> = None;
-    let mut cause: Option<Failure> = None;
-    let deadline = (spec.timeout_us > 0).then(|| began + StdDuration::from_micros(spec.timeout_us));
-    loop {
-        let sample = sampling_pause(began);
-        let next = [Some(Instant::now() + sample), deadline.filter(|_| cause.is_none()), force_at].into_iter().flatten().min();
-        let pause = next.map_or(sample, |next| next.saturating_duration_since(Instant::now()));
-        let pause = Timespec { tv_sec: pause.as_secs() as i64, tv_nsec: i64::from(pause.subsec_nanos()) };
-        let mut ready = [PollFd::new(&process, PollFlags::IN), PollFd::new(control, PollFlags::IN)];
-        match poll(&mut ready, Some(&pause)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let (exited, ordered) = (!ready[0].revents().is_empty(), !ready[1].revents().is_empty());
-        if exited {
-            let status = child.wait()?;
-            ended.memory_peak = ended.memory_peak.max(confinement.memory_peak());
-            ended.failure = cause.or_else(|| failure_of(status, spec, ended.memory_peak, ended.stopped));
-            return Ok(ended);
-        }
-        if ordered && let Some(grace) = control.order() {
-            ended.stopped = true;
-            tree::terminate(child.id());
-            force_at = Some(Instant::now() + grace);
-        }
-        let seen = tree::measure();
-        ended.memory_peak = ended.memory_peak.max(seen.memory_bytes);
-        let now = Instant::now();
-        if cause.is_none() {
-            cause = over_limit(spec, &seen).or_else(|| deadline.filter(|deadline| *deadline <= now).map(|_| timed_out(spec)));
-            if let Some(failure) = &cause {
-                if failure.class == FailureClass::Timeout {
-                    tree::terminate(child.id());
-                    force_at = Some(now + StdDuration::from_micros(spec.grace_us));
-                } else {
-                    tree::kill_all(child.id());
-                }
-            }
-        }
-        if force_at.is_some_and(|at| at <= now) {
-            tree::kill_all(child.id());
-            force_at = Some(now + StdDuration::from_secs(1));
-        }
-    }
-}
-
-/// Often at first, since most processes are short, then five times a second.
-fn sampling_pause(began: Instant) -> StdDuration {
-    (began.elapsed() / 8).clamp(StdDuration::from_millis(10), StdDuration::from_millis(200))
-}
-
-fn timed_out(spec: &ShimSpec) -> Failure {
-    let span = model::Duration(spec.timeout_us);
-    Failure::new(FailureClass::Timeout, format!("it took longer than its timeout of {span}"))
-}
-
-fn over_limit(spec: &ShimSpec, seen: &tree::Seen) -> Option<Failure> {
-    if spec.memory_bytes > 0 && seen.memory_bytes > spec.memory_bytes {
-        return Some(out_of_memory(spec));
-    }
-    (seen.processes > spec.processes_max)
-        .then(|| Failure::new(FailureClass::Quota, format!("it had more than {} processes at once", spec.processes_max)))
-}
-
-fn out_of_memory(spec: &ShimSpec) -> Failure {
-    let limit = spec.memory_bytes >> 20;
-    Failure::new(FailureClass::Oom, format!("it used more than the {limit} MiB of memory it asked for; raise `needs.memory`"))
-}
-
-fn failure_of(status: ExitStatus, spec: &ShimSpec, memory_peak: u64, stopped: bool) -> Option<Failure> {
-    if status.success() {
-        return None;
-    }
-    let signal = status.signal();
-    // A kill that nobody here ordered, by a process near its limit, is the kernel's.
-    if signal == Some(9) && !stopped && spec.memory_bytes > 0 && memory_peak > spec.memory_bytes / 10 * 8 {
-        return Some(out_of_memory(spec));
-    }
-    let message = match (status.code(), signal) {
-        (Some(code), _) => format!("it exited with {code}"),
-        (_, Some(signal)) => format!("it was ended by signal {signal}"),
-        _ => "it ended in an unknown way".into(),
+/// Limits that the process inherits. They are the same for every attempt that a wrapper serves.
+fn set_inherited_limits(spec: &ShimSpec) {
+    let set = |resource, limit: u64| {
+        let limit = Some(limit);
+        // A limit above what the wrapper itself has cannot be set, and need not be.
+        let _ = setrlimit(resource, Rlimit { current: limit, maximum: limit });
     };
-    let mut failure = Failure::new(FailureClass::User, message);
-    failure.exit_code = status.code().or(signal.map(|signal| 128 + signal));
-    Some(failure)
-}
-
-fn usage(began: Instant, memory_peak: u64) -> Usage {
-    let children = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_CHILDREN).ok();
-    let micros = |time: nix::sys::time::TimeVal| (time.tv_sec() as u64) * 1_000_000 + time.tv_usec() as u64;
-    let cpu_us = children.map_or(0, |usage| micros(usage.user_time()) + micros(usage.system_time()));
-    // The kernel's figure is of the largest single process and misses none; ours is of all together and may miss a short one.
-    let largest = children.map_or(0, |usage| usage.max_rss().max(0) as u64 * 1024);
-    Usage {
-        wall_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
-        cpu_us,
-        memory_peak_bytes: memory_peak.max(largest),
-        ..Usage::default()
-    }
+    set(Resource::Core, 0);
+    set(Resource::Fsize, spec.file_bytes_max);
+    set(Resource::Nofile, 4_096);
 }

@@ -28,6 +28,16 @@ pub const RETRY_ATTEMPTS_MAX: u32 = 100;
 pub const SYSTEM_RETRIES_MAX: u32 = 20;
 /// The logs kept of one attempt, in bytes; older parts are dropped and the gap is marked.
 pub const LOG_BYTES_MAX: u64 = 16 << 20;
+/// Days that the logs of an attempt are kept at its site.
+pub const ATTEMPT_LOGS_KEPT_DAYS: u32 = 30;
+/// Processes and threads that an attempt may have at once.
+pub const ATTEMPT_PROCESSES_MAX: u32 = 512;
+/// A file that the process of an attempt writes, in bytes.
+pub const ATTEMPT_FILE_BYTES_MAX: u64 = 64 << 30;
+/// Files and folders that an attempt's output may name.
+pub const ATTEMPT_ARTIFACTS_MAX: usize = 4_096;
+/// Attempts with processes that run at once at a local site, whatever they ask for.
+pub const SITE_PROCESSES_MAX: usize = 256;
 /// Files of one directory artifact.
 pub const DIRECTORY_FILES_MAX: usize = 100_000;
 /// A name: project, workflow part, node id, site, trigger.

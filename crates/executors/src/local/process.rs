@@ -2,7 +2,6 @@
 //! left of it.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use engine::Outcome;
@@ -11,72 +10,94 @@ use model::{AttemptKey, Epoch, Failure, FailureClass};
 use tokio::io::unix::AsyncFd;
 use tokio::task::spawn_blocking;
 
-use super::{Inner, attempt};
-use crate::record::CompletionRecord;
-use crate::{AttemptSpec, Observed, Owned, OwnedPhase, shim};
+use super::{Inner, attempt, outputs};
+use crate::record::{self, CompletionRecord};
+use crate::shim::{self, Word};
+use crate::{AttemptSpec, Observed};
 
 /// Runs an attempt, or goes on with what is there of it.
 pub(super) async fn drive(inner: Arc<Inner>, spec: AttemptSpec) {
     let folder = inner.folder(spec.key);
     let (key, epoch) = (spec.key, spec.epoch);
-    let known = folder.join(shim::OWNER).exists() || CompletionRecord::read(&folder).is_some();
-    if !known {
-        let prepared = spawn_blocking({
-            let (inner, folder) = (inner.clone(), folder.clone());
-            move || attempt::prepare(&inner.options, &inner.store, &folder, &spec)
-        });
-        let prepared = prepared.await.unwrap_or_else(|error| Err(Failure::new(FailureClass::Unknown, error.to_string())));
-        if let Err(failure) = prepared {
-            inner.finish(key, epoch, Outcome::Failed(failure), Usage::default(), Vec::new());
-            return;
+    if is_known(&folder) {
+        inner.begin(key);
+        return follow(inner.clone(), key).await;
+    }
+    // So many at once: a wide map must not take the machine down with processes that ask for nothing.
+    let Ok(_place) = inner.places.acquire().await else { return };
+    let Ok(starting) = inner.starting.acquire().await else { return };
+    // Cancelled while it waited, and reported so.
+    if !inner.is_watched(key) {
+        return;
+    }
+    let prepared = spawn_blocking({
+        let (inner, folder) = (inner.clone(), folder.clone());
+        move || match attempt::clear_half_made(&folder) {
+            Ok(true) => attempt::prepare(&inner.site, &inner.store, &folder, &spec).map(|()| true),
+            Ok(false) => Ok(false),
+            Err(error) => Err(attempt::of_io("the attempt's folder")(error)),
         }
-        // Cancelled while it was being prepared, and reported so: nothing is started.
-        if !inner.running().watched.contains_key(&key) {
-            return;
-        }
-        if let Err(error) = start(&inner, &folder).await {
+    });
+    let prepared = prepared.await.unwrap_or_else(|error| Err(Failure::new(FailureClass::Unknown, error.to_string())));
+    let fresh = match prepared {
+        Ok(fresh) => fresh,
+        Err(failure) => return inner.finish(key, epoch, Outcome::Failed(failure), Usage::default(), Vec::new()),
+    };
+    if !inner.begin(key) {
+        return;
+    }
+    if !fresh {
+        drop(starting);
+        return follow(inner.clone(), key).await;
+    }
+    let mut wrapper = match inner.wrappers.hand_over(&folder).await {
+        Ok(wrapper) => wrapper,
+        Err(error) => {
             let failure = Failure::new(FailureClass::NodeLost, format!("the wrapper could not be started: {error}"));
-            inner.finish(key, epoch, Outcome::Failed(failure), Usage::default(), Vec::new());
-            return;
+            return inner.finish(key, epoch, Outcome::Failed(failure), Usage::default(), Vec::new());
         }
+    };
+    let taken = wrapper.word().await == Some(Word::Taken);
+    drop(starting);
+    if !taken {
+        return follow(inner.clone(), key).await;
     }
-    follow(inner, key).await;
+    if let Some((pid, _)) = owner_of(&folder) {
+        inner.observe(Observed::Started { key, host: format!("process {pid}") });
+    }
+    // An order to stop that came before the wrapper listened.
+    if let Some(grace) = inner.stop_ordered(key) {
+        let _ = shim::ask_to_stop(&folder, grace.to_std());
+    }
+    if wrapper.word().await == Some(Word::Done) {
+        inner.wrappers.take_back(wrapper);
+    }
+    finish(inner.clone(), key).await;
 }
 
-/// Starts the wrapper and waits until it has taken the attempt or is gone.
-async fn start(inner: &Inner, folder: &Path) -> std::io::Result<()> {
-    let (program, arguments) = &inner.options.shim;
-    let mut command = Command::new(program);
-    command.args(arguments).arg(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // A group of its own: a signal to the server's terminal is not meant for it.
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    let mut child = tokio::process::Command::from(command).kill_on_drop(false).spawn()?;
-    let owner = folder.join(shim::OWNER);
-    let mut pause = std::time::Duration::from_micros(200);
-    loop {
-        tokio::select! {
-            // It ended already: its record, or the lack of one, says how.
-            _ = child.wait() => return Ok(()),
-            () = tokio::time::sleep(pause) => {}
-        }
-        if owner.exists() {
-            // Somebody has to reap it when it ends.
-            tokio::spawn(async move { child.wait().await });
-            return Ok(());
-        }
-        pause = (pause * 2).min(std::time::Duration::from_millis(10));
-    }
+/// Whether somebody began it: a wrapper took it, or it has ended.
+pub(super) fn is_known(folder: &Path) -> bool {
+    folder.join(shim::OWNER).exists() || folder.join(record::FILE).exists()
 }
 
-/// Waits for the end of an attempt that has a wrapper, and reports it.
+/// Waits for the end of an attempt that a wrapper of an earlier server has, and reports it.
 pub(super) async fn follow(inner: Arc<Inner>, key: AttemptKey) {
     let folder = inner.folder(key);
-    if let Some((pid, started)) = owner_of(&folder) {
+    // With the record there, its wrapper may have gone on to another attempt.
+    if !folder.join(record::FILE).exists()
+        && let Some((pid, started)) = owner_of(&folder)
+    {
         inner.observe(Observed::Started { key, host: format!("process {pid}") });
         wait_for_end(pid, started).await;
     }
+    finish(inner, key).await;
+}
+
+/// Collects what an attempt left whose wrapper is done with it or gone, and reports it.
+async fn finish(inner: Arc<Inner>, key: AttemptKey) {
+    let folder = inner.folder(key);
     let collected = spawn_blocking({
-        let (inner, folder) = (inner.clone(), folder.clone());
+        let inner = inner.clone();
         move || collect(&inner, &folder, key)
     });
     let lost = |message: String| {
@@ -87,8 +108,8 @@ pub(super) async fn follow(inner: Arc<Inner>, key: AttemptKey) {
 }
 
 /// The process id and start time of the wrapper.
-fn owner_of(folder: &Path) -> Option<(u32, u64)> {
-    let text = std::fs::read_to_string(folder.join(shim::OWNER)).ok()?;
+pub(super) fn owner_of(folder: &Path) -> Option<(u32, u64)> {
+    let text = String::from_utf8(record::read_note(folder, shim::OWNER).ok()?).ok()?;
     let (pid, started) = text.split_once(' ')?;
     Some((pid.parse().ok()?, started.parse().ok()?))
 }
@@ -112,19 +133,27 @@ type Collected = (Epoch, Outcome, Usage, Vec<(model::Digest, u64)>);
 
 /// Reads the record and takes the outputs into the store.
 fn collect(inner: &Inner, folder: &Path, key: AttemptKey) -> Collected {
+    let ended =
+        |epoch, class, message: &str| (epoch, Outcome::Failed(Failure::new(class, message)), Usage::default(), Vec::new());
     let Some(record) = CompletionRecord::read(folder) else {
-        let failure = Failure::new(FailureClass::NodeLost, "its process vanished without leaving a record");
-        return (Epoch(0), Outcome::Failed(failure), Usage::default(), Vec::new());
+        clear_away(folder);
+        return ended(Epoch(0), FailureClass::NodeLost, "its wrapper vanished without leaving a record");
     };
     if record.attempt != key {
-        let failure = Failure::new(FailureClass::Unknown, "its record is of another attempt");
-        return (record.epoch, Outcome::Failed(failure), Usage::default(), Vec::new());
+        return ended(record.epoch, FailureClass::Unknown, "its record is of another attempt");
+    }
+    if record.boot != record::boot() {
+        // Nothing it wrote was synced.
+        return ended(record.epoch, FailureClass::NodeLost, "the machine went down before its outcome was collected");
+    }
+    for limit in &record.unenforced {
+        tracing::debug!(attempt = %key, "{limit}");
     }
     let mut usage = record.usage;
     let (outcome, stored) = match record.failure {
         Some(_) if record.stopped => (Outcome::Aborted, Vec::new()),
         Some(failure) => (Outcome::Failed(failure), Vec::new()),
-        None => match attempt::outputs(&inner.store, folder) {
+        None => match outputs::collect(&inner.store, folder) {
             Ok((output, stored)) => (Outcome::Succeeded(output), stored),
             Err(failure) => (Outcome::Failed(failure), Vec::new()),
         },
@@ -133,19 +162,13 @@ fn collect(inner: &Inner, folder: &Path, key: AttemptKey) -> Collected {
     (record.epoch, outcome, usage, stored)
 }
 
-/// The attempts that have a folder.
-pub(super) fn owned(attempts: &Path) -> std::io::Result<Vec<Owned>> {
-    let mut owned = Vec::new();
-    for entry in std::fs::read_dir(attempts)? {
-        let folder = entry?.path();
-        let Some(key) = folder.file_name().and_then(|name| name.to_str()?.parse().ok()) else { continue };
-        let phase = match owner_of(&folder) {
-            _ if CompletionRecord::read(&folder).is_some() => OwnedPhase::Ended,
-            Some((pid, started)) if shim::start_time(pid) == Some(started) => OwnedPhase::Running,
-            _ => OwnedPhase::Begun,
-        };
-        owned.push(Owned { key, phase });
+/// Ends what an attempt left running whose wrapper was killed.
+fn clear_away(folder: &Path) {
+    if let Some((pid, started)) = owner_of(folder)
+        && shim::start_time(pid) != Some(started)
+    {
+        shim::kill_group_of(pid, started);
     }
-    owned.sort_unstable();
-    Ok(owned)
+    let (mark, path) = attempt::mark(folder);
+    shim::kill_marked(mark, &path);
 }

@@ -23,8 +23,13 @@ pub(crate) fn make(folder: &Path) -> std::io::Result<()> {
 
 fn open_pipe(folder: &Path) -> std::io::Result<File> {
     // Open for both, so that the pipe has a reader and a writer at all times: no end of file, no waiting to open.
-    let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-    OpenOptions::new().read(true).write(true).custom_flags(flags).open(folder.join(PIPE))
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
+    let pipe = OpenOptions::new().read(true).write(true).custom_flags(flags.bits() as i32).open(folder.join(PIPE))?;
+    // The process could have put anything there, and orders are not written into just any file.
+    if std::os::unix::fs::FileTypeExt::is_fifo(&pipe.metadata()?.file_type()) {
+        return Ok(pipe);
+    }
+    Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "the control pipe is not a pipe"))
 }
 
 /// Opens the reading end.

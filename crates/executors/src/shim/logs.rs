@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::Child;
-use std::thread::JoinHandle;
+use std::process::{ChildStderr, ChildStdout};
+use std::time::Instant;
 
 use model::limits::LOG_BYTES_MAX;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{LogChunk, Stream};
 
@@ -14,44 +16,103 @@ use crate::{LogChunk, Stream};
 const SEGMENT_BYTES: u64 = 1 << 20;
 /// Segments kept of one stream: half of what an attempt may keep.
 const SEGMENTS_MAX: u64 = LOG_BYTES_MAX / 2 / SEGMENT_BYTES;
+/// Bytes read at a time. A loop that serves other things too takes one such piece a turn.
+const PIECE_BYTES: usize = 64 << 10;
 
 fn segment(folder: &Path, stream: &str, offset: u64) -> PathBuf {
     folder.join(format!("{stream}.{offset:016}"))
 }
 
-/// Starts a thread for each stream of a process.
-pub(crate) fn pump(folder: &Path, child: &mut Child) -> io::Result<Vec<JoinHandle<()>>> {
-    let mut pumps = Vec::new();
-    let streams: [(Stream, Option<Box<dyn Read + Send>>); 2] = [
-        (Stream::Stdout, child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>)),
-        (Stream::Stderr, child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>)),
-    ];
-    for (stream, pipe) in streams {
-        let Some(pipe) = pipe else { continue };
-        let folder = folder.to_owned();
-        pumps.push(std::thread::Builder::new().stack_size(128 << 10).spawn(move || copy(&folder, stream.as_str(), pipe))?);
-    }
-    Ok(pumps)
+/// Copies a stream of a process into segments.
+pub(super) struct Pump {
+    pipe: Option<File>,
+    segments: Segments,
 }
 
-/// Copies a pipe into segments. When the disk is full the rest is read and dropped: a process must not hang for its log.
-fn copy(folder: &Path, stream: &str, mut pipe: Box<dyn Read + Send>) {
-    let (mut buffer, mut offset, mut file) = (vec![0u8; 32 << 10], 0u64, None::<(File, u64)>);
-    loop {
-        let count = match pipe.read(&mut buffer) {
-            Ok(0) => return,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(_) => return,
-        };
-        if file.as_ref().is_none_or(|(_, first)| offset - first >= SEGMENT_BYTES) {
-            file = File::create(segment(folder, stream, offset)).ok().map(|file| (file, offset));
-            drop_old(folder, stream);
+impl Pump {
+    pub(super) fn stdout(folder: &Path, pipe: Option<ChildStdout>) -> io::Result<Pump> {
+        Pump::new(folder, Stream::Stdout, pipe.map(OwnedFd::from))
+    }
+
+    pub(super) fn stderr(folder: &Path, pipe: Option<ChildStderr>) -> io::Result<Pump> {
+        Pump::new(folder, Stream::Stderr, pipe.map(OwnedFd::from))
+    }
+
+    fn new(folder: &Path, stream: Stream, pipe: Option<OwnedFd>) -> io::Result<Pump> {
+        if let Some(pipe) = &pipe {
+            rustix::io::ioctl_fionbio(pipe, true)?;
         }
-        if let Some((file, _)) = &mut file {
-            let _ = file.write_all(&buffer[..count]);
+        let segments = Segments { folder: folder.to_owned(), stream: stream.as_str(), offset: 0, open: None };
+        Ok(Pump { pipe: pipe.map(File::from), segments })
+    }
+
+    /// The reading end while it is open.
+    pub(super) fn pipe(&self) -> Option<BorrowedFd<'_>> {
+        self.pipe.as_ref().map(File::as_fd)
+    }
+
+    /// Copies what is there, up to a piece. False when there was nothing.
+    pub(super) fn copy_some(&mut self) -> bool {
+        let Some(pipe) = &mut self.pipe else { return false };
+        let mut buffer = [0; PIECE_BYTES];
+        match pipe.read(&mut buffer) {
+            Ok(0) => self.pipe = None,
+            Ok(count) => {
+                self.segments.append(&buffer[..count]);
+                return true;
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+            Err(_) => self.pipe = None,
         }
-        offset += count as u64;
+        false
+    }
+
+    /// Copies what is left, for no longer than `until`: something out of reach may hold the other end.
+    pub(super) fn drain(&mut self, until: Instant) {
+        while self.pipe.is_some() {
+            if self.copy_some() {
+                continue;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            let Some(pipe) = self.pipe().filter(|_| !left.is_zero()) else { return };
+            let pause = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+            let _ = poll(&mut [PollFd::from_borrowed_fd(pipe, PollFlags::IN)], Some(&pause));
+        }
+    }
+}
+
+/// The segments of a stream as they are written.
+struct Segments {
+    folder: PathBuf,
+    stream: &'static str,
+    offset: u64,
+    /// The segment that grows, and the offset of its first byte.
+    open: Option<(File, u64)>,
+}
+
+impl Segments {
+    /// When the disk is full, bytes are dropped: a process must not hang for its log.
+    fn append(&mut self, bytes: &[u8]) {
+        if self.open.as_ref().is_none_or(|(_, first)| self.offset - first >= SEGMENT_BYTES) {
+            self.open = File::create(segment(&self.folder, self.stream, self.offset)).ok().map(|file| (file, self.offset));
+            self.drop_old();
+        }
+        if let Some((file, first)) = &mut self.open
+            && file.write_all(bytes).is_err()
+        {
+            // What comes next begins at an offset of its own, so that offsets stay true over the gap.
+            let _ = file.set_len(self.offset - *first);
+            self.open = None;
+        }
+        self.offset += bytes.len() as u64;
+    }
+
+    fn drop_old(&self) {
+        let offsets = segments(&self.folder, self.stream);
+        let too_many = offsets.len().saturating_sub(SEGMENTS_MAX as usize);
+        for offset in offsets.into_iter().take(too_many) {
+            let _ = std::fs::remove_file(segment(&self.folder, self.stream, offset));
+        }
     }
 }
 
@@ -64,24 +125,34 @@ fn segments(folder: &Path, stream: &str) -> Vec<u64> {
     offsets
 }
 
-fn drop_old(folder: &Path, stream: &str) {
-    let offsets = segments(folder, stream);
-    let too_many = offsets.len().saturating_sub(SEGMENTS_MAX as usize);
-    for offset in offsets.into_iter().take(too_many) {
-        let _ = std::fs::remove_file(segment(folder, stream, offset));
-    }
+/// Whether nothing was ever printed.
+pub(crate) fn are_empty(folder: &Path) -> bool {
+    [Stream::Stdout, Stream::Stderr].iter().all(|stream| segments(folder, stream.as_str()).is_empty())
 }
 
-/// A piece of a stream from an offset on; from the oldest byte that is kept when that is later.
+/// A piece of a stream from an offset on; from the next byte that is kept when it is not.
 pub(crate) fn read(folder: &Path, stream: Stream, offset: u64, limit: usize) -> io::Result<LogChunk> {
-    let offsets = segments(folder, stream.as_str());
-    let Some(first) = offsets.first().copied() else { return Ok(LogChunk { offset, ..LogChunk::default() }) };
-    let offset = offset.max(first);
     let mut chunk = LogChunk { offset, ..LogChunk::default() };
-    for start in offsets.iter().skip(offsets.partition_point(|start| *start <= offset) - 1) {
-        let at = offset + chunk.bytes.len() as u64;
-        let mut file = File::open(segment(folder, stream.as_str(), *start))?;
-        file.seek(SeekFrom::Start(at.saturating_sub(*start)))?;
+    for first in segments(folder, stream.as_str()) {
+        let mut file = match crate::record::open_plain(&segment(folder, stream.as_str(), first)) {
+            Ok(file) => file,
+            // Dropped since it was listed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let end = first + file.metadata()?.len();
+        let at = chunk.offset + chunk.bytes.len() as u64;
+        if end <= at {
+            continue;
+        }
+        if first > at {
+            if !chunk.bytes.is_empty() {
+                // A gap: the next piece begins after it.
+                break;
+            }
+            chunk.offset = first;
+        }
+        file.seek(SeekFrom::Start(at.saturating_sub(first)))?;
         let room = limit.saturating_sub(chunk.bytes.len()) as u64;
         file.take(room).read_to_end(&mut chunk.bytes)?;
         if chunk.bytes.len() >= limit {
@@ -95,12 +166,18 @@ pub(crate) fn read(folder: &Path, stream: Stream, offset: u64, limit: usize) -> 
 mod tests {
     use super::*;
 
+    fn written(folder: &Path, text: &[u8]) -> Segments {
+        let mut segments = Segments { folder: folder.to_owned(), stream: "stdout", offset: 0, open: None };
+        text.chunks(PIECE_BYTES).for_each(|piece| segments.append(piece));
+        segments
+    }
+
     #[test]
     fn offsets_stay_true_when_old_parts_are_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let total = (SEGMENTS_MAX + 3) * SEGMENT_BYTES;
         let text: Vec<u8> = (0..total).map(|index| (index % 251) as u8).collect();
-        copy(folder.path(), "stdout", Box::new(io::Cursor::new(text.clone())));
+        written(folder.path(), &text);
         let chunk = read(folder.path(), Stream::Stdout, 0, 100).unwrap();
         assert!(chunk.offset > 0 && total - chunk.offset <= SEGMENTS_MAX * SEGMENT_BYTES);
         assert_eq!(chunk.bytes, text[chunk.offset as usize..][..100]);
@@ -108,5 +185,21 @@ mod tests {
         let chunk = read(folder.path(), Stream::Stdout, across, 50).unwrap();
         assert_eq!(chunk.bytes, text[across as usize..][..50]);
         assert!(read(folder.path(), Stream::Stderr, 7, 50).unwrap().bytes.is_empty());
+        let end = read(folder.path(), Stream::Stdout, total, 50).unwrap();
+        assert_eq!((end.offset, end.bytes.len()), (total, 0));
+    }
+
+    #[test]
+    fn a_gap_is_not_papered_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut segments = written(folder.path(), b"before");
+        // What a full disk does: bytes are counted and not kept.
+        segments.open = None;
+        segments.offset += 10;
+        segments.append(b"after");
+        let chunk = read(folder.path(), Stream::Stdout, 0, 100).unwrap();
+        assert_eq!((chunk.offset, chunk.bytes.as_slice()), (0, &b"before"[..]));
+        let chunk = read(folder.path(), Stream::Stdout, 6, 100).unwrap();
+        assert_eq!((chunk.offset, chunk.bytes.as_slice()), (16, &b"after"[..]));
     }
 }

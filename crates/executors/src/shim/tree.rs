@@ -1,34 +1,49 @@
 //! The processes below the wrapper, as `/proc` shows them.
 
+use std::path::Path;
+
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// How many processes there are below the wrapper, and the memory they hold together.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Seen {
-    pub(crate) processes: u32,
-    pub(crate) memory_bytes: u64,
+pub(super) struct Seen {
+    /// Processes and their threads.
+    pub(super) processes: u32,
+    pub(super) memory_bytes: u64,
 }
 
 /// Processes looked at in one measurement: a bomb is not counted to its end.
 const LOOKED_AT_MAX: usize = 4_096;
+/// Up to so many processes it is worth asking the kernel for what they share.
+const SHARES_COUNTED_MAX: usize = 32;
+/// Turns of killing. Each kills all there is; more are needed when some make others meanwhile, or take their time to go.
+const TURNS_MAX: usize = 5_000;
+/// Turns without a pause.
+const QUICK_TURNS: usize = 50;
 
-fn children(pid: u32) -> Vec<u32> {
+fn children(pid: u32, threads: &mut u32) -> Vec<u32> {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
-    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()).collect()
+    let mut found = Vec::new();
+    for task in tasks.flatten() {
+        *threads += 1;
+        let list = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        found.extend(list.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+    }
+    found
 }
 
-/// Everything below this process: orphans come to it, since it is their subreaper.
-fn descendants() -> Vec<u32> {
-    let mut found = children(std::process::id());
-    let mut next = 0;
+/// Everything below this process (orphans come to it, since it is their subreaper), and the number of their threads.
+fn descendants() -> (Vec<u32>, u32) {
+    let mut threads = 0;
+    let mut found = children(std::process::id(), &mut threads);
+    let (mut next, mut threads) = (0, 0);
     while let Some(pid) = found.get(next).copied() {
         next += 1;
         if found.len() < LOOKED_AT_MAX {
-            found.extend(children(pid));
+            found.extend(children(pid, &mut threads));
         }
     }
-    found
+    (found, threads)
 }
 
 /// Resident memory of a process in bytes.
@@ -37,16 +52,34 @@ fn resident(pid: u32) -> u64 {
     text.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * rustix::param::page_size() as u64
 }
 
-/// When a process started, in ticks since boot: with its id it names it for ever.
+/// Memory of a process in bytes, what it shares divided by those it shares it with.
+fn proportional(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}
+
+/// When a process started, in ticks since boot: with its id it names it for ever. None for one that has ended and waits to be reaped.
 pub(crate) fn start_time(pid: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the name in brackets, which may hold anything.
-    text.rsplit_once(") ")?.1.split_whitespace().nth(19)?.parse().ok()
+    let mut fields = text.rsplit_once(") ")?.1.split_whitespace();
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
 }
 
-pub(crate) fn measure() -> Seen {
-    let all = descendants();
-    Seen { processes: all.len() as u32, memory_bytes: all.iter().map(|pid| resident(*pid)).sum() }
+/// Measures. `limit` is the memory they may have, when it is this measurement that decides.
+pub(super) fn measure(limit: Option<u64>) -> Seen {
+    let (all, threads) = descendants();
+    let mut memory_bytes: u64 = all.iter().map(|pid| resident(*pid)).sum();
+    let decides = limit.is_some_and(|limit| memory_bytes > limit);
+    if all.len() > 1 && (all.len() <= SHARES_COUNTED_MAX || decides) {
+        // Pages that a fork shares with its parent were counted for both.
+        memory_bytes = all.iter().map(|pid| proportional(*pid).unwrap_or_else(|| resident(*pid))).sum();
+    }
+    Seen { processes: threads.max(all.len() as u32), memory_bytes }
 }
 
 fn pid(number: u32) -> Option<Pid> {
@@ -54,35 +87,73 @@ fn pid(number: u32) -> Option<Pid> {
 }
 
 /// Asks the process group to end.
-pub(crate) fn terminate(leader: u32) {
+pub(super) fn terminate(leader: u32) {
     if let Some(group) = pid(leader) {
         // A group that has ended cannot be asked.
         let _ = kill_process_group(group, Signal::TERM);
     }
 }
 
-/// Kills the group and everything that escaped from it, and waits until nothing is left below the wrapper.
-pub(crate) fn kill_all(leader: u32) {
+/// Kills the group, and everything that escaped from it as far as it is seen now.
+pub(super) fn kill_group(leader: u32) {
     if let Some(group) = pid(leader) {
         let _ = kill_process_group(group, Signal::KILL);
     }
-    for _ in 0..1_000 {
-        let left: Vec<u32> = descendants();
-        let others: Vec<u32> = left.into_iter().filter(|pid| *pid != leader).collect();
-        if others.is_empty() {
+    kill(&descendants().0);
+}
+
+fn kill(all: &[u32]) {
+    // Stopped first, so that none makes another while the rest is being killed.
+    for signal in [Signal::STOP, Signal::KILL] {
+        for pid in all.iter().filter_map(|number| pid(*number)) {
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+/// Kills whatever `find` gives until it gives nothing, for a limited number of times.
+pub(super) fn kill_until_none(find: &mut dyn FnMut() -> Vec<u32>) {
+    for turn in 0..TURNS_MAX {
+        let left = find();
+        if left.is_empty() {
             return;
         }
-        // Stopped first, so that none makes another while the rest is being killed.
-        for signal in [Signal::STOP, Signal::KILL] {
-            for pid in others.iter().filter_map(|number| pid(*number)) {
-                let _ = kill_process(pid, signal);
-            }
-        }
-        for number in others {
-            if let Some(pid) = pid(number) {
-                let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
-            }
-        }
+        kill(&left);
+        // The kernel needs a moment to take them away, and more of one when they held much memory.
+        let pause = if turn < QUICK_TURNS { 0 } else { 1_000_000 };
+        let _ = rustix::event::poll(&mut [], Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: pause }));
         std::thread::yield_now();
     }
+}
+
+/// Kills everything below the wrapper, and waits until nothing is left.
+pub(super) fn kill_all(leader: u32, reap: &mut dyn FnMut()) {
+    if let Some(group) = pid(leader) {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    kill_until_none(&mut || {
+        reap();
+        descendants().0
+    });
+}
+
+/// Whether what is started from here on is the kernel's first choice when memory runs out.
+pub(super) fn offer_for_memory(offered: bool) {
+    // Where this is not allowed, the kernel chooses by size alone.
+    let _ = std::fs::write("/proc/self/oom_score_adj", if offered { "800" } else { "0" });
+}
+
+/// Kills every process that has this in its environment: what is left of an attempt whose wrapper was killed.
+pub(crate) fn kill_marked(variable: &str, value: &Path) {
+    let mut mark = format!("{variable}=").into_bytes();
+    mark.extend_from_slice(std::os::unix::ffi::OsStrExt::as_bytes(value.as_os_str()));
+    kill_until_none(&mut || {
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let is_marked = |pid: &u32| {
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_slice())
+        };
+        pids.filter(is_marked).filter(|pid| start_time(*pid).is_some()).collect()
+    });
 }

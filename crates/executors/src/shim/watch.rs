@@ -1,0 +1,239 @@
+//! The life of a process under its wrapper: output, deadline, limits, orders to stop, end.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Child, ExitStatus};
+use std::time::{Duration as StdDuration, Instant};
+
+use engine::event::Usage;
+use model::{Failure, FailureClass};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::groups::Groups;
+use super::logs::Pump;
+use super::reap::Reaper;
+use super::{ShimSpec, control, tree};
+use crate::machine::disk_is_nearly_full;
+
+/// How long what is left in the pipes is read after every process is dead.
+const DRAIN: StdDuration = StdDuration::from_secs(5);
+
+/// How it ended.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    pub(super) failure: Option<Failure>,
+    pub(super) stopped: bool,
+}
+
+struct Watch<'w> {
+    folder: &'w Path,
+    spec: &'w ShimSpec,
+    groups: &'w Groups,
+    leader: u32,
+    began: Instant,
+    next_sample: Instant,
+    deadline: Option<Instant>,
+    force_at: Option<Instant>,
+    /// Why the wrapper ended it.
+    cause: Option<Failure>,
+    stopped: bool,
+    memory_peak: u64,
+}
+
+/// Waits for the process, its deadline, its limits and an order to stop; leaves nothing of it behind.
+pub(super) fn until_the_end(
+    folder: &Path,
+    spec: &ShimSpec,
+    mut child: Child,
+    control: &control::Control,
+    groups: &Groups,
+    began: Instant,
+) -> std::io::Result<(Ended, Usage)> {
+    let leader = child.id();
+    let process = rustix::process::pidfd_open(rustix::process::Pid::from_child(&child), rustix::process::PidfdFlags::empty())?;
+    let mut reaper = Reaper::new(leader);
+    let mut pumps = [Pump::stdout(folder, child.stdout.take())?, Pump::stderr(folder, child.stderr.take())?];
+    let mut watch = Watch {
+        folder,
+        spec,
+        groups,
+        leader,
+        began,
+        next_sample: began + sampling_pause(began),
+        deadline: (spec.timeout_us > 0).then(|| began + StdDuration::from_micros(spec.timeout_us)),
+        force_at: None,
+        cause: None,
+        stopped: false,
+        memory_peak: 0,
+    };
+    while reaper.status.is_none() {
+        let mut ready = vec![PollFd::new(&process, PollFlags::IN), PollFd::new(control, PollFlags::IN)];
+        let open: Vec<usize> = (0..pumps.len()).filter(|index| pumps[*index].pipe().is_some()).collect();
+        ready.extend(open.iter().filter_map(|index| Some(PollFd::from_borrowed_fd(pumps[*index].pipe()?, PollFlags::IN))));
+        wait(&mut ready, watch.pause())?;
+        let fired: Vec<bool> = ready.iter().map(|ready| !ready.revents().is_empty()).collect();
+        drop(ready);
+        if fired[0] {
+            reaper.reap();
+        }
+        if fired[1]
+            && let Some(grace) = control.order()
+        {
+            watch.stop(grace);
+        }
+        for (index, fired) in open.into_iter().zip(&fired[2..]) {
+            if *fired {
+                pumps[index].copy_some();
+            }
+        }
+        watch.look(&mut reaper);
+    }
+    groups.forbid_new_processes();
+    tree::kill_all(leader, &mut || reaper.reap());
+    let until = Instant::now() + DRAIN;
+    for pump in &mut pumps {
+        pump.drain(until);
+    }
+    let used = reaper.used;
+    let usage = Usage {
+        wall_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
+        cpu_us: used.cpu_us,
+        // The kernel's figure is of the largest single process and misses none; ours is of all together and may miss a short one.
+        memory_peak_bytes: watch.memory_peak.max(used.memory_peak_bytes),
+        ..Usage::default()
+    };
+    let stopped = watch.stopped;
+    Ok((Ended { failure: watch.judge(reaper.status.unwrap_or_default()), stopped }, usage))
+}
+
+fn wait(ready: &mut [PollFd<'_>], pause: StdDuration) -> std::io::Result<()> {
+    let pause = Timespec { tv_sec: pause.as_secs() as i64, tv_nsec: i64::from(pause.subsec_nanos()) };
+    match poll(ready, Some(&pause)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Often at first, since most processes are short, then five times a second.
+fn sampling_pause(began: Instant) -> StdDuration {
+    (began.elapsed() / 8).clamp(StdDuration::from_millis(10), StdDuration::from_millis(200))
+}
+
+impl Watch<'_> {
+    fn pause(&self) -> StdDuration {
+        let deadline = self.deadline.filter(|_| self.cause.is_none());
+        let next = [deadline, self.force_at].into_iter().flatten().fold(self.next_sample, Instant::min);
+        next.saturating_duration_since(Instant::now())
+    }
+
+    /// Asks it to stop, by force after `grace`.
+    fn stop(&mut self, grace: StdDuration) {
+        self.stopped = true;
+        tree::terminate(self.leader);
+        let at = Instant::now() + grace;
+        self.force_at = Some(self.force_at.map_or(at, |known| known.min(at)));
+    }
+
+    /// Ends it for a reason of the wrapper's own, at once.
+    fn end(&mut self, failure: Failure) {
+        self.cause = Some(failure);
+        self.force();
+    }
+
+    fn force(&mut self) {
+        self.groups.forbid_new_processes();
+        tree::kill_group(self.leader);
+        self.force_at = Some(Instant::now() + StdDuration::from_millis(200));
+    }
+
+    /// Measures when it is time to, and acts on limits and times that have passed.
+    fn look(&mut self, reaper: &mut Reaper) {
+        let now = Instant::now();
+        if self.next_sample <= now {
+            reaper.reap();
+            self.measure();
+            self.next_sample = now + sampling_pause(self.began);
+        }
+        if self.cause.is_none() && self.deadline.is_some_and(|deadline| deadline <= now) {
+            let span = model::Duration(self.spec.timeout_us);
+            self.cause = Some(Failure::new(FailureClass::Timeout, format!("it took longer than its timeout of {span}")));
+            tree::terminate(self.leader);
+            self.force_at = Some(now + StdDuration::from_micros(self.spec.grace_us));
+        }
+        if self.force_at.is_some_and(|at| at <= now) {
+            self.force();
+        }
+    }
+
+    fn measure(&mut self) {
+        let spec = self.spec;
+        let limit = (spec.memory_bytes > 0 && !self.groups.limit_memory()).then_some(spec.memory_bytes);
+        let seen = tree::measure(limit);
+        self.memory_peak = self.memory_peak.max(seen.memory_bytes);
+        if self.cause.is_some() {
+            return;
+        }
+        if limit.is_some_and(|limit| seen.memory_bytes > limit) {
+            self.end(out_of_memory(spec));
+        } else if seen.processes > spec.processes_max || self.groups.is_bombed() {
+            self.end(too_many_processes(spec));
+        } else if disk_is_nearly_full(self.folder) {
+            self.end(disk_full());
+        }
+    }
+
+    fn judge(self, status: ExitStatus) -> Option<Failure> {
+        let Watch { spec, cause, groups, folder, stopped, .. } = self;
+        if cause.is_some() || status.success() {
+            return cause;
+        }
+        let mut failure = if groups.killed_for_memory() {
+            out_of_memory(spec)
+        } else if groups.refused_processes() && !stopped {
+            too_many_processes(spec)
+        } else if disk_is_nearly_full(folder) && !stopped {
+            disk_full()
+        } else {
+            Failure::new(FailureClass::User, describe(status))
+        };
+        failure.exit_code = status.code().or(status.signal().map(|signal| 128 + signal));
+        Some(failure)
+    }
+}
+
+fn too_many_processes(spec: &ShimSpec) -> Failure {
+    let limit = spec.processes_max;
+    Failure::new(FailureClass::Quota, format!("it had, or tried to have, more than {limit} processes and threads at once"))
+}
+
+fn disk_full() -> Failure {
+    Failure::new(FailureClass::DiskFull, "the site's disk is full")
+}
+
+fn out_of_memory(spec: &ShimSpec) -> Failure {
+    let limit = spec.memory_bytes >> 20;
+    let message = if spec.memory_asked {
+        format!("it used more than the {limit} MiB of memory it asked for; raise `needs.memory`")
+    } else {
+        format!("it used more than the {limit} MiB of memory that the site has")
+    };
+    Failure::new(FailureClass::Oom, message)
+}
+
+fn describe(status: ExitStatus) -> String {
+    let named = |signal| match signal {
+        4 => " (illegal instruction)",
+        6 => " (abort)",
+        8 => " (arithmetic error)",
+        9 => " (killed)",
+        11 => " (segmentation fault)",
+        15 => " (asked to end)",
+        25 => " (a file became larger than allowed)",
+        _ => "",
+    };
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("it exited with {code}"),
+        (_, Some(signal)) => format!("it was ended by signal {signal}{}", named(signal)),
+        _ => "it ended in an unknown way".into(),
+    }
+}

@@ -1,0 +1,117 @@
+//! The local executor, and the contract that every executor has to pass.
+
+use std::path::{Path, PathBuf};
+
+use executors::contract::Rig;
+use executors::local::{LocalExecutor, Options};
+use executors::{Executor, Observed, contract_suite};
+use model::Resources;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// A site in a folder of its own.
+pub(crate) struct LocalRig {
+    folder: tempfile::TempDir,
+    shared: PathBuf,
+}
+
+impl LocalRig {
+    pub(crate) fn new() -> LocalRig {
+        let folder = tempfile::tempdir().unwrap();
+        let shared = folder.path().join("shared");
+        std::fs::create_dir(&shared).unwrap();
+        LocalRig { folder, shared }
+    }
+
+    pub(crate) fn site(&self) -> PathBuf {
+        self.folder.path().join("site")
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            site: "here".into(),
+            folder: self.site(),
+            shim: (env!("CARGO_BIN_EXE_tutti-shim").into(), Vec::new()),
+            path: std::env::var("PATH").unwrap_or_default(),
+            capacity: Resources::default(),
+        }
+    }
+}
+
+impl Rig for LocalRig {
+    fn open(&self, observed: UnboundedSender<Observed>) -> Box<dyn Executor> {
+        Box::new(LocalExecutor::open(self.options(), observed).unwrap())
+    }
+
+    fn shared(&self) -> &Path {
+        &self.shared
+    }
+}
+
+mod contract {
+    use super::*;
+
+    contract_suite!(LocalRig::new());
+}
+
+mod killed_server {
+    use super::*;
+    use executors::contract::{Incarnation, fresh_key, gated, until};
+    use std::os::unix::process::ExitStatusExt as _;
+
+    const SITE: &str = "EXECUTORS_TEST_SITE";
+
+    struct Elsewhere(PathBuf);
+
+    impl Rig for Elsewhere {
+        fn open(&self, observed: UnboundedSender<Observed>) -> Box<dyn Executor> {
+            let options = Options { folder: self.0.join("site"), ..LocalRig::new().options() };
+            Box::new(LocalExecutor::open(options, observed).unwrap())
+        }
+
+        fn shared(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    /// Not a test but the server of the next one, which runs it in a process of its own: it orders two attempts and waits to be killed.
+    #[test]
+    fn server() {
+        let Some(folder) = std::env::var_os(SITE) else { return };
+        let rig = Elsewhere(folder.into());
+        let mut control = Incarnation::start(&rig, 1);
+        let short = control.run("mark ran");
+        control.end_of(short);
+        let key = fresh_key();
+        control.order(key, &gated(key));
+        loop {
+            std::thread::park();
+        }
+    }
+
+    #[test]
+    fn attempts_outlive_a_server_that_is_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let rig = Elsewhere(folder.path().to_owned());
+        let mut server = std::process::Command::new(std::env::current_exe().unwrap());
+        server.args(["--exact", "local::killed_server::server", "--nocapture"]).env(SITE, folder.path());
+        let mut server = server.stdout(std::process::Stdio::null()).spawn().unwrap();
+        // The first attempt of the stub, and the second.
+        let (short, key) = (fresh_key(), fresh_key());
+        let mark = folder.path().join(format!("{key}.ran"));
+        until("the attempt of the server runs", || mark.exists());
+        server.kill().unwrap();
+        assert_eq!(server.wait().unwrap().signal(), Some(9));
+        let mut control = Incarnation::start(&rig, 2);
+        control.order(key, &gated(key));
+        control.order(short, "mark ran");
+        assert!(control.end_of(short).output().is_object());
+        control.open_gate(key);
+        assert_eq!(control.end_of(key).output()["n"], 42);
+        assert_eq!((control.marks(key, "ran").len(), control.marks(short, "ran").len()), (1, 1));
+        // Wrappers of the server that is gone go too.
+        let owner = std::fs::read_to_string(folder.path().join(format!("site/attempts/{key}/shim.pid"))).unwrap();
+        let stat = Path::new("/proc").join(owner.split(' ').next().unwrap()).join("stat");
+        // Gone, or dead and not yet reaped by whoever inherited it.
+        until("the wrapper is gone", || std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z ")));
+    }
+}

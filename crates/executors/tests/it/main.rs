@@ -1,0 +1,3 @@
+//! Tests of the executors against real processes.
+
+mod local;
