@@ -32,7 +32,7 @@ impl Mode {
             Mode::Builtin => format!("{{use: core/fib, with: {{n: 10}}{after}}}"),
             Mode::Worker => format!("{{use: {CONNECTOR}@1, with: {{n: 10}}{after}}}"),
             // It needs no core of its own for the sake of the placer: `true` is gone before a second one begins.
-            Mode::Process => format!("{{run: [\"true\"], needs: {{cpu: 0.01, memory: 1Mi}}{after}}}"),
+            Mode::Process => format!("{{run: [\"true\"], needs: {{cpu: 0.01, memory: 32Mi}}{after}}}"),
         }
     }
 

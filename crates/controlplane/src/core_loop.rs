@@ -13,6 +13,7 @@ use model::{RunId, Seq, SiteSpec, Timestamp};
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
+use crate::instants::Instants;
 use crate::notices::Notices;
 use crate::placer;
 
@@ -229,8 +230,7 @@ impl CoreLoop {
             // A tick is never rejected.
             let _ = self.step(Command::Tick, now, &mut batch);
         }
-        self.place(now, &mut batch);
-        batch.effects = self.state.take_effects();
+        self.settle(now, &mut batch);
         self.hand_over(batch);
     }
 
@@ -241,6 +241,22 @@ impl CoreLoop {
         let fresh = !step.events.is_empty();
         batch.entries.extend(step.events.into_iter().map(|event| Entry { run: run_of(&event), at: now, event }));
         Ok((step.run, fresh))
+    }
+
+    /// Places what is queued and computes what is a function of its input, until nothing follows from that.
+    fn settle(&mut self, now: Timestamp, batch: &mut Turn) {
+        let mut instants = Instants::default();
+        loop {
+            self.place(now, batch);
+            let reports = instants.take(self.state.take_effects(), &mut batch.effects);
+            if reports.is_empty() {
+                return;
+            }
+            for report in reports {
+                // A report is never rejected.
+                let _ = self.step(Command::Report(Box::new(report)), now, batch);
+            }
+        }
     }
 
     /// Every dispatch goes through here: the gate and the placer look at what is queued until nothing more can be placed.

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::clock::wall;
 use crate::core_loop::Release;
-use crate::{Inbox, Sites, Workers};
+use crate::{Inbox, Sites, Workers, instants};
 
 /// What a process gets between the polite request to stop and force.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -85,16 +85,12 @@ impl Dispatcher {
 
     async fn dispatch(&self, dispatch: Dispatch) {
         let (key, epoch) = (dispatch.key, dispatch.epoch);
-        let input = dispatch.input.as_ref().map_or(Value::Null, |input| input.value().clone());
-        if let NodeKind::Use { connector, .. } = &dispatch.node.kind
-            && let Some(outcome) = connectors::run_instant(connector, &input, key.attempt.0)
-        {
-            // A function of its input has no process to find again: running it twice is running it once.
-            let outcome = outcome.map_or_else(Outcome::Failed, Outcome::Succeeded);
-            let report = Report { attempt: key, epoch, outcome, usage: Usage::default(), locations: Vec::new() };
+        // What a turn had no time for. It has no process to find again: running it twice is running it once.
+        if let Some(report) = instants::compute(&dispatch) {
             self.inbox.report(Command::Report(Box::new(report)));
             return;
         }
+        let input = dispatch.input.as_ref().map_or(Value::Null, |input| input.value().clone());
         let Some(executor) = self.sites.executor(&dispatch.site) else {
             self.fail(key, epoch, FailureClass::SiteDown, format!("the site `{}` is not open", dispatch.site));
             return;

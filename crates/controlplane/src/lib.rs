@@ -15,6 +15,7 @@ mod dispatcher;
 mod evaluator;
 mod fault;
 mod inputs;
+mod instants;
 mod notices;
 mod owner;
 mod placer;

@@ -1,0 +1,32 @@
+//! The control plane as a whole, in this process.
+
+mod instants;
+
+use std::path::Path;
+
+use controlplane::{ControlPlane, Options, SourceFile, Submission};
+use journal::Durability;
+use model::RunId;
+
+/// A control plane on a directory, without a wrapper for processes.
+async fn open(data: &Path) -> ControlPlane {
+    let options = Options {
+        data: data.to_owned(),
+        durability: Durability::Relaxed,
+        shim: ("/bin/false".into(), Vec::new()),
+        path: String::new(),
+    };
+    ControlPlane::open(options).await.unwrap()
+}
+
+/// Registers a workflow.
+async fn apply(control: &ControlPlane, text: String) {
+    let sources = vec![SourceFile { path: "t.yaml".into(), text }];
+    let outcome = control.apply(sources, Default::default(), false, "test").await.unwrap();
+    assert!(!outcome.failed(), "{}", outcome.rendered);
+}
+
+/// Starts a run of `t/w`.
+async fn start(control: &ControlPlane) -> RunId {
+    control.submit(Submission { workflow: "t/w".into(), principal: "test".into(), ..Submission::default() }).await.unwrap().run
+}
