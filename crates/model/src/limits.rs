@@ -6,6 +6,12 @@ pub const WORKFLOW_BYTES_MAX: usize = 4 << 20;
 pub const WORKFLOW_NODES_MAX: usize = 10_000;
 /// Levels of nesting in a workflow file.
 pub const WORKFLOW_DEPTH_MAX: usize = 64;
+/// Values (scalars, lists, maps) in one workflow file.
+pub const WORKFLOW_VALUES_MAX: usize = 500_000;
+/// Findings told of one file; there is nothing to learn from more.
+pub const FINDINGS_MAX: usize = 200;
+/// Edits of a workflow file in one request.
+pub const EDITS_MAX: usize = 1_000;
 /// Levels of sub-workflows within one another.
 pub const SUBWORKFLOW_DEPTH_MAX: usize = 8;
 /// Items of one `each`.

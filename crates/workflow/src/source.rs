@@ -1,24 +1,42 @@
 //! YAML 1.2 core as a tree with spans. Anchors, aliases, tags, merge keys and duplicate keys are findings: a file has one meaning.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
-use model::limits::{WORKFLOW_BYTES_MAX, WORKFLOW_DEPTH_MAX};
+use model::limits::{FINDINGS_MAX, WORKFLOW_BYTES_MAX, WORKFLOW_DEPTH_MAX, WORKFLOW_VALUES_MAX};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use serde_json::Value;
 
 use crate::Diagnostic;
-
-/// Values in one file: more is not a workflow but a mistake or an attack.
-const VALUES_MAX: usize = 500_000;
 
 /// A value with the bytes it stands in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tree {
     /// The bytes: without the key before it and the line end after it.
     pub span: Range<usize>,
+    /// How it is written.
+    pub style: Style,
     /// What it is.
     pub data: Data,
+}
+
+/// How a value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// A scalar without quotes; also one that is not written at all.
+    Plain,
+    /// `'text'`.
+    SingleQuoted,
+    /// `"text"`.
+    DoubleQuoted,
+    /// `|`, with the lines below.
+    Literal,
+    /// `>`, with the lines below.
+    Folded,
+    /// `{…}` or `[…]`.
+    Flow,
+    /// A map or a list by its lines.
+    Block,
 }
 
 /// What a value is.
@@ -92,20 +110,24 @@ pub fn parse(text: &str) -> (Vec<Tree>, Vec<Diagnostic>) {
         return (Vec::new(), vec![Diagnostic::error("W0001", 0..0, message).hint("split it into sub-workflows")]);
     }
     let mut reader = Reader { places: Places::new(text), text, findings: Vec::new(), values: 0 };
+    if let Some(at) =
+        text.match_indices('\r').map(|(at, _)| at).find(|at| !text.get(at + 1..).is_some_and(|rest| rest.starts_with('\n')))
+    {
+        reader.refuse(&(at..at + 1), "carriage returns without a line feed");
+    }
     let mut parser = Parser::new_from_str(text);
     let mut trees = Vec::new();
-    loop {
-        match parser.next_event() {
-            None => break,
-            Some(Err(error)) => {
-                let at = reader.places.byte(error.marker().index());
-                reader.findings.push(Diagnostic::error("W0002", at..at + 1, format!("this is not YAML: {}", error.info())));
-                break;
-            }
-            Some(Ok((Event::StreamEnd, _))) => break,
-            Some(Ok((Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing, _))) => {}
-            Some(Ok((event, span))) => match reader.value(&mut parser, event, span, 0) {
-                Some(tree) => trees.push(tree),
+    let mut floor = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+    while let Some((event, span)) = reader.next(&mut parser) {
+        match event {
+            Event::StreamEnd => break,
+            Event::DocumentStart(true) => floor = reader.range(span).end,
+            Event::StreamStart | Event::DocumentStart(false) | Event::DocumentEnd | Event::Nothing => {}
+            event => match reader.value(&mut parser, event, span, Place { depth: 0, floor }) {
+                Some(tree) => {
+                    floor = tree.span.end;
+                    trees.push(tree);
+                }
                 None => break,
             },
         }
@@ -114,21 +136,38 @@ pub fn parse(text: &str) -> (Vec<Tree>, Vec<Diagnostic>) {
     (trees, reader.findings)
 }
 
+/// Reads a file as it lies on a disk: text that is not UTF-8 is a finding, not a text with replaced characters.
+pub fn decode(bytes: &[u8]) -> Result<&str, Diagnostic> {
+    if bytes.len() > WORKFLOW_BYTES_MAX {
+        let message = format!("the file is {} bytes; at most {WORKFLOW_BYTES_MAX} are read", bytes.len());
+        return Err(Diagnostic::error("W0001", 0..0, message).hint("split it into sub-workflows"));
+    }
+    std::str::from_utf8(bytes).map_err(|error| {
+        let line = bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count() + 1;
+        Diagnostic::error("W0002", 0..0, format!("the file is not UTF-8, from line {line} on"))
+            .hint("save it as UTF-8; data that is not text belongs into an artifact")
+    })
+}
+
 /// From positions in characters to positions in bytes.
 struct Places {
-    /// The byte of every 64th character; empty for a text of single-byte characters.
-    marks: Vec<usize>,
+    /// The byte of every character; empty for a text of single-byte characters.
+    bytes: Vec<u32>,
     length: usize,
 }
 
 impl Places {
     fn new(text: &str) -> Places {
-        let marks = if text.is_ascii() { Vec::new() } else { text.char_indices().map(|(byte, _)| byte).collect() };
-        Places { marks, length: text.len() }
+        let bytes = if text.is_ascii() { Vec::new() } else { text.char_indices().map(|(byte, _)| byte as u32).collect() };
+        Places { bytes, length: text.len() }
     }
 
     fn byte(&self, character: usize) -> usize {
-        if self.marks.is_empty() { character.min(self.length) } else { self.marks.get(character).copied().unwrap_or(self.length) }
+        if self.bytes.is_empty() {
+            character.min(self.length)
+        } else {
+            self.bytes.get(character).map_or(self.length, |byte| *byte as usize)
+        }
     }
 }
 
@@ -137,6 +176,15 @@ struct Reader<'t> {
     text: &'t str,
     findings: Vec<Diagnostic>,
     values: usize,
+}
+
+/// Where a value may begin.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Levels around it.
+    depth: usize,
+    /// The byte after what announces it: a colon, a dash, a comma, a bracket.
+    floor: usize,
 }
 
 type Events<'t> = Parser<'t, saphyr_parser::StrInput<'t>>;
@@ -152,43 +200,77 @@ impl<'t> Reader<'t> {
     }
 
     /// The value that begins with this event; none when reading cannot go on.
-    fn value(&mut self, parser: &mut Events<'t>, event: Event<'t>, span: Span, depth: usize) -> Option<Tree> {
+    fn value(&mut self, parser: &mut Events<'t>, event: Event<'t>, span: Span, place: Place) -> Option<Tree> {
         let range = self.range(span);
         self.values += 1;
-        if depth > WORKFLOW_DEPTH_MAX || self.values > VALUES_MAX {
-            let message = if depth > WORKFLOW_DEPTH_MAX {
-                format!("values are nested deeper than {WORKFLOW_DEPTH_MAX}")
-            } else {
-                format!("the file has more than {VALUES_MAX} values")
-            };
-            self.findings.push(Diagnostic::error("W0005", range, message));
+        let message = if place.depth > WORKFLOW_DEPTH_MAX {
+            format!("values are nested deeper than {WORKFLOW_DEPTH_MAX}")
+        } else if self.values > WORKFLOW_VALUES_MAX {
+            format!("the file has more than {WORKFLOW_VALUES_MAX} values")
+        } else if self.findings.len() >= FINDINGS_MAX {
             return None;
-        }
+        } else {
+            return self.value_within(parser, event, range, place);
+        };
+        self.findings.push(Diagnostic::error("W0005", range, message));
+        None
+    }
+
+    fn value_within(&mut self, parser: &mut Events<'t>, event: Event<'t>, range: Range<usize>, place: Place) -> Option<Tree> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                if anchor > 0 {
-                    self.refuse(&range, "anchors");
-                }
-                if tag.is_some() {
-                    self.refuse(&range, "tags");
-                }
-                let span = trimmed(self.text, range);
-                let data = if style == ScalarStyle::Plain { plain(&text) } else { Value::String(text.into_owned()) };
-                Some(Tree { span, data: Data::Scalar(data) })
+                self.marks(&range, anchor, tag.is_some());
+                let style = match style {
+                    ScalarStyle::Plain => Style::Plain,
+                    ScalarStyle::SingleQuoted => Style::SingleQuoted,
+                    ScalarStyle::DoubleQuoted => Style::DoubleQuoted,
+                    ScalarStyle::Literal => Style::Literal,
+                    ScalarStyle::Folded => Style::Folded,
+                };
+                let span = self.scalar_span(range, style, place.floor);
+                let data = if style == Style::Plain { plain(&text) } else { Value::String(text.into_owned()) };
+                Some(Tree { span, style, data: Data::Scalar(data) })
             }
             Event::SequenceStart(anchor, tag) => {
                 self.marks(&range, anchor, tag.is_some());
-                self.list(parser, range, depth)
+                if self.text.get(range.clone()) == Some("[") {
+                    self.flow_list(parser, range, place)
+                } else {
+                    self.block_list(parser, place)
+                }
             }
             Event::MappingStart(anchor, tag) => {
                 self.marks(&range, anchor, tag.is_some());
-                self.map(parser, range, depth)
+                self.map(parser, range, place)
             }
             Event::Alias(_) => {
                 self.refuse(&range, "aliases");
-                Some(Tree { span: range, data: Data::Scalar(Value::Null) })
+                Some(Tree { span: range, style: Style::Plain, data: Data::Scalar(Value::Null) })
             }
             _ => None,
+        }
+    }
+
+    /// A scalar with its quotes or its header, without the empty lines after it; nothing, at its place, when nothing is written.
+    fn scalar_span(&self, range: Range<usize>, style: Style, floor: usize) -> Range<usize> {
+        match style {
+            Style::Literal | Style::Folded => {
+                let start = skip_blanks(self.text, floor);
+                let written = self.text.get(start..range.end).unwrap_or_default();
+                start..start + written.trim_end_matches([' ', '\t', '\r', '\n']).len()
+            }
+            // The reader's own span of a quoted text goes on over blanks and a comment.
+            Style::SingleQuoted | Style::DoubleQuoted => range.start..quoted_end(self.text, &range),
+            // What is not written has its place right after what announces it.
+            Style::Plain
+                if range.is_empty() || self.text.get(range.start..).is_some_and(|rest| rest.starts_with([',', '}', ']'])) =>
+            {
+                floor..floor
+            }
+            _ => {
+                let written = self.text.get(range.clone()).unwrap_or_default();
+                range.start..range.start + written.trim_end_matches([' ', '\t', '\r', '\n']).len()
+            }
         }
     }
 
@@ -212,65 +294,128 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn list(&mut self, parser: &mut Events<'t>, start: Range<usize>, depth: usize) -> Option<Tree> {
+    fn flow_list(&mut self, parser: &mut Events<'t>, start: Range<usize>, place: Place) -> Option<Tree> {
         let mut items: Vec<Tree> = Vec::new();
         loop {
             let (event, span) = self.next(parser)?;
             if matches!(event, Event::SequenceEnd) {
-                let end = self.end_of(span, items.last().map(|item| item.span.end), &start);
-                return Some(Tree { span: start.start..end, data: Data::List(items) });
+                let end = self.range(span).end;
+                return Some(Tree { span: start.start..end, style: Style::Flow, data: Data::List(items) });
             }
-            items.push(self.value(parser, event, span, depth + 1)?);
+            // `[a: 1]` is short for `[{a: 1}]`, a map without its braces.
+            let bare = matches!(event, Event::MappingStart(..))
+                && !self.text.get(self.range(span).start..).unwrap_or_default().starts_with('{');
+            if bare {
+                let span = self.range(span);
+                self.refuse(&(span.start..span.start + 1), "maps without braces inside brackets");
+            }
+            let floor = items.last().map_or(start.end, |item| item.span.end);
+            items.push(self.value(parser, event, span, Place { depth: place.depth + 1, floor })?);
         }
     }
 
-    fn map(&mut self, parser: &mut Events<'t>, start: Range<usize>, depth: usize) -> Option<Tree> {
+    fn block_list(&mut self, parser: &mut Events<'t>, place: Place) -> Option<Tree> {
+        let mut items: Vec<Tree> = Vec::new();
+        let (mut floor, start) = (place.floor, skip_comments(self.text, place.floor));
+        loop {
+            let (event, span) = self.next(parser)?;
+            if matches!(event, Event::SequenceEnd) {
+                return Some(Tree { span: start..floor, style: Style::Block, data: Data::List(items) });
+            }
+            let dash = skip_comments(self.text, floor);
+            let item = self.value(parser, event, span, Place { depth: place.depth + 1, floor: dash + 1 })?;
+            floor = item.span.end.max(dash + 1);
+            items.push(item);
+        }
+    }
+
+    fn map(&mut self, parser: &mut Events<'t>, start: Range<usize>, place: Place) -> Option<Tree> {
+        let flow = self.text.get(start.clone()) == Some("{");
         let mut fields: Vec<(Key, Tree)> = Vec::new();
-        let mut seen: BTreeMap<String, ()> = BTreeMap::new();
+        let mut seen: BTreeSet<String> = BTreeSet::new();
         loop {
             let (event, span) = self.next(parser)?;
             if matches!(event, Event::MappingEnd) {
-                let end = self.end_of(span, fields.last().map(|(_, value)| value.span.end), &start);
-                let first = fields.first().map_or(start.start, |(key, _)| key.span.start.min(start.start.max(key.span.start)));
-                let begin = if self.text[start.start..].starts_with('{') { start.start } else { first };
-                return Some(Tree { span: begin..end, data: Data::Map(fields) });
+                let first = fields.first().map_or(start.start, |(key, _)| key.span.start);
+                let last = fields.last().map_or(start.end, |(_, value)| value.span.end);
+                let (span, style) =
+                    if flow { (start.start..self.range(span).end, Style::Flow) } else { (first..last, Style::Block) };
+                return Some(Tree { span, style, data: Data::Map(fields) });
             }
-            let key_span = self.range(span);
-            let key = match self.value(parser, event, span, depth + 1)? {
-                Tree { data: Data::Scalar(value), span } => Key { text: text_of(&value), span },
-                other => {
-                    self.findings.push(Diagnostic::error("W0103", other.span.clone(), "a key has to be a text"));
-                    Key { text: String::new(), span: other.span }
-                }
-            };
-            if key.text == "<<" {
-                self.refuse(&key_span, "merge keys");
-            }
-            if seen.insert(key.text.clone(), ()).is_some() {
+            let floor = fields.last().map_or(if flow { start.end } else { place.floor }, |(_, value)| value.span.end);
+            let key = self.key(parser, event, span, Place { depth: place.depth + 1, floor })?;
+            if !seen.insert(key.text.clone()) {
                 let message = format!("the key `{}` stands here twice", key.text);
                 self.findings.push(Diagnostic::error("W0004", key.span.clone(), message).hint("remove one of them"));
             }
-            let (event, span) = self.next(parser)?;
-            let mut value = self.value(parser, event, span, depth + 1)?;
-            if value.data == Data::Scalar(Value::Null) && value.span.is_empty() {
-                value.span = key.span.end + 1..key.span.end + 1;
+            let colon = skip_blanks(self.text, key.span.end);
+            if self.text.as_bytes().get(colon) != Some(&b':') {
+                self.refuse(&key.span, "keys without a `:` on their line");
             }
+            let (event, span) = self.next(parser)?;
+            let value = self.value(parser, event, span, Place { depth: place.depth + 1, floor: colon + 1 })?;
             fields.push((key, value));
         }
     }
 
-    /// The end of a collection: after its bracket, or after its last value.
-    fn end_of(&self, span: Span, last: Option<usize>, start: &Range<usize>) -> usize {
-        let flow = self.text[start.start..].starts_with(['{', '[']);
-        let end = self.range(span);
-        if flow { end.end.max(start.end) } else { last.unwrap_or(start.end) }
+    fn key(&mut self, parser: &mut Events<'t>, event: Event<'t>, span: Span, place: Place) -> Option<Key> {
+        let key = match self.value(parser, event, span, place)? {
+            Tree { data: Data::Scalar(value), span, .. } => Key { text: text_of(&value), span },
+            other => {
+                self.findings.push(Diagnostic::error("W0103", other.span.clone(), "a key has to be a text"));
+                Key { text: String::new(), span: other.span }
+            }
+        };
+        if key.text == "<<" {
+            self.refuse(&key.span, "merge keys");
+        }
+        let question = skip_comments(
+            self.text,
+            if self.text.as_bytes().get(place.floor) == Some(&b',') { place.floor + 1 } else { place.floor },
+        );
+        if question < key.span.start && self.text.get(question..).is_some_and(|rest| rest.starts_with('?')) {
+            self.refuse(&(question..question + 1), "keys behind a `?`");
+        }
+        Some(key)
     }
 }
 
-/// A block scalar ends with its last line, not with the empty ones after it.
-fn trimmed(text: &str, range: Range<usize>) -> Range<usize> {
-    let length = text.get(range.clone()).map_or(range.len(), |inside| inside.trim_end().len());
-    range.start..range.start + length
+/// The byte after the quote that closes the text beginning here.
+fn quoted_end(text: &str, range: &Range<usize>) -> usize {
+    let bytes = text.as_bytes();
+    let quote = bytes.get(range.start).copied();
+    let mut at = range.start + 1;
+    while at < range.end {
+        match bytes.get(at).copied() {
+            Some(b'\\') if quote == Some(b'"') => at += 2,
+            byte if byte == quote && quote == Some(b'\'') && bytes.get(at + 1) == Some(&b'\'') => at += 2,
+            byte if byte == quote => return at + 1,
+            _ => at += 1,
+        }
+    }
+    range.end
+}
+
+/// The first byte from here on that is not a space or a tab.
+pub(crate) fn skip_blanks(text: &str, from: usize) -> usize {
+    let rest = text.as_bytes().get(from..).unwrap_or_default();
+    from + rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count()
+}
+
+/// The first byte from here on that is not blank, not the end of a line, and not in a comment.
+pub(crate) fn skip_comments(text: &str, from: usize) -> usize {
+    let bytes = text.as_bytes();
+    let mut at = from;
+    loop {
+        match bytes.get(at) {
+            Some(b' ' | b'\t' | b'\r' | b'\n') => at += 1,
+            Some(b'#') => {
+                let rest = bytes.get(at..).unwrap_or_default();
+                at += rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+            }
+            _ => return at,
+        }
+    }
 }
 
 fn text_of(value: &Value) -> String {
@@ -281,7 +426,7 @@ fn text_of(value: &Value) -> String {
 }
 
 /// A plain scalar by the core schema of YAML 1.2.
-fn plain(text: &str) -> Value {
+pub(crate) fn plain(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
         "true" | "True" | "TRUE" => return Value::Bool(true),

@@ -2,6 +2,7 @@
 
 mod compile;
 mod documents;
+mod edit;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
