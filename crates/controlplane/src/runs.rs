@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use engine::event::{Origin, RunFinished};
-use engine::{Command, Submit};
+use engine::{Command, Known, Submit};
 use journal::{ActionFilter, RunRow};
 use model::{Digest, Graph, Label, NodeIx, Phase, RunId};
 use serde_json::{Map, Value};
@@ -96,7 +96,7 @@ impl ControlPlane {
             let (name, key) = (request.name.as_deref(), request.idempotency_key.as_deref());
             self.reader().find_run(&project, &domain, name, key).map_err(Fault::internal)?
         } else {
-            None
+            Known::default()
         };
         Ok(Submit {
             name: request.name,
@@ -207,7 +207,9 @@ impl ControlPlane {
         let changed = !request.inputs.is_empty();
         given.extend(request.inputs);
         let inputs = inputs::check(&graph, given)?;
-        let again = downstream(&graph, &request.from)?;
+        let mut from = request.from.clone();
+        from.extend(self.undone(&row, &graph)?);
+        let again = downstream(&graph, &from)?;
         // A changed input may concern every node: then nothing is reused unless the caller says from where to repeat.
         let reused = if changed && request.from.is_empty() { Vec::new() } else { self.reusable(&row, &graph, &again)? };
         let mut locations = inputs::locate(self.sites(), &inputs)?;
@@ -229,8 +231,17 @@ impl ControlPlane {
             priority: 0,
             label: Label::empty(),
             salt: random_bytes(),
-            known: None,
+            known: Known::default(),
         })
+    }
+
+    /// The run's own nodes of which something was undone when the run failed: their outputs stand for nothing any more.
+    fn undone(&self, row: &RunRow, graph: &Graph) -> Result<Vec<String>, Fault> {
+        let filter = ActionFilter { from: 0, limit: usize::MAX >> 1, phase: None };
+        let actions = self.reader().actions(row.id, &filter).map_err(Fault::internal)?;
+        let undone = actions.iter().filter_map(|action| action.path.strip_suffix("!undo"));
+        let roots = undone.filter_map(|path| path.split(['/', '[']).next()).filter(|root| graph.find(root).is_some());
+        Ok(roots.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect())
     }
 
     /// The outputs of a run's own nodes that succeeded and are not to be repeated.

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle as Task;
 
 use crate::clock::Clock;
-use crate::core_loop::{CoreLoop, Release, inbox};
+use crate::core_loop::{CoreLoop, inbox};
 use crate::dispatcher::{Dispatcher, forward};
 use crate::evaluator::LanguageEvaluator;
 use crate::triggers::Triggers;
@@ -75,7 +75,6 @@ impl ControlPlane {
         let (state, last) = tokio::task::block_in_place(|| restore(&opened.reader, &sites))?;
         let (inbox, mailbox) = inbox();
         let (releases, released) = tokio::sync::mpsc::unbounded_channel();
-        let outstanding = state.outstanding();
         let has_sites = !state.fleet().sites().is_empty();
         let notices = Notices::new(last.0);
         let core = CoreLoop {
@@ -110,10 +109,7 @@ impl ControlPlane {
             let command = Command::RegisterSite { site: this_machine(), principal: "system".into() };
             control.inbox().ask(command).await?;
         }
-        // What an earlier server had asked for and not heard of: attempts are found again by their tokens.
-        for effect in outstanding {
-            let _ = releases.send(Release::Effect(effect));
-        }
+        // What an earlier server had asked for and not heard of came with the new epoch: attempts are found again by their tokens.
         drop(releases);
         control.start_task(control.clone().probe());
         control.start_task(control.clone().run_triggers());

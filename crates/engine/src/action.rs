@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{AttemptNo, Digest, Failure, Label, NodeIx, Payload, Phase, Timestamp};
+use model::{AttemptNo, Digest, Epoch, Failure, Label, NodeIx, Payload, Phase, Timestamp};
 
 use crate::event::{CancelReason, RecallKey, Role, ScopeNo};
 use crate::timer::TimerKind;
@@ -29,6 +29,8 @@ pub(crate) struct Action {
     pub(crate) system_retries: u32,
     /// Where the current attempt is placed. It holds a reservation there from placement to the end of the attempt.
     pub(crate) site: Option<Arc<str>>,
+    /// The epoch in which the current attempt was placed: no report about it can come from an earlier one.
+    pub(crate) epoch: Epoch,
     /// Timers that are set for it.
     pub(crate) timers: Vec<(Timestamp, TimerKind)>,
     /// What it gave back.

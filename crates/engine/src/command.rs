@@ -178,7 +178,7 @@ pub struct Submit {
     pub locations: Vec<Located>,
     /// Who submits.
     pub principal: String,
-    /// The client's key: a second submission with the same key and digest of request gives the same run.
+    /// The client's key: a second submission with the same key gives the same run.
     pub idempotency_key: Option<String>,
     /// Where it came from.
     pub origin: Origin,
@@ -190,8 +190,17 @@ pub struct Submit {
     pub label: Label,
     /// 32 random bytes, the salt of the run's commitments.
     pub salt: [u8; 32],
-    /// The run that the store already knows under this name or idempotency key, when there is one.
-    pub known: Option<RunId>,
+    /// What the store already knows of this submission.
+    pub known: Known,
+}
+
+/// Runs that the store knows, which may have closed long ago.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The run with this idempotency key.
+    pub by_key: Option<RunId>,
+    /// The run with this name.
+    pub by_name: Option<RunId>,
 }
 
 /// How an attempt ended, as its executor says.
@@ -199,7 +208,7 @@ pub struct Submit {
 pub struct Report {
     /// The attempt.
     pub attempt: AttemptKey,
-    /// The epoch of the order that the executor carried out.
+    /// The epoch of the order that the executor carried out; 0 when it is the shell that speaks, of what it found out by itself.
     pub epoch: Epoch,
     /// Succeeded with an output, or not.
     pub outcome: Outcome,

@@ -10,11 +10,12 @@ mod submit;
 mod tick;
 mod wind_up;
 
-use model::{ActionKey, ActionNo, Failure, Payload, Phase, RunId, Timestamp};
+use model::{ActionKey, Failure, Payload, Phase, RunId, Timestamp};
 
 use crate::action::{Action, ActionState};
 use crate::event::{ActionFinished, ActionRef, Located, OutputKept, RecallAsked};
 use crate::run::{Run, RunStatus};
+use crate::state::Freed;
 use crate::{Command, Context, Event, Recall, Rejection, State};
 
 /// One step in the making.
@@ -86,8 +87,8 @@ impl<'s, 'c> Stepper<'s, 'c> {
     /// Lets everything follow that follows by itself, until nothing does.
     pub(crate) fn progress(&mut self) {
         loop {
-            if let Some(key) = self.state.passing.freed.pop() {
-                self.ask_again(key);
+            if let Some(freed) = self.state.passing.freed.pop_front() {
+                self.after_twin(freed);
             } else if let Some(id) = self.state.passing.dirty.pop_first() {
                 while self.advance(id) {}
             } else {
@@ -104,11 +105,13 @@ impl<'s, 'c> Stepper<'s, 'c> {
             return true;
         }
         match &run.status {
-            RunStatus::Active if run.trouble.is_some() => self.begin_failing(id),
+            RunStatus::Active if !run.troubles.is_empty() => self.answer_trouble(id),
             RunStatus::Active if run.paused => return false,
             RunStatus::Active => {
                 if let Some(number) = run.complete.first().copied() {
                     self.complete(ActionKey::new(id, number));
+                } else if run.root_complete && run.open > 0 {
+                    return self.stop_leftovers(id);
                 } else if run.root_complete {
                     self.finish_well(id);
                 } else if !run.ready.is_empty() {
@@ -177,22 +180,35 @@ impl<'s, 'c> Stepper<'s, 'c> {
         }
     }
 
-    /// The action that held the once key of this one has ended: asks what came of it.
-    fn ask_again(&mut self, key: ActionKey) {
+    /// The action that held the once key of this one has ended. Its output is taken; without one, this action holds the key now.
+    fn after_twin(&mut self, freed: Freed) {
+        let key = freed.waiting;
         let Some(Action { state: ActionState::AwaitingTwin, recall: Some(recall), .. }) = self.action(key) else { return };
         let recall = recall.clone();
-        self.emit(Event::RecallAsked(RecallAsked { run: key.run, action: key.action, key: recall }));
+        let twin = freed.twin.and_then(|twin| Some((self.run(twin.run)?, self.action(twin)?)));
+        let Some((run, twin)) = twin else {
+            self.emit(Event::RecallAsked(RecallAsked { run: key.run, action: key.action, key: recall }));
+            return;
+        };
+        let value = twin.output.as_ref().map_or_else(|| serde_json::json!({}), |output| output.value().clone());
+        let locations = run.copies_of(&value);
+        let output = Some(self.payload(key.run, value));
+        self.emit(Event::ActionFinished(Box::new(ActionFinished {
+            run: key.run,
+            action: key.action,
+            phase: Phase::Succeeded,
+            output,
+            failure: None,
+            reused: true,
+            locations,
+        })));
     }
 
     /// Gives signals that have arrived to the waits that ask for them.
     fn hand_over_signals(&mut self, id: RunId) -> bool {
-        let Some(run) = self.run(id) else { return false };
-        if run.signals.values().all(|queue| queue.is_empty()) {
-            return false;
-        }
-        let waiting = run.actions.iter().enumerate().find_map(|(index, action)| {
-            let ActionState::AwaitingSignal(name) = &action.state else { return None };
-            Some((ActionNo(index as u32), run.signals.get(name)?.front()?.clone()))
+        let waiting = self.run(id).and_then(|run| {
+            let name = run.deliverable.first()?;
+            Some((*run.signal_waits.get(name)?.first()?, run.signals.get(name)?.front()?.clone()))
         });
         let Some((number, payload)) = waiting else { return false };
         self.finish(ActionKey::new(id, number), Phase::Succeeded, Some(payload), None);

@@ -12,7 +12,7 @@ pub use fleet::*;
 pub use runs::*;
 
 use minicbor::{Decode, Encode};
-use model::RunId;
+use model::{Payload, RunId};
 
 /// The number of a scope within its run: the graph of the run itself is 0, each sub-workflow opens another.
 pub type ScopeNo = u32;
@@ -162,5 +162,25 @@ impl Event {
             | Event::TriggerFired(_)
             | Event::BodiesPruned(_) => return None,
         })
+    }
+
+    /// Calls `visit` with every payload of the event, always in the same order. Bodies are no part of an event's bytes: whoever keeps
+    /// and restores them numbers them by this walk.
+    pub fn each_payload<'e>(&'e mut self, visit: &mut dyn FnMut(&'e mut Payload)) {
+        match self {
+            Event::RunSubmitted(e) => {
+                visit(&mut e.inputs);
+                e.reused.iter_mut().for_each(|reused| visit(&mut reused.output));
+            }
+            Event::ActionsOpened(e) => e.actions.iter_mut().filter_map(|opened| opened.input.as_mut()).for_each(visit),
+            Event::AttemptFinished(e) => e.output.iter_mut().for_each(visit),
+            Event::ActionFinished(e) => e.output.iter_mut().for_each(visit),
+            Event::RunFinished(e) => e.outputs.iter_mut().for_each(visit),
+            Event::HumanDecided(e) => visit(&mut e.form),
+            Event::SignalReceived(e) => visit(&mut e.payload),
+            Event::OutputKept(e) => visit(&mut e.output),
+            Event::ResourceApplied(e) => visit(&mut e.body),
+            _ => {}
+        }
     }
 }

@@ -2,10 +2,12 @@
 //! Nothing is decided here and nothing can fail; a fact about something unknown changes nothing.
 
 mod actions;
+mod attempts;
+mod endings;
 mod fleet;
 mod runs;
 
-pub(crate) use actions::demand_of;
+pub(crate) use attempts::demand_of;
 use model::Timestamp;
 
 use crate::{Event, State};
@@ -23,12 +25,12 @@ pub(crate) fn evolve(state: &mut State, event: &Event, at: Timestamp) {
         Event::NodesSkipped(e) => runs::skipped(state, e),
 
         Event::ActionsOpened(e) => actions::opened(state, e, at),
-        Event::ActionsPlaced(e) => actions::placed(state, e, at),
-        Event::ActionsParked(e) => actions::parked(state, e),
-        Event::AttemptFinished(e) => actions::attempt_finished(state, e, at),
-        Event::RetryDue(e) => actions::retry_due(state, (*e).into()),
+        Event::ActionsPlaced(e) => attempts::placed(state, e, at),
+        Event::ActionsParked(e) => attempts::parked(state, e),
+        Event::AttemptFinished(e) => attempts::attempt_finished(state, e, at),
+        Event::RetryDue(e) => attempts::retry_due(state, (*e).into()),
         Event::ActionFinished(e) => actions::finished(state, e, at),
-        Event::CancelRequested(e) => actions::cancel_requested(state, e, at),
+        Event::CancelRequested(e) => attempts::cancel_requested(state, e, at),
         Event::HumanDecided(e) => actions::human_decided(state, e),
         Event::HumanEscalated(e) => actions::human_escalated(state, e, at),
         Event::RecallAsked(e) => actions::recall_asked(state, e),

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{ActionKey, Epoch, Label, Needs, Resources, SiteSpec};
+use model::{ActionKey, ActionNo, Epoch, Label, Needs, Resources, RunId, SiteSpec};
 
 /// Sites, queue, versions of resources.
 #[derive(Debug, Default)]
@@ -60,7 +60,7 @@ impl Fleet {
 
     /// How many actions wait for a place.
     pub fn queued(&self) -> usize {
-        self.queue.fresh.len() + self.queue.demand_of.len()
+        self.queue.fresh.len() + self.queue.demand_of.len() + self.queue.held.len()
     }
 }
 
@@ -73,21 +73,48 @@ pub(crate) struct Demand {
 }
 
 /// Actions that want a place. What has not been looked at is fresh; what fitted nowhere is parked by demand and looked at again
-/// when something is released or the fleet changes, a few of each demand at a time: a long queue costs nothing while it waits.
+/// when something is released or the fleet changes, a few of each demand at a time: a long queue costs nothing while it waits. What
+/// belongs to a paused run is held, out of everybody's way.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     pub(crate) fresh: BTreeSet<(Reverse<i32>, u64, ActionKey)>,
     pub(crate) parked: BTreeMap<Demand, BTreeSet<(Reverse<i32>, u64, ActionKey)>>,
     pub(crate) demand_of: BTreeMap<ActionKey, (Demand, i32, u64)>,
     pub(crate) fresh_of: BTreeMap<ActionKey, (i32, u64)>,
+    pub(crate) held: BTreeMap<ActionKey, (i32, u64)>,
     next: u64,
 }
 
 impl Queue {
-    pub(crate) fn push(&mut self, key: ActionKey, priority: i32) {
+    pub(crate) fn push(&mut self, key: ActionKey, priority: i32, held: bool) {
         self.next += 1;
-        self.fresh.insert((Reverse(priority), self.next, key));
-        self.fresh_of.insert(key, (priority, self.next));
+        if held {
+            self.held.insert(key, (priority, self.next));
+        } else {
+            self.fresh.insert((Reverse(priority), self.next, key));
+            self.fresh_of.insert(key, (priority, self.next));
+        }
+    }
+
+    /// Takes an action that waits out of the placer's sight.
+    pub(crate) fn hold(&mut self, key: ActionKey) {
+        let fresh = self.fresh_of.get(&key).copied();
+        let place = fresh.or_else(|| self.demand_of.get(&key).map(|(_, priority, number)| (*priority, *number)));
+        if let Some(place) = place {
+            self.remove(key);
+            self.held.insert(key, place);
+        }
+    }
+
+    /// Lets what is held of a run be looked at again, where it stood in the queue.
+    pub(crate) fn let_go(&mut self, run: RunId) {
+        let range = ActionKey::new(run, ActionNo(0))..=ActionKey::new(run, ActionNo(u32::MAX));
+        let keys: Vec<(ActionKey, (i32, u64))> = self.held.range(range).map(|(key, place)| (*key, *place)).collect();
+        for (key, (priority, number)) in keys {
+            self.held.remove(&key);
+            self.fresh.insert((Reverse(priority), number, key));
+            self.fresh_of.insert(key, (priority, number));
+        }
     }
 
     /// Moves a fresh action among the parked.
@@ -99,6 +126,7 @@ impl Queue {
     }
 
     pub(crate) fn remove(&mut self, key: ActionKey) {
+        self.held.remove(&key);
         if let Some((priority, number)) = self.fresh_of.remove(&key) {
             self.fresh.remove(&(Reverse(priority), number, key));
         }
@@ -116,8 +144,10 @@ impl Queue {
         self.demand_of.contains_key(&key)
     }
 
-    /// Every action that waits.
-    pub(crate) fn keys(&self) -> BTreeSet<ActionKey> {
-        self.fresh_of.keys().chain(self.demand_of.keys()).copied().collect()
+    /// Every action that waits, as the queue is worked off: what is looked at first stands first.
+    pub(crate) fn order(&self) -> Vec<ActionKey> {
+        let fresh = self.fresh.iter().map(|(_, _, key)| *key);
+        let parked = self.parked.values().flatten().map(|(_, _, key)| *key);
+        fresh.chain(parked).chain(self.held.keys().copied()).collect()
     }
 }

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use model::{ActionNo, Digest, Failure, Label, Money, NodeIx, Payload, Phase, Timestamp};
+use model::{ActionNo, ArtifactRef, Digest, Failure, Label, Money, NodeIx, NodeKind, Payload, Phase, Timestamp};
 use serde_json::Value;
 
 use crate::Scope as Names;
 use crate::action::Action;
 use crate::effect::RunNames;
-use crate::event::ScopeNo;
+use crate::event::{Located, Role, ScopeNo};
 use crate::unit::Compiled;
 
 /// An open run.
@@ -43,12 +43,18 @@ pub(crate) struct Run {
     pub(crate) succeeded: Vec<ActionNo>,
     /// Actions whose inputs could not be brought to their site.
     pub(crate) stranded: BTreeSet<ActionNo>,
-    /// The first failure that the run has not answered yet.
-    pub(crate) trouble: Option<ActionNo>,
+    /// Failures that have not been answered yet: by the map they happened in, or by the run.
+    pub(crate) troubles: BTreeSet<ActionNo>,
     /// Outputs of an earlier run that stand for nodes of the root scope.
     pub(crate) reused: BTreeMap<NodeIx, Payload>,
     /// Signals that came before anyone waited for them.
     pub(crate) signals: BTreeMap<String, VecDeque<Payload>>,
+    /// How many they are.
+    pub(crate) signals_kept: u32,
+    /// Actions that wait for a signal, by its name.
+    pub(crate) signal_waits: BTreeMap<String, BTreeSet<ActionNo>>,
+    /// Names of signals of which there is one, and somebody who waits for it.
+    pub(crate) deliverable: BTreeSet<String>,
     /// Where artifacts have copies, and their sizes.
     pub(crate) locations: BTreeMap<Digest, Location>,
     /// Actions that wait for an artifact at a site, and the transfer that brings it.
@@ -131,6 +137,49 @@ impl Run {
         !self.paused && matches!(self.status, RunStatus::Active | RunStatus::Compensating { .. })
     }
 
+    /// The action that an action belongs to: the map of an item, the sub-workflow of a node, whoever wants a transfer.
+    pub(crate) fn parent_of(&self, action: &Action) -> Option<ActionNo> {
+        match action.role {
+            Role::Item { each, .. } => Some(each),
+            Role::Transfer { wanted_by, .. } => Some(wanted_by),
+            Role::Undo { .. } => None,
+            Role::Node => self.scopes.get(action.scope as usize)?.parent,
+        }
+    }
+
+    /// The actions that an action belongs to, from the inside out.
+    pub(crate) fn ancestors(&self, number: ActionNo) -> impl Iterator<Item = (ActionNo, &Action)> {
+        let above = move |number: ActionNo| self.parent_of(self.action(number)?);
+        std::iter::successors(above(number), move |number| above(*number))
+            .filter_map(move |number| Some((number, self.action(number)?)))
+    }
+
+    /// The item of a map that answers for a failure within it, since the map goes on without the item.
+    pub(crate) fn contained_in(&self, number: ActionNo) -> Option<ActionNo> {
+        let goes_on = |action: &Action| match action.role {
+            Role::Item { each, .. } => {
+                self.action(each).is_some_and(|map| matches!(map.unit.node.kind, NodeKind::Each { go_on: true, .. }))
+            }
+            _ => false,
+        };
+        self.ancestors(number).find(|(_, action)| goes_on(action)).map(|(number, _)| number)
+    }
+
+    /// Whether a scope's sub-workflow has ended, so that nothing of it is opened any more.
+    pub(crate) fn is_closed(&self, scope: &Scope) -> bool {
+        scope.parent.and_then(|parent| self.action(parent)).is_some_and(Action::is_done)
+    }
+
+    /// Notes whether a signal of this name can be handed over.
+    pub(crate) fn note_deliverable(&mut self, name: &str) {
+        let kept = self.signals.get(name).is_some_and(|queue| !queue.is_empty());
+        if kept && self.signal_waits.get(name).is_some_and(|waiting| !waiting.is_empty()) {
+            self.deliverable.insert(name.to_owned());
+        } else {
+            self.deliverable.remove(name);
+        }
+    }
+
     /// The names that the expressions of a node see.
     pub(crate) fn names_for<'a>(&'a self, scope: &'a Scope, refs: &[NodeIx], item: Option<(&'a Value, u32)>) -> Names<'a> {
         let nodes = refs
@@ -147,6 +196,17 @@ impl Run {
     pub(crate) fn names_for_outputs<'a>(&'a self, scope: &'a Scope) -> Names<'a> {
         let all: Vec<NodeIx> = (0..scope.nodes.len() as NodeIx).collect();
         self.names_for(scope, &all, None)
+    }
+
+    /// Where the artifacts inside a value lie.
+    pub(crate) fn copies_of(&self, value: &Value) -> Vec<Located> {
+        let mut copies = Vec::new();
+        for artifact in ArtifactRef::all_in(value) {
+            let Some(location) = self.locations.get(&artifact.digest) else { continue };
+            let at = |site: &Arc<str>| Located { artifact: artifact.digest, size: location.size, site: site.to_string() };
+            copies.extend(location.sites.iter().map(at));
+        }
+        copies
     }
 
     /// Whether an artifact has a copy at a site.

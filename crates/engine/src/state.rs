@@ -59,10 +59,57 @@ pub struct State {
 }
 
 /// Who holds a once key.
-#[derive(Debug)]
 pub(crate) struct OnceHolder {
     pub(crate) holder: ActionKey,
-    pub(crate) waiting: VecDeque<ActionKey>,
+    /// In the order in which they came.
+    pub(crate) waiting: BTreeMap<u64, ActionKey>,
+    pub(crate) place_of: BTreeMap<ActionKey, u64>,
+    pub(crate) next: u64,
+}
+
+/// The numbers of places are of no consequence, only their order.
+impl std::fmt::Debug for OnceHolder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} before ", self.holder)?;
+        f.debug_list().entries(self.waiting.values()).finish()
+    }
+}
+
+impl OnceHolder {
+    pub(crate) fn new(holder: ActionKey) -> OnceHolder {
+        OnceHolder { holder, waiting: BTreeMap::new(), place_of: BTreeMap::new(), next: 0 }
+    }
+
+    pub(crate) fn wait(&mut self, key: ActionKey) {
+        if self.place_of.contains_key(&key) {
+            return;
+        }
+        self.waiting.insert(self.next, key);
+        self.place_of.insert(key, self.next);
+        self.next += 1;
+    }
+
+    pub(crate) fn leave(&mut self, key: ActionKey) {
+        if let Some(place) = self.place_of.remove(&key) {
+            self.waiting.remove(&place);
+        }
+    }
+
+    /// Makes the first who waits the holder.
+    pub(crate) fn hand_over(&mut self) -> Option<ActionKey> {
+        let (_, next) = self.waiting.pop_first()?;
+        self.place_of.remove(&next);
+        self.holder = next;
+        Some(next)
+    }
+}
+
+/// An action whose turn has come, since the one that held its once key has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Freed {
+    pub(crate) waiting: ActionKey,
+    /// Who held the key and succeeded; none when the key is free again.
+    pub(crate) twin: Option<ActionKey>,
 }
 
 /// What lives only within a step or as a hint.
@@ -72,9 +119,11 @@ pub(crate) struct Passing {
     /// Runs in which something may have to follow.
     pub(crate) dirty: BTreeSet<RunId>,
     /// Actions whose twin under the same once key has ended.
-    pub(crate) freed: Vec<ActionKey>,
+    pub(crate) freed: VecDeque<Freed>,
     /// Whether parked actions are worth another look.
     pub(crate) room: bool,
+    /// Graphs that were in use when idle ones were last forgotten.
+    pub(crate) graphs_in_use: usize,
     /// Closed runs of late, oldest first.
     pub(crate) recent: VecDeque<RecentRun>,
 }
@@ -181,7 +230,8 @@ impl State {
     /// A digest over all that a replay restores: two states with the same fingerprint behave alike.
     pub fn fingerprint(&self) -> Digest {
         let text = format!(
-            "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
+            "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
+            self.last_run,
             self.runs,
             self.fleet.epoch,
             self.fleet.sites,
@@ -189,7 +239,8 @@ impl State {
             self.timers,
             self.event_waits,
             self.once,
-            self.fleet.queue.keys(),
+            self.fleet.queue.order(),
+            self.keys.values().chain(self.names.values()).filter(|run| self.runs.contains_key(run)).collect::<BTreeSet<_>>(),
         );
         Digest::of(text.as_bytes())
     }
@@ -209,9 +260,11 @@ impl State {
                 self.keys.remove(&key);
             }
         }
-        if self.graphs.len() > IDLE_GRAPHS_MAX {
+        // Looking through all runs pays only when as many graphs again have come as were in use the last time.
+        if self.graphs.len() > IDLE_GRAPHS_MAX + 2 * self.passing.graphs_in_use {
             let used: BTreeSet<Digest> = self.runs.values().map(|run| run.graph).collect();
             self.graphs.retain(|digest, _| used.contains(digest));
+            self.passing.graphs_in_use = self.graphs.len();
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{Graph, Node, NodeIx, NodeKind};
+use model::{Duration, Graph, Node, NodeIx, NodeKind};
 
 use crate::event::ActionKind;
 
@@ -68,6 +68,13 @@ impl Unit {
             NodeKind::Each { .. } => ActionKind::Each,
             NodeKind::Decide { .. } => ActionKind::Decide,
         }
+    }
+
+    /// The deadline of an attempt, a decision, a wait, a map or a sub-workflow, from its beginning.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        let own = self.node.timeout;
+        let inner = self.sub.as_ref().and_then(|sub| sub.graph.timeout);
+        own.into_iter().chain(inner).min()
     }
 
     /// What it runs, for people and placers: the connector, the task, or the kind.

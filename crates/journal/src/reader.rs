@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use engine::Event;
 use engine::event::{Located, RecallKey};
+use engine::{Event, Known};
 use model::{Digest, Graph, Payload, Phase, RunId, Seq, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::Value;
@@ -144,18 +144,20 @@ impl Reader {
     }
 
     /// The run that a submission with this name or key made before.
-    pub fn find_run(&self, project: &str, domain: &str, name: Option<&str>, key: Option<&str>) -> Result<Option<RunId>> {
+    pub fn find_run(&self, project: &str, domain: &str, name: Option<&str>, key: Option<&str>) -> Result<Known> {
         self.with(|db| {
             let by_key = "SELECT id FROM runs WHERE idempotency_key = ?1 AND project = ?2";
             let by_name = "SELECT id FROM runs WHERE name = ?1 AND project = ?2 AND domain = ?3";
-            let found: Option<u64> = match (key, name) {
-                (Some(key), _) => db.prepare_cached(by_key)?.query_row(params![key, project], |row| row.get(0)).optional()?,
-                (None, Some(name)) => {
-                    db.prepare_cached(by_name)?.query_row(params![name, project, domain], |row| row.get(0)).optional()?
-                }
-                (None, None) => None,
-            };
-            Ok(found.map(RunId))
+            let mut known = Known::default();
+            if let Some(key) = key {
+                known.by_key =
+                    db.prepare_cached(by_key)?.query_row(params![key, project], |row| row.get(0)).optional()?.map(RunId);
+            }
+            if let Some(name) = name {
+                let found = db.prepare_cached(by_name)?.query_row(params![name, project, domain], |row| row.get(0)).optional()?;
+                known.by_name = found.map(RunId);
+            }
+            Ok(known)
         })
     }
 

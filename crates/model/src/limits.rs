@@ -16,6 +16,8 @@ pub const EDITS_MAX: usize = 1_000;
 pub const SUBWORKFLOW_DEPTH_MAX: usize = 8;
 /// Items of one `each`.
 pub const EACH_ITEMS_MAX: usize = 10_000;
+/// Signals that one run keeps for waits that have not begun.
+pub const RUN_SIGNALS_MAX: u32 = 10_000;
 /// Actions of one run.
 pub const RUN_ACTIONS_MAX: u32 = 1_000_000;
 /// An expression, in bytes.

@@ -1,5 +1,6 @@
 //! Orders to runs and to the fleet.
 
+use model::limits::RUN_SIGNALS_MAX;
 use model::{ActionKey, Epoch, Failure, FailureClass, Money, Payload, Phase, RunId};
 use serde_json::Value;
 
@@ -45,7 +46,10 @@ impl Stepper<'_, '_> {
     }
 
     pub(super) fn signal(&mut self, id: RunId, name: String, payload: Value, principal: String) -> Result<(), Rejection> {
-        self.open_run(id)?;
+        let kept = self.open_run(id)?.signals_kept;
+        if kept >= RUN_SIGNALS_MAX {
+            return Err(Rejection::Limit(format!("{kept} signals wait in the run already, and nobody takes them")));
+        }
         let payload = self.payload(id, payload);
         self.emit(Event::SignalReceived(SignalReceived { run: id, name, payload, principal }));
         Ok(())
@@ -70,6 +74,9 @@ impl Stepper<'_, '_> {
             Command::BeginEpoch { version } => {
                 let epoch = Epoch(self.state.fleet.epoch.0 + 1);
                 self.emit(Event::EpochBegan(EpochBegan { epoch, version }));
+                // What an earlier incarnation asked for and has not heard of is asked for again, under this one's epoch.
+                let outstanding = self.state.outstanding();
+                self.state.passing.effects.extend(outstanding);
             }
             Command::RegisterSite { site, principal } => {
                 self.emit(Event::SiteRegistered(Box::new(SiteRegistered { site, principal })));

@@ -135,7 +135,10 @@ impl Stepper<'_, '_> {
                 input: None,
                 label: action.label.clone(),
                 recall: None,
-                path: format!("{}<-{short}@{to}", action.path),
+                path: match action.attempt.0 {
+                    1 => format!("{}<-{short}@{to}", action.path),
+                    attempt => format!("{}<-{short}@{to}.{attempt}", action.path),
+                },
                 kind: crate::event::ActionKind::Transfer,
                 instant: false,
                 role: Role::Transfer { wanted_by: *number, artifact: *artifact, size: location.size, from, to: to.to_owned() },

@@ -1,10 +1,11 @@
 //! What executors report.
 
 use model::limits::{SYSTEM_RETRIES_MAX, VALUE_BYTES_MAX};
-use model::{ActionKey, AttemptKey, Duration, Failure, FailureClass, Money, Phase, Timestamp};
+use model::{ActionKey, AttemptKey, Duration, Epoch, Failure, FailureClass, Money, Phase, Timestamp};
 
 use crate::action::{Action, ActionState};
 use crate::event::{AttemptFinished, AttemptStarted, CancelReason, Located, ReportIgnored, Role, Usage};
+use crate::run::RunStatus;
 use crate::{Effect, Event, Outcome, Report};
 
 use super::Stepper;
@@ -30,7 +31,10 @@ impl Stepper<'_, '_> {
     /// The first terminal report of the current attempt decides; any other is recorded and changes nothing.
     pub(super) fn report(&mut self, report: Report) {
         let key = report.attempt.action_key();
-        let current = self.action(key).filter(|action| action.attempt == report.attempt.attempt && action.in_flight());
+        let epoch = self.state.fleet.epoch;
+        let current = self.action(key).filter(|action| {
+            action.attempt == report.attempt.attempt && action.in_flight() && is_of_its_time(action, report.epoch, epoch)
+        });
         let Some(action) = current else {
             self.ignore(&report);
             return;
@@ -46,10 +50,15 @@ impl Stepper<'_, '_> {
 
     fn ignore(&mut self, report: &Report) {
         let AttemptKey { run, action, attempt } = report.attempt;
-        let site = self.action(report.attempt.action_key()).and_then(|action| action.site.clone());
+        let current = self.action(report.attempt.action_key());
+        let at_work = current.is_some_and(|action| action.attempt == attempt && action.in_flight());
+        let site = current.and_then(|action| action.site.as_deref()).unwrap_or_default().to_owned();
         self.emit(Event::ReportIgnored(ReportIgnored { run, action, attempt, phase: report.outcome.phase() }));
+        if at_work {
+            // Somebody without a mandate speaks of an attempt that is still at work elsewhere.
+            return;
+        }
         // Whoever repeats itself has not heard that the outcome is known.
-        let site = site.as_deref().unwrap_or_default().to_owned();
         self.state.passing.effects.push(Effect::Release { attempt: report.attempt, site });
     }
 
@@ -71,12 +80,14 @@ impl Stepper<'_, '_> {
                 }
                 (Phase::Succeeded, Some(payload), None)
             }
-            (_, Some(CancelReason::RunCancelled | CancelReason::RunFailing)) => (Phase::Aborted, None, None),
+            (_, Some(CancelReason::RunCancelled | CancelReason::RunFailing | CancelReason::Unwanted)) => {
+                (Phase::Aborted, None, None)
+            }
             (_, Some(CancelReason::Drained)) => {
                 (Phase::Aborted, None, Some(Failure::new(FailureClass::Preempted, "its site is being drained")))
             }
             (_, Some(CancelReason::Timeout)) => {
-                let span = self.action(key).and_then(|action| action.unit.node.timeout).unwrap_or_default();
+                let span = self.action(key).and_then(|action| action.unit.timeout()).unwrap_or_default();
                 (
                     Phase::TimedOut,
                     None,
@@ -103,7 +114,11 @@ impl Stepper<'_, '_> {
         cost: Money,
         locations: Vec<Located>,
     ) {
-        let retry_at = failure.as_ref().and_then(|failure| self.retry_at(attempt.action_key(), failure));
+        let key = attempt.action_key();
+        let retry_at = failure.as_ref().and_then(|failure| self.retry_at(key, failure));
+        // Preempted once too often: nobody asked for the end of the action, so that somebody has to answer for it.
+        let stopped_for_good = phase == Phase::Aborted && failure.is_some() && retry_at.is_none() && self.is_wanted(key);
+        let phase = if stopped_for_good { Phase::Failed } else { phase };
         self.emit(Event::AttemptFinished(Box::new(AttemptFinished {
             run: attempt.run,
             action: attempt.action,
@@ -117,20 +132,30 @@ impl Stepper<'_, '_> {
             locations: locations.clone(),
         })));
         if phase == Phase::Succeeded {
-            self.keep(attempt.action_key(), output, locations);
+            self.keep(key, output, locations);
         }
+    }
+
+    /// Whether anything still depends on what an action comes to.
+    fn is_wanted(&self, key: ActionKey) -> bool {
+        let Some(run) = self.run(key.run) else { return false };
+        let Some(action) = run.action(key.action) else { return false };
+        if matches!(action.role, Role::Undo { .. }) {
+            return true;
+        }
+        run.status == RunStatus::Active
+            && action.state != ActionState::Stopping(CancelReason::Unwanted)
+            && !run.ancestors(key.action).any(|(_, above)| above.is_done() && !matches!(action.role, Role::Transfer { .. }))
     }
 
     /// When a failed attempt is repeated; none when it is not.
     fn retry_at(&mut self, key: ActionKey, failure: &Failure) -> Option<Timestamp> {
         let draw = self.draw();
         let now = self.now();
-        let run = self.run(key.run)?;
-        let action = run.action(key.action)?;
-        let undoing = matches!(action.role, Role::Undo { .. });
-        if !matches!(run.status, crate::run::RunStatus::Active) && !undoing {
+        if !self.is_wanted(key) {
             return None;
         }
+        let action = self.action(key)?;
         if failure.class == FailureClass::Preempted {
             return (action.system_retries < SYSTEM_RETRIES_MAX).then_some(now);
         }
@@ -167,6 +192,12 @@ impl Stepper<'_, '_> {
         }
         .unwrap_or_default()
     }
+}
+
+/// Whether a report can be about the attempt as it was ordered: under the epoch in which it was placed, or a later one that ordered it
+/// again. What the shell itself found out (a lost process, an attempt that nobody knows) comes without an epoch.
+fn is_of_its_time(action: &Action, reported: Epoch, now: Epoch) -> bool {
+    reported == Epoch(0) || (action.epoch..=now).contains(&reported)
 }
 
 /// The pause before the next repeat: it doubles with each, and a random part between half and all of it is taken, so that many

@@ -11,21 +11,27 @@ impl Stepper<'_, '_> {
     /// Accepts a run, or finds the run that the same submission made before.
     pub(super) fn submit(&mut self, submit: Submit) -> Result<RunId, Rejection> {
         if let Some(key) = &submit.idempotency_key {
-            let known = self.state.keys.get(&(submit.project.clone(), key.clone())).copied().or(submit.known);
+            let known = self.state.keys.get(&(submit.project.clone(), key.clone())).copied().or(submit.known.by_key);
             if let Some(run) = known {
                 return Ok(run);
             }
         }
         let run = RunId(self.state.last_run + 1);
+        let taken = |name: &str| self.state.names.get(&(submit.project.clone(), submit.domain.clone(), name.to_owned())).copied();
         let name = match &submit.name {
-            Some(name) => name.clone(),
-            None => format!("{}-{run}", submit.graph.workflow.rsplit('/').next().unwrap_or("run")),
+            Some(name) => {
+                if let Some(run) = taken(name).or(submit.known.by_name) {
+                    return Err(Rejection::NameTaken { name: name.clone(), run });
+                }
+                name.clone()
+            }
+            None => {
+                let stem = format!("{}-{run}", submit.graph.workflow.rsplit('/').next().unwrap_or("run"));
+                // Somebody may have given this very name to another run.
+                let others = (2..).map(|number: u32| format!("{stem}-{number}"));
+                std::iter::once(stem.clone()).chain(others).find(|name| taken(name).is_none()).unwrap_or(stem)
+            }
         };
-        let taken =
-            self.state.names.get(&(submit.project.clone(), submit.domain.clone(), name.clone())).copied().or(submit.known);
-        if let Some(run) = taken {
-            return Err(Rejection::NameTaken { name, run });
-        }
         self.state.add_graph(submit.graph_digest, &submit.graph);
         let reused =
             submit.reused.into_iter().map(|(node, value)| ReusedNode { node, output: Payload::new(&submit.salt, value) });

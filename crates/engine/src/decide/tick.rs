@@ -1,12 +1,10 @@
 //! What happens because time passed.
 
-use std::collections::BTreeSet;
-
-use model::{ActionKey, ActionNo, AttemptKey, Failure, FailureClass, Money, Phase};
+use model::{ActionKey, AttemptKey, Failure, FailureClass, Money, Phase};
 use serde_json::json;
 
 use crate::action::ActionState;
-use crate::event::{ActionRef, CancelReason, CancelRequested, HumanEscalated, Role, Usage};
+use crate::event::{ActionRef, CancelReason, CancelRequested, HumanEscalated, Usage};
 use crate::timer::{Timer, TimerKind};
 use crate::{Event, Outcome, wait};
 
@@ -20,6 +18,8 @@ impl Stepper<'_, '_> {
         for _ in 0..FIRED_MAX {
             let Some(timer) = self.state.timers.next().filter(|timer| timer.at <= self.now()) else { return };
             self.fire(timer);
+            // What follows from one firing is settled before the next: it may have taken that away.
+            self.progress();
             if self.state.timers.contains(&timer) {
                 // Every firing is recorded by a fact that takes the timer away. One that does not would fire for ever.
                 self.state.timers.clear(&timer);
@@ -65,38 +65,9 @@ impl Stepper<'_, '_> {
             self.emit(Event::CancelRequested(CancelRequested { run, actions, why: CancelReason::Timeout, ended }));
             return;
         }
-        let span = action.unit.node.timeout.unwrap_or_default();
+        let span = action.unit.timeout().unwrap_or_default();
         let failure = Failure::new(FailureClass::Timeout, format!("`{}` took longer than its timeout of {span}", action.path));
         self.stop_below(key);
         self.finish(key, Phase::TimedOut, None, Some(failure));
-    }
-
-    /// Stops everything that a map or a sub-workflow has opened.
-    fn stop_below(&mut self, key: ActionKey) {
-        let Some(run) = self.run(key.run) else { return };
-        let mut below: BTreeSet<ActionNo> = BTreeSet::from([key.action]);
-        let (mut actions, mut ended) = (Vec::new(), Vec::new());
-        // Children are numbered after their parents, so that one pass finds them all.
-        for (index, action) in run.actions.iter().enumerate() {
-            let number = ActionNo(index as u32);
-            let parent = match action.role {
-                Role::Item { each, .. } => Some(each),
-                Role::Transfer { wanted_by, .. } => Some(wanted_by),
-                Role::Undo { .. } => None,
-                Role::Node => run.scopes.get(action.scope as usize).and_then(|scope| scope.parent),
-            };
-            if parent.is_some_and(|parent| below.contains(&parent)) {
-                below.insert(number);
-                if action.in_flight() {
-                    actions.push(number);
-                } else if !action.is_done() {
-                    ended.push(number);
-                }
-            }
-        }
-        if !actions.is_empty() || !ended.is_empty() {
-            let why = CancelReason::RunFailing;
-            self.emit(Event::CancelRequested(CancelRequested { run: key.run, actions, why, ended }));
-        }
     }
 }

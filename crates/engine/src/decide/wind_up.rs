@@ -1,7 +1,11 @@
 //! Ending runs: well, or by stopping what is in flight, undoing what succeeded, and saying why.
 
-use model::{ActionNo, Failure, FailureClass, Payload, Phase, RunId};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use model::{ActionKey, ActionNo, Failure, FailureClass, Payload, Phase, RunId};
+
+use crate::action::{Action, ActionState};
 use crate::event::{
     ActionFinished, ActionsOpened, CancelReason, CancelRequested, CompensationStarted, Opened, Role, RunFailing, RunFinished,
 };
@@ -28,10 +32,12 @@ impl Stepper<'_, '_> {
         self.emit(Event::RunFinished(Box::new(RunFinished { run: id, phase, outputs, failure, cost })));
     }
 
-    /// A node failed for good: the run begins to wind up.
-    pub(super) fn begin_failing(&mut self, id: RunId) {
+    /// Something failed for good. The item of a map that goes on without it answers for what is within it; otherwise the run begins to
+    /// wind up.
+    pub(super) fn answer_trouble(&mut self, id: RunId) {
         let Some(run) = self.run(id) else { return };
-        let Some(number) = run.trouble else { return };
+        let Some(number) = run.troubles.first().copied() else { return };
+        let item = run.contained_in(number);
         let failure = match run.action(number) {
             Some(action) => {
                 let cause = action.failure.clone().unwrap_or_else(|| Failure::new(FailureClass::Unknown, "it failed"));
@@ -41,7 +47,55 @@ impl Stepper<'_, '_> {
             }
             None => Failure::new(FailureClass::Unknown, "it failed"),
         };
+        if let Some(item) = item {
+            let key = ActionKey::new(id, item);
+            self.stop_below(key);
+            self.finish(key, Phase::Failed, None, Some(failure));
+            return;
+        }
         self.emit(Event::RunFailing(RunFailing { run: id, action: Some(number), failure }));
+    }
+
+    /// Stops what is still open although nothing waits for it any more. False when all of it is stopping already.
+    pub(super) fn stop_leftovers(&mut self, id: RunId) -> bool {
+        let Some(run) = self.run(id) else { return false };
+        let all = run.actions.iter().enumerate().map(|(index, action)| (ActionNo(index as u32), action));
+        let (actions, ended) = to_stop(all);
+        self.give_up(id, actions, ended)
+    }
+
+    /// Gives up actions that nobody waits for. False when there are none.
+    fn give_up(&mut self, run: RunId, actions: Vec<ActionNo>, ended: Vec<ActionNo>) -> bool {
+        let some = !actions.is_empty() || !ended.is_empty();
+        if some {
+            self.emit(Event::CancelRequested(CancelRequested { run, actions, why: CancelReason::Unwanted, ended }));
+        }
+        some
+    }
+
+    /// Stops everything that a map or a sub-workflow has opened.
+    pub(super) fn stop_below(&mut self, key: ActionKey) {
+        let Some(run) = self.run(key.run) else { return };
+        let mut below: BTreeSet<ActionNo> = BTreeSet::from([key.action]);
+        let mut found = Vec::new();
+        // Children are numbered after their parents, so that one pass finds them all.
+        for (index, action) in run.actions.iter().enumerate().skip(key.action.0 as usize) {
+            let number = ActionNo(index as u32);
+            let inside = match &action.role {
+                // Others may wait for what it brings.
+                Role::Transfer { artifact, to, .. } => {
+                    let arriving = run.arriving.get(&(*artifact, Arc::from(to.as_str())));
+                    arriving.is_some_and(|arriving| arriving.wanted_by.iter().all(|wanted| below.contains(wanted)))
+                }
+                _ => run.parent_of(action).is_some_and(|parent| below.contains(&parent)),
+            };
+            if inside {
+                below.insert(number);
+                found.push((number, action));
+            }
+        }
+        let (actions, ended) = to_stop(found.into_iter());
+        self.give_up(key.run, actions, ended);
     }
 
     /// Stops what is in flight and ends what is not.
@@ -55,16 +109,10 @@ impl Stepper<'_, '_> {
                 (CancelReason::RunFailing, !lets_finish)
             }
         };
-        let (mut actions, mut ended) = (Vec::new(), Vec::new());
-        for (index, action) in run.actions.iter().enumerate() {
-            let number = ActionNo(index as u32);
-            if action.in_flight() {
-                if stops {
-                    actions.push(number);
-                }
-            } else if !action.is_done() {
-                ended.push(number);
-            }
+        let all = run.actions.iter().enumerate().map(|(index, action)| (ActionNo(index as u32), action));
+        let (mut actions, ended) = to_stop(all);
+        if !stops {
+            actions.clear();
         }
         self.emit(Event::CancelRequested(CancelRequested { run: id, actions, why, ended }));
     }
@@ -150,4 +198,17 @@ impl Stepper<'_, '_> {
         };
         Some((opened, failure))
     }
+}
+
+/// Which attempts have to be stopped, and which actions have none in flight and end at once. What is stopping already is neither.
+fn to_stop<'a>(actions: impl Iterator<Item = (ActionNo, &'a Action)>) -> (Vec<ActionNo>, Vec<ActionNo>) {
+    let (mut stop, mut ended) = (Vec::new(), Vec::new());
+    for (number, action) in actions {
+        match action.state {
+            ActionState::Running => stop.push(number),
+            ActionState::Stopping(_) | ActionState::Done(_) => {}
+            _ => ended.push(number),
+        }
+    }
+    (stop, ended)
 }

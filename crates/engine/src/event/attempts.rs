@@ -175,4 +175,7 @@ pub enum CancelReason {
     /// Its site is drained: it will be repeated elsewhere.
     #[n(3)]
     Drained,
+    /// Nobody waits for it any more: the map or sub-workflow it belongs to has ended without it, or the run has.
+    #[n(4)]
+    Unwanted,
 }

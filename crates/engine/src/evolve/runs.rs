@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use model::{Failure, FailureClass, Money, Phase, RunId, Timestamp};
+use model::{ActionKey, ActionNo, Failure, FailureClass, Money, Phase, RunId, Timestamp};
 
 use crate::State;
+use crate::action::ActionState;
 use crate::effect::RunNames;
 use crate::event::{
     CompensationStarted, NodesSkipped, RunCancelRequested, RunFailing, RunFinished, RunSubmitted, SignalReceived,
 };
-use crate::evolve::actions::settle_node;
+use crate::evolve::endings::settle_node;
 use crate::run::{Location, NodeState, Run, RunStatus, Scope};
 use crate::state::RecentRun;
 use crate::timer::{Timer, TimerKind};
@@ -55,9 +56,12 @@ pub(super) fn submitted(state: &mut State, event: &RunSubmitted, at: Timestamp) 
         open: 0,
         succeeded: Vec::new(),
         stranded: BTreeSet::new(),
-        trouble: None,
+        troubles: BTreeSet::new(),
         reused: event.reused.iter().map(|reused| (reused.node, reused.output.clone())).collect(),
         signals: BTreeMap::new(),
+        signals_kept: 0,
+        signal_waits: BTreeMap::new(),
+        deliverable: BTreeSet::new(),
         locations,
         arriving: BTreeMap::new(),
         cost: Money(0),
@@ -84,10 +88,12 @@ pub(super) fn first_ready(number: u32, scope: &Scope) -> BTreeSet<(u32, u32)> {
 
 pub(super) fn cancel_requested(state: &mut State, event: &RunCancelRequested) {
     let Some(run) = state.runs.get_mut(&event.run) else { return };
-    let told = matches!(run.status, RunStatus::Failing { told: true, .. });
-    // A run that already winds up for a failure and stopped what was in flight only changes how it ends.
-    run.status = RunStatus::Cancelling { reason: event.reason.clone(), told };
+    // A run that winds up for a failure may have let work finish; now it is stopped.
+    run.status = RunStatus::Cancelling { reason: event.reason.clone(), told: false };
     run.paused = false;
+    run.troubles.clear();
+    state.fleet.queue.let_go(event.run);
+    clear_deadline(state, event.run);
     state.passing.dirty.insert(event.run);
 }
 
@@ -98,7 +104,7 @@ pub(super) fn failing(state: &mut State, event: &RunFailing) {
         _ => Phase::Failed,
     };
     run.status = RunStatus::Failing { failure: event.failure.clone(), phase, told: false };
-    run.trouble = None;
+    run.troubles.clear();
     clear_deadline(state, event.run);
     state.passing.dirty.insert(event.run);
 }
@@ -106,8 +112,15 @@ pub(super) fn failing(state: &mut State, event: &RunFailing) {
 pub(super) fn paused(state: &mut State, id: RunId, paused: bool) {
     let Some(run) = state.runs.get_mut(&id) else { return };
     run.paused = paused;
+    if paused {
+        let queued = run.actions.iter().enumerate().filter(|(_, action)| action.state == ActionState::Queued);
+        for (index, _) in queued {
+            state.fleet.queue.hold(ActionKey::new(id, ActionNo(index as u32)));
+        }
+    } else {
+        state.fleet.queue.let_go(id);
+    }
     state.passing.dirty.insert(id);
-    state.passing.room |= !paused;
 }
 
 pub(super) fn compensation(state: &mut State, event: &CompensationStarted) {
@@ -126,6 +139,8 @@ pub(super) fn compensation(state: &mut State, event: &CompensationStarted) {
 pub(super) fn signal(state: &mut State, event: &SignalReceived) {
     let Some(run) = state.runs.get_mut(&event.run) else { return };
     run.signals.entry(event.name.clone()).or_default().push_back(event.payload.clone());
+    run.signals_kept += 1;
+    run.note_deliverable(&event.name);
     state.passing.dirty.insert(event.run);
 }
 
@@ -143,7 +158,7 @@ pub(super) fn finished(state: &mut State, event: &RunFinished) {
     let Some(run) = state.runs.remove(&event.run) else { return };
     for (number, action) in run.actions.iter().enumerate() {
         for (at, kind) in &action.timers {
-            let action = Some(model::ActionNo(number as u32));
+            let action = Some(ActionNo(number as u32));
             state.timers.clear(&Timer { at: *at, run: event.run, action, kind: *kind });
         }
     }

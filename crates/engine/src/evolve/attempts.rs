@@ -1,0 +1,183 @@
+//! Facts about attempts: placed, on their way, at work, stopped, ended.
+
+use std::sync::Arc;
+
+use model::{ActionKey, AttemptKey, AttemptNo, Timestamp};
+
+use super::actions::{clear_timers, set_timer};
+use super::endings::{Ending, end};
+use super::fleet;
+use crate::State;
+use crate::action::ActionState;
+use crate::effect::Effect;
+use crate::event::{ActionsParked, ActionsPlaced, AttemptFinished, CancelReason, CancelRequested, Located, Role};
+use crate::fleet::Demand;
+use crate::outstanding::{dispatch_of, transfer_of};
+use crate::run::{Run, RunStatus};
+use crate::timer::{STOP_GRACE, TimerKind};
+
+/// Begins the next attempt of a transfer, which takes no place in the queue.
+pub(super) fn start_transfer(state: &mut State, key: ActionKey) {
+    let epoch = state.fleet.epoch;
+    let Some(run) = state.runs.get_mut(&key.run) else { return };
+    run.in_flight += 1;
+    let Some(action) = run.action_mut(key.action) else { return };
+    action.attempt = AttemptNo(action.attempt.0 + 1);
+    action.epoch = epoch;
+    action.state = ActionState::Running;
+    if let Role::Transfer { to, .. } = &action.role {
+        action.site = Some(Arc::from(to.as_str()));
+    }
+    state.passing.effects.extend(transfer_of(run, key.action, epoch));
+}
+
+pub(super) fn placed(state: &mut State, event: &ActionsPlaced, at: Timestamp) {
+    let site: Arc<str> = Arc::from(event.site.as_str());
+    for placed in &event.actions {
+        let key = ActionKey::new(event.run, placed.action);
+        state.passing.room |= state.fleet.queue.is_parked(key);
+        state.fleet.queue.remove(key);
+        let Some(run) = state.runs.get_mut(&event.run) else { return };
+        for digest in &placed.awaits {
+            run.arriving.entry((*digest, site.clone())).or_default().wanted_by.insert(placed.action);
+        }
+        let Some(action) = run.action_mut(placed.action) else { continue };
+        action.attempt = placed.attempt;
+        action.epoch = event.epoch;
+        action.site = Some(site.clone());
+        fleet::reserve(&mut state.fleet, &site, key, &action.unit.node.needs.resources);
+        if placed.awaits.is_empty() {
+            dispatch(state, key, at);
+        } else {
+            action.state = ActionState::Staging(placed.awaits.iter().copied().collect());
+        }
+    }
+}
+
+/// Hands a placed action whose inputs are all there to its executor.
+pub(super) fn dispatch(state: &mut State, key: ActionKey, at: Timestamp) {
+    let epoch = state.fleet.epoch;
+    let Some(run) = state.runs.get_mut(&key.run) else { return };
+    run.in_flight += 1;
+    let Some(action) = run.action_mut(key.action) else { return };
+    action.state = ActionState::Running;
+    let timeout = action.unit.timeout();
+    state.passing.effects.extend(dispatch_of(run, key.action, epoch));
+    set_timer(state, key, timeout.map(|span| (at.after(span), TimerKind::Timeout)));
+}
+
+pub(super) fn parked(state: &mut State, event: &ActionsParked) {
+    for number in &event.actions {
+        let key = ActionKey::new(event.run, *number);
+        if let Some(demand) = demand_of(state, key) {
+            state.fleet.queue.park(key, demand);
+        }
+    }
+}
+
+/// What makes an action like others for the placer.
+pub(crate) fn demand_of(state: &State, key: ActionKey) -> Option<Demand> {
+    let action = state.runs.get(&key.run)?.action(key.action)?;
+    Some(Demand { needs: action.unit.node.needs.clone(), label: action.label.clone(), work: action.unit.work() })
+}
+
+/// Takes an action off its site: it holds no capacity and nothing is in flight for it.
+pub(super) fn leave_site(state: &mut State, key: ActionKey) {
+    clear_timers(state, key, |kind| matches!(kind, TimerKind::Timeout | TimerKind::StopGrace));
+    let Some(run) = state.runs.get_mut(&key.run) else { return };
+    run.stranded.remove(&key.action);
+    let Some(action) = run.actions.get_mut(key.action.0 as usize) else { return };
+    if action.in_flight() {
+        run.in_flight = run.in_flight.saturating_sub(1);
+    }
+    if let Some(site) = action.site.take()
+        && !matches!(action.role, Role::Transfer { .. })
+    {
+        fleet::release(&mut state.fleet, &site, key, &action.unit.node.needs.resources);
+        state.passing.room = true;
+    }
+}
+
+pub(super) fn attempt_finished(state: &mut State, event: &AttemptFinished, at: Timestamp) {
+    let key = ActionKey::new(event.run, event.action);
+    let Some(run) = state.runs.get_mut(&event.run) else { return };
+    run.cost += event.cost;
+    add_locations(run, &event.locations);
+    let Some(action) = run.action_mut(event.action) else { return };
+    if let (Some(site), false) = (&action.site, matches!(action.role, Role::Transfer { .. })) {
+        let attempt = AttemptKey { run: event.run, action: event.action, attempt: event.attempt };
+        state.passing.effects.push(Effect::Release { attempt, site: site.to_string() });
+    }
+    match event.failure.as_ref().map(|failure| failure.class.is_system()) {
+        Some(true) => action.system_retries += 1,
+        Some(false) => action.retries += 1,
+        None => {}
+    }
+    leave_site(state, key);
+    match event.retry_at {
+        None => {
+            let (output, failure) = (event.output.clone(), event.failure.clone());
+            end(state, key, Ending { phase: event.phase, output, failure, reused: false }, at);
+        }
+        Some(due) => {
+            let Some(action) = state.runs.get_mut(&event.run).and_then(|run| run.action_mut(event.action)) else { return };
+            action.state = ActionState::Backoff;
+            if due <= at {
+                requeue(state, key);
+            } else {
+                set_timer(state, key, Some((due, TimerKind::Retry)));
+            }
+        }
+    }
+    state.passing.dirty.insert(event.run);
+}
+
+pub(super) fn add_locations(run: &mut Run, locations: &[Located]) {
+    for located in locations {
+        let entry = run.locations.entry(located.artifact).or_default();
+        entry.size = located.size;
+        entry.sites.insert(Arc::from(located.site.as_str()));
+    }
+}
+
+pub(super) fn retry_due(state: &mut State, key: ActionKey) {
+    clear_timers(state, key, |kind| kind == TimerKind::Retry);
+    requeue(state, key);
+}
+
+fn requeue(state: &mut State, key: ActionKey) {
+    let Some(run) = state.runs.get_mut(&key.run) else { return };
+    let (priority, paused) = (run.priority, run.paused);
+    let Some(action) = run.action_mut(key.action) else { return };
+    if matches!(action.role, Role::Transfer { .. }) {
+        start_transfer(state, key);
+    } else {
+        action.state = ActionState::Queued;
+        state.fleet.queue.push(key, priority, paused);
+    }
+}
+
+pub(super) fn cancel_requested(state: &mut State, event: &CancelRequested, at: Timestamp) {
+    for number in &event.ended {
+        let key = ActionKey::new(event.run, *number);
+        leave_site(state, key);
+        end(state, key, Ending::aborted(), at);
+    }
+    for number in &event.actions {
+        let key = ActionKey::new(event.run, *number);
+        clear_timers(state, key, |kind| matches!(kind, TimerKind::Timeout | TimerKind::StopGrace));
+        let Some(action) = state.runs.get_mut(&event.run).and_then(|run| run.action_mut(*number)) else { continue };
+        action.state = ActionState::Stopping(event.why);
+        let attempt = AttemptKey { run: event.run, action: *number, attempt: action.attempt };
+        let site = action.site.as_deref().unwrap_or_default().to_owned();
+        state.passing.effects.push(Effect::Cancel { attempt, site });
+        set_timer(state, key, Some((at.after(STOP_GRACE), TimerKind::StopGrace)));
+    }
+    if matches!(event.why, CancelReason::RunCancelled | CancelReason::RunFailing)
+        && let Some(run) = state.runs.get_mut(&event.run)
+        && let RunStatus::Failing { told, .. } | RunStatus::Cancelling { told, .. } = &mut run.status
+    {
+        *told = true;
+    }
+    state.passing.dirty.insert(event.run);
+}

@@ -1,0 +1,4 @@
+//! The engine from outside: commands in, events out. Every rig checks after each command that a replay gives the same state and that
+//! what is outstanding is what was asked for and not answered.
+
+mod retries;

@@ -1,0 +1,40 @@
+//! Placing as the shell does it: the real placer, with the translation a shell has to make.
+
+use std::sync::Arc;
+
+use engine::fleet::{Fleet, Site};
+use engine::{Candidate, Placement};
+use placement::{Demand, Input, SiteView};
+
+/// Where the actions of a candidate go, by the placer's rule of the day.
+pub fn placements(fleet: &Fleet, candidate: &Candidate) -> Vec<Placement> {
+    let sites: Vec<SiteView> = fleet.sites().values().map(view).collect();
+    let inputs = candidate.inputs.iter().map(|input| Input { size: input.size, sites: input.sites.clone() }).collect();
+    let demand = Demand { needs: candidate.needs.clone(), count: candidate.actions.len() as u32, inputs };
+    let plan = placement::plan(&sites, &demand);
+    let explanation: Arc<str> = serde_json::to_string(&plan.explanation).unwrap_or_default().into();
+    let mut actions = candidate.actions.iter().copied();
+    let mut placements = Vec::new();
+    for (site, count) in plan.assignments {
+        let actions = actions.by_ref().take(count as usize).collect();
+        placements.push(Placement { actions, site: Some(site), explanation: explanation.clone() });
+    }
+    let left: Vec<_> = actions.collect();
+    if !left.is_empty() {
+        placements.push(Placement { actions: left, site: None, explanation });
+    }
+    placements
+}
+
+fn view(site: &Site) -> SiteView {
+    SiteView {
+        name: site.spec.name.clone(),
+        capacity: site.spec.capacity,
+        free: site.free(),
+        attributes: site.spec.attributes.clone(),
+        prices: site.spec.prices,
+        closed: (!site.is_open()).then(|| "it takes no new work".to_owned()),
+        refused: None,
+        simulated: site.spec.simulates.is_some(),
+    }
+}
