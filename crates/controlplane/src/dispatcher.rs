@@ -95,7 +95,7 @@ impl Dispatcher {
             self.fail(key, epoch, FailureClass::SiteDown, format!("the site `{}` is not open", dispatch.site));
             return;
         };
-        let spec = spec_of(&dispatch, input);
+        let spec = spec_of(&dispatch, input, self.sites.simulates(&dispatch.site));
         if let NodeKind::Use { connector, version } = &spec.kind
             && connectors::find(connector, *version).is_none()
         {
@@ -171,9 +171,9 @@ impl Dispatcher {
 }
 
 /// The order as an executor takes it.
-fn spec_of(dispatch: &Dispatch, input: Value) -> AttemptSpec {
+fn spec_of(dispatch: &Dispatch, input: Value, simulates: Option<String>) -> AttemptSpec {
     let names = &dispatch.names;
-    let environment = [
+    let mut environment = vec![
         ("TUTTI_RUN", names.name.clone()),
         ("TUTTI_ACTION", dispatch.path.clone()),
         ("TUTTI_ATTEMPT", dispatch.key.attempt.to_string()),
@@ -181,6 +181,7 @@ fn spec_of(dispatch: &Dispatch, input: Value) -> AttemptSpec {
         ("TUTTI_DOMAIN", names.domain.clone()),
         ("TUTTI_WORKFLOW", names.workflow.clone()),
     ];
+    environment.extend(simulates.map(|place| ("TUTTI_SITE_SIMULATES", place)));
     AttemptSpec {
         key: dispatch.key,
         epoch: dispatch.epoch,

@@ -23,6 +23,8 @@ struct Inner {
     path: String,
     observed: UnboundedSender<Observed>,
     open: RwLock<BTreeMap<String, LocalExecutor>>,
+    /// The places that simulated sites stand for.
+    simulates: RwLock<BTreeMap<String, String>>,
     /// Files of workflows, from which sites get theirs.
     code: Store,
 }
@@ -35,11 +37,25 @@ impl Sites {
         observed: UnboundedSender<Observed>,
     ) -> Result<Sites, artifacts::StoreError> {
         let code = Store::open_at(data.join("code"))?;
-        Ok(Sites { inner: Arc::new(Inner { folder: data.join("sites"), shim, path, observed, open: RwLock::default(), code }) })
+        Ok(Sites {
+            inner: Arc::new(Inner {
+                folder: data.join("sites"),
+                shim,
+                path,
+                observed,
+                open: RwLock::default(),
+                simulates: RwLock::default(),
+                code,
+            }),
+        })
     }
 
     /// Opens a site, or tells the one that is open what it is registered with now.
     pub(crate) fn open(&self, spec: &SiteSpec) -> Result<(), artifacts::StoreError> {
+        match &spec.simulates {
+            Some(place) => drop(self.inner.simulates.write().insert(spec.name.clone(), place.clone())),
+            None => drop(self.inner.simulates.write().remove(&spec.name)),
+        }
         if let Some(executor) = self.inner.open.read().get(&spec.name) {
             executor.set_capacity(spec.capacity);
             return Ok(());
@@ -64,6 +80,11 @@ impl Sites {
     /// The store of a site.
     pub fn store(&self, site: &str) -> Option<Store> {
         self.executor(site).map(|executor| executor.store().clone())
+    }
+
+    /// The place that a site stands for, when it is simulated.
+    pub(crate) fn simulates(&self, site: &str) -> Option<String> {
+        self.inner.simulates.read().get(site).cloned()
     }
 
     /// The names of the open sites.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{applying, get, runs, up};
+use crate::commands::{applying, demo, get, runs, up};
 use crate::variables;
 
 /// One control plane to design, run, watch and govern workflows across places.
@@ -39,4 +39,5 @@ pub(crate) enum Command {
     Apply(applying::Apply),
     Run(runs::Run),
     Get(get::Get),
+    Demo(demo::Demo),
 }

@@ -1,6 +1,7 @@
 //! What each command does. One file a noun, with the names of `api::rest`.
 
 pub(crate) mod applying;
+pub(crate) mod demo;
 pub(crate) mod get;
 pub(crate) mod runs;
 pub(crate) mod up;
@@ -16,5 +17,6 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CommandError> {
         Command::Apply(apply) => apply.run(door).await,
         Command::Run(run) => run.run(door).await,
         Command::Get(get) => get.run(door).await,
+        Command::Demo(demo) => demo.run(door).await,
     }
 }

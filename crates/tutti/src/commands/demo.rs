@@ -1,0 +1,124 @@
+//! `tutti demo`: a story, end to end, through a server of its own and the public API.
+
+mod officer;
+mod server;
+mod story;
+mod summary;
+mod watch;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use api::rest::views::{ApplyResult, Page, RunView, SubmitRequest};
+use hyper::Method;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::Door;
+use crate::failure::{CommandError, Exit};
+use crate::output::{self, Format};
+use crate::session;
+
+use server::Served;
+
+/// Who submits the runs of the demonstration.
+const SUBMITTER: &str = "demo";
+
+/// Run a story end to end: a server, its sites, a workflow, a person who signs off.
+///
+/// A run of the same story that did not end, because something was killed, goes on where it was.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tutti demo bank --data .demo\n  tutti demo bank --data .demo --up")]
+pub(crate) struct Demo {
+    /// The story: bank.
+    #[arg(default_value = "bank", value_parser = ["bank"])]
+    story: String,
+    /// Leave the server running in the end.
+    #[arg(long)]
+    up: bool,
+    /// Where the server listens [default: a free port; 127.0.0.1:7200 with --up].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// The form of what is printed in the end.
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+}
+
+/// Tells people what happens. Talk, so it goes to standard error.
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+impl Demo {
+    /// Tells the story.
+    pub(crate) async fn run(self, door: &Door) -> Result<Exit, CommandError> {
+        if door.server.is_some() {
+            return Err(CommandError::usage("the demo starts a server of its own: give --data, not --server"));
+        }
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let usual = if self.up { 7200 } else { 0 };
+        let listen = self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], usual)));
+        let mut served = Served::open(session::data_directory(door), listen).await?;
+        let told = tokio::select! {
+            told = self.tell(&mut served) => Some(told),
+            _ = terminate.recv() => None,
+            _ = interrupt.recv() => None,
+        };
+        let exit = match told {
+            Some(Ok(exit)) if self.up && served.is_ours() => {
+                say(&summary::try_next(&served));
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                    why = served.ended() => say(&why),
+                }
+                say("stopping the server");
+                Ok(exit)
+            }
+            Some(ended) => ended,
+            None => {
+                say("interrupted: the run goes on when the demo is started again");
+                Ok(Exit::Failed)
+            }
+        };
+        served.close().await;
+        exit
+    }
+
+    async fn tell(&self, served: &mut Served) -> Result<Exit, CommandError> {
+        let applied: ApplyResult = served.client.post("/api/v1/apply", &story::documents()).await?;
+        let changed = applied.applied.iter().filter(|applied| applied.change != "unchanged").count();
+        say(&format!("three sites and the workflow {} are registered ({changed} new)", story::WORKFLOW));
+        let run = self.submit(served).await?;
+        let run = watch::to_the_end(served, &run, officer::decide).await?;
+        let kept = summary::keep(served, &run).await?;
+        match self.output {
+            Format::Table => output::write(&summary::table(served, &run, &kept).await?)?,
+            Format::Name => output::write(&format!("{}\n", run.name))?,
+            form => output::value(&json!({"name": run.name, "phase": run.phase, "files": kept}), form)?,
+        }
+        Ok(if run.phase == "succeeded" { Exit::Done } else { Exit::Failed })
+    }
+
+    /// A new run, or the one of before that has not ended.
+    async fn submit(&self, served: &Served) -> Result<String, CommandError> {
+        let path = format!("/api/v1/runs?workflow={}", crate::client::segment(story::WORKFLOW));
+        let known: Page<RunView> = served.client.get(&path).await?;
+        let open = known.items.iter().find(|run| run.finished_at.is_none() && run.principal == SUBMITTER);
+        if let Some(run) = open {
+            say(&format!("the run {} of before has not ended: it goes on", run.name));
+            return Ok(run.name.clone());
+        }
+        let request = SubmitRequest { workflow: story::WORKFLOW.into(), ..SubmitRequest::default() };
+        let headers = [("x-tutti-user", SUBMITTER)];
+        let run: RunView = served.client.call(Method::POST, "/api/v1/runs", Some(&request), &headers).await?;
+        say(&format!("run {} is submitted", run.name));
+        Ok(run.name)
+    }
+}
+
+/// Where files for people go: below the data directory.
+fn folder_of(data: &std::path::Path, run: &str) -> PathBuf {
+    data.join("demo").join(run)
+}

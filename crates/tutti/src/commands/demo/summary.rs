@@ -1,0 +1,137 @@
+//! What is shown in the end: where each action ran, what travelled, what it cost, where the outputs are, and where to look next.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use api::rest::views::{ActionView, ExplanationView, RunView};
+use model::ArtifactRef;
+use serde_json::Value;
+
+use crate::client::segment;
+use crate::failure::CommandError;
+use crate::output;
+
+use super::server::Served;
+use super::watch::place;
+use super::{folder_of, officer};
+
+/// Fetches the outputs that are files. Gives their paths by the output's name.
+pub(super) async fn keep(served: &Served, run: &RunView) -> Result<BTreeMap<String, PathBuf>, CommandError> {
+    let mut kept = BTreeMap::new();
+    let folder = folder_of(&served.data, &run.name);
+    std::fs::create_dir_all(&folder).with_context(|| format!("`{}` cannot be made", folder.display()))?;
+    for (name, value) in run.outputs.as_ref().and_then(Value::as_object).into_iter().flatten() {
+        let Some(artifact) = ArtifactRef::from_value(value) else { continue };
+        let Some(file) = artifact.name.rsplit('/').next().filter(|file| !file.is_empty() && *file != "..") else { continue };
+        let path = folder.join(file);
+        let bytes = officer::fetch(&served.client, value).await?;
+        std::fs::write(&path, bytes).with_context(|| format!("`{}` cannot be written", path.display()))?;
+        kept.insert(name.clone(), path);
+    }
+    Ok(kept)
+}
+
+/// The whole account.
+pub(super) async fn table(served: &Served, run: &RunView, kept: &BTreeMap<String, PathBuf>) -> Result<String, CommandError> {
+    let is_transfer = |action: &&ActionView| action.kind == "transfer";
+    let work: Vec<Vec<String>> = run.actions.iter().filter(|action| !is_transfer(action)).map(cells).collect();
+    let mut text = output::table(&["ACTION", "KIND", "WHERE", "PHASE", "TIME", "COST"], &work);
+    let travelled = transfers(served, run).await?;
+    if !travelled.is_empty() {
+        text += "\n";
+        text += &output::table(&["TRANSFER", "FROM", "TO", "BYTES", "COST"], &travelled);
+    }
+    let people: f64 = run.actions.iter().filter(|action| action.kind == "human").map(|action| action.seconds).sum();
+    text += &format!(
+        "\n{} {}: {} ({} of it waiting for a person), cost {} USD\n",
+        run.name,
+        run.phase,
+        output::seconds(run.seconds),
+        output::seconds(people),
+        output::money(run.cost)
+    );
+    if let Some(failure) = &run.failure {
+        text += &format!("  {}: {}\n", failure.class, failure.message);
+    }
+    if let Some(why) = why_there(served, run).await? {
+        text += &format!("\n{why}");
+    }
+    if !kept.is_empty() {
+        text += "\nOUTPUTS\n";
+        for (name, path) in kept {
+            text += &format!("  {name:<9} {}\n", path.display());
+        }
+    }
+    text += &format!(
+        "\nLook further: tutti --data {0} get run {1} -o json · tutti --data {0} explain {1} 'score[0]' · tutti --data {0} logs {1} train\n",
+        served.data.display(),
+        run.name
+    );
+    Ok(text)
+}
+
+fn cells(action: &ActionView) -> Vec<String> {
+    let phase = if action.reused { "succeeded, reused".into() } else { action.phase.clone() };
+    let time = if action.phase == "skipped" { "-".into() } else { output::seconds(action.seconds) };
+    vec![action.path.clone(), action.kind.clone(), place(action), phase, time, output::money(action.cost)]
+}
+
+/// What travelled: the names of artifacts are found in what the actions gave back.
+async fn transfers(served: &Served, run: &RunView) -> Result<Vec<Vec<String>>, CommandError> {
+    let mut made: BTreeMap<String, (String, String)> = BTreeMap::new();
+    let mut rows = Vec::new();
+    for action in run.actions.iter().filter(|action| action.kind == "run" && action.phase == "succeeded") {
+        let whole = whole(served, run, action).await?;
+        for artifact in ArtifactRef::all_in(&whole.output.unwrap_or_default()) {
+            let name = (artifact.name, action.site.clone().unwrap_or_default());
+            made.entry(artifact.digest.hex()[..12].to_owned()).or_insert(name);
+        }
+    }
+    for action in run.actions.iter().filter(|action| action.kind == "transfer") {
+        let bytes = whole(served, run, action).await?.output.and_then(|output| output["bytes"].as_u64());
+        // `ACTION<-DIGEST@SITE`
+        let (to, digest) = action.path.split_once("<-").unwrap_or((&action.path, ""));
+        let digest = digest.split('@').next().unwrap_or_default();
+        let (name, from) = made.get(digest).cloned().unwrap_or_else(|| (digest.to_owned(), String::new()));
+        let bytes = bytes.map_or_else(|| action.phase.clone(), |bytes| bytes.to_string());
+        rows.push(vec![format!("{name} for {to}"), from, place(action), bytes, output::money(action.cost)]);
+    }
+    Ok(rows)
+}
+
+async fn whole(served: &Served, run: &RunView, action: &ActionView) -> Result<ActionView, CommandError> {
+    served.client.get(&format!("/api/v1/runs/{}/action?path={}", segment(&run.name), segment(&action.path))).await
+}
+
+/// Why the scoring ran where it did, as it was recorded.
+async fn why_there(served: &Served, run: &RunView) -> Result<Option<String>, CommandError> {
+    let Some(action) = run.actions.iter().find(|action| action.path == "score[0]") else { return Ok(None) };
+    let path = format!("/api/v1/runs/{}/explain?path={}", segment(&run.name), segment(&action.path));
+    let found: Vec<ExplanationView> = served.client.get(&path).await?;
+    let sites = found.first().and_then(|found| found.placement["sites"].as_array().cloned()).unwrap_or_default();
+    let rows: Vec<Vec<String>> = sites
+        .iter()
+        .map(|site| {
+            let text = |key: &str| site[key].as_str().unwrap_or_default().to_owned();
+            let hour = site["compute_per_hour"].as_f64().unwrap_or_default() / 1e6;
+            vec![text("site"), text("verdict"), format!("{hour:.4}"), text("why")]
+        })
+        .collect();
+    let table = output::table(&["SITE", "VERDICT", "USD/HOUR", "WHY"], &rows);
+    Ok((!rows.is_empty()).then(|| format!("Why `{}` ran there:\n{table}", action.path)))
+}
+
+/// What to try on a server that stays up.
+pub(super) fn try_next(served: &Served) -> String {
+    let url = served.client.url();
+    format!(
+        "\nThe server stays up at {url} (its log: {}). In another terminal:\n  \
+         export TUTTI_SERVER={url}\n  \
+         tutti get runs\n  \
+         tutti run bank/fraud-model --input partitions=12 --wait     # waits for the risk officer: tutti get approvals\n  \
+         tutti site cordon cloud-frankfurt                           # and run again: tutti explain says why scoring waits\n  \
+         kill -9 the server and start it again: the run goes on\nCtrl-C stops it.",
+        served.data.join("server.log").display()
+    )
+}
