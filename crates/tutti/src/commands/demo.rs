@@ -9,7 +9,7 @@ mod watch;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use api::rest::views::{ApplyResult, Page, RunView, SubmitRequest};
+use api::rest::views::{ApplyResult, Page, RunView, SiteView, SubmitRequest};
 use hyper::Method;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,6 +23,8 @@ use server::Served;
 
 /// Who submits the runs of the demonstration.
 const SUBMITTER: &str = "demo";
+/// The site that is there before any is registered.
+const THIS_MACHINE: &str = "local";
 
 /// Run a story end to end: a server, its sites, a workflow, a person who signs off.
 ///
@@ -88,6 +90,7 @@ impl Demo {
 
     async fn tell(&self, served: &mut Served) -> Result<Exit, CommandError> {
         let applied: ApplyResult = served.client.post("/api/v1/apply", &story::documents()).await?;
+        leave_this_machine_out(served).await?;
         let changed = applied.applied.iter().filter(|applied| applied.change != "unchanged").count();
         say(&format!("three sites and the workflow {} are registered ({changed} new)", story::WORKFLOW));
         let run = self.submit(served).await?;
@@ -116,6 +119,15 @@ impl Demo {
         say(&format!("run {} is submitted", run.name));
         Ok(run.name)
     }
+}
+
+/// Removes the site that a new directory begins with, the machine itself: it costs nothing, and would get whatever may run anywhere.
+async fn leave_this_machine_out(served: &Served) -> Result<(), CommandError> {
+    let sites: Vec<SiteView> = served.client.get("/api/v1/sites").await?;
+    if sites.iter().any(|site| site.name == THIS_MACHINE && site.running == 0) {
+        let _: Vec<SiteView> = served.client.post(&format!("/api/v1/sites/{THIS_MACHINE}/remove"), &json!({})).await?;
+    }
+    Ok(())
 }
 
 /// Where files for people go: below the data directory.

@@ -34,8 +34,12 @@ pub(super) async fn keep(served: &Served, run: &RunView) -> Result<BTreeMap<Stri
 
 /// The whole account.
 pub(super) async fn table(served: &Served, run: &RunView, kept: &BTreeMap<String, PathBuf>) -> Result<String, CommandError> {
-    let is_transfer = |action: &&ActionView| action.kind == "transfer";
-    let work: Vec<Vec<String>> = run.actions.iter().filter(|action| !is_transfer(action)).map(cells).collect();
+    let mut work: Vec<&ActionView> = run.actions.iter().filter(|action| action.kind != "transfer").collect();
+    // Items of a map stand below it.
+    let opened = |path: &str| work.iter().position(|action| action.path == path.split('[').next().unwrap_or(path));
+    let places: BTreeMap<&str, Option<usize>> = work.iter().map(|action| (action.path.as_str(), opened(&action.path))).collect();
+    work.sort_by_key(|action| places.get(action.path.as_str()).copied().flatten());
+    let work: Vec<Vec<String>> = work.into_iter().map(cells).collect();
     let mut text = output::table(&["ACTION", "KIND", "WHERE", "PHASE", "TIME", "COST"], &work);
     let travelled = transfers(served, run).await?;
     if !travelled.is_empty() {
@@ -94,7 +98,11 @@ async fn transfers(served: &Served, run: &RunView) -> Result<Vec<Vec<String>>, C
         let (to, digest) = action.path.split_once("<-").unwrap_or((&action.path, ""));
         let digest = digest.split('@').next().unwrap_or_default();
         let (name, from) = made.get(digest).cloned().unwrap_or_else(|| (digest.to_owned(), String::new()));
-        let bytes = bytes.map_or_else(|| action.phase.clone(), |bytes| bytes.to_string());
+        let bytes = match bytes {
+            Some(0) => "was there".into(),
+            Some(bytes) => bytes.to_string(),
+            None => action.phase.clone(),
+        };
         rows.push(vec![format!("{name} for {to}"), from, place(action), bytes, output::money(action.cost)]);
     }
     Ok(rows)

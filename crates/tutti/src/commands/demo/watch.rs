@@ -109,6 +109,10 @@ impl Shown {
 }
 
 fn line(action: &ActionView) -> String {
+    if action.kind == "transfer" && action.phase == "succeeded" {
+        let reader = action.path.split("<-").next().unwrap_or_default();
+        return format!("  → {:<34} {:<28} {}", format!("a file for {reader}"), place(action), output::seconds(action.seconds));
+    }
     let mark = match action.phase.as_str() {
         "succeeded" => "✓",
         "skipped" => "-",
