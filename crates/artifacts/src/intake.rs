@@ -120,6 +120,8 @@ impl Store {
     }
 
     fn take_folder(&self, folder: OwnedFd, path: &Path, taking: Taking) -> Result<Put> {
+        // Before the first file is taken: what is refused leaves nothing in the store.
+        count_files(&folder, path, 0, &mut 0)?;
         let mut walk = Walk { store: self, taking, entries: Vec::new(), batch: Vec::new() };
         walk.folder(folder, path, "", 0)?;
         let Walk { mut entries, batch, .. } = walk;
@@ -142,6 +144,35 @@ pub(crate) const LINK_BYTES_MIN: u64 = 4 << 20;
 enum Taken {
     Linked(Put),
     Staged(Staged),
+}
+
+/// Counts the files of a folder, as far as they may go.
+fn count_files(folder: &OwnedFd, path: &Path, depth: usize, files: &mut usize) -> Result<()> {
+    if depth >= DEPTH_MAX {
+        return Err(StoreError::TooDeep(path.display().to_string()));
+    }
+    for found in Dir::read_from(folder).map_err(at(path))? {
+        let found = found.map_err(at(path))?;
+        let name = match found.file_name().to_str() {
+            Ok("." | "..") => continue,
+            Ok(name) => name,
+            Err(_) => return Err(StoreError::BadPath(path.join("…").display().to_string())),
+        };
+        let whole = path.join(name);
+        match found.file_type() {
+            FileType::RegularFile => *files += 1,
+            // Some file systems do not say.
+            FileType::Directory | FileType::Unknown => match open_child(folder, name).map_err(refused(&whole))? {
+                (inner, FileType::Directory) => count_files(&inner, &whole, depth + 1, files)?,
+                _ => *files += 1,
+            },
+            _ => return Err(StoreError::BadPath(whole.display().to_string())),
+        }
+        if *files > DIRECTORY_FILES_MAX {
+            return Err(StoreError::TooManyFiles);
+        }
+    }
+    Ok(())
 }
 
 struct Walk<'s> {

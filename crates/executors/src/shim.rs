@@ -79,13 +79,22 @@ pub(crate) enum Word {
 
 /// The program. With `folder` it serves that attempt and ends; without it serves those it is told on its standard input.
 pub fn main(folder: Option<OsString>) -> ExitCode {
+    serve_in(Groups::join, folder)
+}
+
+/// The program as it is where no control groups can be made.
+pub fn main_without_groups(folder: Option<OsString>) -> ExitCode {
+    serve_in(Groups::default, folder)
+}
+
+fn serve_in(groups: fn() -> Groups, folder: Option<OsString>) -> ExitCode {
     // A session of its own: no terminal, and no signal meant for the server's.
     let _ = rustix::process::setsid();
     // Orphans of the process become ours, so that none outlives it.
     if rustix::process::set_child_subreaper(Some(rustix::process::getpid())).is_err() {
         return ExitCode::FAILURE;
     }
-    let groups = Groups::join();
+    let groups = groups();
     let served = match folder {
         Some(folder) => run(Path::new(&folder), &groups).map(drop),
         None => serve(&groups),

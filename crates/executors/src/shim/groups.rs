@@ -12,8 +12,6 @@ use super::{ShimSpec, tree};
 
 /// Bytes of a memory limit that are the wrapper's own.
 const WRAPPER_BYTES: u64 = 8 << 20;
-/// Refusals to start a process after which it is no longer a program that copes.
-const REFUSALS_MAX: u64 = 10_000;
 /// The name of the group that the server itself is in, when its parent was delegated to it (`DelegateSubgroup=` of systemd).
 const SERVER_GROUP: &str = "server";
 
@@ -148,11 +146,6 @@ impl Groups {
     /// Whether a process of the present attempt was refused another.
     pub(super) fn refused_processes(&self) -> bool {
         self.refusals() > 0
-    }
-
-    /// Whether it tries again and again.
-    pub(super) fn is_bombed(&self) -> bool {
-        self.refusals() > REFUSALS_MAX
     }
 
     /// From now on nothing in the group gets another process, so that killing comes to an end.

@@ -93,7 +93,8 @@ struct Segments {
 impl Segments {
     /// When the disk is full, bytes are dropped: a process must not hang for its log.
     fn append(&mut self, bytes: &[u8]) {
-        if self.open.as_ref().is_none_or(|(_, first)| self.offset - first >= SEGMENT_BYTES) {
+        let end = self.offset + bytes.len() as u64;
+        if self.open.as_ref().is_none_or(|(_, first)| end - first > SEGMENT_BYTES) {
             self.open = File::create(segment(&self.folder, self.stream, self.offset)).ok().map(|file| (file, self.offset));
             self.drop_old();
         }
@@ -104,7 +105,7 @@ impl Segments {
             let _ = file.set_len(self.offset - *first);
             self.open = None;
         }
-        self.offset += bytes.len() as u64;
+        self.offset = end;
     }
 
     fn drop_old(&self) {

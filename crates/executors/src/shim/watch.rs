@@ -173,9 +173,10 @@ impl Watch<'_> {
         if self.cause.is_some() {
             return;
         }
-        if limit.is_some_and(|limit| seen.memory_bytes > limit) {
+        // One of its processes killed for memory, or refused another: many programs then wait for ever for what will not come.
+        if limit.is_some_and(|limit| seen.memory_bytes > limit) || self.groups.killed_for_memory() {
             self.end(out_of_memory(spec));
-        } else if seen.processes > spec.processes_max || self.groups.is_bombed() {
+        } else if seen.processes > spec.processes_max || self.groups.refused_processes() {
             self.end(too_many_processes(spec));
         } else if disk_is_nearly_full(self.folder) {
             self.end(disk_full());

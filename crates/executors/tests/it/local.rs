@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use executors::contract::Rig;
+use executors::contract::{Incarnation, Rig};
 use executors::local::{LocalExecutor, Options};
 use executors::{Executor, Observed, contract_suite};
 use model::Resources;
@@ -37,6 +37,18 @@ impl LocalRig {
     }
 }
 
+impl Drop for LocalRig {
+    /// A test that failed leaves nothing running, though attempts are made to outlive whoever ordered them.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let control = Incarnation::start(self, u64::MAX);
+            for owned in control.ask(control.executor().list_owned()).unwrap_or_default() {
+                control.ask(control.executor().cancel(owned.key, model::Duration(0)));
+            }
+        }
+    }
+}
+
 impl Rig for LocalRig {
     fn open(&self, observed: UnboundedSender<Observed>) -> Box<dyn Executor> {
         Box::new(LocalExecutor::open(self.options(), observed).unwrap())
@@ -55,7 +67,7 @@ mod contract {
 
 mod killed_server {
     use super::*;
-    use executors::contract::{Incarnation, fresh_key, gated, until};
+    use executors::contract::{fresh_key, gated, until};
     use std::os::unix::process::ExitStatusExt as _;
 
     const SITE: &str = "EXECUTORS_TEST_SITE";

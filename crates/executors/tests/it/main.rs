@@ -1,3 +1,4 @@
 //! Tests of the executors against real processes.
 
+mod hostile;
 mod local;
