@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::proc;
 use crate::sample::{Sample, spread};
+use crate::server::CHAIN;
 
 /// A goal: the workload, the figure, its unit, what is wanted, and whether more is better.
 struct Goal {
@@ -86,24 +87,30 @@ impl Report {
 
     /// Figures made from two workloads of the same round.
     fn derive(&mut self) {
-        let figure = |samples: &BTreeMap<String, Vec<Sample>>, workload: &str, figure: &str| -> Vec<f64> {
-            samples.get(workload).into_iter().flatten().filter_map(|sample| sample.0.get(figure).copied()).collect()
-        };
-        let spawn = figure(&self.samples, "floor spawn", "p50_us");
-        let chain = figure(&self.samples, "floor chain", "ms");
+        let before = self.samples.clone();
+        let figure = |workload: &str, figure: &str, round: usize| before.get(workload)?.get(round)?.0.get(figure).copied();
         for (name, samples) in &mut self.samples {
             for (round, sample) in samples.iter_mut().enumerate() {
-                let Some(ms) = sample.0.get("ms").copied() else { continue };
-                if name.starts_with("W1 ")
-                    && let Some(floor) = chain.get(round)
-                {
-                    sample.0.insert("times_floor", ms / floor);
+                let what = name.get(..2).unwrap_or_default();
+                let mine = |figure: &str| sample.0.get(figure).copied();
+                let mut derived = Vec::new();
+                if let ("W1", Some(ms), Some(floor)) = (what, mine("ms"), figure("floor chain", "ms", round)) {
+                    derived.push(("times_floor", ms / floor));
                 }
-                if name == "W1 process"
-                    && let Some(plain) = spawn.get(round)
+                if let ("W1 process", Some(ms), Some(plain)) = (name.as_str(), mine("ms"), figure("floor spawn", "p50_us", round))
                 {
-                    sample.0.insert("overhead_ms_per_step", ms / crate::server::CHAIN as f64 - plain / 1e3);
+                    derived.push(("overhead_ms_per_step", ms / CHAIN as f64 - plain / 1e3));
                 }
+                // How many times longer the peer takes for the same work.
+                let peer = format!("{what} restate");
+                let compared = ["runs_per_s", "p50_ms", "ms"].into_iter().find_map(|figure_name| {
+                    let (mine, theirs) = (mine(figure_name)?, figure(&peer, figure_name, round)?);
+                    Some(if figure_name == "runs_per_s" { mine / theirs } else { theirs / mine })
+                });
+                if let (false, Some(times)) = (name.ends_with("restate"), compared) {
+                    derived.push(("times_faster_than_restate", times));
+                }
+                sample.0.extend(derived);
             }
         }
     }
