@@ -36,7 +36,6 @@ impl Server {
         let mut child = Command::new(tutti)
             .args(["up", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
-            .env("TUTTI_LOG", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
