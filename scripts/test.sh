@@ -46,6 +46,12 @@ bank_tests() {
     (cd examples/bank && "$TUTTI_BANK_VENV/bin/python" -m unittest -q test_bank </dev/null)
 }
 
+# The story as a person runs it, on the debug binary, with the server killed on the way.
+demo_tests() {
+    cargo build --locked --quiet --package tutti </dev/null || return 1
+    (cd examples/bank && TUTTI_BIN="$CARGO_TARGET_DIR/debug/tutti" "$TUTTI_BANK_VENV/bin/python" -m unittest -q test_demo </dev/null)
+}
+
 stage format cargo fmt --all --check
 stage tidy cargo xtask tidy
 rm -f "$test_log"
@@ -62,6 +68,7 @@ elif ! rig_ready; then
     skip bank "its Python packages could not be installed"
 elif [ -f examples/bank/test_bank.py ]; then
     stage bank bank_tests
+    stage demo demo_tests
 fi
 
 timings

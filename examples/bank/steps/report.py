@@ -86,10 +86,10 @@ def artifacts_table(given, scored):
 def partitions_table(scored):
     rows = [
         ((code(part["ran"]["action"]),), (place(part["ran"]),), part["rows"], f"{part['flagged'] / max(part['rows'], 1):.0%}",
-         f"{part['mean']:.3f}", (tag("verified") if part["verified"] else tag("not verified", False),))
+         f"{part['mean']:.2f}", (tag("verified") if part["verified"] else tag("not verified", False),))
         for part in scored
     ]  # fmt: skip
-    return table(["partition", "site", ">applications", ">flagged", ">mean score", "signature"], rows)
+    return table(["partition", "site", ">rows", ">flagged", ">mean", "signature"], rows)
 
 
 def signature_facts(signed, statement, scored):
@@ -148,9 +148,9 @@ def build(given, metrics, signed, scores, outcomes, own):
         "<h1>Early warning on credit applications</h1>",
         f'<p class="lead">Run {code(own["run"])}: a model was trained and tested on-premise, signed, approved by '
         f"{escape(given['approval']['by'])}, and scored {found['rows']:,} applications at {escape(', '.join(places))}. "
-        "Names never left the bank; the model was checked wherever it was used.</p>",
+        "Identities stayed on-premise, and the signature was checked wherever the model was used.</p>",
         '<p class="note"><b>What this is.</b> The data is real: credit applications and whether they were repaid. '
-        "It stands in for card fraud, for which no openly licensed data set ships with a Python package. "
+        "It stands in for card fraud, for which we know of no openly licensed data set that ships with a Python package. "
         "Sites marked <i>simulated</i> stand for another place and run on the machine of this demonstration.</p>",
         tiles([
             (f"{metrics['auc']:.3f}", f"AUC on unseen rows ({metrics['auc_interval'][0]:.3f} to {metrics['auc_interval'][1]:.3f})"),
@@ -160,7 +160,7 @@ def build(given, metrics, signed, scores, outcomes, own):
             (f"{found['psi']:.3f}", f"stability index: the scores {'have not moved' if steady else 'HAVE MOVED'}"),
         ]),
         "<h2>The model</h2>",
-        f'<p class="lead">A {escape(metrics["kind"])}, judged on {metrics["rows"]:,} applications that it had not seen.</p>',
+        f'<p class="lead">It is a {escape(metrics["kind"])} model, judged on {metrics["rows"]:,} applications that it had not seen.</p>',
         f'<div class="cards">{evidence.plots(metrics)}</div>',
         "<h2>Scoring</h2>",
         '<div class="cards">',
