@@ -92,6 +92,29 @@ pub(crate) struct EachState {
     pub(crate) outputs: Vec<Option<Payload>>,
 }
 
+impl ActionState {
+    /// Its name, for people and for tests that look at which ways were taken.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            ActionState::Recalling => "recalling",
+            ActionState::AwaitingTwin => "awaiting_twin",
+            ActionState::Queued => "queued",
+            ActionState::Staging(_) => "staging",
+            ActionState::Running => "running",
+            ActionState::Stopping(_) => "stopping",
+            ActionState::Backoff => "backoff",
+            ActionState::Human(_) => "human",
+            ActionState::Sleeping => "sleeping",
+            ActionState::AwaitingSignal(_) => "awaiting_signal",
+            ActionState::AwaitingEvent(_) => "awaiting_event",
+            ActionState::Each(_) => "each",
+            ActionState::Scope(_) => "scope",
+            ActionState::Instant => "instant",
+            ActionState::Done(_) => "done",
+        }
+    }
+}
+
 impl Action {
     /// Whether an executor may be at work for it.
     pub(crate) fn in_flight(&self) -> bool {

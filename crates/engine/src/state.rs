@@ -216,6 +216,11 @@ impl State {
         self.runs.values().map(|run| u64::from(run.open)).sum()
     }
 
+    /// Where an action of an open run is, by the name of its state.
+    pub fn state_of(&self, key: ActionKey) -> Option<&'static str> {
+        Some(self.runs.get(&key.run)?.action(key.action)?.state.name())
+    }
+
     /// Makes a graph known. Graphs are content-addressed and lie beside the journal; those of open runs must be known before
     /// their events are folded.
     pub fn add_graph(&mut self, digest: Digest, graph: &Arc<Graph>) {

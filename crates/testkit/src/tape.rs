@@ -87,8 +87,11 @@ impl Tape {
                 _ => None,
             })
             .collect();
-        let last = entries.iter().filter_map(|(event, _)| event.run()).max().unwrap_or_default();
-        let mut state = self.empty(last.0);
+        let submitted = entries.iter().filter_map(|(event, _)| match event {
+            Event::RunSubmitted(submitted) => Some(submitted.run.0),
+            _ => None,
+        });
+        let mut state = self.empty(submitted.max().unwrap_or(0));
         for (event, at) in &entries {
             if event.run().is_none_or(|run| !closed.contains(&run)) {
                 state.evolve(event, *at);

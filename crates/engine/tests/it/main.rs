@@ -1,4 +1,13 @@
 //! The engine from outside: commands in, events out. Every rig checks after each command that a replay gives the same state and that
 //! what is outstanding is what was asked for and not answered.
 
+mod cancelling;
+mod fleet;
+mod maps;
+mod remembering;
 mod retries;
+mod skipping;
+mod submitting;
+mod timeouts;
+mod undoing;
+mod waits;
