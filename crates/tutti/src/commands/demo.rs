@@ -70,13 +70,13 @@ impl Demo {
         let exit = match told {
             Some(Ok(exit)) if self.up && served.is_ours() => {
                 say(&summary::try_next(&served));
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                    why = served.ended() => say(&why),
-                }
+                let stayed = tokio::select! {
+                    _ = terminate.recv() => Ok(()),
+                    _ = interrupt.recv() => Ok(()),
+                    stayed = served.stay_up() => stayed,
+                };
                 say("stopping the server");
-                Ok(exit)
+                stayed.map(|()| exit)
             }
             Some(ended) => ended,
             None => {

@@ -76,15 +76,18 @@ impl Served {
         Ok(true)
     }
 
-    /// Waits for the server to end by itself; how it did.
-    pub(super) async fn ended(&mut self) -> String {
-        match &mut self.child {
-            Some(child) => match child.wait().await {
-                Ok(status) => format!("the server ended: {status}"),
-                Err(error) => format!("the server cannot be waited for: {error}"),
-            },
-            None => std::future::pending().await,
+    /// Starts the server again whenever it dies, for ever.
+    pub(super) async fn stay_up(&mut self) -> Result<(), CommandError> {
+        while let Some(child) = &mut self.child {
+            child.wait().await?;
+            self.revive().await?;
         }
+        Ok(())
+    }
+
+    /// The server's process.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
     }
 
     /// Stops the server when it was started here.

@@ -67,11 +67,7 @@ pub(super) async fn table(served: &Served, run: &RunView, kept: &BTreeMap<String
             text += &format!("  {name:<9} {}\n", path.display());
         }
     }
-    text += &format!(
-        "\nLook further: tutti --data {0} get run {1} -o json · tutti --data {0} explain {1} 'score[0]' · tutti --data {0} logs {1} train\n",
-        served.data.display(),
-        run.name
-    );
+    text += &look_further(served, run);
     Ok(text)
 }
 
@@ -130,16 +126,33 @@ async fn why_there(served: &Served, run: &RunView) -> Result<Option<String>, Com
     Ok((!rows.is_empty()).then(|| format!("Why `{}` ran there:\n{table}", action.path)))
 }
 
+/// This program, as it is called here.
+fn program() -> String {
+    std::env::current_exe().map_or_else(|_| "tutti".into(), |path| path.display().to_string())
+}
+
+fn look_further(served: &Served, run: &RunView) -> String {
+    let (data, name) = (served.data.display(), &run.name);
+    format!(
+        "\nLOOK FURTHER\n  alias tutti='{} --data {data}'\n  tutti get run {name} -o json\n  tutti explain {name} 'score[0]'\n  \
+         tutti logs {name} train\n",
+        program()
+    )
+}
+
 /// What to try on a server that stays up.
 pub(super) fn try_next(served: &Served) -> String {
     let url = served.client.url();
+    let pid = served.pid().map_or_else(String::new, |pid| pid.to_string());
     format!(
         "\nThe server stays up at {url} (its log: {}). In another terminal:\n  \
-         export TUTTI_SERVER={url}\n  \
+         alias tutti='{} --server {url}'\n  \
          tutti get runs\n  \
-         tutti run bank/fraud-model --input partitions=12 --wait     # waits for the risk officer: tutti get approvals\n  \
-         tutti site cordon cloud-frankfurt                           # and run again: tutti explain says why scoring waits\n  \
-         kill -9 the server and start it again: the run goes on\nCtrl-C stops it.",
-        served.data.join("server.log").display()
+         tutti run bank/fraud-model --input partitions=12 --wait   # then it waits for you: tutti get approvals\n  \
+         tutti site cordon cloud-frankfurt                         # and run again: tutti explain says why scoring waits\n  \
+         kill -9 {pid:<49} # the server: it is started again, and runs go on\n\
+         Ctrl-C stops it.",
+        served.data.join("server.log").display(),
+        program()
     )
 }

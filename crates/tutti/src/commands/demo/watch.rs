@@ -17,6 +17,10 @@ use super::server::Served;
 const PAUSE: Duration = Duration::from_millis(150);
 /// The run is read again after this, whatever the stream says.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Actions of the tree shown at once.
+const TREE_LINES_MAX: usize = 14;
+/// Characters of a line that is drawn anew: a wrapped line would not be taken away whole.
+const LINE_CHARS_MAX: usize = 79;
 const SETTLED: [&str; 5] = ["succeeded", "failed", "aborted", "timed_out", "skipped"];
 
 /// Follows a run to its end. `decide` is asked for every decision of a person.
@@ -31,7 +35,7 @@ pub(super) async fn to_the_end(
             Ok(run) => return Ok(run),
             Err(error) => error,
         };
-        shown.clear_line();
+        shown.clear();
         // What the server says stands. A server that says nothing may have died.
         if matches!(error, CommandError::Problem(_)) || !served.revive().await? {
             return Err(error);
@@ -52,11 +56,11 @@ async fn follow(
         let view: RunView = client.get(&format!("/api/v1/runs/{}?actions=100000", segment(run))).await?;
         shown.show(&view);
         if view.finished_at.is_some() {
-            shown.clear_line();
+            shown.clear();
             return Ok(view);
         }
         if let Some(approval) = waiting(client, run).await? {
-            shown.clear_line();
+            shown.clear();
             decide(served, &approval).await?;
             continue;
         }
@@ -75,43 +79,70 @@ async fn waiting(client: &Client, run: &str) -> Result<Option<ApprovalView>, Com
     Ok(approvals.into_iter().find(|approval| approval.run == run))
 }
 
-/// What has been shown.
+/// What has been shown: lines of what is settled, which stay, and on a terminal a tree of what is not, which is drawn anew each time.
 #[derive(Default)]
 struct Shown {
     phases: BTreeMap<String, String>,
-    line: bool,
+    drawn: usize,
 }
 
 impl Shown {
     fn show(&mut self, run: &RunView) {
+        self.clear();
         for action in &run.actions {
             let settled = SETTLED.contains(&action.phase.as_str());
             if !settled || self.phases.get(&action.path) == Some(&action.phase) {
                 continue;
             }
             self.phases.insert(action.path.clone(), action.phase.clone());
-            self.clear_line();
             say(&line(action));
         }
-        let busy: Vec<&str> =
-            run.actions.iter().filter(|action| action.phase == "running").map(|action| action.path.as_str()).collect();
         if std::io::stderr().is_terminal() && run.finished_at.is_none() {
-            eprint!("\r\x1b[K  … {}/{} done, running: {}", run.actions_done, run.actions_total, busy.join(", "));
-            self.line = true;
+            let lines = tree(run);
+            lines.iter().for_each(|line| say(line));
+            self.drawn = lines.len();
         }
     }
 
-    fn clear_line(&mut self) {
-        if std::mem::take(&mut self.line) {
-            eprint!("\r\x1b[K");
+    /// Takes away what was drawn last.
+    fn clear(&mut self) {
+        let drawn = std::mem::take(&mut self.drawn);
+        if drawn > 0 {
+            eprint!("\x1b[{drawn}A\x1b[J");
         }
     }
+}
+
+/// What is under way, as lines that fit a terminal.
+fn tree(run: &RunView) -> Vec<String> {
+    let open = |action: &&ActionView| !SETTLED.contains(&action.phase.as_str());
+    let mut open: Vec<&ActionView> = run.actions.iter().filter(open).collect();
+    // Items of a map, and what is brought for a node, stand below it.
+    let root = |action: &ActionView| action.path.split(['[', '<']).next().unwrap_or_default().to_owned();
+    let first: BTreeMap<String, usize> = open.iter().enumerate().rev().map(|(at, action)| (root(action), at)).collect();
+    open.sort_by_key(|action| (first.get(&root(action)).copied(), action.number));
+    let mut lines =
+        vec![format!("  ┄ {} of {} actions done, {} so far", run.actions_done, run.actions_total, output::seconds(run.seconds))];
+    for action in open.iter().take(TREE_LINES_MAX) {
+        let branch = if root(action) == action.path { "⋯" } else { "└─" };
+        let what = match action.phase.as_str() {
+            "running" if action.kind == "each" => String::new(),
+            "running" => output::seconds(action.seconds),
+            other => other.replace('_', " "),
+        };
+        let text = format!("  {branch} {:<22} {:<28} {what}", action.path, place(action));
+        lines.push(text.chars().take(LINE_CHARS_MAX).collect());
+    }
+    if open.len() > TREE_LINES_MAX {
+        lines.push(format!("  ⋯ and {} more", open.len() - TREE_LINES_MAX));
+    }
+    lines
 }
 
 fn line(action: &ActionView) -> String {
     if action.kind == "transfer" && action.phase == "succeeded" {
         let reader = action.path.split("<-").next().unwrap_or_default();
-        return format!("  → {:<34} {:<28} {}", format!("a file for {reader}"), place(action), output::seconds(action.seconds));
+        return format!("  → {:<22} {:<28} {}", format!("a file for {reader}"), place(action), output::seconds(action.seconds));
     }
     let mark = match action.phase.as_str() {
         "succeeded" => "✓",
@@ -123,7 +154,7 @@ fn line(action: &ActionView) -> String {
         (None, true) => "taken from an earlier run".into(),
         (None, false) => output::seconds(action.seconds),
     };
-    format!("  {mark} {:<34} {:<28} {what}", action.path, place(action))
+    format!("  {mark} {:<22} {:<28} {what}", action.path, place(action))
 }
 
 /// The site of an action, with its mark when it stands for another place.
@@ -132,5 +163,34 @@ pub(super) fn place(action: &ActionView) -> String {
         (Some(site), Some(_)) => format!("{site} (simulated)"),
         (Some(site), None) => site.clone(),
         (None, _) => "-".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_stand_below_their_map_and_lines_fit() {
+        let action = |path: &str, number, phase: &str| ActionView {
+            path: path.into(),
+            number: Some(number),
+            kind: if path == "score" { "each".into() } else { "run".into() },
+            phase: phase.into(),
+            site: Some("cloud-frankfurt".into()),
+            simulates: Some("elsewhere".into()),
+            ..ActionView::default()
+        };
+        let actions = vec![
+            action("split", 0, "succeeded"),
+            action("score", 1, "running"),
+            action("card", 2, "waiting_for_resources"),
+            action("score[0]", 3, "running"),
+            action("score[1]<-0123456789ab@x", 4, "queued"),
+        ];
+        let lines = tree(&RunView { actions, ..RunView::default() });
+        let starts: Vec<&str> = lines[1..].iter().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+        assert_eq!(starts, ["score", "score[0]", "score[1]<-0123456789ab@x", "card"]);
+        assert!(lines[4].contains("waiting for resources") && lines.iter().all(|line| line.chars().count() <= LINE_CHARS_MAX));
     }
 }
