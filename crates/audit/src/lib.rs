@@ -22,6 +22,12 @@ pub fn leaf_hash(entry: &[u8]) -> Hash {
     Sha256::new().chain_update([0u8]).chain_update(entry).finalize().into()
 }
 
+/// The hash of an entry of the journal: that of the leaf which is its time (microseconds since 1970, 8 bytes, big-endian) and its bytes.
+/// When something happened is as much a part of the account as what.
+pub fn entry_hash(at_us: u64, bytes: &[u8]) -> Hash {
+    Sha256::new().chain_update([0u8]).chain_update(at_us.to_be_bytes()).chain_update(bytes).finalize().into()
+}
+
 /// The hash of an inner node: SHA-256 over 0x01 and its children.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Sha256::new().chain_update([1u8]).chain_update(left).chain_update(right).finalize().into()
@@ -30,4 +36,17 @@ pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
 /// The root of the tree without leaves: SHA-256 over nothing.
 pub fn empty_root() -> Hash {
     Sha256::digest([]).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_a_leaf_of_its_time_and_its_bytes() {
+        let (at, bytes) = (1_800_000_000_000_000u64, b"what happened".as_slice());
+        let record = [at.to_be_bytes().as_slice(), bytes].concat();
+        assert_eq!(entry_hash(at, bytes), leaf_hash(&record));
+        assert_ne!(entry_hash(at, bytes), entry_hash(at + 1, bytes));
+    }
 }

@@ -124,17 +124,6 @@ impl Inbox {
         answer.await.map_err(|_| Refusal::Stopping)?
     }
 
-    /// Runs something with the journal's writer and waits for it. The loop waits too.
-    pub(crate) async fn with_writer<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Writer) -> T + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let (reply, answer) = oneshot::channel();
-        let work = move |writer: &Writer| drop(reply.send(work(writer)));
-        self.sender.send(Message::Writer(Box::new(work))).map_err(|_| Refusal::Stopping)?;
-        answer.await.map_err(|_| Refusal::Stopping)
-    }
-
     /// Asks the loop to stop after what is in the inbox.
     pub(crate) fn stop(&self) {
         let _ = self.sender.send(Message::Stop);
@@ -206,6 +195,13 @@ impl CoreLoop {
 
     /// Decides everything gathered, places what is queued, and hands the batch to the writer.
     fn turn(&mut self, requests: &mut Vec<Request>) {
+        if let Some(reason) = self.notices.failed() {
+            // What was decided since is in no journal; nothing is to be built on it.
+            for reply in requests.drain(..).filter_map(|request| request.reply) {
+                let _ = reply.send(Err(Refusal::Journal(reason.to_string())));
+            }
+            return;
+        }
         let now = self.clock.now();
         let mut batch = Turn::default();
         for request in requests.drain(..) {
@@ -301,8 +297,10 @@ impl CoreLoop {
                 notices.durable(seq, finished);
             }
             Err(error) => {
+                let reason = error.to_string();
+                notices.fail(&reason);
                 for (reply, _) in replies {
-                    let _ = reply.send(Err(Refusal::Journal(error.to_string())));
+                    let _ = reply.send(Err(Refusal::Journal(reason.clone())));
                 }
             }
         });

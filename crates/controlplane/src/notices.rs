@@ -15,11 +15,12 @@ use tokio::sync::{oneshot, watch};
 pub struct Notices {
     seq: Arc<watch::Sender<Seq>>,
     waiting: Arc<Mutex<BTreeMap<RunId, Vec<oneshot::Sender<Arc<RunFinished>>>>>>,
+    failure: Arc<watch::Sender<Option<Arc<str>>>>,
 }
 
 impl Notices {
     pub(crate) fn new(last: Seq) -> Notices {
-        Notices { seq: Arc::new(watch::Sender::new(last)), waiting: Arc::default() }
+        Notices { seq: Arc::new(watch::Sender::new(last)), waiting: Arc::default(), failure: Arc::default() }
     }
 
     /// The position of the last durable entry, as it grows.
@@ -35,6 +36,34 @@ impl Notices {
         listeners.retain(|listener| !listener.is_closed());
         listeners.push(sender);
         receiver
+    }
+
+    /// Why the journal cannot be written any more, when that comes: the process has to be started again.
+    pub async fn failure(&self) -> Arc<str> {
+        let mut failure = self.failure.subscribe();
+        loop {
+            if let Some(reason) = failure.borrow_and_update().clone() {
+                return reason;
+            }
+            if failure.changed().await.is_err() {
+                // The sender lives as long as this.
+                return "the control plane is gone".into();
+            }
+        }
+    }
+
+    /// Why the journal cannot be written any more; none as long as it can.
+    pub(crate) fn failed(&self) -> Option<Arc<str>> {
+        self.failure.borrow().clone()
+    }
+
+    /// The journal cannot be written any more.
+    pub(crate) fn fail(&self, reason: &str) {
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            failure.get_or_insert_with(|| reason.into());
+            first
+        });
     }
 
     /// The ends of runs among these entries.

@@ -21,6 +21,10 @@ impl Owner {
         let unusable =
             |error: std::io::Error| Fault::new(FaultKind::DataDirectory, format!("`{}` cannot be used: {error}", data.display()));
         std::fs::create_dir_all(data).map_err(unusable)?;
+        if let Some(Ok(above)) = data.canonicalize().map_err(unusable)?.parent().map(File::open) {
+            // The name of a new directory is to survive a power cut as well as what is in it.
+            above.sync_all().map_err(unusable)?;
+        }
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(data.join(FILE));
         let file = options.map_err(unusable)?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {

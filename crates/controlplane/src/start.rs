@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use engine::{Command, State};
 use executors::Executor as _;
-use journal::{Batch, Durability, Reader, Writer};
+use journal::{Batch, Durability, Keeper, Reader, Writer};
 use model::site::ExecutorKind;
 use model::{Digest, Graph, Resources, SiteSpec};
 use parking_lot::Mutex;
@@ -21,7 +21,7 @@ use crate::triggers::Triggers;
 use crate::{Fault, FaultKind, Inbox, Notices, Owner, Sites, Workers};
 
 /// The version of the server.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How often sites are probed and leases looked at.
 const PROBE_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 /// Graphs of workflows kept at hand.
@@ -56,11 +56,12 @@ struct Inner {
     graphs: Mutex<BTreeMap<Digest, Arc<Graph>>>,
     data: PathBuf,
     core: Mutex<Option<JoinHandle<Writer>>>,
+    keeper: Keeper,
     tasks: Mutex<Vec<Task<()>>>,
     owner: Mutex<Owner>,
 }
 
-fn unusable(error: impl std::fmt::Display) -> Fault {
+pub(crate) fn unusable(error: impl std::fmt::Display) -> Fault {
     Fault::new(FaultKind::DataDirectory, error.to_string())
 }
 
@@ -77,6 +78,7 @@ impl ControlPlane {
         let (releases, released) = tokio::sync::mpsc::unbounded_channel();
         let has_sites = !state.fleet().sites().is_empty();
         let notices = Notices::new(last.0);
+        let keeper = opened.writer.keeper();
         let core = CoreLoop {
             state,
             writer: opened.writer,
@@ -97,6 +99,7 @@ impl ControlPlane {
             graphs: Mutex::default(),
             data: options.data.clone(),
             core: Mutex::new(Some(core)),
+            keeper,
             tasks: Mutex::default(),
             owner: Mutex::new(owner),
         };
@@ -113,6 +116,7 @@ impl ControlPlane {
         drop(releases);
         control.start_task(control.clone().probe());
         control.start_task(control.clone().run_triggers());
+        control.start_task(control.clone().finish_pruning());
         Ok(control)
     }
 
@@ -153,6 +157,10 @@ impl ControlPlane {
         &self.inner.graphs
     }
 
+    pub(crate) fn keeper(&self) -> &Keeper {
+        &self.inner.keeper
+    }
+
     /// The data directory.
     pub fn data(&self) -> &Path {
         &self.inner.data
@@ -177,34 +185,6 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Copies journal and stores of artifacts to a new directory while the server runs. Artifacts are never changed, so that a copy made
-    /// after the journal's holds everything the journal refers to.
-    pub async fn backup(&self, to: PathBuf) -> Result<(), Fault> {
-        let writer = self.inner.inbox.with_writer({
-            let to = to.clone();
-            move |writer| journal::backup(writer, &to.join("journal"))
-        });
-        writer.await?.map_err(unusable)?;
-        let data = self.inner.data.clone();
-        let copied = tokio::task::spawn_blocking(move || {
-            for folder in ["sites", "code"] {
-                copy_folder(&data.join(folder), &to.join(folder))?;
-            }
-            std::fs::write(to.join("backup.json"), format!("{{\"version\": \"{VERSION}\"}}\n"))
-        });
-        copied.await.map_err(Fault::internal)?.map_err(unusable)
-    }
-
-    /// Destroys bodies of runs that ended before a time, and records it.
-    pub async fn prune(&self, before: model::Timestamp, dry_run: bool, principal: &str) -> Result<journal::Pruned, Fault> {
-        let pruned = self.inner.inbox.with_writer(move |writer| writer.prune(before, dry_run)).await?.map_err(Fault::internal)?;
-        if !dry_run && pruned.runs > 0 {
-            let command = Command::RecordPruning { before, runs: pruned.runs, principal: principal.to_owned() };
-            self.inbox().ask(command).await?;
-        }
-        Ok(pruned)
-    }
-
     /// Stops taking work, writes what was decided, and ends. Processes go on under their wrappers; the next start finds them.
     pub async fn stop(&self) {
         self.inner.inbox.stop();
@@ -216,6 +196,16 @@ impl ControlPlane {
             }
         }
         self.inner.tasks.lock().drain(..).for_each(|task| task.abort());
+    }
+
+    /// Destroys what an earlier server recorded as pruned and did not come to destroy.
+    async fn finish_pruning(self) {
+        let reader = self.reader().clone();
+        if let Ok(Ok(true)) = tokio::task::spawn_blocking(move || reader.is_unswept()).await
+            && let Err(error) = self.sweep().await
+        {
+            tracing::error!(%error, "what was pruned could not be destroyed");
+        }
     }
 
     /// Probes sites and looks for silent workers.
@@ -271,27 +261,6 @@ fn this_machine() -> SiteSpec {
         prices: Default::default(),
         simulates: None,
     }
-}
-
-/// Copies a folder; a file that vanishes on the way was temporary.
-fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(to)?;
-    let Ok(entries) = std::fs::read_dir(from) else { return Ok(()) };
-    for entry in entries {
-        let entry = entry?;
-        let (source, target, kind) = (entry.path(), to.join(entry.file_name()), entry.file_type()?);
-        let copied = match () {
-            () if kind.is_dir() && matches!(entry.file_name().to_str(), Some("tmp" | "attempts")) => Ok(()),
-            () if kind.is_dir() => copy_folder(&source, &target),
-            () if kind.is_file() => std::fs::copy(&source, &target).map(drop),
-            () => Ok(()),
-        };
-        match copied {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            other => other?,
-        }
-    }
-    Ok(())
 }
 
 /// A batch that holds nothing but a graph.

@@ -218,7 +218,7 @@ fn main() {
     println!("{} entries, {} runs, {:.0} bytes of disk an entry", stats.entries, stats.runs, size as f64 / stats.entries as f64);
     let start = Instant::now();
     let report = journal::verify(&opened.reader).expect("a report");
-    println!("verified in {:.2} s: {:?}", start.elapsed().as_secs_f64(), report.problem);
+    println!("verified in {:.2} s: {:?}", start.elapsed().as_secs_f64(), report.problems);
     let start = Instant::now();
     let mut replayed = 0;
     opened.reader.replay(|_, _, _| replayed += 1).expect("a replay");

@@ -7,22 +7,31 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod backup;
 mod bodies;
-mod keep;
+mod merge;
 mod projection;
 mod reader;
+mod rebuild;
+mod retention;
 mod rows;
 mod schema;
+mod verify;
 mod writer;
 
-pub use keep::{Report, backup, restore, verify};
+pub use backup::{backup, restore};
 pub use reader::{ActionFilter, Reader, RunFilter, Stats};
+pub use rebuild::{differences, rebuild};
+pub use retention::Pruned;
 pub use rows::{ActionRow, ApprovalRow, AttemptRow, EntryRow, FiringRow, RecallRow, ResourceRow, RunRow, SiteRow, SkippedRow};
 pub use schema::Durability;
-pub use writer::{Appended, Batch, Closed, Entry, Pruned, Writer};
+pub use verify::{Problem, Report, verify};
+pub use writer::{Appended, Batch, Closed, Entry, Keeper, Writer};
 
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use rusqlite::ErrorCode;
 
 /// How to open a journal.
 #[derive(Clone, Debug)]
@@ -49,6 +58,9 @@ pub enum JournalError {
     /// SQLite said no.
     #[error("the journal: {0}")]
     Sqlite(Arc<rusqlite::Error>),
+    /// There is no room for what is to be written.
+    #[error("the disk that holds the journal is full")]
+    DiskFull,
     /// A file could not be made or read.
     #[error("the journal: `{path}`: {error}")]
     Io {
@@ -70,7 +82,15 @@ pub enum JournalError {
 
 impl From<rusqlite::Error> for JournalError {
     fn from(error: rusqlite::Error) -> Self {
-        JournalError::Sqlite(Arc::new(error))
+        use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
+        match (error.sqlite_error_code(), &error) {
+            (Some(ErrorCode::DiskFull), _) => JournalError::DiskFull,
+            (Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase), _)
+            | (_, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..)) => {
+                JournalError::Damaged(error.to_string())
+            }
+            _ => JournalError::Sqlite(Arc::new(error)),
+        }
     }
 }
 
@@ -86,6 +106,15 @@ pub fn open(options: Options) -> Result<Opened, JournalError> {
     std::fs::create_dir_all(&options.path).map_err(JournalError::io(&options.path))?;
     let file = options.path.join(schema::FILE);
     let connection = schema::open_to_write(&file, options.durability)?;
+    // A file that is synced in a directory that is not is lost with it.
+    for folder in options.path.canonicalize().map_err(JournalError::io(&options.path))?.ancestors().take(3) {
+        let synced = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
+        match synced {
+            // Whoever may not read a directory above did not make it.
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => break,
+            other => other.map_err(JournalError::io(folder))?,
+        }
+    }
     let writer = Writer::start(connection, options.shard)?;
     Ok(Opened { reader: Reader::new(file), writer })
 }

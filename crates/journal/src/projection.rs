@@ -17,6 +17,8 @@ pub(crate) struct Projection {
     runs: BTreeMap<u64, RunChange>,
     actions: BTreeMap<(u64, u32), ActionChange>,
     explanations: BTreeMap<i64, String>,
+    /// Written before the actions: they look at how the actions were.
+    attempts: Vec<Statement>,
     rest: Vec<Statement>,
 }
 
@@ -30,6 +32,7 @@ struct RunChange {
     phase: Option<Phase>,
     paused: Option<bool>,
     finished_at: Option<u64>,
+    finished_seq: Option<u64>,
     cost: i64,
     failure: Option<String>,
     outputs_seq: Option<u64>,
@@ -152,6 +155,7 @@ impl Projection {
                 let change = self.run(e.run);
                 change.phase = Some(e.phase);
                 change.finished_at = Some(at);
+                change.finished_seq = Some(seq);
                 change.failure = e.failure.as_ref().map(failure_json).or(change.failure.take());
                 change.outputs_seq = e.outputs.is_some().then_some(seq);
             }
@@ -229,6 +233,7 @@ impl Projection {
                     let change = self.action(e.run, *action);
                     change.phase = Some(Phase::Aborted);
                     change.finished_at = Some(at);
+                    change.failure = None;
                 }
                 self.run(e.run).done += e.ended.len() as i64;
             }
@@ -242,7 +247,9 @@ impl Projection {
         let change = self.action(run, placed.action);
         let ready = placed.awaits.is_empty();
         change.phase = Some(if ready { Phase::Running } else { Phase::Initializing });
-        change.started_at = ready.then_some(at);
+        if ready {
+            change.started_at = Some(at);
+        }
         change.site = Some(site.to_owned());
         change.attempt = Some(placed.attempt.0);
         change.explanation = Some(explanation);
@@ -279,11 +286,11 @@ impl Projection {
                 (e.phase as i64).into(),
                 (at as i64).into(),
                 e.cost.0.into(),
-                (e.usage.wall_us as i64).into(),
+                column(e.usage.wall_us).into(),
                 failure.map_or(rusqlite::types::Value::Null, Into::into),
             ];
             let sql = "INSERT OR REPLACE INTO attempts VALUES (?1, ?2, ?3, coalesce(?4, (SELECT site FROM actions WHERE run = ?1 AND no = ?2)), ?5, ?6, ?7, ?8, ?9)";
-            self.rest.push((sql, values));
+            self.attempts.push((sql, values));
         }
         let run = self.run(e.run);
         run.cost += e.cost.0;
@@ -325,7 +332,7 @@ impl Projection {
                 let values = vec![
                     e.kind.clone().into(),
                     e.name.clone().into(),
-                    (e.version as i64).into(),
+                    column(e.version).into(),
                     at.into(),
                     e.principal.clone().into(),
                     e.body.value().to_string().into(),
@@ -336,15 +343,25 @@ impl Projection {
             Event::ResourceDeleted(e) => {
                 ("DELETE FROM resources WHERE kind = ?1 AND name = ?2", vec![e.kind.clone().into(), e.name.clone().into()])
             }
+            Event::BodiesPruned(e) => return self.prune(seq, e.before.0),
             Event::TriggerFired(e) => {
                 let run = e.run.map_or(rusqlite::types::Value::Null, |run| (run.0 as i64).into());
                 let values =
-                    vec![(seq as i64).into(), e.trigger.clone().into(), (e.due.0 as i64).into(), at.into(), run, e.missed.into()];
+                    vec![(seq as i64).into(), e.trigger.clone().into(), column(e.due.0).into(), at.into(), run, e.missed.into()];
                 ("INSERT OR REPLACE INTO firings VALUES (?1, ?2, ?3, ?4, ?5, ?6)", values)
             }
             _ => return,
         };
         self.rest.push(statement);
+    }
+
+    /// Marks the runs whose bodies are to go, and forgets what is kept of them under keys. Of the runs that end in this transaction only those
+    /// count that ended before this entry.
+    fn prune(&mut self, seq: u64, before: u64) {
+        let values = || vec![column(seq).into(), column(before).into()];
+        let mark = "UPDATE runs SET pruned = -?1 WHERE finished_at < ?2 AND finished_seq < ?1 AND pruned = 0";
+        let forget = "DELETE FROM recalls WHERE run IN (SELECT id FROM runs WHERE pruned = -?1) AND ?2 IS NOT NULL";
+        self.rest.extend([(mark, values()), (forget, values())]);
     }
 
     /// Writes the changes.
@@ -353,23 +370,33 @@ impl Projection {
             transaction.prepare_cached("INSERT OR IGNORE INTO explanations VALUES (?1, ?2)")?.execute(params![id, json])?;
         }
         write_runs(transaction, &self.runs)?;
+        write_statements(transaction, self.attempts)?;
         write_actions(transaction, &self.actions)?;
-        for (sql, values) in self.rest {
-            transaction.prepare_cached(sql)?.execute(rusqlite::params_from_iter(values))?;
-        }
-        Ok(())
+        write_statements(transaction, self.rest)
     }
+}
+
+fn write_statements(transaction: &Transaction<'_>, statements: Vec<Statement>) -> Result<(), JournalError> {
+    for (sql, values) in statements {
+        transaction.prepare_cached(sql)?.execute(rusqlite::params_from_iter(values))?;
+    }
+    Ok(())
+}
+
+/// A count as a column can hold it. What reports a count beyond that is not believed anyway.
+fn column(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn write_runs(transaction: &Transaction<'_>, runs: &BTreeMap<u64, RunChange>) -> Result<(), JournalError> {
     let mut insert = transaction.prepare_cached(
-        "INSERT OR REPLACE INTO runs (id, name, project, domain, workflow, graph, principal, origin, idempotency_key, phase, submitted_at, first_seq, last_seq)
+        "INSERT INTO runs (id, name, project, domain, workflow, graph, principal, origin, idempotency_key, phase, submitted_at, first_seq, last_seq)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12)",
     )?;
     let mut update = transaction.prepare_cached(
         "UPDATE runs SET phase = coalesce(?2, phase), paused = coalesce(?3, paused), finished_at = coalesce(?4, finished_at),
          cost = cost + ?5, failure = coalesce(?6, failure), outputs_seq = coalesce(?7, outputs_seq), last_seq = ?8,
-         actions_total = actions_total + ?9, actions_done = actions_done + ?10 WHERE id = ?1",
+         actions_total = actions_total + ?9, actions_done = actions_done + ?10, finished_seq = coalesce(?11, finished_seq) WHERE id = ?1",
     )?;
     for (id, run) in runs {
         if let Some(s) = &run.submitted {
@@ -400,7 +427,8 @@ fn write_runs(transaction: &Transaction<'_>, runs: &BTreeMap<u64, RunChange>) ->
             run.outputs_seq,
             run.last_seq,
             run.opened,
-            run.done
+            run.done,
+            run.finished_seq
         ])?;
     }
     Ok(())
@@ -438,11 +466,11 @@ fn write_actions(transaction: &Transaction<'_>, actions: &BTreeMap<(u64, u32), A
             a.finished_at,
             a.attempt,
             a.cost,
-            a.usage.map(|usage| usage.wall_us),
-            a.usage.map(|usage| usage.cpu_us),
-            a.usage.map(|usage| usage.memory_peak_bytes),
-            a.usage.map(|usage| usage.bytes_in),
-            a.usage.map(|usage| usage.bytes_out),
+            a.usage.map(|usage| column(usage.wall_us)),
+            a.usage.map(|usage| column(usage.cpu_us)),
+            a.usage.map(|usage| column(usage.memory_peak_bytes)),
+            a.usage.map(|usage| column(usage.bytes_in)),
+            a.usage.map(|usage| column(usage.bytes_out)),
             a.failure,
             a.input.map(|input| input.0),
             a.input.map(|input| input.1),

@@ -73,7 +73,11 @@ impl Reader {
         Reader { file: Arc::new(file), idle: Arc::default() }
     }
 
-    fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    pub(crate) fn file(&self) -> &std::path::Path {
+        &self.file
+    }
+
+    pub(crate) fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let idle = self.idle.lock().unwrap_or_else(|poison| poison.into_inner()).pop();
         let connection = idle.map_or_else(|| schema::open_to_read(&self.file), Ok)?;
         let result = read(&connection);
@@ -84,19 +88,20 @@ impl Reader {
         result
     }
 
-    /// Calls `fold` with every entry that a restart needs, in order: those of the fleet and those of open runs, bodies in place.
+    /// Calls `fold` with every entry that a restart needs, in order: those of the fleet and those of open runs that change the state, bodies
+    /// in place.
     pub fn replay(&self, mut fold: impl FnMut(Seq, Timestamp, Event)) -> Result<()> {
         self.with(|db| {
-            let mut statement = db.prepare(
-                "SELECT seq, at, bytes FROM journal WHERE run = 0 OR (run IN (SELECT id FROM runs WHERE finished_at IS NULL)
-                 AND seq >= (SELECT min(first_seq) FROM runs WHERE finished_at IS NULL)) ORDER BY seq",
-            )?;
+            let unfolded = engine::codec::UNFOLDED.map(|kind| kind.to_string()).join(", ");
+            let mut statement = db.prepare(&format!(
+                "SELECT seq, at, bytes, kind FROM journal WHERE run = 0 AND kind NOT IN ({unfolded}) UNION ALL
+                 SELECT seq, at, bytes, kind FROM journal WHERE seq >= (SELECT min(first_seq) FROM runs WHERE finished_at IS NULL)
+                 AND run IN (SELECT id FROM runs WHERE finished_at IS NULL) AND kind NOT IN ({unfolded}) ORDER BY seq"
+            ))?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let (seq, at): (u64, u64) = (row.get(0)?, row.get(1)?);
-                let bytes = row.get_ref(2)?.as_blob_or_null().unwrap_or_default();
-                let Some(bytes) = bytes else { continue };
-                fold(Seq(seq), Timestamp(at), event_of(db, seq, bytes)?);
+                fold(Seq(seq), Timestamp(at), event_of(db, seq, row.get_ref(2)?.as_blob().unwrap_or_default())?);
             }
             Ok(())
         })
@@ -435,8 +440,11 @@ fn body_of(db: &Connection, seq: u64, n: i64) -> Result<Option<Value>> {
 }
 
 /// Decodes an entry and puts its bodies in place.
-fn event_of(db: &Connection, seq: u64, bytes: &[u8]) -> Result<Event> {
-    let mut event = engine::codec::decode(bytes).map_err(|error| JournalError::Damaged(format!("entry {seq}: {error}")))?;
+pub(crate) fn event_of(db: &Connection, seq: u64, bytes: &[u8]) -> Result<Event> {
+    let mut event = engine::codec::decode(bytes).map_err(|error| match error {
+        engine::codec::DecodeError::Newer(_) => JournalError::Foreign(format!("entry {seq}: {error}")),
+        _ => JournalError::Damaged(format!("entry {seq}: {error}")),
+    })?;
     if let Event::RunSubmitted(submitted) = &mut event {
         let sql = "SELECT bytes FROM bodies WHERE seq = ?1 AND n = ?2";
         let salt: Option<[u8; 32]> = db.prepare_cached(sql)?.query_row(params![seq, SALT], |row| row.get(0)).optional()?;

@@ -294,8 +294,8 @@ pub struct EntryRow {
     pub run: RunId,
     /// When it was recorded.
     pub at: Timestamp,
-    /// Its bytes; none after pruning.
-    pub bytes: Option<Vec<u8>>,
-    /// The hash of its leaf.
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// The hash of its leaf: over its time and its bytes.
     pub leaf: audit::Hash,
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig, params};
 
 use crate::JournalError;
 
@@ -10,8 +10,8 @@ use crate::JournalError;
 pub(crate) const FILE: &str = "journal.db";
 /// "Tutt" in ASCII: a file of ours.
 const APPLICATION_ID: i64 = 0x5475_7474;
-/// The version of the tables below.
-const VERSION: i64 = 1;
+/// How long somebody else's lock is waited for.
+pub(crate) const BUSY_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What an acknowledgement means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,80 +23,61 @@ pub enum Durability {
     Relaxed,
 }
 
-const TABLES: &str = "
-CREATE TABLE journal (
-  seq INTEGER PRIMARY KEY, shard INTEGER NOT NULL, run INTEGER NOT NULL, at INTEGER NOT NULL, kind INTEGER NOT NULL,
-  bytes BLOB, leaf BLOB NOT NULL);
-CREATE INDEX journal_fleet ON journal(seq) WHERE run = 0;
-CREATE TABLE bodies (seq INTEGER NOT NULL, n INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (seq, n)) WITHOUT ROWID;
-CREATE TABLE tree (id INTEGER PRIMARY KEY CHECK (id = 0), size INTEGER NOT NULL, edge BLOB NOT NULL);
-INSERT INTO tree VALUES (0, 0, x'0000000000000000');
-CREATE TABLE graphs (digest BLOB PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE runs (
-  id INTEGER PRIMARY KEY, name TEXT NOT NULL, project TEXT NOT NULL, domain TEXT NOT NULL, workflow TEXT NOT NULL,
-  graph BLOB NOT NULL, principal TEXT NOT NULL, origin TEXT NOT NULL, idempotency_key TEXT, phase INTEGER NOT NULL,
-  paused INTEGER NOT NULL DEFAULT 0, submitted_at INTEGER NOT NULL, finished_at INTEGER, cost INTEGER NOT NULL DEFAULT 0,
-  failure TEXT, outputs_seq INTEGER, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
-  actions_total INTEGER NOT NULL DEFAULT 0, actions_done INTEGER NOT NULL DEFAULT 0, pruned INTEGER NOT NULL DEFAULT 0);
-CREATE UNIQUE INDEX runs_name ON runs(name, project, domain);
-CREATE UNIQUE INDEX runs_key ON runs(idempotency_key, project) WHERE idempotency_key IS NOT NULL;
-CREATE INDEX runs_open ON runs(id) WHERE finished_at IS NULL;
-CREATE TABLE actions (
-  run INTEGER NOT NULL, no INTEGER NOT NULL, path TEXT, kind INTEGER, scope INTEGER, node INTEGER, phase INTEGER, site TEXT, host TEXT,
-  opened_at INTEGER, started_at INTEGER, finished_at INTEGER, attempt INTEGER, cost INTEGER NOT NULL DEFAULT 0,
-  wall_us INTEGER, cpu_us INTEGER, memory_peak INTEGER, bytes_in INTEGER, bytes_out INTEGER, failure TEXT,
-  input_seq INTEGER, input_n INTEGER, output_seq INTEGER, reused INTEGER, explanation INTEGER, first_by TEXT, escalated INTEGER,
-  PRIMARY KEY (run, no)) WITHOUT ROWID;
-CREATE INDEX actions_human ON actions(run, no) WHERE kind = 4 AND finished_at IS NULL;
-CREATE TABLE skipped (run INTEGER NOT NULL, path TEXT NOT NULL, kind INTEGER NOT NULL, why INTEGER NOT NULL, at INTEGER NOT NULL,
-  PRIMARY KEY (run, path)) WITHOUT ROWID;
-CREATE TABLE attempts (
-  run INTEGER NOT NULL, no INTEGER NOT NULL, attempt INTEGER NOT NULL, site TEXT, phase INTEGER NOT NULL, finished_at INTEGER NOT NULL,
-  cost INTEGER NOT NULL, wall_us INTEGER NOT NULL, failure TEXT, PRIMARY KEY (run, no, attempt)) WITHOUT ROWID;
-CREATE TABLE explanations (id INTEGER PRIMARY KEY, json TEXT NOT NULL);
-CREATE TABLE resources (kind TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, at INTEGER NOT NULL, principal TEXT NOT NULL,
-  body TEXT, seq INTEGER NOT NULL, PRIMARY KEY (kind, name, version)) WITHOUT ROWID;
-CREATE TABLE sites (name TEXT PRIMARY KEY, spec TEXT NOT NULL, cordoned INTEGER NOT NULL, drained INTEGER NOT NULL, healthy INTEGER NOT NULL,
-  reason TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE firings (seq INTEGER PRIMARY KEY, name TEXT NOT NULL, due INTEGER NOT NULL, at INTEGER NOT NULL, run INTEGER, missed INTEGER NOT NULL);
-CREATE INDEX firings_name ON firings(name, due);
-CREATE TABLE recalls (project TEXT NOT NULL, kind INTEGER NOT NULL, key BLOB NOT NULL, seq INTEGER NOT NULL, run INTEGER NOT NULL,
-  at INTEGER NOT NULL, locations TEXT NOT NULL, PRIMARY KEY (project, kind, key)) WITHOUT ROWID;
-";
+/// What each version of the tables changes, oldest first; the number of the last is the version that this program writes.
+const MIGRATIONS: &[&str] = &[include_str!("tables/v1.sql")];
 
-/// Opens the file to write, makes its tables when it is new, and reads back what it was asked to be.
+/// Opens the file to write, brings its tables to this version, and reads back what it was asked to be.
 pub(crate) fn open_to_write(file: &Path, durability: Durability) -> Result<Connection, JournalError> {
     let mut connection = Connection::open(file)?;
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
-    let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    let is_new = application == 0 && version == 0 && tables == 0;
-    if !is_new && application != APPLICATION_ID {
-        return Err(JournalError::Foreign(format!("`{}` is another program's database", file.display())));
-    }
-    if version > VERSION {
-        let message =
-            format!("`{}` was written by a later version (tables {version}, this program knows {VERSION})", file.display());
-        return Err(JournalError::Foreign(message));
-    }
+    connection.busy_timeout(BUSY_WAIT)?;
+    check_origin(&connection, file)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", if durability == Durability::Full { "FULL" } else { "NORMAL" })?;
     connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     connection.pragma_update(None, "cache_size", -4096)?;
-    connection.pragma_update(None, "wal_autocheckpoint", 2000)?;
+    // The writer merges the log itself: SQLite's own way does not tell when a sync fails.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     // An overwritten log costs half of an appended one, so it is kept at its size.
     connection.pragma_update(None, "journal_size_limit", -1)?;
+    // What is destroyed is overwritten, so that no free page keeps a value.
+    connection.pragma_update(None, "secure_delete", true)?;
     read_back(&connection, durability)?;
-    if is_new {
-        let transaction = connection.transaction()?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", VERSION)?;
-        transaction.execute_batch(TABLES)?;
-        transaction.commit()?;
-    }
+    migrate(&mut connection)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// Refuses what is not a journal, or one of a later version. Nothing is written before.
+fn check_origin(connection: &Connection, file: &Path) -> Result<(), JournalError> {
+    let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let (is_new, file) = (application == 0 && version == 0 && tables == 0, file.display());
+    if !is_new && application != APPLICATION_ID {
+        return Err(JournalError::Foreign(format!("`{file}` is another program's database")));
+    }
+    let known = MIGRATIONS.len();
+    if usize::try_from(version).is_err() || usize::try_from(version).is_ok_and(|version| version > known) {
+        let message = format!("`{file}` was written by a later version (tables {version}, this program knows {known})");
+        return Err(JournalError::Foreign(message));
+    }
+    Ok(())
+}
+
+/// Brings the tables to the last version, each step whole or not at all.
+fn migrate(connection: &mut Connection) -> Result<(), JournalError> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for (version, tables) in (1..).zip(MIGRATIONS).skip(usize::try_from(version).unwrap_or_default()) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(tables)?;
+        let noted = "INSERT INTO migrations VALUES (?1, CAST(unixepoch('subsec') * 1000000 AS INTEGER), ?2)";
+        transaction.execute(noted, params![version, env!("CARGO_PKG_VERSION")])?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", version)?;
+        transaction.commit()?;
+    }
+    Ok(())
 }
 
 /// A promise of durability is worth what the database says it does, not what it was told.
@@ -112,11 +93,24 @@ fn read_back(connection: &Connection, durability: Durability) -> Result<(), Jour
     Ok(())
 }
 
+/// Refuses a file to read that is not a journal, or one of a later version.
+pub(crate) fn check_file(file: &Path) -> Result<(), JournalError> {
+    let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    check_origin(&connection, file)?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    match version {
+        0 => Err(JournalError::Foreign(format!("`{}` is empty", file.display()))),
+        _ => Ok(()),
+    }
+}
+
 /// Opens the file to read.
 pub(crate) fn open_to_read(file: &Path) -> Result<Connection, JournalError> {
     let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.busy_timeout(BUSY_WAIT)?;
     connection.pragma_update(None, "query_only", true)?;
+    // Only the writer merges the log into the file, and only while it trusts the disk.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "cache_size", -1024)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
@@ -142,7 +136,27 @@ mod tests {
         Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
         assert!(matches!(open_to_write(&other, Durability::Full), Err(JournalError::Foreign(_))));
         let later = folder.path().join("later.db");
-        open_to_write(&later, Durability::Full).unwrap().pragma_update(None, "user_version", VERSION + 1).unwrap();
+        let next = MIGRATIONS.len() + 1;
+        open_to_write(&later, Durability::Full).unwrap().pragma_update(None, "user_version", next).unwrap();
+        let before = std::fs::read(&later).unwrap();
         assert!(matches!(open_to_write(&later, Durability::Full), Err(JournalError::Foreign(_))));
+        assert_eq!(std::fs::read(&later).unwrap(), before, "a refused file is left as it is");
+    }
+
+    #[test]
+    fn each_version_of_the_tables_is_noted_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE);
+        for _ in 0..2 {
+            let connection = open_to_write(&file, Durability::Full).unwrap();
+            let noted: Vec<(i64, String)> = {
+                let mut rows = connection.prepare("SELECT version, program FROM migrations WHERE at > 1700000000000000").unwrap();
+                let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+                rows.collect::<Result<_, _>>().unwrap()
+            };
+            let expected: Vec<_> =
+                (1..=MIGRATIONS.len() as i64).map(|version| (version, env!("CARGO_PKG_VERSION").into())).collect();
+            assert_eq!(noted, expected);
+        }
     }
 }

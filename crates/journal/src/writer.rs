@@ -1,6 +1,5 @@
 //! The writer: one thread, one connection, one transaction for all that is queued.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -8,11 +7,13 @@ use audit::Frontier;
 use crossbeam_channel::{Receiver, Sender};
 use engine::Event;
 use model::{Digest, Graph, RunId, Seq, Timestamp};
-use rusqlite::{Connection, params};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::bodies::{SALT, walk};
+use crate::merge::Merging;
 use crate::projection::Projection;
-use crate::{JournalError, keep};
+use crate::{JournalError, Pruned, retention};
 
 /// Batches that may wait before callers have to.
 const QUEUE_MAX: usize = 1_024;
@@ -54,20 +55,9 @@ pub struct Appended {
 #[error("the journal's writer has stopped")]
 pub struct Closed;
 
-/// What pruning destroyed, or would.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Pruned {
-    /// Runs whose bodies went.
-    pub runs: u64,
-    /// Bodies.
-    pub bodies: u64,
-    /// Bytes of them.
-    pub bytes: u64,
-}
-
 enum Job {
     Append(Batch),
-    Work(Box<dyn FnOnce(&mut Connection) + Send>),
+    Work(Box<dyn FnOnce(&mut Worker) + Send>),
     Stop,
 }
 
@@ -78,20 +68,11 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn start(connection: Connection, shard: u16) -> Result<Writer, JournalError> {
-        let edge: Vec<u8> = connection.query_row("SELECT edge FROM tree WHERE id = 0", [], |row| row.get(0))?;
-        let frontier = Frontier::from_bytes(&edge).map_err(|error| JournalError::Damaged(error.to_string()))?;
-        let (count, last): (u64, u64) =
-            connection
-                .query_row("SELECT count(*), coalesce(max(seq), 0) FROM journal", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        if count != last || frontier.size() != last {
-            let size = frontier.size();
-            return Err(JournalError::Damaged(format!(
-                "{count} entries, the last is number {last}, and the tree has {size} leaves"
-            )));
-        }
+    pub(crate) fn start(mut connection: Connection, shard: u16) -> Result<Writer, JournalError> {
+        let frontier = read_edge(&connection, shard)?;
+        let merging = Merging::start(&mut connection)?;
         let (jobs, queue) = crossbeam_channel::bounded(QUEUE_MAX);
-        let worker = Worker { connection, frontier, shard, failed: None };
+        let worker = Worker { connection, frontier, shard, merging, failed: None };
         let thread = std::thread::Builder::new().name("tutti-journal".into()).spawn(move || worker.run(&queue));
         let thread = thread.map_err(JournalError::io("thread"))?;
         Ok(Writer { jobs, thread: Some(thread) })
@@ -102,26 +83,9 @@ impl Writer {
         self.jobs.send(Job::Append(batch)).map_err(|_| Closed)
     }
 
-    /// Runs something between two commits on the writer's connection, and waits for it.
-    fn between<T: Send + 'static>(&self, work: impl FnOnce(&mut Connection) -> T + Send + 'static) -> Result<T, JournalError> {
-        let (sender, receiver) = crossbeam_channel::bounded(1);
-        let job = Job::Work(Box::new(move |connection| {
-            // The caller waits below; if it is gone the result is not wanted.
-            let _ = sender.send(work(connection));
-        }));
-        self.jobs.send(job).map_err(|_| JournalError::Stopped("it was stopped".into()))?;
-        receiver.recv().map_err(|_| JournalError::Stopped("it was stopped".into()))
-    }
-
-    /// Destroys the bodies of runs that ended before `before`. Entries and hashes stay.
-    pub fn prune(&self, before: Timestamp, dry_run: bool) -> Result<Pruned, JournalError> {
-        self.between(move |connection| keep::prune(connection, before, dry_run))?
-    }
-
-    /// Copies the journal to `file` while it is in use.
-    pub fn backup(&self, file: &Path) -> Result<(), JournalError> {
-        let file = file.to_owned();
-        self.between(move |connection| keep::copy_to(connection, &file))?
+    /// A handle for work that goes on beside appending.
+    pub fn keeper(&self) -> Keeper {
+        Keeper { jobs: self.jobs.clone() }
     }
 
     /// Writes what is queued and stops.
@@ -144,10 +108,70 @@ impl Drop for Writer {
     }
 }
 
-struct Worker {
+/// Keeps house between two commits, from any thread. Cheap to clone; it does not keep the writer alive.
+#[derive(Clone)]
+pub struct Keeper {
+    jobs: Sender<Job>,
+}
+
+impl Keeper {
+    /// Destroys the bodies of runs that an entry of the journal says are pruned. Entries and hashes stay. It goes on in small steps, so that
+    /// what is appended meanwhile waits for one of them at most; when it is interrupted, the next call finishes it.
+    pub fn sweep(&self) -> Result<Pruned, JournalError> {
+        let Some(mut sweep) = self.between(|worker| retention::Sweep::begin(&worker.connection))?? else {
+            return Ok(Pruned::default());
+        };
+        while !sweep.is_done() {
+            sweep = self.between(move |worker| {
+                let step = sweep.step(&mut worker.connection);
+                // Half a step is rolled back, but the disk is no longer to be trusted.
+                step.inspect_err(|error| worker.fail(error))
+            })??;
+        }
+        // The log still holds the pages as they were before.
+        self.between(|worker| worker.merging.empty_soon())?;
+        Ok(sweep.pruned())
+    }
+
+    /// Runs something between two commits and waits for it.
+    fn between<T: Send + 'static>(&self, work: impl FnOnce(&mut Worker) -> T + Send + 'static) -> Result<T, JournalError> {
+        let (sender, receiver) = crossbeam_channel::bounded(1);
+        let job = Job::Work(Box::new(move |worker| {
+            // The caller waits below; if it is gone the result is not wanted.
+            let _ = sender.send(match &worker.failed {
+                Some(reason) => Err(JournalError::Stopped(reason.clone())),
+                None => Ok(work(worker)),
+            });
+        }));
+        self.jobs.send(job).map_err(|_| JournalError::Stopped("it was stopped".into()))?;
+        receiver.recv().map_err(|_| JournalError::Stopped("it was stopped".into()))?
+    }
+}
+
+/// The edge of the tree, which says where the journal ends; the entries have to agree.
+fn read_edge(connection: &Connection, shard: u16) -> Result<Frontier, JournalError> {
+    let (size, edge): (u64, Vec<u8>) =
+        connection.query_row("SELECT size, edge FROM tree WHERE id = 0", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let frontier = Frontier::from_bytes(&edge).map_err(|error| JournalError::Damaged(error.to_string()))?;
+    let last: Option<(u64, u16)> = connection
+        .query_row("SELECT seq, shard FROM journal ORDER BY seq DESC LIMIT 1", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (last, of_shard) = last.unwrap_or((0, shard));
+    if frontier.size() != last || size != last {
+        let leaves = frontier.size();
+        return Err(JournalError::Damaged(format!("the last entry is number {last}, and the tree has {leaves} leaves")));
+    }
+    if of_shard != shard {
+        return Err(JournalError::Foreign(format!("it is the journal of shard {of_shard}, not of {shard}")));
+    }
+    Ok(frontier)
+}
+
+pub(crate) struct Worker {
     connection: Connection,
     frontier: Frontier,
     shard: u16,
+    merging: Merging,
     failed: Option<String>,
 }
 
@@ -164,8 +188,9 @@ impl Worker {
                 next = if entries < ENTRIES_MAX { queue.try_recv().ok() } else { None };
             }
             self.commit(std::mem::take(&mut batches));
+            self.merge();
             match next {
-                Some(Job::Work(work)) => work(&mut self.connection),
+                Some(Job::Work(work)) => work(&mut self),
                 Some(Job::Stop) => break,
                 _ => {}
             }
@@ -174,6 +199,22 @@ impl Worker {
             // A log that is merged into the file makes the next start quicker; it is not needed.
             let _ = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
         }
+    }
+
+    /// Merges the log into the file when it is time. Whoever waited for the commit has been told before.
+    fn merge(&mut self) {
+        if self.failed.is_none()
+            && let Err(error) = self.merging.merge_when_due(&self.connection)
+        {
+            self.fail(&error);
+        }
+    }
+
+    /// Stops for good: what the disk holds is not known until it is read again, so nothing is tried again and nothing merged on the way out.
+    fn fail(&mut self, error: &JournalError) {
+        tracing::error!(%error, "the journal cannot be written");
+        self.failed = Some(error.to_string());
+        let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     }
 
     fn commit(&mut self, mut batches: Vec<Batch>) {
@@ -187,9 +228,7 @@ impl Worker {
         match self.write(&mut batches) {
             Ok(places) => batches.into_iter().zip(places).for_each(|(batch, place)| (batch.durable)(Ok(place))),
             Err(error) => {
-                // Never try again after a failed sync: what the disk holds is not known until it is read again.
-                tracing::error!(%error, "the journal cannot be written");
-                self.failed = Some(error.to_string());
+                self.fail(&error);
                 batches.into_iter().for_each(|batch| (batch.durable)(Err(error.clone())));
             }
         }
@@ -218,7 +257,7 @@ impl Worker {
                 for entry in &mut batch.entries {
                     last += 1;
                     let bytes = engine::codec::encode(&entry.event);
-                    let leaf = audit::leaf_hash(&bytes);
+                    let leaf = audit::entry_hash(entry.at.0, &bytes);
                     frontier.append(leaf);
                     let kind = engine::codec::kind(&bytes);
                     row.execute(params![last, self.shard, entry.run.0, entry.at.0, kind, bytes, leaf])?;

@@ -89,8 +89,8 @@ pub(crate) async fn backup(
     Json(request): Json<BackupRequest>,
 ) -> ApiResult<Json<Value>> {
     caller.needs("admin")?;
-    app.control.backup(request.to.clone().into()).await?;
-    Ok(Json(json!({ "backup": request.to })))
+    let summary = app.control.backup(request.to.clone().into()).await?;
+    Ok(Json(json!({ "backup": request.to, "summary": summary })))
 }
 
 #[derive(Debug, Deserialize, ToSchema)]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use api::{Access, Server};
-use controlplane::ControlPlane;
+use controlplane::{ControlPlane, Fault, FaultKind};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Door;
@@ -75,6 +75,11 @@ async fn serve(
     tokio::select! {
         served = api::serve(server, stop) => served?,
         () = async { let _ = stopped.await; tokio::time::sleep(GRACE).await; } => {}
+        // What the disk holds has to be read anew, by the next start.
+        reason = control.notices().failure() => {
+            let fault = Fault::new(FaultKind::Unavailable, format!("the journal cannot be written: {reason}"));
+            return Err(fault.hint("make room or repair the disk, then start the server again").into());
+        }
     }
     Ok(())
 }

@@ -1,0 +1,12 @@
+//! The journal: what it promises, and what it says when a promise cannot be kept.
+
+mod appending;
+mod disk;
+mod golden;
+mod keeping;
+mod power;
+mod read_models;
+mod retention;
+mod samples;
+mod verifying;
+mod vfs;
