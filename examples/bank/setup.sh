@@ -28,6 +28,7 @@ make_venv() {
     "$python" -m venv --clear "$venv" 2>&1 && return 0
     if command -v apt-get >/dev/null; then
         say "python3-venv is missing: installing it"
+        export DEBIAN_FRONTEND=noninteractive
         as_root apt-get install -y -q python3-venv || { as_root apt-get update -q && as_root apt-get install -y -q python3-venv; }
         "$python" -m venv --clear "$venv" && return 0
     fi

@@ -12,6 +12,8 @@ import sys
 import tempfile
 import threading
 import unittest
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 from test_bank import Page
@@ -170,6 +172,109 @@ class EndToEnd(unittest.TestCase):
         reused = {action["path"] for action in run["actions"] if action.get("reused")}
         self.assertEqual(reused, {"ingest", "train", "sign"})
         self.assertEqual(run["phase"], "succeeded")
+
+
+class Server:
+    """`tutti up` on a free port, and its API as a person's browser would call it."""
+
+    def __init__(self, data):
+        command = [TUTTI, "up", "--data", str(data), "--listen", "127.0.0.1:0"]
+        self.process = subprocess.Popen(
+            command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )  # fmt: skip
+        self.url = self.process.stdout.readline().split()[-1]
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(60)
+        self.process.stdout.close()
+
+    def call(self, path, body=None, headers=()):
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"content-type": "application/json", **dict(headers)}
+        request = urllib.request.Request(f"{self.url}/api/v1/{path}", data, headers)
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            return json.loads(answer.read())
+
+    def run_until(self, name, holds):
+        """Waits until something holds of a run. Gives the run."""
+        stream = urllib.request.urlopen(f"{self.url}/api/v1/events?run={name}", timeout=PATIENCE)
+        with stream:
+            while True:
+                run = self.call(f"runs/{name}")
+                if holds(run):
+                    return run
+                if run.get("finished_at"):
+                    raise AssertionError(f"{name} ended: {run['phase']}, {run.get('failure')}")
+                stream.readline()
+
+    def end_of(self, name):
+        return self.run_until(name, lambda run: run.get("finished_at"))
+
+    def approval(self, name):
+        self.run_until(name, lambda run: run["waiting_for_human"])
+        return next(approval for approval in self.call("approvals") if approval["run"] == name)
+
+    def decide(self, name, decision, form, user="risk-officer", groups="risk-officers"):
+        who = {"x-tutti-user": user, "x-tutti-groups": groups}
+        return self.call(f"runs/{name}/decision", {"decision": decision, "form": form}, who)
+
+
+@unittest.skipUnless(TUTTI, "there is no binary: name it in TUTTI_BIN")
+class Decisions(unittest.TestCase):
+    """What a person, or a figure, says no to does not happen."""
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.data = Path(folder.name) / "data"
+        cls.server = Server(cls.data)
+        cls.addClassCleanup(cls.server.stop)
+        tutti("apply", "-f", str(Path(__file__).parent), "--server", cls.server.url)
+        # At the same time: they share the keys that the first of them makes.
+        for name, inputs in (("weak", {"bar": 0.95}), ("rejected", {}), ("mistaken", {})):
+            cls.server.call("runs", {"workflow": "bank/fraud-model", "name": name, "inputs": inputs})
+
+    def phases(self, run):
+        return {action["path"]: action["phase"] for action in run["actions"] if action["kind"] != "transfer"}
+
+    def in_use(self):
+        return (self.data / "sites/cloud-frankfurt/files/models/current.json").exists()
+
+    def test_a_model_below_the_bar_is_not_even_signed(self):
+        run = self.server.end_of("weak")
+        self.assertEqual(run["phase"], "failed")
+        self.assertIn("is below the bar of 0.95", run["failure"]["message"])
+        phases = self.phases(run)
+        self.assertEqual((phases["validate"], phases["sign"]), ("succeeded", "skipped"), phases)
+
+    def test_what_is_rejected_is_not_used(self):
+        show = self.server.approval("rejected")["show"]
+        form = {"model_digest": show["model_digest"], "key": show["key"], "reason": "not this quarter"}
+        with self.assertRaises(urllib.error.HTTPError) as refused:
+            self.server.decide("rejected", "approve", form, user="intern", groups="interns")
+        self.assertEqual(refused.exception.code, 403)
+        with self.assertRaises(urllib.error.HTTPError) as refused:
+            self.server.decide("rejected", "approve", {**form, "reason": "ok"})
+        self.assertEqual(refused.exception.code, 400)
+        self.server.decide("rejected", "reject", form)
+        run = self.server.end_of("rejected")
+        phases = self.phases(run)
+        unused = {path for path, phase in phases.items() if phase == "skipped"}
+        self.assertEqual(unused, {"below_the_bar", "deploy", "score", "card", "report"})
+        self.assertIsNone(run["outputs"]["report"])
+        self.assertFalse(self.in_use())
+
+    def test_an_approval_of_another_model_puts_nothing_into_use(self):
+        show = self.server.approval("mistaken")["show"]
+        form = {"model_digest": "sha256:" + "0" * 64, "key": show["key"], "reason": "a digest from somewhere else"}
+        self.server.decide("mistaken", "approve", form)
+        run = self.server.end_of("mistaken")
+        self.assertEqual(run["phase"], "failed")
+        self.assertEqual(self.phases(run)["deploy"], "failed")
+        self.assertFalse([path for path in self.phases(run) if path.startswith("score[")])
+        self.assertFalse(self.in_use())
 
 
 @unittest.skipUnless(TUTTI, "there is no binary: name it in TUTTI_BIN")

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
+use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 use cel::{Context, Env, Program};
 use model::Template;
 use model::value::ARTIFACT_KEY;
@@ -110,7 +111,8 @@ pub struct Evaluator {
 
 enum Compiled {
     Path(Vec<Step>),
-    Program(Box<Program>),
+    /// With the plain paths in it, by the name they spell.
+    Program(Box<Program>, Vec<(String, Vec<Step>)>),
 }
 
 /// A step of a plain path.
@@ -187,11 +189,17 @@ impl Evaluator {
         let failed = |message: String| ExpressionError { expression: source.to_owned(), message };
         match &*self.compiled(source).map_err(&failed)? {
             Compiled::Path(steps) => follow(steps, names).map_err(failed),
-            Compiled::Program(program) => {
+            Compiled::Program(program, paths) => {
                 let mut context = Context::with_env(self.environment.clone());
                 for variable in program.references().variables() {
                     if let Some(value) = root(variable, names) {
                         context.add_variable_from_value(variable.to_owned(), to_cel(&value));
+                    }
+                }
+                // What was skipped has no fields, and gives nothing to whoever asks for one: in a program as in a plain path.
+                for (name, steps) in paths {
+                    if follow(steps, names) == Ok(Value::Null) {
+                        context.add_variable_from_value(name.clone(), cel::Value::Null);
                     }
                 }
                 let value = program.execute(&context).map_err(|error| failed(error.to_string()))?;
@@ -207,7 +215,12 @@ impl Evaluator {
         }
         let compiled = match path(source) {
             Some(steps) => Compiled::Path(steps),
-            None => Compiled::Program(Box::new(Program::compile(source).map_err(|error| error.to_string())?)),
+            None => {
+                let program = Program::compile(source).map_err(|error| error.to_string())?;
+                let mut paths = Vec::new();
+                paths_in(program.expression(), &mut paths);
+                Compiled::Program(Box::new(program), paths)
+            }
         };
         let compiled = Arc::new(compiled);
         if known.len() >= COMPILED_MAX {
@@ -240,6 +253,41 @@ fn path(source: &str) -> Option<Vec<Step>> {
     }
     matches!(steps.first(), Some(Step::Field(root)) if ["inputs", "nodes", "item", "index", "run"].contains(&root.as_str()))
         .then_some(steps)
+}
+
+/// Collects the plain paths of fields in a program. The interpreter takes a variable of the whole name before it selects fields.
+fn paths_in(node: &IdedExpr, paths: &mut Vec<(String, Vec<Step>)>) {
+    let mut all = |nodes: &[&IdedExpr]| nodes.iter().for_each(|node| paths_in(node, paths));
+    match &node.expr {
+        Expr::Select(select) => match spelled(node).and_then(|name| Some((path(&name)?, name))) {
+            Some((steps, name)) => paths.push((name, steps)),
+            None => all(&[&select.operand]),
+        },
+        Expr::Call(call) => {
+            all(&call.target.as_deref().into_iter().chain(&call.args).collect::<Vec<_>>());
+        }
+        Expr::List(list) => all(&list.elements.iter().collect::<Vec<_>>()),
+        Expr::Map(map) => {
+            for entry in &map.entries {
+                if let EntryExpr::MapEntry(entry) = &entry.expr {
+                    all(&[&entry.key, &entry.value]);
+                }
+            }
+        }
+        Expr::Comprehension(inner) => {
+            all(&[&inner.iter_range, &inner.accu_init, &inner.loop_cond, &inner.loop_step, &inner.result]);
+        }
+        Expr::Struct(_) | Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
+    }
+}
+
+/// The name that selections of fields spell: `a.b.c`.
+fn spelled(node: &IdedExpr) -> Option<String> {
+    match &node.expr {
+        Expr::Ident(name) => Some(name.clone()),
+        Expr::Select(select) if !select.test => Some(format!("{}.{}", spelled(&select.operand)?, select.field)),
+        _ => None,
+    }
 }
 
 fn root(name: &str, names: &Names<'_>) -> Option<Value> {
@@ -383,6 +431,12 @@ mod tests {
         }
         assert_eq!(value("inputs.l[2].a"), Ok(json!("b")));
         assert_eq!(value("nodes.skipped.x.y"), Ok(Value::Null));
+        assert_eq!(value("nodes.skipped.x.y == null && nodes.skipped.x != 'approve'"), Ok(json!(true)));
+        assert_eq!(value("[1].map(inputs, nodes.skipped.x)"), Ok(json!([null])));
+        assert_eq!(value("inputs.l.filter(n, n == nodes.skipped.x).size()"), Ok(json!(0)));
+        // What is bound within is not ours.
+        assert_eq!(value("[{'s': 'inner'}].map(item, item.s)"), Ok(json!(["inner"])));
+        assert!(value("nodes.a.nothing == 'x'").is_err());
     }
 
     #[test]
