@@ -12,9 +12,9 @@ use crate::JournalError;
 use crate::schema::BUSY_WAIT;
 
 /// Pages of the log after which they are merged.
-const PAGES: usize = 2_000;
+const PAGES: usize = 4_000;
 /// Pages of the log after which readers are waited for, so that it can begin anew.
-const PAGES_MAX: usize = 40_000;
+const PAGES_MAX: usize = 80_000;
 /// How long they are waited for at most, at each try.
 const READERS_WAIT: Duration = Duration::from_millis(100);
 

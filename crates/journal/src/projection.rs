@@ -394,10 +394,12 @@ fn write_runs(transaction: &Transaction<'_>, runs: &BTreeMap<u64, RunChange>) ->
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12)",
     )?;
     let mut update = transaction.prepare_cached(
-        "UPDATE runs SET phase = coalesce(?2, phase), paused = coalesce(?3, paused), finished_at = coalesce(?4, finished_at),
-         cost = cost + ?5, failure = coalesce(?6, failure), outputs_seq = coalesce(?7, outputs_seq), last_seq = ?8,
-         actions_total = actions_total + ?9, actions_done = actions_done + ?10, finished_seq = coalesce(?11, finished_seq) WHERE id = ?1",
+        "UPDATE runs SET phase = coalesce(?2, phase), paused = coalesce(?3, paused), cost = cost + ?4, failure = coalesce(?5, failure),
+         outputs_seq = coalesce(?6, outputs_seq), last_seq = ?7, actions_total = actions_total + ?8, actions_done = actions_done + ?9
+         WHERE id = ?1",
     )?;
+    // On its own: the index of open runs hangs on it, and would otherwise be written at every change of a run.
+    let mut finish = transaction.prepare_cached("UPDATE runs SET finished_at = ?2, finished_seq = ?3 WHERE id = ?1")?;
     for (id, run) in runs {
         if let Some(s) = &run.submitted {
             let phase = Phase::Running as i64;
@@ -421,15 +423,16 @@ fn write_runs(transaction: &Transaction<'_>, runs: &BTreeMap<u64, RunChange>) ->
             id,
             phase,
             run.paused,
-            run.finished_at,
             run.cost,
             run.failure,
             run.outputs_seq,
             run.last_seq,
             run.opened,
-            run.done,
-            run.finished_seq
+            run.done
         ])?;
+        if run.finished_at.is_some() {
+            finish.execute(params![id, run.finished_at, run.finished_seq])?;
+        }
     }
     Ok(())
 }

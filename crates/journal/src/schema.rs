@@ -23,6 +23,9 @@ pub enum Durability {
     Relaxed,
 }
 
+/// Bytes of a page of a new file.
+const PAGE_BYTES: i64 = 2_048;
+
 /// What each version of the tables changes, oldest first; the number of the last is the version that this program writes.
 const MIGRATIONS: &[&str] = &[include_str!("tables/v1.sql")];
 
@@ -31,6 +34,8 @@ pub(crate) fn open_to_write(file: &Path, durability: Durability) -> Result<Conne
     let mut connection = Connection::open(file)?;
     connection.busy_timeout(BUSY_WAIT)?;
     check_origin(&connection, file)?;
+    // Of a new file, before it is in WAL. A commit writes whole pages and changes little on each of a few.
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", if durability == Durability::Full { "FULL" } else { "NORMAL" })?;
     connection.pragma_update(None, "fullfsync", true)?;
