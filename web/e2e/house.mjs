@@ -1,0 +1,120 @@
+// A server of its own for the tests, a browser, and files to begin with. Everything is stopped at the end.
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { chromium } from "playwright-core";
+
+const BROWSER = process.env.TUTTI_CHROMIUM ?? "/usr/bin/chromium";
+const TUTTI = process.env.TUTTI_BIN ?? "tutti";
+const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+
+export const SITES = `kind: site
+name: onprem
+capacity: {cpu: 4, memory: 8Gi}
+attributes: {zone: on-premise}
+prices: {cpu_hour: 0.06, memory_gib_hour: 0.006}
+---
+kind: site
+name: cloud
+simulates: a public cloud region
+capacity: {cpu: 8, memory: 16Gi}
+attributes: {zone: cloud}
+prices: {cpu_hour: 0.04, memory_gib_hour: 0.004, egress_gb: 0.09}
+`;
+
+export const RELEASE = `# Counts, asks, publishes.
+workflow: demo/release
+inputs:
+  title: {type: string, default: first}
+nodes:
+  count:
+    run: {script: 'echo "counting <b>rows</b>"; printf "{\\"rows\\":42}" > "$TUTTI_OUTPUT"'}
+    needs: {site: {zone: on-premise}}
+    outputs: {rows: {type: integer}}
+  each:
+    after: [count]
+    each: {items: [a, b, c], do: {use: core/noop, with: {item: "\${ item }"}}}
+  sign:
+    after: [each]
+    human:
+      title: "Release \${ string(nodes.count.rows) } rows of \${ inputs.title }?"
+      show: {rows: "\${ nodes.count.rows }", title: "\${ inputs.title }"}
+      form: {type: object, required: [comment], properties: {comment: {type: string, title: Comment}}}
+  publish:
+    if: \${ nodes.sign.decision == "approve" }
+    run: {script: 'echo publishing'}
+outputs: {decision: "\${ nodes.sign.decision }"}
+`;
+
+/** Starts a server on a port of its own, with files applied. */
+export async function house(files = { "sites.yaml": SITES, "release.workflow.yaml": RELEASE }) {
+  const folder = mkdtempSync(join(tmpdir(), "tutti-web-"));
+  const data = join(folder, "data");
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+  const start = (listen) => {
+    const child = spawn(TUTTI, ["up", "--data", data, "--listen", listen], { stdio: ["ignore", "pipe", "ignore"] });
+    return new Promise((ready, broken) => {
+      child.stdout.on("data", (text) => {
+        const url = /tutti is up at (\S+)/.exec(String(text))?.[1];
+        if (url) ready({ child, url });
+      });
+      child.on("exit", (code) => broken(new Error(`tutti up ended with ${code}`)));
+    });
+  };
+  let { child, url } = await start("127.0.0.1:0");
+  const api = async (method, path, body) => {
+    const response = await fetch(`${url}/api/v1${path}`, {
+      method,
+      headers: { "content-type": "application/json" },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+    const answer = await response.json();
+    if (!response.ok) throw new Error(JSON.stringify(answer));
+    return answer;
+  };
+  const documents = Object.entries(files).map(([path, text]) => ({ path, text }));
+  await api("POST", "/apply", { documents });
+  const ended = (process) => new Promise((done) => process.on("exit", done));
+  return {
+    url,
+    api,
+    /** Kills the server and starts another on the same port and data. */
+    async restart() {
+      const gone = ended(child);
+      child.removeAllListeners("exit");
+      const waiting = new Promise((done) => child.on("exit", done));
+      child.kill("SIGKILL");
+      await Promise.race([gone, waiting]);
+      ({ child } = await start(new URL(url).host));
+    },
+    async stop() {
+      child.removeAllListeners("exit");
+      const gone = new Promise((done) => child.on("exit", done));
+      child.kill("SIGTERM");
+      await gone;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A browser whose pages fail the test on any error of theirs. */
+export async function browser(options = {}) {
+  const program = await chromium.launch({ executablePath: BROWSER, args: FLAGS });
+  const errors = [];
+  return {
+    errors,
+    async page() {
+      const page = await program.newPage({ viewport: { width: 1440, height: 900 }, ...options });
+      page.setDefaultTimeout(20_000);
+      page.on("pageerror", (error) => errors.push(error.message));
+      page.on("console", (message) => {
+        // A server that is away while it restarts is part of a test.
+        if (message.type() === "error" && !/ERR_CONNECTION_REFUSED|Failed to load resource|ERR_INCOMPLETE/.test(message.text())) errors.push(message.text());
+      });
+      return page;
+    },
+    close: () => program.close(),
+  };
+}

@@ -1,0 +1,93 @@
+// One door to the server: JSON in and out, problem details as errors, the token of this browser tab with every request.
+
+import type { Problem } from "./types";
+
+const TOKEN_KEY = "tutti.token";
+
+/** What the server answered instead of what was asked for. */
+export class ApiError extends Error {
+  readonly problem: Problem;
+
+  constructor(problem: Problem) {
+    super(problem.detail);
+    this.problem = problem;
+  }
+
+  get wantsToken(): boolean {
+    return this.problem.status === 401;
+  }
+}
+
+export function token(): string | null {
+  return sessionStorage.getItem(TOKEN_KEY);
+}
+
+export function setToken(value: string | null) {
+  if (value) sessionStorage.setItem(TOKEN_KEY, value);
+  else sessionStorage.removeItem(TOKEN_KEY);
+}
+
+export function headers(extra: Record<string, string> = {}): Record<string, string> {
+  const own = token();
+  return own ? { ...extra, authorization: `Bearer ${own}` } : extra;
+}
+
+async function problemOf(response: Response): Promise<Problem> {
+  const text = await response.text();
+  try {
+    const parsed = JSON.parse(text) as Problem;
+    if (parsed.detail) return parsed;
+  } catch {
+    // Not a problem document: a proxy in between, or nothing at all.
+  }
+  const detail = text.slice(0, 300) || response.statusText || "the server gave no reason";
+  return { type: "about:blank", title: "Unexpected answer", status: response.status, detail, code: "" };
+}
+
+async function send(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
+  const init: RequestInit = { method, headers: headers({ accept: "application/json" }), signal };
+  if (body !== undefined) {
+    init.headers = headers({ accept: "application/json", "content-type": "application/json" });
+    init.body = JSON.stringify(body);
+  }
+  let response: Response;
+  try {
+    response = await fetch(path, init);
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError({
+      type: "about:blank",
+      title: "Unreachable",
+      status: 0,
+      code: "",
+      detail: "the server does not answer",
+      hint: "it may be restarting: this page goes on by itself when it is back",
+    });
+  }
+  if (!response.ok) throw new ApiError(await problemOf(response));
+  return response;
+}
+
+export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+  return (await send("GET", path, undefined, signal)).json() as Promise<T>;
+}
+
+export async function post<T>(path: string, body: unknown = {}): Promise<T> {
+  return (await send("POST", path, body)).json() as Promise<T>;
+}
+
+export async function text(path: string, signal?: AbortSignal): Promise<{ text: string; offset: number }> {
+  const response = await send("GET", path, undefined, signal);
+  return { text: await response.text(), offset: Number(response.headers.get("tutti-log-offset") ?? 0) };
+}
+
+/** The stream of a response's body, for logs and events. */
+export async function stream(path: string, extra: Record<string, string>, signal: AbortSignal): Promise<Response> {
+  const response = await fetch(path, { headers: headers(extra), signal });
+  if (!response.ok) throw new ApiError(await problemOf(response));
+  return response;
+}
+
+export function segment(name: string): string {
+  return encodeURIComponent(name);
+}

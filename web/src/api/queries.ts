@@ -1,0 +1,70 @@
+// What pages read, under the keys that the event stream makes stale.
+
+import { queryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
+
+import { get, segment } from "./client";
+import type { ActionView, ApprovalView, ExplanationView, Graph, Page, ResourceView, RunView, SiteView } from "./types";
+
+export type RunFilter = { phase?: string; workflow?: string; limit?: number };
+
+function search(fields: Record<string, string | number | undefined>): string {
+  const params = new URLSearchParams();
+  for (const [name, value] of Object.entries(fields)) if (value !== undefined && value !== "") params.set(name, String(value));
+  const text = params.toString();
+  return text ? `?${text}` : "";
+}
+
+export function useRuns(filter: RunFilter = {}) {
+  return useInfiniteQuery({
+    queryKey: ["runs", filter],
+    queryFn: ({ pageParam, signal }) => get<Page<RunView>>(`/api/v1/runs${search({ limit: 50, ...filter, cursor: pageParam })}`, signal),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next ?? undefined,
+  });
+}
+
+export const runOptions = (name: string) =>
+  queryOptions({ queryKey: ["run", name], queryFn: ({ signal }) => get<RunView>(`/api/v1/runs/${segment(name)}`, signal) });
+
+export function useRun(name: string) {
+  return useQuery(runOptions(name));
+}
+
+export function useAction(run: string, path: string) {
+  return useQuery({
+    queryKey: ["run", run, "action", path],
+    queryFn: ({ signal }) => get<ActionView>(`/api/v1/runs/${segment(run)}/action${search({ path })}`, signal),
+  });
+}
+
+export function useExplanation(run: string, path: string) {
+  return useQuery({
+    queryKey: ["run", run, "explain", path],
+    queryFn: async ({ signal }) => (await get<ExplanationView[]>(`/api/v1/runs/${segment(run)}/explain${search({ path })}`, signal))[0] ?? null,
+  });
+}
+
+export function useApprovals() {
+  return useQuery({ queryKey: ["approvals"], queryFn: ({ signal }) => get<ApprovalView[]>("/api/v1/approvals", signal) });
+}
+
+export function useSites() {
+  return useQuery({ queryKey: ["sites"], queryFn: ({ signal }) => get<SiteView[]>("/api/v1/sites", signal) });
+}
+
+export function useWorkflows() {
+  return useQuery({
+    queryKey: ["resources", "workflow"],
+    queryFn: ({ signal }) => get<ResourceView[]>("/api/v1/resources/workflow", signal),
+  });
+}
+
+export function useWorkflow(name: string) {
+  return useQuery({
+    queryKey: ["resources", "workflow", name],
+    queryFn: async ({ signal }) => {
+      const row = await get<ResourceView>(`/api/v1/resources/workflow/${name.split("/").map(segment).join("/")}`, signal);
+      return { row, graph: (row.body?.definition ?? null) as Graph | null };
+    },
+  });
+}

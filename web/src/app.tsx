@@ -1,0 +1,61 @@
+// The routes. Every view is an address, tabs and filters included.
+
+import { createRootRoute, createRoute, createRouter } from "@tanstack/react-router";
+
+import { HomePage } from "./pages/home";
+import { InboxPage } from "./pages/inbox";
+import { RunPage } from "./pages/run";
+import { RunsPage } from "./pages/runs";
+import { SettingsPage } from "./pages/settings";
+import { SitesPage } from "./pages/sites";
+import { WorkflowPage } from "./pages/workflow";
+import { WorkflowsPage } from "./pages/workflows";
+import { NotFound, Shell } from "./shell";
+
+const text = (value: unknown) => (typeof value === "string" && value !== "" ? value : undefined);
+
+const root = createRootRoute({ component: Shell, notFoundComponent: NotFound });
+
+const home = createRoute({ getParentRoute: () => root, path: "/", component: HomePage });
+const runs = createRoute({
+  getParentRoute: () => root,
+  path: "/runs",
+  component: RunsPage,
+  validateSearch: (search: Record<string, unknown>): { phase?: string; workflow?: string } => ({
+    phase: text(search.phase),
+    workflow: text(search.workflow),
+  }),
+});
+const run = createRoute({
+  getParentRoute: () => root,
+  path: "/runs/$run",
+  component: RunPage,
+  validateSearch: (search: Record<string, unknown>): { tab?: string; action?: string } => ({
+    tab: text(search.tab),
+    action: text(search.action),
+  }),
+});
+const workflows = createRoute({ getParentRoute: () => root, path: "/workflows", component: WorkflowsPage });
+const workflow = createRoute({ getParentRoute: () => root, path: "/workflows/$", component: WorkflowPage });
+const inbox = createRoute({
+  getParentRoute: () => root,
+  path: "/inbox",
+  component: InboxPage,
+  validateSearch: (search: Record<string, unknown>): { run?: string; action?: string } => ({
+    run: text(search.run),
+    action: text(search.action),
+  }),
+});
+const sites = createRoute({ getParentRoute: () => root, path: "/sites", component: SitesPage });
+const settings = createRoute({ getParentRoute: () => root, path: "/settings", component: SettingsPage });
+
+export const router = createRouter({
+  routeTree: root.addChildren([home, runs, run, workflows, workflow, inbox, sites, settings]),
+  defaultPreload: "intent",
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}

@@ -1,0 +1,223 @@
+// One run: what it is doing, where, at what cost, and everything about each of its actions.
+
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { Tabs } from "radix-ui";
+
+import { post, segment } from "../api/client";
+import { useRun, useWorkflow } from "../api/queries";
+import type { RunView } from "../api/types";
+import { money, seconds } from "../lib/format";
+import { isOver } from "../lib/phases";
+import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Phase, RunLink, SiteName, Td, Th, useNow } from "../ui/kit";
+import { Value } from "../ui/value";
+import { ActionSheet } from "./run/action";
+import { GraphPicture } from "./run/graph";
+import { Timeline } from "./run/timeline";
+
+const TABS = ["timeline", "graph", "table", "data"] as const;
+
+export function RunPage() {
+  const { run: name } = useParams({ from: "/runs/$run" });
+  const { tab = "timeline", action } = useSearch({ from: "/runs/$run" });
+  const navigate = useNavigate({ from: "/runs/$run" });
+  const query = useRun(name);
+  const now = useNow(500);
+  if (query.error) return <Failed error={query.error} retry={() => void query.refetch()} />;
+  if (query.isPending) return <Loading what={name} />;
+  const run = query.data;
+  const open = (path: string | undefined) => void navigate({ search: (old) => ({ ...old, action: path }), replace: true });
+  return (
+    <>
+      <PageHead
+        title={
+          <span className="flex items-center gap-3">
+            {run.name} <span className="text-base font-normal"><Phase phase={run.phase} /></span>
+          </span>
+        }
+        above={
+          <>
+            <Link to="/workflows/$" params={{ _splat: run.workflow }} className="hover:underline">
+              {run.workflow}
+            </Link>{" "}
+            · {run.domain} · by {run.principal} · <Ago at={run.submitted_at} />
+            {run.origin.startsWith("rerun:") ? <> · repeats run {run.origin.slice(6)}</> : null}
+          </>
+        }
+      >
+        <Orders run={run} />
+      </PageHead>
+      <Facts run={run} now={now} />
+      {run.failure ? <FailureStrip run={run} open={open} /> : null}
+      <div className={`grid gap-4 ${action ? "xl:grid-cols-[minmax(0,1fr)_minmax(420px,38%)]" : ""}`}>
+        <Card>
+          <Tabs.Root value={tab} onValueChange={(next) => void navigate({ search: (old) => ({ ...old, tab: next }), replace: true })}>
+            <Tabs.List aria-label="Views of the run" className="flex gap-1 border-b border-line px-3 pt-2">
+              {TABS.map((known) => (
+                <Tabs.Trigger key={known} value={known} className="rounded-t-md border-b-2 border-transparent px-3 py-1.5 text-soft capitalize data-[state=active]:border-accent data-[state=active]:text-ink">
+                  {known}
+                </Tabs.Trigger>
+              ))}
+            </Tabs.List>
+            <Tabs.Content value="timeline">
+              <Timeline actions={run.actions ?? []} now={now} onOpen={open} chosen={action} />
+            </Tabs.Content>
+            <Tabs.Content value="graph">
+              <RunGraph run={run} open={open} />
+            </Tabs.Content>
+            <Tabs.Content value="table">
+              <ActionTable run={run} open={open} chosen={action} />
+            </Tabs.Content>
+            <Tabs.Content value="data" className="space-y-6 p-4">
+              <section>
+                <h3 className="mb-2 font-semibold">Inputs</h3>
+                <Value value={run.inputs} />
+              </section>
+              <section>
+                <h3 className="mb-2 font-semibold">Outputs</h3>
+                {run.outputs ? <Value value={run.outputs} /> : <p className="text-soft">{isOver(run.phase) ? "It gave none." : "They come when it has succeeded."}</p>}
+              </section>
+            </Tabs.Content>
+          </Tabs.Root>
+        </Card>
+        {action ? <ActionSheet key={action} run={run} path={action} close={() => open(undefined)} /> : null}
+      </div>
+    </>
+  );
+}
+
+function Facts({ run, now }: { run: RunView; now: number }) {
+  const took = run.finished_at ? run.seconds : (now - Date.parse(run.submitted_at)) / 1000;
+  const simulated = new Set((run.actions ?? []).filter((action) => action.simulates).map((action) => action.site));
+  const facts: [string, React.ReactNode][] = [
+    [isOver(run.phase) ? "Took" : "Runs since", seconds(Math.max(0, took))],
+    ["Actions", `${run.actions_done} of ${run.actions_total} done`],
+    ["Cost so far", money(run.cost)],
+    ["Sites", [...new Set((run.actions ?? []).flatMap((action) => action.site ?? []))].map((site) => (simulated.has(site) ? `${site} (simulated)` : site)).join(", ") || "none yet"],
+  ];
+  return (
+    <dl className="mb-4 flex flex-wrap gap-x-10 gap-y-2 rounded-lg border border-line bg-raised px-4 py-3">
+      {facts.map(([name, value]) => (
+        <div key={name}>
+          <dt className="text-soft">{name}</dt>
+          <dd className="font-medium">{value}</dd>
+        </div>
+      ))}
+      {run.waiting_for_human > 0 ? (
+        <div>
+          <dt className="text-soft">Waits for a person</dt>
+          <dd>
+            <Link to="/inbox" search={{ run: run.name, action: run.actions?.find((action) => action.kind === "human" && !isOver(action.phase))?.path }} className="font-medium text-accent hover:underline">
+              open the question
+            </Link>
+          </dd>
+        </div>
+      ) : null}
+    </dl>
+  );
+}
+
+function FailureStrip({ run, open }: { run: RunView; open: (path: string) => void }) {
+  const first = run.actions?.find((action) => action.phase === "failed" || action.phase === "timed_out");
+  return (
+    <div role="alert" className="mb-4 flex flex-wrap items-baseline gap-3 rounded-lg border border-line bg-raised px-4 py-3">
+      <span className="font-medium text-bad">✕ {run.failure!.class.replaceAll("_", " ")}</span>
+      <span className="min-w-0 flex-1 break-words">{run.failure!.message}</span>
+      {first ? <Button onClick={() => open(first.path)}>Look at {first.path}</Button> : null}
+    </div>
+  );
+}
+
+function Orders({ run }: { run: RunView }) {
+  const queries = useQueryClient();
+  const navigate = useNavigate();
+  const order = useMutation({
+    mutationFn: ({ what, body }: { what: string; body?: unknown }) => post<RunView>(`/api/v1/runs/${segment(run.name)}/${what}`, body ?? {}),
+    onSuccess: (answer, { what }) => {
+      void queries.invalidateQueries();
+      if (what === "rerun") void navigate({ to: "/runs/$run", params: { run: answer.name } });
+    },
+  });
+  const over = isOver(run.phase);
+  return (
+    <>
+      {over ? null : run.phase === "paused" ? (
+        <Button onClick={() => order.mutate({ what: "resume" })}>Resume</Button>
+      ) : (
+        <Button onClick={() => order.mutate({ what: "pause" })} title="nothing new is started; what runs goes on">
+          Pause
+        </Button>
+      )}
+      {over ? (
+        <Button onClick={() => order.mutate({ what: "rerun", body: {} })} title="as a new run; what succeeded is reused">
+          {run.phase === "succeeded" ? "Run again" : "Retry"}
+        </Button>
+      ) : (
+        <Button look="danger" onClick={() => order.mutate({ what: "cancel", body: { reason: "cancelled in the web app" } })}>
+          Cancel
+        </Button>
+      )}
+      {order.error ? <Failed error={order.error} /> : null}
+    </>
+  );
+}
+
+function RunGraph({ run, open }: { run: RunView; open: (path: string) => void }) {
+  const workflow = useWorkflow(run.workflow);
+  if (workflow.isPending) return <Loading what="the graph" />;
+  if (!workflow.data?.graph) return <Empty title="The workflow is not registered any more">The table and the timeline still have everything.</Empty>;
+  return <GraphPicture graph={workflow.data.graph} actions={run.actions} onOpen={open} />;
+}
+
+function ActionTable({ run, open, chosen }: { run: RunView; open: (path: string) => void; chosen?: string }) {
+  return (
+    <div className="overflow-x-auto">
+      <table className="w-full">
+        <thead className="border-b border-line">
+          <tr>
+            <Th>Action</Th>
+            <Th>Phase</Th>
+            <Th>Kind</Th>
+            <Th>Site</Th>
+            <Th right>Attempts</Th>
+            <Th right>Took</Th>
+            <Th right>Cost</Th>
+          </tr>
+        </thead>
+        <tbody>
+          {(run.actions ?? []).map((action) => (
+            <tr key={action.path} className={`border-b border-line last:border-0 hover:bg-surface ${action.path === chosen ? "bg-sunken" : ""}`}>
+              <Td>
+                <button type="button" className="font-medium text-accent hover:underline" onClick={() => open(action.path)}>
+                  {action.path}
+                </button>
+              </Td>
+              <Td>
+                <Phase phase={action.phase} kind={action.kind} />
+                {action.reused ? <span className="ml-1.5 text-faint">reused</span> : null}
+              </Td>
+              <Td className="text-soft">{action.kind}</Td>
+              <Td>
+                <SiteName name={action.site} simulates={action.simulates} />
+              </Td>
+              <Td right className="text-soft">
+                {action.attempts || ""}
+              </Td>
+              <Td right className="text-soft">
+                {action.attempts ? seconds(action.seconds) : ""}
+              </Td>
+              <Td right className="text-soft">
+                {action.cost ? money(action.cost) : ""}
+              </Td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {run.actions_total > (run.actions ?? []).length ? (
+        <p className="border-t border-line px-4 py-2 text-soft">
+          The first {(run.actions ?? []).length} of {run.actions_total} actions. <RunLink name={run.name}>Filters</RunLink> and pages come from the server.
+        </p>
+      ) : null}
+    </div>
+  );
+}

@@ -1,0 +1,127 @@
+// Everything about one action: what it was given and gave, what it wrote, why it is where it is.
+
+import { useMutation } from "@tanstack/react-query";
+import { Link, useNavigate } from "@tanstack/react-router";
+import { Tabs } from "radix-ui";
+
+import { post, segment } from "../../api/client";
+import { useAction } from "../../api/queries";
+import type { RunView } from "../../api/types";
+import { money, seconds } from "../../lib/format";
+import { isOver } from "../../lib/phases";
+import { Button, Card, Failed, Loading, Phase, SiteName } from "../../ui/kit";
+import { Value } from "../../ui/value";
+import { Logs } from "./logs";
+import { Placement } from "./placement";
+
+const PANES = ["data", "logs", "placement"] as const;
+
+/** Whether actions of this kind run as processes and so write logs. */
+const WRITES = new Set(["run", "task"]);
+
+export function ActionSheet({ run, path, close }: { run: RunView; path: string; close: () => void }) {
+  const query = useAction(run.name, path);
+  const skipped = run.actions?.find((action) => action.path === path && action.phase === "skipped");
+  return (
+    <Card
+      className="self-start xl:sticky xl:top-18 xl:max-h-[calc(100vh-6rem)] xl:overflow-y-auto"
+      title={<span className="break-all font-mono">{path}</span>}
+      aside={
+        <Button onClick={close} aria-label="Close the action">
+          ✕
+        </Button>
+      }
+    >
+      {skipped ? (
+        <p className="p-4 text-soft">It was left out: {skipped.failure?.message ?? "its branch was not taken"}.</p>
+      ) : query.error ? (
+        <Failed error={query.error} />
+      ) : query.isPending ? (
+        <Loading what={path} />
+      ) : (
+        <div className="p-4">
+          <dl className="mb-4 grid grid-cols-[auto_1fr] gap-x-4 gap-y-1">
+            <dt className="text-soft">Phase</dt>
+            <dd>
+              <Phase phase={query.data.phase} kind={query.data.kind} />
+              {query.data.reused ? <span className="ml-2 text-faint">an earlier output was reused</span> : null}
+            </dd>
+            {query.data.site ? (
+              <>
+                <dt className="text-soft">Site</dt>
+                <dd>
+                  <SiteName name={query.data.site} simulates={query.data.simulates} />
+                </dd>
+              </>
+            ) : null}
+            {query.data.attempts > 0 ? (
+              <>
+                <dt className="text-soft">Attempts</dt>
+                <dd>
+                  {query.data.attempts}, the last took {seconds(query.data.seconds)}; cost {money(query.data.cost)}
+                </dd>
+              </>
+            ) : null}
+            {query.data.failure ? (
+              <>
+                <dt className="text-soft">Failure</dt>
+                <dd className="break-words text-bad">
+                  {query.data.failure.class.replaceAll("_", " ")}: {query.data.failure.message}
+                </dd>
+              </>
+            ) : null}
+          </dl>
+          <div className="mb-4 flex flex-wrap gap-2">
+            {query.data.kind === "human" && !isOver(query.data.phase) ? (
+              <Link to="/inbox" search={{ run: run.name, action: path }} className="rounded-md bg-accent px-3 py-1.5 font-medium text-on-accent">
+                Decide
+              </Link>
+            ) : null}
+            {isOver(run.phase) && !path.includes("/") && !path.includes("[") && query.data.kind !== "transfer" ? <RepeatFrom run={run.name} node={path} /> : null}
+          </div>
+          <Tabs.Root defaultValue="data">
+            <Tabs.List aria-label="About the action" className="mb-3 flex gap-1 border-b border-line">
+              {PANES.filter((pane) => pane !== "logs" || WRITES.has(query.data.kind)).map((pane) => (
+                <Tabs.Trigger key={pane} value={pane} className="border-b-2 border-transparent px-3 py-1.5 capitalize text-soft data-[state=active]:border-accent data-[state=active]:text-ink">
+                  {pane}
+                </Tabs.Trigger>
+              ))}
+            </Tabs.List>
+            <Tabs.Content value="data" className="space-y-4">
+              <section>
+                <h3 className="mb-1 font-semibold">Input</h3>
+                <Value value={query.data.input} />
+              </section>
+              <section>
+                <h3 className="mb-1 font-semibold">Output</h3>
+                {query.data.output === undefined || query.data.output === null ? <p className="text-soft">None yet.</p> : <Value value={query.data.output} />}
+              </section>
+            </Tabs.Content>
+            <Tabs.Content value="logs">
+              <Logs run={run.name} path={path} />
+            </Tabs.Content>
+            <Tabs.Content value="placement">
+              <Placement run={run.name} path={path} />
+            </Tabs.Content>
+          </Tabs.Root>
+        </div>
+      )}
+    </Card>
+  );
+}
+
+function RepeatFrom({ run, node }: { run: string; node: string }) {
+  const navigate = useNavigate();
+  const repeat = useMutation({
+    mutationFn: () => post<RunView>(`/api/v1/runs/${segment(run)}/rerun`, { from: [node] }),
+    onSuccess: (answer) => void navigate({ to: "/runs/$run", params: { run: answer.name }, search: {} }),
+  });
+  return (
+    <>
+      <Button onClick={() => repeat.mutate()} disabled={repeat.isPending} title="as a new run; what is upstream is reused">
+        Run again from here
+      </Button>
+      {repeat.error ? <Failed error={repeat.error} /> : null}
+    </>
+  );
+}

@@ -1,0 +1,113 @@
+// Runs, newest first, with filters that are part of the address.
+
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+
+import { useRuns, useWorkflows } from "../api/queries";
+import type { RunView } from "../api/types";
+import { money, seconds } from "../lib/format";
+import { look } from "../lib/phases";
+import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Phase, RunLink, Td, Th } from "../ui/kit";
+
+const PHASES = ["running", "paused", "succeeded", "failed", "timed_out", "aborted"];
+
+export function RunsPage() {
+  const filter = useSearch({ from: "/runs" });
+  const navigate = useNavigate({ from: "/runs" });
+  const workflows = useWorkflows().data ?? [];
+  const runs = useRuns(filter);
+  const all = runs.data?.pages.flatMap((page) => page.items) ?? [];
+  const field = "min-h-8 rounded-md border border-line bg-raised px-2";
+  return (
+    <>
+      <PageHead title="Runs">
+        <label className="flex items-center gap-2 text-soft">
+          Phase
+          <select className={field} value={filter.phase ?? ""} onChange={(event) => void navigate({ search: (old) => ({ ...old, phase: event.target.value || undefined }) })}>
+            <option value="">any</option>
+            {PHASES.map((phase) => (
+              <option key={phase} value={phase}>
+                {look(phase).words}
+              </option>
+            ))}
+          </select>
+        </label>
+        <label className="flex items-center gap-2 text-soft">
+          Workflow
+          <select className={field} value={filter.workflow ?? ""} onChange={(event) => void navigate({ search: (old) => ({ ...old, workflow: event.target.value || undefined }) })}>
+            <option value="">any</option>
+            {workflows.map((workflow) => (
+              <option key={workflow.name}>{workflow.name}</option>
+            ))}
+          </select>
+        </label>
+      </PageHead>
+      <Card>
+        {runs.error ? (
+          <Failed error={runs.error} retry={() => void runs.refetch()} />
+        ) : runs.isPending ? (
+          <Loading what="runs" />
+        ) : all.length === 0 ? (
+          <Empty title="No run matches">Take a filter off, or start one from a workflow's page.</Empty>
+        ) : (
+          <RunTable runs={all} />
+        )}
+        {runs.hasNextPage ? (
+          <div className="border-t border-line p-3 text-center">
+            <Button onClick={() => void runs.fetchNextPage()} disabled={runs.isFetchingNextPage}>
+              Older runs
+            </Button>
+          </div>
+        ) : null}
+      </Card>
+    </>
+  );
+}
+
+export function RunTable({ runs }: { runs: RunView[] }) {
+  return (
+    <div className="overflow-x-auto">
+      <table className="w-full">
+        <thead className="border-b border-line">
+          <tr>
+            <Th>Run</Th>
+            <Th>Phase</Th>
+            <Th>Workflow</Th>
+            <Th>Started</Th>
+            <Th right>Took</Th>
+            <Th right>Actions</Th>
+            <Th right>Cost</Th>
+          </tr>
+        </thead>
+        <tbody>
+          {runs.map((run) => (
+            <tr key={run.number} className="border-b border-line last:border-0 hover:bg-surface">
+              <Td>
+                <RunLink name={run.name} />
+              </Td>
+              <Td>
+                <Phase phase={run.phase} />
+              </Td>
+              <Td>
+                <Link to="/workflows/$" params={{ _splat: run.workflow }} className="text-soft hover:text-ink hover:underline">
+                  {run.workflow}
+                </Link>
+              </Td>
+              <Td className="text-soft">
+                <Ago at={run.submitted_at} />
+              </Td>
+              <Td right className="text-soft">
+                {seconds(run.seconds)}
+              </Td>
+              <Td right className="text-soft">
+                {run.actions_done}/{run.actions_total}
+              </Td>
+              <Td right className="text-soft">
+                {money(run.cost)}
+              </Td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}

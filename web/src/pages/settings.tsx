@@ -1,0 +1,71 @@
+// Settings of this browser: the token, and how the page looks.
+
+import { useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+
+import { setToken, token } from "../api/client";
+import { setTheme, theme, type Theme } from "../lib/theme";
+import { Button, Card, PageHead } from "../ui/kit";
+
+export function SettingsPage() {
+  const queries = useQueryClient();
+  const [value, setValue] = useState("");
+  const [known, setKnown] = useState(() => token() !== null);
+  const [look, setLook] = useState<Theme>(theme());
+  const save = (next: string | null) => {
+    setToken(next);
+    setKnown(next !== null);
+    setValue("");
+    void queries.invalidateQueries();
+  };
+  return (
+    <>
+      <PageHead title="Settings" />
+      <div className="grid gap-4 lg:grid-cols-2">
+        <Card title="Signed in with a token">
+          <form
+            className="space-y-3 p-4"
+            onSubmit={(event) => {
+              event.preventDefault();
+              if (value.trim()) save(value.trim());
+            }}
+          >
+            <p className="text-soft">
+              A server on this machine's own address asks for none. Elsewhere an administrator makes one with{" "}
+              <code className="font-mono text-[13px]">tutti token create</code>. It is kept in this tab only.
+            </p>
+            <label className="block">
+              <span className="mb-1 block text-soft">Token</span>
+              <input type="password" autoComplete="off" value={value} onChange={(event) => setValue(event.target.value)} className="w-full rounded-md border border-line bg-surface px-3 py-1.5 font-mono" />
+            </label>
+            <div className="flex gap-2">
+              <Button look="primary" type="submit" disabled={!value.trim()}>
+                Use this token
+              </Button>
+              {known ? <Button onClick={() => save(null)}>Forget the token</Button> : null}
+            </div>
+          </form>
+        </Card>
+        <Card title="Look">
+          <fieldset className="flex gap-4 p-4">
+            <legend className="sr-only">Theme</legend>
+            {(["system", "light", "dark"] as const).map((choice) => (
+              <label key={choice} className="flex items-center gap-2">
+                <input
+                  type="radio"
+                  name="theme"
+                  checked={look === choice}
+                  onChange={() => {
+                    setTheme(choice);
+                    setLook(choice);
+                  }}
+                />
+                {choice}
+              </label>
+            ))}
+          </fieldset>
+        </Card>
+      </div>
+    </>
+  );
+}

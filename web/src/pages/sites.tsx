@@ -1,0 +1,111 @@
+// The places: what they are, what they have and hold, what they cost, and the orders that can be given to them.
+
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+
+import { post, segment } from "../api/client";
+import { useSites } from "../api/queries";
+import type { SiteView } from "../api/types";
+import { bytes, money } from "../lib/format";
+import { Button, Card, Empty, Failed, Loading, PageHead } from "../ui/kit";
+
+const EXAMPLE = `# sites.yaml, registered with: tutti apply -f sites.yaml
+site: on-premise
+capacity: {cpu: 4, memory: 8Gi}
+attributes: {zone: on-premise}
+prices: {cpu_hour: 0.02}`;
+
+export function SitesPage() {
+  const sites = useSites();
+  return (
+    <>
+      <PageHead title="Sites" />
+      {sites.error ? (
+        <Failed error={sites.error} retry={() => void sites.refetch()} />
+      ) : sites.isPending ? (
+        <Loading what="sites" />
+      ) : sites.data.length === 0 ? (
+        <Card>
+          <Empty title="No site is registered" code={EXAMPLE}>
+            A site is a place where work runs: it has capacity, attributes, prices and a store of its own.
+          </Empty>
+        </Card>
+      ) : (
+        <div className="grid gap-4 md:grid-cols-2 xl:grid-cols-3">
+          {sites.data.map((site) => (
+            <SiteCard key={site.name} site={site} />
+          ))}
+        </div>
+      )}
+    </>
+  );
+}
+
+function SiteCard({ site }: { site: SiteView }) {
+  const queries = useQueryClient();
+  const order = useMutation({
+    mutationFn: (what: string) => post(`/api/v1/sites/${segment(site.name)}/${what}`),
+    onSettled: () => queries.invalidateQueries({ queryKey: ["sites"] }),
+  });
+  const tone = site.state === "open" ? "text-good" : site.state === "unhealthy" ? "text-bad" : "text-warn";
+  const glyph = site.state === "open" ? "●" : site.state === "unhealthy" ? "✕" : "◌";
+  return (
+    <Card title={site.name} aside={<span className={tone}>{glyph} {site.state}</span>}>
+      <div className="space-y-3 p-4">
+        {site.simulates ? (
+          <p className="rounded-md border border-dashed border-line px-3 py-2 text-soft">
+            <strong className="font-semibold text-ink">Simulated.</strong> Processes of this machine stand for {site.simulates}.
+          </p>
+        ) : null}
+        {site.reason ? <p className="text-bad">{site.reason}</p> : null}
+        <Meter name="Cores" used={site.used.cpu} all={site.capacity.cpu} write={(value) => value.toLocaleString()} />
+        <Meter name="Memory" used={site.used.memory_bytes} all={site.capacity.memory_bytes} write={bytes} />
+        {site.capacity.gpus > 0 ? <Meter name="Accelerators" used={site.used.gpus} all={site.capacity.gpus} write={String} /> : null}
+        <dl className="grid grid-cols-[auto_1fr] gap-x-4 gap-y-1">
+          <dt className="text-soft">Running</dt>
+          <dd>{site.running} actions</dd>
+          <dt className="text-soft">Price</dt>
+          <dd>
+            {money(site.cpu_hour)} a core hour · {money(site.memory_gib_hour)} a GiB hour · {money(site.egress_gb)} a GB out
+          </dd>
+          {Object.entries(site.attributes).map(([name, value]) => (
+            <div key={name} className="contents">
+              <dt className="text-soft">{name}</dt>
+              <dd className="font-mono text-[13px]">{value}</dd>
+            </div>
+          ))}
+        </dl>
+        <div className="flex gap-2 pt-1">
+          {site.state === "open" || site.state === "unhealthy" ? (
+            <Button onClick={() => order.mutate("cordon")} title="no new work; what runs goes on">
+              Cordon
+            </Button>
+          ) : (
+            <Button onClick={() => order.mutate("uncordon")}>Take work again</Button>
+          )}
+          {site.state === "drained" ? null : (
+            <Button look="danger" onClick={() => order.mutate("drain")} title="no new work, and what runs moves elsewhere">
+              Drain
+            </Button>
+          )}
+        </div>
+        {order.error ? <Failed error={order.error} /> : null}
+      </div>
+    </Card>
+  );
+}
+
+function Meter({ name, used, all, write }: { name: string; used: number; all: number; write: (value: number) => string }) {
+  return (
+    <div>
+      <div className="flex justify-between">
+        <span className="text-soft">{name}</span>
+        <span>
+          {write(used)} of {write(all)}
+        </span>
+      </div>
+      <div role="meter" aria-label={`${name} in use`} aria-valuemin={0} aria-valuemax={all} aria-valuenow={used} className="mt-1 h-1.5 overflow-hidden rounded-full bg-sunken">
+        <div className="h-full rounded-full bg-busy" style={{ width: `${all > 0 ? Math.min(100, (100 * used) / all) : 0}%` }} />
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,76 @@
+// One workflow: its picture, how to start it, and how it went.
+
+import { useMutation } from "@tanstack/react-query";
+import { useNavigate, useParams } from "@tanstack/react-router";
+import { useState } from "react";
+
+import { post } from "../api/client";
+import { useRuns, useWorkflow } from "../api/queries";
+import type { Graph, JsonSchema } from "../api/types";
+import { Button, Card, Empty, Failed, Loading, PageHead } from "../ui/kit";
+import { Form, initial, missing, type FormValue } from "../ui/form";
+import { GraphPicture } from "./run/graph";
+import { RunTable } from "./runs";
+
+/** The inputs of a workflow as one form. */
+function formOf(graph: Graph): JsonSchema {
+  const properties: Record<string, JsonSchema> = {};
+  for (const port of graph.inputs ?? []) properties[port.name] = { ...port.schema, default: port.default };
+  return { properties, required: (graph.inputs ?? []).filter((port) => port.default === undefined).map((port) => port.name) };
+}
+
+export function WorkflowPage() {
+  const { _splat: name = "" } = useParams({ from: "/workflows/$" });
+  const workflow = useWorkflow(name);
+  const runs = useRuns({ workflow: name });
+  if (workflow.error) return <Failed error={workflow.error} retry={() => void workflow.refetch()} />;
+  if (workflow.isPending) return <Loading what={name} />;
+  const { row, graph } = workflow.data;
+  const latest = runs.data?.pages.flatMap((page) => page.items) ?? [];
+  return (
+    <>
+      <PageHead title={name} above={`version ${row.version}, applied by ${row.principal}`} />
+      {graph?.description ? <p className="-mt-3 mb-5 max-w-prose text-soft">{graph.description}</p> : null}
+      <div className="grid gap-4 xl:grid-cols-[minmax(0,1fr)_360px]">
+        <Card title="Graph">{graph ? <GraphPicture graph={graph} /> : <Empty title="Its graph is not there" />}</Card>
+        {graph ? <StartCard key={row.version} graph={graph} last={latest[0]?.name} /> : null}
+      </div>
+      <Card title="Runs" className="mt-4">
+        {latest.length > 0 ? <RunTable runs={latest} /> : <Empty title="It has not run yet">Start it with the form above.</Empty>}
+      </Card>
+    </>
+  );
+}
+
+function StartCard({ graph, last }: { graph: Graph; last?: string }) {
+  const navigate = useNavigate();
+  const schema = formOf(graph);
+  const [values, setValues] = useState<FormValue>(() => initial(schema));
+  // One key for one press of the button: a second press while the first is on its way starts nothing.
+  const [key, setKey] = useState(() => crypto.randomUUID());
+  const start = useMutation({
+    mutationFn: () => post<{ name: string }>("/api/v1/runs", { workflow: graph.workflow, inputs: values, idempotency_key: key }),
+    onSuccess: (run) => {
+      setKey(crypto.randomUUID());
+      void navigate({ to: "/runs/$run", params: { run: run.name } });
+    },
+  });
+  const lacking = missing(schema, values);
+  return (
+    <Card title="Start a run" aside={last ? `last: ${last}` : undefined}>
+      <form
+        className="p-4"
+        onSubmit={(event) => {
+          event.preventDefault();
+          start.mutate();
+        }}
+      >
+        <Form schema={schema} values={values} onChange={setValues} />
+        <Button look="primary" type="submit" className="mt-4" disabled={start.isPending || lacking.length > 0}>
+          Start
+        </Button>
+        {start.error ? <Failed error={start.error} /> : null}
+      </form>
+    </Card>
+  );
+}

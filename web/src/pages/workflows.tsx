@@ -1,0 +1,84 @@
+// The workflows of this server, each with its latest runs.
+
+import { Link } from "@tanstack/react-router";
+
+import { useRuns, useWorkflows } from "../api/queries";
+import type { RunView } from "../api/types";
+import { seconds } from "../lib/format";
+import { look, type Tone } from "../lib/phases";
+import { Ago, Card, Empty, Failed, Loading, PageHead, Td, Th } from "../ui/kit";
+
+const SPARK_RUNS = 20;
+
+export function WorkflowsPage() {
+  const workflows = useWorkflows();
+  const runs = useRuns({ limit: 200 }).data?.pages[0]?.items ?? [];
+  return (
+    <>
+      <PageHead title="Workflows" />
+      <Card>
+        {workflows.error ? (
+          <Failed error={workflows.error} retry={() => void workflows.refetch()} />
+        ) : workflows.isPending ? (
+          <Loading what="workflows" />
+        ) : workflows.data.length === 0 ? (
+          <Empty title="No workflow is registered" code="tutti apply -f greet.workflow.yaml">
+            A workflow is one readable YAML file. Register it from a terminal:
+          </Empty>
+        ) : (
+          <table className="w-full">
+            <thead className="border-b border-line">
+              <tr>
+                <Th>Workflow</Th>
+                <Th>Last runs</Th>
+                <Th>Version</Th>
+                <Th>Applied</Th>
+                <Th>By</Th>
+              </tr>
+            </thead>
+            <tbody>
+              {workflows.data.map((workflow) => (
+                <tr key={workflow.name} className="border-b border-line last:border-0 hover:bg-surface">
+                  <Td>
+                    <Link to="/workflows/$" params={{ _splat: workflow.name }} className="font-medium text-accent hover:underline">
+                      {workflow.name}
+                    </Link>
+                  </Td>
+                  <Td>
+                    <Spark runs={runs.filter((run) => run.workflow === workflow.name).slice(0, SPARK_RUNS)} />
+                  </Td>
+                  <Td className="text-soft">{workflow.version}</Td>
+                  <Td className="text-soft">
+                    <Ago at={workflow.applied_at} />
+                  </Td>
+                  <Td className="text-soft">{workflow.principal}</Td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        )}
+      </Card>
+    </>
+  );
+}
+
+const FILLS: Record<Tone, string> = { good: "fill-good", bad: "fill-bad", warn: "fill-warn", busy: "fill-busy", idle: "fill-idle" };
+
+/** The latest runs as bars, oldest first: as high as they took long, beside the longest of them. */
+export function Spark({ runs }: { runs: RunView[] }) {
+  if (runs.length === 0) return <span className="text-faint">never run</span>;
+  const longest = Math.max(...runs.map((run) => run.seconds), 0.001);
+  const words = runs.map((run) => `${run.name} ${look(run.phase).words} in ${seconds(run.seconds)}`).join(", ");
+  return (
+    <svg role="img" aria-label={words} width={SPARK_RUNS * 7} height={22} className="block">
+      {runs.toReversed().map((run, index) => {
+        const height = 4 + 18 * (run.seconds / longest);
+        return (
+          <rect key={run.number} x={index * 7} y={22 - height} width={5} height={height} rx={1} className={FILLS[look(run.phase).tone]}>
+            <title>{`${run.name}: ${look(run.phase).words}, ${seconds(run.seconds)}`}</title>
+          </rect>
+        );
+      })}
+    </svg>
+  );
+}

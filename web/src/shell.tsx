@@ -1,0 +1,118 @@
+// What stands around every page: where one is, what waits, whether the server is there.
+
+import { Link, Outlet, useNavigate } from "@tanstack/react-router";
+import { useEffect, useState } from "react";
+
+import { useLink, useLiveUpdates } from "./api/events";
+import { useApprovals } from "./api/queries";
+import { Palette } from "./palette";
+import { Empty } from "./ui/kit";
+
+const PLACES = [
+  { to: "/", words: "Home", key: "h" },
+  { to: "/workflows", words: "Workflows", key: "w" },
+  { to: "/runs", words: "Runs", key: "r" },
+  { to: "/inbox", words: "Inbox", key: "i" },
+  { to: "/sites", words: "Sites", key: "s" },
+] as const;
+
+/** `g` and a letter go to a place, as the palette lists them. */
+function useGoKeys(openPalette: () => void) {
+  const navigate = useNavigate();
+  useEffect(() => {
+    let armed = 0;
+    const onKey = (event: KeyboardEvent) => {
+      if ((event.metaKey || event.ctrlKey) && event.key === "k") {
+        event.preventDefault();
+        openPalette();
+        return;
+      }
+      const target = event.target as HTMLElement;
+      if (event.metaKey || event.ctrlKey || event.altKey || target.closest("input, textarea, select, [contenteditable]")) return;
+      if (event.key === "/") {
+        event.preventDefault();
+        openPalette();
+      } else if (event.key === "g") {
+        armed = Date.now();
+      } else if (Date.now() - armed < 1_000) {
+        armed = 0;
+        const place = PLACES.find((known) => known.key === event.key);
+        if (place) void navigate({ to: place.to });
+      }
+    };
+    window.addEventListener("keydown", onKey);
+    return () => window.removeEventListener("keydown", onKey);
+  }, [navigate, openPalette]);
+}
+
+export function Shell() {
+  const [palette, setPalette] = useState(false);
+  useLiveUpdates();
+  useGoKeys(() => setPalette(true));
+  const waiting = useApprovals().data?.length ?? 0;
+  return (
+    <div className="min-h-screen">
+      <a href="#main" className="sr-only focus:not-sr-only focus:absolute focus:left-3 focus:top-3 focus:z-50 focus:bg-raised focus:px-3 focus:py-2">
+        Skip to the page
+      </a>
+      <header className="sticky top-0 z-20 border-b border-line bg-raised">
+        <div className="mx-auto flex h-13 max-w-[1600px] items-center gap-6 px-5">
+          <Link to="/" className="flex items-center gap-2 font-semibold tracking-tight">
+            <img src="/favicon.svg" alt="" className="size-6" /> Tutti
+          </Link>
+          <nav aria-label="Main" className="flex gap-1">
+            {PLACES.map((place) => (
+              <Link
+                key={place.to}
+                to={place.to}
+                activeOptions={{ exact: place.to === "/" }}
+                activeProps={{ className: "bg-sunken text-ink", "aria-current": "page" }}
+                className="rounded-md px-3 py-1.5 text-soft hover:text-ink"
+              >
+                {place.words}
+                {place.to === "/inbox" && waiting > 0 ? (
+                  <span className="ml-1.5 rounded-full bg-accent px-1.5 text-[11px] font-semibold text-on-accent" aria-label={`${waiting} waiting`}>
+                    {waiting}
+                  </span>
+                ) : null}
+              </Link>
+            ))}
+          </nav>
+          <div className="ml-auto flex items-center gap-3">
+            <LinkState />
+            <button type="button" onClick={() => setPalette(true)} className="rounded-md border border-line px-2.5 py-1 text-soft hover:text-ink">
+              Search <kbd className="ml-2 font-mono text-[11px]">Ctrl K</kbd>
+            </button>
+            <Link to="/settings" className="text-soft hover:text-ink">
+              Settings
+            </Link>
+          </div>
+        </div>
+      </header>
+      <main id="main" className="mx-auto max-w-[1600px] px-5 py-6">
+        <Outlet />
+      </main>
+      <Palette open={palette} onOpenChange={setPalette} />
+    </div>
+  );
+}
+
+function LinkState() {
+  const link = useLink();
+  if (link === "live") return <span className="text-good" title="changes are shown as they happen">● live</span>;
+  return (
+    <span role="status" className="text-warn" title="this page goes on by itself when the server is back">
+      ◌ {link === "lost" ? "the server does not answer" : "connecting"}
+    </span>
+  );
+}
+
+export function NotFound() {
+  return (
+    <Empty title="There is no such page">
+      <Link to="/" className="text-accent hover:underline">
+        Home
+      </Link>
+    </Empty>
+  );
+}

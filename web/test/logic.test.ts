@@ -1,0 +1,90 @@
+import { describe, expect, test } from "vitest";
+
+import { EventParser, staleBy } from "../src/api/events";
+import { ago, bytes, money, seconds, tickStep } from "../src/lib/format";
+import { layers } from "../src/lib/layers";
+import { lookOf } from "../src/lib/phases";
+import { initial, missing } from "../src/ui/form";
+import { artifactOf, columnsOf } from "../src/ui/value";
+
+describe("the event stream", () => {
+  const text = 'id: 7\nevent: run_finished\ndata: {"run":3}\n\n: keep alive\n\nid: 8\nevent: site_drained\ndata: {"site":"a"}\n\n';
+
+  test("is read alike however it is cut", () => {
+    const whole = new EventParser().push(text);
+    expect(whole.map((event) => [event.id, event.name])).toEqual([
+      ["7", "run_finished"],
+      ["8", "site_drained"],
+    ]);
+    for (let cut = 1; cut < text.length; cut += 1) {
+      const parser = new EventParser();
+      expect([...parser.push(text.slice(0, cut)), ...parser.push(text.slice(cut))]).toEqual(whole);
+    }
+  });
+
+  test("leaves out what is not JSON", () => {
+    expect(new EventParser().push("data: <html>\n\ndata: {}\n\n")).toHaveLength(1);
+  });
+
+  test("names the views that are stale", () => {
+    expect(staleBy("human_decided")).toContain("approvals");
+    expect(staleBy("site_drained")).toEqual(["sites"]);
+    expect(staleBy("something_new")).toEqual(["run"]);
+  });
+});
+
+describe("numbers", () => {
+  test("read as people say them", () => {
+    expect([0, 0.0123, 4.56, 125, 7_260, 180_000].map(seconds)).toEqual(["0 s", "12 ms", "4.6 s", "2 m 05 s", "2 h 01 m", "2 d 2 h"]);
+    expect([0, 999, 2048, 5_000_000_000].map(bytes)).toEqual(["0 B", "999 B", "2.0 KiB", "4.7 GiB"]);
+    expect([0, 1.5, 0.000045].map(money)).toEqual(["0", "1.50", "0.000045"]);
+    expect(ago("2026-01-01T00:00:00Z", Date.parse("2026-01-01T00:02:10Z"))).toBe("2 min ago");
+  });
+
+  test("an axis has no more ticks than it was given", () => {
+    for (const span of [3, 900, 61_000, 4e6, 9e8, 1e11]) expect(span / tickStep(span, 8)).toBeLessThanOrEqual(8);
+  });
+});
+
+describe("layers", () => {
+  test("put every node right of what it waits for, and no two in one place", () => {
+    const edges: [number, number][] = [[0, 1], [0, 2], [1, 3], [2, 3], [0, 3], [4, 2]];
+    const placed = layers(5, edges);
+    for (const [from, to] of edges) expect(placed[to]!.layer).toBeGreaterThan(placed[from]!.layer);
+    expect(new Set(placed.map((at) => `${at.layer} ${at.row}`)).size).toBe(5);
+  });
+
+  test("end on a circle and on an edge to nowhere", () => {
+    expect(layers(3, [[0, 1], [1, 0], [1, 9], [2, 2]])).toHaveLength(3);
+  });
+});
+
+describe("values", () => {
+  test("an artifact is one only when it says so and nothing else", () => {
+    const artifact = { $artifact: { digest: "sha256:ab", size: 3 } };
+    expect(artifactOf(artifact)?.size).toBe(3);
+    expect(artifactOf({ ...artifact, more: 1 })).toBeNull();
+    expect(artifactOf([artifact])).toBeNull();
+  });
+
+  test("rows that are alike make a table", () => {
+    expect(columnsOf([{ a: 1, b: "x" }, { a: 2, b: "y" }])).toEqual(["a", "b"]);
+    expect(columnsOf([{ a: 1 }, { b: 2 }])).toBeNull();
+    expect(columnsOf([{ a: [1] }, { a: [2] }])).toBeNull();
+  });
+});
+
+describe("forms", () => {
+  const schema = { required: ["why"], properties: { why: { type: "string" }, limit: { type: "integer", default: 10 }, sure: { type: "boolean" } } };
+
+  test("begin with defaults and know what is missing", () => {
+    expect(initial(schema)).toEqual({ limit: 10, sure: false });
+    expect(missing(schema, initial(schema))).toEqual(["why"]);
+    expect(missing(schema, { why: "because" })).toEqual([]);
+  });
+});
+
+test("an action that waits for a person does not look busy", () => {
+  expect(lookOf({ phase: "running", kind: "human" }).tone).toBe("warn");
+  expect(lookOf({ phase: "running", kind: "run" }).tone).toBe("busy");
+});
