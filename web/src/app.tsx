@@ -1,6 +1,6 @@
 // The routes. Every view is an address, tabs and filters included.
 
-import { createRootRoute, createRoute, createRouter } from "@tanstack/react-router";
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
 
 import { HomePage } from "./pages/home";
 import { InboxPage } from "./pages/inbox";
@@ -37,6 +37,13 @@ const run = createRoute({
 });
 const workflows = createRoute({ getParentRoute: () => root, path: "/workflows", component: WorkflowsPage });
 const workflow = createRoute({ getParentRoute: () => root, path: "/workflows/$", component: WorkflowPage });
+// The builder brings an editor and a canvas with it, and is loaded when it is opened.
+const build = createRoute({
+  getParentRoute: () => root,
+  path: "/build",
+  component: lazyRouteComponent(() => import("./pages/build"), "BuildPage"),
+  validateSearch: (search: Record<string, unknown>): { workflow?: string } => ({ workflow: text(search.workflow) }),
+});
 const inbox = createRoute({
   getParentRoute: () => root,
   path: "/inbox",
@@ -50,7 +57,7 @@ const sites = createRoute({ getParentRoute: () => root, path: "/sites", componen
 const settings = createRoute({ getParentRoute: () => root, path: "/settings", component: SettingsPage });
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, runs, run, workflows, workflow, inbox, sites, settings]),
+  routeTree: root.addChildren([home, runs, run, workflows, workflow, build, inbox, sites, settings]),
   defaultPreload: "intent",
 });
 

@@ -1,7 +1,7 @@
 // One workflow: its picture, how to start it, and how it went.
 
 import { useMutation } from "@tanstack/react-query";
-import { useNavigate, useParams } from "@tanstack/react-router";
+import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 
 import { post } from "../api/client";
@@ -29,7 +29,11 @@ export function WorkflowPage() {
   const latest = runs.data?.pages.flatMap((page) => page.items) ?? [];
   return (
     <>
-      <PageHead title={name} above={`version ${row.version}, applied by ${row.principal}`} />
+      <PageHead title={name} above={`version ${row.version}, applied by ${row.principal}`}>
+        <Link to="/build" search={{ workflow: name }} className="inline-flex min-h-8 items-center rounded-md border border-line bg-raised px-3 font-medium hover:bg-sunken">
+          Edit
+        </Link>
+      </PageHead>
       {graph?.description ? <p className="-mt-3 mb-5 max-w-prose text-soft">{graph.description}</p> : null}
       <div className="grid gap-4 xl:grid-cols-[minmax(0,1fr)_360px]">
         <Card title="Graph">{graph ? <GraphPicture graph={graph} /> : <Empty title="Its graph is not there" />}</Card>

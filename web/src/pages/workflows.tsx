@@ -15,7 +15,11 @@ export function WorkflowsPage() {
   const runs = useRuns({ limit: 200 }).data?.pages[0]?.items ?? [];
   return (
     <>
-      <PageHead title="Workflows" />
+      <PageHead title="Workflows">
+        <Link to="/build" search={{}} className="inline-flex min-h-8 items-center rounded-md bg-accent px-3 font-medium text-on-accent">
+          New workflow
+        </Link>
+      </PageHead>
       <Card>
         {workflows.error ? (
           <Failed error={workflows.error} retry={() => void workflows.refetch()} />

@@ -1,0 +1,50 @@
+// Editing a workflow file: the server makes every edit and every check, so that picture, form and text cannot drift.
+
+import { get, post, segment } from "./client";
+import type { Graph, JsonSchema, ResourceView } from "./types";
+
+/** An edit as the server takes it. */
+export type Edit =
+  | { op: "add"; node: string; value: unknown; below?: string }
+  | { op: "set"; path: string; value: unknown }
+  | { op: "unset"; path: string }
+  | { op: "rename"; node: string; to: string }
+  | { op: "remove"; node: string }
+  | { op: "note"; node: string; text: string }
+  | { op: "pin"; node: string; at: [number, number] }
+  | { op: "unpin"; node: string };
+
+export type Finding = { code: string; severity: "error" | "warning"; message: string; span: { start: number; end: number }; hint?: string };
+
+/** A file after edits: its text, what is wrong with it, and what it says. */
+export type Sheet = {
+  text: string;
+  notices: { path: string; message: string }[];
+  findings: Finding[];
+  /** The document as plain data; what a form shows. */
+  document: Record<string, unknown>;
+  /** The checked graph, when nothing is wrong. */
+  graph?: Graph | null;
+  /** The comments above nodes. */
+  notes: Record<string, string>;
+};
+
+export type Connector = { name: string; version: number; description: string; inputs: JsonSchema; outputs: JsonSchema };
+
+export function edit(text: string, edits: Edit[], workflow?: string): Promise<Sheet> {
+  return post<Sheet>("/api/v1/edit", { text, edits, workflow });
+}
+
+export function connectors(): Promise<Connector[]> {
+  return get<Connector[]>("/api/v1/connectors");
+}
+
+export async function source(name: string): Promise<{ text: string | null; version: number }> {
+  const row = await get<ResourceView>(`/api/v1/resources/workflow/${name.split("/").map(segment).join("/")}`);
+  return { text: typeof row.body?.source === "string" ? row.body.source : null, version: row.version };
+}
+
+/** A path into a document. */
+export function pointer(...steps: string[]): string {
+  return steps.map((step) => `/${step.replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
+}

@@ -1,0 +1,248 @@
+// The builder: picture, form and text of one workflow file. What is drawn is written, what is written is drawn.
+
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+import { useCallback, useEffect, useState } from "react";
+
+import { ApiError, post } from "../api/client";
+import { connectors, source, type Finding } from "../api/editing";
+import { useWorkflows } from "../api/queries";
+import { Button, Empty, Failed, Loading } from "../ui/kit";
+import { Canvas } from "./build/canvas";
+import { freeName, KINDS, kindOf, NEW_WORKFLOW, nodesOf, pins, template, unwireAfter, wireAfter, type Kind } from "./build/document";
+import { NodeForm } from "./build/form";
+import { useSheet } from "./build/sheet";
+import { TextPane } from "./build/text";
+
+export function BuildPage() {
+  const { workflow } = useSearch({ from: "/build" });
+  const stored = useQuery({ queryKey: ["resources", "source", workflow], queryFn: () => source(workflow!), enabled: workflow !== undefined, refetchOnWindowFocus: true });
+  if (workflow !== undefined) {
+    if (stored.error) return <Failed error={stored.error} />;
+    if (stored.isPending) return <Loading what={workflow} />;
+    if (stored.data.text === null) {
+      return (
+        <Empty title="The text of this workflow is not on the server" code={`tutti apply -f ${workflow.split("/").at(-1)}.workflow.yaml`}>
+          It was registered before texts were kept. Apply its file again, and it can be edited here.
+        </Empty>
+      );
+    }
+  }
+  return <Builder key={workflow ?? ""} workflow={workflow} text={stored.data?.text ?? NEW_WORKFLOW} version={stored.data?.version ?? 0} />;
+}
+
+function Builder({ workflow, text, version }: { workflow?: string; text: string; version: number }) {
+  const { state, open, apply, type, go, markSaved } = useSheet(workflow);
+  const [chosen, choose] = useState<string>();
+  const [base, setBase] = useState({ text, version });
+  const [pane, setPane] = useState<"text" | "form">("text");
+  const [broken, setBroken] = useState<unknown>(null);
+  const catalogue = useQuery({ queryKey: ["resources", "connectors"], queryFn: connectors });
+  // Opened once: what others save meanwhile is shown as a conflict, and does not pull the text away.
+  useEffect(() => void open(base.text, workflow === undefined ? "" : base.text).catch(setBroken), [open]);
+  const undo = useCallback(() => void go("back"), [go]);
+  const redo = useCallback(() => void go("forward"), [go]);
+  useUndoKeys(undo, redo);
+  const save = useSave(workflow, base.version, (saved, newVersion) => {
+    markSaved(saved);
+    setBase({ text: saved, version: newVersion });
+  });
+  if (broken) return <Failed error={broken} />;
+  const { sheet } = state;
+  if (!sheet) return <Loading what="the file" />;
+  const errors = sheet.findings.filter((finding) => finding.severity === "error");
+  const dirty = state.text !== state.saved;
+  const node = nodesOf(sheet.document).find(([id]) => id === chosen)?.[1];
+  const add = (kind: Kind, of?: string) => {
+    const name = freeName(sheet.document, of ? of.split("/").at(-1)!.split("@")[0]! : kind === "use" ? "step" : kind);
+    void apply([{ op: "add", node: name, value: template(kind, of) }]);
+    choose(name);
+    setPane("form");
+  };
+  const conflict = version > base.version;
+  return (
+    <div className="-mx-5 -my-6 flex h-[calc(100vh-3.25rem)] flex-col">
+      <div className="flex flex-wrap items-center gap-2 border-b border-line bg-raised px-4 py-2">
+        <h1 className="mr-2 font-semibold">{String(sheet.document.workflow ?? "no name yet")}</h1>
+        <span role="status" className={errors.length ? "text-bad" : "text-good"}>
+          {errors.length ? `✕ ${errors.length} ${errors.length === 1 ? "error" : "errors"}` : "● it checks"}
+        </span>
+        <span className="text-faint">{dirty ? "not saved" : `version ${base.version}`}</span>
+        <div className="ml-auto flex gap-2">
+          <Button onClick={undo} disabled={state.past.length === 0} title="Ctrl Z outside of the text">
+            Undo
+          </Button>
+          <Button onClick={redo} disabled={state.future.length === 0}>
+            Redo
+          </Button>
+          <Button look="primary" disabled={!dirty || errors.length > 0 || save.isPending || conflict || state.text !== sheet.text} onClick={() => save.mutate(state.text)}>
+            Save
+          </Button>
+          {!dirty && sheet.document.workflow ? (
+            <Link to="/workflows/$" params={{ _splat: String(sheet.document.workflow) }} className="inline-flex items-center rounded-md border border-line px-3 font-medium hover:bg-sunken">
+              Run it
+            </Link>
+          ) : null}
+        </div>
+      </div>
+      {conflict ? <Conflict mine={state.text} theirs={text} take={() => void open(text, text).then(() => setBase({ text, version }))} keep={() => setBase({ text, version })} /> : null}
+      {state.refused ? (
+        <p role="alert" className="border-b border-line bg-raised px-4 py-2 text-bad">
+          ✕ {state.refused}
+        </p>
+      ) : null}
+      {sheet.notices.length > 0 ? (
+        <p role="status" className="border-b border-line bg-raised px-4 py-2 text-warn">
+          {sheet.notices.map((notice) => notice.message).join(" · ")}
+        </p>
+      ) : null}
+      {save.error ? <Failed error={save.error} /> : null}
+      <div className="grid min-h-0 flex-1 grid-cols-[180px_minmax(0,1fr)_minmax(340px,36%)]">
+        <Catalogue names={(catalogue.data ?? []).map((known) => `${known.name}@${known.version}`)} add={add} />
+        <Canvas
+          sheet={sheet}
+          chosen={chosen}
+          onChoose={(id) => {
+            choose(id);
+            setPane(id ? "form" : "text");
+          }}
+          onPin={(id, at) => void apply([{ op: "pin", node: id, at }])}
+          onWire={(from, to) => void apply([wireAfter(sheet.document, from, to)].filter((made) => made !== null))}
+          onUnwire={(from, to) => void apply([unwireAfter(sheet.document, from, to)].filter((made) => made !== null))}
+          onRemove={(ids) => {
+            choose(undefined);
+            void apply(ids.map((id) => ({ op: "remove", node: id })));
+          }}
+        />
+        <div className="flex min-h-0 flex-col border-l border-line bg-raised">
+          <div role="tablist" aria-label="Form or text" className="flex gap-1 border-b border-line px-3 pt-2">
+            {(["form", "text"] as const).map((name) => (
+              <button key={name} type="button" role="tab" aria-selected={pane === name} onClick={() => setPane(name)} className={`border-b-2 px-3 py-1.5 capitalize ${pane === name ? "border-accent" : "border-transparent text-soft"}`}>
+                {name}
+              </button>
+            ))}
+          </div>
+          <div className={`min-h-0 flex-1 ${pane === "form" ? "overflow-y-auto" : ""}`}>
+            {pane === "text" ? (
+              <TextPane text={state.text} findings={sheet.text === state.text ? sheet.findings : []} onType={type} show={chosen} />
+            ) : node && chosen ? (
+              <NodeForm
+                key={chosen}
+                id={chosen}
+                node={node}
+                note={sheet.notes[chosen] ?? ""}
+                connectors={catalogue.data ?? []}
+                findings={kindOf(node) ? findingsOf(sheet.findings, chosen) : sheet.findings}
+                pinned={chosen in pins(sheet.document)}
+                onEdit={(edits) => void apply(edits)}
+                onRename={(to) => {
+                  void apply([{ op: "rename", node: chosen, to }]);
+                  choose(to);
+                }}
+              />
+            ) : (
+              <Empty title="No node is chosen">Choose one in the picture, or add one from the left.</Empty>
+            )}
+          </div>
+        </div>
+      </div>
+    </div>
+  );
+}
+
+function findingsOf(findings: Finding[], id: string): Finding[] {
+  return findings.filter((finding) => finding.message.includes(`\`${id}\``));
+}
+
+function useUndoKeys(undo: () => void, redo: () => void) {
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      if (!(event.metaKey || event.ctrlKey) || (event.target as HTMLElement).closest("input, textarea, .cm-editor")) return;
+      if (event.key === "z") {
+        event.preventDefault();
+        if (event.shiftKey) redo();
+        else undo();
+      }
+    };
+    window.addEventListener("keydown", onKey);
+    return () => window.removeEventListener("keydown", onKey);
+  }, [undo, redo]);
+}
+
+type Applied = { applied: { kind: string; name: string; version: number }[] };
+
+function useSave(workflow: string | undefined, version: number, done: (text: string, version: number) => void) {
+  const queries = useQueryClient();
+  const navigate = useNavigate({ from: "/build" });
+  return useMutation({
+    mutationFn: async (text: string) => {
+      if (workflow !== undefined) {
+        const there = await source(workflow);
+        if (there.version > version) {
+          await queries.invalidateQueries({ queryKey: ["resources", "source", workflow] });
+          throw new ApiError({ type: "about:blank", title: "Somebody saved it meanwhile", status: 409, code: "", detail: `version ${there.version} is newer than yours, which began at ${version}` });
+        }
+      }
+      const name = `${(workflow ?? "new").split("/").at(-1)}.workflow.yaml`;
+      return { text, answer: await post<Applied>("/api/v1/apply", { documents: [{ path: name, text }], beside: workflow }) };
+    },
+    onSuccess: ({ text, answer }) => {
+      const made = answer.applied.find((applied) => applied.kind === "workflow");
+      void queries.invalidateQueries({ queryKey: ["resources"] });
+      if (!made) return;
+      done(text, made.version);
+      if (made.name !== workflow) void navigate({ search: { workflow: made.name }, replace: true });
+    },
+  });
+}
+
+function Catalogue({ names, add }: { names: string[]; add: (kind: Kind, of?: string) => void }) {
+  const workflows = useWorkflows().data ?? [];
+  const item = "block w-full truncate rounded-md px-2 py-1 text-left hover:bg-sunken";
+  return (
+    <nav aria-label="Catalogue" className="overflow-y-auto border-r border-line bg-raised p-3">
+      <h2 className="mb-1 px-2 text-faint">Add a node</h2>
+      {KINDS.filter((kind) => kind !== "use" && kind !== "workflow" && kind !== "task").map((kind) => (
+        <button key={kind} type="button" className={item} onClick={() => add(kind)}>
+          {kind}
+        </button>
+      ))}
+      <h2 className="mb-1 mt-3 px-2 text-faint">Connectors</h2>
+      {names.map((name) => (
+        <button key={name} type="button" className={item} title={name} onClick={() => add("use", name)}>
+          {name}
+        </button>
+      ))}
+      <h2 className="mb-1 mt-3 px-2 text-faint">Workflows</h2>
+      {workflows.map((workflow) => (
+        <button key={workflow.name} type="button" className={item} title={workflow.name} onClick={() => add("workflow", workflow.name)}>
+          {workflow.name}
+        </button>
+      ))}
+    </nav>
+  );
+}
+
+function Conflict({ mine, theirs, take, keep }: { mine: string; theirs: string; take: () => void; keep: () => void }) {
+  const [open, setOpen] = useState(false);
+  return (
+    <div role="alert" className="border-b border-line bg-raised px-4 py-2">
+      <div className="flex flex-wrap items-center gap-3">
+        <span className="font-medium text-warn">◌ Somebody saved another version meanwhile. Nothing of yours is lost.</span>
+        <Button onClick={() => setOpen(!open)} aria-expanded={open}>
+          {open ? "Hide both" : "Show both"}
+        </Button>
+        <Button onClick={take}>Take theirs</Button>
+        <Button onClick={keep} title="saving then writes yours as the next version">
+          Keep mine
+        </Button>
+      </div>
+      {open ? (
+        <div className="mt-2 grid max-h-80 grid-cols-2 gap-3 overflow-auto font-mono text-[12px]">
+          <pre className="whitespace-pre-wrap">{theirs}</pre>
+          <pre className="whitespace-pre-wrap">{mine}</pre>
+        </div>
+      ) : null}
+    </div>
+  );
+}

@@ -1,0 +1,147 @@
+// The picture of the file. Nodes stand where they are pinned, the others where the layout puts them; every change is an edit of the text.
+
+import "@xyflow/react/dist/style.css";
+
+import { Background, Controls, Handle, MarkerType, Position, ReactFlow, type Connection, type Edge, type Node, type NodeProps } from "@xyflow/react";
+import { useEffect, useMemo, useState } from "react";
+
+import type { Finding, Sheet } from "../../api/editing";
+import { layers } from "../../lib/layers";
+import { kindOf, nodesOf, pins, summary, wires, type Doc } from "./document";
+
+type Data = { id: string; kind: string; words: string; note?: string; wrong: number };
+type FlowNode = Node<Data, "step">;
+
+const STEP = { x: 264, y: 104 };
+
+const KIND_GLYPHS: Record<string, string> = { use: "⧉", run: "▸", task: "ƒ", workflow: "◫", human: "☺", wait: "◷", each: "≡", decide: "◇" };
+
+function Step({ data, selected }: NodeProps<FlowNode>) {
+  return (
+    <div className={`w-52 rounded-lg border bg-raised px-3 py-2 shadow-sm ${selected ? "border-accent ring-2 ring-accent/30" : data.wrong ? "border-bad" : "border-line"}`}>
+      <Handle type="target" position={Position.Left} className="!size-2.5 !border-line !bg-soft" />
+      <div className="flex items-baseline justify-between gap-2">
+        <span className="truncate font-medium">{data.id}</span>
+        <span className="text-[11px] text-soft">
+          {KIND_GLYPHS[data.kind] ?? "?"} {data.kind || "no kind"}
+        </span>
+      </div>
+      <div className="truncate font-mono text-[11px] text-soft">{data.words || " "}</div>
+      {data.note ? <div className="mt-1 line-clamp-2 text-[11px] text-faint">{data.note}</div> : null}
+      {data.wrong ? <div className="mt-1 text-[11px] text-bad">✕ {data.wrong === 1 ? "1 finding" : `${data.wrong} findings`}</div> : null}
+      <Handle type="source" position={Position.Right} className="!size-2.5 !border-line !bg-accent" />
+    </div>
+  );
+}
+
+const NODE_TYPES = { step: Step };
+
+/** How many errors lie within each node of the text. */
+function wrongBy(doc: Doc, text: string, findings: Finding[]): Record<string, number> {
+  const count: Record<string, number> = {};
+  const bytes = new TextEncoder().encode(text);
+  const decoder = new TextDecoder();
+  const ids = new Set(nodesOf(doc).map(([id]) => id));
+  for (const finding of findings.filter((found) => found.severity === "error")) {
+    // The last line before the finding that begins a node.
+    const before = decoder.decode(bytes.slice(0, finding.span.start)) + (text.slice(finding.span.start).split("\n")[0] ?? "");
+    const heads = [...before.matchAll(/^ {1,8}([A-Za-z_][\w-]*):/gm)].map((match) => match[1]!).filter((id) => ids.has(id));
+    const id = heads.at(-1);
+    if (id) count[id] = (count[id] ?? 0) + 1;
+  }
+  return count;
+}
+
+function placesOf(doc: Doc): Record<string, { x: number; y: number }> {
+  const nodes = nodesOf(doc).map(([id]) => id);
+  const index = new Map(nodes.map((id, at) => [id, at]));
+  const edges = wires(doc).map((wire): [number, number] => [index.get(wire.from)!, index.get(wire.to)!]);
+  const pinned = pins(doc);
+  const places: Record<string, { x: number; y: number }> = {};
+  for (const { index: at, layer, row } of layers(nodes.length, edges)) {
+    const id = nodes[at]!;
+    const pin = pinned[id];
+    places[id] = pin ? { x: pin[0], y: pin[1] } : { x: layer * STEP.x, y: row * STEP.y };
+  }
+  return places;
+}
+
+type Props = {
+  sheet: Sheet;
+  chosen?: string;
+  onChoose: (id: string | undefined) => void;
+  onPin: (id: string, at: [number, number]) => void;
+  onWire: (from: string, to: string) => void;
+  onUnwire: (from: string, to: string) => void;
+  onRemove: (ids: string[]) => void;
+};
+
+export function Canvas({ sheet, chosen, onChoose, onPin, onWire, onUnwire, onRemove }: Props) {
+  const made = useMemo(() => picture(sheet), [sheet]);
+  const [nodes, setNodes] = useState(made.nodes);
+  useEffect(() => setNodes(made.nodes.map((node) => ({ ...node, selected: node.id === chosen }))), [made, chosen]);
+  return (
+    <ReactFlow
+      nodes={nodes}
+      edges={made.edges}
+      nodeTypes={NODE_TYPES}
+      fitView
+      minZoom={0.1}
+      onlyRenderVisibleElements={nodes.length > 100}
+      deleteKeyCode={["Delete", "Backspace"]}
+      onNodesChange={(changes) =>
+        setNodes((old) =>
+          changes.reduce((now, change) => {
+            if (change.type === "position" && change.position) return now.map((node) => (node.id === change.id ? { ...node, position: change.position! } : node));
+            if (change.type === "dimensions" && change.dimensions) return now.map((node) => (node.id === change.id ? { ...node, measured: change.dimensions! } : node));
+            return now;
+          }, old),
+        )
+      }
+      onNodeDragStop={(_, node) => onPin(node.id, [Math.round(node.position.x), Math.round(node.position.y)])}
+      onNodeClick={(_, node) => onChoose(node.id)}
+      onPaneClick={() => onChoose(undefined)}
+      onConnect={(connection: Connection) => onWire(connection.source, connection.target)}
+      onBeforeDelete={async ({ nodes: going, edges: cut }) => {
+        // The text is what changes; the picture follows it.
+        for (const edge of cut) if (edge.data?.kind === "after") onUnwire(edge.source, edge.target);
+        if (going.length > 0) onRemove(going.map((node) => node.id));
+        return false;
+      }}
+      proOptions={{ hideAttribution: true }}
+      aria-label="The picture of the workflow"
+    >
+      <Background gap={20} color="var(--line)" />
+      <Controls showInteractive={false} />
+    </ReactFlow>
+  );
+}
+
+function picture(sheet: Sheet): { nodes: FlowNode[]; edges: Edge[] } {
+  const doc = sheet.document;
+  const places = placesOf(doc);
+  const wrong = wrongBy(doc, sheet.text, sheet.findings);
+  const nodes = nodesOf(doc).map(
+    ([id, node]): FlowNode => ({
+      id,
+      type: "step",
+      position: places[id]!,
+      data: { id, kind: kindOf(node), words: summary(node), note: sheet.notes[id], wrong: wrong[id] ?? 0 },
+      ariaLabel: `${id}, ${kindOf(node)}`,
+    }),
+  );
+  const edges = wires(doc).map(
+    (wire): Edge => ({
+      id: `${wire.kind} ${wire.from} ${wire.to}`,
+      source: wire.from,
+      target: wire.to,
+      data: { kind: wire.kind },
+      // Only an `after` can be taken away as such: a wire that is a reference goes when the reference goes.
+      deletable: wire.kind === "after",
+      style: { stroke: "var(--faint)", strokeDasharray: wire.kind === "after" ? "6 4" : undefined },
+      label: wire.kind === "branch" ? "if chosen" : undefined,
+      markerEnd: { type: MarkerType.ArrowClosed, color: "var(--faint)" },
+    }),
+  );
+  return { nodes, edges };
+}

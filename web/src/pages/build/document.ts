@@ -1,0 +1,163 @@
+// What the builder shows, read off the document as plain data. It works on files that are not right yet.
+
+import type { Edit } from "../../api/editing";
+import { pointer } from "../../api/editing";
+
+export type Doc = Record<string, unknown>;
+export type NodeDoc = Record<string, unknown>;
+
+export const KINDS = ["use", "run", "task", "workflow", "human", "wait", "each", "decide"] as const;
+export type Kind = (typeof KINDS)[number];
+
+function record(value: unknown): Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+}
+
+export function nodesOf(doc: Doc): [string, NodeDoc][] {
+  return Object.entries(record(doc.nodes)).map(([id, node]) => [id, record(node)]);
+}
+
+export function kindOf(node: NodeDoc): Kind | "" {
+  return KINDS.find((kind) => kind in node) ?? "";
+}
+
+/** One line about what a node does. */
+export function summary(node: NodeDoc): string {
+  const kind = kindOf(node);
+  const value = node[kind];
+  if (kind === "use" || kind === "task" || kind === "workflow") return String(value ?? "");
+  if (kind === "run") return Array.isArray(value) ? value.join(" ") : String(record(value).script ?? (record(value).command as string[] | undefined)?.join(" ") ?? "").split("\n")[0]!;
+  if (kind === "human") return String(record(value).title ?? "");
+  if (kind === "wait") return Object.entries(record(value)).map(([name, what]) => `${name} ${String(what)}`)[0] ?? "";
+  if (kind === "each") return `for each of ${String(record(value).items ?? "")}`;
+  if (kind === "decide") return `${Array.isArray(value) ? value.length : 0} branches`;
+  return "";
+}
+
+const REFERENCE = /\bnodes\.([A-Za-z_][A-Za-z0-9_-]*)/g;
+
+/** The nodes that the expressions in a value refer to. */
+export function references(value: unknown): string[] {
+  const found = new Set<string>();
+  const walk = (part: unknown) => {
+    if (typeof part === "string") {
+      for (const [, expression] of part.matchAll(/\$\{([^}]*)\}/g)) for (const match of expression!.matchAll(REFERENCE)) found.add(match[1]!);
+    } else if (Array.isArray(part)) part.forEach(walk);
+    else if (typeof part === "object" && part !== null) Object.values(part).forEach(walk);
+  };
+  walk(value);
+  return [...found];
+}
+
+export type Wire = { from: string; to: string; kind: "data" | "after" | "branch" };
+
+function list(value: unknown): string[] {
+  if (typeof value === "string") return [value];
+  return Array.isArray(value) ? value.filter((item): item is string => typeof item === "string") : [];
+}
+
+/** The wires of a document: references, `after`, and what a `decide` leads to. */
+export function wires(doc: Doc): Wire[] {
+  const nodes = nodesOf(doc);
+  const known = new Set(nodes.map(([id]) => id));
+  const found: Wire[] = [];
+  for (const [id, node] of nodes) {
+    const { decide, after, undo: _undo, ...rest } = node;
+    for (const from of references(rest)) found.push({ from, to: id, kind: "data" });
+    for (const from of list(after)) if (!found.some((wire) => wire.from === from && wire.to === id)) found.push({ from, to: id, kind: "after" });
+    for (const from of references(decide)) found.push({ from, to: id, kind: "data" });
+    for (const branch of Array.isArray(decide) ? decide : []) {
+      for (const to of [...list(record(branch).then), ...list(record(branch).otherwise)]) found.push({ from: id, to, kind: "branch" });
+    }
+  }
+  return found.filter((wire) => known.has(wire.from) && known.has(wire.to) && wire.from !== wire.to);
+}
+
+/** The pinned place of each node that has one. */
+export function pins(doc: Doc): Record<string, [number, number]> {
+  const found: Record<string, [number, number]> = {};
+  for (const [id, at] of Object.entries(record(doc.layout))) {
+    if (Array.isArray(at) && at.length === 2) found[id] = [Number(at[0]), Number(at[1])];
+  }
+  return found;
+}
+
+/** A name that no node has yet: `base`, `base-2`, … */
+export function freeName(doc: Doc, base: string): string {
+  const taken = new Set(nodesOf(doc).map(([id]) => id));
+  const clean = base.replace(/[^A-Za-z0-9_]+/g, "_").replace(/^[^A-Za-z]+/, "") || "node";
+  if (!taken.has(clean)) return clean;
+  let number = 2;
+  while (taken.has(`${clean}_${number}`)) number += 1;
+  return `${clean}_${number}`;
+}
+
+/** What a new node of a kind begins as: something that checks, or says clearly what is missing. */
+export function template(kind: Kind, of?: string): NodeDoc {
+  switch (kind) {
+    case "use":
+      return { use: of ?? "core/noop@1" };
+    case "run":
+      return { run: { script: "echo hello" } };
+    case "task":
+      return { task: of ?? "module.task" };
+    case "workflow":
+      return { workflow: of ?? "project/name" };
+    case "human":
+      return { human: { title: "Is this right?", form: { type: "object", properties: { comment: { type: "string" } } } } };
+    case "wait":
+      return { wait: { for: "10m" } };
+    case "each":
+      return { each: { items: [1, 2, 3], do: { use: "core/noop@1", with: { item: "${ item }" } } } };
+    case "decide":
+      return { decide: [] };
+  }
+}
+
+/** The edit that a wire from one node to another means when nothing is said of data: it runs after. */
+export function wireAfter(doc: Doc, from: string, to: string): Edit | null {
+  const node = nodesOf(doc).find(([id]) => id === to)?.[1];
+  if (!node || from === to) return null;
+  const after = list(node.after);
+  if (after.includes(from)) return null;
+  return { op: "set", path: pointer("nodes", to, "after"), value: [...after, from] };
+}
+
+/** The edit that takes an `after` away. */
+export function unwireAfter(doc: Doc, from: string, to: string): Edit | null {
+  const node = nodesOf(doc).find(([id]) => id === to)?.[1];
+  const after = list(node?.after);
+  if (!after.includes(from)) return null;
+  const rest = after.filter((id) => id !== from);
+  const path = pointer("nodes", to, "after");
+  return rest.length > 0 ? { op: "set", path, value: rest } : { op: "unset", path };
+}
+
+/** A field's text as the value it stands for: a number, true, a list, a map, or the text itself. */
+export function parseField(text: string): unknown {
+  const trimmed = text.trim();
+  if (/^-?\d+(\.\d+)?$/.test(trimmed) || /^(true|false|null)$/.test(trimmed) || /^[[{]/.test(trimmed)) {
+    try {
+      return JSON.parse(trimmed);
+    } catch {
+      return text;
+    }
+  }
+  return text;
+}
+
+export function fieldText(value: unknown): string {
+  if (value === undefined) return "";
+  return typeof value === "string" ? value : JSON.stringify(value, null, typeof value === "object" ? 1 : undefined);
+}
+
+export const NEW_WORKFLOW = `# What it is for.
+workflow: default/new-workflow
+inputs:
+  name: {type: string, default: world}
+nodes:
+  # Any command, in any language: JSON in, JSON out.
+  greet:
+    run:
+      script: echo "hello \${ inputs.name }"
+`;

@@ -1,0 +1,87 @@
+// The text of the file, with findings at their place. What is typed here goes the same way as what is drawn.
+
+import { yaml } from "@codemirror/lang-yaml";
+import { setDiagnostics, type Diagnostic } from "@codemirror/lint";
+import { EditorState } from "@codemirror/state";
+import { EditorView } from "@codemirror/view";
+import { basicSetup } from "codemirror";
+import { useEffect, useRef } from "react";
+
+import type { Finding } from "../../api/editing";
+
+/** Spans are in bytes of UTF-8; the editor counts UTF-16 units. */
+export function toUnits(text: string, bytes: number[]): number[] {
+  const wanted = bytes.map((at, index) => ({ at, index })).sort((a, b) => a.at - b.at);
+  const found = new Array<number>(bytes.length).fill(text.length);
+  let byte = 0;
+  let unit = 0;
+  let next = 0;
+  for (const character of text) {
+    while (next < wanted.length && wanted[next]!.at <= byte) found[wanted[next++]!.index] = unit;
+    const code = character.codePointAt(0)!;
+    byte += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    unit += character.length;
+  }
+  return found;
+}
+
+const LOOK = EditorView.theme({
+  "&": { height: "100%", fontSize: "13px", backgroundColor: "var(--raised)", color: "var(--ink)" },
+  ".cm-gutters": { backgroundColor: "var(--raised)", color: "var(--faint)", borderRight: "1px solid var(--line)" },
+  ".cm-activeLine, .cm-activeLineGutter": { backgroundColor: "color-mix(in srgb, var(--accent) 8%, transparent)" },
+  ".cm-cursor": { borderLeftColor: "var(--ink)" },
+  "&.cm-focused .cm-selectionBackground, .cm-selectionBackground": { backgroundColor: "color-mix(in srgb, var(--accent) 25%, transparent) !important" },
+  ".cm-tooltip": { backgroundColor: "var(--raised)", borderColor: "var(--line)" },
+  ".cm-scroller": { fontFamily: "var(--font-mono)" },
+});
+
+type Props = { text: string; findings: Finding[]; onType: (text: string) => void; show?: string };
+
+export function TextPane({ text, findings, onType, show }: Props) {
+  const host = useRef<HTMLDivElement>(null);
+  const view = useRef<EditorView>(null);
+  const typed = useRef(onType);
+  typed.current = onType;
+  useEffect(() => {
+    const listener = EditorView.updateListener.of((update) => {
+      if (update.docChanged && update.transactions.some((change) => change.isUserEvent("input") || change.isUserEvent("delete") || change.isUserEvent("undo") || change.isUserEvent("redo") || change.isUserEvent("move"))) {
+        typed.current(update.state.doc.toString());
+      }
+    });
+    const label = EditorView.contentAttributes.of({ "aria-label": "The text of the workflow" });
+    view.current = new EditorView({ parent: host.current!, state: EditorState.create({ extensions: [basicSetup, yaml(), LOOK, listener, label] }) });
+    return () => view.current?.destroy();
+  }, []);
+  useEffect(() => {
+    const editor = view.current!;
+    const old = editor.state.doc.toString();
+    if (old !== text) editor.dispatch(difference(old, text));
+    const units = toUnits(text, findings.flatMap((finding) => [finding.span.start, finding.span.end]));
+    const marks = findings.map((finding, index): Diagnostic => {
+      const from = Math.min(units[index * 2]!, text.length);
+      return {
+        from,
+        to: Math.min(Math.max(units[index * 2 + 1]!, from), text.length),
+        severity: finding.severity,
+        source: finding.code,
+        message: finding.hint ? `${finding.message}\n${finding.hint}` : finding.message,
+      };
+    });
+    editor.dispatch(setDiagnostics(editor.state, marks));
+  }, [text, findings]);
+  useEffect(() => {
+    const at = show ? new RegExp(`^\\s+${show}:`, "m").exec(text) : null;
+    if (at) view.current!.dispatch({ effects: EditorView.scrollIntoView(at.index, { y: "start", yMargin: 40 }) });
+    // Only when another node is chosen: typing must not scroll.
+  }, [show]);
+  return <div ref={host} className="h-full overflow-hidden" />;
+}
+
+/** The smallest single change between two texts, so that cursor and scroll stay where they are. */
+export function difference(old: string, text: string): { changes: { from: number; to: number; insert: string } } {
+  let start = 0;
+  while (start < old.length && start < text.length && old[start] === text[start]) start += 1;
+  let end = 0;
+  while (end < old.length - start && end < text.length - start && old[old.length - 1 - end] === text[text.length - 1 - end]) end += 1;
+  return { changes: { from: start, to: old.length - end, insert: text.slice(start, text.length - end) } };
+}
