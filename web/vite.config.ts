@@ -1,6 +1,6 @@
 import tailwindcss from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
-import { defineConfig } from "vite";
+import { defineConfig } from "vitest/config";
 
 // The server to talk to while developing; `npm run dev` proxies to it.
 const server = process.env.TUTTI_SERVER ?? "http://127.0.0.1:7200";
@@ -13,6 +13,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: true,
   },
+  test: { include: ["test/**/*.test.ts"] },
   server: {
     proxy: { "/api": server, "/healthz": server, "/metrics": server },
   },

@@ -14,7 +14,8 @@ fn main() {
     for file in files.iter().filter(|file| file.extension().is_none_or(|ending| ending != "br")) {
         let Ok(name) = file.strip_prefix(&dist) else { continue };
         let twin = PathBuf::from(format!("{}.br", file.display()));
-        let brotli = if twin.is_file() { format!("Some(include_bytes!({:?}))", twin.display().to_string()) } else { "None".into() };
+        let brotli =
+            if twin.is_file() { format!("Some(include_bytes!({:?}))", twin.display().to_string()) } else { "None".into() };
         let plain = file.display().to_string();
         // Writing to a string cannot fail.
         let _ = writeln!(

@@ -67,6 +67,7 @@ describe("the app", () => {
 
   test("goes anywhere from the keyboard", async () => {
     await page.goto(server.url);
+    await page.getByText("● live").waitFor();
     await page.keyboard.press("g");
     await page.keyboard.press("s");
     await page.waitForURL(/\/sites/);

@@ -36,7 +36,7 @@ const run = createRoute({
   }),
 });
 const workflows = createRoute({ getParentRoute: () => root, path: "/workflows", component: WorkflowsPage });
-const workflow = createRoute({ getParentRoute: () => root, path: "/workflows/$", component: WorkflowPage });
+const workflow = createRoute({ getParentRoute: () => root, path: "/workflow/$", component: WorkflowPage });
 // The builder brings an editor and a canvas with it, and is loaded when it is opened.
 const build = createRoute({
   getParentRoute: () => root,

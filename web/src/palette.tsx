@@ -2,6 +2,7 @@
 
 import { useNavigate } from "@tanstack/react-router";
 import { Command } from "cmdk";
+import { useEffect, useRef } from "react";
 
 import { useRuns, useWorkflows } from "./api/queries";
 import { look } from "./lib/phases";
@@ -10,16 +11,26 @@ import { setTheme } from "./lib/theme";
 const ITEM = "flex cursor-pointer items-center justify-between gap-4 rounded-md px-3 py-2 data-[selected=true]:bg-sunken";
 
 export function Palette({ open, onOpenChange }: { open: boolean; onOpenChange: (open: boolean) => void }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    if (open) dialog.current?.showModal();
+    else dialog.current?.close();
+  }, [open]);
+  // The browser's own dialog: it keeps the focus inside and closes on Escape, and needs no inline style.
   return (
-    <Command.Dialog
-      open={open}
-      onOpenChange={onOpenChange}
-      label="Search and go"
-      overlayClassName="fixed inset-0 z-30 bg-black/40"
-      contentClassName="fixed left-1/2 top-24 z-40 w-[min(640px,92vw)] -translate-x-1/2 overflow-hidden rounded-lg border border-line bg-raised shadow-xl"
+    <dialog
+      ref={dialog}
+      aria-label="Search and go"
+      onClose={() => onOpenChange(false)}
+      onClick={(event) => (event.target === dialog.current ? onOpenChange(false) : undefined)}
+      className="mx-auto mt-24 w-[min(640px,92vw)] overflow-hidden rounded-lg border border-line bg-raised text-ink shadow-xl backdrop:bg-black/40"
     >
-      {open ? <Choices done={() => onOpenChange(false)} /> : null}
-    </Command.Dialog>
+      {open ? (
+        <Command label="Search and go">
+          <Choices done={() => onOpenChange(false)} />
+        </Command>
+      ) : null}
+    </dialog>
   );
 }
 
@@ -54,7 +65,7 @@ function Choices({ done }: { done: () => void }) {
               key={workflow.name}
               value={`workflow ${workflow.name}`}
               className={ITEM}
-              onSelect={then(() => navigate({ to: "/workflows/$", params: { _splat: workflow.name } }))}
+              onSelect={then(() => navigate({ to: "/workflow/$", params: { _splat: workflow.name } }))}
             >
               {workflow.name} <span className="text-faint">version {workflow.version}</span>
             </Command.Item>

@@ -1,7 +1,7 @@
 // What stands around every page: where one is, what waits, whether the server is there.
 
 import { Link, Outlet, useNavigate } from "@tanstack/react-router";
-import { useEffect, useState } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 
 import { useLink, useLiveUpdates } from "./api/events";
 import { useApprovals } from "./api/queries";
@@ -19,8 +19,8 @@ const PLACES = [
 /** `g` and a letter go to a place, as the palette lists them. */
 function useGoKeys(openPalette: () => void) {
   const navigate = useNavigate();
+  const armed = useRef(0);
   useEffect(() => {
-    let armed = 0;
     const onKey = (event: KeyboardEvent) => {
       if ((event.metaKey || event.ctrlKey) && event.key === "k") {
         event.preventDefault();
@@ -28,14 +28,14 @@ function useGoKeys(openPalette: () => void) {
         return;
       }
       const target = event.target as HTMLElement;
-      if (event.metaKey || event.ctrlKey || event.altKey || target.closest("input, textarea, select, [contenteditable]")) return;
+      if (event.metaKey || event.ctrlKey || event.altKey || target.closest("input, textarea, select, [data-editor]")) return;
       if (event.key === "/") {
         event.preventDefault();
         openPalette();
       } else if (event.key === "g") {
-        armed = Date.now();
-      } else if (Date.now() - armed < 1_000) {
-        armed = 0;
+        armed.current = Date.now();
+      } else if (Date.now() - armed.current < 1_000) {
+        armed.current = 0;
         const place = PLACES.find((known) => known.key === event.key);
         if (place) void navigate({ to: place.to });
       }
@@ -48,7 +48,7 @@ function useGoKeys(openPalette: () => void) {
 export function Shell() {
   const [palette, setPalette] = useState(false);
   useLiveUpdates();
-  useGoKeys(() => setPalette(true));
+  useGoKeys(useCallback(() => setPalette(true), []));
   const waiting = useApprovals().data?.length ?? 0;
   return (
     <div className="min-h-screen">

@@ -4,5 +4,6 @@
 #![deny(missing_docs)]
 
 pub mod rest;
+mod web;
 
 pub use rest::{Access, Server, serve};

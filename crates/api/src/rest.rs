@@ -5,6 +5,7 @@ mod actions;
 mod applying;
 mod approvals;
 mod artifacts;
+mod editing;
 mod events;
 mod problem;
 mod projection;
@@ -64,6 +65,8 @@ pub(crate) struct App {
         applying::delete_resource,
         artifacts::upload,
         artifacts::download,
+        editing::edit,
+        editing::connectors,
         events::stream,
         events::report,
         events::webhook,
@@ -113,6 +116,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/resources/{kind}/{*name}", get(applying::get_resource).delete(applying::delete_resource))
         .route("/artifacts", put(artifacts::upload).layer(DefaultBodyLimit::disable()))
         .route("/artifacts/{digest}", get(artifacts::download))
+        .route("/edit", post(editing::edit))
+        .route("/connectors", get(editing::connectors))
         .route("/events", get(events::stream).post(events::report))
         .route("/tokens", get(tokens::list).post(tokens::create))
         .route("/tokens/{name}", axum::routing::delete(tokens::revoke))
@@ -130,10 +135,18 @@ pub(crate) fn router(app: App) -> Router {
         .route("/healthz", get(system::healthz))
         .route("/metrics", get(system::metrics))
         .route("/hooks/{trigger}", post(events::webhook))
-        .route("/", get(system::home))
-        .fallback(system::not_found)
+        .fallback(elsewhere)
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .with_state(app)
+}
+
+/// Every other address is a page of the web app, a file of it, or nothing.
+async fn elsewhere(request: axum::extract::Request) -> axum::response::Response {
+    use axum::response::IntoResponse as _;
+    match crate::web::is_for(&request) {
+        true => crate::web::serve(&request),
+        false => system::not_found(request.uri().clone()).await.into_response(),
+    }
 }
 
 /// A server that listens.

@@ -24,11 +24,6 @@ const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\
      build tutti again after that.</p><p>The API is at <a href=\"/api/v1/openapi.json\">/api/v1</a>, \
      and <code>tutti --help</code> lists the commands.</p></html>";
 
-/// Whether this binary has the web app.
-pub(crate) fn is_built() -> bool {
-    !FILES.is_empty()
-}
-
 /// Whether a request is for the web app: a page or one of its files, not for an API.
 pub(crate) fn is_for(request: &Request) -> bool {
     let path = request.uri().path();

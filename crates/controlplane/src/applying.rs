@@ -1,9 +1,11 @@
 //! Applying files: sites, connectors, workflows, triggers. Everything is read and checked before anything is registered.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::Command;
+use model::Digest;
 use serde_json::{Value, json};
 use workflow::documents::{self, Document, TriggerKind};
 use workflow::{Diagnostic, Severity};
@@ -53,22 +55,35 @@ impl ApplyOutcome {
 
 type Files = BTreeMap<String, Arc<[u8]>>;
 
+/// A document with what it was read from.
+struct Sourced {
+    document: Document,
+    /// The text of its file, when the file holds nothing else: what an editor opens.
+    text: Option<String>,
+    /// The files that it refers to, by their path from its own folder.
+    companions: BTreeMap<String, Digest>,
+}
+
 /// The files that a document sees: those in its own folder and below, by their path from there.
 struct Beside<'f> {
     /// The folder with a `/` at its end; empty for the root.
     folder: &'f str,
     files: &'f Files,
+    /// What was read of them: the companions that are kept with a workflow's text.
+    read: RefCell<BTreeMap<String, Digest>>,
 }
 
 impl<'f> Beside<'f> {
     fn of(document: &'f str, files: &'f Files) -> Beside<'f> {
-        Beside { folder: document.rfind('/').map_or("", |slash| &document[..=slash]), files }
+        Beside { folder: document.rfind('/').map_or("", |slash| &document[..=slash]), files, read: RefCell::default() }
     }
 }
 
 impl workflow::Files for Beside<'_> {
     fn read(&self, path: &str) -> Option<Arc<[u8]>> {
-        self.files.get(&format!("{}{path}", self.folder)).cloned()
+        let bytes = self.files.get(&format!("{}{path}", self.folder)).cloned()?;
+        self.read.borrow_mut().insert(path.to_owned(), Digest::of(&bytes));
+        Some(bytes)
     }
 
     fn paths(&self) -> Vec<String> {
@@ -102,9 +117,10 @@ impl ControlPlane {
         Ok(outcome)
     }
 
-    async fn apply_one(&self, document: Document, dry_run: bool, principal: &str) -> Result<Applied, Fault> {
+    async fn apply_one(&self, sourced: Sourced, dry_run: bool, principal: &str) -> Result<Applied, Fault> {
+        let document = &sourced.document;
         let (kind, name) = (document.kind().to_owned(), document.name().to_owned());
-        if let Document::Site(site) = &document {
+        if let Document::Site(site) = document {
             let known = self.reader().sites().map_err(Fault::internal)?.into_iter().find(|known| known.spec.name == site.name);
             let change = match known {
                 None => "created",
@@ -117,7 +133,7 @@ impl ControlPlane {
             }
             return Ok(Applied { kind, name, change, version: 1 });
         }
-        let body = body_of(&document)?;
+        let body = body_of(&sourced)?;
         let known = self.reader().resources(&kind, Some(&name), None).map_err(Fault::internal)?.pop();
         let (change, version) = match &known {
             None => ("created", 1),
@@ -125,7 +141,7 @@ impl ControlPlane {
             Some(known) => ("changed", known.version + 1),
         };
         if !dry_run && change != "unchanged" {
-            if let Document::Workflow(graph) = &document {
+            if let Document::Workflow(graph) = document {
                 self.keep_graph(graph).await?;
             }
             let command =
@@ -138,14 +154,16 @@ impl ControlPlane {
 }
 
 /// What is stored of a document. A workflow's graph lies beside, under its digest.
-fn body_of(document: &Document) -> Result<Value, Fault> {
-    Ok(match document {
+fn body_of(sourced: &Sourced) -> Result<Value, Fault> {
+    Ok(match &sourced.document {
         Document::Workflow(graph) => json!({
             "graph": graph.digest(),
             "semantic": workflow::semantic::hash(graph),
             "description": graph.description,
             "inputs": graph.inputs,
             "nodes": graph.nodes.iter().map(|node| json!({"id": node.id, "kind": node.kind.as_str()})).collect::<Vec<_>>(),
+            "source": sourced.text,
+            "files": sourced.companions,
         }),
         Document::Site(site) => serde_json::to_value(site).map_err(Fault::internal)?,
         Document::Trigger(trigger) => serde_json::to_value(trigger).map_err(Fault::internal)?,
@@ -154,19 +172,23 @@ fn body_of(document: &Document) -> Result<Value, Fault> {
 }
 
 /// Reads every document. Connectors and workflows come before what refers to them, whatever file they stand in.
-fn read_all(reader: &journal::Reader, sources: &[SourceFile], files: &Files) -> (Vec<Document>, ApplyOutcome) {
+fn read_all(reader: &journal::Reader, sources: &[SourceFile], files: &Files) -> (Vec<Sourced>, ApplyOutcome) {
     let mut catalogue = Registered::new(reader);
     let mut outcome = ApplyOutcome::default();
-    let mut last: Vec<(usize, documents::Read)> = Vec::new();
+    let mut last: Vec<(usize, documents::Read, BTreeMap<String, Digest>)> = Vec::new();
     // What a later file registers is known in the next pass. Sub-workflows may be nested, so there are as many passes as levels.
     for _ in 0..=model::limits::SUBWORKFLOW_DEPTH_MAX {
         last = sources
             .iter()
             .enumerate()
-            .map(|(index, source)| (index, documents::read(&source.text, &Beside::of(&source.path, files), &catalogue)))
+            .map(|(index, source)| {
+                let beside = Beside::of(&source.path, files);
+                let read = documents::read(&source.text, &beside, &catalogue);
+                (index, read, beside.read.into_inner())
+            })
             .collect();
         let before = (catalogue.connectors.len(), catalogue.workflows.len());
-        for document in last.iter().flat_map(|(_, read)| &read.documents) {
+        for document in last.iter().flat_map(|(_, read, _)| &read.documents) {
             match document {
                 Document::Connector(connector) => drop(catalogue.connectors.insert(connector.name.clone(), connector.clone())),
                 Document::Workflow(graph) => drop(catalogue.workflows.insert(graph.workflow.clone(), graph.clone())),
@@ -178,7 +200,7 @@ fn read_all(reader: &journal::Reader, sources: &[SourceFile], files: &Files) -> 
         }
     }
     let mut documents = Vec::new();
-    for (index, read) in last {
+    for (index, read, companions) in last {
         let Some(source) = sources.get(index) else { continue };
         for finding in read.diagnostics {
             outcome.rendered.push_str(&finding.render(&source.path, &source.text));
@@ -188,7 +210,9 @@ fn read_all(reader: &journal::Reader, sources: &[SourceFile], files: &Files) -> 
         for document in &read.documents {
             check_trigger(document, &catalogue, source, &mut outcome);
         }
-        documents.extend(read.documents);
+        let text = (read.documents.len() == 1).then(|| source.text.clone());
+        let sourced = |document: Document| Sourced { document, text: text.clone(), companions: companions.clone() };
+        documents.extend(read.documents.into_iter().map(sourced));
     }
     let rank = |document: &Document| match document {
         Document::Site(_) => 0,
@@ -196,7 +220,7 @@ fn read_all(reader: &journal::Reader, sources: &[SourceFile], files: &Files) -> 
         Document::Workflow(_) => 2,
         Document::Trigger(_) => 3,
     };
-    documents.sort_by_key(rank);
+    documents.sort_by_key(|sourced: &Sourced| rank(&sourced.document));
     (documents, outcome)
 }
 

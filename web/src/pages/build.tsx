@@ -5,11 +5,11 @@ import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useCallback, useEffect, useState } from "react";
 
 import { ApiError, post } from "../api/client";
-import { connectors, source, type Finding } from "../api/editing";
+import { connectors, source } from "../api/editing";
 import { useWorkflows } from "../api/queries";
 import { Button, Empty, Failed, Loading } from "../ui/kit";
 import { Canvas } from "./build/canvas";
-import { freeName, KINDS, kindOf, NEW_WORKFLOW, nodesOf, pins, template, unwireAfter, wireAfter, type Kind } from "./build/document";
+import { findingsBy, freeName, KINDS, NEW_WORKFLOW, nodesOf, pins, template, unwireAfter, wireAfter, type Kind } from "./build/document";
 import { NodeForm } from "./build/form";
 import { useSheet } from "./build/sheet";
 import { TextPane } from "./build/text";
@@ -79,7 +79,7 @@ function Builder({ workflow, text, version }: { workflow?: string; text: string;
             Save
           </Button>
           {!dirty && sheet.document.workflow ? (
-            <Link to="/workflows/$" params={{ _splat: String(sheet.document.workflow) }} className="inline-flex items-center rounded-md border border-line px-3 font-medium hover:bg-sunken">
+            <Link to="/workflow/$" params={{ _splat: String(sheet.document.workflow) }} className="inline-flex items-center rounded-md border border-line px-3 font-medium hover:bg-sunken">
               Run it
             </Link>
           ) : null}
@@ -132,7 +132,7 @@ function Builder({ workflow, text, version }: { workflow?: string; text: string;
                 node={node}
                 note={sheet.notes[chosen] ?? ""}
                 connectors={catalogue.data ?? []}
-                findings={kindOf(node) ? findingsOf(sheet.findings, chosen) : sheet.findings}
+                findings={findingsBy(sheet.document, sheet.text, sheet.findings)[chosen] ?? []}
                 pinned={chosen in pins(sheet.document)}
                 onEdit={(edits) => void apply(edits)}
                 onRename={(to) => {
@@ -150,14 +150,10 @@ function Builder({ workflow, text, version }: { workflow?: string; text: string;
   );
 }
 
-function findingsOf(findings: Finding[], id: string): Finding[] {
-  return findings.filter((finding) => finding.message.includes(`\`${id}\``));
-}
-
 function useUndoKeys(undo: () => void, redo: () => void) {
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
-      if (!(event.metaKey || event.ctrlKey) || (event.target as HTMLElement).closest("input, textarea, .cm-editor")) return;
+      if (!(event.metaKey || event.ctrlKey) || (event.target as HTMLElement).closest("input, textarea, [data-editor]")) return;
       if (event.key === "z") {
         event.preventDefault();
         if (event.shiftKey) redo();

@@ -37,7 +37,7 @@ export function RunPage() {
         }
         above={
           <>
-            <Link to="/workflows/$" params={{ _splat: run.workflow }} className="hover:underline">
+            <Link to="/workflow/$" params={{ _splat: run.workflow }} className="hover:underline">
               {run.workflow}
             </Link>{" "}
             · {run.domain} · by {run.principal} · <Ago at={run.submitted_at} />

@@ -88,7 +88,7 @@ export function RunTable({ runs }: { runs: RunView[] }) {
                 <Phase phase={run.phase} />
               </Td>
               <Td>
-                <Link to="/workflows/$" params={{ _splat: run.workflow }} className="text-soft hover:text-ink hover:underline">
+                <Link to="/workflow/$" params={{ _splat: run.workflow }} className="text-soft hover:text-ink hover:underline">
                   {run.workflow}
                 </Link>
               </Td>

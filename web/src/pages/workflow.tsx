@@ -20,7 +20,7 @@ function formOf(graph: Graph): JsonSchema {
 }
 
 export function WorkflowPage() {
-  const { _splat: name = "" } = useParams({ from: "/workflows/$" });
+  const { _splat: name = "" } = useParams({ from: "/workflow/$" });
   const workflow = useWorkflow(name);
   const runs = useRuns({ workflow: name });
   if (workflow.error) return <Failed error={workflow.error} retry={() => void workflow.refetch()} />;

@@ -44,7 +44,7 @@ export function WorkflowsPage() {
               {workflows.data.map((workflow) => (
                 <tr key={workflow.name} className="border-b border-line last:border-0 hover:bg-surface">
                   <Td>
-                    <Link to="/workflows/$" params={{ _splat: workflow.name }} className="font-medium text-accent hover:underline">
+                    <Link to="/workflow/$" params={{ _splat: workflow.name }} className="font-medium text-accent hover:underline">
                       {workflow.name}
                     </Link>
                   </Td>

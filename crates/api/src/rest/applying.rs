@@ -28,6 +28,12 @@ async fn run(app: App, caller: Caller, request: ApplyRequest, dry_run: bool) -> 
             bytes.map_err(|error| Fault::new(FaultKind::Malformed, format!("the file `{path}` is not base64: {error}")))?;
         files.insert(path, bytes.into());
     }
+    if let Some(name) = request.beside {
+        let control = app.control.clone();
+        for (path, bytes) in blocking(move || control.files_beside(&name)).await? {
+            files.entry(path).or_insert(bytes);
+        }
+    }
     let sources = request.documents.into_iter().map(|file| SourceFile { path: file.path, text: file.text }).collect();
     Ok(app.control.apply(sources, files, dry_run, &caller.principal).await?)
 }

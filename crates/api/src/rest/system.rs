@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::header;
-use axum::response::{Html, IntoResponse};
+use axum::response::{IntoResponse};
 use controlplane::{Fault, FaultKind};
 use model::{Duration, Timestamp};
 use serde::Deserialize;
@@ -47,15 +47,6 @@ pub(crate) async fn metrics(State(app): State<App>) -> ApiResult<impl IntoRespon
 /// The OpenAPI description.
 pub(crate) async fn openapi() -> impl IntoResponse {
     Json(super::description())
-}
-
-/// What stands at `/` until the web app does.
-pub(crate) async fn home() -> Html<&'static str> {
-    Html(
-        "<!doctype html><meta charset=utf-8><title>Tutti</title><style>body{font:16px/1.5 system-ui;max-width:40em;margin:4em auto;padding:0 1em}\
-         @media(prefers-color-scheme:dark){body{background:#111;color:#ddd}a{color:#8cf}}</style><h1>Tutti</h1><p>The server is up. This build has no web \
-         app; use the command line (<code>tutti --help</code>) or the <a href=/api/v1/openapi.json>REST API</a>.</p>",
-    )
 }
 
 /// Anything else.

@@ -283,6 +283,9 @@ pub struct ApplyRequest {
     /// folder and below. Contents in base64.
     #[serde(default)]
     pub files: std::collections::BTreeMap<String, String>,
+    /// A registered workflow whose files the documents may refer to as well: an editor has only the text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<String>,
     /// Check only; register nothing.
     #[serde(default)]
     pub dry_run: bool,

@@ -5,9 +5,9 @@ import "@xyflow/react/dist/style.css";
 import { Background, Controls, Handle, MarkerType, Position, ReactFlow, type Connection, type Edge, type Node, type NodeProps } from "@xyflow/react";
 import { useEffect, useMemo, useState } from "react";
 
-import type { Finding, Sheet } from "../../api/editing";
+import type { Sheet } from "../../api/editing";
 import { layers } from "../../lib/layers";
-import { kindOf, nodesOf, pins, summary, wires, type Doc } from "./document";
+import { findingsBy, kindOf, nodesOf, pins, summary, wires, type Doc } from "./document";
 
 type Data = { id: string; kind: string; words: string; note?: string; wrong: number };
 type FlowNode = Node<Data, "step">;
@@ -35,22 +35,6 @@ function Step({ data, selected }: NodeProps<FlowNode>) {
 }
 
 const NODE_TYPES = { step: Step };
-
-/** How many errors lie within each node of the text. */
-function wrongBy(doc: Doc, text: string, findings: Finding[]): Record<string, number> {
-  const count: Record<string, number> = {};
-  const bytes = new TextEncoder().encode(text);
-  const decoder = new TextDecoder();
-  const ids = new Set(nodesOf(doc).map(([id]) => id));
-  for (const finding of findings.filter((found) => found.severity === "error")) {
-    // The last line before the finding that begins a node.
-    const before = decoder.decode(bytes.slice(0, finding.span.start)) + (text.slice(finding.span.start).split("\n")[0] ?? "");
-    const heads = [...before.matchAll(/^ {1,8}([A-Za-z_][\w-]*):/gm)].map((match) => match[1]!).filter((id) => ids.has(id));
-    const id = heads.at(-1);
-    if (id) count[id] = (count[id] ?? 0) + 1;
-  }
-  return count;
-}
 
 function placesOf(doc: Doc): Record<string, { x: number; y: number }> {
   const nodes = nodesOf(doc).map(([id]) => id);
@@ -120,13 +104,13 @@ export function Canvas({ sheet, chosen, onChoose, onPin, onWire, onUnwire, onRem
 function picture(sheet: Sheet): { nodes: FlowNode[]; edges: Edge[] } {
   const doc = sheet.document;
   const places = placesOf(doc);
-  const wrong = wrongBy(doc, sheet.text, sheet.findings);
+  const wrong = findingsBy(doc, sheet.text, sheet.findings);
   const nodes = nodesOf(doc).map(
     ([id, node]): FlowNode => ({
       id,
       type: "step",
       position: places[id]!,
-      data: { id, kind: kindOf(node), words: summary(node), note: sheet.notes[id], wrong: wrong[id] ?? 0 },
+      data: { id, kind: kindOf(node), words: summary(node), note: sheet.notes[id], wrong: (wrong[id] ?? []).filter((finding) => finding.severity === "error").length },
       ariaLabel: `${id}, ${kindOf(node)}`,
     }),
   );

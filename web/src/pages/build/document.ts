@@ -1,6 +1,6 @@
 // What the builder shows, read off the document as plain data. It works on files that are not right yet.
 
-import type { Edit } from "../../api/editing";
+import type { Edit, Finding } from "../../api/editing";
 import { pointer } from "../../api/editing";
 
 export type Doc = Record<string, unknown>;
@@ -71,6 +71,23 @@ export function wires(doc: Doc): Wire[] {
     }
   }
   return found.filter((wire) => known.has(wire.from) && known.has(wire.to) && wire.from !== wire.to);
+}
+
+/** The findings that lie within each node of the text: a node reaches from its own line to that of the next. */
+export function findingsBy(doc: Doc, text: string, findings: Finding[]): Record<string, Finding[]> {
+  const ids = new Set(nodesOf(doc).map(([id]) => id));
+  const bytes = new TextEncoder().encode(text);
+  const decoder = new TextDecoder();
+  const found: Record<string, Finding[]> = {};
+  for (const finding of findings) {
+    const start = decoder.decode(bytes.slice(0, finding.span.start)).length;
+    const line = text.indexOf("\n", start);
+    const before = text.slice(0, line < 0 ? text.length : line);
+    const heads = [...before.matchAll(/^ {1,8}([A-Za-z_][\w-]*):/gm)].map((match) => match[1]!).filter((id) => ids.has(id));
+    const id = heads.at(-1);
+    if (id) (found[id] ??= []).push(finding);
+  }
+  return found;
 }
 
 /** The pinned place of each node that has one. */

@@ -49,7 +49,11 @@ export function TextPane({ text, findings, onType, show }: Props) {
       }
     });
     const label = EditorView.contentAttributes.of({ "aria-label": "The text of the workflow" });
-    view.current = new EditorView({ parent: host.current!, state: EditorState.create({ extensions: [basicSetup, yaml(), LOOK, listener, label] }) });
+    // In a tree of its own the editor puts its rules into adopted style sheets; in the document it would need inline style, which the
+    // content security policy forbids.
+    const root = host.current!.shadowRoot ?? host.current!.attachShadow({ mode: "open" });
+    const state = EditorState.create({ extensions: [basicSetup, yaml(), LOOK, listener, label] });
+    view.current = new EditorView({ parent: root, root, state });
     return () => view.current?.destroy();
   }, []);
   useEffect(() => {
@@ -74,7 +78,7 @@ export function TextPane({ text, findings, onType, show }: Props) {
     if (at) view.current!.dispatch({ effects: EditorView.scrollIntoView(at.index, { y: "start", yMargin: 40 }) });
     // Only when another node is chosen: typing must not scroll.
   }, [show]);
-  return <div ref={host} className="h-full overflow-hidden" />;
+  return <div ref={host} data-editor className="h-full overflow-hidden" />;
 }
 
 /** The smallest single change between two texts, so that cursor and scroll stay where they are. */

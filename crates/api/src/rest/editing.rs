@@ -1,0 +1,88 @@
+//! Editing workflow files, for editors that draw: every edit and every check is made here.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::App;
+use super::problem::{ApiResult, blocking};
+
+/// Edits on a text.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EditRequest {
+    /// The text of the workflow file.
+    text: String,
+    /// The edits, made in order, all or none: `{"op": "add" | "set" | "unset" | "rename" | "remove" | "note" | "pin" | "unpin", …}`.
+    #[serde(default)]
+    #[schema(value_type = Vec<Value>)]
+    edits: Vec<workflow::edit::Edit>,
+    /// The registered workflow whose files the text may refer to.
+    #[serde(default)]
+    workflow: Option<String>,
+}
+
+/// A text after edits.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EditResult {
+    /// The text. Bytes that no edit concerns are as they were.
+    text: String,
+    /// What to know about the edits: `path` and `message`.
+    notices: Vec<Value>,
+    /// Errors and warnings: `code`, `severity`, `message`, `span` in bytes, `hint`.
+    findings: Vec<Value>,
+    /// The document as plain data, also while it has errors.
+    document: Value,
+    /// The checked graph, when there are no errors.
+    graph: Value,
+    /// The comment above each node.
+    notes: std::collections::BTreeMap<String, String>,
+}
+
+/// Edits the text of a workflow file and checks the result. Nothing is stored.
+#[utoipa::path(post, path = "/api/v1/edit", request_body = EditRequest, responses((status = 200, body = EditResult)))]
+pub(crate) async fn edit(State(app): State<App>, Json(request): Json<EditRequest>) -> ApiResult<Json<EditResult>> {
+    let control = app.control.clone();
+    let sheet = blocking(move || control.edit(&request.text, &request.edits, request.workflow.as_deref())).await?;
+    let values = |list: serde_json::Result<Value>| list.ok().and_then(|list| list.as_array().cloned()).unwrap_or_default();
+    Ok(Json(EditResult {
+        notices: values(serde_json::to_value(&sheet.notices)),
+        findings: values(serde_json::to_value(&sheet.findings)),
+        document: sheet.document,
+        graph: serde_json::to_value(&sheet.graph).unwrap_or_default(),
+        notes: sheet.notes,
+        text: sheet.text,
+    }))
+}
+
+/// A connector's action.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ConnectorView {
+    /// `namespace/action`.
+    name: String,
+    /// Its major version.
+    version: u32,
+    /// What it does.
+    description: String,
+    /// JSON Schema of its `with`.
+    inputs: Value,
+    /// JSON Schema of its output.
+    outputs: Value,
+}
+
+/// Lists what `use` can name: built-in connectors, and those that workers serve.
+#[utoipa::path(get, path = "/api/v1/connectors", responses((status = 200, body = Vec<ConnectorView>)))]
+pub(crate) async fn connectors(State(app): State<App>) -> ApiResult<Json<Vec<ConnectorView>>> {
+    let control = app.control.clone();
+    let all = blocking(move || control.all_connectors()).await?;
+    let view = |spec: workflow::documents::ConnectorSpec| ConnectorView {
+        name: spec.name,
+        version: spec.version,
+        description: spec.description,
+        inputs: spec.inputs,
+        outputs: spec.outputs,
+    };
+    Ok(Json(all.into_iter().map(view).collect()))
+}

@@ -1,0 +1,91 @@
+// The builder in a real browser: what is drawn is written, and bytes that no edit concerns stay.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+
+import { RELEASE, browser, house } from "./house.mjs";
+
+let server, program, page;
+
+before(async () => {
+  server = await house();
+  program = await browser();
+  page = await program.page();
+});
+
+after(async () => {
+  await program?.close();
+  await server?.stop();
+});
+
+const textOf = async () => (await server.api("GET", "/resources/workflow/demo/release")).body.source;
+
+describe("the builder", () => {
+  test("opens a registered workflow as picture, form and text", async () => {
+    await page.goto(`${server.url}/build?workflow=demo%2Frelease`);
+    await page.getByText("● it checks").waitFor();
+    await page.locator(".react-flow__node", { hasText: "publish" }).waitFor();
+    assert.equal(await textOf(), RELEASE);
+  });
+
+  test("adds a node, renames it, wires it, and writes no other byte", async () => {
+    await page.getByRole("button", { name: "core/noop@1" }).click();
+    const name = page.getByLabel("Name", { exact: true });
+    await name.waitFor();
+    await name.fill("archive");
+    await name.press("Enter");
+    await page.locator(".react-flow__node", { hasText: "archive" }).waitFor();
+    const from = page.locator(".react-flow__node", { hasText: "publish" }).locator(".react-flow__handle-right");
+    const to = page.locator(".react-flow__node", { hasText: "archive" }).locator(".react-flow__handle-left");
+    await page.getByRole("button", { name: "Fit View" }).click();
+    await from.dragTo(to);
+    await page.getByText("not saved").waitFor();
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("version 2").waitFor();
+    const text = await textOf();
+    assert.match(text, /archive:\n\s+use: core\/noop@1\n\s+after: \[?-?\s*"?publish/);
+    // Without the lines of the new node it is the file as it was.
+    const kept = RELEASE.split("\n").every((line) => text.includes(line));
+    assert.ok(kept, text);
+    assert.ok(text.startsWith(RELEASE.slice(0, RELEASE.indexOf("outputs: {decision"))), text);
+  });
+
+  test("undoes every step to the text it began with", async () => {
+    for (let step = 0; step < 20 && (await page.getByRole("button", { name: "Undo" }).isEnabled()); step += 1) {
+      await page.getByRole("button", { name: "Undo" }).click();
+      await page.waitForTimeout(100);
+    }
+    await page.getByRole("tab", { name: "text" }).click();
+    const shown = await page.locator(".cm-content").innerText();
+    assert.ok(!shown.includes("archive"));
+  });
+
+  test("shows what is wrong where it is, and does not save it", async () => {
+    await page.goto(`${server.url}/build?workflow=demo%2Frelease`);
+    await page.getByTestId("rf__node-count").click();
+    await page.getByText("Modifiers").click();
+    await page.getByLabel("Only if").fill("${ nodes.nobody.x }");
+    await page.getByLabel("Only if").press("Enter");
+    await page.getByText(/✕ 1 error/).waitFor();
+    await page.getByText("nobody").first().waitFor();
+    assert.equal(await page.getByRole("button", { name: "Save" }).isDisabled(), true);
+  });
+
+  test("tells when somebody saved another version, and loses nothing", async () => {
+    await page.goto(`${server.url}/build?workflow=demo%2Frelease`);
+    await page.getByTestId("rf__node-count").click();
+    await page.getByLabel("Note", { exact: true }).fill("Mine");
+    await page.getByLabel("Note", { exact: true }).blur();
+    await page.getByText("not saved").waitFor();
+    const theirs = (await textOf()).replace("# Counts, asks, publishes.", "# Theirs.");
+    await server.api("POST", "/apply", { documents: [{ path: "release.workflow.yaml", text: theirs }] });
+    await page.getByText("Somebody saved another version meanwhile").waitFor();
+    await page.getByRole("button", { name: "Keep mine" }).click();
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText(/^version \d+$/).waitFor();
+    assert.match(await textOf(), /# Mine/);
+  });
+
+  test("had no error in any page", () => {
+    assert.deepEqual(program.errors, []);
+  });
+});
