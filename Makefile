@@ -7,7 +7,7 @@ PREFIX ?= $(HOME)/.local
 SEEDS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint fmt sim bench docs generate install clean
+.PHONY: help demo up test lint fmt sim bench web docs generate install clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null \
@@ -36,6 +36,9 @@ sim: ## the whole-system simulator over SEEDS seeds (1000)
 bench: ## the figures: JSON and a table, in bench/results
 	@scripts/bench.sh
 
+web: ## the web app into web/dist; the next build of tutti takes it in
+	@scripts/web.sh build
+
 docs: ## the book (when mdbook is there) and the API documentation of the crates
 	@scripts/docs.sh
 
@@ -46,4 +49,4 @@ install: ## tutti into PREFIX/bin (~/.local/bin)
 	@PREFIX="$(PREFIX)" scripts/install.sh
 
 clean: ## what builds, demos and tests left behind, in and outside of the clone
-	rm -rf .demo .tutti "$(CARGO_TARGET_DIR)"
+	rm -rf .demo .tutti web/dist web/node_modules "$(CARGO_TARGET_DIR)"

@@ -16,6 +16,8 @@ examples/bank/setup.sh >"$rig_log" 2>&1 </dev/null &
 rig=$!
 trap 'kill "$rig" 2>/dev/null || true' EXIT
 
+scripts/web.sh build || say "going on without the web app: the server's page says how to get it"
+
 say "building tutti (profile $profile, in $CARGO_TARGET_DIR); the first time takes minutes, and the Python packages come meanwhile"
 cargo build --locked --quiet --profile "$profile" --package tutti </dev/null
 

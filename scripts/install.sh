@@ -5,6 +5,7 @@ set -euo pipefail
 
 need_toolchain || exit 1
 bin="${PREFIX:-$HOME/.local}/bin"
+scripts/web.sh build || say "going on without the web app"
 cargo build --locked --release --package tutti
 mkdir -p "$bin"
 install -m 755 "$CARGO_TARGET_DIR/release/tutti" "$bin/tutti"

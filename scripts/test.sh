@@ -52,7 +52,20 @@ demo_tests() {
     (cd examples/bank && TUTTI_BIN="$CARGO_TARGET_DIR/debug/tutti" "$TUTTI_BANK_VENV/bin/python" -m unittest -q test_demo </dev/null)
 }
 
+web_tests() {
+    scripts/web.sh test
+}
+
+web_e2e() {
+    cargo build --locked --quiet --package tutti </dev/null || return 1
+    scripts/web.sh e2e "$CARGO_TARGET_DIR/debug/tutti"
+}
+
+web=
+if scripts/web.sh check; then web=yes; fi
+
 stage format cargo fmt --all --check
+[ -z "$web" ] || stage web scripts/web.sh build
 stage tidy cargo xtask tidy
 rm -f "$test_log"
 stage build build
@@ -61,6 +74,12 @@ if [ "${stage_results[-1]}" = ok ]; then
     stage clippy cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 else
     skip tests "the build failed"
+fi
+if [ -n "$web" ]; then
+    stage web-unit web_tests
+    stage web-e2e web_e2e
+else
+    skip web "Node.js is missing or too old"
 fi
 if [ -z "$rig" ]; then
     skip bank "python3 or examples/bank/setup.sh is missing"
