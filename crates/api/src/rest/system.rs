@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::header;
-use axum::response::{IntoResponse};
+use axum::response::IntoResponse;
 use controlplane::{Fault, FaultKind};
 use model::{Duration, Timestamp};
 use serde::Deserialize;
