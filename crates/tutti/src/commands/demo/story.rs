@@ -44,6 +44,7 @@ pub(super) fn documents() -> ApplyRequest {
         documents: DOCUMENTS.iter().map(|(name, text)| SourceFile { path: path(name), text: (*text).into() }).collect(),
         files: FILES.iter().map(|(name, text)| (path(name), encode(text))).collect(),
         dry_run: false,
+        beside: None,
     }
 }
 
