@@ -1,11 +1,15 @@
 //! Carrying out effects: attempts to executors, artifacts between stores, questions to the store. What is observed comes back as
 //! commands. Every order may be given twice; executors know attempts by their token.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use engine::event::Usage;
 use engine::{Command, Dispatch, Effect, Outcome, Recall, Report, Transfer};
 use executors::{AttemptSpec, Executor as _, Observed};
 use journal::Reader;
 use model::{AttemptKey, Duration, Epoch, Failure, FailureClass, NodeKind};
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -23,6 +27,8 @@ pub(crate) struct Dispatcher {
     pub(crate) sites: Sites,
     pub(crate) reader: Reader,
     pub(crate) workers: Workers,
+    /// Attempts that were offered to workers: they leave nothing at a site.
+    pub(crate) offered: Arc<Mutex<HashSet<AttemptKey>>>,
 }
 
 impl Dispatcher {
@@ -65,6 +71,9 @@ impl Dispatcher {
             }
             Effect::Release { attempt, site } => {
                 self.workers.release(attempt);
+                if self.offered.lock().remove(&attempt) {
+                    return;
+                }
                 if let Some(executor) = self.sites.executor(&site) {
                     tokio::spawn(async move { executor.release(attempt).await });
                 }
@@ -99,6 +108,7 @@ impl Dispatcher {
         if let NodeKind::Use { connector, version } = &spec.kind
             && connectors::find(connector, *version).is_none()
         {
+            self.offered.lock().insert(key);
             self.workers.offer(spec, dispatch.site.clone());
             return;
         }

@@ -105,7 +105,7 @@ impl ControlPlane {
         };
         let control = ControlPlane { inner: Arc::new(inner) };
         control.inbox().ask(Command::BeginEpoch { version: VERSION.into() }).await?;
-        let dispatcher = Dispatcher { inbox: inbox.clone(), sites, reader: opened.reader, workers };
+        let dispatcher = Dispatcher { inbox: inbox.clone(), sites, reader: opened.reader, workers, offered: Arc::default() };
         control.start_task(dispatcher.run(released));
         control.start_task(forward(seen, inbox));
         if !has_sites {
