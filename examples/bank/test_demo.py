@@ -273,6 +273,8 @@ class Decisions(unittest.TestCase):
         run = self.server.end_of("mistaken")
         self.assertEqual(run["phase"], "failed")
         self.assertEqual(self.phases(run)["deploy"], "failed")
+        with urllib.request.urlopen(f"{self.server.url}/api/v1/runs/mistaken/logs?path=deploy&stream=stderr") as log:
+            self.assertIn(b"refused: the signature is for sha256:", log.read())
         self.assertFalse([path for path in self.phases(run) if path.startswith("score[")])
         self.assertFalse(self.in_use())
 
@@ -286,6 +288,19 @@ class Errors(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("make demo", done.stderr)
         self.assertNotIn("submitted", done.stderr)
+
+    def test_a_step_that_fails_says_why_where_people_look(self):
+        with tempfile.TemporaryDirectory() as folder:
+            python = Path(folder) / "venv/bin/python"
+            python.parent.mkdir(parents=True)
+            python.write_text(f'#!/bin/sh\ncase "$1" in -c) exec {sys.executable} "$@";; *) echo "no such luck" >&2; exit 7;; esac\n')
+            python.chmod(0o755)
+            broken = {**environment(), "TUTTI_BANK_VENV": str(python.parent.parent)}
+            command = [TUTTI, "demo", "bank", "--data", f"{folder}/d"]
+            done = subprocess.run(command, env=broken, capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("ingest | no such luck", done.stdout)
+        self.assertIn("fraud-model-1 failed", done.stdout)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use api::rest::views::{ActionView, ExplanationView, RunView};
+use http_body_util::BodyExt as _;
 use model::ArtifactRef;
 use serde_json::Value;
 
@@ -15,6 +16,10 @@ use crate::output;
 use super::server::Served;
 use super::watch::place;
 use super::{folder_of, officer};
+
+/// Failed actions whose last words are shown, and lines of each.
+const FAILED_MAX: usize = 3;
+const LAST_WORDS: usize = 4;
 
 /// Fetches the outputs that are files. Gives their paths by the output's name.
 pub(super) async fn keep(served: &Served, run: &RunView) -> Result<BTreeMap<String, PathBuf>, CommandError> {
@@ -57,6 +62,7 @@ pub(super) async fn table(served: &Served, run: &RunView, kept: &BTreeMap<String
     );
     if let Some(failure) = &run.failure {
         text += &format!("  {}: {}\n", failure.class, failure.message);
+        text += &last_words(served, run).await?;
     }
     if let Some(why) = why_there(served, run).await? {
         text += &format!("\n{why}");
@@ -68,6 +74,21 @@ pub(super) async fn table(served: &Served, run: &RunView, kept: &BTreeMap<String
         }
     }
     text += &look_further(served, run);
+    Ok(text)
+}
+
+/// What the failed processes said last.
+async fn last_words(served: &Served, run: &RunView) -> Result<String, CommandError> {
+    let mut text = String::new();
+    let failed =
+        run.actions.iter().filter(|action| action.kind == "run" && ["failed", "timed_out"].contains(&action.phase.as_str()));
+    for action in failed.take(FAILED_MAX) {
+        let path = format!("/api/v1/runs/{}/logs?stream=stderr&path={}", segment(&run.name), segment(&action.path));
+        let log = served.client.bytes(&path).await?.collect().await.context("read a log")?.to_bytes();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().rev().take(LAST_WORDS).collect();
+        lines.iter().rev().for_each(|line| text += &format!("  {} | {line}\n", action.path));
+    }
     Ok(text)
 }
 
