@@ -35,7 +35,7 @@ impl InProcess {
         let control = ControlPlane::open(options(data)?).await?;
         let token = Digest(random_bytes()).hex();
         let access = Access { own_token: Some(token.clone()), local_user: true };
-        let server = Server::bind(([127, 0, 0, 1], 0).into(), control.clone(), access).await?;
+        let server = Server::bind(std::net::SocketAddr::from(([127, 0, 0, 1], 0)), control.clone(), access).await?;
         let url = format!("http://{}", server.address);
         control.announce(&url)?;
         let (stop, stopped) = oneshot::channel();

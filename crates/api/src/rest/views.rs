@@ -262,7 +262,7 @@ pub struct SubmitManyRequest {
 /// What came of one submission of many.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct SubmitResult {
-    /// The run.
+    /// The run's name, when the request gave one; the number finds it as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Its number.
@@ -385,6 +385,9 @@ pub struct Problem {
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// The request: `urn:tutti:request:ID`, with the id of `X-Request-Id` and of the server's log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
     /// Findings of the language.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagnostics: Option<Value>,

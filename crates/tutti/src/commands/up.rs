@@ -60,9 +60,8 @@ async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), CommandError> {
     let access = Access { own_token: None, local_user: true };
-    let server = Server::bind(listen, control.clone(), access).await;
-    let server = server.map_err(|error| anyhow::anyhow!("`{listen}` cannot be listened on: {error}"))?;
-    let url = format!("http://{}", server.address);
+    let server = Server::bind(listen, control.clone(), access).await?;
+    let url = server.url();
     control.announce(&url)?;
     output::write(&format!("tutti is up at {url}\n"))?;
     tracing::info!(%url, data = %data.display(), "up");
