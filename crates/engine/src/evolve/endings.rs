@@ -47,7 +47,8 @@ pub(super) fn end(state: &mut State, key: ActionKey, ending: Ending, at: Timesta
     action.output = output.clone();
     action.failure = failure;
     let (role, scope, node) = (action.role.clone(), action.scope, action.node);
-    let undoable = phase == Phase::Succeeded && !reused && action.unit.undo.is_some();
+    // A transfer has the definition of whoever wants it, and nothing of its own to undo.
+    let undoable = phase == Phase::Succeeded && !reused && action.unit.undo.is_some() && !matches!(role, Role::Transfer { .. });
     run.open = run.open.saturating_sub(1);
     if undoable {
         run.succeeded.push(key.action);

@@ -193,6 +193,22 @@ fn an_artifact_that_arrives_where_the_action_was_does_not_start_it_where_it_is()
     assert_eq!(rig.finish(run).phase, Phase::Succeeded);
 }
 
+/// A transfer once counted as a success of the action that wanted it, and was undone.
+#[test]
+fn transfers_are_not_undone() {
+    let mut rig = two_zones();
+    let graph = flow("t/t")
+        .step(step("make").at("zone", "a"))
+        .step(step("use").input(json!({"file": "${ nodes.make.file }"})).at("zone", "b").undo(json!({})).reads(&["make"]))
+        .step(step("bad").after(&["use"]))
+        .build();
+    rig.on("bad", [fail("no")]);
+    let run = rig.submit(&graph, json!({}));
+    assert_eq!(rig.finish(run).phase, Phase::Failed);
+    let undone: Vec<_> = rig.paths(run).into_iter().filter(|path| path.ends_with("!undo")).collect();
+    assert_eq!(undone, ["use!undo"]);
+}
+
 #[test]
 fn a_transfer_that_nobody_needs_any_more_is_stopped_before_the_run_ends() {
     let mut rig = Rig::new([site("a").attribute("zone", "a").spec(), site("b").attribute("zone", "b").spec()]);
