@@ -6,4 +6,4 @@
 pub mod rest;
 mod web;
 
-pub use rest::{Access, Server, serve};
+pub use rest::{Access, Listen, Server, Tls, serve};

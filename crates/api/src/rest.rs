@@ -1,14 +1,17 @@
 //! REST under `/api/v1`, with an OpenAPI description, problem details, server-sent events, metrics and health.
 
-mod access;
+pub mod access;
 mod actions;
 mod applying;
 mod approvals;
 mod artifacts;
-mod audit;
+mod description;
 mod editing;
 mod events;
-mod planning;
+mod extract;
+mod listen;
+mod metrics;
+mod observe;
 mod problem;
 mod projection;
 mod runs;
@@ -16,20 +19,21 @@ mod sites;
 mod system;
 mod tokens;
 pub mod views;
+mod worker_views;
 mod workers;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post, put};
 use controlplane::ControlPlane;
-use model::limits::REQUEST_BYTES_MAX;
-use tokio::net::TcpListener;
-use utoipa::OpenApi;
+use model::limits::{CONNECTIONS_MAX, REQUEST_BYTES_MAX, WEBHOOK_BYTES_MAX};
+use tokio::sync::{Semaphore, watch};
 
 pub use access::Access;
+pub use description::description;
+pub use listen::{Listen, Server, Tls, serve};
 pub use problem::problem as problem_of;
 
 /// What every handler has.
@@ -37,64 +41,26 @@ pub use problem::problem as problem_of;
 pub(crate) struct App {
     pub(crate) control: ControlPlane,
     pub(crate) access: Arc<Access>,
+    pub(crate) tokens: Arc<access::Tokens>,
+    pub(crate) http: Arc<observe::HttpMeters>,
+    /// A permit for each connection.
+    pub(crate) room: Arc<Semaphore>,
+    /// Becomes true when the server stops: what would go on for ever ends then.
+    pub(crate) stopped: watch::Receiver<bool>,
 }
 
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "Tutti", description = "One control plane for workflows across places. Errors are RFC 9457 problem details."),
-    paths(
-        runs::list,
-        runs::submit,
-        runs::submit_many,
-        runs::get_run,
-        runs::cancel,
-        runs::pause,
-        runs::resume,
-        runs::signal,
-        runs::rerun,
-        actions::list,
-        actions::get_action,
-        actions::explain,
-        actions::logs,
-        approvals::list,
-        approvals::decide,
-        sites::list,
-        sites::order,
-        applying::apply,
-        applying::check,
-        applying::list,
-        applying::get_resource,
-        applying::delete_resource,
-        artifacts::upload,
-        artifacts::download,
-        editing::edit,
-        editing::connectors,
-        audit::export,
-        audit::prove,
-        planning::plan,
-        planning::diff,
-        events::stream,
-        events::report,
-        events::webhook,
-        system::healthz,
-        system::metrics,
-        system::verify,
-        system::backup,
-        system::prune,
-        tokens::create,
-        tokens::list,
-        tokens::revoke,
-        workers::lease,
-        workers::report,
-        workers::heartbeat,
-        workers::stream
-    )
-)]
-struct Description;
+impl App {
+    fn new(control: ControlPlane, access: Access, stopped: watch::Receiver<bool>) -> App {
+        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        App { control, access: Arc::new(access), tokens: Arc::default(), http: Arc::default(), room, stopped }
+    }
 
-/// The OpenAPI description.
-pub fn description() -> utoipa::openapi::OpenApi {
-    Description::openapi()
+    /// Ends when the server stops.
+    pub(crate) async fn stopping(&self) {
+        let mut stopped = self.stopped.clone();
+        // A sender that is gone has stopped too.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    }
 }
 
 /// The routes.
@@ -132,21 +98,20 @@ pub(crate) fn router(app: App) -> Router {
         .route("/workers/heartbeat", post(workers::heartbeat))
         .route("/workers/stream", post(workers::stream).layer(DefaultBodyLimit::disable()))
         .route("/audit/verify", get(system::verify))
-        .route("/audit/export", get(audit::export))
-        .route("/audit/proof", get(audit::prove))
-        .route("/plan", post(planning::plan))
-        .route("/diff", post(planning::diff))
         .route("/backup", post(system::backup))
         .route("/prune", post(system::prune))
-        .layer(axum::middleware::from_fn_with_state(app.clone(), access::authenticate));
+        .route("/openapi.json", get(description::openapi));
     Router::new()
         .nest("/api/v1", api)
-        .route("/api/v1/openapi.json", get(system::openapi))
         .route("/healthz", get(system::healthz))
-        .route("/metrics", get(system::metrics))
-        .route("/hooks/{trigger}", post(events::webhook))
+        .route("/metrics", get(metrics::metrics))
+        .route("/docs/errors/{code}", get(system::error_page))
+        .route("/hooks/{trigger}", post(events::webhook).layer(DefaultBodyLimit::max(WEBHOOK_BYTES_MAX)))
         .fallback(elsewhere)
+        .method_not_allowed_fallback(system::method_not_allowed)
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), access::authenticate))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), observe::observe))
         .with_state(app)
 }
 
@@ -157,31 +122,4 @@ async fn elsewhere(request: axum::extract::Request) -> axum::response::Response 
         true => crate::web::serve(&request),
         false => system::not_found(request.uri().clone()).await.into_response(),
     }
-}
-
-/// A server that listens.
-pub struct Server {
-    /// Where.
-    pub address: SocketAddr,
-    listener: TcpListener,
-    app: App,
-}
-
-impl Server {
-    /// Binds the address. The port is taken before anything heavy is done, so that a second server fails early.
-    pub async fn bind(address: SocketAddr, control: ControlPlane, access: Access) -> std::io::Result<Server> {
-        let listener = TcpListener::bind(address).await?;
-        let app = App { control, access: Arc::new(access) };
-        Ok(Server { address: listener.local_addr()?, listener, app })
-    }
-}
-
-/// Serves until `stop` is done, then lets requests in flight end.
-pub async fn serve(server: Server, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
-    use axum::serve::ListenerExt as _;
-    let listener = server.listener.tap_io(|stream| {
-        // Answers are small and waited for.
-        let _ = stream.set_nodelay(true);
-    });
-    axum::serve(listener, router(server.app)).with_graceful_shutdown(stop).await
 }

@@ -1,13 +1,44 @@
 //! What workflows may refer to: built-in connectors, connectors and workflows that were applied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use journal::Reader;
 use model::{Digest, Graph};
+use parking_lot::Mutex;
 use serde_json::Value;
 use workflow::documents::ConnectorSpec;
 use workflow::{Catalogue, ConnectorType};
+
+/// Workflows a moment ago.
+const LATEST_MAX: usize = 1_024;
+
+/// The graphs of workflows by name and version, for as long as no resource is applied: many runs of one workflow are started.
+#[derive(Default)]
+pub(crate) struct Latest {
+    known: Mutex<(u64, HashMap<(String, Option<u64>), (Arc<Graph>, Digest)>)>,
+}
+
+impl Latest {
+    /// What was kept under this count of changes of resources.
+    pub(crate) fn get(&self, resources: u64, name: &str, version: Option<u64>) -> Option<(Arc<Graph>, Digest)> {
+        let known = self.known.lock();
+        if known.0 != resources {
+            return None;
+        }
+        known.1.get(&(name.to_owned(), version)).cloned()
+    }
+
+    /// Keeps what was read while the count of changes was this one.
+    pub(crate) fn keep(&self, resources: u64, name: &str, version: Option<u64>, found: (Arc<Graph>, Digest)) {
+        let mut known = self.known.lock();
+        if known.0 != resources || known.1.len() >= LATEST_MAX {
+            known.1.clear();
+            known.0 = resources;
+        }
+        known.1.insert((name.to_owned(), version), found);
+    }
+}
 
 /// The catalogue as the journal knows it, and what is applied together with it.
 pub(crate) struct Registered<'r> {

@@ -111,6 +111,11 @@ impl Inbox {
         })
     }
 
+    /// How many commands wait.
+    pub fn depth(&self) -> usize {
+        self.sender.len()
+    }
+
     /// Makes a graph durable.
     pub(crate) async fn keep_graph(&self, digest: model::Digest, graph: Arc<model::Graph>) -> Result<(), Refusal> {
         let (reply, answer) = oneshot::channel();
@@ -281,7 +286,7 @@ impl CoreLoop {
             _ => None,
         });
         let sites: Vec<Release> = sites.collect();
-        let finished = notices.interesting(&entries);
+        let interesting = notices.interesting(&entries);
         let durable = Box::new(move |result: Result<journal::Appended, journal::JournalError>| match result {
             Ok(appended) => {
                 for release in sites.into_iter().chain(effects.into_iter().map(Release::Effect)) {
@@ -289,12 +294,13 @@ impl CoreLoop {
                     let _ = releases.send(release);
                 }
                 let seq = appended.last;
+                // Before the answers: whoever has one may rely on what is kept at hand being fresh.
+                notices.durable(seq, interesting);
                 for (reply, result) in replies {
                     let answer = result.map(|(run, fresh)| Answer { run, fresh, seq }).map_err(Refusal::from);
                     // Whoever asked may have gone away.
                     let _ = reply.send(answer);
                 }
-                notices.durable(seq, finished);
             }
             Err(error) => {
                 let reason = error.to_string();

@@ -52,11 +52,23 @@ pub enum FaultKind {
     DataDirectory,
     /// Something that should not happen.
     Internal,
+    /// There is something at this address, and it does not take this method.
+    MethodNotAllowed,
+    /// The body is of another type than the one that is read here.
+    MediaType,
+    /// The idempotency key was used for something else.
+    KeyReused,
+    /// The part that was asked for is not there.
+    Range,
+    /// The server would be open to others without protection.
+    Exposed,
+    /// The address cannot be listened on.
+    Listen,
 }
 
 impl FaultKind {
     /// Every kind.
-    pub const ALL: [FaultKind; 15] = [
+    pub const ALL: [FaultKind; 21] = [
         FaultKind::Malformed,
         FaultKind::NotFound,
         FaultKind::NameTaken,
@@ -72,6 +84,12 @@ impl FaultKind {
         FaultKind::DataDirectoryInUse,
         FaultKind::DataDirectory,
         FaultKind::Internal,
+        FaultKind::MethodNotAllowed,
+        FaultKind::MediaType,
+        FaultKind::KeyReused,
+        FaultKind::Range,
+        FaultKind::Exposed,
+        FaultKind::Listen,
     ];
 
     /// The stable code.
@@ -92,6 +110,12 @@ impl FaultKind {
             FaultKind::DataDirectoryInUse => "E0013",
             FaultKind::DataDirectory => "E0014",
             FaultKind::Internal => "E0015",
+            FaultKind::MethodNotAllowed => "E0016",
+            FaultKind::MediaType => "E0017",
+            FaultKind::KeyReused => "E0018",
+            FaultKind::Range => "E0019",
+            FaultKind::Exposed => "E0020",
+            FaultKind::Listen => "E0021",
         }
     }
 
@@ -113,6 +137,12 @@ impl FaultKind {
             FaultKind::DataDirectoryInUse => "the data directory is in use",
             FaultKind::DataDirectory => "the data directory cannot be used",
             FaultKind::Internal => "internal error",
+            FaultKind::MethodNotAllowed => "the method is not allowed here",
+            FaultKind::MediaType => "the body is of another type",
+            FaultKind::KeyReused => "the idempotency key was used for another request",
+            FaultKind::Range => "the range is not there",
+            FaultKind::Exposed => "the server would be open to others",
+            FaultKind::Listen => "the address cannot be listened on",
         }
     }
 
@@ -123,10 +153,13 @@ impl FaultKind {
             FaultKind::Unauthenticated => 401,
             FaultKind::Forbidden | FaultKind::Refused => 403,
             FaultKind::NotFound => 404,
-            FaultKind::NameTaken | FaultKind::Conflict | FaultKind::DataDirectoryInUse => 409,
+            FaultKind::MethodNotAllowed => 405,
+            FaultKind::NameTaken | FaultKind::Conflict | FaultKind::KeyReused | FaultKind::DataDirectoryInUse => 409,
             FaultKind::TooLarge => 413,
+            FaultKind::MediaType => 415,
+            FaultKind::Range => 416,
             FaultKind::Busy => 429,
-            FaultKind::DataDirectory | FaultKind::Internal => 500,
+            FaultKind::DataDirectory | FaultKind::Internal | FaultKind::Exposed | FaultKind::Listen => 500,
             FaultKind::Unavailable => 503,
         }
     }

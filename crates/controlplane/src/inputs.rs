@@ -1,7 +1,12 @@
 //! Checking what people and programs give against the schemas of the language.
 
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use jsonschema::Validator;
 use model::graph::Port;
 use model::{ArtifactRef, Graph};
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use workflow::types::ARTIFACT_TYPES;
 
@@ -32,9 +37,30 @@ fn check_port(port: &Port, value: &Value) -> Result<(), Fault> {
         .map_err(|why| Fault::new(FaultKind::InvalidInputs, format!("the input `{}`: {why}", port.name)))
 }
 
+/// Compiled schemas that are kept.
+const VALIDATORS_MAX: usize = 1_024;
+
+/// Compiled schemas by their text: the same ports are checked over and over.
+static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
+
+fn validator(schema: &Value) -> Result<Arc<Validator>, String> {
+    let text = schema.to_string();
+    if let Some(known) = VALIDATORS.lock().get(&text) {
+        return Ok(known.clone());
+    }
+    let made = jsonschema::validator_for(&plain(schema)).map_err(|error| format!("its schema is not right: {error}"))?;
+    let made = Arc::new(made);
+    let mut known = VALIDATORS.lock();
+    if known.len() >= VALIDATORS_MAX {
+        known.clear();
+    }
+    known.insert(text, made.clone());
+    Ok(made)
+}
+
 /// Checks a value against a schema of the language.
 pub fn check_value(schema: &Value, value: &Value) -> Result<(), String> {
-    let validator = jsonschema::validator_for(&plain(schema)).map_err(|error| format!("its schema is not right: {error}"))?;
+    let validator = validator(schema)?;
     match validator.iter_errors(value).next() {
         None => Ok(()),
         Some(error) => {

@@ -1,7 +1,10 @@
-//! Who wants to know what: the position that is durable (for streams), and the end of single runs (for callers that wait).
+//! Who wants to know what: the position that is durable (for streams), the end of single runs (for callers that wait), and that
+//! resources changed (for what is kept at hand of them).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use engine::Event;
 use engine::event::RunFinished;
@@ -10,22 +13,52 @@ use model::{RunId, Seq};
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
+use crate::Meters;
+use crate::meters::Ended;
+
 /// Tells whoever listens. Cheap to clone.
 #[derive(Clone)]
 pub struct Notices {
     seq: Arc<watch::Sender<Seq>>,
     waiting: Arc<Mutex<BTreeMap<RunId, Vec<oneshot::Sender<Arc<RunFinished>>>>>>,
     failure: Arc<watch::Sender<Option<Arc<str>>>>,
+    resources: Arc<AtomicU64>,
+    meters: Arc<Meters>,
+}
+
+/// What is to be told of a batch once it is durable.
+pub(crate) struct Interesting {
+    finished: Vec<Arc<RunFinished>>,
+    resources: bool,
+    entries: usize,
+    ended: Ended,
+    decided: Instant,
 }
 
 impl Notices {
     pub(crate) fn new(last: Seq) -> Notices {
-        Notices { seq: Arc::new(watch::Sender::new(last)), waiting: Arc::default(), failure: Arc::default() }
+        Notices {
+            seq: Arc::new(watch::Sender::new(last)),
+            waiting: Arc::default(),
+            failure: Arc::default(),
+            resources: Arc::default(),
+            meters: Arc::default(),
+        }
     }
 
     /// The position of the last durable entry, as it grows.
     pub fn watch(&self) -> watch::Receiver<Seq> {
         self.seq.subscribe()
+    }
+
+    /// Grows whenever a resource (workflow, trigger, connector, token) was applied or deleted.
+    pub fn resources(&self) -> u64 {
+        self.resources.load(Ordering::Acquire)
+    }
+
+    /// Figures about the run loop.
+    pub fn meters(&self) -> &Meters {
+        &self.meters
     }
 
     /// The end of a run, when it comes. Ask before looking at the run's phase, or the end may pass unseen in between.
@@ -66,23 +99,42 @@ impl Notices {
         });
     }
 
-    /// The ends of runs among these entries.
-    pub(crate) fn interesting(&self, entries: &[Entry]) -> Vec<Arc<RunFinished>> {
+    /// Forgets listeners of a run that have gone away.
+    pub(crate) fn tidy(&self, run: RunId) {
+        let mut waiting = self.waiting.lock();
+        if let Some(listeners) = waiting.get_mut(&run) {
+            listeners.retain(|listener| !listener.is_closed());
+            if listeners.is_empty() {
+                waiting.remove(&run);
+            }
+        }
+    }
+
+    /// What is to be told of these entries.
+    pub(crate) fn interesting(&self, entries: &[Entry]) -> Interesting {
         let finished = entries.iter().filter_map(|entry| match &entry.event {
             Event::RunFinished(finished) => Some(Arc::new((**finished).clone())),
             _ => None,
         });
-        finished.collect()
+        let resources = entries.iter().any(|entry| matches!(entry.event, Event::ResourceApplied(_) | Event::ResourceDeleted(_)));
+        let ended = Meters::count(entries);
+        Interesting { finished: finished.collect(), resources, entries: entries.len(), ended, decided: Instant::now() }
     }
 
     /// Entries up to `seq` are durable.
-    pub(crate) fn durable(&self, seq: Seq, finished: Vec<Arc<RunFinished>>) {
+    pub(crate) fn durable(&self, seq: Seq, batch: Interesting) {
+        if batch.resources {
+            self.resources.fetch_add(1, Ordering::Release);
+        }
+        if batch.entries > 0 {
+            self.meters.durable(batch.entries, batch.ended, batch.decided.elapsed());
+        }
         self.seq.send_if_modified(|last| std::mem::replace(last, seq.max(*last)) < seq);
-        if finished.is_empty() {
+        if batch.finished.is_empty() {
             return;
         }
         let mut waiting = self.waiting.lock();
-        for run in finished {
+        for run in batch.finished {
             for listener in waiting.remove(&run.run).into_iter().flatten() {
                 // Whoever waited may have gone away.
                 let _ = listener.send(run.clone());

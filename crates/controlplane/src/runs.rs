@@ -6,11 +6,13 @@ use std::sync::Arc;
 use engine::event::{Origin, RunFinished};
 use engine::{Command, Known, Submit};
 use journal::{ActionFilter, RunRow};
+use model::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 use model::{Digest, Graph, Label, NodeIx, Phase, RunId};
 use serde_json::{Map, Value};
 
 use crate::catalogue::graph_of;
 use crate::clock::random_bytes;
+use crate::core_loop::Answer;
 use crate::{ControlPlane, Fault, FaultKind, inputs};
 
 /// A request for a run.
@@ -58,21 +60,42 @@ pub struct Rerun {
     pub principal: String,
 }
 
+/// What a keyed submission asks for.
+struct Claim {
+    key: String,
+    workflow: String,
+    version: Option<u64>,
+    inputs: Map<String, Value>,
+    name: Option<String>,
+    domain: Option<String>,
+}
+
+/// The domain of runs that say none.
+const DOMAIN: &str = "development";
 const DOMAINS: [&str; 3] = ["development", "staging", "production"];
 
 impl ControlPlane {
-    /// The latest (or a given) version of a registered workflow. Kept for a moment, since many runs of one workflow are started.
+    /// The latest (or a given) version of a registered workflow.
     pub fn workflow(&self, name: &str, version: Option<u64>) -> Result<(Arc<Graph>, Digest), Fault> {
+        let resources = self.notices().resources();
+        if let Some(found) = self.latest().get(resources, name, version) {
+            return Ok(found);
+        }
         let row = self.reader().resources("workflow", Some(name), version).map_err(Fault::internal)?.pop();
         let row = row.ok_or_else(|| Fault::not_found("workflow", name).hint("register it with `tutti apply -f FILE`"))?;
         let digest: Option<Digest> = row.body.get("graph").and_then(Value::as_str).and_then(|text| text.parse().ok());
         let digest = digest.ok_or_else(|| Fault::internal(format!("the workflow `{name}` has no graph")))?;
-        if let Some(graph) = self.known_graphs().lock().get(&digest) {
-            return Ok((graph.clone(), digest));
-        }
-        let graph =
-            graph_of(self.reader(), &row.body).ok_or_else(|| Fault::internal(format!("the graph of `{name}` is missing")))?;
-        self.known_graphs().lock().insert(digest, graph.clone());
+        let known = self.known_graphs().lock().get(&digest).cloned();
+        let graph = match known {
+            Some(graph) => graph,
+            None => {
+                let graph = graph_of(self.reader(), &row.body);
+                let graph = graph.ok_or_else(|| Fault::internal(format!("the graph of `{name}` is missing")))?;
+                self.known_graphs().lock().insert(digest, graph.clone());
+                graph
+            }
+        };
+        self.latest().keep(resources, name, version, (graph.clone(), digest));
         Ok((graph, digest))
     }
 
@@ -83,13 +106,19 @@ impl ControlPlane {
         let project = request
             .project
             .unwrap_or_else(|| graph.workflow.split_once('/').map_or("default", |(project, _)| project).to_owned());
-        let domain = request.domain.unwrap_or_else(|| "development".into());
+        let domain = request.domain.unwrap_or_else(|| DOMAIN.into());
         if !DOMAINS.contains(&domain.as_str()) {
             return Err(Fault::new(FaultKind::Malformed, format!("`{domain}` is not a domain: use {}", DOMAINS.join(", "))));
         }
         if let Some(name) = request.name.as_deref().filter(|name| !workflow::is_name(name)) {
             let fault = Fault::new(FaultKind::Malformed, format!("`{name}` is not a name"));
             return Err(fault.hint("letters, digits, `-` and `_`, beginning with a letter, at most 63"));
+        }
+        if let Some(key) =
+            request.idempotency_key.as_deref().filter(|key| key.is_empty() || key.len() > IDEMPOTENCY_KEY_BYTES_MAX)
+        {
+            let message = format!("the idempotency key has {} bytes, not 1 to {IDEMPOTENCY_KEY_BYTES_MAX}", key.len());
+            return Err(Fault::new(FaultKind::Malformed, message));
         }
         // Without a name or a key nothing can be there already, and nothing needs to be looked up.
         let known = if request.name.is_some() || request.idempotency_key.is_some() {
@@ -119,10 +148,9 @@ impl ControlPlane {
 
     /// Starts a run.
     pub async fn submit(&self, request: Submission) -> Result<Submitted, Fault> {
-        let submit = tokio::task::block_in_place(|| self.prepare(request))?;
+        let (submit, claim) = tokio::task::block_in_place(|| self.prepare_with_claim(request))?;
         let answer = self.inbox().ask(Command::Submit(Box::new(submit))).await?;
-        let run = answer.run.ok_or_else(|| Fault::internal("a submission made no run"))?;
-        Ok(Submitted { run, fresh: answer.fresh })
+        tokio::task::block_in_place(|| self.accepted(answer, claim))
     }
 
     /// Starts many runs: all are sent before the first is waited for, so that they share commits.
@@ -131,19 +159,16 @@ impl ControlPlane {
             requests
                 .into_iter()
                 .map(|request| {
-                    let submit = self.prepare(request)?;
-                    Ok(self.inbox().post(Command::Submit(Box::new(submit)))?)
+                    let (submit, claim) = self.prepare_with_claim(request)?;
+                    Ok((self.inbox().post(Command::Submit(Box::new(submit)))?, claim))
                 })
                 .collect()
         });
         let mut results = Vec::with_capacity(sent.len());
-        for receiver in sent {
-            results.push(match receiver {
-                Ok(receiver) => match receiver.await {
-                    Ok(Ok(answer)) => answer
-                        .run
-                        .map(|run| Submitted { run, fresh: answer.fresh })
-                        .ok_or_else(|| Fault::internal("a submission made no run")),
+        for sent in sent {
+            results.push(match sent {
+                Ok((receiver, claim)) => match receiver.await {
+                    Ok(Ok(answer)) => self.accepted(answer, claim),
                     Ok(Err(refusal)) => Err(refusal.into()),
                     Err(_) => Err(Fault::new(FaultKind::Unavailable, "the server is stopping")),
                 },
@@ -153,6 +178,56 @@ impl ControlPlane {
         results
     }
 
+    /// A submission, and what was asked for, to be compared if its key is known already.
+    fn prepare_with_claim(&self, request: Submission) -> Result<(Submit, Option<Claim>), Fault> {
+        let claim = request.idempotency_key.as_ref().map(|key| Claim {
+            key: key.clone(),
+            workflow: request.workflow.clone(),
+            version: request.version,
+            inputs: request.inputs.clone(),
+            name: request.name.clone(),
+            domain: request.domain.clone(),
+        });
+        Ok((self.prepare(request)?, claim))
+    }
+
+    /// The run of an answer. One that the key gave is given back only to whoever asks for the same.
+    fn accepted(&self, answer: Answer, claim: Option<Claim>) -> Result<Submitted, Fault> {
+        let run = answer.run.ok_or_else(|| Fault::internal("a submission made no run"))?;
+        if let Some(claim) = claim.filter(|_| !answer.fresh) {
+            let row = self.reader().run(run).map_err(Fault::internal)?;
+            let row = row.ok_or_else(|| Fault::internal(format!("run {run} is missing")))?;
+            if let Some(what) = self.differs(&row, &claim)? {
+                let message = format!("the idempotency key `{}` belongs to the run `{}`, which has {what}", claim.key, row.name);
+                return Err(Fault::new(FaultKind::KeyReused, message).hint("use a new key for a new request"));
+            }
+        }
+        Ok(Submitted { run, fresh: answer.fresh })
+    }
+
+    /// What an earlier run has that is not what is asked for now.
+    fn differs(&self, row: &RunRow, claim: &Claim) -> Result<Option<&'static str>, Fault> {
+        if row.workflow != claim.workflow {
+            return Ok(Some("another workflow"));
+        }
+        if claim.name.as_ref().is_some_and(|name| *name != row.name) {
+            return Ok(Some("another name"));
+        }
+        if row.domain != claim.domain.as_deref().unwrap_or(DOMAIN) {
+            return Ok(Some("another domain"));
+        }
+        // Without a version the latest was meant, whatever it was: a new one in between does not make it another request.
+        if claim.version.is_some() && self.workflow(&claim.workflow, claim.version)?.1 != row.graph {
+            return Ok(Some("another version of the workflow"));
+        }
+        // Values that were pruned cannot be compared any more; the rest was the same.
+        let Some(recorded) = self.reader().body(row.first_seq, 0).map_err(Fault::internal)? else { return Ok(None) };
+        let graph = self.reader().graph(&row.graph).map_err(Fault::internal)?;
+        let graph = graph.ok_or_else(|| Fault::internal(format!("the graph of `{}` is missing", row.name)))?;
+        let same = inputs::check(&graph, claim.inputs.clone()).is_ok_and(|given| given == recorded);
+        Ok(if same { None } else { Some("other inputs") })
+    }
+
     /// Waits for the end of a run; none when it does not come in time. One that has ended already is answered at once.
     pub async fn end_of(&self, run: RunId, patience: std::time::Duration) -> Result<Option<Arc<RunFinished>>, Fault> {
         let end = self.notices().end_of(run);
@@ -160,7 +235,11 @@ impl ControlPlane {
         if let Some(row) = row.filter(|row| row.finished_at.is_some()) {
             return self.finished(&row).map(Some);
         }
-        Ok(tokio::time::timeout(patience, end).await.ok().and_then(Result::ok))
+        let ended = tokio::time::timeout(patience, end).await;
+        if ended.is_err() {
+            self.notices().tidy(run);
+        }
+        Ok(ended.ok().and_then(Result::ok))
     }
 
     /// The end of a run that has ended, as the journal has it.

@@ -13,6 +13,7 @@ use model::{Digest, Graph, Resources, SiteSpec};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle as Task;
 
+use crate::catalogue::Latest;
 use crate::clock::Clock;
 use crate::core_loop::{CoreLoop, inbox};
 use crate::dispatcher::{Dispatcher, forward};
@@ -22,7 +23,7 @@ use crate::{Fault, FaultKind, Inbox, Notices, Owner, Sites, Workers};
 
 /// The version of the server.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// How often sites are probed and leases looked at.
+/// How often sites are probed.
 const PROBE_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 /// Graphs of workflows kept at hand.
 const GRAPHS_MAX: usize = 1_024;
@@ -54,11 +55,12 @@ struct Inner {
     workers: Workers,
     triggers: Triggers,
     graphs: Mutex<BTreeMap<Digest, Arc<Graph>>>,
+    latest: Latest,
     data: PathBuf,
     core: Mutex<Option<JoinHandle<Writer>>>,
     keeper: Keeper,
     tasks: Mutex<Vec<Task<()>>>,
-    owner: Mutex<Owner>,
+    owner: Mutex<Option<Owner>>,
 }
 
 pub(crate) fn unusable(error: impl std::fmt::Display) -> Fault {
@@ -97,11 +99,12 @@ impl ControlPlane {
             workers: workers.clone(),
             triggers: Triggers::default(),
             graphs: Mutex::default(),
+            latest: Latest::default(),
             data: options.data.clone(),
             core: Mutex::new(Some(core)),
             keeper,
             tasks: Mutex::default(),
-            owner: Mutex::new(owner),
+            owner: Mutex::new(Some(owner)),
         };
         let control = ControlPlane { inner: Arc::new(inner) };
         control.inbox().ask(Command::BeginEpoch { version: VERSION.into() }).await?;
@@ -115,39 +118,10 @@ impl ControlPlane {
         // What an earlier server had asked for and not heard of came with the new epoch: attempts are found again by their tokens.
         drop(releases);
         control.start_task(control.clone().probe());
+        control.start_task(control.workers().clone().watch());
         control.start_task(control.clone().run_triggers());
         control.start_task(control.clone().finish_pruning());
         Ok(control)
-    }
-
-    /// Opens a data directory to look at what is there: nothing is begun, carried out or written, and every command is refused.
-    pub async fn look(options: Options) -> Result<ControlPlane, Fault> {
-        let owner = Owner::take(&options.data)?;
-        let journal_options = journal::Options { path: options.data.join("journal"), shard: 0, durability: options.durability };
-        let opened = tokio::task::block_in_place(|| journal::open(journal_options)).map_err(unusable)?;
-        let (observed, _) = tokio::sync::mpsc::unbounded_channel();
-        let sites = Sites::new(&options.data, options.shim.clone(), options.path.clone(), observed).map_err(unusable)?;
-        for site in opened.reader.sites().map_err(unusable)? {
-            sites.open(&site.spec).map_err(unusable)?;
-        }
-        let (_, seq, _) = opened.reader.last().map_err(unusable)?;
-        // Nobody reads the other end: commands are answered with "the server is stopping".
-        let (inbox, _) = inbox();
-        let inner = Inner {
-            inbox: inbox.clone(),
-            reader: opened.reader,
-            notices: Notices::new(seq),
-            sites,
-            workers: Workers::new(inbox),
-            triggers: Triggers::default(),
-            graphs: Mutex::default(),
-            data: options.data.clone(),
-            core: Mutex::default(),
-            keeper: opened.writer.keeper(),
-            tasks: Mutex::default(),
-            owner: Mutex::new(owner),
-        };
-        Ok(ControlPlane { inner: Arc::new(inner) })
     }
 
     fn start_task(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -191,6 +165,10 @@ impl ControlPlane {
         &self.inner.keeper
     }
 
+    pub(crate) fn latest(&self) -> &Latest {
+        &self.inner.latest
+    }
+
     /// The data directory.
     pub fn data(&self) -> &Path {
         &self.inner.data
@@ -198,7 +176,7 @@ impl ControlPlane {
 
     /// Tells others on this machine where this server listens.
     pub fn announce(&self, address: &str) -> std::io::Result<()> {
-        self.inner.owner.lock().announce(address)
+        self.inner.owner.lock().as_mut().map_or(Ok(()), |owner| owner.announce(address))
     }
 
     /// Makes a graph durable beside the journal.
@@ -225,7 +203,14 @@ impl ControlPlane {
                 tracing::error!("the run loop did not stop in order");
             }
         }
-        self.inner.tasks.lock().drain(..).for_each(|task| task.abort());
+        let tasks: Vec<Task<()>> = self.inner.tasks.lock().drain(..).collect();
+        for task in tasks {
+            task.abort();
+            // It was told to end, and has.
+            let _ = task.await;
+        }
+        // Nothing is written any more: the next owner may come, though somebody may still hold a handle of this one.
+        drop(self.inner.owner.lock().take());
     }
 
     /// Destroys what an earlier server recorded as pruned and did not come to destroy.
@@ -238,11 +223,10 @@ impl ControlPlane {
         }
     }
 
-    /// Probes sites and looks for silent workers.
+    /// Probes sites.
     async fn probe(self) {
         let mut healthy: BTreeMap<String, bool> = BTreeMap::new();
         loop {
-            self.workers().expire();
             for site in self.sites().names() {
                 let Some(executor) = self.sites().executor(&site) else { continue };
                 let health = executor.probe().await;

@@ -1,24 +1,33 @@
 //! Workers: external processes that lease actions of the connectors they declare, report, and lose their leases when they fall silent.
 //! A lease that is lost fails its attempt as lost; the engine repeats it under the next number, which fences the lost one.
+//!
+//! The queue lives in memory. After a restart every attempt that was not answered is offered again under the new epoch, and a worker that
+//! still works at one says so (`holding`) and goes on with it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration as StdDuration, Instant};
 
 use engine::event::Usage;
 use engine::{Command, Outcome, Report};
 use executors::AttemptSpec;
+use model::graph::Port;
+use model::limits::{WORKER_LEASES_MAX, WORKER_SLOTS_MAX};
 use model::{AttemptKey, Epoch, Failure, FailureClass, NodeKind};
 use parking_lot::Mutex;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::Inbox;
 
 /// How long a worker may be silent.
-pub(crate) const LEASE: StdDuration = StdDuration::from_secs(15);
-/// Actions that one request may lease.
-const LEASES_MAX: usize = 256;
+pub const LEASE: StdDuration = StdDuration::from_secs(15);
+/// Bytes of inputs after which no more leases are put into one answer.
+const TURN_BYTES: usize = 1 << 20;
+/// How often leases are looked at.
+const WATCH_EVERY: StdDuration = StdDuration::from_secs(1);
+/// An action that is held for longer is said to run: shorter ones would only make events.
+const SHORT: StdDuration = StdDuration::from_millis(500);
 
 /// The queue of actions for workers. Cheap to clone.
 #[derive(Clone)]
@@ -35,20 +44,32 @@ struct Inner {
 
 #[derive(Default)]
 struct Queues {
-    waiting: BTreeMap<String, VecDeque<AttemptSpec>>,
-    leased: BTreeMap<AttemptKey, Held>,
-    /// Attempts a worker is to stop, by worker.
-    stopping: BTreeMap<String, Vec<AttemptKey>>,
+    /// What waits, by connector, in order. A key without a spec was taken back.
+    waiting: BTreeMap<String, VecDeque<AttemptKey>>,
+    specs: HashMap<AttemptKey, AttemptSpec>,
+    /// Who holds what.
+    holders: HashMap<AttemptKey, String>,
+    workers: BTreeMap<String, Worker>,
+}
+
+/// A worker that is or was there.
+struct Worker {
+    /// Its leases end then.
+    until: Instant,
+    held: BTreeMap<AttemptKey, Held>,
+    /// Attempts it is to stop, and has not been told of.
+    stop: Vec<AttemptKey>,
 }
 
 struct Held {
-    worker: String,
     epoch: Epoch,
-    until: Instant,
+    outputs: Vec<Port>,
+    since: Instant,
+    announced: bool,
 }
 
 /// A worker asks for work.
-#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct LeaseRequest {
     /// Its name, unique among workers: a process that starts anew takes a new one.
@@ -57,6 +78,19 @@ pub struct LeaseRequest {
     pub connectors: Vec<String>,
     /// How many actions it can take.
     pub slots: usize,
+    /// What it still works at, from a time when it was connected before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holding: Vec<Holding>,
+}
+
+/// An attempt under an epoch.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Holding {
+    /// The attempt's token.
+    pub attempt: String,
+    /// The epoch of its lease.
+    pub epoch: u64,
 }
 
 /// An action given to a worker.
@@ -75,6 +109,8 @@ pub struct Lease {
     /// How long it may take, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// Names and keys of the attempt: `TUTTI_RUN`, `TUTTI_ACTION`, `TRACEPARENT`, …
+    pub environment: BTreeMap<String, String>,
 }
 
 /// What a worker reports.
@@ -91,15 +127,99 @@ pub struct WorkerReport {
     /// Why it did not: a message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What kind of failure it was; `user` when nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<FailureClass>,
     /// Microseconds it took.
     #[serde(default)]
     pub wall_us: u64,
+}
+
+/// What a worker is told.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Turn {
+    /// Actions to run.
+    pub leases: Vec<Lease>,
+    /// Attempts to stop.
+    pub stop: Vec<String>,
+    /// Attempts that it says it holds and goes on with, under the epoch of now.
+    pub kept: Vec<Holding>,
+    /// Attempts that it says it holds and does not: to be given up.
+    pub lost: Vec<String>,
+}
+
+impl PartialEq for Lease {
+    fn eq(&self, other: &Lease) -> bool {
+        (&self.attempt, self.epoch) == (&other.attempt, other.epoch)
+    }
+}
+
+impl Turn {
+    /// Whether there is nothing to tell.
+    pub fn is_empty(&self) -> bool {
+        self.leases.is_empty() && self.stop.is_empty() && self.kept.is_empty() && self.lost.is_empty()
+    }
 }
 
 fn connector_of(spec: &AttemptSpec) -> String {
     match &spec.kind {
         NodeKind::Use { connector, version } => format!("{connector}@{version}"),
         other => other.as_str().to_owned(),
+    }
+}
+
+impl Queues {
+    /// The worker of a name, heard of just now.
+    fn heard(&mut self, worker: &str, now: Instant) -> &mut Worker {
+        let until = now + LEASE;
+        let new = || Worker { until, held: BTreeMap::new(), stop: Vec::new() };
+        let known = self.workers.entry(worker.to_owned()).or_insert_with(new);
+        known.until = until;
+        known
+    }
+
+    /// Gives what waits to a worker.
+    fn hold(&mut self, worker: &str, spec: AttemptSpec, now: Instant) -> Lease {
+        let lease = Lease {
+            attempt: spec.key.to_string(),
+            epoch: spec.epoch.0,
+            connector: connector_of(&spec),
+            input: spec.input,
+            idempotency_key: spec.idempotency_key,
+            timeout_ms: spec.timeout.map(|span| span.as_millis()),
+            environment: spec.environment.into_iter().collect(),
+        };
+        let held = Held { epoch: spec.epoch, outputs: spec.outputs, since: now, announced: false };
+        self.holders.insert(spec.key, worker.to_owned());
+        self.heard(worker, now).held.insert(spec.key, held);
+        lease
+    }
+
+    /// Takes an attempt from whoever holds it.
+    fn take_from_holder(&mut self, key: AttemptKey) -> Option<(String, Held)> {
+        let worker = self.holders.remove(&key)?;
+        let held = self.workers.get_mut(&worker)?.held.remove(&key)?;
+        Some((worker, held))
+    }
+
+    /// Goes on with what a worker says it holds, or tells it that it does not.
+    fn adopt(&mut self, request: &LeaseRequest, now: Instant, turn: &mut Turn) {
+        for holding in &request.holding {
+            let key: Option<AttemptKey> = holding.attempt.parse().ok();
+            let serves = |spec: &AttemptSpec| request.connectors.contains(&connector_of(spec));
+            let epoch = key.and_then(|key| {
+                if self.specs.get(&key).is_some_and(serves)
+                    && let Some(spec) = self.specs.remove(&key)
+                {
+                    return Some(self.hold(&request.worker, spec, now).epoch);
+                }
+                Some(self.workers.get(&request.worker)?.held.get(&key)?.epoch.0)
+            });
+            match epoch {
+                Some(epoch) => turn.kept.push(Holding { attempt: holding.attempt.clone(), epoch }),
+                None => turn.lost.push(holding.attempt.clone()),
+            }
+        }
     }
 }
 
@@ -111,140 +231,214 @@ impl Workers {
     /// Offers an action to whoever serves its connector. Offered twice is offered once.
     pub(crate) fn offer(&self, spec: AttemptSpec, _site: String) {
         let mut queues = self.inner.queues.lock();
-        let connector = connector_of(&spec);
-        let queue = queues.waiting.entry(connector).or_default();
-        if queue.iter().any(|waiting| waiting.key == spec.key) {
+        if queues.holders.contains_key(&spec.key) {
             return;
         }
-        queue.push_back(spec);
+        let (key, connector) = (spec.key, connector_of(&spec));
+        if queues.specs.insert(key, spec).is_none() {
+            queues.waiting.entry(connector).or_default().push_back(key);
+        }
         drop(queues);
         self.inner.offered.notify_waiters();
     }
 
     /// Gives a worker up to `slots` actions, waiting for the first of them for at most `patience`.
-    pub async fn lease(&self, request: &LeaseRequest, patience: StdDuration) -> (Vec<Lease>, Vec<String>) {
+    pub async fn lease(&self, request: &LeaseRequest, patience: StdDuration) -> Turn {
         let until = tokio::time::Instant::now() + patience;
         loop {
             let offered = self.inner.offered.notified();
             tokio::pin!(offered);
             // Registered before looking, so that what is offered in between is not missed.
             offered.as_mut().enable();
-            let (leases, stopping) = self.take(request);
-            if !leases.is_empty() || !stopping.is_empty() || request.slots == 0 {
-                return (leases, stopping);
+            let turn = self.take(request);
+            if !turn.is_empty() {
+                return turn;
             }
             if tokio::time::timeout_at(until, offered).await.is_err() {
-                return (Vec::new(), Vec::new());
+                return Turn::default();
             }
+            // What is offered comes in batches: the rest of this one is offered while others have their turn.
+            tokio::task::yield_now().await;
         }
     }
 
-    fn take(&self, request: &LeaseRequest) -> (Vec<Lease>, Vec<String>) {
+    /// Takes what there is, without waiting.
+    pub fn take(&self, request: &LeaseRequest) -> Turn {
         let mut queues = self.inner.queues.lock();
+        let queues = &mut *queues;
         let now = Instant::now();
-        queues.leased.values_mut().filter(|held| held.worker == request.worker).for_each(|held| held.until = now + LEASE);
-        let stopping = queues.stopping.remove(&request.worker).unwrap_or_default().iter().map(ToString::to_string).collect();
-        let mut leases = Vec::new();
+        let mut turn = Turn::default();
+        let stop = std::mem::take(&mut queues.heard(&request.worker, now).stop);
+        turn.stop = stop.iter().map(ToString::to_string).collect();
+        queues.adopt(request, now, &mut turn);
+        let mut bytes = 0;
         for connector in &request.connectors {
-            while leases.len() < request.slots.min(LEASES_MAX) {
-                let Some(spec) = queues.waiting.get_mut(connector).and_then(VecDeque::pop_front) else { break };
-                let held = Held { worker: request.worker.clone(), epoch: spec.epoch, until: now + LEASE };
-                queues.leased.insert(spec.key, held);
-                leases.push(Lease {
-                    attempt: spec.key.to_string(),
-                    epoch: spec.epoch.0,
-                    connector: connector.clone(),
-                    input: spec.input,
-                    idempotency_key: spec.idempotency_key,
-                    timeout_ms: spec.timeout.map(|span| span.as_millis()),
-                });
+            while turn.leases.len() < request.slots.min(WORKER_LEASES_MAX) && bytes < TURN_BYTES {
+                let Some(key) = queues.waiting.get_mut(connector).and_then(VecDeque::pop_front) else { break };
+                // Taken back, or gone on with, meanwhile.
+                let Some(spec) = queues.specs.remove(&key) else { continue };
+                bytes += weight(&spec.input);
+                turn.leases.push(queues.hold(&request.worker, spec, now));
+            }
+            if queues.waiting.get(connector).is_some_and(VecDeque::is_empty) {
+                queues.waiting.remove(connector);
             }
         }
-        queues.waiting.retain(|_, queue| !queue.is_empty());
-        (leases, stopping)
+        turn
+    }
+
+    /// How many more actions a worker may hold that has so many slots.
+    pub fn free(&self, worker: &str, slots: usize) -> usize {
+        let queues = self.inner.queues.lock();
+        let held = queues.workers.get(worker).map_or(0, |worker| worker.held.len());
+        slots.min(WORKER_SLOTS_MAX).saturating_sub(held)
+    }
+
+    /// How many actions wait for a worker, and how many are held by one.
+    pub fn depth(&self) -> (usize, usize) {
+        let queues = self.inner.queues.lock();
+        (queues.specs.len(), queues.holders.len())
     }
 
     /// Takes reports. Gives the tokens that are not held any more: their work was for nothing.
     pub fn report(&self, worker: &str, reports: Vec<WorkerReport>) -> Vec<String> {
         let mut lost = Vec::new();
-        for report in reports {
-            let key: Option<AttemptKey> = report.attempt.parse().ok();
-            let held = key.and_then(|key| {
-                let mut queues = self.inner.queues.lock();
-                let held = queues.leased.get(&key).is_some_and(|held| held.worker == worker && held.epoch.0 == report.epoch);
-                if held { queues.leased.remove(&key).map(|_| key) } else { None }
-            });
-            let Some(key) = held else {
-                lost.push(report.attempt);
-                continue;
-            };
-            let outcome = match (report.output, report.error) {
-                (_, Some(error)) => Outcome::Failed(Failure::new(FailureClass::User, error)),
-                (output, None) => Outcome::Succeeded(output.unwrap_or_else(|| serde_json::json!({}))),
-            };
+        let mut taken = Vec::with_capacity(reports.len());
+        {
+            let mut queues = self.inner.queues.lock();
+            queues.heard(worker, Instant::now());
+            for report in reports {
+                let key: Option<AttemptKey> = report.attempt.parse().ok();
+                let holds = |key: &AttemptKey| {
+                    let held = queues.workers.get(worker).and_then(|worker| worker.held.get(key));
+                    held.is_some_and(|held| held.epoch.0 == report.epoch)
+                };
+                match key.filter(holds).and_then(|key| Some((key, queues.take_from_holder(key)?))) {
+                    Some((key, (_, held))) => taken.push((key, held, report)),
+                    None => lost.push(report.attempt),
+                }
+            }
+        }
+        for (key, held, report) in taken {
             let usage = Usage { wall_us: report.wall_us, ..Usage::default() };
-            self.inner.inbox.report(Command::Report(Box::new(Report {
-                attempt: key,
-                epoch: Epoch(report.epoch),
-                outcome,
-                usage,
-                locations: Vec::new(),
-            })));
+            self.finish(key, held.epoch, outcome(&held.outputs, report), usage);
         }
         lost
     }
 
     /// Keeps a worker's leases.
     pub fn heartbeat(&self, worker: &str) {
-        let until = Instant::now() + LEASE;
-        let mut queues = self.inner.queues.lock();
-        queues.leased.values_mut().filter(|held| held.worker == worker).for_each(|held| held.until = until);
+        self.inner.queues.lock().heard(worker, Instant::now());
     }
 
     /// Takes an action back, or tells its worker to stop it. False when it is not known here.
     pub(crate) fn cancel(&self, key: AttemptKey) -> bool {
         let mut queues = self.inner.queues.lock();
-        let waiting = queues.waiting.values_mut().any(|queue| {
-            let before = queue.len();
-            queue.retain(|spec| spec.key != key);
-            queue.len() < before
-        });
-        if waiting {
+        if let Some(spec) = queues.specs.remove(&key) {
             drop(queues);
-            self.finish(key, Outcome::Aborted);
+            self.finish(key, spec.epoch, Outcome::Aborted, Usage::default());
             return true;
         }
-        let Some(held) = queues.leased.remove(&key) else { return false };
-        queues.stopping.entry(held.worker).or_default().push(key);
+        let Some((worker, held)) = queues.take_from_holder(key) else { return false };
+        if let Some(worker) = queues.workers.get_mut(&worker) {
+            worker.stop.push(key);
+        }
         drop(queues);
         self.inner.offered.notify_waiters();
         // The worker's own end of it does not matter any more: what it may report is fenced.
-        self.finish(key, Outcome::Aborted);
+        self.finish(key, held.epoch, Outcome::Aborted, Usage::default());
         true
     }
 
     /// Forgets an attempt whose outcome is known.
     pub(crate) fn release(&self, key: AttemptKey) {
-        self.inner.queues.lock().leased.remove(&key);
+        let mut queues = self.inner.queues.lock();
+        queues.specs.remove(&key);
+        queues.take_from_holder(key);
     }
 
-    /// Ends leases of workers that have been silent for too long.
-    pub(crate) fn expire(&self) {
-        let now = Instant::now();
-        let mut queues = self.inner.queues.lock();
-        let lost: Vec<(AttemptKey, String)> =
-            queues.leased.iter().filter(|(_, held)| held.until <= now).map(|(key, held)| (*key, held.worker.clone())).collect();
-        lost.iter().for_each(|(key, _)| drop(queues.leased.remove(key)));
-        drop(queues);
-        for (key, worker) in lost {
-            let failure =
-                Failure::new(FailureClass::NodeLost, format!("the worker `{worker}` has been silent for {} s", LEASE.as_secs()));
-            self.finish(key, Outcome::Failed(failure));
+    /// Looks at leases, for as long as the process lives.
+    pub(crate) async fn watch(self) {
+        loop {
+            tokio::time::sleep(WATCH_EVERY).await;
+            tokio::task::block_in_place(|| {
+                self.announce(Instant::now());
+                self.expire(Instant::now());
+            });
         }
     }
 
-    fn finish(&self, attempt: AttemptKey, outcome: Outcome) {
-        let (usage, locations) = (Usage::default(), Vec::new());
-        self.inner.inbox.report(Command::Report(Box::new(Report { attempt, epoch: Epoch(0), outcome, usage, locations })));
+    /// Says of actions that have been held for a moment that they run, and where.
+    fn announce(&self, now: Instant) {
+        let mut started = Vec::new();
+        for (name, worker) in &mut self.inner.queues.lock().workers {
+            for (key, held) in
+                worker.held.iter_mut().filter(|(_, held)| !held.announced && now.duration_since(held.since) > SHORT)
+            {
+                held.announced = true;
+                started.push((*key, format!("worker {name}")));
+            }
+        }
+        for (attempt, host) in started {
+            self.inner.inbox.report(Command::Started { attempt, host });
+        }
     }
+
+    /// Ends leases of workers that have been silent for too long at a time.
+    pub fn expire(&self, now: Instant) {
+        let mut lost = Vec::new();
+        {
+            let mut queues = self.inner.queues.lock();
+            let silent: Vec<String> =
+                queues.workers.iter().filter(|(_, worker)| worker.until <= now).map(|(name, _)| name.clone()).collect();
+            for name in silent {
+                let Some(worker) = queues.workers.remove(&name) else { continue };
+                for (key, held) in worker.held {
+                    queues.holders.remove(&key);
+                    lost.push((key, held.epoch, name.clone()));
+                }
+            }
+        }
+        for (key, epoch, worker) in lost {
+            let message = format!("the worker `{worker}` has been silent for {} s", LEASE.as_secs());
+            self.finish(key, epoch, Outcome::Failed(Failure::new(FailureClass::NodeLost, message)), Usage::default());
+        }
+    }
+
+    fn finish(&self, attempt: AttemptKey, epoch: Epoch, outcome: Outcome, usage: Usage) {
+        let report = Report { attempt, epoch, outcome, usage, locations: Vec::new() };
+        self.inner.inbox.report(Command::Report(Box::new(report)));
+    }
+}
+
+/// About how many bytes a value takes as JSON.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => items.iter().map(weight).sum::<usize>() + 2,
+        Value::Object(fields) => fields.iter().map(|(key, value)| key.len() + 4 + weight(value)).sum::<usize>() + 2,
+        _ => 8,
+    }
+}
+
+/// What a report says, if its output keeps what was promised.
+fn outcome(outputs: &[Port], report: WorkerReport) -> Outcome {
+    let failed = |class, message: String| Outcome::Failed(Failure::new(class, message));
+    if let Some(error) = report.error {
+        return failed(report.class.unwrap_or(FailureClass::User), error);
+    }
+    let output = report.output.unwrap_or_else(|| json!({}));
+    let Some(fields) = output.as_object() else {
+        return failed(FailureClass::Output, "the output is not an object".into());
+    };
+    for port in outputs {
+        let wrong = match fields.get(&port.name) {
+            Some(value) => crate::inputs::check_value(&port.schema, value).err(),
+            None => Some("is missing".into()),
+        };
+        if let Some(why) = wrong {
+            return failed(FailureClass::Output, format!("the output `{}`: {why}", port.name));
+        }
+    }
+    Outcome::Succeeded(output)
 }

@@ -240,13 +240,16 @@ impl Reader {
         })
     }
 
-    /// Human actions that wait for a decision, the oldest first.
-    pub fn approvals(&self, limit: usize) -> Result<Vec<ApprovalRow>> {
+    /// Human actions that wait for a decision, the oldest first: of one run or of all, after a position.
+    pub fn approvals(&self, run: Option<RunId>, after: Option<(RunId, u32)>, limit: usize) -> Result<Vec<ApprovalRow>> {
         let actions: Vec<ActionRow> = self.with(|db| {
-            let sql =
-                format!("SELECT {ACTION_COLUMNS} FROM actions WHERE kind = 4 AND finished_at IS NULL ORDER BY run, no LIMIT ?1");
+            let sql = format!(
+                "SELECT {ACTION_COLUMNS} FROM actions WHERE kind = 4 AND finished_at IS NULL AND (?1 IS NULL OR run = ?1)
+                 AND (run, no) > (?2, ?3) ORDER BY run, no LIMIT ?4"
+            );
+            let (after_run, after_no) = after.map_or((0, 0), |(run, no)| (run.0, i64::from(no)));
             let mut statement = db.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![limit as i64], ActionRow::read)?;
+            let rows = statement.query_map(params![run.map(|run| run.0), after_run, after_no, limit as i64], ActionRow::read)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })?;
         let mut approvals = Vec::with_capacity(actions.len());
@@ -397,6 +400,17 @@ impl Reader {
         self.with(|db| {
             let edge: Vec<u8> = db.query_row("SELECT edge FROM tree WHERE id = 0", [], |row| row.get(0))?;
             audit::Frontier::from_bytes(&edge).map_err(|error| JournalError::Damaged(error.to_string()))
+        })
+    }
+
+    /// How many actions of open runs have not ended, by phase.
+    pub fn open_actions(&self) -> Result<std::collections::BTreeMap<Phase, u64>> {
+        self.with(|db| {
+            let sql = "SELECT phase, count(*) FROM actions WHERE run IN (SELECT id FROM runs WHERE finished_at IS NULL)
+                 AND finished_at IS NULL GROUP BY phase";
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map([], |row| Ok((phase_of(row.get(0)?), row.get(1)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
 

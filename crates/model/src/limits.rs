@@ -58,3 +58,19 @@ pub const BATCH_COMMANDS_MAX: usize = 4_096;
 pub const BULK_RUNS_MAX: usize = 10_000;
 /// Firings of one trigger caught up after an outage.
 pub const CATCH_UP_FIRINGS_MAX: u32 = 100;
+/// One line of a worker's stream, in bytes.
+pub const WORKER_LINE_BYTES_MAX: usize = 4 << 20;
+/// Actions that a worker may hold at a time.
+pub const WORKER_SLOTS_MAX: usize = 10_000;
+/// Actions leased in one answer.
+pub const WORKER_LEASES_MAX: usize = 256;
+/// Connectors that one worker may serve.
+pub const WORKER_CONNECTORS_MAX: usize = 256;
+/// Connections to the server at a time; more wait until one ends.
+pub const CONNECTIONS_MAX: usize = 1_000;
+/// An idempotency key, in bytes.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// A webhook's body, in bytes.
+pub const WEBHOOK_BYTES_MAX: usize = 1 << 20;
+/// Files of one apply.
+pub const APPLY_FILES_MAX: usize = 1_000;

@@ -194,6 +194,11 @@ impl<'t> Reader<'t> {
         self.places.byte(span.start.index())..self.places.byte(span.end.index())
     }
 
+    /// Whether a collection begins with its bracket. One by lines begins with nothing of its own.
+    fn opens(&self, range: &Range<usize>, bracket: char) -> bool {
+        !range.is_empty() && self.text.get(range.start..).is_some_and(|rest| rest.starts_with(bracket))
+    }
+
     fn refuse(&mut self, span: &Range<usize>, what: &str) {
         let message = format!("{what} are not part of the language");
         self.findings.push(Diagnostic::error("W0003", span.clone(), message).hint("write the value out where it is used"));
@@ -233,11 +238,7 @@ impl<'t> Reader<'t> {
             }
             Event::SequenceStart(anchor, tag) => {
                 self.marks(&range, anchor, tag.is_some());
-                if self.text.get(range.clone()) == Some("[") {
-                    self.flow_list(parser, range, place)
-                } else {
-                    self.block_list(parser, place)
-                }
+                if self.opens(&range, '[') { self.flow_list(parser, range, place) } else { self.block_list(parser, place) }
             }
             Event::MappingStart(anchor, tag) => {
                 self.marks(&range, anchor, tag.is_some());
@@ -299,7 +300,7 @@ impl<'t> Reader<'t> {
         loop {
             let (event, span) = self.next(parser)?;
             if matches!(event, Event::SequenceEnd) {
-                let end = self.range(span).end;
+                let end = self.range(span).start + 1;
                 return Some(Tree { span: start.start..end, style: Style::Flow, data: Data::List(items) });
             }
             // `[a: 1]` is short for `[{a: 1}]`, a map without its braces.
@@ -309,7 +310,7 @@ impl<'t> Reader<'t> {
                 let span = self.range(span);
                 self.refuse(&(span.start..span.start + 1), "maps without braces inside brackets");
             }
-            let floor = items.last().map_or(start.end, |item| item.span.end);
+            let floor = items.last().map_or(start.start + 1, |item| item.span.end);
             items.push(self.value(parser, event, span, Place { depth: place.depth + 1, floor })?);
         }
     }
@@ -330,7 +331,7 @@ impl<'t> Reader<'t> {
     }
 
     fn map(&mut self, parser: &mut Events<'t>, start: Range<usize>, place: Place) -> Option<Tree> {
-        let flow = self.text.get(start.clone()) == Some("{");
+        let flow = self.opens(&start, '{');
         let mut fields: Vec<(Key, Tree)> = Vec::new();
         let mut seen: BTreeSet<String> = BTreeSet::new();
         loop {
@@ -339,10 +340,10 @@ impl<'t> Reader<'t> {
                 let first = fields.first().map_or(start.start, |(key, _)| key.span.start);
                 let last = fields.last().map_or(start.end, |(_, value)| value.span.end);
                 let (span, style) =
-                    if flow { (start.start..self.range(span).end, Style::Flow) } else { (first..last, Style::Block) };
+                    if flow { (start.start..self.range(span).start + 1, Style::Flow) } else { (first..last, Style::Block) };
                 return Some(Tree { span, style, data: Data::Map(fields) });
             }
-            let floor = fields.last().map_or(if flow { start.end } else { place.floor }, |(_, value)| value.span.end);
+            let floor = fields.last().map_or(if flow { start.start + 1 } else { place.floor }, |(_, value)| value.span.end);
             let key = self.key(parser, event, span, Place { depth: place.depth + 1, floor })?;
             if !seen.insert(key.text.clone()) {
                 let message = format!("the key `{}` stands here twice", key.text);

@@ -1,7 +1,7 @@
 //! "Did you mean".
 
 /// The candidate nearest to a word, when one is near.
-pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let limit = word.chars().count().div_ceil(3).max(1);
     candidates
         .into_iter()

@@ -1,12 +1,19 @@
-//! Who calls, and what they may do. Without tokens every caller of the loopback address is the local user with all scopes; with
-//! tokens every call needs one. Tokens are stored as hashes.
+//! Who calls, and what they may do. One table says what each endpoint needs; what is not in it cannot be reached.
+//!
+//! Without tokens every caller of the loopback address is the local user with all scopes; with tokens every call needs one. Tokens are
+//! stored as hashes.
 
-use axum::extract::{Request, State};
-use axum::http::{Method, header};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use controlplane::{Fault, FaultKind};
+use controlplane::{ControlPlane, Fault, FaultKind};
 use model::Digest;
+use parking_lot::RwLock;
 use serde_json::Value;
 
 use super::App;
@@ -14,6 +21,75 @@ use super::problem::{ApiError, ApiResult};
 
 /// What a token may be allowed.
 pub(crate) const SCOPES: [&str; 5] = ["read", "run", "approve", "admin", "worker"];
+
+/// What an endpoint needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing: everybody who can connect may call it.
+    Nothing,
+    /// A token (or the local user) with this scope; `admin` includes all.
+    Scope(&'static str),
+}
+
+const READ: Needs = Needs::Scope("read");
+const RUN: Needs = Needs::Scope("run");
+const APPROVE: Needs = Needs::Scope("approve");
+const WORKER: Needs = Needs::Scope("worker");
+const ADMIN: Needs = Needs::Scope("admin");
+
+/// Every endpoint, and what it needs.
+pub const TABLE: &[(&str, &str, Needs)] = &[
+    ("GET", "/healthz", Needs::Nothing),
+    ("GET", "/docs/errors/{code}", Needs::Nothing),
+    ("GET", "/api/v1/openapi.json", Needs::Nothing),
+    // Its signature says who calls.
+    ("POST", "/hooks/{trigger}", Needs::Nothing),
+    ("GET", "/metrics", READ),
+    ("GET", "/api/v1/runs", READ),
+    ("POST", "/api/v1/runs", RUN),
+    ("POST", "/api/v1/runs:batch", RUN),
+    ("GET", "/api/v1/runs/{run}", READ),
+    ("POST", "/api/v1/runs/{run}/cancel", RUN),
+    ("POST", "/api/v1/runs/{run}/pause", RUN),
+    ("POST", "/api/v1/runs/{run}/resume", RUN),
+    ("POST", "/api/v1/runs/{run}/signal", RUN),
+    ("POST", "/api/v1/runs/{run}/rerun", RUN),
+    ("GET", "/api/v1/runs/{run}/actions", READ),
+    ("GET", "/api/v1/runs/{run}/action", READ),
+    ("GET", "/api/v1/runs/{run}/explain", READ),
+    ("GET", "/api/v1/runs/{run}/logs", READ),
+    ("POST", "/api/v1/runs/{run}/decision", APPROVE),
+    ("GET", "/api/v1/approvals", READ),
+    ("GET", "/api/v1/sites", READ),
+    ("POST", "/api/v1/sites/{site}/{order}", ADMIN),
+    ("POST", "/api/v1/apply", ADMIN),
+    ("POST", "/api/v1/check", READ),
+    ("GET", "/api/v1/resources/{kind}", READ),
+    ("GET", "/api/v1/resources/{kind}/{*name}", READ),
+    ("DELETE", "/api/v1/resources/{kind}/{*name}", ADMIN),
+    ("PUT", "/api/v1/artifacts", RUN),
+    ("GET", "/api/v1/artifacts/{digest}", READ),
+    ("POST", "/api/v1/edit", READ),
+    ("GET", "/api/v1/connectors", READ),
+    ("GET", "/api/v1/events", READ),
+    ("POST", "/api/v1/events", RUN),
+    ("GET", "/api/v1/tokens", ADMIN),
+    ("POST", "/api/v1/tokens", ADMIN),
+    ("DELETE", "/api/v1/tokens/{name}", ADMIN),
+    ("POST", "/api/v1/workers/lease", WORKER),
+    ("POST", "/api/v1/workers/report", WORKER),
+    ("POST", "/api/v1/workers/heartbeat", WORKER),
+    ("POST", "/api/v1/workers/stream", WORKER),
+    ("GET", "/api/v1/audit/verify", READ),
+    ("POST", "/api/v1/backup", ADMIN),
+    ("POST", "/api/v1/prune", ADMIN),
+];
+
+/// What an endpoint needs; none when there is no such endpoint.
+pub(crate) fn needs(method: &Method, route: &str) -> Option<Needs> {
+    let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+    TABLE.iter().find(|(known, at, _)| *known == method && *at == route).map(|(_, _, needs)| *needs)
+}
 
 /// How callers are known.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +100,13 @@ pub struct Access {
     pub local_user: bool,
 }
 
+impl Access {
+    /// For a server on loopback: whoever can connect is the local user, until there are tokens.
+    pub fn local() -> Access {
+        Access { own_token: None, local_user: true }
+    }
+}
+
 /// A caller.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
@@ -32,9 +115,14 @@ pub(crate) struct Caller {
     scopes: Vec<String>,
 }
 
+/// Who was answered, for the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Principal(pub(crate) String);
+
 impl Caller {
     /// Refuses a caller without a scope. `admin` includes all.
-    pub(crate) fn needs(&self, scope: &str) -> ApiResult<()> {
+    fn check(&self, needs: Needs) -> ApiResult<()> {
+        let Needs::Scope(scope) = needs else { return Ok(()) };
         if self.scopes.iter().any(|has| has == scope || has == "admin") {
             return Ok(());
         }
@@ -43,9 +131,30 @@ impl Caller {
     }
 }
 
-/// The name of a local user's groups: on loopback without tokens whoever calls may answer for anyone.
-fn local_user(request: &Request) -> Caller {
-    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+/// Tokens as they are stored, for as long as no resource is applied.
+#[derive(Debug, Default)]
+pub(crate) struct Tokens {
+    known: RwLock<Option<(u64, Arc<BTreeMap<String, Value>>)>>,
+}
+
+impl Tokens {
+    pub(crate) fn read(&self, control: &ControlPlane) -> ApiResult<Arc<BTreeMap<String, Value>>> {
+        let resources = control.notices().resources();
+        if let Some((at, tokens)) = &*self.known.read()
+            && *at == resources
+        {
+            return Ok(tokens.clone());
+        }
+        let rows = tokio::task::block_in_place(|| control.reader().resources("token", None, None)).map_err(Fault::internal)?;
+        let tokens: Arc<BTreeMap<String, Value>> = Arc::new(rows.into_iter().map(|row| (row.name, row.body)).collect());
+        *self.known.write() = Some((resources, tokens.clone()));
+        Ok(tokens)
+    }
+}
+
+/// On loopback without tokens whoever calls is the local user, and may answer for anyone.
+fn local_user(headers: &HeaderMap) -> Caller {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     Caller {
         principal: header("x-tutti-user").unwrap_or_else(|| "local".into()),
         groups: header("x-tutti-groups")
@@ -55,43 +164,104 @@ fn local_user(request: &Request) -> Caller {
     }
 }
 
-fn token_of(request: &Request) -> Option<&str> {
-    request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+/// Whether a name can only mean this machine. A web page of somebody else reaches the loopback address under a name of its own.
+fn is_loopback(authority: &str) -> bool {
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+    };
+    let host = host.to_ascii_lowercase();
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Finds the caller and hands them on.
-pub(crate) async fn authenticate(State(app): State<App>, mut request: Request, next: Next) -> ApiResult<Response> {
-    let caller = match token_of(&request) {
-        Some(token) if app.access.own_token.as_deref() == Some(token) => local_user(&request),
-        Some(token) => known(&app, token)?,
-        None if app.access.local_user && !has_tokens(&app)? => local_user(&request),
+/// The local user has no password, so that a browser must not be talked into calling in their name: neither by a name that was bent to
+/// this machine, nor by a page of another origin.
+fn check_local(request: &Request) -> ApiResult<()> {
+    let refuse = |what: String| {
+        let fault = Fault::new(FaultKind::Forbidden, what);
+        Err(ApiError(fault.hint(
+            "without tokens only programs of this machine may call, as localhost or 127.0.0.1; make a token for anything else",
+        )))
+    };
+    let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
+    let host = request.uri().authority().map(|authority| authority.as_str()).or_else(|| text(header::HOST)).unwrap_or_default();
+    if !is_loopback(host) {
+        return refuse(format!("the request is for the host `{host}`, and this server answers without a token on loopback only"));
+    }
+    let own = |origin: &str| origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) == Some(host);
+    if let Some(origin) = text(header::ORIGIN).filter(|origin| !own(origin)) {
+        return refuse(format!("the request comes from a page of `{origin}`"));
+    }
+    let site = text(header::HeaderName::from_static("sec-fetch-site"));
+    match site.filter(|site| !matches!(*site, "same-origin" | "none")) {
+        Some(site) => refuse(format!("the request comes from a page of another origin (`Sec-Fetch-Site: {site}`)")),
+        None => Ok(()),
+    }
+}
+
+fn token_of(headers: &HeaderMap) -> ApiResult<Option<&str>> {
+    let Some(given) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let token =
+        given.to_str().ok().and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    match token {
+        Some((_, token)) => Ok(Some(token.trim())),
+        None => Err(ApiError(Fault::new(FaultKind::Unauthenticated, "`Authorization` is not `Bearer TOKEN`"))),
+    }
+}
+
+fn caller(app: &App, request: &Request) -> ApiResult<Caller> {
+    let tokens = app.tokens.read(&app.control)?;
+    match token_of(request.headers())? {
+        Some(token)
+            if app.access.own_token.as_ref().is_some_and(|own| Digest::of(own.as_bytes()) == Digest::of(token.as_bytes())) =>
+        {
+            Ok(local_user(request.headers()))
+        }
+        Some(token) => known(&tokens, token),
+        None if app.access.local_user && tokens.is_empty() => {
+            check_local(request)?;
+            Ok(local_user(request.headers()))
+        }
         None => {
             let fault = Fault::new(FaultKind::Unauthenticated, "this server wants a token");
-            return Err(ApiError(
+            Err(ApiError(
                 fault.hint("give one with --token or TUTTI_TOKEN; an administrator makes them with `tutti token create`"),
-            ));
+            ))
         }
-    };
-    let safe = matches!(*request.method(), Method::GET | Method::HEAD);
-    if safe {
-        caller.needs("read")?;
     }
+}
+
+/// Finds the caller, looks whether they may, and hands them on.
+pub(crate) async fn authenticate(State(app): State<App>, mut request: Request, next: Next) -> ApiResult<Response> {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    // What matches nothing is answered by the fallback.
+    let Some(route) = route else { return Ok(next.run(request).await) };
+    let known_route = TABLE.iter().any(|(_, at, _)| *at == route.as_str());
+    let Some(needs) = needs(request.method(), route.as_str()) else {
+        if known_route {
+            // Another method of this address: the router says which there are.
+            return Ok(next.run(request).await);
+        }
+        tracing::error!(route = route.as_str(), "an endpoint is missing from the table of access");
+        return Err(super::system::not_found(request.uri().clone()).await);
+    };
+    if needs == Needs::Nothing {
+        return Ok(next.run(request).await);
+    }
+    let caller = caller(&app, &request)?;
+    caller.check(needs)?;
+    let principal = Principal(caller.principal.clone());
     request.extensions_mut().insert(caller);
-    Ok(next.run(request).await)
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(principal);
+    Ok(response)
 }
 
-fn has_tokens(app: &App) -> ApiResult<bool> {
-    let rows = tokio::task::block_in_place(|| app.control.reader().resources("token", None, None)).map_err(Fault::internal)?;
-    Ok(!rows.is_empty())
-}
-
-fn known(app: &App, token: &str) -> ApiResult<Caller> {
+fn known(tokens: &BTreeMap<String, Value>, token: &str) -> ApiResult<Caller> {
     let unknown = || ApiError(Fault::new(FaultKind::Unauthenticated, "the token is not known, or was revoked"));
     // `NAME.SECRET`: the name finds the hash, the hash checks the secret.
     let (name, _) = token.split_once('.').ok_or_else(unknown)?;
-    let rows =
-        tokio::task::block_in_place(|| app.control.reader().resources("token", Some(name), None)).map_err(Fault::internal)?;
-    let body = rows.into_iter().next().ok_or_else(unknown)?.body;
+    let body = tokens.get(name).ok_or_else(unknown)?;
     // A digest of 256 random bits: comparing digests tells nothing about the token.
     if body.get("hash").and_then(Value::as_str) != Some(&Digest::of(token.as_bytes()).to_string()) {
         return Err(unknown());
@@ -101,10 +271,21 @@ fn known(app: &App, token: &str) -> ApiResult<Caller> {
         list.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect()
     };
     let principal = body.get("user").and_then(Value::as_str).unwrap_or(name).to_owned();
-    let scopes = texts("scopes");
-    let mut caller = Caller { principal, groups: texts("groups"), scopes };
-    if !caller.scopes.iter().any(|scope| scope == "read") {
-        caller.scopes.push("read".into());
+    Ok(Caller { principal, groups: texts("groups"), scopes: texts("scopes") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_are_loopback() {
+        for host in ["localhost", "LOCALHOST:7200", "127.0.0.1:7200", "127.8.9.1", "[::1]:7200", "[::1]"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["", "evil.example:7200", "localhost.evil.example", "127.0.0.1.nip.io", "10.0.0.1:7200", "[::2]:1", "0.0.0.0"]
+        {
+            assert!(!is_loopback(host), "{host}");
+        }
     }
-    Ok(caller)
 }

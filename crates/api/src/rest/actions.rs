@@ -1,8 +1,7 @@
 //! Actions of a run: what they were given and gave, why they are where they are, what they wrote.
 
-use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -14,47 +13,63 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::App;
+use super::extract::{Json, Listed, Path, Query, page_size};
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::action_view;
 use super::views::{ActionView, ExplanationView, Page};
 
+/// Rows of a page when nothing is said.
+const PAGE: usize = 1_000;
+/// Rows of a page at most.
+const PAGE_MAX: usize = 10_000;
 /// Bytes of a log sent at a time.
 const LOG_CHUNK: usize = 64 << 10;
 /// How often a log that is followed is looked at.
 const LOG_PAUSE: std::time::Duration = std::time::Duration::from_millis(150);
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// From this number on.
+    /// `next` of the page before.
     cursor: Option<u32>,
-    /// At most so many.
+    /// Rows of the page: 1,000 when nothing is said, at most 10,000.
+    #[param(minimum = 1, maximum = 10000)]
     limit: Option<usize>,
     /// In this phase.
     phase: Option<String>,
 }
 
 /// Lists the actions of a run in the order in which they were opened.
-#[utoipa::path(get, path = "/api/v1/runs/{run}/actions", params(ListQuery), responses((status = 200, body = Page<ActionView>)))]
+#[utoipa::path(get, path = "/api/v1/runs/{run}/actions", operation_id = "listActions", tag = "runs", params(ListQuery),
+    responses((status = 200, description = "A page of actions.", body = Page<ActionView>)))]
 pub(crate) async fn list(
     State(app): State<App>,
     Path(run): Path<String>,
     Query(query): Query<ListQuery>,
 ) -> ApiResult<Json<Page<ActionView>>> {
-    let limit = query.limit.unwrap_or(1_000).clamp(1, 10_000);
-    let phase = query.phase.as_deref().and_then(Phase::parse);
+    let limit = page_size(query.limit, PAGE, PAGE_MAX)?;
+    let phase = query.phase.as_deref().map(parse_phase).transpose()?;
     let control = app.control.clone();
     let page = blocking(move || {
         let row = control.find_run(&run)?;
         let sites = control.reader().sites().map_err(Fault::internal)?;
         let filter = ActionFilter { from: query.cursor.unwrap_or(0), limit, phase };
         let rows = control.reader().actions(row.id, &filter).map_err(Fault::internal)?;
-        let next = (rows.len() == limit).then(|| rows.last().map(|row| (row.no + 1).to_string())).flatten();
+        let next = next_action(&rows, limit);
         Ok(Page { items: rows.iter().map(|action| action_view(action, &sites)).collect(), next })
     });
     Ok(Json(page.await?))
 }
 
+/// A phase, as people write it.
+pub(crate) fn parse_phase(text: &str) -> ApiResult<Phase> {
+    Phase::parse(text).ok_or_else(|| ApiError(Fault::new(FaultKind::Malformed, format!("`{text}` is not a phase"))))
+}
+
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct PathQuery {
     /// The action's path.
     path: String,
@@ -69,7 +84,8 @@ fn find(control: &ControlPlane, run: &str, path: &str) -> Result<ActionRow, Faul
 }
 
 /// An action with its input and output.
-#[utoipa::path(get, path = "/api/v1/runs/{run}/action", params(PathQuery), responses((status = 200, body = ActionView)))]
+#[utoipa::path(get, path = "/api/v1/runs/{run}/action", operation_id = "getAction", tag = "runs", params(PathQuery),
+    responses((status = 200, description = "The action.", body = ActionView)))]
 pub(crate) async fn get_action(
     State(app): State<App>,
     Path(run): Path<String>,
@@ -88,34 +104,46 @@ pub(crate) async fn get_action(
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ExplainQuery {
     /// The action's path; all placed actions when there is none.
     path: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<u32>,
+    /// Actions looked at for the page: 1,000 when nothing is said, at most 10,000.
+    #[param(minimum = 1, maximum = 10000)]
+    limit: Option<usize>,
 }
 
 /// Why actions are where they are, or nowhere.
-#[utoipa::path(get, path = "/api/v1/runs/{run}/explain", params(ExplainQuery), responses((status = 200, body = Vec<ExplanationView>)))]
+#[utoipa::path(get, path = "/api/v1/runs/{run}/explain", operation_id = "explainActions", tag = "runs", params(ExplainQuery),
+    responses((status = 200, description = "A page of explanations.", body = Vec<ExplanationView>)))]
 pub(crate) async fn explain(
     State(app): State<App>,
     Path(run): Path<String>,
     Query(query): Query<ExplainQuery>,
-) -> ApiResult<Json<Vec<ExplanationView>>> {
+) -> ApiResult<Listed<ExplanationView>> {
+    let limit = page_size(query.limit, PAGE, PAGE_MAX)?;
     let control = app.control.clone();
-    let views = blocking(move || {
+    let page = blocking(move || {
+        if let Some(path) = &query.path {
+            let item = explanation(&control, &find(&control, &run, path)?)?;
+            return Ok(Listed { items: vec![item], next: None, limit });
+        }
         let row = control.find_run(&run)?;
-        let rows = match &query.path {
-            Some(path) => vec![find(&control, &run, path)?],
-            None => {
-                let filter = ActionFilter { limit: 10_000, ..ActionFilter::default() };
-                control.reader().actions(row.id, &filter).map_err(Fault::internal)?
-            }
-        };
-        rows.iter()
-            .filter(|row| query.path.is_some() || row.explanation.is_some())
-            .map(|row| explanation(&control, row))
-            .collect()
+        let filter = ActionFilter { from: query.cursor.unwrap_or(0), limit, phase: None };
+        let rows = control.reader().actions(row.id, &filter).map_err(Fault::internal)?;
+        let next = next_action(&rows, limit);
+        let items = rows.iter().filter(|row| row.explanation.is_some()).map(|row| explanation(&control, row));
+        Ok(Listed { items: items.collect::<Result<_, _>>()?, next, limit })
     });
-    Ok(Json(views.await?))
+    page.await
+}
+
+/// Where the page after a full one begins.
+fn next_action(rows: &[ActionRow], limit: usize) -> Option<String> {
+    rows.last().filter(|_| rows.len() == limit).map(|row| (row.no + 1).to_string())
 }
 
 fn explanation(control: &ControlPlane, row: &ActionRow) -> Result<ExplanationView, Fault> {
@@ -136,6 +164,8 @@ fn explanation(control: &ControlPlane, row: &ActionRow) -> Result<ExplanationVie
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct LogQuery {
     /// The action's path.
     path: String,
@@ -150,7 +180,9 @@ pub(crate) struct LogQuery {
 }
 
 /// What a process wrote. The header `Tutti-Log-Offset` says where the text begins: later than asked for when older parts were dropped.
-#[utoipa::path(get, path = "/api/v1/runs/{run}/logs", params(LogQuery), responses((status = 200, body = String, content_type = "text/plain")))]
+#[utoipa::path(get, path = "/api/v1/runs/{run}/logs", operation_id = "getLogs", tag = "runs", params(LogQuery),
+    responses((status = 200, description = "The text, as it was written.", body = String, content_type = "text/plain",
+        headers(("Tutti-Log-Offset" = u64, description = "Where the text begins.")))))]
 pub(crate) async fn logs(State(app): State<App>, Path(run): Path<String>, Query(query): Query<LogQuery>) -> ApiResult<Response> {
     let control = app.control.clone();
     let path = query.path.clone();
@@ -160,12 +192,19 @@ pub(crate) async fn logs(State(app): State<App>, Path(run): Path<String>, Query(
     let executor = app.control.sites().executor(site).ok_or_else(none)?;
     let attempt = AttemptNo(query.attempt.unwrap_or(row.attempt));
     let key = AttemptKey { run: row.run, action: model::ActionNo(row.no), attempt };
-    let stream = if query.stream.as_deref() == Some("stderr") { Stream::Stderr } else { Stream::Stdout };
+    let stream = match query.stream.as_deref() {
+        None | Some("stdout") => Stream::Stdout,
+        Some("stderr") => Stream::Stderr,
+        Some(other) => {
+            let message = format!("`{other}` is not a stream: stdout or stderr");
+            return Err(ApiError(Fault::new(FaultKind::Malformed, message)));
+        }
+    };
     let first = executor.logs(key, stream, query.offset.unwrap_or(0), LOG_CHUNK).await.map_err(Fault::internal)?;
     let offset = first.offset.to_string();
     let follow = query.follow.unwrap_or(false);
     let chunks = futures::stream::unfold((Some(first), 0u64), move |(ready, mut at)| {
-        let executor = executor.clone();
+        let (executor, app) = (executor.clone(), app.clone());
         async move {
             let mut chunk = ready?;
             loop {
@@ -174,7 +213,7 @@ pub(crate) async fn logs(State(app): State<App>, Path(run): Path<String>, Query(
                     let next = executor.logs(key, stream, at, LOG_CHUNK).await.ok();
                     return Some((Ok::<Bytes, std::io::Error>(chunk.bytes.into()), (next, at)));
                 }
-                if !(follow && chunk.open) {
+                if !(follow && chunk.open) || *app.stopped.borrow() {
                     return None;
                 }
                 tokio::time::sleep(LOG_PAUSE).await;

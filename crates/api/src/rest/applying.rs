@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, State};
 use base64::Engine as _;
 use controlplane::{ApplyOutcome, Fault, FaultKind, SourceFile};
 use engine::Command;
-use serde::Deserialize;
+use model::limits::APPLY_FILES_MAX;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::App;
 use super::access::Caller;
+use super::extract::{Json, Listed, Path, Query, page_size};
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::rfc3339;
 use super::views::{Applied, ApplyRequest, ApplyResult, ResourceView};
@@ -21,29 +23,26 @@ use super::views::{Applied, ApplyRequest, ApplyResult, ResourceView};
 const KINDS: [&str; 3] = ["workflow", "trigger", "connector"];
 
 async fn run(app: App, caller: Caller, request: ApplyRequest, dry_run: bool) -> ApiResult<ApplyOutcome> {
-    let mut files = decode_files(request.files)?;
+    if request.documents.len() + request.files.len() > APPLY_FILES_MAX {
+        let message =
+            format!("{} files; at most {APPLY_FILES_MAX} are applied at a time", request.documents.len() + request.files.len());
+        return Err(ApiError(Fault::new(FaultKind::TooLarge, message)));
+    }
+    let mut files: BTreeMap<String, Arc<[u8]>> = BTreeMap::new();
+    for (path, text) in request.files {
+        let bytes = base64::engine::general_purpose::STANDARD.decode(text);
+        let bytes =
+            bytes.map_err(|error| Fault::new(FaultKind::Malformed, format!("the file `{path}` is not base64: {error}")))?;
+        files.insert(path, bytes.into());
+    }
     if let Some(name) = request.beside {
         let control = app.control.clone();
         for (path, bytes) in blocking(move || control.files_beside(&name)).await? {
             files.entry(path).or_insert(bytes);
         }
     }
-    Ok(app.control.apply(source_files(request.documents), files, dry_run, &caller.principal).await?)
-}
-
-pub(crate) fn decode_files(encoded: BTreeMap<String, String>) -> ApiResult<BTreeMap<String, Arc<[u8]>>> {
-    let mut files: BTreeMap<String, Arc<[u8]>> = BTreeMap::new();
-    for (path, text) in encoded {
-        let bytes = base64::engine::general_purpose::STANDARD.decode(text);
-        let bytes =
-            bytes.map_err(|error| Fault::new(FaultKind::Malformed, format!("the file `{path}` is not base64: {error}")))?;
-        files.insert(path, bytes.into());
-    }
-    Ok(files)
-}
-
-pub(crate) fn source_files(documents: Vec<super::views::SourceFile>) -> Vec<SourceFile> {
-    documents.into_iter().map(|file| SourceFile { path: file.path, text: file.text }).collect()
+    let sources = request.documents.into_iter().map(|file| SourceFile { path: file.path, text: file.text }).collect();
+    Ok(app.control.apply(sources, files, dry_run, &caller.principal).await?)
 }
 
 fn result(outcome: ApplyOutcome) -> ApplyResult {
@@ -61,20 +60,21 @@ fn result(outcome: ApplyOutcome) -> ApplyResult {
 }
 
 /// Registers sites, workflows, triggers and connectors. With any error nothing is registered.
-#[utoipa::path(post, path = "/api/v1/apply", request_body = ApplyRequest, responses((status = 200, body = ApplyResult)))]
+#[utoipa::path(post, path = "/api/v1/apply", operation_id = "apply", tag = "resources", request_body = ApplyRequest,
+    responses((status = 200, description = "What was registered.", body = ApplyResult)))]
 pub(crate) async fn apply(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Json(request): Json<ApplyRequest>,
 ) -> ApiResult<Json<ApplyResult>> {
-    caller.needs("admin")?;
     let dry_run = request.dry_run;
     let outcome = run(app, caller, request, dry_run).await?;
     if outcome.failed() { Err(ApiError(outcome.into())) } else { Ok(Json(result(outcome))) }
 }
 
 /// Checks files and registers nothing. Findings come with status 200.
-#[utoipa::path(post, path = "/api/v1/check", request_body = ApplyRequest, responses((status = 200, body = ApplyResult)))]
+#[utoipa::path(post, path = "/api/v1/check", operation_id = "check", tag = "resources", request_body = ApplyRequest,
+    responses((status = 200, description = "What was found.", body = ApplyResult)))]
 pub(crate) async fn check(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
@@ -103,23 +103,46 @@ fn view(row: journal::ResourceRow, body: bool) -> ResourceView {
     }
 }
 
-/// Lists the resources of a kind: workflow, trigger, connector.
-#[utoipa::path(get, path = "/api/v1/resources/{kind}", responses((status = 200, body = Vec<ResourceView>)))]
-pub(crate) async fn list(State(app): State<App>, Path(kind): Path<String>) -> ApiResult<Json<Vec<ResourceView>>> {
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// Rows of the page: 1,000 when nothing is said, at most 10,000.
+    #[param(minimum = 1, maximum = 10000)]
+    limit: Option<usize>,
+}
+
+/// Lists the resources of a kind (workflow, trigger, connector) by name, without their bodies.
+#[utoipa::path(get, path = "/api/v1/resources/{kind}", operation_id = "listResources", tag = "resources", params(ListQuery),
+    responses((status = 200, description = "A page of resources.", body = Vec<ResourceView>)))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    Path(kind): Path<String>,
+    Query(query): Query<ListQuery>,
+) -> ApiResult<Listed<ResourceView>> {
     check_kind(&kind)?;
+    let limit = page_size(query.limit, 1_000, 10_000)?;
     let reader = app.control.reader().clone();
     let rows = blocking(move || reader.resources(&kind, None, None).map_err(Fault::internal)).await?;
-    Ok(Json(rows.into_iter().map(|row| view(row, false)).collect()))
+    let after = |row: &journal::ResourceRow| query.cursor.as_ref().is_none_or(|cursor| row.name > *cursor);
+    let items: Vec<ResourceView> = rows.into_iter().filter(after).take(limit).map(|row| view(row, false)).collect();
+    let next = items.last().filter(|_| items.len() == limit).map(|last| last.name.clone());
+    Ok(Listed { items, next, limit })
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct VersionQuery {
     /// The version; the latest when there is none.
     version: Option<u64>,
 }
 
 /// A resource. For a workflow `body.definition` is its checked graph.
-#[utoipa::path(get, path = "/api/v1/resources/{kind}/{name}", params(VersionQuery), responses((status = 200, body = ResourceView)))]
+#[utoipa::path(get, path = "/api/v1/resources/{kind}/{name}", operation_id = "getResource", tag = "resources", params(VersionQuery),
+    responses((status = 200, description = "The resource with its body.", body = ResourceView)))]
 pub(crate) async fn get_resource(
     State(app): State<App>,
     Path((kind, name)): Path<(String, String)>,
@@ -139,16 +162,26 @@ pub(crate) async fn get_resource(
     Ok(Json(view.await?))
 }
 
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DeletedView {
+    /// The kind.
+    kind: String,
+    /// The name.
+    name: String,
+    /// `deleted`.
+    change: &'static str,
+}
+
 /// Deletes a resource. Runs that use it go on.
-#[utoipa::path(delete, path = "/api/v1/resources/{kind}/{name}", responses((status = 200, body = Value)))]
+#[utoipa::path(delete, path = "/api/v1/resources/{kind}/{name}", operation_id = "deleteResource", tag = "resources",
+    responses((status = 200, description = "It is gone.", body = DeletedView)))]
 pub(crate) async fn delete_resource(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path((kind, name)): Path<(String, String)>,
-) -> ApiResult<Json<Value>> {
-    caller.needs("admin")?;
+) -> ApiResult<Json<DeletedView>> {
     check_kind(&kind)?;
     let command = Command::DeleteResource { kind: kind.clone(), name: name.clone(), principal: caller.principal };
     app.control.inbox().ask(command).await?;
-    Ok(Json(json!({"kind": kind, "name": name, "change": "deleted"})))
+    Ok(Json(DeletedView { kind, name, change: "deleted" }))
 }

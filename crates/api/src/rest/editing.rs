@@ -1,12 +1,12 @@
 //! Editing workflow files, for editors that draw: every edit and every check is made here.
 
-use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::App;
+use super::extract::Json;
 use super::problem::{ApiResult, blocking};
 
 /// Edits on a text.
@@ -42,7 +42,8 @@ pub(crate) struct EditResult {
 }
 
 /// Edits the text of a workflow file and checks the result. Nothing is stored.
-#[utoipa::path(post, path = "/api/v1/edit", request_body = EditRequest, responses((status = 200, body = EditResult)))]
+#[utoipa::path(post, path = "/api/v1/edit", operation_id = "edit", tag = "resources", request_body = EditRequest,
+    responses((status = 200, description = "The text after the edits.", body = EditResult)))]
 pub(crate) async fn edit(State(app): State<App>, Json(request): Json<EditRequest>) -> ApiResult<Json<EditResult>> {
     let control = app.control.clone();
     let sheet = blocking(move || control.edit(&request.text, &request.edits, request.workflow.as_deref())).await?;
@@ -73,7 +74,8 @@ pub(crate) struct ConnectorView {
 }
 
 /// Lists what `use` can name: built-in connectors, and those that workers serve.
-#[utoipa::path(get, path = "/api/v1/connectors", responses((status = 200, body = Vec<ConnectorView>)))]
+#[utoipa::path(get, path = "/api/v1/connectors", operation_id = "listConnectors", tag = "resources",
+    responses((status = 200, description = "All connectors.", body = Vec<ConnectorView>)))]
 pub(crate) async fn connectors(State(app): State<App>) -> ApiResult<Json<Vec<ConnectorView>>> {
     let control = app.control.clone();
     let all = blocking(move || control.all_connectors()).await?;

@@ -3,37 +3,51 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::response::Sse;
 use axum::response::sse::{Event as Sent, KeepAlive};
-use controlplane::{ControlPlane, Fault};
+use controlplane::{ControlPlane, Fault, FaultKind};
 use engine::Event;
 use model::{RunId, Seq, Timestamp};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::App;
 use super::access::Caller;
-use super::problem::{ApiResult, blocking};
+use super::extract::{Json, Path, Query};
+use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::rfc3339;
 use super::views::SignalRequest;
 
 /// Events read at a time: a client that reads slowly is sent no more than it takes, and nothing waits for it.
 const BATCH: usize = 200;
 
+/// Seconds of silence after which a line is sent to show that the stream is alive.
+const HEARTBEAT_SECONDS: u64 = 15;
+
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct StreamQuery {
-    /// After this position; from now on when there is none. The header `Last-Event-ID` says the same.
+    /// After this position; 0 is from the beginning, and nothing is from now on. `Last-Event-ID` says the same and goes before.
     after: Option<u64>,
     /// Of this run only.
     run: Option<String>,
+    /// Seconds of silence after which a comment is sent to show that the stream is alive: 15 when nothing is said, 1 to 60.
+    #[param(minimum = 1, maximum = 60)]
+    heartbeat: Option<u64>,
 }
 
 /// Server-sent events: every fact of the journal, its position as the id, so that a client goes on where it stopped.
-#[utoipa::path(get, path = "/api/v1/events", params(StreamQuery), responses((status = 200, body = String, content_type = "text/event-stream")))]
+#[utoipa::path(get, path = "/api/v1/events", operation_id = "streamEvents", tag = "events", params(
+        StreamQuery,
+        ("Last-Event-ID" = Option<u64>, Header, description = "The id of the last event that was seen: the stream goes on after it.")
+    ),
+    responses((status = 200, description = "Server-sent events: `id` is the position, `event` the name of the fact, `data` JSON.", body = String,
+        content_type = "text/event-stream")))]
 pub(crate) async fn stream(
     State(app): State<App>,
     headers: HeaderMap,
@@ -44,32 +58,50 @@ pub(crate) async fn stream(
         Some(name) => Some(blocking(move || control.find_run(&name).map(|row| row.id)).await?),
         None => None,
     };
-    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let last = match headers.get("last-event-id") {
+        None => None,
+        Some(id) => {
+            let id = id.to_str().ok().and_then(|id| id.parse().ok());
+            Some(id.ok_or_else(|| Fault::new(FaultKind::Malformed, "`Last-Event-ID` is not the id of an event"))?)
+        }
+    };
+    let heartbeat = query.heartbeat.unwrap_or(HEARTBEAT_SECONDS);
+    if !(1..=60).contains(&heartbeat) {
+        return Err(ApiError(Fault::new(FaultKind::Malformed, format!("`heartbeat` is {heartbeat}, not from 1 to 60 seconds"))));
+    }
     let mut seen = app.control.notices().watch();
-    let after = query.after.or(last).map_or_else(|| *seen.borrow_and_update(), Seq);
-    let control = app.control.clone();
-    let state = (control, seen, after, Vec::<(Seq, Timestamp, RunId, Event)>::new().into_iter());
-    let events = futures::stream::unfold(state, move |(control, mut seen, mut after, mut ready)| async move {
+    // A browser that connects again sends the header with the address it was given at first.
+    let after = last.or(query.after).map_or_else(|| *seen.borrow_and_update(), Seq);
+    let state = (app, seen, after, Vec::<(Seq, Timestamp, RunId, Event)>::new().into_iter());
+    let events = futures::stream::unfold(state, move |(app, mut seen, mut after, mut ready)| async move {
         loop {
             if let Some((seq, at, run, event)) = ready.next() {
                 let sent = Sent::default().id(seq.to_string()).event(name_of(&event)).data(data_of(at, run, &event).to_string());
-                return Some((Ok(sent), (control, seen, seq, ready)));
+                return Some((Ok(sent), (app, seen, seq, ready)));
             }
-            let batch = read(&control, after, run).await?;
+            // A client that is still behind when the server stops comes back for the rest.
+            if *app.stopped.borrow() {
+                return None;
+            }
+            let batch = read(&app.control, after, run).await?;
             if let Some((last, ..)) = batch.last() {
                 after = *last;
                 ready = batch.into_iter();
                 continue;
             }
-            seen.changed().await.ok()?;
+            tokio::select! {
+                changed = seen.changed() => changed.ok()?,
+                () = app.stopping() => return None,
+            }
         }
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(heartbeat))))
 }
 
 async fn read(control: &ControlPlane, after: Seq, run: Option<RunId>) -> Option<Vec<(Seq, Timestamp, RunId, Event)>> {
     let reader = control.reader().clone();
-    tokio::task::spawn_blocking(move || reader.events(after, run, BATCH)).await.ok()?.ok()
+    let read = tokio::task::spawn_blocking(move || reader.events(after, run, BATCH)).await.ok()?;
+    read.inspect_err(|error| tracing::error!(%error, "a stream of events ends: the journal cannot be read")).ok()
 }
 
 /// The name of a fact.
@@ -138,32 +170,50 @@ fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
     data
 }
 
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FiredView {
+    /// The numbers of the runs that triggers started.
+    runs: Vec<u64>,
+}
+
 /// Reports something that happened outside: waits for it end, and triggers on it fire.
-#[utoipa::path(post, path = "/api/v1/events", request_body = SignalRequest, responses((status = 200, body = Value)))]
+#[utoipa::path(post, path = "/api/v1/events", operation_id = "reportEvent", tag = "events", request_body = SignalRequest,
+    responses((status = 200, description = "It was recorded.", body = FiredView)))]
 pub(crate) async fn report(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Json(request): Json<SignalRequest>,
-) -> ApiResult<Json<Value>> {
-    caller.needs("run")?;
+) -> ApiResult<Json<FiredView>> {
     let runs = app.control.event(&request.name, request.payload, &caller.principal).await?;
-    Ok(Json(json!({ "runs": runs })))
+    Ok(Json(FiredView { runs: runs.into_iter().map(|run| run.0).collect() }))
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HookView {
+    /// The run that was started; null when the firing was left out because an earlier run still runs.
+    run: Option<String>,
 }
 
 /// A call of a webhook. `X-Tutti-Timestamp` is the time in seconds, `X-Tutti-Signature` is `sha256=` and the HMAC-SHA256 of
 /// `TIMESTAMP.BODY` under the trigger's secret.
-#[utoipa::path(post, path = "/hooks/{trigger}", request_body = String, responses((status = 200, body = Value)))]
+#[utoipa::path(post, path = "/hooks/{trigger}", operation_id = "callWebhook", tag = "events",
+    params(
+        ("X-Tutti-Timestamp" = u64, Header, description = "The time of the call, in seconds since 1970."),
+        ("X-Tutti-Signature" = String, Header, description = "`sha256=` and the HMAC in hexadecimal digits.")
+    ),
+    request_body(content = String, content_type = "application/octet-stream", description = "What is signed. JSON is given to the workflow as such."),
+    responses((status = 200, description = "It fired, or had fired for this very call.", body = HookView)))]
 pub(crate) async fn webhook(
     State(app): State<App>,
     Path(trigger): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> ApiResult<Json<Value>> {
+) -> ApiResult<Json<HookView>> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let run = app.control.webhook(&trigger, header("x-tutti-timestamp"), &body, header("x-tutti-signature")).await?;
     let name = match run {
         Some(run) => app.control.reader().run(run).map_err(Fault::internal)?.map(|row| row.name),
         None => None,
     };
-    Ok(Json(json!({ "run": name })))
+    Ok(Json(HookView { run: name }))
 }

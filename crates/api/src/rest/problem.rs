@@ -5,6 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use controlplane::Fault;
 
+use super::observe::request_id;
 use super::views::Problem;
 
 /// An error on its way out.
@@ -29,6 +30,7 @@ pub fn problem(fault: &Fault) -> Problem {
         detail: fault.detail.clone(),
         code: code.into(),
         hint: fault.hint.clone(),
+        instance: request_id().map(|id| format!("urn:tutti:request:{id}")),
         diagnostics: fault.diagnostics.clone(),
     }
 }
@@ -37,10 +39,23 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = problem(&self.0);
         if body.status >= 500 {
-            tracing::error!(code = body.code, detail = body.detail, "a request failed");
+            tracing::error!(code = body.code, detail = body.detail, request = body.instance, "a request failed");
         }
         let status = StatusCode::from_u16(body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], Json(body)).into_response()
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+        match status {
+            // RFC 6750 asks for it.
+            StatusCode::UNAUTHORIZED => {
+                drop(headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer")))
+            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                drop(headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("1")));
+            }
+            _ => {}
+        }
+        response
     }
 }
 

@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::{Json, response::IntoResponse};
+use axum::response::IntoResponse;
 use controlplane::{Fault, FaultKind, Rerun, Submission, Submitted};
 use engine::Command;
 use journal::RunFilter;
+use model::RunId;
 use model::limits::BULK_RUNS_MAX;
-use model::{Phase, RunId};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::App;
 use super::access::Caller;
+use super::extract::{Json, Path, Query, page_size};
 use super::problem::{ApiError, ApiResult, blocking, problem};
 use super::projection::{run_view, whole_run};
 use super::views::{Page, ReasonRequest, RerunRequest, RunView, SignalRequest, SubmitManyRequest, SubmitRequest, SubmitResult};
@@ -23,33 +24,36 @@ use super::views::{Page, ReasonRequest, RerunRequest, RunView, SignalRequest, Su
 const PAGE: usize = 50;
 /// Rows of a page at most.
 const PAGE_MAX: usize = 1_000;
+/// Actions of one answer at most.
+const ACTIONS_MAX: usize = 100_000;
 /// The longest that a request waits for the end of a run.
 const PATIENCE_MAX: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
     /// Of this project.
     project: Option<String>,
     /// Of this workflow.
     workflow: Option<String>,
-    /// In this phase.
+    /// In this phase: queued, running, succeeded, failed, aborted, timed_out.
     phase: Option<String>,
-    /// Where the page before ended.
+    /// `next` of the page before.
     cursor: Option<u64>,
-    /// At most so many.
+    /// Rows of the page: 50 when nothing is said, at most 1,000.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
 /// Lists runs, the newest first.
-#[utoipa::path(get, path = "/api/v1/runs", params(ListQuery), responses((status = 200, body = Page<RunView>)))]
+#[utoipa::path(get, path = "/api/v1/runs", operation_id = "listRuns", tag = "runs", params(ListQuery), responses((status = 200, description = "A page of runs.", body = Page<RunView>)))]
 pub(crate) async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> ApiResult<Json<Page<RunView>>> {
     let phase = match query.phase.as_deref() {
-        Some(text) => {
-            Some(Phase::parse(text).ok_or_else(|| Fault::new(FaultKind::Malformed, format!("`{text}` is not a phase")))?)
-        }
+        Some(text) => Some(super::actions::parse_phase(text)?),
         None => None,
     };
-    let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+    let limit = page_size(query.limit, PAGE, PAGE_MAX)?;
     let filter = RunFilter { project: query.project, workflow: query.workflow, phase, before: query.cursor.map(RunId), limit };
     let reader = app.control.reader().clone();
     let rows = blocking(move || reader.runs(&filter).map_err(Fault::internal)).await?;
@@ -58,15 +62,34 @@ pub(crate) async fn list(State(app): State<App>, Query(query): Query<ListQuery>)
 }
 
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct WaitQuery {
-    /// Wait so many seconds for the end of the run.
+    /// Wait so many seconds for the end of the run, at most 300. A run that has not ended then is answered as it is.
+    #[param(minimum = 0, maximum = 300)]
     wait: Option<f64>,
 }
 
 impl WaitQuery {
-    fn patience(&self) -> Option<Duration> {
-        let seconds = self.wait.filter(|seconds| *seconds > 0.0 && seconds.is_finite())?;
-        Some(Duration::from_secs_f64(seconds.min(PATIENCE_MAX.as_secs_f64())))
+    fn patience(&self) -> ApiResult<Option<Duration>> {
+        match self.wait {
+            None => Ok(None),
+            Some(seconds) if (0.0..=PATIENCE_MAX.as_secs_f64()).contains(&seconds) => {
+                Ok(Some(Duration::from_secs_f64(seconds)).filter(|patience| !patience.is_zero()))
+            }
+            Some(seconds) => {
+                let message = format!("`wait` is {seconds}, not from 0 to {} seconds", PATIENCE_MAX.as_secs());
+                Err(ApiError(Fault::new(FaultKind::Malformed, message)))
+            }
+        }
+    }
+}
+
+/// The end of a run; none when it does not come in time, or the server stops.
+async fn end_of(app: &App, run: RunId, patience: Duration) -> ApiResult<Option<std::sync::Arc<engine::event::RunFinished>>> {
+    tokio::select! {
+        end = app.control.end_of(run, patience) => Ok(end?),
+        () = app.stopping() => Ok(None),
     }
 }
 
@@ -86,7 +109,13 @@ fn submission(request: SubmitRequest, caller: &Caller) -> Submission {
 }
 
 /// Starts a run. The same `Idempotency-Key` gives the same run. With `wait` the answer comes when the run has ended, or then.
-#[utoipa::path(post, path = "/api/v1/runs", params(WaitQuery), request_body = SubmitRequest, responses((status = 201, body = RunView)))]
+#[utoipa::path(post, path = "/api/v1/runs", operation_id = "submitRun", tag = "runs", params(
+        WaitQuery,
+        ("Idempotency-Key" = Option<String>, Header, description = "The key of this submission: sent again, it gives the same run. At most 255 bytes.")
+    ), request_body = SubmitRequest, responses(
+        (status = 201, description = "The new run; as it ended, when it was waited for.", body = RunView),
+        (status = 200, description = "The run that the same key made earlier.", body = RunView)
+    ))]
 pub(crate) async fn submit(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
@@ -94,19 +123,24 @@ pub(crate) async fn submit(
     headers: HeaderMap,
     Json(mut request): Json<SubmitRequest>,
 ) -> ApiResult<impl IntoResponse> {
-    caller.needs("run")?;
-    if let Some(key) = headers.get("idempotency-key").and_then(|key| key.to_str().ok()) {
+    let patience = query.patience()?;
+    if let Some(key) = headers.get("idempotency-key") {
+        let key = key.to_str().map_err(|_| Fault::new(FaultKind::Malformed, "`Idempotency-Key` is not plain text"))?;
+        if request.idempotency_key.as_deref().is_some_and(|other| other != key) {
+            let message = "the header `Idempotency-Key` and `idempotency_key` of the body say different things";
+            return Err(ApiError(Fault::new(FaultKind::Malformed, message)));
+        }
         request.idempotency_key = Some(key.to_owned());
     }
     let submitted = app.control.submit(submission(request, &caller)).await?;
     let status = if submitted.fresh { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(answer(&app, &submitted, query.patience()).await?)))
+    Ok((status, Json(answer(&app, &submitted, patience).await?)))
 }
 
 /// The run as it is, or as it ended.
 async fn answer(app: &App, submitted: &Submitted, patience: Option<Duration>) -> ApiResult<RunView> {
     let end = match patience {
-        Some(patience) => app.control.end_of(submitted.run, patience).await?,
+        Some(patience) => end_of(app, submitted.run, patience).await?,
         None => None,
     };
     let (reader, run) = (app.control.reader().clone(), submitted.run);
@@ -116,30 +150,35 @@ async fn answer(app: &App, submitted: &Submitted, patience: Option<Duration>) ->
     if let Some(end) = end {
         view.phase = end.phase.to_string();
         view.outputs = end.outputs.as_ref().map(|outputs| outputs.value().clone());
+    } else if let Some(seq) = row.outputs_seq {
+        view.outputs = tokio::task::block_in_place(|| app.control.reader().body(seq, 0)).map_err(Fault::internal)?;
     }
     Ok(view)
 }
 
 /// Starts many runs in one request: they share commits.
-#[utoipa::path(post, path = "/api/v1/runs:batch", params(WaitQuery), request_body = SubmitManyRequest, responses((status = 200, body = Vec<SubmitResult>)))]
+#[utoipa::path(post, path = "/api/v1/runs:batch", operation_id = "submitRuns", tag = "runs", params(WaitQuery), request_body = SubmitManyRequest, responses((status = 200, description = "What came of each, in order.", body = Vec<SubmitResult>)))]
 pub(crate) async fn submit_many(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Query(query): Query<WaitQuery>,
     Json(request): Json<SubmitManyRequest>,
 ) -> ApiResult<Json<Vec<SubmitResult>>> {
-    caller.needs("run")?;
+    let patience = query.patience()?;
     if request.runs.len() > BULK_RUNS_MAX {
         let message = format!("{} runs in one request; at most {BULK_RUNS_MAX} are allowed", request.runs.len());
         return Err(ApiError(Fault::new(FaultKind::TooLarge, message)));
     }
     let submissions = request.runs.into_iter().map(|request| submission(request, &caller)).collect();
     let submitted = app.control.submit_many(submissions).await;
-    if let Some(patience) = query.patience() {
+    if let Some(patience) = patience {
         let until = tokio::time::Instant::now() + patience;
         for run in submitted.iter().flatten() {
             let left = until.saturating_duration_since(tokio::time::Instant::now());
-            app.control.end_of(run.run, left).await?;
+            if left.is_zero() || *app.stopped.borrow() {
+                break;
+            }
+            end_of(&app, run.run, left).await?;
         }
     }
     let result = |result: Result<Submitted, Fault>| match result {
@@ -150,29 +189,33 @@ pub(crate) async fn submit_many(
 }
 
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct GetQuery {
-    /// Wait so many seconds for the end of the run.
+    /// Wait so many seconds for the end of the run, at most 300. A run that has not ended then is answered as it is.
+    #[param(minimum = 0, maximum = 300)]
     wait: Option<f64>,
-    /// Actions to show at most; 1,000 when nothing is said.
+    /// Actions to show: 1,000 when nothing is said, at most 100,000. `/actions` gives all, page by page.
+    #[param(minimum = 1, maximum = 100000)]
     actions: Option<usize>,
 }
 
 /// A run by name or number, with inputs, outputs and actions.
-#[utoipa::path(get, path = "/api/v1/runs/{run}", params(GetQuery), responses((status = 200, body = RunView)))]
+#[utoipa::path(get, path = "/api/v1/runs/{run}", operation_id = "getRun", tag = "runs", params(GetQuery), responses((status = 200, description = "The run.", body = RunView)))]
 pub(crate) async fn get_run(
     State(app): State<App>,
     Path(run): Path<String>,
     Query(query): Query<GetQuery>,
 ) -> ApiResult<Json<RunView>> {
+    let patience = WaitQuery { wait: query.wait }.patience()?;
+    let actions_max = page_size(query.actions, PAGE_MAX, ACTIONS_MAX)?;
     let control = app.control.clone();
     let name = run.clone();
     let row = blocking(move || control.find_run(&name)).await?;
-    let wait = WaitQuery { wait: query.wait };
-    if let Some(patience) = wait.patience().filter(|_| row.finished_at.is_none()) {
-        app.control.end_of(row.id, patience).await?;
+    if let Some(patience) = patience.filter(|_| row.finished_at.is_none()) {
+        end_of(&app, row.id, patience).await?;
     }
     let control = app.control.clone();
-    let actions_max = query.actions.unwrap_or(PAGE_MAX).min(100_000);
     let view = blocking(move || {
         let row = control.find_run(&run)?;
         whole_run(control.reader(), &row, actions_max)
@@ -180,8 +223,7 @@ pub(crate) async fn get_run(
     Ok(Json(view.await?))
 }
 
-async fn order(app: &App, caller: &Caller, run: String, command: impl FnOnce(RunId) -> Command) -> ApiResult<Json<RunView>> {
-    caller.needs("run")?;
+async fn order(app: &App, run: String, command: impl FnOnce(RunId) -> Command) -> ApiResult<Json<RunView>> {
     let control = app.control.clone();
     let name = run.clone();
     let row = blocking(move || control.find_run(&name)).await?;
@@ -195,42 +237,43 @@ async fn order(app: &App, caller: &Caller, run: String, command: impl FnOnce(Run
 }
 
 /// Stops a run and undoes what can be undone.
-#[utoipa::path(post, path = "/api/v1/runs/{run}/cancel", request_body = ReasonRequest, responses((status = 200, body = RunView)))]
+#[utoipa::path(post, path = "/api/v1/runs/{run}/cancel", operation_id = "cancelRun", tag = "runs", request_body = ReasonRequest, responses((status = 200, description = "The run as it is now.", body = RunView)))]
 pub(crate) async fn cancel(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(run): Path<String>,
-    Json(request): Json<ReasonRequest>,
+    body: Option<Json<ReasonRequest>>,
 ) -> ApiResult<Json<RunView>> {
+    let request = body.map(|Json(request)| request).unwrap_or_default();
     let principal = caller.principal.clone();
     let reason = if request.reason.is_empty() { format!("cancelled by {principal}") } else { request.reason };
-    order(&app, &caller, run, |run| Command::Cancel { run, principal, reason }).await
+    order(&app, run, |run| Command::Cancel { run, principal, reason }).await
 }
 
 /// Holds a run: nothing new is opened or placed.
-#[utoipa::path(post, path = "/api/v1/runs/{run}/pause", responses((status = 200, body = RunView)))]
+#[utoipa::path(post, path = "/api/v1/runs/{run}/pause", operation_id = "pauseRun", tag = "runs", responses((status = 200, description = "The run as it is now.", body = RunView)))]
 pub(crate) async fn pause(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(run): Path<String>,
 ) -> ApiResult<Json<RunView>> {
     let principal = caller.principal.clone();
-    order(&app, &caller, run, |run| Command::Pause { run, principal }).await
+    order(&app, run, |run| Command::Pause { run, principal }).await
 }
 
 /// Goes on with a held run.
-#[utoipa::path(post, path = "/api/v1/runs/{run}/resume", responses((status = 200, body = RunView)))]
+#[utoipa::path(post, path = "/api/v1/runs/{run}/resume", operation_id = "resumeRun", tag = "runs", responses((status = 200, description = "The run as it is now.", body = RunView)))]
 pub(crate) async fn resume(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(run): Path<String>,
 ) -> ApiResult<Json<RunView>> {
     let principal = caller.principal.clone();
-    order(&app, &caller, run, |run| Command::Resume { run, principal }).await
+    order(&app, run, |run| Command::Resume { run, principal }).await
 }
 
 /// Sends a signal to a run. It is kept until a wait asks for it.
-#[utoipa::path(post, path = "/api/v1/runs/{run}/signal", request_body = SignalRequest, responses((status = 200, body = RunView)))]
+#[utoipa::path(post, path = "/api/v1/runs/{run}/signal", operation_id = "signalRun", tag = "runs", request_body = SignalRequest, responses((status = 200, description = "The run as it is now.", body = RunView)))]
 pub(crate) async fn signal(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
@@ -239,18 +282,18 @@ pub(crate) async fn signal(
 ) -> ApiResult<Json<RunView>> {
     let principal = caller.principal.clone();
     let payload = if request.payload.is_null() { Value::Object(Default::default()) } else { request.payload };
-    order(&app, &caller, run, |run| Command::Signal { run, name: request.name, payload, principal }).await
+    order(&app, run, |run| Command::Signal { run, name: request.name, payload, principal }).await
 }
 
 /// Repeats a run as a new one.
-#[utoipa::path(post, path = "/api/v1/runs/{run}/rerun", request_body = RerunRequest, responses((status = 201, body = RunView)))]
+#[utoipa::path(post, path = "/api/v1/runs/{run}/rerun", operation_id = "rerunRun", tag = "runs", request_body = RerunRequest, responses((status = 201, description = "The new run.", body = RunView)))]
 pub(crate) async fn rerun(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(run): Path<String>,
-    Json(request): Json<RerunRequest>,
+    body: Option<Json<RerunRequest>>,
 ) -> ApiResult<impl IntoResponse> {
-    caller.needs("run")?;
+    let request = body.map(|Json(request)| request).unwrap_or_default();
     let rerun = Rerun { from: request.from, inputs: request.inputs, principal: caller.principal };
     let submitted = app.control.rerun(&run, rerun).await?;
     Ok((StatusCode::CREATED, Json(answer(&app, &submitted, None).await?)))

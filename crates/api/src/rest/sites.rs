@@ -1,40 +1,56 @@
 //! Sites.
 
-use axum::Json;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use controlplane::{Fault, FaultKind};
 use engine::{Command, SiteOrder};
 use model::Resources;
+use serde::Deserialize;
 
 use super::App;
 use super::access::Caller;
+use super::extract::{Listed, Path, Query, page_size};
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::site_view;
 use super::views::SiteView;
 
-/// Lists the sites with what they hold now.
-#[utoipa::path(get, path = "/api/v1/sites", responses((status = 200, body = Vec<SiteView>)))]
-pub(crate) async fn list(State(app): State<App>) -> ApiResult<Json<Vec<SiteView>>> {
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// Rows of the page: 1,000 when nothing is said, at most 10,000.
+    #[param(minimum = 1, maximum = 10000)]
+    limit: Option<usize>,
+}
+
+/// Lists the sites with what they hold now, by name.
+#[utoipa::path(get, path = "/api/v1/sites", operation_id = "listSites", tag = "resources", params(ListQuery),
+    responses((status = 200, description = "A page of sites.", body = Vec<SiteView>)))]
+pub(crate) async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> ApiResult<Listed<SiteView>> {
+    let limit = page_size(query.limit, 1_000, 10_000)?;
     let reader = app.control.reader().clone();
-    let views = blocking(move || {
+    let page = blocking(move || {
         let sites = reader.sites().map_err(Fault::internal)?;
         let running = reader.running_by_site().map_err(Fault::internal)?;
-        Ok(sites
-            .iter()
-            .map(|site| site_view(site, running.get(&site.spec.name).map(|count| (Resources::default(), *count))))
-            .collect())
+        let after = |site: &&journal::SiteRow| query.cursor.as_ref().is_none_or(|cursor| site.spec.name > *cursor);
+        let view =
+            |site: &journal::SiteRow| site_view(site, running.get(&site.spec.name).map(|count| (Resources::default(), *count)));
+        let items: Vec<SiteView> = sites.iter().filter(after).take(limit).map(view).collect();
+        let next = items.last().filter(|_| items.len() == limit).map(|last| last.name.clone());
+        Ok(Listed { items, next, limit })
     });
-    Ok(Json(views.await?))
+    page.await
 }
 
 /// Gives an order to a site: cordon, uncordon, drain or remove.
-#[utoipa::path(post, path = "/api/v1/sites/{site}/{order}", responses((status = 200, body = Vec<SiteView>)))]
+#[utoipa::path(post, path = "/api/v1/sites/{site}/{order}", operation_id = "orderSite", tag = "resources",
+    responses((status = 200, description = "The sites as they are now.", body = Vec<SiteView>)))]
 pub(crate) async fn order(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path((site, order)): Path<(String, String)>,
-) -> ApiResult<Json<Vec<SiteView>>> {
-    caller.needs("admin")?;
+) -> ApiResult<Listed<SiteView>> {
     let order = match order.as_str() {
         "cordon" => SiteOrder::Cordon,
         "uncordon" => SiteOrder::Uncordon,
@@ -48,5 +64,5 @@ pub(crate) async fn order(
         }
     };
     app.control.inbox().ask(Command::SiteOrder { site, order, principal: caller.principal }).await?;
-    list(State(app)).await
+    list(State(app), Query(ListQuery::default())).await
 }

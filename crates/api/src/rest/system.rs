@@ -1,90 +1,138 @@
 //! The server about itself.
 
-use axum::Json;
 use axum::extract::{Extension, State};
-use axum::http::header;
-use axum::response::IntoResponse;
+use axum::http::{Method, Uri, header};
+use axum::response::{IntoResponse, Response};
 use controlplane::{Fault, FaultKind};
 use model::{Duration, Timestamp};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::App;
 use super::access::Caller;
+use super::extract::{Json, Path};
 use super::problem::{ApiError, ApiResult, blocking};
 
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// `ok`.
+    status: &'static str,
+    /// The version of the server.
+    version: &'static str,
+    /// The position of the last entry of the journal.
+    seq: u64,
+}
+
 /// Whether the server works: its journal can be read.
-#[utoipa::path(get, path = "/healthz", responses((status = 200, body = Value)))]
-pub(crate) async fn healthz(State(app): State<App>) -> ApiResult<Json<Value>> {
+#[utoipa::path(get, path = "/healthz", operation_id = "getHealth", tag = "system", responses((status = 200, description = "It works.", body = Health)))]
+pub(crate) async fn healthz(State(app): State<App>) -> ApiResult<Json<Health>> {
     let reader = app.control.reader().clone();
     let (_, seq, _) = blocking(move || reader.last().map_err(Fault::internal)).await?;
-    Ok(Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION"), "seq": seq})))
+    Ok(Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION"), seq: seq.0 }))
 }
 
-/// Figures for Prometheus.
-#[utoipa::path(get, path = "/metrics", responses((status = 200, body = String, content_type = "text/plain")))]
-pub(crate) async fn metrics(State(app): State<App>) -> ApiResult<impl IntoResponse> {
-    let reader = app.control.reader().clone();
-    let (stats, running) =
-        blocking(move || Ok((reader.stats().map_err(Fault::internal)?, reader.running_by_site().map_err(Fault::internal)?)))
-            .await?;
-    let mut text = String::new();
-    let mut metric = |name: &str, kind: &str, help: &str, value: u64| {
-        text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"));
+/// The pages of errors, so that the `type` of a problem leads somewhere on every server.
+macro_rules! pages {
+    ($($code:literal)*) => {
+        &[$(($code, include_str!(concat!("../../../../docs/errors/", $code, ".md")))),*]
     };
-    metric("tutti_journal_entries_total", "counter", "Entries of the journal.", stats.entries);
-    metric("tutti_runs_total", "counter", "Runs accepted.", stats.runs);
-    metric("tutti_runs_open", "gauge", "Runs that have not ended.", stats.open_runs);
-    metric("tutti_journal_file_bytes", "gauge", "Bytes of the journal's file.", stats.file_bytes);
-    text.push_str("# HELP tutti_site_actions_running Actions at work by site.\n# TYPE tutti_site_actions_running gauge\n");
-    for (site, count) in running {
-        text.push_str(&format!("tutti_site_actions_running{{site=\"{site}\"}} {count}\n"));
-    }
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }
 
-/// The OpenAPI description.
-pub(crate) async fn openapi() -> impl IntoResponse {
-    Json(super::description())
+const PAGES: &[(&str, &str)] = pages!(
+    "E0001" "E0002" "E0003" "E0004" "E0005" "E0006" "E0007" "E0008" "E0009" "E0010" "E0011" "E0012" "E0013" "E0014" "E0015" "E0016"
+    "E0017" "E0018" "E0019" "E0020" "E0021"
+);
+
+/// The page of an error code: what it means, what to do.
+#[utoipa::path(get, path = "/docs/errors/{code}", operation_id = "getErrorPage", tag = "system",
+    responses((status = 200, description = "A page of Markdown.", body = String, content_type = "text/markdown")))]
+pub(crate) async fn error_page(Path(code): Path<String>) -> ApiResult<Response> {
+    let page = PAGES.iter().find(|(known, _)| *known == code).map(|(_, page)| *page);
+    let page = page.ok_or_else(|| ApiError(Fault::new(FaultKind::NotFound, format!("there is no error `{code}`"))))?;
+    Ok(([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], page).into_response())
 }
 
 /// Anything else.
-pub(crate) async fn not_found(uri: axum::http::Uri) -> ApiError {
+pub(crate) async fn not_found(uri: Uri) -> ApiError {
     ApiError(
         Fault::new(FaultKind::NotFound, format!("there is nothing at `{}`", uri.path()))
             .hint("/api/v1/openapi.json describes what there is"),
     )
 }
 
-/// Computes every hash of the journal again and compares.
-#[utoipa::path(get, path = "/api/v1/audit/verify", responses((status = 200, body = Value)))]
-pub(crate) async fn verify(State(app): State<App>) -> ApiResult<Json<Value>> {
-    let reader = app.control.reader().clone();
-    let report = blocking(move || journal::verify(&reader).map_err(Fault::internal)).await?;
-    Ok(Json(serde_json::to_value(report).map_err(Fault::internal)?))
+/// Another method.
+pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
+    ApiError(Fault::new(FaultKind::MethodNotAllowed, format!("`{}` does not take {method}", uri.path())))
 }
 
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Verification {
+    /// Entries looked at.
+    entries: u64,
+    /// Values looked at.
+    bodies: u64,
+    /// Values that were pruned: an entry of the journal says so, and their commitments are still there.
+    pruned: u64,
+    /// The root of the Merkle tree, in hexadecimal digits.
+    root: String,
+    /// Whether nothing is wrong.
+    holds: bool,
+    /// How many things are wrong.
+    problems_total: u64,
+    /// The first of them.
+    #[schema(value_type = Vec<Object>)]
+    problems: Vec<journal::Problem>,
+}
+
+/// Computes every hash of the journal again and compares.
+#[utoipa::path(get, path = "/api/v1/audit/verify", operation_id = "verifyJournal", tag = "system",
+    responses((status = 200, description = "What was found.", body = Verification)))]
+pub(crate) async fn verify(State(app): State<App>) -> ApiResult<Json<Verification>> {
+    let reader = app.control.reader().clone();
+    let report = blocking(move || journal::verify(&reader).map_err(Fault::internal)).await?;
+    let journal::Report { entries, bodies, pruned, root, holds, problems_total, problems } = report;
+    Ok(Json(Verification { entries, bodies, pruned, root, holds, problems_total, problems }))
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BackupRequest {
-    /// A directory of the server's machine that does not exist yet.
+    /// A directory of the server's machine that does not exist yet, as an absolute path.
     to: String,
 }
 
-/// Copies journal and artifacts to a new directory while the server runs.
-#[utoipa::path(post, path = "/api/v1/backup", request_body = BackupRequest, responses((status = 200, body = Value)))]
-pub(crate) async fn backup(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
-    Json(request): Json<BackupRequest>,
-) -> ApiResult<Json<Value>> {
-    caller.needs("admin")?;
-    let summary = app.control.backup(request.to.clone().into()).await?;
-    Ok(Json(json!({ "backup": request.to, "summary": summary })))
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BackupAnswer {
+    /// Where the backup lies.
+    backup: String,
+    /// What it holds: entries and root of the journal, files and their bytes, the version that made it.
+    #[schema(value_type = Object)]
+    summary: controlplane::BackupSummary,
 }
 
-#[derive(Debug, Deserialize, ToSchema)]
+/// Copies journal and artifacts to a new directory while the server runs.
+#[utoipa::path(post, path = "/api/v1/backup", operation_id = "backUp", tag = "system", request_body = BackupRequest,
+    responses((status = 200, description = "It is there.", body = BackupAnswer)))]
+pub(crate) async fn backup(State(app): State<App>, Json(request): Json<BackupRequest>) -> ApiResult<Json<BackupAnswer>> {
+    let to = std::path::PathBuf::from(&request.to);
+    if !to.is_absolute() {
+        return Err(ApiError(Fault::new(FaultKind::Malformed, format!("`{}` is not an absolute path", request.to))));
+    }
+    let inside = std::path::absolute(app.control.data()).is_ok_and(|data| to.starts_with(data));
+    if inside {
+        return Err(ApiError(Fault::new(FaultKind::Malformed, "a backup cannot lie in the data directory itself")));
+    }
+    if tokio::fs::try_exists(&to).await.unwrap_or(true) {
+        return Err(ApiError(Fault::new(
+            FaultKind::Conflict,
+            format!("`{}` is there already; a backup makes a new directory", request.to),
+        )));
+    }
+    let summary = app.control.backup(to).await?;
+    Ok(Json(BackupAnswer { backup: request.to, summary }))
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PruneRequest {
     /// Runs that ended so long ago: `30d`.
@@ -94,16 +142,43 @@ pub(crate) struct PruneRequest {
     dry_run: bool,
 }
 
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PruneAnswer {
+    /// Runs concerned.
+    runs: u64,
+    /// Values destroyed.
+    bodies: u64,
+    /// Their bytes.
+    bytes: u64,
+}
+
 /// Destroys the values of runs that ended long ago. Facts and hashes stay.
-#[utoipa::path(post, path = "/api/v1/prune", request_body = PruneRequest, responses((status = 200, body = Value)))]
+#[utoipa::path(post, path = "/api/v1/prune", operation_id = "prune", tag = "system", request_body = PruneRequest,
+    responses((status = 200, description = "What went, or would go.", body = PruneAnswer)))]
 pub(crate) async fn prune(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Json(request): Json<PruneRequest>,
-) -> ApiResult<Json<Value>> {
-    caller.needs("admin")?;
+) -> ApiResult<Json<PruneAnswer>> {
     let age: Duration = request.older_than.parse().map_err(|error| Fault::new(FaultKind::Malformed, format!("{error}")))?;
     let before = Timestamp(controlplane::wall().0.saturating_sub(age.0));
     let pruned = app.control.prune(before, request.dry_run, &caller.principal).await?;
-    Ok(Json(serde_json::to_value(pruned).map_err(Fault::internal)?))
+    Ok(Json(PruneAnswer { runs: pruned.runs, bodies: pruned.bodies, bytes: pruned.bytes }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_page_here() {
+        for kind in FaultKind::ALL {
+            let page = PAGES.iter().find(|(code, _)| *code == kind.code()).unwrap().1;
+            assert_eq!(page.lines().next(), Some(format!("# {}: {}", kind.code(), kind.title()).as_str()));
+            let status = format!("HTTP status {}", kind.status());
+            let startup =
+                matches!(kind, FaultKind::DataDirectoryInUse | FaultKind::DataDirectory | FaultKind::Exposed | FaultKind::Listen);
+            assert!(startup || page.contains(&status), "{}", kind.code());
+        }
+    }
 }

@@ -1,21 +1,20 @@
 //! Tokens: made once, shown once, stored as hashes.
 
-use axum::Json;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use controlplane::{Fault, FaultKind, random_bytes};
 use engine::Command;
 use model::Digest;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::App;
 use super::access::{Caller, SCOPES};
+use super::extract::{Json, Path};
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::rfc3339;
-use super::views::TokenView;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -28,21 +27,41 @@ pub(crate) struct TokenRequest {
     /// Groups of the user.
     #[serde(default)]
     groups: Vec<String>,
-    /// read, run, approve, admin, worker.
+    /// read, run, approve, admin, worker. Each allows what it says and no more; `admin` allows all.
     scopes: Vec<String>,
 }
 
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TokenView {
+    /// The name.
+    name: String,
+    /// Who uses it.
+    user: String,
+    /// Groups of the user.
+    groups: Vec<String>,
+    /// What it allows.
+    scopes: Vec<String>,
+    /// When it was made.
+    created_at: String,
+    /// The token itself; only in the answer that makes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
 /// Makes a token. It is shown this once.
-#[utoipa::path(post, path = "/api/v1/tokens", request_body = TokenRequest, responses((status = 201, body = TokenView)))]
+#[utoipa::path(post, path = "/api/v1/tokens", operation_id = "createToken", tag = "system", request_body = TokenRequest,
+    responses((status = 201, description = "The token, this once.", body = TokenView)))]
 pub(crate) async fn create(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Json(request): Json<TokenRequest>,
 ) -> ApiResult<impl IntoResponse> {
-    caller.needs("admin")?;
     if let Some(unknown) = request.scopes.iter().find(|scope| !SCOPES.contains(&scope.as_str())) {
         let fault = Fault::new(FaultKind::Malformed, format!("`{unknown}` is not a scope"));
         return Err(ApiError(fault.hint(format!("there are {}", SCOPES.join(", ")))));
+    }
+    if request.scopes.is_empty() || request.groups.len() > 100 {
+        return Err(ApiError(Fault::new(FaultKind::Malformed, "a token has at least one scope, and at most 100 groups")));
     }
     if !workflow::is_name(&request.name) {
         return Err(ApiError(Fault::new(FaultKind::Malformed, format!("`{}` is not a name", request.name))));
@@ -66,9 +85,9 @@ pub(crate) async fn create(
 }
 
 /// Lists the tokens, without the tokens.
-#[utoipa::path(get, path = "/api/v1/tokens", responses((status = 200, body = Vec<TokenView>)))]
-pub(crate) async fn list(State(app): State<App>, Extension(caller): Extension<Caller>) -> ApiResult<Json<Vec<TokenView>>> {
-    caller.needs("admin")?;
+#[utoipa::path(get, path = "/api/v1/tokens", operation_id = "listTokens", tag = "system",
+    responses((status = 200, description = "All tokens.", body = Vec<TokenView>)))]
+pub(crate) async fn list(State(app): State<App>) -> ApiResult<Json<Vec<TokenView>>> {
     let reader = app.control.reader().clone();
     let rows = blocking(move || reader.resources("token", None, None).map_err(Fault::internal)).await?;
     let view = |row: journal::ResourceRow| {
@@ -85,15 +104,23 @@ pub(crate) async fn list(State(app): State<App>, Extension(caller): Extension<Ca
     Ok(Json(rows.into_iter().map(view).collect()))
 }
 
-/// Revokes a token.
-#[utoipa::path(delete, path = "/api/v1/tokens/{name}", responses((status = 200, body = Value)))]
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RevokedView {
+    /// The name of the token.
+    name: String,
+    /// `revoked`.
+    change: &'static str,
+}
+
+/// Revokes a token. What it opened goes on; the next request with it is refused.
+#[utoipa::path(delete, path = "/api/v1/tokens/{name}", operation_id = "revokeToken", tag = "system",
+    responses((status = 200, description = "It is worth nothing now.", body = RevokedView)))]
 pub(crate) async fn revoke(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
-) -> ApiResult<Json<Value>> {
-    caller.needs("admin")?;
+) -> ApiResult<Json<RevokedView>> {
     let command = Command::DeleteResource { kind: "token".into(), name: name.clone(), principal: caller.principal };
     app.control.inbox().ask(command).await?;
-    Ok(Json(json!({"name": name, "change": "revoked"})))
+    Ok(Json(RevokedView { name, change: "revoked" }))
 }

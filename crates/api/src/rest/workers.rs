@@ -3,174 +3,247 @@
 
 use std::time::Duration;
 
-use axum::Json;
-use axum::body::Body;
-use axum::extract::{Extension, State};
+use axum::body::{Body, BodyDataStream};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use controlplane::{Lease, LeaseRequest, WorkerReport, Workers};
+use bytes::{Bytes, BytesMut};
+use controlplane::{Fault, FaultKind, LEASE, LeaseRequest, WorkerReport, Workers};
 use futures::StreamExt as _;
-use serde::{Deserialize, Serialize};
+use model::limits::WORKER_LINE_BYTES_MAX;
+use serde_json::Value;
 
 use super::App;
-use super::access::Caller;
-use super::problem::ApiResult;
+use super::extract::Json;
+use super::problem::{ApiResult, problem};
+use super::worker_views::{
+    HeartbeatAnswer, HeartbeatRequest, ReportAnswer, ReportRequest, ServerLine, TurnView, Welcome, WorkerHello, WorkerLine,
+};
 
 /// How long a request for work waits for some.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes of one line of the stream.
-const LINE_BYTES_MAX: usize = 4 << 20;
-
-#[derive(Debug, Serialize)]
-pub(crate) struct LeaseAnswer {
-    /// Actions to run.
-    leases: Vec<Lease>,
-    /// Attempts to stop.
-    stop: Vec<String>,
-}
+/// How often a silent server shows that it is alive.
+const PULSE: Duration = Duration::from_secs(5);
+/// Lines for a worker that wait to be sent.
+const LINES: usize = 64;
 
 /// Asks for work. The answer comes when there is some, or after ten seconds.
-#[utoipa::path(post, path = "/api/v1/workers/lease", request_body = Value, responses((status = 200, body = Value)))]
-pub(crate) async fn lease(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
-    Json(request): Json<LeaseRequest>,
-) -> ApiResult<Json<LeaseAnswer>> {
-    caller.needs("worker")?;
-    let (leases, stop) = app.control.workers().lease(&request, PATIENCE).await;
-    Ok(Json(LeaseAnswer { leases, stop }))
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ReportRequest {
-    worker: String,
-    #[serde(default)]
-    reports: Vec<WorkerReport>,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct ReportAnswer {
-    /// Attempts that are not held any more: their reports were not taken.
-    lost: Vec<String>,
+#[utoipa::path(post, path = "/api/v1/workers/lease", operation_id = "leaseActions", tag = "workers", request_body = WorkerHello,
+    responses((status = 200, description = "Actions to run, attempts to stop.", body = TurnView)))]
+pub(crate) async fn lease(State(app): State<App>, Json(request): Json<WorkerHello>) -> ApiResult<Json<TurnView>> {
+    let request = request.check()?;
+    let turn = tokio::select! {
+        turn = app.control.workers().lease(&request, PATIENCE) => turn,
+        () = app.stopping() => Default::default(),
+    };
+    Ok(Json(turn.into()))
 }
 
 /// Reports how actions ended.
-#[utoipa::path(post, path = "/api/v1/workers/report", request_body = Value, responses((status = 200, body = Value)))]
-pub(crate) async fn report(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
-    Json(request): Json<ReportRequest>,
-) -> ApiResult<Json<ReportAnswer>> {
-    caller.needs("worker")?;
-    let lost = tokio::task::block_in_place(|| app.control.workers().report(&request.worker, request.reports));
+#[utoipa::path(post, path = "/api/v1/workers/report", operation_id = "reportActions", tag = "workers", request_body = ReportRequest,
+    responses((status = 200, description = "They were taken, except those that are lost.", body = ReportAnswer)))]
+pub(crate) async fn report(State(app): State<App>, Json(request): Json<ReportRequest>) -> ApiResult<Json<ReportAnswer>> {
+    let reports = request.reports.into_iter().map(WorkerReport::from).collect();
+    let lost = tokio::task::block_in_place(|| app.control.workers().report(&request.worker, reports));
     Ok(Json(ReportAnswer { lost }))
 }
 
 /// Keeps the leases of a worker that has nothing to say.
-#[utoipa::path(post, path = "/api/v1/workers/heartbeat", request_body = Value, responses((status = 200, body = Value)))]
-pub(crate) async fn heartbeat(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
-    Json(request): Json<ReportRequest>,
-) -> ApiResult<Json<ReportAnswer>> {
-    caller.needs("worker")?;
+#[utoipa::path(post, path = "/api/v1/workers/heartbeat", operation_id = "keepLeases", tag = "workers", request_body = HeartbeatRequest,
+    responses((status = 200, description = "They are kept.", body = HeartbeatAnswer)))]
+pub(crate) async fn heartbeat(State(app): State<App>, Json(request): Json<HeartbeatRequest>) -> ApiResult<Json<HeartbeatAnswer>> {
     app.control.workers().heartbeat(&request.worker);
-    Ok(Json(ReportAnswer { lost: Vec::new() }))
+    Ok(Json(HeartbeatAnswer { lease_ms: LEASE.as_millis() as u64 }))
 }
 
-/// One line from a worker.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FromWorker {
-    /// Who it is and what it serves; in the first line.
-    #[serde(default)]
-    hello: Option<LeaseRequest>,
-    /// How actions ended.
-    #[serde(default)]
-    reports: Vec<WorkerReport>,
-}
-
-/// One line to a worker.
-#[derive(Debug, Default, Serialize)]
-struct ToWorker {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    leases: Vec<Lease>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    stop: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    lost: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-}
-
-/// One stream in each direction: lines of JSON. The worker's first line is `{"hello": {…}}`, later ones carry `reports` (or nothing, to
-/// be heard); the server's carry `leases`, `stop` and `lost`. Slots are counted here: what is leased and not reported is held.
-#[utoipa::path(post, path = "/api/v1/workers/stream", request_body = String, responses((status = 200, body = String, content_type = "application/x-ndjson")))]
-pub(crate) async fn stream(State(app): State<App>, Extension(caller): Extension<Caller>, body: Body) -> ApiResult<Response> {
-    caller.needs("worker")?;
-    let (lines, answers) = tokio::sync::mpsc::channel::<Result<String, std::io::Error>>(64);
-    tokio::spawn(converse(app.control.workers().clone(), body, lines));
+/// One stream in each direction: lines of JSON. The worker's first line is `{"hello": {…}}`, later ones carry `reports` or nothing, to
+/// be heard; the server's carry `welcome`, `leases`, `stop`, `kept`, `lost`. What is leased and not reported counts against the slots.
+#[utoipa::path(post, path = "/api/v1/workers/stream", operation_id = "streamActions", tag = "workers",
+    request_body(content = WorkerLine, content_type = "application/x-ndjson", description = "Lines, as long as the worker lives."),
+    responses((status = 200, description = "Lines, as long as the worker lives.", body = ServerLine, content_type = "application/x-ndjson")))]
+pub(crate) async fn stream(State(app): State<App>, body: Body) -> Response {
+    let (lines, answers) = tokio::sync::mpsc::channel(LINES);
+    tokio::spawn(async move {
+        let mut conversation = Conversation { workers: app.control.workers().clone(), app, lines, hello: None };
+        // However it ends, the leases stay for as long as they hold: the worker may come back.
+        if let Some(fault) = conversation.hold(body.into_data_stream()).await {
+            let error = Some(problem(&fault));
+            conversation.say(ServerLine { error, ..ServerLine::default() }).await;
+        }
+    });
     let answers = futures::stream::unfold(answers, |mut answers| async move { answers.recv().await.map(|line| (line, answers)) });
-    Ok(([("content-type", "application/x-ndjson")], Body::from_stream(answers)).into_response())
+    ([("content-type", "application/x-ndjson")], Body::from_stream(answers)).into_response()
 }
 
-type Lines = tokio::sync::mpsc::Sender<Result<String, std::io::Error>>;
-
-async fn say(lines: &Lines, message: ToWorker) -> Option<()> {
-    let line = serde_json::to_string(&message).ok()? + "\n";
-    lines.send(Ok(line)).await.ok()
+struct Conversation {
+    app: App,
+    workers: Workers,
+    lines: tokio::sync::mpsc::Sender<Result<Bytes, std::io::Error>>,
+    hello: Option<LeaseRequest>,
 }
 
-async fn converse(workers: Workers, body: Body, lines: Lines) -> Option<()> {
-    let mut chunks = body.into_data_stream();
-    let mut buffer: Vec<u8> = Vec::new();
-    let mut request: Option<LeaseRequest> = None;
-    let mut held = 0usize;
-    loop {
-        let free = request.clone().map(|request| LeaseRequest { slots: request.slots.saturating_sub(held), ..request });
-        let wanting = free.as_ref().is_some_and(|free| free.slots > 0);
-        tokio::select! {
-            chunk = chunks.next() => buffer.extend_from_slice(&chunk?.ok()?),
-            (leases, stop) = async {
-                match &free {
-                    Some(free) => workers.lease(free, PATIENCE).await,
-                    None => std::future::pending().await,
+impl Conversation {
+    /// Sends a line. None when the worker takes none.
+    async fn say(&self, line: ServerLine) -> Option<()> {
+        let mut bytes = serde_json::to_vec(&line).ok()?;
+        bytes.push(b'\n');
+        self.send(bytes.into()).await
+    }
+
+    async fn send(&self, bytes: Bytes) -> Option<()> {
+        // A worker that does not read is as good as gone, and its leases are lost with it.
+        tokio::time::timeout(LEASE, self.lines.send(Ok(bytes))).await.ok()?.ok()
+    }
+
+    /// Talks until either side ends. Gives what was wrong with the worker's part, if anything was.
+    async fn hold(&mut self, mut chunks: BodyDataStream) -> Option<Fault> {
+        let mut buffer = Lines::default();
+        let mut heard = tokio::time::Instant::now();
+        let mut pulse = tokio::time::interval(PULSE);
+        pulse.reset();
+        loop {
+            let free = self.hello.as_ref().map(|hello| LeaseRequest {
+                slots: self.workers.free(&hello.worker, hello.slots),
+                holding: Vec::new(),
+                ..hello.clone()
+            });
+            tokio::select! {
+                chunk = chunks.next() => {
+                    heard = tokio::time::Instant::now();
+                    buffer.take(&chunk?.ok()?);
                 }
-            }, if wanting => {
-                held += leases.len();
-                if !leases.is_empty() || !stop.is_empty() {
-                    say(&lines, ToWorker { leases, stop, ..ToWorker::default() }).await?;
+                turn = async {
+                    match &free {
+                        Some(free) => self.workers.lease(free, PATIENCE).await,
+                        None => std::future::pending().await,
+                    }
+                } => {
+                    if !turn.is_empty() {
+                        self.say(turn.into()).await?;
+                    }
+                    continue;
                 }
-                continue;
+                _ = pulse.tick() => {
+                    if heard.elapsed() > LEASE {
+                        return Some(Fault::new(FaultKind::Malformed, "nothing was heard from the worker for as long as a lease holds"));
+                    }
+                    self.send(Bytes::from_static(b"\n")).await?;
+                    continue;
+                }
+                () = self.app.stopping() => return Some(Fault::new(FaultKind::Unavailable, "the server is stopping")),
+            }
+            loop {
+                match buffer.next() {
+                    Ok(Some(line)) => match self.hear(&line).await {
+                        Ok(Some(())) => {}
+                        Ok(None) => return None,
+                        Err(fault) => return Some(fault),
+                    },
+                    Ok(None) => break,
+                    Err(fault) => return Some(fault),
+                }
             }
         }
-        while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = buffer.drain(..=end).collect();
-            if line.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
-            let message: FromWorker = match serde_json::from_slice(&line) {
-                Ok(message) => message,
-                Err(error) => {
-                    say(&lines, ToWorker { error: Some(format!("not a message: {error}")), ..ToWorker::default() }).await?;
-                    return None;
-                }
+    }
+
+    /// Takes a line of the worker. None when it does not take the answer.
+    async fn hear(&mut self, line: &[u8]) -> Result<Option<()>, Fault> {
+        let line: WorkerLine = serde_json::from_slice(line)
+            .map_err(|error| Fault::new(FaultKind::Malformed, format!("a line of the worker: {error}")))?;
+        if let Some(hello) = line.hello {
+            let hello = hello.check()?;
+            let unknown = tokio::task::block_in_place(|| self.unknown(&hello.connectors))?;
+            let welcome = Welcome {
+                lease_ms: LEASE.as_millis() as u64,
+                line_bytes_max: WORKER_LINE_BYTES_MAX,
+                unknown,
+                version: env!("CARGO_PKG_VERSION"),
             };
-            if message.hello.is_some() {
-                request = message.hello;
-            }
-            let Some(hello) = &request else { continue };
-            workers.heartbeat(&hello.worker);
-            held = held.saturating_sub(message.reports.len());
-            let lost = tokio::task::block_in_place(|| workers.report(&hello.worker, message.reports));
-            if !lost.is_empty() {
-                say(&lines, ToWorker { lost, ..ToWorker::default() }).await?;
+            // What it holds is sorted out before it is given more.
+            let turn = self.workers.take(&LeaseRequest { slots: 0, ..hello.clone() });
+            self.hello = Some(hello);
+            if self.say(ServerLine { welcome: Some(welcome), ..turn.into() }).await.is_none() {
+                return Ok(None);
             }
         }
-        if buffer.len() > LINE_BYTES_MAX {
-            let error = Some(format!("a line is longer than {LINE_BYTES_MAX} bytes"));
-            say(&lines, ToWorker { error, ..ToWorker::default() }).await?;
-            return None;
+        let Some(hello) = &self.hello else {
+            return Err(Fault::new(FaultKind::Malformed, "the first line of a worker has `hello`"));
+        };
+        self.workers.heartbeat(&hello.worker);
+        if line.reports.is_empty() {
+            return Ok(Some(()));
         }
+        let reports = line.reports.into_iter().map(WorkerReport::from).collect();
+        let lost = tokio::task::block_in_place(|| self.workers.report(&hello.worker, reports));
+        if lost.is_empty() { Ok(Some(())) } else { Ok(self.say(ServerLine { lost, ..ServerLine::default() }).await) }
+    }
+
+    /// Connectors that nobody has registered.
+    fn unknown(&self, connectors: &[String]) -> Result<Vec<String>, Fault> {
+        let rows = self.app.control.reader().resources("connector", None, None).map_err(Fault::internal)?;
+        let known: Vec<String> = rows
+            .iter()
+            .map(|row| format!("{}@{}", row.name, row.body.get("version").and_then(Value::as_u64).unwrap_or(1)))
+            .collect();
+        Ok(connectors.iter().filter(|name| !known.contains(name)).cloned().collect())
+    }
+}
+
+/// Bytes as they come, lines as they go.
+#[derive(Default)]
+struct Lines {
+    buffer: BytesMut,
+    /// Bytes that were looked at and hold no end of a line.
+    searched: usize,
+}
+
+impl Lines {
+    fn take(&mut self, chunk: &[u8]) {
+        self.buffer.extend_from_slice(chunk);
+    }
+
+    /// The next line that is not empty.
+    fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+        loop {
+            let end = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n').map(|end| self.searched + end);
+            if end.unwrap_or(self.buffer.len()) > WORKER_LINE_BYTES_MAX {
+                return Err(Fault::new(
+                    FaultKind::TooLarge,
+                    format!("a line of the worker is longer than {WORKER_LINE_BYTES_MAX} bytes"),
+                ));
+            }
+            let Some(end) = end else {
+                self.searched = self.buffer.len();
+                return Ok(None);
+            };
+            self.searched = 0;
+            let line = self.buffer.split_to(end + 1).freeze();
+            if !line.iter().all(u8::is_ascii_whitespace) {
+                return Ok(Some(line));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_wherever_chunks_are() {
+        let text = b"{\"a\":1}\n\n  \r\n{\"b\":2}\n{\"c\"";
+        for size in 1..text.len() {
+            let mut lines = Lines::default();
+            let mut found = Vec::new();
+            for chunk in text.chunks(size) {
+                lines.take(chunk);
+                while let Some(line) = lines.next().unwrap() {
+                    found.push(line);
+                }
+            }
+            assert_eq!(found, [&b"{\"a\":1}\n"[..], b"{\"b\":2}\n"], "chunks of {size}");
+        }
+        let mut lines = Lines::default();
+        lines.take(&vec![b'x'; WORKER_LINE_BYTES_MAX + 1]);
+        assert!(lines.next().is_err());
     }
 }

@@ -184,3 +184,15 @@ fn other_documents_of_the_file_are_left_alone() {
     let new = after(text, json!([{"op": "add", "node": "a", "value": {"run": ["x"]}}, {"op": "pin", "node": "a", "at": [1, 1]}]));
     assert_eq!(new, text.replace("nodes: {}\n", "nodes:\n  a:\n    run: [x]\nlayout:\n  a: [1, 1]\n"));
 }
+
+#[test]
+fn lists_within_lists_are_edited() {
+    let text = "workflow: t/w\nnodes:\n b:\n  k:\n   -\n    -\n     - { a: 1 }\n   - - x\n     # c\n     - y\n";
+    let set = |path: &str| after(text, json!([{"op": "set", "path": path, "value": 2}]));
+    assert_eq!(set("/nodes/b/k/0/0/0/b"), text.replace("{ a: 1 }", "{ a: 1, b: 2 }"));
+    assert_eq!(set("/nodes/b/k/1/1"), text.replace("- y", "- 2"));
+    assert_eq!(set("/nodes/b/k/1/-"), text.replace("- y\n", "- y\n     - 2\n"));
+    let unset = |path: &str| after(text, json!([{"op": "unset", "path": path}]));
+    assert_eq!(unset("/nodes/b/k/1/0"), text.replace("- - x\n     # c\n     - y", "- # c\n     - y"));
+    assert_eq!(unset("/nodes/b/k/1"), text.replace("   - - x\n     # c\n     - y\n", ""));
+}

@@ -2,7 +2,9 @@
 
 mod compile;
 mod documents;
+mod documents_of_all_kinds;
 mod edit;
+mod edit_properties;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

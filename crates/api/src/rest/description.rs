@@ -1,0 +1,136 @@
+//! The OpenAPI description. What all endpoints have in common is added here, from the same table that is enforced.
+
+use axum::response::IntoResponse;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, License, Ref, RefOr, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
+
+use super::access::{Needs, TABLE};
+use super::extract::Json;
+use super::{actions, applying, approvals, artifacts, editing, events, metrics, runs, sites, system, tokens, views, workers};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tutti",
+        description = "One control plane for workflows across places.\n\nErrors are RFC 9457 problem details (`application/problem+json`) with a \
+                       stable `code` that has a page. Lists come in pages: give `next` as `cursor` until there is none; lists that are plain arrays have the address of the next page in the header `Link`. Fields that are not \
+                       known are errors, in bodies and in queries. Every answer has `X-Request-Id`."
+    ),
+    paths(
+        runs::list,
+        runs::submit,
+        runs::submit_many,
+        runs::get_run,
+        runs::cancel,
+        runs::pause,
+        runs::resume,
+        runs::signal,
+        runs::rerun,
+        actions::list,
+        actions::get_action,
+        actions::explain,
+        actions::logs,
+        approvals::list,
+        approvals::decide,
+        sites::list,
+        sites::order,
+        applying::apply,
+        applying::check,
+        applying::list,
+        applying::get_resource,
+        applying::delete_resource,
+        artifacts::upload,
+        artifacts::download,
+        editing::edit,
+        editing::connectors,
+        events::stream,
+        events::report,
+        events::webhook,
+        system::healthz,
+        system::verify,
+        system::backup,
+        system::prune,
+        system::error_page,
+        metrics::metrics,
+        openapi,
+        tokens::create,
+        tokens::list,
+        tokens::revoke,
+        workers::lease,
+        workers::report,
+        workers::heartbeat,
+        workers::stream
+    ),
+    components(schemas(views::Problem)),
+    tags(
+        (name = "runs", description = "Submitting, watching, ordering runs and their actions."),
+        (name = "approvals", description = "Decisions of people."),
+        (name = "resources", description = "Workflows, triggers, connectors, sites: applying and reading them."),
+        (name = "artifacts", description = "Files in and out. Both directions stream."),
+        (name = "events", description = "What happens, and what happened outside."),
+        (name = "workers", description = "The worker protocol."),
+        (name = "system", description = "The server about itself.")
+    ),
+    modifiers(&Common)
+)]
+struct Description;
+
+/// The name of the security scheme.
+const BEARER: &str = "bearer";
+
+/// What every operation has.
+struct Common;
+
+impl Modify for Common {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        api.info.version = env!("CARGO_PKG_VERSION").into();
+        api.info.license = Some(License::new("Apache-2.0"));
+        let components = api.components.get_or_insert_default();
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
+            "`Authorization: Bearer TOKEN`. The scope an operation needs stands beside it; `admin` includes all. Without tokens, callers on \
+             loopback need none.",
+        ));
+        components.add_security_scheme(BEARER, SecurityScheme::Http(scheme.build()));
+        for (route, item) in &mut api.paths.paths {
+            let methods =
+                [("GET", &mut item.get), ("PUT", &mut item.put), ("POST", &mut item.post), ("DELETE", &mut item.delete)];
+            for (method, operation) in methods {
+                if let Some(operation) = operation {
+                    complete(operation, method, route);
+                }
+            }
+        }
+    }
+}
+
+fn complete(operation: &mut Operation, method: &str, route: &str) {
+    let needs =
+        TABLE.iter().find(|(known, at, _)| *known == method && at.replace("{*", "{") == *route).map(|(_, _, needs)| *needs);
+    if let Some(Needs::Scope(scope)) = needs {
+        operation.security = Some(vec![SecurityRequirement::new(BEARER, [scope])]);
+        let text = operation.description.take().unwrap_or_default();
+        operation.description = Some(format!("{text}\n\nNeeds the scope `{scope}`.").trim().to_owned());
+    } else {
+        operation.security = Some(Vec::new());
+    }
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    let problem = ResponseBuilder::new()
+        .description("A problem. `code` says which kind; each has a page.")
+        .content("application/problem+json", content)
+        .build();
+    operation.responses.responses.insert("default".into(), RefOr::T(problem));
+}
+
+/// The OpenAPI description.
+pub fn description() -> utoipa::openapi::OpenApi {
+    Description::openapi()
+}
+
+/// This description.
+#[utoipa::path(get, path = "/api/v1/openapi.json", operation_id = "getDescription", tag = "system",
+    responses((status = 200, description = "An OpenAPI 3.1 document.", body = serde_json::Value)))]
+pub(crate) async fn openapi() -> impl IntoResponse {
+    Json(description())
+}

@@ -1,0 +1,271 @@
+//! Listening: connections, TLS, patience with clients that do not read, and an orderly end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::Router;
+use controlplane::{ControlPlane, Fault, FaultKind};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+
+use super::access::Access;
+use super::{App, router};
+
+/// How long a client may take none of what is sent to it.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a client may take for its hello of TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long requests in flight may take to end when the server stops.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Where to listen, and how.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// The address.
+    pub address: SocketAddr,
+    /// The certificate and its key; without, the server speaks plain HTTP, and only on loopback.
+    pub tls: Option<Tls>,
+    /// How long a client may take none of what is sent to it before it is dropped.
+    pub patience: Duration,
+}
+
+impl From<SocketAddr> for Listen {
+    fn from(address: SocketAddr) -> Listen {
+        Listen { address, tls: None, patience: PATIENCE }
+    }
+}
+
+/// Files of a certificate.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// The certificate and what it hangs from, as PEM.
+    pub certificate: PathBuf,
+    /// Its private key, as PEM.
+    pub key: PathBuf,
+}
+
+/// The address of who calls.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remote(pub(crate) SocketAddr);
+
+/// A server that listens.
+pub struct Server {
+    /// Where.
+    pub address: SocketAddr,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    patience: Duration,
+    stopping: watch::Sender<bool>,
+    app: App,
+}
+
+impl Server {
+    /// Binds the address. It refuses to listen for other machines without tokens and TLS.
+    pub async fn bind(listen: impl Into<Listen>, control: ControlPlane, access: Access) -> Result<Server, Fault> {
+        let listen = listen.into();
+        let tls = listen.tls.as_ref().map(acceptor).transpose()?;
+        if !listen.address.ip().is_loopback() {
+            check_exposed(&listen, &control, &access)?;
+        }
+        let cannot = |error: io::Error| {
+            Fault::new(FaultKind::Listen, format!("cannot listen on {}: {error}", listen.address))
+                .hint("give another address with --listen")
+        };
+        let listener = TcpListener::bind(listen.address).await.map_err(cannot)?;
+        let address = listener.local_addr().map_err(cannot)?;
+        let (stopping, stopped) = watch::channel(false);
+        let app = App::new(control, access, stopped);
+        Ok(Server { address, listener, tls, patience: listen.patience, stopping, app })
+    }
+
+    /// The address as clients write it.
+    pub fn url(&self) -> String {
+        format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.address)
+    }
+}
+
+/// For other machines: nobody without a token, nothing in clear text. There is no flag to say that it is all right.
+fn check_exposed(listen: &Listen, control: &ControlPlane, access: &Access) -> Result<(), Fault> {
+    let refuse = |what: &str, hint: &str| {
+        Err(Fault::new(FaultKind::Exposed, format!("will not listen on {} {what}", listen.address)).hint(hint))
+    };
+    if listen.tls.is_none() {
+        return refuse("without TLS", "give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy");
+    }
+    if access.local_user {
+        return refuse("with a local user who needs no token", "callers without a token are let in on loopback only");
+    }
+    let tokens = tokio::task::block_in_place(|| control.reader().resources("token", None, None)).map_err(Fault::internal)?;
+    if tokens.is_empty() && access.own_token.is_none() {
+        return refuse("without tokens", "make the first one on this machine: `tutti token create --name admin --scope admin`");
+    }
+    Ok(())
+}
+
+fn acceptor(tls: &Tls) -> Result<TlsAcceptor, Fault> {
+    let unusable = |what: &std::path::Path, error: &dyn std::fmt::Display| {
+        Fault::new(FaultKind::Listen, format!("`{}` cannot be used for TLS: {error}", what.display()))
+    };
+    let chain = CertificateDer::pem_file_iter(&tls.certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let chain = chain.map_err(|error| unusable(&tls.certificate, &error))?;
+    if chain.is_empty() {
+        return Err(unusable(&tls.certificate, &"it holds no certificate"));
+    }
+    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| unusable(&tls.key, &error))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|config| config.with_no_client_auth().with_single_cert(chain, key));
+    let mut config = config.map_err(|error| unusable(&tls.certificate, &error))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Serves until `stop` is done, then lets requests in flight end.
+pub async fn serve(server: Server, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+    let Server { listener, tls, patience, stopping, app, .. } = server;
+    let room = app.room.clone();
+    let router = router(app);
+    let graceful = GracefulShutdown::new();
+    tokio::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut stop => break,
+            accepted = accept(&listener, &room) => accepted,
+        };
+        let Some((stream, remote, permit)) = accepted else { break };
+        // Answers are small and waited for.
+        let _ = stream.set_nodelay(true);
+        let (router, tls, watcher) = (router.clone(), tls.clone(), graceful.watcher());
+        tokio::spawn(async move {
+            let stream = Patient::new(stream, patience);
+            match tls {
+                None => converse(stream, router, remote, watcher).await,
+                Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => converse(stream, router, remote, watcher).await,
+                    Ok(Err(error)) => tracing::debug!(%remote, %error, "no TLS"),
+                    Err(_) => tracing::debug!(%remote, "no TLS in time"),
+                },
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    // Streams and long waits end by themselves when they are told.
+    let _ = stopping.send(true);
+    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not end in time and were cut off");
+    }
+    Ok(())
+}
+
+/// The next connection, when there is room for one.
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    loop {
+        match listener.accept().await {
+            // When all room is taken this one waits, and those behind it in the queue of the system.
+            Ok((stream, remote)) => return Some((stream, remote, room.clone().acquire_owned().await.ok()?)),
+            // A client that went away at once, or no more file descriptors: others are still served.
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    remote: SocketAddr,
+    watcher: hyper_util::server::graceful::Watcher,
+) {
+    let router = TowerToHyperService::new(router);
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(Remote(remote));
+        hyper::service::Service::call(&router, request)
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    // A client that is slow to say what it wants is cut off after half a minute.
+    http.timer(TokioTimer::new());
+    let connection = watcher.watch(http.serve_connection(TokioIo::new(stream), service));
+    if let Err(error) = connection.await {
+        tracing::debug!(%remote, %error, "a connection broke off");
+    }
+}
+
+/// A connection whose other end has to take what is sent to it within some time.
+struct Patient<S> {
+    stream: S,
+    patience: Duration,
+    waiting: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl<S> Patient<S> {
+    fn new(stream: S, patience: Duration) -> Patient<S> {
+        Patient { stream, patience, waiting: None }
+    }
+
+    /// What came of a try to write; an error when there has been nothing but waiting for too long.
+    fn judge<T>(&mut self, context: &mut Context<'_>, tried: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if tried.is_ready() {
+            self.waiting = None;
+            return tried;
+        }
+        let patience = self.patience;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(waiting.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the other side takes nothing of what is sent to it")))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let tried = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.judge(context, tried)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let tried = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.judge(context, tried)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let tried = Pin::new(&mut self.stream).poll_flush(context);
+        self.judge(context, tried)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let tried = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.judge(context, tried)
+    }
+}

@@ -1,0 +1,41 @@
+//! Decisions of people.
+
+use hyper::StatusCode;
+use serde_json::json;
+
+use super::support::Up;
+
+const ASKS: &str = r#"
+workflow: t/asks
+nodes:
+  sign:
+    human:
+      title: "Sign it"
+      assign: {users: [ada]}
+      form: {type: object, properties: {note: {type: string}}, required: [note]}
+outputs: {decision: "${ nodes.sign.decision }"}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_asked_and_answers() {
+    let up = Up::start().await;
+    up.apply(ASKS).await;
+    let run = up.post("/api/v1/runs", json!({"workflow": "t/asks", "name": "ask"})).await;
+    assert_eq!(run.status, StatusCode::CREATED);
+    let waiting = up.get("/api/v1/approvals").await.json();
+    let items = waiting.as_array().unwrap();
+    assert_eq!((items.len(), &items[0]["title"], &items[0]["run"]), (1, &json!("Sign it"), &json!("ask")));
+    let decide = async |user: &str, body: serde_json::Value| {
+        let headers = [("content-type", "application/json"), ("x-tutti-user", user)];
+        up.call(hyper::Method::POST, "/api/v1/runs/ask/decision", &headers, body.to_string().into()).await
+    };
+    decide("ada", json!({"decision": "approve"})).await.is_problem(400, "E0009");
+    decide("bob", json!({"decision": "approve", "form": {"note": "n"}})).await.is_problem(403, "E0005");
+    decide("ada", json!({"decision": "perhaps", "form": {"note": "n"}})).await.is_problem(400, "E0001");
+    let decided = decide("ada", json!({"decision": "approve", "form": {"note": "fine"}})).await;
+    assert_eq!(decided.status, StatusCode::OK, "{}", decided.text());
+    let run = up.get("/api/v1/runs/ask?wait=30").await.json();
+    assert_eq!(run["outputs"], json!({"decision": "approve"}));
+    decide("ada", json!({"decision": "approve", "form": {"note": "fine"}})).await.is_problem(404, "E0002");
+    up.down().await;
+}

@@ -1,0 +1,147 @@
+//! Submitting, waiting, reading, ordering.
+
+use hyper::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::support::Up;
+
+pub(crate) const HELLO: &str = r#"
+workflow: t/hello
+inputs:
+  who: {type: string, default: world}
+nodes:
+  greet:
+    use: core/noop
+    with: {who: "${ inputs.who }"}
+  after:
+    use: core/noop
+    with: {again: "${ nodes.greet.who }"}
+outputs: {greeting: "${ nodes.greet.who }"}
+"#;
+
+/// A run that goes on until it is told to end.
+pub(crate) const WAITS: &str = r#"
+workflow: t/waits
+nodes:
+  hold: {wait: {signal: go}}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_from_submission_to_its_outputs() {
+    let up = Up::start().await;
+    up.apply(HELLO).await;
+    let run = up.run("t/hello", json!({"who": "Ada"})).await;
+    assert_eq!((&run["phase"], &run["outputs"]), (&json!("succeeded"), &json!({"greeting": "Ada"})));
+    let name = run["name"].as_str().unwrap();
+    let whole = up.get(&format!("/api/v1/runs/{name}")).await.json();
+    assert_eq!(whole["inputs"], json!({"who": "Ada"}));
+    let paths: Vec<&Value> = whole["actions"].as_array().unwrap().iter().map(|action| &action["path"]).collect();
+    assert_eq!(paths, [&json!("greet"), &json!("after")]);
+    let action = up.get(&format!("/api/v1/runs/{name}/action?path=greet")).await.json();
+    assert_eq!((&action["input"], &action["output"]), (&json!({"who": "Ada"}), &json!({"who": "Ada"})));
+    let by_number = up.get(&format!("/api/v1/runs/{}", run["number"])).await.json();
+    assert_eq!(by_number["name"], run["name"]);
+    let why = up.get(&format!("/api/v1/runs/{name}/explain?path=greet")).await.json();
+    let why = &why[0];
+    assert_eq!((&why["path"], &why["site"]), (&json!("greet"), &json!("local")));
+    up.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_key_gives_the_same_run_and_another_request_under_it_is_refused() {
+    let up = Up::start().await;
+    up.apply(HELLO).await;
+    let body = json!({"workflow": "t/hello", "inputs": {"who": "Ada"}});
+    let send = |body: Value| {
+        up.call(
+            Method::POST,
+            "/api/v1/runs?wait=30",
+            &[("content-type", "application/json"), ("idempotency-key", "k1")],
+            body.to_string().into(),
+        )
+    };
+    let first = send(body.clone()).await;
+    let again = send(body.clone()).await;
+    assert_eq!((first.status, again.status), (StatusCode::CREATED, StatusCode::OK));
+    assert_eq!(first.json()["number"], again.json()["number"]);
+    assert_eq!(again.json()["outputs"], json!({"greeting": "Ada"}));
+    send(json!({"workflow": "t/hello", "inputs": {"who": "Bob"}})).await.is_problem(409, "E0018");
+    send(json!({"workflow": "t/hello"})).await.is_problem(409, "E0018");
+    let mut in_body = body.clone();
+    in_body["idempotency_key"] = "k1".into();
+    assert_eq!(up.post("/api/v1/runs", in_body).await.json()["number"], first.json()["number"]);
+    // Both ways at once, saying different things.
+    let mut other = body;
+    other["idempotency_key"] = "k2".into();
+    send(other).await.is_problem(400, "E0001");
+    up.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_runs_in_one_request() {
+    let up = Up::start().await;
+    up.apply(HELLO).await;
+    let mut runs: Vec<Value> = (0..200).map(|n| json!({"workflow": "t/hello", "inputs": {"who": format!("n{n}")}})).collect();
+    runs.push(json!({"workflow": "t/unknown"}));
+    let answer = up.post("/api/v1/runs:batch?wait=30", json!({"runs": runs})).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let results = answer.json();
+    let results = results.as_array().unwrap();
+    assert_eq!(results.len(), 201);
+    assert_eq!(results[200]["error"]["code"], "E0002");
+    for (index, result) in results[..200].iter().enumerate() {
+        let run = up.get(&format!("/api/v1/runs/{}", result["number"])).await.json();
+        assert_eq!((&run["phase"], &run["outputs"]["greeting"]), (&json!("succeeded"), &json!(format!("n{index}"))));
+    }
+    up.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_runs_are_complete_and_bounded() {
+    let up = Up::start().await;
+    up.apply(HELLO).await;
+    let runs: Vec<Value> = (0..23).map(|_| json!({"workflow": "t/hello"})).collect();
+    up.post("/api/v1/runs:batch?wait=30", json!({"runs": runs})).await;
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = up.get(&format!("/api/v1/runs?limit=5{cursor}")).await.json();
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() <= 5);
+        seen.extend(items.iter().map(|run| run["number"].as_u64().unwrap()));
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    let mut sorted = seen.clone();
+    sorted.sort_unstable_by(|a, b| b.cmp(a));
+    sorted.dedup();
+    assert_eq!((seen.len(), &seen), (23, &sorted));
+    up.get("/api/v1/runs?limit=100000").await.is_problem(400, "E0001");
+    up.get("/api/v1/runs?limit=0").await.is_problem(400, "E0001");
+    up.get("/api/v1/runs?phase=dancing").await.is_problem(400, "E0001");
+    up.get("/api/v1/runs?fase=failed").await.is_problem(400, "E0001");
+    assert_eq!(up.get("/api/v1/runs?phase=failed").await.json()["items"], json!([]));
+    up.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_to_a_run() {
+    let up = Up::start().await;
+    up.apply(WAITS).await;
+    let run = up.post("/api/v1/runs", json!({"workflow": "t/waits", "name": "one"})).await;
+    assert_eq!(run.status, StatusCode::CREATED);
+    up.post("/api/v1/runs", json!({"workflow": "t/waits", "name": "one"})).await.is_problem(409, "E0003");
+    assert_eq!(up.post("/api/v1/runs/one/pause", json!({})).await.json()["phase"], "paused");
+    assert_eq!(up.post("/api/v1/runs/one/resume", json!({})).await.status, StatusCode::OK);
+    let signalled = up.post("/api/v1/runs/one/signal", json!({"name": "go", "payload": {"x": 1}})).await;
+    assert_eq!(signalled.status, StatusCode::OK, "{}", signalled.text());
+    assert_eq!(up.get("/api/v1/runs/one?wait=30").await.json()["phase"], "succeeded");
+    up.post("/api/v1/runs/one/cancel", json!({})).await.is_problem(409, "E0004");
+    up.post("/api/v1/runs", json!({"workflow": "t/waits", "name": "two"})).await;
+    up.post("/api/v1/runs/two/cancel", json!({"reason": "enough"})).await;
+    assert_eq!(up.get("/api/v1/runs/two?wait=30").await.json()["phase"], "aborted");
+    let again = up.post("/api/v1/runs/two/rerun", json!({})).await;
+    assert_eq!(again.status, StatusCode::CREATED, "{}", again.text());
+    up.down().await;
+}
