@@ -1,7 +1,10 @@
 //! The REST door of a real server on loopback, through a plain HTTP client.
 
+mod access;
 mod approvals;
+mod description;
 mod events;
+mod python;
 mod runs;
 mod support;
 mod system;

@@ -154,6 +154,11 @@ impl Up {
     }
 }
 
+/// No body.
+pub(crate) fn empty() -> BoxBody<Bytes, std::io::Error> {
+    Full::new(Bytes::new()).map_err(|never| match never {}).boxed()
+}
+
 /// An answer as a whole.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,

@@ -1,0 +1,183 @@
+//! Every endpoint, without a token, with a wrong one, with the wrong scope and with the right one; and who may connect at all.
+
+use api::rest::access::{Needs, TABLE};
+use api::{Access, Listen, Server, Tls};
+use bytes::Bytes;
+use controlplane::FaultKind;
+use hyper::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::support::Up;
+
+const SCOPES: [&str; 5] = ["read", "run", "approve", "admin", "worker"];
+
+async fn token(up: &Up, name: &str, scopes: &[&str], by: &str) -> String {
+    let mut headers = vec![("content-type", "application/json"), ("authorization", by)];
+    headers.retain(|(_, value)| !value.is_empty());
+    let body = json!({"name": name, "scopes": scopes}).to_string();
+    let made = up.call(Method::POST, "/api/v1/tokens", &headers, body.into()).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
+    format!("Bearer {}", made.json()["token"].as_str().unwrap())
+}
+
+/// A route with something in place of its parts.
+fn address(route: &str) -> String {
+    let parts = route.split('/').map(|part| if part.starts_with('{') { "nobody" } else { part });
+    parts.collect::<Vec<_>>().join("/")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_endpoint_asks_for_its_scope() {
+    let up = Up::start().await;
+    let admin = token(&up, "admin", &["admin"], "").await;
+    let mut tokens = Vec::new();
+    for scope in SCOPES {
+        tokens.push((scope, token(&up, &format!("only-{scope}"), &[scope], &admin).await));
+    }
+    for (method, route, needs) in TABLE {
+        let call = async |authorization: Option<&str>| {
+            let headers: Vec<(&str, &str)> = authorization.map(|token| ("authorization", token)).into_iter().collect();
+            let sent = up.open(method.parse().unwrap(), &address(route), &headers, super::support::empty()).await;
+            sent.status().as_u16()
+        };
+        let Needs::Scope(needed) = needs else {
+            assert!(*route == "/hooks/{trigger}" || call(None).await != 401, "{method} {route}");
+            continue;
+        };
+        assert_eq!(call(None).await, 401, "{method} {route} without a token");
+        assert_eq!(call(Some("Bearer only-read.0000")).await, 401, "{method} {route} with a wrong token");
+        assert_eq!(call(Some("Basic b25seTpyZWFk")).await, 401, "{method} {route} with another scheme");
+        for (scope, token) in &tokens {
+            let refused = call(Some(token)).await == 403;
+            let may = scope == needed || *scope == "admin";
+            assert_eq!(!refused, may, "{method} {route} with the scope `{scope}`");
+        }
+    }
+    up.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_stored_as_hashes_and_can_be_revoked() {
+    let up = Up::start().await;
+    let admin = token(&up, "admin", &["admin"], "").await;
+    let reader = token(&up, "reader", &["read"], &admin).await;
+    let get = async |token: &str| up.call(Method::GET, "/api/v1/runs", &[("authorization", token)], Bytes::new()).await;
+    assert_eq!(get(&reader).await.status, StatusCode::OK);
+    let secret = reader.rsplit('.').next().unwrap().to_owned();
+    let listed = up.call(Method::GET, "/api/v1/tokens", &[("authorization", &admin)], Bytes::new()).await;
+    assert!(!listed.text().contains(&secret) && !listed.text().contains("hash"), "{}", listed.text());
+    up.call(Method::DELETE, "/api/v1/tokens/reader", &[("authorization", &admin)], Bytes::new()).await;
+    get(&reader).await.is_problem(401, "E0006");
+    assert_eq!(get(&reader).await.header("www-authenticate"), "Bearer");
+    let data = up.down().await;
+    let journal: Vec<u8> = std::fs::read_dir(data.path().join("data/journal"))
+        .unwrap()
+        .flat_map(|file| std::fs::read(file.unwrap().path()).unwrap())
+        .collect();
+    assert!(!journal.windows(secret.len()).any(|bytes| bytes == secret.as_bytes()), "the token is in the journal");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_cannot_be_talked_into_calling() {
+    let up = Up::start().await;
+    let host = up.address.to_string();
+    let post = async |headers: &[(&str, &str)]| {
+        let mut all = vec![("content-type", "application/json")];
+        all.extend_from_slice(headers);
+        up.call(Method::POST, "/api/v1/check", &all, json!({"documents": []}).to_string().into()).await
+    };
+    let own = format!("http://{host}");
+    assert_eq!(post(&[("origin", &own)]).await.status, StatusCode::OK);
+    assert_eq!(post(&[("host", "localhost:7200")]).await.status, StatusCode::OK);
+    post(&[("host", "rebound.example:7200")]).await.is_problem(403, "E0005");
+    post(&[("origin", "http://evil.example")]).await.is_problem(403, "E0005");
+    post(&[("origin", "null")]).await.is_problem(403, "E0005");
+    post(&[("sec-fetch-site", "cross-site")]).await.is_problem(403, "E0005");
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    up.call(Method::POST, "/api/v1/check", &form, Bytes::from_static(b"documents=")).await.is_problem(415, "E0017");
+    up.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_listens_for_others_without_tokens_and_tls() {
+    let up = Up::start().await;
+    let files = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let tls = Tls { certificate: files.path().join("cert.pem"), key: files.path().join("key.pem") };
+    std::fs::write(&tls.certificate, made.cert.pem()).unwrap();
+    std::fs::write(&tls.key, made.signing_key.serialize_pem()).unwrap();
+    let everywhere = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+    let closed = Access { own_token: None, local_user: false };
+    let with = |tls: Option<Tls>| Listen { tls, ..Listen::from(everywhere) };
+    let refused = async |listen: Listen, access: Access| {
+        Server::bind(listen, up.control.clone(), access).await.err().map(|fault| fault.kind)
+    };
+    assert_eq!(refused(with(None), closed.clone()).await, Some(FaultKind::Exposed));
+    assert_eq!(refused(with(Some(tls.clone())), Access::local()).await, Some(FaultKind::Exposed));
+    assert_eq!(refused(with(Some(tls.clone())), closed.clone()).await, Some(FaultKind::Exposed), "there is no token yet");
+    let nothing = Tls { certificate: files.path().join("none.pem"), key: tls.key.clone() };
+    assert_eq!(refused(with(Some(nothing)), closed.clone()).await, Some(FaultKind::Listen));
+    token(&up, "admin", &["admin"], "").await;
+    assert_eq!(refused(with(Some(tls)), closed).await, None);
+    up.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_goes_wrong_is_a_coded_problem() {
+    let up = Up::start().await;
+    up.get("/api/v1/nothing").await.is_problem(404, "E0002");
+    let answer = up.call(Method::DELETE, "/api/v1/runs", &[], Bytes::new()).await;
+    answer.is_problem(405, "E0016");
+    assert!(answer.header("allow").contains("GET"), "{:?}", answer.headers);
+    let json_type = [("content-type", "application/json")];
+    let post = async |body: &'static [u8]| up.call(Method::POST, "/api/v1/runs", &json_type, Bytes::from_static(body)).await;
+    post(b"{").await.is_problem(400, "E0001");
+    post(b"[]").await.is_problem(400, "E0001");
+    post(b"\xff\xfe").await.is_problem(400, "E0001");
+    post(b"{\"workflow\": \"a/b\", \"worfklow\": 1}").await.is_problem(400, "E0001");
+    up.call(Method::POST, "/api/v1/runs", &json_type, vec![b' '; 9 << 20].into()).await.is_problem(413, "E0007");
+    up.call(Method::POST, "/api/v1/runs", &[("content-type", "text/plain")], Bytes::from_static(b"{}"))
+        .await
+        .is_problem(415, "E0017");
+    up.get("/api/v1/runs?wait=x").await.is_problem(400, "E0001");
+    let nowhere = up.get("/api/v1/runs/nobody").await;
+    nowhere.is_problem(404, "E0002");
+    assert_eq!(nowhere.json()["instance"], format!("urn:tutti:request:{}", nowhere.header("x-request-id")));
+    let page = up.get(nowhere.json()["type"].as_str().unwrap()).await;
+    assert!(page.text().starts_with("# E0002"), "the type leads to the page: {}", page.text());
+    let named = up.call(Method::GET, "/healthz", &[("x-request-id", "my-id.1")], Bytes::new()).await;
+    assert_eq!(named.header("x-request-id"), "my-id.1");
+    let odd = up.call(Method::GET, "/healthz", &[("x-request-id", "a b")], Bytes::new()).await;
+    assert_ne!(odd.header("x-request-id"), "a b");
+    up.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn artifacts_go_up_and_come_down_in_parts() {
+    let up = Up::start().await;
+    let content: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
+    let put = up.call(Method::PUT, "/api/v1/artifacts?name=a.bin", &[], content.clone().into()).await;
+    assert_eq!(put.status, StatusCode::OK, "{}", put.text());
+    let digest = find_digest(&put.json()).expect("a digest");
+    let path = format!("/api/v1/artifacts/{digest}");
+    let whole = up.get(&path).await;
+    assert_eq!((whole.status, &whole.body[..]), (StatusCode::OK, &content[..]));
+    let part = up.call(Method::GET, &path, &[("range", "bytes=1000-1999")], Bytes::new()).await;
+    assert_eq!((part.status, &part.body[..]), (StatusCode::PARTIAL_CONTENT, &content[1000..2000]));
+    assert_eq!(part.header("content-range"), "bytes 1000-1999/300000");
+    let none = up.call(Method::GET, &path, &[("range", "bytes=300000-")], Bytes::new()).await;
+    none.is_problem(416, "E0019");
+    assert_eq!(none.header("content-range"), "bytes */300000");
+    let same = up.call(Method::GET, &path, &[("if-none-match", whole.header("etag"))], Bytes::new()).await;
+    assert_eq!(same.status, StatusCode::NOT_MODIFIED);
+    up.call(Method::PUT, "/api/v1/artifacts?name=..%2Fx", &[], Bytes::new()).await.is_problem(400, "E0001");
+    up.down().await;
+}
+
+fn find_digest(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if text.parse::<model::Digest>().is_ok() => Some(text.clone()),
+        Value::Object(fields) => fields.values().find_map(find_digest),
+        _ => None,
+    }
+}
