@@ -280,6 +280,7 @@ impl CoreLoop {
         if entries.is_empty() && effects.is_empty() && replies.is_empty() {
             return;
         }
+        failpoint::hit(failpoint::Point::LoopDecided);
         let (releases, notices) = (self.releases.clone(), self.notices.clone());
         let sites = entries.iter().filter_map(|entry| match &entry.event {
             Event::SiteRegistered(registered) => Some(Release::Site(registered.site.clone())),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use engine::event::Usage;
 use engine::{Command, Dispatch, Effect, Outcome, Recall, Report, Transfer};
 use executors::{AttemptSpec, Executor as _, Observed};
+use failpoint::Point;
 use journal::Reader;
 use model::{AttemptKey, Duration, Epoch, Failure, FailureClass, NodeKind};
 use parking_lot::Mutex;
@@ -42,7 +43,11 @@ impl Dispatcher {
                         self.inbox.report(Command::SiteHealth { site, healthy: false, reason });
                     }
                 }
-                Release::Effect(effect) => self.carry_out(effect).await,
+                Release::Effect(effect) => {
+                    failpoint::hit(Point::EffectBefore);
+                    self.carry_out(effect).await;
+                    failpoint::hit(Point::EffectAfter);
+                }
             }
         }
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use artifacts::Store;
 use engine::Command;
+use failpoint::Point;
 use model::Digest;
 
 use crate::start::unusable;
@@ -41,6 +42,7 @@ impl ControlPlane {
         let made = tokio::task::spawn_blocking(move || {
             must_be_empty(&to)?;
             let report = journal::backup(&reader, &to.join("journal")).map_err(unusable)?;
+            failpoint::hit(Point::BackupJournal);
             let mut copied = Copied::default();
             for folder in FOLDERS {
                 copied.folder(&data.join(folder), &to.join(folder)).map_err(unusable)?;
@@ -68,6 +70,7 @@ impl ControlPlane {
         }
         let command = Command::RecordPruning { before, runs: prunable.runs, principal: principal.to_owned() };
         self.inbox().ask(command).await?;
+        failpoint::hit(Point::PruneRecorded);
         self.sweep().await
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use engine::{Command, State};
+use failpoint::Point;
 use executors::Executor as _;
 use journal::{Batch, Durability, Keeper, Reader, Writer};
 use model::site::ExecutorKind;
@@ -73,9 +74,11 @@ impl ControlPlane {
         let owner = Owner::take(&options.data)?;
         let journal_options = journal::Options { path: options.data.join("journal"), shard: 0, durability: options.durability };
         let opened = tokio::task::block_in_place(|| journal::open(journal_options)).map_err(unusable)?;
+        failpoint::hit(Point::StartOpened);
         let (observed, seen) = tokio::sync::mpsc::unbounded_channel();
         let sites = Sites::new(&options.data, options.shim.clone(), options.path.clone(), observed).map_err(unusable)?;
         let (state, last) = tokio::task::block_in_place(|| restore(&opened.reader, &sites))?;
+        failpoint::hit(Point::StartRestored);
         let (inbox, mailbox) = inbox();
         let (releases, released) = tokio::sync::mpsc::unbounded_channel();
         let has_sites = !state.fleet().sites().is_empty();
@@ -108,6 +111,7 @@ impl ControlPlane {
         };
         let control = ControlPlane { inner: Arc::new(inner) };
         control.inbox().ask(Command::BeginEpoch { version: VERSION.into() }).await?;
+        failpoint::hit(Point::StartEpoch);
         let dispatcher = Dispatcher { inbox: inbox.clone(), sites, reader: opened.reader, workers, offered: Arc::default() };
         control.start_task(dispatcher.run(released));
         control.start_task(forward(seen, inbox));

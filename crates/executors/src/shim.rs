@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Instant;
 
+use failpoint::Point;
 use model::graph::Port;
 use model::{AttemptKey, Epoch, Failure, FailureClass};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -144,6 +145,7 @@ fn run(folder: &Path, groups: &Groups) -> std::io::Result<bool> {
         return Ok(false);
     }
     say(Word::Taken);
+    failpoint::hit(Point::WrapperClaimed);
     // Space for the record, so that a process that fills the disk does not also take the place of what says so.
     let reserved = record::reserve(folder);
     let unenforced = groups.limit(&spec);
@@ -155,7 +157,9 @@ fn run(folder: &Path, groups: &Groups) -> std::io::Result<bool> {
     usage.bytes_in = spec.bytes_in;
     let watch::Ended { failure, stopped } = ended;
     let (attempt, epoch, boot) = (spec.attempt, spec.epoch, record::boot());
+    failpoint::hit(Point::WrapperBeforeRecord);
     CompletionRecord { attempt, epoch, failure, stopped, usage, unenforced, boot }.create(folder, reserved)?;
+    failpoint::hit(Point::WrapperAfterRecord);
     Ok(true)
 }
 

@@ -101,6 +101,14 @@ impl JournalError {
     }
 }
 
+/// A step that a test may let fail.
+pub(crate) fn step(point: failpoint::Point) -> Result<(), JournalError> {
+    match failpoint::hit(point) {
+        true => Err(JournalError::io("the journal")(std::io::Error::other("a test lets it fail"))),
+        false => Ok(()),
+    }
+}
+
 /// Opens the journal in a directory.
 pub fn open(options: Options) -> Result<Opened, JournalError> {
     std::fs::create_dir_all(&options.path).map_err(JournalError::io(&options.path))?;

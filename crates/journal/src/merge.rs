@@ -79,6 +79,7 @@ impl Merging {
 }
 
 fn checkpoint(connection: &Connection, how: &str) -> Result<Merged, JournalError> {
+    crate::step(failpoint::Point::JournalBeforeMerge)?;
     connection.busy_timeout(READERS_WAIT)?;
     let result = connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| {
         let count = |index: usize| Ok::<_, rusqlite::Error>(usize::try_from(row.get::<_, i64>(index)?).unwrap_or_default());

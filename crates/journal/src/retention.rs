@@ -100,6 +100,7 @@ impl Sweep {
             self.pruned.runs = transaction.execute(sql, params![self.marked_by])? as u64;
             self.done = true;
         }
+        crate::step(failpoint::Point::PruneStep)?;
         transaction.commit()?;
         Ok(self)
     }

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use audit::Frontier;
 use crossbeam_channel::{Receiver, Sender};
 use engine::Event;
+use failpoint::Point;
 use model::{Digest, Graph, RunId, Seq, Timestamp};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -241,6 +242,7 @@ impl Worker {
             return Ok(batches.iter().map(|_| Appended { first: Seq(last + 1), last: Seq(last) }).collect());
         }
         let mut frontier = self.frontier.clone();
+        crate::step(Point::JournalBeforeWrite)?;
         let transaction = self.connection.transaction()?;
         let mut projection = Projection::default();
         {
@@ -271,7 +273,9 @@ impl Worker {
                 .prepare_cached("UPDATE tree SET size = ?1, edge = ?2 WHERE id = 0")?
                 .execute(params![frontier.size(), frontier.to_bytes()])?;
         }
+        crate::step(Point::JournalBeforeCommit)?;
         transaction.commit()?;
+        failpoint::hit(Point::JournalAfterCommit);
         self.frontier = frontier;
         Ok(places)
     }

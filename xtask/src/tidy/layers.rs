@@ -41,13 +41,15 @@ pub(crate) const ROOMS: &[Room] = &[
     room("prediction", Layer::L1, &["model"]),
     room("remediation", Layer::L1, &["model"]),
     room("audit", Layer::L1, &["model"]),
+    // Where a test lets a process die: nothing in release builds.
+    room("failpoint", Layer::L2, &[]),
     // It stores the engine's events and hashes them into the tree.
-    room("journal", Layer::L2, &["model", "engine", "audit"]),
+    room("journal", Layer::L2, &["model", "engine", "audit", "failpoint"]),
     room("artifacts", Layer::L2, &["model"]),
     // What a connector's action reads and makes lies in the store of its site.
     room("connectors", Layer::L2, &["model", "artifacts"]),
     // Attempts report the engine's outcomes, their files lie in stores, and connectors run inside executors.
-    room("executors", Layer::L2, &["model", "engine", "artifacts", "connectors"]),
+    room("executors", Layer::L2, &["model", "engine", "artifacts", "connectors", "failpoint"]),
     room("controlplane", Layer::L3, BELOW_L3),
     room("api", Layer::L4, BELOW_L4),
     room("tutti", Layer::L5, BELOW_L5),
@@ -67,6 +69,7 @@ const BELOW_L3: &[&str] = &[
     "prediction",
     "remediation",
     "audit",
+    "failpoint",
     "journal",
     "artifacts",
     "connectors",
@@ -81,6 +84,7 @@ const BELOW_L4: &[&str] = &[
     "prediction",
     "remediation",
     "audit",
+    "failpoint",
     "journal",
     "artifacts",
     "connectors",
@@ -96,6 +100,7 @@ const BELOW_L5: &[&str] = &[
     "prediction",
     "remediation",
     "audit",
+    "failpoint",
     "journal",
     "artifacts",
     "connectors",

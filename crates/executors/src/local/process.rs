@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use engine::Outcome;
 use engine::event::Usage;
+use failpoint::Point;
 use model::{AttemptKey, Epoch, Failure, FailureClass};
 use tokio::io::unix::AsyncFd;
 use tokio::task::spawn_blocking;
@@ -32,10 +33,13 @@ pub(super) async fn drive(inner: Arc<Inner>, spec: AttemptSpec) {
     }
     let prepared = spawn_blocking({
         let (inner, folder) = (inner.clone(), folder.clone());
-        move || match attempt::clear_half_made(&folder) {
-            Ok(true) => attempt::prepare(&inner.site, &inner.store, &folder, &spec).map(|()| true),
-            Ok(false) => Ok(false),
-            Err(error) => Err(attempt::of_io("the attempt's folder")(error)),
+        move || {
+            failpoint::hit(Point::ExecutorBeforePrepare);
+            match attempt::clear_half_made(&folder) {
+                Ok(true) => attempt::prepare(&inner.site, &inner.store, &folder, &spec).map(|()| true),
+                Ok(false) => Ok(false),
+                Err(error) => Err(attempt::of_io("the attempt's folder")(error)),
+            }
         }
     });
     let prepared = prepared.await.unwrap_or_else(|error| Err(Failure::new(FailureClass::Unknown, error.to_string())));
@@ -50,6 +54,7 @@ pub(super) async fn drive(inner: Arc<Inner>, spec: AttemptSpec) {
         drop(starting);
         return follow(inner.clone(), key).await;
     }
+    failpoint::hit(Point::ExecutorPrepared);
     let mut wrapper = match inner.wrappers.hand_over(&folder).await {
         Ok(wrapper) => wrapper,
         Err(error) => {
@@ -104,6 +109,7 @@ async fn finish(inner: Arc<Inner>, key: AttemptKey) {
         (Epoch(0), Outcome::Failed(Failure::new(FailureClass::NodeLost, message)), Usage::default(), Vec::new())
     };
     let (epoch, outcome, usage, stored) = collected.await.unwrap_or_else(|error| lost(error.to_string()));
+    failpoint::hit(Point::ExecutorCollected);
     inner.finish(key, epoch, outcome, usage, stored);
 }
 

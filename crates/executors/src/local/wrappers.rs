@@ -54,6 +54,8 @@ impl Wrappers {
         let mut command = Command::new(&self.program);
         // The process could read the wrapper's environment, so the server's secrets are not in it.
         command.args(&self.arguments).env_clear().current_dir("/");
+        #[cfg(debug_assertions)]
+        command.envs(failpoint::VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = tokio::process::Command::from(command).kill_on_drop(false).spawn()?;
         let broken = || std::io::Error::other("the wrapper has no pipes");
