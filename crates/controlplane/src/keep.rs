@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use artifacts::Store;
+use artifacts::{Store, StoreError};
 use engine::Command;
 use failpoint::Point;
 use model::Digest;
 
 use crate::start::unusable;
-use crate::{ControlPlane, Fault, FaultKind};
+use crate::{ControlPlane, Fault, FaultKind, Owner, owner};
 
 /// What a backup is made of beside the journal.
 const FOLDERS: [&str; 2] = ["sites", "code"];
@@ -89,7 +89,11 @@ pub fn restore(from: &Path, to: &Path) -> Result<BackupSummary, Fault> {
         let fault = Fault::new(FaultKind::DataDirectory, format!("`{}` holds no backup that was finished", from.display()));
         fault.hint("a backup is the directory that `tutti backup --to` made; a copy of a server's data directory is none")
     })?;
-    must_be_empty(to)?;
+    // Nobody else may take the directory meanwhile.
+    let _owner = Owner::take(to)?;
+    if std::fs::read_dir(to).map_err(unusable)?.flatten().any(|entry| entry.file_name() != owner::FILE) {
+        return Err(not_empty(to));
+    }
     let report = journal::restore(&from.join("journal"), &to.join("journal")).map_err(unusable)?;
     if report.entries != summary.entries || report.root != summary.root {
         return Err(unusable(format!("the journal in `{}` is not the one that was backed up", from.display())));
@@ -116,11 +120,15 @@ pub fn restore(from: &Path, to: &Path) -> Result<BackupSummary, Fault> {
 
 fn must_be_empty(folder: &Path) -> Result<(), Fault> {
     std::fs::create_dir_all(folder).map_err(unusable)?;
-    if std::fs::read_dir(folder).map_err(unusable)?.next().is_some() {
-        let fault = Fault::new(FaultKind::Conflict, format!("`{}` is not empty", folder.display()));
-        return Err(fault.hint("give a directory that is empty or does not exist yet"));
+    match std::fs::read_dir(folder).map_err(unusable)?.next() {
+        Some(_) => Err(not_empty(folder)),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+fn not_empty(folder: &Path) -> Fault {
+    let fault = Fault::new(FaultKind::Conflict, format!("`{}` is not empty", folder.display()));
+    fault.hint("give a directory that is empty or does not exist yet")
 }
 
 /// The stores of artifacts in a data directory.
@@ -136,11 +144,15 @@ fn stores(data: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 /// The first artifact of a store that is not what its name says.
-fn damaged(folder: &Path) -> Result<Option<(PathBuf, Digest)>, artifacts::StoreError> {
+fn damaged(folder: &Path) -> Result<Option<(PathBuf, Digest)>, StoreError> {
     let store = Store::open_at(folder)?;
     for (digest, _) in store.list()? {
-        let mut content = store.open_verified(&digest)?;
-        if std::io::copy(&mut content, &mut std::io::sink()).is_err() {
+        let sound = match store.open_verified(&digest) {
+            Ok(mut content) => std::io::copy(&mut content, &mut std::io::sink()).is_ok(),
+            Err(StoreError::Damaged { .. }) => false,
+            Err(error) => return Err(error),
+        };
+        if !sound {
             return Ok(Some((folder.to_owned(), digest)));
         }
     }

@@ -8,7 +8,8 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::{Fault, FaultKind};
 
-const FILE: &str = "owner";
+/// The name of the locked file in the directory.
+pub(crate) const FILE: &str = "owner";
 
 /// The ownership of a data directory. It ends with the process, however that ends.
 pub struct Owner {

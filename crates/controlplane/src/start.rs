@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use engine::{Command, State};
-use failpoint::Point;
 use executors::Executor as _;
+use failpoint::Point;
 use journal::{Batch, Durability, Keeper, Reader, Writer};
 use model::site::ExecutorKind;
 use model::{Digest, Graph, Resources, SiteSpec};

@@ -1,6 +1,7 @@
 //! The control plane as a whole, in this process.
 
 mod instants;
+mod keep;
 
 use std::path::Path;
 
