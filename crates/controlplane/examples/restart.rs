@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const DOCUMENTS: &str = "
 kind: site
 name: wide
-capacity: {cpu: 4000000, memory: 4000000Gi}
+capacity: {cpu: 100000, memory: 100000Gi}
 ---
 kind: connector
 name: far/work
@@ -95,10 +95,11 @@ async fn main() {
         let began = Instant::now();
         let control = open(&folder).await;
         let opened = began.elapsed();
-        let request = LeaseRequest { worker: "w".into(), connectors: vec!["far/work@1".into()], slots: 1 };
-        let (leases, _) = control.workers().lease(&request, Duration::from_secs(60)).await;
+        let request =
+            LeaseRequest { worker: "w".into(), connectors: vec!["far/work@1".into()], slots: 1, ..LeaseRequest::default() };
+        let turn = control.workers().lease(&request, Duration::from_secs(60)).await;
         let leased = began.elapsed();
-        assert_eq!(leases.len(), 1, "nothing is dispatched");
+        assert_eq!(turn.leases.len(), 1, "nothing is dispatched");
         let counted = control.reader().stats().expect("counts");
         let row = control.reader().run(RunId(2)).expect("a run").expect("the first open run");
         println!(

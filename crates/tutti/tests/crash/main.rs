@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use failpoint::Point;
 use judge::judge;
 use serde_json::json;
-use server::{PATIENCE, Place, Server, call, wrappers};
+use server::{PATIENCE, Place, Server, call, pause, wrappers};
 use story::{Acknowledged, Worker, apply, settle};
 
 /// Random numbers; the seed is printed.
@@ -43,7 +43,7 @@ fn killed_at_random_moments() {
         let mut server = Server::spawn(&place, "");
         // Some are killed before they are up.
         if dice.below(6) == 0 {
-            std::thread::sleep(Duration::from_millis(dice.below(120)));
+            pause(Duration::from_millis(dice.below(120)));
             server.kill();
             (servers, starting) = (servers + 1, starting + 1);
             continue;
@@ -63,7 +63,7 @@ fn killed_at_random_moments() {
             if dice.below(5) == 0 {
                 let _ = scope.spawn(|| call(&url, "POST", "/api/v1/prune", &json!({ "older_than": "0s" })));
             }
-            std::thread::sleep(Duration::from_millis(20 + dice.below(300)));
+            pause(Duration::from_millis(20 + dice.below(300)));
             if dice.below(4) == 0
                 && let Some(pid) = wrappers(&place.data()).first().and_then(|pid| rustix::process::Pid::from_raw(*pid))
             {
@@ -104,7 +104,7 @@ fn exercise(place: &Place, url: &str, acknowledged: &Acknowledged, worker: &Work
         match call(url, "GET", "/api/v1/runs?phase=running", &json!(null)) {
             Err(_) => return,
             Ok((_, open)) if open["items"].as_array().is_none_or(Vec::is_empty) => break,
-            Ok(_) => std::thread::sleep(Duration::from_millis(10)),
+            Ok(_) => pause(Duration::from_millis(10)),
         }
     }
     let _ = call(url, "POST", "/api/v1/prune", &json!({ "older_than": "0s" }));

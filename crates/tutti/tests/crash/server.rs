@@ -95,7 +95,7 @@ impl Server {
             match self.child.try_wait().unwrap() {
                 Some(status) => return Some(status),
                 None if Instant::now() >= until => return None,
-                None => std::thread::sleep(Duration::from_millis(5)),
+                None => pause(Duration::from_millis(5)),
             }
         }
     }
@@ -114,6 +114,12 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Looks again after a moment: what is waited for is in another process and cannot call back.
+#[expect(clippy::disallowed_methods, reason = "moments of a kill are random, and other processes can only be asked again")]
+pub(crate) fn pause(span: Duration) {
+    std::thread::sleep(span);
 }
 
 /// One request on a connection of its own.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::server::{PATIENCE, Place, Server, call};
+use crate::server::{PATIENCE, Place, Server, call, pause};
 
 const DOCUMENTS: &str = r#"
 kind: connector
@@ -69,11 +69,12 @@ pub(crate) fn apply(url: &str) {
 impl Acknowledged {
     /// Sends a run under a new key.
     pub(crate) fn submit(&self, url: &str, workflow: &str) {
-        let key = format!("key-{}", self.next.fetch_add(1, Ordering::Relaxed));
-        self.send(url, workflow, key);
+        self.send(url, format!("{workflow}#{}", self.next.fetch_add(1, Ordering::Relaxed)));
     }
 
-    fn send(&self, url: &str, workflow: &str, key: String) {
+    /// A key belongs to one request: it begins with the workflow.
+    fn send(&self, url: &str, key: String) {
+        let workflow = key.split('#').next().unwrap_or_default();
         let request = json!({ "workflow": workflow, "idempotency_key": key });
         match call(url, "POST", "/api/v1/runs", &request) {
             Ok((status, answer)) if status < 300 => {
@@ -91,7 +92,7 @@ impl Acknowledged {
     pub(crate) fn send_again(&self, url: &str) {
         let mut keys: Vec<String> = self.unanswered.lock().unwrap().iter().cloned().collect();
         keys.extend(self.runs.lock().unwrap().keys().last().cloned());
-        keys.into_iter().for_each(|key| self.send(url, "crash/quick", key));
+        keys.into_iter().for_each(|key| self.send(url, key));
     }
 
     /// Answers what waits for a person.
@@ -122,7 +123,7 @@ impl Worker {
             while !stopped.load(Ordering::Relaxed) {
                 let url = at.lock().unwrap().clone();
                 if url.is_empty() || turn(&url).is_none() {
-                    std::thread::sleep(Duration::from_millis(10));
+                    pause(Duration::from_millis(10));
                 }
             }
         });
@@ -169,6 +170,6 @@ pub(crate) fn settle(place: &Place, server: &Server, acknowledged: &Acknowledged
             return;
         }
         assert!(Instant::now() < until, "these runs do not end: {open:?}\n{}", place.log_tail());
-        std::thread::sleep(Duration::from_millis(20));
+        pause(Duration::from_millis(20));
     }
 }
