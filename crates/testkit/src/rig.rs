@@ -180,10 +180,10 @@ impl Rig {
 
     /// Submits.
     pub fn try_submit(&mut self, submit: Submit) -> Result<RunId, Rejection> {
-        let known = self.facts.runs();
+        let newest = self.facts.newest();
         let key = submit.idempotency_key.clone();
         self.try_step(Command::Submit(Box::new(submit)))?;
-        Ok(self.facts.newest().filter(|run| !known.contains(run)).unwrap_or_else(|| self.facts.by_key(key.as_deref())))
+        Ok(self.facts.newest().filter(|run| Some(*run) != newest).unwrap_or_else(|| self.facts.by_key(key.as_deref())))
     }
 
     /// Submits a graph with these inputs.

@@ -14,7 +14,7 @@ use crate::{Candidate, Event, InputArtifact, Placement, State};
 use super::Stepper;
 
 /// How many parked actions of one demand are looked at again at a time.
-const PARKED_HEADS_MAX: usize = 256;
+const PARKED_HEADS_MAX: usize = 32;
 
 impl State {
     /// Queued actions for the placer: everything not looked at yet (at most `limit` actions) and, when something was released

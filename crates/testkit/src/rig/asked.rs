@@ -64,7 +64,9 @@ impl Asked {
                 self.fresh.push_back(key);
             }
         }
-        self.open.retain(|key, _| !ended.contains(key));
+        for key in ended {
+            self.open.remove(&key);
+        }
     }
 
     /// The next that the fleet has not looked at.

@@ -95,10 +95,6 @@ impl Facts {
         self.runs.get(&run).map(|run| run.project.clone()).unwrap_or_default()
     }
 
-    pub(super) fn runs(&self) -> BTreeSet<RunId> {
-        self.runs.keys().copied().collect()
-    }
-
     pub(super) fn newest(&self) -> Option<RunId> {
         self.runs.keys().next_back().copied()
     }
