@@ -80,7 +80,7 @@ impl ControlPlane {
             let next = match tokio::task::block_in_place(|| self.due_triggers()) {
                 Ok((due, next)) => {
                     for (trigger, at, missed) in due {
-                        self.fire(&trigger, at, missed, None).await;
+                        self.fire(&trigger, at, missed, None, None).await;
                     }
                     next
                 }
@@ -123,8 +123,9 @@ impl ControlPlane {
         due: Timestamp,
         missed: u32,
         payload: Option<Value>,
+        call: Option<&str>,
     ) -> Option<model::RunId> {
-        let submit = tokio::task::block_in_place(|| self.firing(trigger, due, payload));
+        let submit = tokio::task::block_in_place(|| self.firing(trigger, due, payload, call));
         let submit: Option<Box<Submit>> = match submit {
             Ok(submit) => submit.map(Box::new),
             Err(fault) => {
@@ -142,7 +143,13 @@ impl ControlPlane {
         }
     }
 
-    fn firing(&self, trigger: &TriggerSpec, due: Timestamp, payload: Option<Value>) -> Result<Option<Submit>, Fault> {
+    fn firing(
+        &self,
+        trigger: &TriggerSpec,
+        due: Timestamp,
+        payload: Option<Value>,
+        call: Option<&str>,
+    ) -> Result<Option<Submit>, Fault> {
         if trigger.overlap == Overlap::Skip {
             let last = self.reader().firings(&trigger.name, 10).map_err(Fault::internal)?;
             let running = last
@@ -167,7 +174,10 @@ impl ControlPlane {
             domain: trigger.domain.clone(),
             principal: format!("trigger:{}", trigger.name),
             // The same firing after a crash in between gives the same run.
-            idempotency_key: Some(format!("trigger/{}/{}", trigger.name, due.0)),
+            idempotency_key: Some(match call {
+                Some(signature) => format!("trigger/{}/call/{signature}", trigger.name),
+                None => format!("trigger/{}/{}", trigger.name, due.0),
+            }),
             origin: Origin::Trigger { trigger: trigger.name.clone(), due },
             ..Submission::default()
         };
@@ -197,7 +207,8 @@ impl ControlPlane {
             return Err(Fault::new(FaultKind::Unauthenticated, "the signature of the call is missing, wrong or too old"));
         }
         let payload: Value = serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned().into());
-        Ok(self.fire(&trigger, wall(), 0, Some(payload)).await)
+        // The same call, played again while its time is still fresh, gives the run that it gave before.
+        Ok(self.fire(&trigger, wall(), 0, Some(payload), Some(signature)).await)
     }
 
     /// An event: waits for it end, and triggers on it fire.
@@ -212,7 +223,7 @@ impl ControlPlane {
                 && !trigger.paused
                 && covers(matching, &payload)
             {
-                runs.extend(self.fire(&trigger, wall(), 0, Some(payload.clone())).await);
+                runs.extend(self.fire(&trigger, wall(), 0, Some(payload.clone()), None).await);
             }
         }
         Ok(runs)

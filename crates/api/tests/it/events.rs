@@ -33,3 +33,13 @@ async fn a_stream_is_resumed_without_loss_or_repetition() {
     assert_eq!((id, name.as_str(), &data["run"]), (ids.len() as u64 + 1, "run_submitted", &run["number"]));
     up.down().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_stream_shows_that_it_is_alive() {
+    let up = Up::start().await;
+    let mut stream = up.events("/api/v1/events?heartbeat=1", &[]).await;
+    while !stream.next().await.unwrap().starts_with(':') {}
+    up.get("/api/v1/events?heartbeat=0").await.is_problem(400, "E0001");
+    drop(stream);
+    up.down().await;
+}

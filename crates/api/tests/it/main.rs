@@ -8,4 +8,5 @@ mod python;
 mod runs;
 mod support;
 mod system;
+mod triggers;
 mod workers;
