@@ -22,6 +22,8 @@ pub const RUN_SIGNALS_MAX: u32 = 10_000;
 pub const RUN_ACTIONS_MAX: u32 = 1_000_000;
 /// An expression, in bytes.
 pub const EXPRESSION_BYTES_MAX: usize = 4_096;
+/// Levels of nesting in an expression; a chain such as `a + b + c` is nested too.
+pub const EXPRESSION_DEPTH_MAX: usize = 128;
 /// What an expression may cost, in steps, by the static checker's count.
 pub const EXPRESSION_COST_MAX: u64 = 1_000_000;
 /// A value passed between nodes (not an artifact), in bytes of JSON.

@@ -2,9 +2,10 @@
 //! interrupt it, so what may cost too much is refused before it runs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, operators};
-use model::limits::{EACH_ITEMS_MAX, EXPRESSION_BYTES_MAX, EXPRESSION_COST_MAX};
+use model::limits::{EACH_ITEMS_MAX, EXPRESSION_BYTES_MAX, EXPRESSION_COST_MAX, EXPRESSION_DEPTH_MAX};
 
 use crate::suggest::nearest;
 use crate::types::Type;
@@ -66,6 +67,8 @@ pub struct Checked {
     pub result: Type,
     /// Nodes whose outputs it refers to.
     pub nodes: BTreeSet<String>,
+    /// Tags that what it reads carries: those of every value it looks at, conditions included.
+    pub labels: BTreeSet<String>,
     /// Steps that evaluating it takes at most.
     pub cost: u64,
 }
@@ -76,11 +79,21 @@ pub fn check(source: &str, environment: &Environment) -> Result<Checked, Problem
         let message = format!("the expression is {} bytes; at most {EXPRESSION_BYTES_MAX} are allowed", source.len());
         return Err(Problem { code: "W0304", message, hint: Some("do the work in a node".into()) });
     }
+    if depth(source) > EXPRESSION_DEPTH_MAX {
+        let message = format!("the expression is nested deeper than {EXPRESSION_DEPTH_MAX}");
+        return Err(Problem { code: "W0304", message, hint: Some("do the work in a node".into()) });
+    }
     let program = cel::Program::compile(source).map_err(|error| {
         let message: String = error.to_string().lines().next().unwrap_or_default().chars().take(200).collect();
         Problem { code: "W0301", message: format!("`{source}` is not an expression: {message}"), hint: None }
     })?;
-    let mut checker = Checker { scopes: vec![environment.names.clone()], nodes: BTreeSet::new(), unbounded: 0 };
+    let mut checker = Checker {
+        scopes: vec![environment.names.clone()],
+        nodes: BTreeSet::new(),
+        labels: BTreeSet::new(),
+        unbounded: 0,
+        depth: 0,
+    };
     let (result, cost) = checker.infer(program.expression())?;
     if cost > EXPRESSION_COST_MAX {
         let message = format!("evaluating `{source}` may take {cost} steps; at most {EXPRESSION_COST_MAX} are allowed");
@@ -90,13 +103,40 @@ pub fn check(source: &str, environment: &Environment) -> Result<Checked, Problem
             hint: Some("give the lists a `maxItems`, or do the work in a node".into()),
         });
     }
-    Ok(Checked { result, nodes: checker.nodes, cost })
+    Ok(Checked { result, nodes: checker.nodes, labels: checker.labels, cost })
+}
+
+/// Levels that reading an expression may take at most, counted on its letters: the parser has to be kept from what would use up the stack.
+/// Operators of a chain nest; a comma begins anew at the level of its bracket.
+fn depth(source: &str) -> usize {
+    let (mut level, mut most, mut open, mut quote, mut escaped) = (0usize, 0usize, Vec::new(), None, false);
+    for c in source.chars() {
+        match (quote, c) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(mark), c) if c == mark => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '(' | '[' | '{') => {
+                level += 1;
+                open.push(level);
+            }
+            (None, ')' | ']' | '}') => level = open.pop().unwrap_or(level),
+            (None, ',') => level = open.last().copied().unwrap_or(0),
+            (None, '+' | '-' | '*' | '/' | '%' | '!' | '&' | '|' | '<' | '>' | '=' | '?' | ':' | '.') => level += 1,
+            _ => {}
+        }
+        most = most.max(level);
+    }
+    most
 }
 
 struct Checker {
     scopes: Vec<BTreeMap<String, Type>>,
     nodes: BTreeSet<String>,
+    labels: BTreeSet<String>,
     unbounded: u32,
+    depth: usize,
 }
 
 type Inferred = Result<(Type, u64), Problem>;
@@ -106,9 +146,33 @@ fn wrong(message: String) -> Problem {
 }
 
 impl Checker {
+    /// The type of an expression that is read: all its tags count.
     fn infer(&mut self, node: &IdedExpr) -> Inferred {
+        let (found, cost) = self.path(node)?;
+        found.tags(&mut self.labels);
+        Ok((found.peel().0.clone(), cost))
+    }
+
+    /// The type of an expression of which perhaps only a part is read.
+    fn path(&mut self, node: &IdedExpr) -> Inferred {
+        self.depth += 1;
+        if self.depth > EXPRESSION_DEPTH_MAX {
+            let message = format!("the expression is nested deeper than {EXPRESSION_DEPTH_MAX}");
+            return Err(Problem { code: "W0304", message, hint: Some("do the work in a node".into()) });
+        }
+        let inferred = self.path_within(node);
+        self.depth -= 1;
+        inferred
+    }
+
+    fn path_within(&mut self, node: &IdedExpr) -> Inferred {
         match &node.expr {
             Expr::Literal(literal) => Ok((of_literal(literal), 1)),
+            Expr::Ident(name) if name == "nodes" => Err(Problem {
+                code: "W0302",
+                message: "`nodes` alone is not a value: what a node waits for has to be known before it runs".into(),
+                hint: Some("name one of them: `nodes.my_node`, or `nodes[\"my-node\"]`".into()),
+            }),
             Expr::Ident(name) => self.name(name),
             Expr::Select(select) => self.select(&select.operand, &select.field, select.test),
             Expr::List(list) => {
@@ -121,7 +185,7 @@ impl Checker {
                 }
                 let first = types.first().cloned().unwrap_or(Type::Any);
                 let item = if types.iter().all(|found| *found == first) { first } else { Type::Any };
-                Ok((Type::List(Box::new(item), Some(types.len() as u64)), cost))
+                Ok((Type::List(Arc::new(item), Some(types.len() as u64)), cost))
             }
             Expr::Map(map) => {
                 let (mut fields, mut cost, mut open) = (BTreeMap::new(), 1u64, false);
@@ -135,7 +199,7 @@ impl Checker {
                         _ => open = true,
                     }
                 }
-                Ok((Type::Object(fields, open), cost))
+                Ok((Type::object(fields, open), cost))
             }
             Expr::Call(call) => self.call(&call.func_name, call.target.as_deref(), &call.args),
             Expr::Comprehension(inner) => self.comprehension(inner),
@@ -157,30 +221,18 @@ impl Checker {
     }
 
     fn select(&mut self, operand: &IdedExpr, field: &str, test: bool) -> Inferred {
-        if matches!(&operand.expr, Expr::Ident(name) if name == "nodes") && self.scopes.len() == 1 || is_nodes(operand) {
-            self.nodes.insert(field.to_owned());
+        if is_nodes(operand) {
+            let found = self.node(field)?;
+            return Ok((if test { Type::Boolean } else { found }, 2));
         }
-        let (found, cost) = self.infer(operand)?;
-        let result = match &found {
+        let (found, cost) = self.path(operand)?;
+        let (found, tags) = found.peel();
+        self.labels.extend(tags);
+        let result = match found {
             Type::Object(fields, open) => match fields.get(field) {
                 Some(found) => found.clone(),
                 None if *open || test => Type::Any,
-                None if is_nodes(operand) => {
-                    let hint = nearest(field, fields.keys().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
-                    return Err(Problem { code: "W0201", message: format!("there is no node `{field}`"), hint });
-                }
-                None => {
-                    let known: Vec<&str> = fields.keys().map(String::as_str).collect();
-                    let hint = match nearest(field, known.iter().copied()) {
-                        Some(near) => format!("did you mean `{near}`?"),
-                        None => format!("it has {}", known.join(", ")),
-                    };
-                    return Err(Problem {
-                        code: "W0306",
-                        message: format!("there is no field `{field}` here"),
-                        hint: Some(hint),
-                    });
-                }
+                None => return Err(no_field(field, fields)),
             },
             Type::Any | Type::Null => Type::Any,
             Type::Artifact if field == "size" => Type::Integer,
@@ -190,7 +242,61 @@ impl Checker {
         Ok((if test { Type::Boolean } else { result }, cost.saturating_add(1)))
     }
 
+    /// The output of a node, `nodes.id` or `nodes["id"]`.
+    fn node(&mut self, id: &str) -> Result<Type, Problem> {
+        let (all, _) = self.name("nodes")?;
+        let Type::Object(known, _) = &all else { return Ok(Type::Any) };
+        let Some(found) = known.get(id) else {
+            let near = nearest(id, known.keys().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
+            let dashed = known.keys().find(|name| name.split('-').next() == Some(id));
+            let hint =
+                near.or_else(|| dashed.map(|name| format!("write `nodes[\"{name}\"]`: a `-` within a path is a subtraction")));
+            return Err(Problem { code: "W0201", message: format!("there is no node `{id}`"), hint });
+        };
+        self.nodes.insert(id.to_owned());
+        Ok(found.clone())
+    }
+
+    /// `a[b]`.
+    fn element(&mut self, operand: &IdedExpr, place: &IdedExpr) -> Inferred {
+        if is_nodes(operand) {
+            let Expr::Literal(LiteralValue::String(id)) = &place.expr else {
+                let message = "the node in `nodes[…]` has to be written out as a text";
+                return Err(Problem {
+                    code: "W0302",
+                    message: message.into(),
+                    hint: Some("what a node waits for has to be known before it runs".into()),
+                });
+            };
+            return Ok((self.node(id.inner())?, 2));
+        }
+        let (found, cost) = self.path(operand)?;
+        let (_, steps) = self.infer(place)?;
+        let (found, tags) = found.peel();
+        self.labels.extend(tags);
+        let cost = cost.saturating_add(steps).saturating_add(1);
+        match found {
+            Type::List(item, _) => Ok(((**item).clone(), cost)),
+            Type::Object(fields, open) => match &place.expr {
+                Expr::Literal(LiteralValue::String(key)) => match fields.get(key.inner()) {
+                    Some(found) => Ok((found.clone(), cost)),
+                    None if *open => Ok((Type::Any, cost)),
+                    None => Err(no_field(key.inner(), fields)),
+                },
+                _ => {
+                    fields.values().for_each(|field| field.tags(&mut self.labels));
+                    Ok((Type::Any, cost))
+                }
+            },
+            Type::Any | Type::Null => Ok((Type::Any, cost)),
+            other => Err(wrong(format!("{} has no elements", other.name()))),
+        }
+    }
+
     fn call(&mut self, function: &str, target: Option<&IdedExpr>, arguments: &[IdedExpr]) -> Inferred {
+        if let (operators::INDEX, None, [operand, place]) = (function, target, arguments) {
+            return self.element(operand, place);
+        }
         let mut types = Vec::new();
         let mut cost = 1u64;
         for argument in target.into_iter().chain(arguments) {
@@ -227,11 +333,6 @@ impl Checker {
             | operators::MODULO
             | operators::NEGATE => arithmetic(function, &types)?,
             operators::IN => Type::Boolean,
-            operators::INDEX => match types.first() {
-                Some(Type::List(item, _)) => (**item).clone(),
-                Some(Type::Object(..) | Type::Any | Type::Null) | None => Type::Any,
-                Some(other) => return Err(wrong(format!("{} has no elements", other.name()))),
-            },
             operators::NOT_STRICTLY_FALSE => Type::Boolean,
             "size" | "int" => Type::Integer,
             "string" => Type::Text,
@@ -255,8 +356,8 @@ impl Checker {
     fn comprehension(&mut self, inner: &cel::common::ast::ComprehensionExpr) -> Inferred {
         let (range, range_cost) = self.infer(&inner.iter_range)?;
         let (item, count) = match range {
-            Type::List(item, Some(count)) => (*item, count),
-            Type::List(item, None) => (*item, EACH_ITEMS_MAX as u64),
+            Type::List(item, Some(count)) => ((*item).clone(), count),
+            Type::List(item, None) => ((*item).clone(), EACH_ITEMS_MAX as u64),
             Type::Object(..) => (Type::Text, 1_000),
             Type::Any | Type::Null => (Type::Any, EACH_ITEMS_MAX as u64),
             other => return Err(wrong(format!("{} cannot be gone through", other.name()))),
@@ -270,7 +371,13 @@ impl Checker {
         let (start, _) = self.infer(&inner.accu_init)?;
         // A list being built holds what its steps put there; its type is learned from one of them.
         let gathers = matches!(start, Type::List(..));
-        let start = if gathers { Type::List(Box::new(Type::Any), Some(count)) } else { start };
+        let start = if gathers { Type::List(Arc::new(Type::Any), Some(count)) } else { start };
+        for name in [Some(&inner.iter_var), inner.iter_var2.as_ref()].into_iter().flatten() {
+            if self.scopes.first().is_some_and(|names| names.contains_key(name)) || name == "nodes" {
+                let message = format!("`{name}` is a name of the language, and no variable of a macro");
+                return Err(Problem { code: "W0302", message, hint: Some("call the variable something else".into()) });
+            }
+        }
         let mut scope = BTreeMap::from([(inner.iter_var.clone(), item), (inner.accu_var.clone(), start)]);
         if let Some(second) = &inner.iter_var2 {
             scope.insert(second.clone(), Type::Any);
@@ -284,8 +391,18 @@ impl Checker {
         let (condition, step, result) = (condition?, step?, result?);
         let body = condition.1.saturating_add(step.1);
         let cost = range_cost.saturating_add(count.saturating_mul(body)).saturating_add(result.1);
-        Ok((if gathers { Type::List(Box::new(Type::Any), Some(count)) } else { result.0 }, cost))
+        Ok((if gathers { Type::List(Arc::new(Type::Any), Some(count)) } else { result.0 }, cost))
     }
+}
+
+fn no_field(field: &str, fields: &BTreeMap<String, Type>) -> Problem {
+    let known: Vec<&str> = fields.keys().map(String::as_str).take(20).collect();
+    let hint = match nearest(field, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "it has no fields".into(),
+        None => format!("it has {}", known.join(", ")),
+    };
+    Problem { code: "W0306", message: format!("there is no field `{field}` here"), hint: Some(hint) }
 }
 
 fn is_nodes(operand: &IdedExpr) -> bool {
@@ -323,7 +440,7 @@ fn arithmetic(operator: &str, types: &[Type]) -> Result<Type, Problem> {
         [Type::Text, Type::Text] if operator == operators::ADD => Ok(Type::Text),
         [Type::List(a, n), Type::List(b, m)] if operator == operators::ADD => {
             let item = if a == b { (**a).clone() } else { Type::Any };
-            Ok(Type::List(Box::new(item), n.zip(*m).map(|(n, m)| n + m)))
+            Ok(Type::List(Arc::new(item), n.zip(*m).map(|(n, m)| n + m)))
         }
         _ => {
             let names: Vec<String> = types.iter().map(Type::name).collect();
@@ -346,7 +463,7 @@ mod tests {
         let inputs = types(json!({"type": "object", "properties": {
             "n": {"type": "integer"}, "s": {"type": "string"}, "long": {"type": "array", "items": {"type": "integer"}},
             "short": {"type": "array", "items": {"type": "string"}, "maxItems": 10}}, "additionalProperties": false}));
-        let nodes = Type::Object(
+        let nodes = Type::object(
             BTreeMap::from([
                 (
                     "a".into(),

@@ -4,18 +4,20 @@ mod graph_check;
 mod kinds;
 mod modifiers;
 mod node;
+mod outputs;
+mod subs;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::graph::{OnFailure, Port};
-use model::limits::WORKFLOW_NODES_MAX;
-use model::{Graph, Template};
+use model::limits::{FINDINGS_MAX, WORKFLOW_NODES_MAX};
+use model::{Graph, NodeIx, Template};
 use serde_json::{Value, json};
 
 use crate::check::Environment;
 use crate::fields::{Fields, Findings};
-use crate::source::{Data, Tree, parse};
+use crate::source::{Data, Tree, decode, parse};
 use crate::suggest::nearest;
 use crate::types::{ARTIFACT_TYPES, Type};
 use crate::{Catalogue, Diagnostic, Files};
@@ -49,14 +51,56 @@ pub fn compile(text: &str, files: &dyn Files, catalogue: &dyn Catalogue) -> Comp
 
 /// Compiles one document.
 pub fn compile_document(tree: &Tree, text: &str, files: &dyn Files, catalogue: &dyn Catalogue) -> Compiled {
+    compile_within(tree, text, files, catalogue, &subs::Subs::default())
+}
+
+/// Compiles one document as a part of others.
+pub(crate) fn compile_within(
+    tree: &Tree,
+    text: &str,
+    files: &dyn Files,
+    catalogue: &dyn Catalogue,
+    subs: &subs::Subs,
+) -> Compiled {
     let findings = Findings::default();
-    let compiler = Compiler { text, files, catalogue, findings: &findings, types: BTreeMap::new() };
+    let compiler = Compiler { text, files, catalogue, findings: &findings, types: BTreeMap::new(), subs };
     let graph = compiler.workflow(tree);
     let failed = findings.has_errors();
     let mut diagnostics = findings.into_inner();
     diagnostics.sort_by_key(|finding| (finding.span.start, finding.code));
     diagnostics.dedup();
+    if diagnostics.len() > FINDINGS_MAX {
+        diagnostics.sort_by_key(|finding| finding.severity == crate::Severity::Warning);
+        diagnostics.truncate(FINDINGS_MAX);
+        diagnostics.sort_by_key(|finding| (finding.span.start, finding.code));
+    }
     Compiled { graph: graph.filter(|_| !failed).map(Arc::new), diagnostics }
+}
+
+/// The ids of the nodes of a file, in the order written.
+#[derive(Default)]
+pub(crate) struct Names {
+    ids: Vec<String>,
+    by_id: BTreeMap<String, NodeIx>,
+}
+
+impl Names {
+    fn new(ids: Vec<String>) -> Names {
+        let by_id = ids.iter().enumerate().map(|(index, id)| (id.clone(), index as NodeIx)).collect();
+        Names { ids, by_id }
+    }
+
+    pub(crate) fn index(&self, id: &str) -> Option<NodeIx> {
+        self.by_id.get(id).copied()
+    }
+
+    pub(crate) fn id(&self, index: NodeIx) -> Option<&str> {
+        self.ids.get(index as usize).map(String::as_str)
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.ids.iter().map(String::as_str)
+    }
 }
 
 pub(crate) struct Compiler<'c> {
@@ -66,6 +110,8 @@ pub(crate) struct Compiler<'c> {
     pub(crate) findings: &'c Findings,
     /// `types:` of the file.
     pub(crate) types: BTreeMap<String, Value>,
+    /// Files of sub-workflows, each read once.
+    pub(crate) subs: &'c subs::Subs,
 }
 
 const TOP: [&str; 9] = ["workflow", "description", "inputs", "types", "nodes", "outputs", "timeout", "on_failure", "layout"];
@@ -87,7 +133,7 @@ impl Compiler<'_> {
             inputs,
             ..Graph::default()
         };
-        let environment = self.environment(&graph, &names);
+        let environment = self.environment(&graph, fields.get("nodes"));
         let Some(Tree { data: Data::Map(nodes), .. }) = fields.get("nodes") else { return Some(graph) };
         for (key, value) in nodes {
             graph.nodes.push(self.node(&key.text, &key.span, value, &environment, &names));
@@ -128,7 +174,7 @@ impl Compiler<'_> {
     }
 
     /// The ids of the nodes, in the order written.
-    fn node_names(&self, fields: &Fields<'_>) -> Option<Vec<String>> {
+    fn node_names(&self, fields: &Fields<'_>) -> Option<Names> {
         let Some(tree) = fields.get("nodes") else {
             self.findings.error("W0102", &(0..1), "a workflow needs `nodes`");
             return None;
@@ -151,19 +197,22 @@ impl Compiler<'_> {
                 self.findings.error("W0105", &key.span, message);
             }
         }
-        Some(nodes.iter().map(|(key, _)| key.text.clone()).collect())
+        Some(Names::new(nodes.iter().map(|(key, _)| key.text.clone()).collect()))
     }
 
     /// What expressions of the file see. Outputs of nodes are read ahead, so that a node may be written before what it refers to.
-    fn environment(&self, graph: &Graph, names: &[String]) -> Environment {
-        let inputs = graph.inputs.iter().map(|port| (port.name.clone(), Type::of_schema(&port.schema))).collect();
+    fn environment(&self, graph: &Graph, nodes: Option<&Tree>) -> Environment {
+        let inputs = graph.inputs.iter().map(|port| (port.name.clone(), Type::of_schema(&port.schema)));
         let run = ["name", "project", "domain", "workflow"].map(|name| (name.to_owned(), Type::Text));
-        let nodes = names.iter().map(|name| (name.clone(), Type::Any)).collect();
+        let nodes = match nodes.map(|tree| &tree.data) {
+            Some(Data::Map(nodes)) => nodes.iter().map(|(key, node)| (key.text.clone(), self.output(node))).collect(),
+            _ => BTreeMap::new(),
+        };
         Environment {
             names: BTreeMap::from([
-                ("inputs".to_owned(), Type::Object(inputs, false)),
-                ("run".to_owned(), Type::Object(BTreeMap::from(run), true)),
-                ("nodes".to_owned(), Type::Object(nodes, false)),
+                ("inputs".to_owned(), Type::object(inputs, false)),
+                ("run".to_owned(), Type::object(run, true)),
+                ("nodes".to_owned(), Type::object(nodes, false)),
             ]),
         }
     }
@@ -272,8 +321,14 @@ impl Compiler<'_> {
             return self.named_type(name, tree);
         }
         let Some(bytes) = self.file(path, tree) else { return json!({}) };
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let (trees, problems) = parse(&text);
+        let text = match decode(&bytes) {
+            Ok(text) => text,
+            Err(finding) => {
+                self.findings.error("W0104", &tree.span, format!("`{path}` cannot be read: {}", finding.message));
+                return json!({});
+            }
+        };
+        let (trees, problems) = parse(text);
         match (trees.as_slice(), problems.first()) {
             ([tree], None) => tree.to_value(),
             (_, problem) => {
@@ -303,14 +358,14 @@ impl Compiler<'_> {
         found
     }
 
-    fn check_layout(&self, tree: Option<&Tree>, names: &[String]) {
+    fn check_layout(&self, tree: Option<&Tree>, names: &Names) {
         let Some(tree) = tree else { return };
         let Data::Map(pins) = &tree.data else {
             self.findings.error("W0103", &tree.span, format!("`layout` has to be a map, and this is {}", tree.kind()));
             return;
         };
         for (key, value) in pins {
-            if !names.contains(&key.text) {
+            if names.index(&key.text).is_none() {
                 self.findings.push(Diagnostic::warning(
                     "W0201",
                     key.span.clone(),

@@ -1,14 +1,30 @@
 //! "Did you mean".
 
+/// Letters compared for one suggestion: a file with thousands of wrong names must not be slow to refuse.
+const LETTERS_MAX: usize = 500_000;
+
 /// The candidate nearest to a word, when one is near.
 pub(crate) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    let limit = word.chars().count().div_ceil(3).max(1);
-    candidates
-        .into_iter()
-        .map(|candidate| (distance(word, candidate), candidate))
-        .filter(|(far, _)| *far <= limit)
-        .min()
-        .map(|(_, c)| c)
+    let length = word.chars().count().min(64);
+    let limit = length.div_ceil(3).max(1);
+    let mut left = LETTERS_MAX;
+    let mut best: Option<(usize, &str)> = None;
+    for candidate in candidates {
+        let other = candidate.len();
+        if length > other + limit || other > 4 * (length + limit) {
+            continue;
+        }
+        let work = length.max(1) * other.clamp(1, 64);
+        if work > left {
+            break;
+        }
+        left -= work;
+        let far = distance(word, candidate);
+        if far <= limit && best.is_none_or(|found| (far, candidate) < found) {
+            best = Some((far, candidate));
+        }
+    }
+    best.map(|(_, candidate)| candidate)
 }
 
 /// The number of letters to insert, drop, replace or swap to come from one word to the other.

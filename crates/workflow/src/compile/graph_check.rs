@@ -5,11 +5,11 @@ use model::{Graph, NodeIx, NodeKind};
 use crate::Diagnostic;
 use crate::source::{Key, Tree};
 
-use super::Compiler;
+use super::{Compiler, Names};
 
 impl Compiler<'_> {
     /// Tells the targets of branches who chooses them.
-    pub(crate) fn resolve_decisions(&self, graph: &mut Graph, nodes: &[(Key, Tree)], _names: &[String]) {
+    pub(crate) fn resolve_decisions(&self, graph: &mut Graph, nodes: &[(Key, Tree)], _names: &Names) {
         let mut chosen: Vec<(NodeIx, NodeIx)> = Vec::new();
         for (index, node) in graph.nodes.iter().enumerate() {
             if let NodeKind::Decide { branches } = &node.kind {

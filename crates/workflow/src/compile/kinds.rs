@@ -13,7 +13,7 @@ use crate::fields::Fields;
 use crate::source::{Data, Tree};
 use crate::types::Type;
 
-use super::Compiler;
+use super::{Compiler, Names};
 
 /// The keys that name a kind.
 pub(crate) const KINDS: [&str; 8] = ["use", "run", "task", "workflow", "human", "wait", "each", "decide"];
@@ -28,7 +28,7 @@ impl Compiler<'_> {
         fields: &Fields<'_>,
         node: &mut Node,
         environment: &Environment,
-        names: &[String],
+        names: &Names,
         refs: &mut Vec<String>,
     ) {
         match kind {
@@ -179,45 +179,25 @@ impl Compiler<'_> {
 
     fn workflow_kind(&self, fields: &Fields<'_>, node: &mut Node, environment: &Environment, refs: &mut Vec<String>) {
         let (Some(name), Some(tree)) = (fields.text("workflow"), fields.get("workflow")) else { return };
-        let graph = if name.ends_with(".yaml") || name.ends_with(".yml") {
-            self.sub_file(&name, tree)
-        } else {
-            self.catalogue.workflow(&name)
-        };
+        let graph = if is_file(&name) { self.sub_file(&name, tree) } else { self.catalogue.workflow(&name) };
         let Some(graph) = graph else {
-            if !name.ends_with(".yaml") && !name.ends_with(".yml") {
+            if !is_file(&name) {
                 let finding = Diagnostic::error("W0204", tree.span.clone(), format!("there is no workflow `{name}`"));
                 self.findings.push(finding.hint("apply it first, or give its file: `./name.workflow.yaml`"));
             }
             return;
         };
-        let inputs = graph.inputs.iter().map(|port| (port.name.clone(), Type::of_schema(&port.schema))).collect();
+        let inputs = graph.inputs.iter().map(|port| (port.name.clone(), Type::of_schema(&port.schema)));
         node.input =
-            self.template(fields.get("with"), &Type::Object(inputs, false), &format!("`{}`", graph.workflow), environment, refs);
+            self.template(fields.get("with"), &Type::object(inputs, false), &format!("`{}`", graph.workflow), environment, refs);
         let given = fields.get("with");
         for port in graph.inputs.iter().filter(|port| port.default.is_none()) {
             if given.is_none_or(|with| with.as_str().is_none() && with.get(&port.name).is_none()) {
                 self.findings.error("W0102", &tree.span, format!("`{}` needs the input `{}`", graph.workflow, port.name));
             }
         }
+        self.check_depth(&graph, tree);
         node.kind = NodeKind::Workflow { graph };
-    }
-
-    /// A sub-workflow from a file beside this one. What is wrong with it is said here, in one finding.
-    fn sub_file(&self, path: &str, tree: &Tree) -> Option<Arc<model::Graph>> {
-        let bytes = self.file(path, tree)?;
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        // The file itself is hidden from its own reading, so that files that name each other end.
-        let path = path.strip_prefix("./").unwrap_or(path);
-        let hidden = Hidden { files: self.files, path };
-        let compiled = super::compile(&text, &hidden, self.catalogue);
-        if compiled.graph.is_none() {
-            let first = compiled.diagnostics.iter().find(|finding| finding.severity == crate::Severity::Error);
-            let why = first.map_or("it has errors".to_owned(), |finding| finding.message.clone());
-            let finding = Diagnostic::error("W0204", tree.span.clone(), format!("`{path}` is not accepted: {why}"));
-            self.findings.push(finding.hint(format!("`tutti check {path}` says more")));
-        }
-        compiled.graph
     }
 
     fn human_kind(&self, fields: &Fields<'_>, node: &mut Node, environment: &Environment, refs: &mut Vec<String>) {
@@ -258,7 +238,7 @@ impl Compiler<'_> {
         for key in ["users", "groups"] {
             if let Some(list) = fields.get(key) {
                 let found = self.check_template(list, environment, refs);
-                if !found.fits(&Type::List(Box::new(Type::Text), None)) {
+                if !found.fits(&Type::list(Type::Text, None)) {
                     self.findings.error(
                         "W0303",
                         &list.span,
@@ -295,14 +275,7 @@ impl Compiler<'_> {
         node.kind = NodeKind::Wait;
     }
 
-    fn each_kind(
-        &self,
-        fields: &Fields<'_>,
-        node: &mut Node,
-        environment: &Environment,
-        names: &[String],
-        refs: &mut Vec<String>,
-    ) {
+    fn each_kind(&self, fields: &Fields<'_>, node: &mut Node, environment: &Environment, names: &Names, refs: &mut Vec<String>) {
         let Some(tree) = fields.get("each") else { return };
         let Some(each) = Fields::of(tree, "`each`", &["items", "concurrency", "on_failure", "do"], self.findings) else { return };
         let (Some(items), Some(body)) = (each.get("items"), each.get("do")) else {
@@ -310,7 +283,7 @@ impl Compiler<'_> {
             return;
         };
         let item = match self.check_template(items, environment, refs) {
-            Type::List(item, _) => *item,
+            Type::List(item, _) => (*item).clone(),
             Type::Any | Type::Null => Type::Any,
             other => {
                 self.findings.error("W0303", &items.span, format!("`items` has to be a list, and this is {}", other.name()));
@@ -326,7 +299,7 @@ impl Compiler<'_> {
             self.findings.push(Diagnostic::error("W0104", body.span.clone(), message).hint("put it into a sub-workflow"));
         }
         for index in std::mem::take(&mut inner_node.refs) {
-            refs.extend(names.get(index as usize).cloned());
+            refs.extend(names.id(index).map(str::to_owned));
         }
         let go_on = match each.text("on_failure").as_deref() {
             None | Some("stop") => false,
@@ -346,7 +319,7 @@ impl Compiler<'_> {
         fields: &Fields<'_>,
         node: &mut Node,
         environment: &Environment,
-        names: &[String],
+        names: &Names,
         refs: &mut Vec<String>,
     ) {
         let Some(tree) = fields.get("decide") else { return };
@@ -389,20 +362,9 @@ impl Compiler<'_> {
     }
 }
 
-/// Files without one of them.
-struct Hidden<'h> {
-    files: &'h dyn crate::Files,
-    path: &'h str,
-}
-
-impl crate::Files for Hidden<'_> {
-    fn read(&self, path: &str) -> Option<Arc<[u8]>> {
-        self.files.read(path).filter(|_| path != self.path)
-    }
-
-    fn paths(&self) -> Vec<String> {
-        self.files.paths().into_iter().filter(|path| path != self.path).collect()
-    }
+/// Whether a `workflow` node names a file.
+pub(crate) fn is_file(name: &str) -> bool {
+    name.ends_with(".yaml") || name.ends_with(".yml")
 }
 
 /// Whether a path is one that a pattern means; `*` stands for anything but `/`.

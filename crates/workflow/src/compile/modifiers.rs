@@ -13,7 +13,7 @@ use crate::check::Environment;
 use crate::fields::Fields;
 use crate::source::{Data, Tree};
 
-use super::Compiler;
+use super::{Compiler, Names};
 
 impl Compiler<'_> {
     pub(crate) fn modifiers(&self, fields: &Fields<'_>, node: &mut Node, environment: &Environment, refs: &mut Vec<String>) {
@@ -143,7 +143,7 @@ impl Compiler<'_> {
         };
         let mut node = Node::default();
         let mut own = Vec::new();
-        self.kind(kind, &fields, &mut node, environment, &[], &mut own);
+        self.kind(kind, &fields, &mut node, environment, &Names::default(), &mut own);
         // It runs after the node: its own output is there to be seen.
         own.retain(|name| name != id);
         refs.extend(own);

@@ -1,6 +1,7 @@
 //! A node: its kind, its modifiers, and the expressions in both.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use model::{Node, NodeIx, Template};
 
@@ -11,8 +12,8 @@ use crate::fields::Fields;
 use crate::source::{Data, Tree};
 use crate::types::Type;
 
-use super::Compiler;
 use super::kinds::KINDS;
+use super::{Compiler, Names};
 
 /// Fields of every node beside its kind.
 const MODIFIERS: [&str; 12] =
@@ -20,14 +21,7 @@ const MODIFIERS: [&str; 12] =
 
 impl Compiler<'_> {
     /// Reads a node. What is wrong with it is a finding, and the rest of it is read all the same.
-    pub(crate) fn node(
-        &self,
-        id: &str,
-        id_span: &Range<usize>,
-        tree: &Tree,
-        environment: &Environment,
-        names: &[String],
-    ) -> Node {
+    pub(crate) fn node(&self, id: &str, id_span: &Range<usize>, tree: &Tree, environment: &Environment, names: &Names) -> Node {
         let known: Vec<&str> = KINDS.iter().chain(&MODIFIERS).copied().collect();
         let mut node = Node { id: id.to_owned(), ..Node::default() };
         let Some(fields) = Fields::of(tree, &format!("node `{id}`"), &known, self.findings) else { return node };
@@ -57,7 +51,7 @@ impl Compiler<'_> {
         node
     }
 
-    fn after(&self, fields: &Fields<'_>, id: &str, names: &[String]) -> Vec<NodeIx> {
+    fn after(&self, fields: &Fields<'_>, id: &str, names: &Names) -> Vec<NodeIx> {
         let mut after = Vec::new();
         for (name, span) in fields.texts("after") {
             if name == id {
@@ -72,15 +66,14 @@ impl Compiler<'_> {
     }
 
     /// The index of a node by its id; a finding when there is none.
-    pub(crate) fn node_index(&self, name: &str, span: &Range<usize>, names: &[String]) -> Option<NodeIx> {
-        let found = names.iter().position(|known| known == name);
+    pub(crate) fn node_index(&self, name: &str, span: &Range<usize>, names: &Names) -> Option<NodeIx> {
+        let found = names.index(name);
         if found.is_none() {
             let mut finding = Diagnostic::error("W0201", span.clone(), format!("there is no node `{name}`"));
-            finding.hint =
-                crate::suggest::nearest(name, names.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
+            finding.hint = crate::suggest::nearest(name, names.ids()).map(|near| format!("did you mean `{near}`?"));
             self.findings.push(finding);
         }
-        found.map(|index| index as NodeIx)
+        found
     }
 
     /// Checks an expression; its type, and in `refs` the nodes it refers to.
@@ -140,11 +133,11 @@ impl Compiler<'_> {
                 let types: Vec<Type> = items.iter().map(|item| self.check_template(item, environment, refs)).collect();
                 let first = types.first().cloned().unwrap_or(Type::Any);
                 let item = if types.iter().all(|found| *found == first) { first } else { Type::Any };
-                Type::List(Box::new(item), Some(types.len() as u64))
+                Type::List(Arc::new(item), Some(types.len() as u64))
             }
             Data::Map(fields) => {
                 let fields = fields.iter().map(|(key, value)| (key.text.clone(), self.check_template(value, environment, refs)));
-                Type::Object(fields.collect(), false)
+                Type::object(fields, false)
             }
         }
     }
@@ -191,12 +184,14 @@ impl Compiler<'_> {
         refs: &mut Vec<String>,
     ) -> Template {
         let Some(tree) = tree else { return Template::default() };
-        self.check_template(tree, environment, refs);
+        if !matches!((wanted, &tree.data), (Type::Object(..), Data::Map(_))) {
+            self.check_template(tree, environment, refs);
+        }
         if let (Type::Object(known, open), Data::Map(fields)) = (wanted, &tree.data) {
             for (key, value) in fields {
+                let found = self.check_template(value, environment, refs);
                 match known.get(&key.text) {
                     Some(wanted) => {
-                        let found = self.check_template(value, environment, &mut Vec::new());
                         if !found.fits(wanted) {
                             let message =
                                 format!("`{}` of {what} has to be {}, and this is {}", key.text, wanted.name(), found.name());
@@ -222,9 +217,8 @@ impl Compiler<'_> {
 }
 
 /// The indices of nodes by their ids, each once. Ids that do not exist have been found already.
-pub(crate) fn indices(refs: &[String], names: &[String]) -> Vec<NodeIx> {
-    let found = refs.iter().filter_map(|name| names.iter().position(|known| known == name)).map(|index| index as NodeIx);
-    let mut found: Vec<NodeIx> = found.collect();
+pub(crate) fn indices(refs: &[String], names: &Names) -> Vec<NodeIx> {
+    let mut found: Vec<NodeIx> = refs.iter().filter_map(|name| names.index(name)).collect();
     found.sort_unstable();
     found.dedup();
     found

@@ -130,3 +130,70 @@ fn hostile_files_end_quickly() {
     assert_eq!(codes(&"x".repeat(50 << 20)), ["W0001"]);
     assert!(!codes(&format!("a: {}", "{a: ".repeat(10_000))).is_empty());
 }
+
+#[test]
+fn outputs_of_nodes_are_typed() {
+    for (text, code) in [
+        ("  a: {run: [x], outputs: {auc: number}}\n  b: {use: core/noop, if: nodes.a.acu > 1}", "W0306"),
+        ("  a: {run: [x], outputs: {auc: number}}\n  b: {use: core/noop, if: \"nodes.a.auc == 'x'\"}", "W0303"),
+        ("  a: {wait: {for: 1s}}\n  b: {use: core/noop, if: nodes.a.by == ''}", "W0306"),
+        ("  a: {each: {items: [1], do: {use: core/noop}}}\n  b: {use: core/noop, if: nodes.a}", "W0303"),
+        ("  a: {use: core/noop, if: nodes.size() > 0}", "W0302"),
+        ("  a: {use: core/noop, if: \"[1].exists(nodes, nodes == 1)\"}", "W0302"),
+        ("  a-b: {use: core/noop}\n  c: {use: core/noop, if: nodes.a-b.x}", "W0201"),
+    ] {
+        let text = nodes(&format!("{text}\n"));
+        assert!(codes(&text).contains(&code), "{text}: {:?}", codes(&text));
+    }
+    let found = graph(&nodes("  a-b: {use: core/noop}\n  c: {use: core/noop, with: {x: \"${ nodes['a-b'].x }\"}}\n"));
+    assert_eq!(found.nodes[1].refs, [0], "a reference in brackets is an edge too");
+}
+
+#[test]
+fn files_that_call_each_other_end() {
+    let calls =
+        |other: &str| format!("workflow: t/x\nnodes: {{a: {{workflow: ./{other}.yaml}}, b: {{workflow: ./{other}.yaml}}}}\n");
+    let (one, two) = (calls("two"), calls("one"));
+    let beside = files(&[("one.yaml", one.as_str()), ("two.yaml", two.as_str())]);
+    let compiled = workflow::compile(&one, &beside, &Shelf);
+    assert!(compiled.diagnostics.iter().any(|finding| finding.code == "W0204"), "{:?}", compiled.diagnostics);
+    let chain: Vec<(String, String)> = (0..40).map(|i| (format!("f{i}.yaml"), calls(&format!("f{}", i + 1)))).collect();
+    let chain: Vec<(&str, &str)> = chain.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    assert!(workflow::compile(&calls("f0"), &files(&chain), &Shelf).graph.is_none());
+}
+
+#[test]
+fn deep_expressions_are_refused_not_overflowed() {
+    for expression in [
+        "1".to_owned() + &"+1".repeat(2_000),
+        "!".repeat(4_000) + "true",
+        "(".repeat(2_000) + "1" + &")".repeat(2_000),
+        "inputs".to_owned() + &".s".repeat(2_000),
+        "[".repeat(1_000) + &"]".repeat(1_000),
+    ] {
+        let text = nodes(&format!("  a: {{use: core/noop, with: {{x: \"${{ {expression} }}\"}}}}\n"));
+        assert!(codes(&text).iter().any(|code| code.starts_with("W03")), "{expression:.40}: {:?}", codes(&text));
+    }
+}
+
+/// Files of the folder of the bank story.
+struct Folder;
+
+impl workflow::Files for Folder {
+    #[expect(clippy::disallowed_methods, reason = "a test reads the files of an example")]
+    fn read(&self, path: &str) -> Option<std::sync::Arc<[u8]>> {
+        std::fs::read(format!("{}/../../examples/bank/{path}", env!("CARGO_MANIFEST_DIR"))).ok().map(Into::into)
+    }
+
+    fn paths(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn the_bank_story_refers_to_what_its_nodes_give() {
+    let text = include_str!("../../../../examples/bank/fraud-model.workflow.yaml");
+    let compiled = workflow::compile(text, &Folder, &Shelf);
+    let wrong = compiled.diagnostics.iter().filter(|finding| !matches!(finding.code, "W0203" | "W0205"));
+    assert_eq!(wrong.map(|finding| finding.render("bank", text)).collect::<String>(), "");
+}
