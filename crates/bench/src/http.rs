@@ -28,7 +28,7 @@ impl Client {
         self.out.clear();
         write!(
             self.out,
-            "{method} {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             body.len()
         )?;
         self.out.extend_from_slice(body);

@@ -20,7 +20,7 @@ impl Stream {
         let stream = TcpStream::connect(address).with_context(|| format!("connect to {address}"))?;
         stream.set_nodelay(true)?;
         let mut stream = Stream { reader: BufReader::with_capacity(256 << 10, stream), rest: Vec::new() };
-        let head = "POST /api/v1/workers/stream HTTP/1.1\r\nhost: bench\r\ntransfer-encoding: chunked\r\n\r\n";
+        let head = "POST /api/v1/workers/stream HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n";
         stream.reader.get_mut().write_all(head.as_bytes())?;
         let worker = format!("bench-{}", std::process::id());
         stream.say(&json!({"hello": {"worker": worker, "connectors": [connector], "slots": slots}}))?;
