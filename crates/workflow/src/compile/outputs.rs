@@ -19,10 +19,9 @@ impl Compiler<'_> {
 
     fn output_of(&self, node: &Tree) -> Type {
         if let Some(Data::Map(fields)) = node.get("outputs").map(|tree| &tree.data) {
-            return Type::object(
-                fields.iter().map(|(key, value)| (key.text.clone(), Type::of_schema(&self.schema(value)))),
-                false,
-            );
+            // What is declared is checked when it arrives; a process may give more than that.
+            let declared = fields.iter().map(|(key, value)| (key.text.clone(), Type::of_schema(&self.schema(value))));
+            return Type::object(declared, true);
         }
         let text = |key: &str| node.get(key).and_then(Tree::as_str);
         if let Some(name) = text("use") {

@@ -134,7 +134,7 @@ fn hostile_files_end_quickly() {
 #[test]
 fn outputs_of_nodes_are_typed() {
     for (text, code) in [
-        ("  a: {run: [x], outputs: {auc: number}}\n  b: {use: core/noop, if: nodes.a.acu > 1}", "W0306"),
+        ("  a: {use: core/noop, outputs: {auc: number}}\n  b: {use: core/noop, if: \"!nodes.a.auc\"}", "W0303"),
         ("  a: {run: [x], outputs: {auc: number}}\n  b: {use: core/noop, if: \"nodes.a.auc == 'x'\"}", "W0303"),
         ("  a: {wait: {for: 1s}}\n  b: {use: core/noop, if: nodes.a.by == ''}", "W0306"),
         ("  a: {each: {items: [1], do: {use: core/noop}}}\n  b: {use: core/noop, if: nodes.a}", "W0303"),
