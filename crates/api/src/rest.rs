@@ -5,6 +5,7 @@ mod actions;
 mod applying;
 mod approvals;
 mod artifacts;
+mod audit;
 mod description;
 mod editing;
 mod events;
@@ -12,6 +13,7 @@ mod extract;
 mod listen;
 mod metrics;
 mod observe;
+mod planning;
 mod problem;
 mod projection;
 mod runs;
@@ -98,6 +100,10 @@ pub(crate) fn router(app: App) -> Router {
         .route("/workers/heartbeat", post(workers::heartbeat))
         .route("/workers/stream", post(workers::stream).layer(DefaultBodyLimit::disable()))
         .route("/audit/verify", get(system::verify))
+        .route("/audit/export", get(audit::export))
+        .route("/audit/proof", get(audit::prove))
+        .route("/plan", post(planning::plan))
+        .route("/diff", post(planning::diff))
         .route("/backup", post(system::backup))
         .route("/prune", post(system::prune))
         .route("/openapi.json", get(description::openapi));

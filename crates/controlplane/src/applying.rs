@@ -56,8 +56,8 @@ impl ApplyOutcome {
 type Files = BTreeMap<String, Arc<[u8]>>;
 
 /// A document with what it was read from.
-struct Sourced {
-    document: Document,
+pub(crate) struct Sourced {
+    pub(crate) document: Document,
     /// The text of its file, when the file holds nothing else: what an editor opens.
     text: Option<String>,
     /// The files that it refers to, by their path from its own folder.
@@ -107,9 +107,12 @@ impl ControlPlane {
         if outcome.failed() {
             return Ok(outcome);
         }
-        let code = self.sites().code().clone();
-        let stored = tokio::task::spawn_blocking(move || files.values().try_for_each(|bytes| code.put_bytes(bytes).map(drop)));
-        stored.await.map_err(Fault::internal)?.map_err(Fault::internal)?;
+        if !dry_run {
+            let code = self.sites().code().clone();
+            let stored =
+                tokio::task::spawn_blocking(move || files.values().try_for_each(|bytes| code.put_bytes(bytes).map(drop)));
+            stored.await.map_err(Fault::internal)?.map_err(Fault::internal)?;
+        }
         for document in documents {
             let applied = self.apply_one(document, dry_run, principal).await?;
             outcome.applied.push(applied);
@@ -172,7 +175,7 @@ fn body_of(sourced: &Sourced) -> Result<Value, Fault> {
 }
 
 /// Reads every document. Connectors and workflows come before what refers to them, whatever file they stand in.
-fn read_all(reader: &journal::Reader, sources: &[SourceFile], files: &Files) -> (Vec<Sourced>, ApplyOutcome) {
+pub(crate) fn read_all(reader: &journal::Reader, sources: &[SourceFile], files: &Files) -> (Vec<Sourced>, ApplyOutcome) {
     let mut catalogue = Registered::new(reader);
     let mut outcome = ApplyOutcome::default();
     let mut last: Vec<(usize, documents::Read, BTreeMap<String, Digest>)> = Vec::new();

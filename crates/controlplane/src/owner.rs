@@ -10,6 +10,10 @@ use crate::{Fault, FaultKind};
 
 /// The name of the locked file in the directory.
 pub(crate) const FILE: &str = "owner";
+/// How often the lock is tried: whoever only asks who the owner is holds it for a moment.
+const TRIES: u32 = 10;
+/// The pause between.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// The ownership of a data directory. It ends with the process, however that ends.
 pub struct Owner {
@@ -18,6 +22,7 @@ pub struct Owner {
 
 impl Owner {
     /// Takes the directory, or says who has it.
+    #[expect(clippy::disallowed_methods, reason = "nothing tells when a look at the lock is over, and it is over in a moment")]
     pub fn take(data: &Path) -> Result<Owner, Fault> {
         let unusable =
             |error: std::io::Error| Fault::new(FaultKind::DataDirectory, format!("`{}` cannot be used: {error}", data.display()));
@@ -28,11 +33,19 @@ impl Owner {
         }
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(data.join(FILE));
         let file = options.map_err(unusable)?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut tries = TRIES;
+        while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            tries -= 1;
+            if tries > 0 {
+                std::thread::sleep(PAUSE);
+                continue;
+            }
             let who = holder(data).unwrap_or_else(|| "another process".into());
             let fault = Fault::new(FaultKind::DataDirectoryInUse, format!("`{}` is owned by {who}", data.display()));
             return Err(fault.hint("use that server (--server), stop it, or give another directory with --data"));
         }
+        // Where an earlier owner listened is nobody's address any more.
+        file.set_len(0).map_err(unusable)?;
         Ok(Owner { file })
     }
 

@@ -128,6 +128,37 @@ impl ControlPlane {
         Ok(control)
     }
 
+    /// Opens a data directory to look at what is there: nothing is begun, carried out or written, and every command is refused.
+    pub async fn look(options: Options) -> Result<ControlPlane, Fault> {
+        let owner = Owner::take(&options.data)?;
+        let journal_options = journal::Options { path: options.data.join("journal"), shard: 0, durability: options.durability };
+        let opened = tokio::task::block_in_place(|| journal::open(journal_options)).map_err(unusable)?;
+        let (observed, _) = tokio::sync::mpsc::unbounded_channel();
+        let sites = Sites::new(&options.data, options.shim.clone(), options.path.clone(), observed).map_err(unusable)?;
+        for site in opened.reader.sites().map_err(unusable)? {
+            sites.open(&site.spec).map_err(unusable)?;
+        }
+        let (_, seq, _) = opened.reader.last().map_err(unusable)?;
+        // Nobody reads the other end: commands are answered with "the server is stopping".
+        let (inbox, _) = inbox();
+        let inner = Inner {
+            inbox: inbox.clone(),
+            reader: opened.reader,
+            notices: Notices::new(seq),
+            sites,
+            workers: Workers::new(inbox),
+            triggers: Triggers::default(),
+            graphs: Mutex::default(),
+            latest: Latest::default(),
+            data: options.data.clone(),
+            core: Mutex::default(),
+            keeper: opened.writer.keeper(),
+            tasks: Mutex::default(),
+            owner: Mutex::new(Some(owner)),
+        };
+        Ok(ControlPlane { inner: Arc::new(inner) })
+    }
+
     fn start_task(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.inner.tasks.lock().push(tokio::spawn(task));
     }

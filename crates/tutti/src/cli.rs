@@ -4,12 +4,18 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{applying, demo, get, runs, up};
+use crate::commands::{
+    actions, applying, approvals, artifacts, audit, demo, describe, doctor, events, get, keeping, planning, reference, runs,
+    sites, tokens, up,
+};
 use crate::variables;
 
 /// One control plane to design, run, watch and govern workflows across places.
 #[derive(Debug, Parser)]
-#[command(name = "tutti", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(name = "tutti", version, propagate_version = true, disable_help_subcommand = true, max_term_width = 120)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy, 4 waiting for a human, 5 unreachable.\n\
+    Without --server a command uses the server that owns the data directory, then the one at http://127.0.0.1:7200;\n\
+    when there is none, it does the work itself, on the data directory.")]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) door: Door,
@@ -27,7 +33,7 @@ pub(crate) struct Door {
     /// The token to show to it.
     #[arg(long, global = true, value_name = "TOKEN", env = variables::TOKEN, hide_env_values = true)]
     pub(crate) token: Option<String>,
-    /// The data directory [default: .tutti]. A server that owns it is used; without one the command does the work itself.
+    /// The data directory [default: .tutti]. When it is given, no other server than its owner is used.
     #[arg(long, global = true, value_name = "DIR", env = variables::DATA, hide_env_values = true)]
     pub(crate) data: Option<PathBuf>,
 }
@@ -37,7 +43,37 @@ pub(crate) struct Door {
 pub(crate) enum Command {
     Up(up::Up),
     Apply(applying::Apply),
+    Check(applying::Check),
+    Plan(planning::Plan),
+    Diff(planning::Diff),
+    Delete(applying::Delete),
     Run(runs::Run),
     Get(get::Get),
+    Describe(describe::Describe),
+    Watch(runs::Watch),
+    Logs(actions::Logs),
+    Explain(actions::Explain),
+    Cancel(runs::Cancel),
+    Pause(runs::Pause),
+    Resume(runs::Resume),
+    Signal(runs::Signal),
+    Rerun(runs::Rerun),
+    Retry(runs::Retry),
+    Approve(approvals::Approve),
+    Reject(approvals::Reject),
+    Events(events::Events),
+    Artifact(artifacts::Artifact),
+    Site(sites::Site),
+    Token(tokens::Token),
+    Audit(audit::Audit),
+    Backup(keeping::Backup),
+    Restore(keeping::Restore),
+    Prune(keeping::Prune),
+    Doctor(doctor::Doctor),
     Demo(demo::Demo),
+    Error(reference::Error),
+    Openapi(reference::OpenApi),
+    Completion(reference::Completion),
+    MarkdownHelp(reference::MarkdownHelp),
+    Shim(reference::Shim),
 }

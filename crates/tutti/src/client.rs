@@ -3,8 +3,10 @@
 use anyhow::{Context as _, anyhow};
 use api::rest::views::Problem;
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use futures::TryStreamExt as _;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -13,11 +15,22 @@ use tokio::net::TcpStream;
 
 use crate::failure::CommandError;
 
+/// How long a server may take to say that it is there.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// A server to talk to.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     address: String,
     token: Option<String>,
+    /// Headers that say for whom the request is made.
+    person: Vec<(&'static str, String)>,
+}
+
+type Body = BoxBody<Bytes, std::io::Error>;
+
+fn whole(bytes: Bytes) -> Body {
+    Full::new(bytes).map_err(|never| match never {}).boxed()
 }
 
 /// A stream of lines, as server-sent events and logs come.
@@ -36,7 +49,17 @@ impl Client {
             ))
         })?;
         let address = if address.contains(':') { address.to_owned() } else { format!("{address}:80") };
-        Ok(Client { address, token })
+        Ok(Client { address, token, person: Vec::new() })
+    }
+
+    /// The same for a person: only where the server takes callers at their word, on loopback without tokens.
+    pub(crate) fn speaking_for(&self, user: Option<&str>, groups: &[String]) -> Client {
+        let mut client = self.clone();
+        client.person.extend(user.map(|user| ("x-tutti-user", user.to_owned())));
+        if !groups.is_empty() {
+            client.person.push(("x-tutti-groups", groups.join(",")));
+        }
+        client
     }
 
     /// The address, for messages.
@@ -44,66 +67,65 @@ impl Client {
         format!("http://{}", self.address)
     }
 
-    /// Whether a server answers there.
+    /// Whether a server of ours answers there.
     pub(crate) async fn is_alive(&self) -> bool {
-        let probe = self.send(Method::GET, "/healthz", Bytes::new(), &[]);
-        matches!(tokio::time::timeout(std::time::Duration::from_secs(2), probe).await, Ok(Ok(response)) if response.status().is_success())
+        self.version().await.is_some()
+    }
+
+    /// The version of the server, when one of ours answers.
+    pub(crate) async fn version(&self) -> Option<String> {
+        let health = tokio::time::timeout(PATIENCE, self.get::<serde_json::Value>("/healthz")).await.ok()?.ok()?;
+        // Something else may listen at the usual address.
+        (health["status"] == "ok").then(|| health["version"].as_str().map(str::to_owned))?
     }
 
     /// Reads a resource.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CommandError> {
-        self.call(Method::GET, path, None::<&()>, &[]).await
+        self.call(Method::GET, path, None).await
     }
 
     /// Sends a request with a body.
     pub(crate) async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, CommandError> {
-        self.call(Method::POST, path, Some(body), &[]).await
+        let bytes = serde_json::to_vec(body).context("encode the request")?;
+        self.call(Method::POST, path, Some(bytes)).await
     }
 
-    /// Sends a request and reads the JSON of its answer.
-    pub(crate) async fn call<B: Serialize, T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&B>,
-        headers: &[(&str, &str)],
-    ) -> Result<T, CommandError> {
-        let bytes = match body {
-            Some(body) => serde_json::to_vec(body).context("encode the request")?.into(),
-            None => Bytes::new(),
-        };
-        let response = self.send(method, path, bytes, headers).await?;
-        let status = response.status();
-        let bytes = response.into_body().collect().await.context("read the answer")?.to_bytes();
-        if !status.is_success() {
-            return Err(problem(status, &bytes));
-        }
-        let bytes: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
+    /// Gives an order that needs no words.
+    pub(crate) async fn order<T: DeserializeOwned>(&self, path: &str) -> Result<T, CommandError> {
+        self.call(Method::POST, path, None).await
+    }
+
+    /// Deletes a resource.
+    pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CommandError> {
+        self.call(Method::DELETE, path, None).await
+    }
+
+    async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<T, CommandError> {
+        let kind = body.is_some().then_some("application/json");
+        let answer = answer(self.send(method, path, whole(body.unwrap_or_default().into()), kind).await?).await?;
+        let bytes: &[u8] = if answer.is_empty() { b"null" } else { &answer };
         serde_json::from_slice(bytes)
             .with_context(|| format!("the answer to {path} is not what was expected"))
             .map_err(CommandError::from)
     }
 
     /// Uploads a file. What comes back is the value that stands for it in inputs.
-    pub(crate) async fn upload(&self, path: &std::path::Path) -> Result<serde_json::Value, CommandError> {
-        let bytes = tokio::fs::read(path).await.with_context(|| format!("`{}` cannot be read", path.display()))?;
+    pub(crate) async fn upload(&self, path: &std::path::Path, site: Option<&str>) -> Result<serde_json::Value, CommandError> {
+        let file = tokio::fs::File::open(path).await.with_context(|| format!("`{}` cannot be read", path.display()))?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let response = self.send(Method::PUT, &format!("/api/v1/artifacts?name={}", segment(&name)), bytes.into(), &[]).await?;
-        let status = response.status();
-        let bytes = response.into_body().collect().await.context("read the answer")?.to_bytes();
-        if !status.is_success() {
-            return Err(problem(status, &bytes));
-        }
-        Ok(serde_json::from_slice(&bytes)?)
+        let site = site.map(|site| format!("&site={}", segment(site))).unwrap_or_default();
+        let target = format!("/api/v1/artifacts?name={}{site}", segment(&name));
+        let body = StreamBody::new(tokio_util::io::ReaderStream::new(file).map_ok(Frame::data)).boxed();
+        let answer = answer(self.send(Method::PUT, &target, body, Some("application/octet-stream")).await?).await?;
+        Ok(serde_json::from_slice(&answer)?)
     }
 
     /// Reads bytes as they are.
     pub(crate) async fn bytes(&self, path: &str) -> Result<Incoming, CommandError> {
-        let response = self.send(Method::GET, path, Bytes::new(), &[]).await?;
-        let status = response.status();
-        if !status.is_success() {
-            let bytes = response.into_body().collect().await.context("read the answer")?.to_bytes();
-            return Err(problem(status, &bytes));
+        let response = self.send(Method::GET, path, whole(Bytes::new()), None).await?;
+        if !response.status().is_success() {
+            answer(response).await?;
+            return Err(anyhow!("the server gave no answer to {path}").into());
         }
         Ok(response.into_body())
     }
@@ -113,35 +135,36 @@ impl Client {
         Ok(Lines { body: self.bytes(path).await?, rest: Vec::new(), ended: false })
     }
 
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Bytes,
-        headers: &[(&str, &str)],
-    ) -> Result<Response<Incoming>, CommandError> {
-        let unreachable = |error: &dyn std::fmt::Display| CommandError::unreachable(&self.url(), error);
-        let stream = TcpStream::connect(&self.address).await.map_err(|error| unreachable(&error))?;
+    async fn send(&self, method: Method, path: &str, body: Body, kind: Option<&str>) -> Result<Response<Incoming>, CommandError> {
+        let unreachable = |asked: bool| move |error: &dyn std::fmt::Display| CommandError::unreachable(&self.url(), asked, error);
+        let stream = TcpStream::connect(&self.address).await.map_err(|error| unreachable(false)(&error))?;
         // Small requests must not wait for more to send.
         let _ = stream.set_nodelay(true);
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| unreachable(&error))?;
+        let connected = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = connected.map_err(|error| unreachable(false)(&error))?;
         tokio::spawn(connection);
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", &self.address)
-            .header("accept", "application/json")
-            .header("content-type", "application/json");
+        let mut request = Request::builder().method(method).uri(path).header("host", &self.address).header("accept", "*/*");
+        if let Some(kind) = kind {
+            request = request.header("content-type", kind);
+        }
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
+        for (name, value) in &self.person {
+            request = request.header(*name, value);
         }
-        let request = request.body(Full::new(body)).map_err(|error| anyhow!("`{path}` is not a request: {error}"))?;
-        sender.send_request(request).await.map_err(|error| unreachable(&error))
+        let request = request.body(body).map_err(|error| anyhow!("`{path}` is not a request: {error}"))?;
+        sender.send_request(request).await.map_err(|error| unreachable(true)(&error))
     }
+}
+
+/// The body of an answer, or the problem it tells of.
+async fn answer(response: Response<Incoming>) -> Result<Bytes, CommandError> {
+    let status = response.status();
+    let read = response.into_body().collect().await;
+    let broken = |error| CommandError::Unreachable { message: format!("the answer broke off: {error}"), asked: true };
+    let bytes = read.map_err(broken)?.to_bytes();
+    if status.is_success() { Ok(bytes) } else { Err(problem(status, &bytes)) }
 }
 
 impl Lines {
@@ -159,7 +182,9 @@ impl Lines {
             }
             match self.body.frame().await {
                 Some(Ok(frame)) => self.rest.extend(frame.data_ref().into_iter().flatten()),
-                Some(Err(error)) => return Err(anyhow!("the stream broke off: {error}").into()),
+                Some(Err(error)) => {
+                    return Err(CommandError::Unreachable { message: format!("the stream broke off: {error}"), asked: true });
+                }
                 None => self.ended = true,
             }
         }

@@ -1,22 +1,69 @@
 //! What each command does. One file a noun, with the names of `api::rest`.
 
+pub(crate) mod actions;
 pub(crate) mod applying;
+pub(crate) mod approvals;
+pub(crate) mod artifacts;
+pub(crate) mod audit;
 pub(crate) mod demo;
+pub(crate) mod describe;
+pub(crate) mod doctor;
+pub(crate) mod events;
 pub(crate) mod get;
+pub(crate) mod keeping;
+pub(crate) mod planning;
+pub(crate) mod reference;
 pub(crate) mod runs;
+pub(crate) mod sites;
+pub(crate) mod tokens;
 pub(crate) mod up;
 
 use crate::cli::{Cli, Command};
 use crate::failure::{CommandError, Exit};
+use crate::telemetry::{self, LogFormat};
 
 /// Does what the command line says.
 pub(crate) async fn run(cli: Cli) -> Result<Exit, CommandError> {
+    if !matches!(cli.command, Command::Up(_)) {
+        // An engine in this process has things to say only when they are bad.
+        telemetry::start(LogFormat::Text, "error")?;
+    }
     let door = &cli.door;
     match cli.command {
         Command::Up(up) => up.run(door).await,
         Command::Apply(apply) => apply.run(door).await,
+        Command::Check(check) => check.run(door).await,
+        Command::Plan(plan) => plan.run(door).await,
+        Command::Diff(diff) => diff.run(door).await,
+        Command::Delete(delete) => delete.run(door).await,
         Command::Run(run) => run.run(door).await,
         Command::Get(get) => get.run(door).await,
+        Command::Describe(describe) => describe.run(door).await,
+        Command::Watch(watch) => watch.run(door).await,
+        Command::Logs(logs) => logs.run(door).await,
+        Command::Explain(explain) => explain.run(door).await,
+        Command::Cancel(cancel) => cancel.run(door).await,
+        Command::Pause(pause) => pause.run(door).await,
+        Command::Resume(resume) => resume.run(door).await,
+        Command::Signal(signal) => signal.run(door).await,
+        Command::Rerun(rerun) => rerun.run(door).await,
+        Command::Retry(retry) => retry.run(door).await,
+        Command::Approve(approve) => approve.run(door).await,
+        Command::Reject(reject) => reject.run(door).await,
+        Command::Events(events) => events.run(door).await,
+        Command::Artifact(artifact) => artifact.run(door).await,
+        Command::Site(site) => site.run(door).await,
+        Command::Token(token) => token.run(door).await,
+        Command::Audit(audit) => audit.run(door).await,
+        Command::Backup(backup) => backup.run(door).await,
+        Command::Restore(restore) => restore.run(door),
+        Command::Prune(prune) => prune.run(door).await,
+        Command::Doctor(doctor) => doctor.run(door).await,
         Command::Demo(demo) => demo.run(door).await,
+        Command::Error(error) => error.run(),
+        Command::Openapi(openapi) => openapi.run(),
+        Command::Completion(completion) => completion.run(),
+        Command::MarkdownHelp(help) => help.run(),
+        Command::Shim(shim) => shim.run(),
     }
 }

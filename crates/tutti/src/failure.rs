@@ -19,6 +19,8 @@ pub(crate) enum Exit {
     Waiting = 4,
     /// The server cannot be reached.
     Unreachable = 5,
+    /// Stopped by Ctrl-C.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {
@@ -32,10 +34,17 @@ impl From<Exit> for ExitCode {
 pub(crate) enum CommandError {
     /// The server said so.
     Problem(Box<Problem>),
-    /// The command line is not right.
-    Usage(String),
+    /// The command line is not right: what, and what to do.
+    Usage(String, Option<String>),
+    /// Whoever read the output has gone away (`| head`), which is no failure.
+    ReaderGone,
     /// The server cannot be reached.
-    Unreachable(String),
+    Unreachable {
+        /// What happened.
+        message: String,
+        /// Whether it may have heard the request.
+        asked: bool,
+    },
     /// Something else.
     Other(anyhow::Error),
 }
@@ -43,12 +52,30 @@ pub(crate) enum CommandError {
 impl CommandError {
     /// The command line is not right.
     pub(crate) fn usage(message: impl Into<String>) -> CommandError {
-        CommandError::Usage(message.into())
+        CommandError::Usage(message.into(), None)
+    }
+
+    /// The same with what to do about it.
+    pub(crate) fn hint(mut self, text: impl Into<String>) -> CommandError {
+        match &mut self {
+            CommandError::Problem(problem) => problem.hint = Some(text.into()),
+            CommandError::Usage(_, hint) => *hint = Some(text.into()),
+            _ => {}
+        }
+        self
     }
 
     /// No server at `url`.
-    pub(crate) fn unreachable(url: &str, error: &dyn std::fmt::Display) -> CommandError {
-        CommandError::Unreachable(format!("no server answers at {url}: {error}"))
+    pub(crate) fn unreachable(url: &str, asked: bool, error: &dyn std::fmt::Display) -> CommandError {
+        CommandError::Unreachable { message: format!("no server answers at {url}: {error}"), asked }
+    }
+
+    /// The problem, when it has this code.
+    pub(crate) fn problem(&mut self, code: &str) -> Option<&mut Problem> {
+        match self {
+            CommandError::Problem(problem) if problem.code == code => Some(problem),
+            _ => None,
+        }
     }
 
     /// The exit code it means.
@@ -56,8 +83,9 @@ impl CommandError {
         match self {
             CommandError::Problem(problem) if problem.code == "E0010" => Exit::Refused,
             CommandError::Problem(_) | CommandError::Other(_) => Exit::Failed,
-            CommandError::Usage(_) => Exit::Usage,
-            CommandError::Unreachable(_) => Exit::Unreachable,
+            CommandError::Usage(..) => Exit::Usage,
+            CommandError::ReaderGone => Exit::Done,
+            CommandError::Unreachable { .. } => Exit::Unreachable,
         }
     }
 
@@ -74,10 +102,11 @@ impl CommandError {
                 }
                 eprintln!("  more: tutti error {}", problem.code);
             }
-            CommandError::Usage(message) => {
-                eprintln!("error: {message}\n  hint: `tutti --help` lists the commands");
+            CommandError::Usage(message, hint) => {
+                eprintln!("error: {message}\n  hint: {}", hint.as_deref().unwrap_or("`tutti --help` lists the commands"));
             }
-            CommandError::Unreachable(message) => {
+            CommandError::ReaderGone => {}
+            CommandError::Unreachable { message, .. } => {
                 eprintln!("error: {message}\n  hint: start one with `tutti up`, or name one with --server or TUTTI_SERVER");
             }
             CommandError::Other(error) => eprintln!("error: {error:#}"),

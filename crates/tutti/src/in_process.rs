@@ -2,6 +2,7 @@
 //! command takes one way.
 
 use std::path::Path;
+use std::time::Duration;
 
 use api::{Access, Server};
 use controlplane::{ControlPlane, Options, random_bytes};
@@ -11,6 +12,21 @@ use tokio::task::JoinHandle;
 
 use crate::client::Client;
 use crate::failure::CommandError;
+
+/// How long requests of other commands may take after this one is done.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// What stands behind the address of an owner that is a command and no server: it goes away when it is done.
+pub(crate) const ONE_COMMAND: &str = " (a command that does its work itself)";
+
+/// What a command wants of the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// To look.
+    Look,
+    /// To change something, and to have it carried on.
+    Change,
+}
 
 /// An engine in this process.
 pub(crate) struct InProcess {
@@ -31,13 +47,20 @@ pub(crate) fn options(data: &Path) -> Result<Options, CommandError> {
 
 impl InProcess {
     /// Takes the directory and opens its engine.
-    pub(crate) async fn open(data: &Path) -> Result<(InProcess, Client), CommandError> {
-        let control = ControlPlane::open(options(data)?).await?;
+    pub(crate) async fn open(data: &Path, need: Need) -> Result<(InProcess, Client), CommandError> {
+        let control = match need {
+            Need::Look => ControlPlane::look(options(data)?).await?,
+            Need::Change => ControlPlane::open(options(data)?).await?,
+        };
         let token = Digest(random_bytes()).hex();
         let access = Access { own_token: Some(token.clone()), local_user: true };
         let server = Server::bind(std::net::SocketAddr::from(([127, 0, 0, 1], 0)), control.clone(), access).await?;
         let url = format!("http://{}", server.address);
-        control.announce(&url)?;
+        // Other commands may look in, and a second terminal may approve, while this one waits. One that only looks is gone in a moment, and
+        // could not do what they ask: they wait for it.
+        if need == Need::Change {
+            control.announce(&format!("{url}{ONE_COMMAND}"))?;
+        }
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(api::serve(server, async move { drop(stopped.await) }));
         Ok((InProcess { control, stop, serving }, Client::new(&url, Some(token))?))
@@ -46,7 +69,10 @@ impl InProcess {
     /// Writes what was decided, and ends.
     pub(crate) async fn close(self) {
         drop(self.stop);
+        let mut serving = self.serving;
+        if tokio::time::timeout(GRACE, &mut serving).await.is_err() {
+            serving.abort();
+        }
         self.control.stop().await;
-        self.serving.abort();
     }
 }

@@ -5,12 +5,18 @@ mod client;
 mod commands;
 mod failure;
 mod in_process;
+mod inputs;
+mod names;
 mod output;
 mod progress;
+mod reference_page;
+mod rows;
 mod session;
+mod settings;
 mod sources;
 mod telemetry;
 mod variables;
+mod yaml;
 
 use std::process::ExitCode;
 
@@ -20,7 +26,10 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     // The wrapper of a process has no use for a runtime, and a machine may hold thousands.
     if arguments.next().is_some_and(|first| first == "shim") {
-        return executors::shim::main(arguments.next());
+        match arguments.next() {
+            Some(asked) if asked == "--help" => {}
+            folder => return executors::shim::main(folder),
+        }
     }
     let cli = cli::Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -50,18 +50,39 @@ pub(crate) fn list<T: Row>(rows: &[T], format: Format, empty: &str) -> Result<()
 pub(crate) fn value<T: Serialize + ?Sized>(value: &T, format: Format) -> Result<(), CommandError> {
     let json = serde_json::to_value(value)?;
     match format {
-        Format::Yaml => write(&yaml(&json)),
+        Format::Yaml => write(&to_yaml(&json)),
         _ => write(&(serde_json::to_string_pretty(&json)? + "\n")),
     }
 }
 
-/// Writes data to stdout. A reader that has gone away (`| head`) is no error.
+/// Writes data to stdout.
 pub(crate) fn write(text: &str) -> Result<(), CommandError> {
+    bytes(text.as_bytes())
+}
+
+/// Writes bytes to stdout as they are.
+pub(crate) fn bytes(bytes: &[u8]) -> Result<(), CommandError> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(CommandError::ReaderGone),
         result => Ok(result?),
     }
+}
+
+/// Prints one thing: as a row of a table, or whole.
+pub(crate) fn one<T: Row>(row: &T, format: Format) -> Result<(), CommandError> {
+    match format {
+        Format::Table | Format::Name => list(std::slice::from_ref(row), format, ""),
+        form => value(row, form),
+    }
+}
+
+/// The option for the form of what is printed.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Form {
+    /// The form of what is printed.
+    #[arg(short, long = "output", value_name = "FORMAT", default_value = "table")]
+    pub(crate) output: Format,
 }
 
 /// A table with columns as wide as their widest cell.
@@ -88,7 +109,7 @@ pub(crate) fn table(columns: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// A JSON document as YAML.
-fn yaml(value: &serde_json::Value) -> String {
+pub(crate) fn to_yaml(value: &serde_json::Value) -> String {
     fn scalar(value: &serde_json::Value) -> Option<String> {
         match value {
             serde_json::Value::Object(fields) if !fields.is_empty() => None,
@@ -136,6 +157,20 @@ fn yaml(value: &serde_json::Value) -> String {
     out
 }
 
+/// Bytes as people read them.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut amount = bytes as f64;
+    let mut unit = "B";
+    for next in UNITS {
+        if amount < 1024.0 {
+            break;
+        }
+        (amount, unit) = (amount / 1024.0, next);
+    }
+    if unit == "B" || amount >= 100.0 { format!("{amount:.0} {unit}") } else { format!("{amount:.1} {unit}") }
+}
+
 /// Seconds as people read them.
 pub(crate) fn seconds(seconds: f64) -> String {
     match seconds {
@@ -166,7 +201,7 @@ mod tests {
     #[test]
     fn yaml_of_nested_documents() {
         let value = json!({"a": 1, "b": {"c": [1, {"d": "x", "e": []}], "f g": null}, "h": [[1]]});
-        assert_eq!(yaml(&value), "a: 1\nb:\n  c:\n    - 1\n    - d: \"x\"\n      e: []\n  \"f g\": null\nh:\n  - - 1\n");
+        assert_eq!(to_yaml(&value), "a: 1\nb:\n  c:\n    - 1\n    - d: \"x\"\n      e: []\n  \"f g\": null\nh:\n  - - 1\n");
     }
 
     #[test]

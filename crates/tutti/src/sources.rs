@@ -34,7 +34,7 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<ApplyRequest, CommandError> {
     Ok(request)
 }
 
-fn is_document(path: &Path) -> bool {
+pub(crate) fn is_document(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
 }
 

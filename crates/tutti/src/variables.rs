@@ -1,7 +1,7 @@
 //! Every environment variable that `tutti` itself reads, in one place. What a task finds in its environment is in
 //! `docs/reference/run-nodes.md`.
 
-/// The server to talk to: `http://HOST:PORT`.
+/// The server to talk to.
 pub(crate) const SERVER: &str = "TUTTI_SERVER";
 /// The token to show to it.
 pub(crate) const TOKEN: &str = "TUTTI_TOKEN";
@@ -9,9 +9,23 @@ pub(crate) const TOKEN: &str = "TUTTI_TOKEN";
 pub(crate) const DATA: &str = "TUTTI_DATA";
 /// Where the server listens.
 pub(crate) const LISTEN: &str = "TUTTI_LISTEN";
-/// How much is logged: `warn`, `info`, `info,controlplane=debug`.
+/// The configuration file of the server.
+pub(crate) const CONFIG: &str = "TUTTI_CONFIG";
+/// How much is logged.
 pub(crate) const LOG: &str = "TUTTI_LOG";
-/// How logs look: `text` or `json`.
+/// How logs look.
 pub(crate) const LOG_FORMAT: &str = "TUTTI_LOG_FORMAT";
-/// Set to anything: no colours and nothing that moves.
+/// Nothing is coloured.
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
+
+/// All of them, as the reference lists them.
+pub(crate) const ALL: [(&str, &str); 8] = [
+    (SERVER, "The server to talk to: `http://HOST:PORT`."),
+    (TOKEN, "The token to show to it."),
+    (DATA, "The data directory."),
+    (LISTEN, "Where `tutti up` listens."),
+    (CONFIG, "The configuration file of `tutti up`."),
+    (LOG, "How much is logged: `warn`, `info` (the default of `tutti up`), `info,controlplane=debug`."),
+    (LOG_FORMAT, "How the logs of `tutti up` look: `text` or `json`."),
+    (NO_COLOR, "Set to anything: nothing is coloured."),
+];

@@ -23,6 +23,7 @@ pub mod types;
 
 pub use compile::{Compiled, compile, compile_document};
 pub use diagnostic::{Diagnostic, Severity};
+pub use suggest::nearest;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

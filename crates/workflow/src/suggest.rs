@@ -4,7 +4,7 @@
 const LETTERS_MAX: usize = 500_000;
 
 /// The candidate nearest to a word, when one is near.
-pub(crate) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let length = word.chars().count().min(64);
     let limit = length.div_ceil(3).max(1);
     let mut left = LETTERS_MAX;

@@ -81,6 +81,10 @@ pub const TABLE: &[(&str, &str, Needs)] = &[
     ("POST", "/api/v1/workers/heartbeat", WORKER),
     ("POST", "/api/v1/workers/stream", WORKER),
     ("GET", "/api/v1/audit/verify", READ),
+    ("GET", "/api/v1/audit/export", READ),
+    ("GET", "/api/v1/audit/proof", READ),
+    ("POST", "/api/v1/plan", READ),
+    ("POST", "/api/v1/diff", READ),
     ("POST", "/api/v1/backup", ADMIN),
     ("POST", "/api/v1/prune", ADMIN),
 ];

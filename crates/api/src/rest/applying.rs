@@ -28,21 +28,29 @@ async fn run(app: App, caller: Caller, request: ApplyRequest, dry_run: bool) -> 
             format!("{} files; at most {APPLY_FILES_MAX} are applied at a time", request.documents.len() + request.files.len());
         return Err(ApiError(Fault::new(FaultKind::TooLarge, message)));
     }
-    let mut files: BTreeMap<String, Arc<[u8]>> = BTreeMap::new();
-    for (path, text) in request.files {
-        let bytes = base64::engine::general_purpose::STANDARD.decode(text);
-        let bytes =
-            bytes.map_err(|error| Fault::new(FaultKind::Malformed, format!("the file `{path}` is not base64: {error}")))?;
-        files.insert(path, bytes.into());
-    }
+    let mut files = decode_files(request.files)?;
     if let Some(name) = request.beside {
         let control = app.control.clone();
         for (path, bytes) in blocking(move || control.files_beside(&name)).await? {
             files.entry(path).or_insert(bytes);
         }
     }
-    let sources = request.documents.into_iter().map(|file| SourceFile { path: file.path, text: file.text }).collect();
-    Ok(app.control.apply(sources, files, dry_run, &caller.principal).await?)
+    Ok(app.control.apply(source_files(request.documents), files, dry_run, &caller.principal).await?)
+}
+
+pub(crate) fn decode_files(encoded: BTreeMap<String, String>) -> ApiResult<BTreeMap<String, Arc<[u8]>>> {
+    let mut files: BTreeMap<String, Arc<[u8]>> = BTreeMap::new();
+    for (path, text) in encoded {
+        let bytes = base64::engine::general_purpose::STANDARD.decode(text);
+        let bytes =
+            bytes.map_err(|error| Fault::new(FaultKind::Malformed, format!("the file `{path}` is not base64: {error}")))?;
+        files.insert(path, bytes.into());
+    }
+    Ok(files)
+}
+
+pub(crate) fn source_files(documents: Vec<super::views::SourceFile>) -> Vec<SourceFile> {
+    documents.into_iter().map(|file| SourceFile { path: file.path, text: file.text }).collect()
 }
 
 fn result(outcome: ApplyOutcome) -> ApplyResult {

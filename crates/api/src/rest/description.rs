@@ -8,7 +8,10 @@ use utoipa::{Modify, OpenApi};
 
 use super::access::{Needs, TABLE};
 use super::extract::Json;
-use super::{actions, applying, approvals, artifacts, editing, events, metrics, runs, sites, system, tokens, views, workers};
+use super::{
+    actions, applying, approvals, artifacts, audit, editing, events, metrics, planning, runs, sites, system, tokens, views,
+    workers,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -49,6 +52,10 @@ use super::{actions, applying, approvals, artifacts, editing, events, metrics, r
         events::report,
         events::webhook,
         system::healthz,
+        audit::export,
+        audit::prove,
+        planning::plan,
+        planning::diff,
         system::verify,
         system::backup,
         system::prune,

@@ -15,6 +15,7 @@ use super::access::{Caller, SCOPES};
 use super::extract::{Json, Path};
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::rfc3339;
+use super::views::TokenView;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -29,23 +30,6 @@ pub(crate) struct TokenRequest {
     groups: Vec<String>,
     /// read, run, approve, admin, worker. Each allows what it says and no more; `admin` allows all.
     scopes: Vec<String>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct TokenView {
-    /// The name.
-    name: String,
-    /// Who uses it.
-    user: String,
-    /// Groups of the user.
-    groups: Vec<String>,
-    /// What it allows.
-    scopes: Vec<String>,
-    /// When it was made.
-    created_at: String,
-    /// The token itself; only in the answer that makes it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    token: Option<String>,
 }
 
 /// Makes a token. It is shown this once.

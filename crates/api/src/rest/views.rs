@@ -392,3 +392,155 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagnostics: Option<Value>,
 }
+
+/// A token.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct TokenView {
+    /// The name.
+    pub name: String,
+    /// Who uses it.
+    pub user: String,
+    /// Groups of the user.
+    pub groups: Vec<String>,
+    /// What it allows.
+    pub scopes: Vec<String>,
+    /// When it was made (RFC 3339).
+    pub created_at: String,
+    /// The token itself; only in the answer that makes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+/// A workflow: a registered one, or one among documents that are read as if they were applied.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceRequest {
+    /// Its name; not needed when one workflow stands in the documents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<String>,
+    /// The registered version; the latest when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// Documents.
+    #[serde(default)]
+    pub documents: Vec<SourceFile>,
+    /// The files they refer to, as in an apply.
+    #[serde(default)]
+    pub files: std::collections::BTreeMap<String, String>,
+}
+
+/// A request for a plan.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanRequest {
+    /// The workflow. Sites among its documents count as if they were registered.
+    pub source: SourceRequest,
+}
+
+/// Where the nodes of a workflow would run if every open site were idle.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct PlanView {
+    /// The workflow.
+    pub workflow: String,
+    /// Its nodes, in the order written.
+    pub nodes: Vec<PlannedNodeView>,
+    /// Findings of the documents, as text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rendered: String,
+}
+
+/// Where a node would run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct PlannedNodeView {
+    /// Its path: `train`, `score[]` for the items of a map, `sub/clean`.
+    pub path: String,
+    /// Its kind.
+    pub kind: String,
+    /// placed, nowhere (no site can take it), refused (a policy is in the way), or unplaced (it needs no place).
+    pub verdict: String,
+    /// The site that would take it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// Whether that site stands for another place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub simulated: bool,
+    /// The price of one hour of it there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_hour: Option<f64>,
+    /// The median of what it took in earlier runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// What so long costs at the site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
+    /// How many earlier actions `seconds` is from.
+    pub seen: usize,
+    /// Every site with its terms and verdict.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub placement: Value,
+}
+
+/// A request for the differences between two workflows.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiffRequest {
+    /// The one.
+    pub before: SourceRequest,
+    /// The other.
+    pub after: SourceRequest,
+}
+
+/// A difference in meaning.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct ChangeView {
+    /// What it concerns: `nodes.train.with`, `inputs.n`.
+    pub at: String,
+    /// added, removed or changed.
+    pub change: String,
+    /// Before.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub before: Value,
+    /// After.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub after: Value,
+    /// Whether labels are concerned.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub labels: bool,
+}
+
+/// The head of the journal's tree.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct AuditHead {
+    /// Entries.
+    pub size: u64,
+    /// The root over them, in hexadecimal digits.
+    pub root: String,
+}
+
+/// An entry of the journal as it is hashed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct AuditEntry {
+    /// Its position, from 1: the leaf with the index one less.
+    pub seq: u64,
+    /// Its run; 0 for what concerns none.
+    pub run: u64,
+    /// Its time, in microseconds since 1970.
+    pub at_us: u64,
+    /// The hash of the leaf, in hexadecimal digits.
+    pub leaf: String,
+    /// Its bytes, in base64. The leaf is the hash over its time (8 bytes, big-endian) and these.
+    pub bytes: String,
+}
+
+/// An entry, and the hashes that lead from it to the root.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct AuditProof {
+    /// The entry.
+    pub entry: AuditEntry,
+    /// Entries of the tree.
+    pub size: u64,
+    /// The root over them, in hexadecimal digits.
+    pub root: String,
+    /// The hashes, from the leaf upwards, in hexadecimal digits.
+    pub proof: Vec<String>,
+}

@@ -10,7 +10,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use api::rest::views::{ApplyResult, Page, RunView, SiteView, SubmitRequest};
-use hyper::Method;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -114,8 +113,7 @@ impl Demo {
             return Ok(run.name.clone());
         }
         let request = SubmitRequest { workflow: story::WORKFLOW.into(), ..SubmitRequest::default() };
-        let headers = [("x-tutti-user", SUBMITTER)];
-        let run: RunView = served.client.call(Method::POST, "/api/v1/runs", Some(&request), &headers).await?;
+        let run: RunView = served.client.speaking_for(Some(SUBMITTER), &[]).post("/api/v1/runs", &request).await?;
         say(&format!("run {} is submitted", run.name));
         Ok(run.name)
     }

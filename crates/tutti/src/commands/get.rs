@@ -1,88 +1,133 @@
 //! `tutti get`: lists and single things of every kind.
 
-use api::rest::views::{ActionView, Page, RunView};
+use api::rest::views::{ActionView, ApprovalView, Page, ResourceView, RunView, SiteView, TokenView};
 
 use crate::cli::Door;
-use crate::client::segment;
+use crate::client::{Client, segment};
 use crate::failure::{CommandError, Exit};
-use crate::output::{self, Format, Row};
-use crate::session::Session;
+use crate::in_process::Need;
+use crate::names::{self, Kind, resource_path, run_path};
+use crate::output::{self, Form, Format, Row};
+use crate::session;
+
+/// Actions asked for at a time.
+const PAGE: usize = 10_000;
 
 /// Show what there is: runs, workflows, sites, triggers, connectors, approvals, tokens.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  tutti get runs\n  tutti get run fraud-model-7 -o json")]
+#[command(
+    visible_alias = "ls",
+    after_help = "Examples:\n  tutti get runs --phase failed\n  tutti get run fraud-model-7 -o json\n  tutti get actions fraud-model-7\n  tutti get sites"
+)]
 pub(crate) struct Get {
-    /// The kind: run, workflow, site, trigger, connector, approval, token.
-    kind: String,
-    /// The name; all of the kind when there is none.
+    /// The kind of thing, in the singular or the plural.
+    kind: Kind,
+    /// The name; all of the kind when there is none. For actions and approvals the run.
     name: Option<String>,
-    /// The form of what is printed.
-    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
-    output: Format,
-}
-
-impl Row for RunView {
-    const COLUMNS: &'static [&'static str] = &["NAME", "WORKFLOW", "PHASE", "ACTIONS", "TIME", "COST"];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.name.clone(),
-            self.workflow.clone(),
-            self.phase.clone(),
-            format!("{}/{}", self.actions_done, self.actions_total),
-            output::seconds(self.seconds),
-            output::money(self.cost),
-        ]
-    }
-
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-}
-
-impl Row for ActionView {
-    const COLUMNS: &'static [&'static str] = &["ACTION", "KIND", "PHASE", "SITE", "TIME", "COST"];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.path.clone(),
-            self.kind.clone(),
-            self.phase.clone(),
-            self.site.clone().unwrap_or_default(),
-            output::seconds(self.seconds),
-            output::money(self.cost),
-        ]
-    }
-
-    fn name(&self) -> String {
-        self.path.clone()
-    }
+    /// Runs of this workflow only.
+    #[arg(long)]
+    workflow: Option<String>,
+    /// Runs of this project only.
+    #[arg(long)]
+    project: Option<String>,
+    /// Runs (or actions) in this phase only.
+    #[arg(long)]
+    phase: Option<String>,
+    /// Runs to show at most.
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    limit: usize,
+    #[command(flatten)]
+    form: Form,
 }
 
 impl Get {
     /// Prints.
     pub(crate) async fn run(self, door: &Door) -> Result<Exit, CommandError> {
-        let session = Session::open(door).await?;
-        let printed = self.print(&session).await;
-        session.close().await;
-        printed.map(|()| Exit::Done)
+        session::with(door, Need::Look, async |session| self.print(&session.client).await).await?;
+        Ok(Exit::Done)
     }
 
-    async fn print(&self, session: &Session) -> Result<(), CommandError> {
-        match (self.kind.as_str(), &self.name) {
-            ("run" | "runs", None) => {
-                let page: Page<RunView> = session.client.get("/api/v1/runs").await?;
-                output::list(&page.items, self.output, "no runs")
+    async fn print(&self, client: &Client) -> Result<(), CommandError> {
+        let form = self.form.output;
+        match (self.kind, &self.name) {
+            (Kind::Run, None) => output::list(&self.runs(client).await?, form, "no runs"),
+            (Kind::Run, Some(name)) => {
+                // Whoever reads the JSON wants all of it, the actions too.
+                let query = if matches!(form, Format::Json | Format::Yaml) { "?actions=100000" } else { "?actions=1" };
+                output::one(&names::run(client, name, query).await?, form)
             }
-            ("run" | "runs", Some(name)) => {
-                let run: RunView = session.client.get(&format!("/api/v1/runs/{}", segment(name))).await?;
-                match self.output {
-                    Format::Table => output::list(std::slice::from_ref(&run), Format::Table, ""),
-                    Format::Name => output::write(&format!("{}\n", run.name)),
-                    form => output::value(&run, form),
-                }
+            (Kind::Action, None) => Err(CommandError::usage("actions belong to a run").hint("`tutti get actions RUN`")),
+            (Kind::Action, Some(run)) => output::list(&self.actions(client, run).await?, form, "no actions"),
+            (Kind::Site, name) => {
+                let sites: Vec<SiteView> = client.get("/api/v1/sites").await?;
+                choose(sites, Kind::Site, name.as_deref(), form, client).await
             }
-            (other, _) => Err(CommandError::usage(format!("`{other}` is not a kind"))),
+            (Kind::Token, name) => {
+                let tokens: Vec<TokenView> = client.get("/api/v1/tokens").await?;
+                choose(tokens, Kind::Token, name.as_deref(), form, client).await
+            }
+            (Kind::Approval, run) => {
+                let mut waiting: Vec<ApprovalView> = client.get("/api/v1/approvals").await?;
+                waiting.retain(|approval| run.as_ref().is_none_or(|run| approval.run == *run));
+                output::list(&waiting, form, "nothing waits for a person")
+            }
+            (kind, None) => {
+                let list: Vec<ResourceView> = client.get(&format!("/api/v1/resources/{}", kind.word())).await?;
+                output::list(&list, form, &format!("no {}s", kind.word()))
+            }
+            (kind, Some(name)) => match client.get::<ResourceView>(&resource_path(kind, name)).await {
+                Ok(resource) => output::one(&resource, form),
+                Err(error) => Err(names::suggest(client, kind, name, error).await),
+            },
         }
     }
+
+    /// Runs, page by page up to the limit.
+    async fn runs(&self, client: &Client) -> Result<Vec<RunView>, CommandError> {
+        let mut query = String::new();
+        for (key, value) in [("workflow", &self.workflow), ("project", &self.project), ("phase", &self.phase)] {
+            query += &value.as_ref().map(|value| format!("&{key}={}", segment(value))).unwrap_or_default();
+        }
+        let mut runs: Vec<RunView> = Vec::new();
+        let mut cursor = String::new();
+        while runs.len() < self.limit {
+            let count = (self.limit - runs.len()).min(1_000);
+            let page: Page<RunView> = client.get(&format!("/api/v1/runs?limit={count}{query}{cursor}")).await?;
+            runs.extend(page.items);
+            let Some(next) = page.next else { break };
+            cursor = format!("&cursor={next}");
+        }
+        Ok(runs)
+    }
+
+    async fn actions(&self, client: &Client, run: &str) -> Result<Vec<ActionView>, CommandError> {
+        let phase = self.phase.as_ref().map(|phase| format!("&phase={}", segment(phase))).unwrap_or_default();
+        let mut actions: Vec<ActionView> = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let path = format!("{}/actions?limit={PAGE}{phase}{cursor}", run_path(run));
+            let page: Page<ActionView> = match client.get(&path).await {
+                Ok(page) => page,
+                Err(error) => return Err(names::suggest(client, Kind::Run, run, error).await),
+            };
+            actions.extend(page.items);
+            let Some(next) = page.next else { return Ok(actions) };
+            cursor = format!("&cursor={next}");
+        }
+    }
+}
+
+/// Prints all of a list, or the one with a name.
+async fn choose<T: Row>(rows: Vec<T>, kind: Kind, name: Option<&str>, form: Format, client: &Client) -> Result<(), CommandError> {
+    let Some(name) = name else { return output::list(&rows, form, &format!("no {}s", kind.word())) };
+    match rows.iter().find(|row| row.name() == name) {
+        Some(row) => output::one(row, form),
+        None => Err(not_found(client, kind, name).await),
+    }
+}
+
+/// The error that the server would give.
+pub(crate) async fn not_found(client: &Client, kind: Kind, name: &str) -> CommandError {
+    let fault = controlplane::Fault::not_found(kind.word(), name);
+    names::suggest(client, kind, name, fault.into()).await
 }

@@ -1,7 +1,7 @@
 //! `tutti up`: the server.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use api::{Access, Server};
 use controlplane::{ControlPlane, Fault, FaultKind};
@@ -9,39 +9,53 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Door;
 use crate::failure::{CommandError, Exit};
+use crate::settings::{self, Config};
 use crate::telemetry::{self, LogFormat};
 use crate::{in_process, output, session, variables};
 
 /// How long requests in flight may take after the order to stop: a stream has no end of its own.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(2);
+/// Where to listen when nothing is said.
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7200);
 
 /// Start the server, with everything embedded.
 ///
-/// It prints one line when it takes requests, and stops in order on SIGTERM and Ctrl-C.
+/// It prints one line when it takes requests, and stops in order on SIGTERM and Ctrl-C. On an address that others can reach it refuses to start
+/// without tokens and TLS.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  tutti up\n  tutti up --data /var/lib/tutti --listen 127.0.0.1:7300 --log-format json")]
+#[command(
+    after_help = "Examples:\n  tutti up\n  tutti up --data /var/lib/tutti --listen 127.0.0.1:7300 --log-format json\n  tutti up --config /etc/tutti.toml"
+)]
 pub(crate) struct Up {
-    /// Where to listen; port 0 takes a free one.
-    #[arg(long, value_name = "ADDR", env = variables::LISTEN, default_value = "127.0.0.1:7200")]
-    listen: SocketAddr,
-    /// How logs look.
-    #[arg(long, value_name = "FORMAT", env = variables::LOG_FORMAT, default_value = "text")]
-    log_format: LogFormat,
+    /// Where to listen [default: 127.0.0.1:7200]; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", env = variables::LISTEN, hide_env_values = true)]
+    listen: Option<SocketAddr>,
+    /// A configuration file, TOML or YAML.
+    #[arg(long, value_name = "FILE", env = variables::CONFIG, hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// How logs look [default: text].
+    #[arg(long, value_name = "FORMAT", env = variables::LOG_FORMAT, hide_env_values = true)]
+    log_format: Option<LogFormat>,
 }
 
 impl Up {
     /// Serves until it is told to stop.
     pub(crate) async fn run(self, door: &Door) -> Result<Exit, CommandError> {
-        telemetry::start(self.log_format, "info")?;
-        if !self.listen.ip().is_loopback() {
-            let message = format!("`{}` can be reached by others: that wants tokens and TLS", self.listen);
-            return Err(CommandError::usage(message));
+        let config = match &self.config {
+            Some(path) => settings::read(path)?,
+            None => Config::default(),
+        };
+        telemetry::start(self.log_format.or(config.log_format).unwrap_or_default(), config.log.as_deref().unwrap_or("info"))?;
+        let listen = self.listen.or(config.listen).unwrap_or(LISTEN);
+        if !listen.ip().is_loopback() {
+            let message = format!("`{listen}` can be reached by others: that wants tokens and TLS");
+            return Err(CommandError::usage(message).hint("`tutti token create` makes a token; or listen on 127.0.0.1"));
         }
+        let data = door.data.clone().or(config.data).unwrap_or_else(|| session::data_directory(door));
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let data = session::data_directory(door);
         let control = ControlPlane::open(in_process::options(&data)?).await?;
-        let served = serve(&control, self.listen, &data, async move {
+        let served = serve(&control, listen, &data, async move {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
@@ -63,7 +77,11 @@ async fn serve(
     let server = Server::bind(listen, control.clone(), access).await?;
     let url = server.url();
     control.announce(&url)?;
-    output::write(&format!("tutti is up at {url}\n"))?;
+    match output::write(&format!("tutti is up at {url}\n")) {
+        // Who started it may not want to know.
+        Ok(()) | Err(CommandError::ReaderGone) => {}
+        Err(error) => return Err(error),
+    }
     tracing::info!(%url, data = %data.display(), "up");
     let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
     let stop = async move {

@@ -4,7 +4,6 @@
 use anyhow::{Context as _, anyhow};
 use api::rest::views::{ApprovalView, DecisionRequest, RunView};
 use http_body_util::BodyExt as _;
-use hyper::Method;
 use model::{ArtifactRef, Digest};
 use serde_json::{Value, json};
 
@@ -44,8 +43,8 @@ pub(super) async fn decide(served: &Served, approval: &ApprovalView) -> Result<(
     let form = json!({"model_digest": approval.show["model_digest"], "key": approval.show["key"], "reason": reason});
     let request = DecisionRequest { decision: decision.into(), form };
     let path = format!("/api/v1/runs/{}/decision?path={}", segment(&approval.run), segment(&approval.action));
-    let headers = [("x-tutti-user", officer), ("x-tutti-groups", GROUP)];
-    let _: RunView = served.client.call(Method::POST, &path, Some(&request), &headers).await?;
+    let client = served.client.speaking_for(Some(officer), &[GROUP.to_owned()]);
+    let _: RunView = client.post(&path, &request).await?;
     Ok(())
 }
 

@@ -68,7 +68,7 @@ async fn follow(
         if let Ok(line) = tokio::time::timeout(PATIENCE, stream.next()).await
             && line?.is_none()
         {
-            return Err(CommandError::unreachable(&client.url(), &"the stream of events ended"));
+            return Err(CommandError::unreachable(&client.url(), true, &"the stream of events ended"));
         }
         pause.await;
     }

@@ -1,0 +1,127 @@
+//! Keeping a data directory: backup, restore, retention.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use controlplane::{Fault, FaultKind, Owner};
+use serde_json::{Value, json};
+
+use crate::cli::Door;
+use crate::failure::{CommandError, Exit};
+use crate::in_process::Need;
+use crate::output::{self, Form, Format};
+use crate::session::{self, data_directory};
+
+/// Copy journal and artifacts to a new directory, while the server runs or without one.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tutti backup --to /backups/tutti-monday")]
+pub(crate) struct Backup {
+    /// A directory of the server's machine that does not exist yet.
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    #[command(flatten)]
+    form: Form,
+}
+
+impl Backup {
+    /// Copies.
+    pub(crate) async fn run(self, door: &Door) -> Result<Exit, CommandError> {
+        // The server may stand in another directory than this command.
+        let to = std::path::absolute(&self.to)?;
+        let request = json!({ "to": to });
+        let answer: Value =
+            session::with(door, Need::Change, async |session| session.client.post("/api/v1/backup", &request).await).await?;
+        print(&answer, self.form.output, &format!("{}\n", to.display()))
+    }
+}
+
+/// Put a backup into an empty data directory, and verify every hash of it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tutti restore --from /backups/tutti-monday --data /var/lib/tutti")]
+pub(crate) struct Restore {
+    /// The backup.
+    #[arg(long, value_name = "DIR")]
+    from: PathBuf,
+    #[command(flatten)]
+    form: Form,
+}
+
+impl Restore {
+    /// Restores.
+    pub(crate) fn run(self, door: &Door) -> Result<Exit, CommandError> {
+        let data = data_directory(door);
+        let unusable = |detail: String| Fault::new(FaultKind::DataDirectory, detail);
+        if !self.from.join("journal").is_dir() {
+            let fault = unusable(format!("`{}` is not a backup: it has no folder `journal`", self.from.display()));
+            return Err(fault.hint("`tutti backup --to DIR` makes one").into());
+        }
+        let _owner = Owner::take(&data)?;
+        let others = std::fs::read_dir(&data)?.flatten().filter(|entry| entry.file_name() != "owner").count();
+        if others > 0 {
+            let fault = unusable(format!("`{}` is not empty", data.display()));
+            return Err(fault.hint("a backup goes into an empty directory: give one with --data").into());
+        }
+        let report = journal::restore(&self.from.join("journal"), &data.join("journal"));
+        let report = report.map_err(|error| unusable(error.to_string()))?;
+        for folder in ["sites", "code"] {
+            copy(&self.from.join(folder), &data.join(folder))?;
+        }
+        let answer = json!({"data": data, "entries": report.entries, "root": report.root});
+        print(&answer, self.form.output, &format!("{} entries, verified; root {}\n", report.entries, report.root))
+    }
+}
+
+/// Copies a folder and what is below it.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to).with_context(|| format!("`{}` cannot be made", to.display()))?;
+    let entries = match std::fs::read_dir(from) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other.with_context(|| format!("`{}` cannot be read", from.display()))?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            copy(&source, &target)?;
+        } else {
+            std::fs::copy(&source, &target).with_context(|| format!("`{}` cannot be copied", source.display()))?;
+            std::fs::File::open(&target)?.sync_all()?;
+        }
+    }
+    Ok(())
+}
+
+/// Destroy the values of runs that ended long ago. Facts and hashes stay.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tutti prune --older-than 90d --dry-run\n  tutti prune --older-than 90d")]
+pub(crate) struct Prune {
+    /// Runs that ended so long ago: `30d`, `12h`.
+    #[arg(long, value_name = "AGE")]
+    older_than: String,
+    /// Say what would go, and destroy nothing.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    form: Form,
+}
+
+impl Prune {
+    /// Destroys, or counts.
+    pub(crate) async fn run(self, door: &Door) -> Result<Exit, CommandError> {
+        let request = json!({"older_than": self.older_than, "dry_run": self.dry_run});
+        let pruned: Value =
+            session::with(door, Need::Change, async |session| session.client.post("/api/v1/prune", &request).await).await?;
+        let verb = if self.dry_run { "would go" } else { "are gone" };
+        let size = output::size(pruned["bytes"].as_u64().unwrap_or_default());
+        let text = format!("{} values of {} runs ({size}) {verb}\n", pruned["bodies"], pruned["runs"]);
+        print(&pruned, self.form.output, &text)
+    }
+}
+
+fn print(answer: &Value, form: Format, text: &str) -> Result<Exit, CommandError> {
+    match form {
+        Format::Table | Format::Name => output::write(text)?,
+        form => output::value(answer, form)?,
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,104 @@
+//! Tokens.
+
+use api::rest::views::TokenView;
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use crate::cli::Door;
+use crate::client::segment;
+use crate::failure::{CommandError, Exit};
+use crate::in_process::Need;
+use crate::output::{self, Form, Format};
+use crate::session;
+
+/// Make, list and revoke tokens.
+///
+/// From the first token on every caller needs one.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tutti token create --name ci --scope run\n  tutti token list\n  tutti token revoke ci")]
+pub(crate) struct Token {
+    #[command(subcommand)]
+    order: Order,
+}
+
+#[derive(Debug, Subcommand)]
+enum Order {
+    /// Make a token. It is shown this once.
+    #[command(after_help = "Examples:\n  tutti token create --name ada --scope run --scope approve --group risk")]
+    Create(Create),
+    /// List the tokens, without the tokens.
+    #[command(after_help = "Examples:\n  tutti token list")]
+    List(List),
+    /// Revoke a token.
+    #[command(after_help = "Examples:\n  tutti token revoke ci")]
+    Revoke(Revoke),
+}
+
+#[derive(Debug, clap::Args)]
+struct Create {
+    /// Its name.
+    #[arg(long)]
+    name: String,
+    /// What it allows: read, run, approve, worker or admin; may be given several times.
+    #[arg(long, value_name = "SCOPE", required = true, value_delimiter = ',')]
+    scope: Vec<String>,
+    /// Who uses it; the name when nobody is given.
+    #[arg(long)]
+    user: Option<String>,
+    /// A group of that user; may be given several times.
+    #[arg(long, value_delimiter = ',')]
+    group: Vec<String>,
+    #[command(flatten)]
+    form: Form,
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    #[command(flatten)]
+    form: Form,
+}
+
+#[derive(Debug, clap::Args)]
+struct Revoke {
+    /// The token's name.
+    name: String,
+}
+
+impl Token {
+    /// Does it.
+    pub(crate) async fn run(self, door: &Door) -> Result<Exit, CommandError> {
+        match self.order {
+            Order::Create(create) => create.run(door).await,
+            Order::List(list) => {
+                let tokens: Vec<TokenView> =
+                    session::with(door, Need::Look, async |session| session.client.get("/api/v1/tokens").await).await?;
+                output::list(&tokens, list.form.output, "no tokens: callers on loopback need none")?;
+                Ok(Exit::Done)
+            }
+            Order::Revoke(revoke) => {
+                session::with(door, Need::Change, async |session| {
+                    session.client.delete::<Value>(&format!("/api/v1/tokens/{}", segment(&revoke.name))).await
+                })
+                .await?;
+                eprintln!("the token `{}` is revoked", revoke.name);
+                Ok(Exit::Done)
+            }
+        }
+    }
+}
+
+impl Create {
+    async fn run(self, door: &Door) -> Result<Exit, CommandError> {
+        let request = json!({"name": self.name, "user": self.user, "groups": self.group, "scopes": self.scope});
+        let view: TokenView =
+            session::with(door, Need::Change, async |session| session.client.post("/api/v1/tokens", &request).await).await?;
+        match self.form.output {
+            Format::Table | Format::Name => {
+                eprintln!("keep it: it is not shown again, and from now on every caller needs one");
+                output::write(&format!("{}\n", view.token.unwrap_or_default()))?;
+            }
+            form => output::value(&view, form)?,
+        }
+        Ok(Exit::Done)
+    }
+}

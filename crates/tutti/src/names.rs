@@ -1,0 +1,113 @@
+//! The kinds of things that have names, and what to say when a name is not known.
+
+use api::rest::views::{Page, ResourceView, RunView, SiteView};
+
+use crate::client::{Client, segment};
+use crate::failure::CommandError;
+
+/// A kind of thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    /// Runs, the newest first.
+    #[value(alias = "runs")]
+    Run,
+    /// The actions of a run.
+    #[value(alias = "actions")]
+    Action,
+    /// Registered workflows.
+    #[value(alias = "workflows")]
+    Workflow,
+    /// Sites.
+    #[value(alias = "sites")]
+    Site,
+    /// Triggers.
+    #[value(alias = "triggers")]
+    Trigger,
+    /// Connectors that workers serve.
+    #[value(alias = "connectors")]
+    Connector,
+    /// Decisions that wait for a person.
+    #[value(alias = "approvals")]
+    Approval,
+    /// Tokens, without the tokens.
+    #[value(alias = "tokens")]
+    Token,
+}
+
+impl Kind {
+    /// The word for one of them.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Kind::Run => "run",
+            Kind::Action => "action",
+            Kind::Workflow => "workflow",
+            Kind::Site => "site",
+            Kind::Trigger => "trigger",
+            Kind::Connector => "connector",
+            Kind::Approval => "approval",
+            Kind::Token => "token",
+        }
+    }
+}
+
+/// The path of a run.
+pub(crate) fn run_path(name: &str) -> String {
+    format!("/api/v1/runs/{}", segment(name))
+}
+
+/// The path of a resource. Names of workflows hold a `/`, which stays.
+pub(crate) fn resource_path(kind: Kind, name: &str) -> String {
+    let name: Vec<String> = name.split('/').map(segment).collect();
+    format!("/api/v1/resources/{}/{}", kind.word(), name.join("/"))
+}
+
+/// Adds to an error about an unknown name which known one is near.
+pub(crate) async fn suggest(client: &Client, kind: Kind, name: &str, mut error: CommandError) -> CommandError {
+    let Some(problem) = error.problem("E0002") else { return error };
+    let known = names(client, kind).await.unwrap_or_default();
+    if let Some(near) = workflow::nearest(name, known.iter().map(String::as_str)) {
+        let rest = problem.hint.take().map(|hint| format!("; {hint}")).unwrap_or_default();
+        problem.hint = Some(format!("did you mean `{near}`?{rest}"));
+    }
+    error
+}
+
+async fn names(client: &Client, kind: Kind) -> Result<Vec<String>, CommandError> {
+    Ok(match kind {
+        Kind::Run => {
+            let page: Page<RunView> = client.get("/api/v1/runs?limit=200").await?;
+            page.items.into_iter().map(|run| run.name).collect()
+        }
+        Kind::Site => {
+            let sites: Vec<SiteView> = client.get("/api/v1/sites").await?;
+            sites.into_iter().map(|site| site.name).collect()
+        }
+        Kind::Workflow | Kind::Trigger | Kind::Connector => {
+            let list: Vec<ResourceView> = client.get(&format!("/api/v1/resources/{}", kind.word())).await?;
+            list.into_iter().map(|resource| resource.name).collect()
+        }
+        Kind::Action | Kind::Approval | Kind::Token => Vec::new(),
+    })
+}
+
+/// Reads a run by its name or number.
+pub(crate) async fn run(client: &Client, name: &str, query: &str) -> Result<RunView, CommandError> {
+    match client.get(&format!("{}{query}", run_path(name))).await {
+        Ok(run) => Ok(run),
+        Err(error) => Err(suggest(client, Kind::Run, name, error).await),
+    }
+}
+
+/// An error about an unknown action of a known run, with the one that is near.
+pub(crate) async fn suggest_action(client: &Client, run: &str, path: &str, mut error: CommandError) -> CommandError {
+    let Some(problem) = error.problem("E0002") else { return error };
+    let Ok(view) = client.get::<RunView>(&run_path(run)).await else {
+        return suggest(client, Kind::Run, run, error).await;
+    };
+    let near = workflow::nearest(path, view.actions.iter().map(|action| action.path.as_str()));
+    problem.hint = Some(match near {
+        Some(near) if near != path => format!("did you mean `{near}`? `tutti describe run {run}` lists all"),
+        _ => format!("`tutti describe run {run}` lists its actions"),
+    });
+    error
+}

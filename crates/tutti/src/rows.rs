@@ -1,0 +1,187 @@
+//! What the views of the API look like in tables.
+
+use api::rest::views::{
+    ActionView, Applied, ApprovalView, ChangeView, PlannedNodeView, ResourceView, RunView, SiteView, TokenView,
+};
+use serde_json::Value;
+
+use crate::output::{Row, money, seconds, size};
+
+impl Row for RunView {
+    const COLUMNS: &'static [&'static str] = &["NAME", "WORKFLOW", "PHASE", "ACTIONS", "TIME", "COST", "SUBMITTED"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            self.workflow.clone(),
+            self.phase.clone(),
+            format!("{}/{}", self.actions_done, self.actions_total),
+            seconds(self.seconds),
+            money(self.cost),
+            moment(&self.submitted_at),
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl Row for ActionView {
+    const COLUMNS: &'static [&'static str] = &["ACTION", "KIND", "PHASE", "SITE", "TIME", "COST", "ATTEMPTS"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.path.clone(),
+            self.kind.clone(),
+            if self.reused { format!("{} (reused)", self.phase) } else { self.phase.clone() },
+            place(self.site.as_deref(), self.simulates.as_deref()),
+            if self.started_at.is_some() { seconds(self.seconds) } else { "-".into() },
+            money(self.cost),
+            self.attempts.to_string(),
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.path.clone()
+    }
+}
+
+impl Row for Applied {
+    const COLUMNS: &'static [&'static str] = &["KIND", "NAME", "CHANGE", "VERSION"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.kind.clone(), self.name.clone(), self.change.clone(), self.version.to_string()]
+    }
+
+    fn name(&self) -> String {
+        format!("{}/{}", self.kind, self.name)
+    }
+}
+
+impl Row for ResourceView {
+    const COLUMNS: &'static [&'static str] = &["NAME", "VERSION", "APPLIED", "BY"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.name.clone(), self.version.to_string(), moment(&self.applied_at), self.principal.clone()]
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl Row for SiteView {
+    const COLUMNS: &'static [&'static str] =
+        &["NAME", "STATE", "STANDS FOR", "RUNNING", "CPU", "MEMORY", "CPU/H", "GiB/H", "EGRESS/GB"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            self.state.clone(),
+            self.simulates.as_ref().map_or("-".into(), |place| format!("{place} (simulated)")),
+            self.running.to_string(),
+            format!("{}", self.capacity.cpu),
+            size(self.capacity.memory_bytes),
+            money(self.cpu_hour),
+            money(self.memory_gib_hour),
+            money(self.egress_gb),
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl Row for ApprovalView {
+    const COLUMNS: &'static [&'static str] = &["RUN", "ACTION", "TITLE", "FOR", "SINCE"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.run.clone(), self.action.clone(), self.title.clone(), assignees(&self.assign), moment(&self.since)]
+    }
+
+    fn name(&self) -> String {
+        format!("{}/{}", self.run, self.action)
+    }
+}
+
+impl Row for TokenView {
+    const COLUMNS: &'static [&'static str] = &["NAME", "USER", "GROUPS", "SCOPES", "CREATED"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.name.clone(), self.user.clone(), self.groups.join(","), self.scopes.join(","), moment(&self.created_at)]
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl Row for PlannedNodeView {
+    const COLUMNS: &'static [&'static str] = &["NODE", "KIND", "SITE", "PER HOUR", "TIME", "COST", "FROM"];
+
+    fn cells(&self) -> Vec<String> {
+        let site = match self.verdict.as_str() {
+            "placed" => {
+                let site = self.site.clone().unwrap_or_default();
+                if self.simulated { format!("{site} (simulated)") } else { site }
+            }
+            "refused" => "refused".into(),
+            "nowhere" => "nowhere".into(),
+            _ => "-".into(),
+        };
+        vec![
+            self.path.clone(),
+            self.kind.clone(),
+            site,
+            self.per_hour.map_or("-".into(), money),
+            self.seconds.map_or("not known yet".into(), |taken| format!("~{}", seconds(taken))),
+            self.cost.map_or("-".into(), |cost| format!("~{}", money(cost))),
+            if self.seen == 0 { "-".into() } else { format!("{} earlier", self.seen) },
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.path.clone()
+    }
+}
+
+impl Row for ChangeView {
+    const COLUMNS: &'static [&'static str] = &["CHANGE", "AT", "BEFORE", "AFTER", "LABELS"];
+
+    fn cells(&self) -> Vec<String> {
+        let short = |value: &Value| {
+            let text = if value.is_null() { "-".into() } else { value.to_string() };
+            let cut: String = text.chars().take(60).collect();
+            if cut.len() < text.len() { cut + "…" } else { cut }
+        };
+        let labels = if self.labels { "yes" } else { "" };
+        vec![self.change.clone(), self.at.clone(), short(&self.before), short(&self.after), labels.into()]
+    }
+
+    fn name(&self) -> String {
+        self.at.clone()
+    }
+}
+
+/// A site, with the place it stands for.
+pub(crate) fn place(site: Option<&str>, simulates: Option<&str>) -> String {
+    match (site, simulates) {
+        (None, _) => "-".into(),
+        (Some(site), None) => site.into(),
+        (Some(site), Some(_)) => format!("{site} (simulated)"),
+    }
+}
+
+/// A point in time to the second.
+pub(crate) fn moment(rfc3339: &str) -> String {
+    rfc3339.split_once('.').map_or_else(|| rfc3339.to_owned(), |(seconds, _)| seconds.replace('T', " "))
+}
+
+/// Whom a decision is offered to.
+pub(crate) fn assignees(assign: &Value) -> String {
+    let names = |key: &str| assign.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let list: Vec<&str> = names("users").chain(names("groups")).collect();
+    if list.is_empty() { "anyone".into() } else { list.join(",") }
+}

@@ -1,0 +1,12 @@
+//! The binary from outside: every command, its exit codes, and what it prints where. Each test has a folder of its own, and a server of its
+//! own where it needs one.
+
+mod alone;
+mod documents;
+mod home;
+mod keeping;
+mod looking;
+mod people;
+mod runs;
+mod server;
+mod words;
