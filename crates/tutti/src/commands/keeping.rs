@@ -1,9 +1,7 @@
 //! Keeping a data directory: backup, restore, retention.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
-use controlplane::{Fault, FaultKind, Owner};
 use serde_json::{Value, json};
 
 use crate::cli::Door;
@@ -50,45 +48,10 @@ impl Restore {
     /// Restores.
     pub(crate) fn run(self, door: &Door) -> Result<Exit, CommandError> {
         let data = data_directory(door);
-        let unusable = |detail: String| Fault::new(FaultKind::DataDirectory, detail);
-        if !self.from.join("journal").is_dir() {
-            let fault = unusable(format!("`{}` is not a backup: it has no folder `journal`", self.from.display()));
-            return Err(fault.hint("`tutti backup --to DIR` makes one").into());
-        }
-        let _owner = Owner::take(&data)?;
-        let others = std::fs::read_dir(&data)?.flatten().filter(|entry| entry.file_name() != "owner").count();
-        if others > 0 {
-            let fault = unusable(format!("`{}` is not empty", data.display()));
-            return Err(fault.hint("a backup goes into an empty directory: give one with --data").into());
-        }
-        let report = journal::restore(&self.from.join("journal"), &data.join("journal"));
-        let report = report.map_err(|error| unusable(error.to_string()))?;
-        for folder in ["sites", "code"] {
-            copy(&self.from.join(folder), &data.join(folder))?;
-        }
-        let answer = json!({"data": data, "entries": report.entries, "root": report.root});
-        print(&answer, self.form.output, &format!("{} entries, verified; root {}\n", report.entries, report.root))
+        let summary = controlplane::restore(&self.from, &data)?;
+        let answer = json!({"data": data, "entries": summary.entries, "root": summary.root});
+        print(&answer, self.form.output, &format!("{} entries, verified; root {}\n", summary.entries, summary.root))
     }
-}
-
-/// Copies a folder and what is below it.
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(to).with_context(|| format!("`{}` cannot be made", to.display()))?;
-    let entries = match std::fs::read_dir(from) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        other => other.with_context(|| format!("`{}` cannot be read", from.display()))?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type()?.is_dir() {
-            copy(&source, &target)?;
-        } else {
-            std::fs::copy(&source, &target).with_context(|| format!("`{}` cannot be copied", source.display()))?;
-            std::fs::File::open(&target)?.sync_all()?;
-        }
-    }
-    Ok(())
 }
 
 /// Destroy the values of runs that ended long ago. Facts and hashes stay.

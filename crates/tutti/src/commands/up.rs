@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use api::{Access, Server};
+use api::{Access, Listen, Server, Tls};
 use controlplane::{ControlPlane, Fault, FaultKind};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -33,6 +33,12 @@ pub(crate) struct Up {
     /// A configuration file, TOML or YAML.
     #[arg(long, value_name = "FILE", env = variables::CONFIG, hide_env_values = true)]
     config: Option<PathBuf>,
+    /// The certificate and what it hangs from, PEM: the server speaks HTTPS.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// How logs look [default: text].
     #[arg(long, value_name = "FORMAT", env = variables::LOG_FORMAT, hide_env_values = true)]
     log_format: Option<LogFormat>,
@@ -47,7 +53,15 @@ impl Up {
         };
         telemetry::start(self.log_format.or(config.log_format).unwrap_or_default(), config.log.as_deref().unwrap_or("info"))?;
         let listen = self.listen.or(config.listen).unwrap_or(LISTEN);
-        if !listen.ip().is_loopback() {
+        let tls = match (self.tls_cert.or(config.tls.cert), self.tls_key.or(config.tls.key)) {
+            (Some(certificate), Some(key)) => Some(Tls { certificate, key }),
+            (None, None) => None,
+            _ => {
+                return Err(CommandError::usage("TLS wants a certificate and its key").hint("give both --tls-cert and --tls-key"));
+            }
+        };
+        // Whether there are tokens is known when the data directory is open.
+        if !listen.ip().is_loopback() && tls.is_none() {
             let message = format!("`{listen}` can be reached by others: that wants tokens and TLS");
             return Err(CommandError::usage(message).hint("`tutti token create` makes a token; or listen on 127.0.0.1"));
         }
@@ -55,6 +69,7 @@ impl Up {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let control = ControlPlane::open(in_process::options(&data)?).await?;
+        let listen = Listen { tls, ..Listen::from(listen) };
         let served = serve(&control, listen, &data, async move {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -69,7 +84,7 @@ impl Up {
 
 async fn serve(
     control: &ControlPlane,
-    listen: SocketAddr,
+    listen: Listen,
     data: &Path,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), CommandError> {

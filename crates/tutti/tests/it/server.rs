@@ -54,6 +54,10 @@ fn what_others_can_reach_wants_tokens_and_tls() {
     assert_eq!(refused.code, 2, "{refused:?}");
     assert!(refused.stderr.contains("TLS") && refused.stderr.contains("tokens"), "{refused:?}");
     assert!(!home.path().join("data").exists());
+    // One half of TLS is none.
+    assert_eq!(home.run(&["up", "--listen", "127.0.0.1:0", "--tls-cert", "c.pem"]).code, 2);
+    let unread = home.run(&["up", "--listen", "127.0.0.1:0", "--tls-cert", "c.pem", "--tls-key", "k.pem"]);
+    assert!(unread.code == 1 && unread.stderr.contains("c.pem"), "{unread:?}");
 }
 
 #[test]
