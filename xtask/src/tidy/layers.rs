@@ -274,7 +274,13 @@ mod tests {
             Layer::L5 => 5,
             Layer::Dev => 6,
         };
-        let named = [("connectors", "artifacts"), ("executors", "artifacts"), ("executors", "connectors")];
+        let named = [
+            ("connectors", "artifacts"),
+            ("executors", "artifacts"),
+            ("executors", "connectors"),
+            ("journal", "failpoint"),
+            ("executors", "failpoint"),
+        ];
         for room in ROOMS {
             for other in room.may_use {
                 let below = find(other).is_some_and(|other| rank(other.layer) < rank(room.layer));
