@@ -31,7 +31,7 @@ use crate::{
 pub struct Options {
     /// The site's name.
     pub site: String,
-    /// The site's folder: `store/`, `attempts/` and `files/` lie below it.
+    /// The site's folder: `store/`, `attempts/`, `logs/` and `files/` lie below it.
     pub folder: PathBuf,
     /// The program that wraps processes, and what stands before the attempt's folder on its command line.
     pub shim: (PathBuf, Vec<String>),
@@ -98,13 +98,13 @@ impl LocalExecutor {
             let path = path.to_owned();
             move |error| StoreError::Io { path, error }
         };
-        for folder in ["attempts", "files"] {
+        for folder in ["attempts", "files", "logs"] {
             let folder = options.folder.join(folder);
             std::fs::create_dir_all(&folder).map_err(io(&folder))?;
         }
         let folder = options.folder.canonicalize().map_err(io(&options.folder))?;
         shim::clear_abandoned();
-        folders::sweep(&folder.join("attempts"));
+        folders::sweep(&folder.join("attempts"), &folder.join("logs"));
         let epoch = std::fs::read_to_string(folder.join(EPOCH)).ok().and_then(|text| text.trim().parse().ok());
         let known = Known { epoch: Epoch(epoch.unwrap_or(0)), ..Known::default() };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -146,6 +146,11 @@ impl SiteFolder {
 impl Inner {
     fn folder(&self, key: AttemptKey) -> PathBuf {
         self.site.folder.join("attempts").join(key.to_string())
+    }
+
+    /// Where the logs of an attempt lie after it was released.
+    fn logs(&self, key: AttemptKey) -> PathBuf {
+        self.site.folder.join("logs").join(key.to_string())
     }
 
     /// Whoever listens may be gone when the server stops; the next start asks again.
@@ -251,7 +256,7 @@ impl Inner {
             }
             _ => return Err(SubmitError::Rejected(format!("it cannot run `{}` nodes", spec.kind.as_str()))),
         };
-        if matches!(watched, Watched::Waiting) && folders::is_released(&self.folder(spec.key)) {
+        if matches!(watched, Watched::Waiting) && self.logs(spec.key).exists() {
             return Err(SubmitError::Rejected("this attempt has ended and was released".into()));
         }
         known.watched.insert(spec.key, (watched, spec.resources));
@@ -340,7 +345,7 @@ impl Executor for LocalExecutor {
                 *stop = Some(grace);
                 let _ = shim::ask_to_stop(&folder, grace.to_std());
             }
-            None if process::is_known(&folder) && !folders::is_released(&folder) => {
+            None if process::is_known(&folder) => {
                 known.watched.insert(key, (Watched::Process(Some(grace)), Resources::default()));
                 let _ = shim::ask_to_stop(&folder, grace.to_std());
                 tokio::spawn(process::follow(self.inner.clone(), key));
@@ -353,11 +358,14 @@ impl Executor for LocalExecutor {
     }
 
     async fn logs(&self, key: AttemptKey, stream: Stream, offset: u64, limit: usize) -> std::io::Result<LogChunk> {
-        let folder = self.inner.folder(key);
+        let (folder, released) = (self.inner.folder(key), self.inner.logs(key));
         // Asked before reading: what is written in between is there for the next reader.
         let open = self.inner.is_watched(key);
-        let read = spawn_blocking(move || shim::read_log(&folder, stream, offset, limit)).await;
-        let mut chunk = read.map_err(std::io::Error::other)??;
+        let read = spawn_blocking(move || {
+            let folder = if released.exists() { &released } else { &folder };
+            shim::read_log(folder, stream, offset, limit)
+        });
+        let mut chunk = read.await.map_err(std::io::Error::other)??;
         chunk.open = open;
         Ok(chunk)
     }
@@ -370,8 +378,8 @@ impl Executor for LocalExecutor {
                 return;
             }
         }
-        let folder = self.inner.folder(key);
-        let _ = spawn_blocking(move || folders::release(&folder)).await;
+        let (folder, logs) = (self.inner.folder(key), self.inner.logs(key));
+        let _ = spawn_blocking(move || folders::release(&folder, &logs)).await;
     }
 }
 

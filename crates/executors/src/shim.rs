@@ -66,16 +66,16 @@ pub(crate) const OWNER: &str = "shim.pid";
 /// Bytes of `shim.json` and of other files that the wrapper and the server leave each other.
 pub(crate) const NOTE_BYTES_MAX: u64 = 16 << 20;
 
-/// What a wrapper tells its server, a byte each.
+/// What a wrapper tells its server, a byte each; none that any text has in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Word {
     /// It has the attempt.
-    Taken = b't',
+    Taken = 1,
     /// Another wrapper has the attempt.
-    Lost = b'l',
+    Lost = 2,
     /// The attempt has ended, and its record is there.
-    Done = b'd',
+    Done = 3,
 }
 
 /// The program. With `folder` it serves that attempt and ends; without it serves those it is told on its standard input.

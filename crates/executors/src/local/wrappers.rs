@@ -84,15 +84,17 @@ impl Wrapper {
         self.orders.write_all(&order).await
     }
 
-    /// What it says next; none when it is gone.
+    /// What it says next; none when it is gone. What is no word is passed over.
     pub(super) async fn word(&mut self) -> Option<Word> {
         let mut byte = [0];
-        let count = self.words.read(&mut byte).await.unwrap_or(0);
-        let known = [Word::Taken, Word::Lost, Word::Done].into_iter().find(|word| count == 1 && *word as u8 == byte[0]);
-        if known.is_none() {
-            // It ended, or says what no wrapper says. Somebody has to reap it.
-            let _ = self.child.wait().await;
+        while self.words.read(&mut byte).await.is_ok_and(|count| count == 1) {
+            let known = [Word::Taken, Word::Lost, Word::Done].into_iter().find(|word| *word as u8 == byte[0]);
+            if known.is_some() {
+                return known;
+            }
         }
-        known
+        // Somebody has to reap it.
+        let _ = self.child.wait().await;
+        None
     }
 }
