@@ -74,6 +74,8 @@ enum Message {
 pub(crate) enum Release {
     /// A site was registered or changed.
     Site(SiteSpec),
+    /// A site was removed.
+    SiteRemoved(String),
     /// An instruction.
     Effect(Effect),
 }
@@ -284,6 +286,7 @@ impl CoreLoop {
         let (releases, notices) = (self.releases.clone(), self.notices.clone());
         let sites = entries.iter().filter_map(|entry| match &entry.event {
             Event::SiteRegistered(registered) => Some(Release::Site(registered.site.clone())),
+            Event::SiteRemoved(named) => Some(Release::SiteRemoved(named.site.clone())),
             _ => None,
         });
         let sites: Vec<Release> = sites.collect();

@@ -1,17 +1,21 @@
 //! Carrying out effects: attempts to executors, artifacts between stores, questions to the store. What is observed comes back as
 //! commands. Every order may be given twice; executors know attempts by their token.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use engine::event::Usage;
+use artifacts::StoreError;
+use engine::event::{Located, Usage};
 use engine::{Command, Dispatch, Effect, Outcome, Recall, Report, Transfer};
-use executors::{AttemptSpec, Executor as _, Observed};
+use executors::local::LocalExecutor;
+use executors::{AttemptSpec, Executor as _, Observed, SubmitError};
 use failpoint::Point;
 use journal::Reader;
+use model::graph::CodeFile;
 use model::{AttemptKey, Duration, Epoch, Failure, FailureClass, NodeKind};
 use parking_lot::Mutex;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::clock::wall;
@@ -21,18 +25,29 @@ use crate::{Inbox, Sites, Workers, instants};
 /// What a process gets between the polite request to stop and force.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
+/// Transfers that move bytes at once. More would only take each other's share of the disk.
+const TRANSFERS_MAX: usize = 8;
+
 /// Carries out effects.
 #[derive(Clone)]
 pub(crate) struct Dispatcher {
-    pub(crate) inbox: Inbox,
-    pub(crate) sites: Sites,
-    pub(crate) reader: Reader,
-    pub(crate) workers: Workers,
+    inbox: Inbox,
+    sites: Sites,
+    reader: Reader,
+    workers: Workers,
+    transfers: Arc<Semaphore>,
+    /// Attempts whose files are being brought, and whether they were cancelled meanwhile.
+    bringing: Arc<Mutex<BTreeMap<AttemptKey, bool>>>,
     /// Attempts that were offered to workers: they leave nothing at a site.
-    pub(crate) offered: Arc<Mutex<HashSet<AttemptKey>>>,
+    offered: Arc<Mutex<HashSet<AttemptKey>>>,
 }
 
 impl Dispatcher {
+    pub(crate) fn new(inbox: Inbox, sites: Sites, reader: Reader, workers: Workers) -> Dispatcher {
+        let transfers = Arc::new(Semaphore::new(TRANSFERS_MAX));
+        Dispatcher { inbox, sites, reader, workers, transfers, bringing: Arc::default(), offered: Arc::default() }
+    }
+
     /// Carries out what is released, until the loop that releases is gone.
     pub(crate) async fn run(self, mut releases: UnboundedReceiver<Release>) {
         while let Some(release) = releases.recv().await {
@@ -43,6 +58,7 @@ impl Dispatcher {
                         self.inbox.report(Command::SiteHealth { site, healthy: false, reason });
                     }
                 }
+                Release::SiteRemoved(name) => self.sites.close(&name),
                 Release::Effect(effect) => {
                     failpoint::hit(Point::EffectBefore);
                     self.carry_out(effect).await;
@@ -57,7 +73,11 @@ impl Dispatcher {
             Effect::Dispatch(dispatch) => self.dispatch(*dispatch).await,
             Effect::Transfer(transfer) => {
                 let this = self.clone();
-                tokio::task::spawn_blocking(move || this.transfer(&transfer));
+                tokio::spawn(async move {
+                    // Never closed.
+                    let Ok(_turn) = this.transfers.clone().acquire_owned().await else { return };
+                    let _ = tokio::task::spawn_blocking(move || this.transfer(&transfer)).await;
+                });
             }
             Effect::Cancel { attempt, site } => self.cancel(attempt, &site).await,
             Effect::Recall { action, project, key } => {
@@ -117,25 +137,54 @@ impl Dispatcher {
             self.workers.offer(spec, dispatch.site.clone());
             return;
         }
-        if let NodeKind::Run { code, .. } = &spec.kind
-            && !code.is_empty()
-        {
-            let (from, to, code) = (self.sites.code().clone(), executor.store().clone(), code.clone());
-            let brought = tokio::task::spawn_blocking(move || {
-                code.iter().try_for_each(|file| artifacts::transfer(&from, &to, &file.digest, &mut |_| {}).map(drop))
-            });
-            if let Ok(Err(error)) = brought.await {
-                self.fail(
-                    key,
-                    epoch,
-                    FailureClass::Environment,
-                    format!("the files of the workflow could not be brought: {error}"),
-                );
+        let missing = match &spec.kind {
+            NodeKind::Run { code, .. } => code.iter().filter(|file| !executor.store().has(&file.digest)).cloned().collect(),
+            _ => Vec::new(),
+        };
+        if missing.is_empty() {
+            return self.order(&executor, spec).await;
+        }
+        // Nobody else waits for the files of one.
+        self.bringing.lock().insert(key, false);
+        let this = self.clone();
+        tokio::spawn(async move {
+            let brought = this.bring(&executor, missing).await;
+            if this.bringing.lock().remove(&key) == Some(true) {
                 return;
             }
-        }
-        if let Err(error) = executor.submit(spec).await {
-            tracing::warn!(attempt = %key, %error, "an order was refused");
+            match brought {
+                Ok(()) => this.order(&executor, spec).await,
+                Err((class, message)) => this.fail(key, epoch, class, message),
+            }
+        });
+    }
+
+    /// Brings files of a workflow to a site.
+    async fn bring(&self, executor: &LocalExecutor, files: Vec<CodeFile>) -> Result<(), (FailureClass, String)> {
+        let (from, to) = (self.sites.code().clone(), executor.store().clone());
+        let brought = tokio::task::spawn_blocking(move || {
+            files.iter().try_for_each(|file| artifacts::transfer(&from, &to, &file.digest, &mut |_| {}).map(drop))
+        });
+        let brought = brought.await.map_err(|error| (FailureClass::Unknown, error.to_string()))?;
+        brought.map_err(|error| {
+            let class = if matches!(error, StoreError::DiskFull) { FailureClass::DiskFull } else { FailureClass::Environment };
+            (class, format!("the files of the workflow could not be brought: {error}"))
+        })
+    }
+
+    /// Gives an order to a site. Whatever is not taken is answered: an action must not wait for what nobody does.
+    async fn order(&self, executor: &LocalExecutor, spec: AttemptSpec) {
+        let (key, epoch) = (spec.key, spec.epoch);
+        match executor.submit(spec).await {
+            Ok(()) => {}
+            // Another control plane is in charge, and gives its own orders.
+            Err(error @ SubmitError::Stale { .. }) => tracing::warn!(attempt = %key, %error, "an order was refused"),
+            Err(error @ SubmitError::Rejected(_)) => self.fail(key, epoch, FailureClass::Environment, error.to_string()),
+            // Repeated by the platform, here or elsewhere. An attempt that was taken all the same is stopped as one that nobody knows.
+            Err(error @ (SubmitError::Capacity(_) | SubmitError::Ambiguous(_))) => {
+                executor.cancel(key, STOP_GRACE).await;
+                self.fail(key, epoch, FailureClass::SiteDown, error.to_string());
+            }
         }
     }
 
@@ -143,16 +192,19 @@ impl Dispatcher {
         if self.workers.cancel(attempt) {
             return;
         }
+        if let Some(cancelled) = self.bringing.lock().get_mut(&attempt) {
+            *cancelled = true;
+            return self.aborted(attempt);
+        }
         match self.sites.executor(site) {
             Some(executor) => executor.cancel(attempt, STOP_GRACE).await,
-            None => self.inbox.report(Command::Report(Box::new(Report {
-                attempt,
-                epoch: Epoch(0),
-                outcome: Outcome::Aborted,
-                usage: Usage::default(),
-                locations: Vec::new(),
-            }))),
+            None => self.aborted(attempt),
         }
+    }
+
+    fn aborted(&self, attempt: AttemptKey) {
+        let (epoch, outcome, usage) = (Epoch(0), Outcome::Aborted, Usage::default());
+        self.inbox.report(Command::Report(Box::new(Report { attempt, epoch, outcome, usage, locations: Vec::new() })));
     }
 
     fn transfer(&self, order: &Transfer) {
@@ -164,22 +216,26 @@ impl Dispatcher {
         };
         match artifacts::transfer(&from, &to, &order.artifact, &mut |_| {}) {
             Ok(moved) => {
-                let usage = Usage { wall_us: began.elapsed().as_micros() as u64, bytes_in: moved, ..Usage::default() };
-                let located = engine::event::Located { artifact: order.artifact, size: order.size, site: order.to.clone() };
+                let wall_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+                let located = Located { artifact: order.artifact, size: order.size, site: order.to.clone() };
                 self.inbox.report(Command::Report(Box::new(Report {
                     attempt: order.key,
                     epoch: order.epoch,
                     outcome: Outcome::Succeeded(serde_json::json!({ "bytes": moved })),
-                    usage,
+                    usage: Usage { wall_us, bytes_in: moved, ..Usage::default() },
                     locations: vec![located],
                 })));
             }
             Err(error) => {
-                let class = match &error {
-                    artifacts::StoreError::DiskFull => FailureClass::DiskFull,
-                    _ => FailureClass::Transfer,
+                let (class, message) = match &error {
+                    StoreError::DiskFull => (FailureClass::DiskFull, format!("the disk of `{}` is full", order.to)),
+                    // Asking again will not bring it back.
+                    StoreError::Missing(_) | StoreError::Damaged { .. } => {
+                        (FailureClass::Transfer, format!("`{}` lost it: {error}", order.from))
+                    }
+                    _ => (FailureClass::SiteDown, error.to_string()),
                 };
-                self.fail(order.key, order.epoch, class, error.to_string());
+                self.fail(order.key, order.epoch, class, message);
             }
         }
     }
@@ -210,14 +266,50 @@ fn spec_of(dispatch: &Dispatch, input: Value, simulates: Option<String>) -> Atte
     }
 }
 
-/// Turns what executors see into commands, until none is left.
-pub(crate) async fn forward(mut observed: UnboundedReceiver<Observed>, inbox: Inbox) {
+/// Turns what executors see into commands, until none is left. What ends of the attempts that nobody asks for any more is released.
+pub(crate) async fn forward(mut observed: UnboundedReceiver<Observed>, inbox: Inbox, mut orphans: Orphans) {
     while let Some(observed) = observed.recv().await {
-        inbox.report(match observed {
+        let command = match observed {
+            Observed::Started { key, .. } | Observed::Finished { key, .. } if orphans.contains_key(&key) => {
+                if matches!(observed, Observed::Finished { .. })
+                    && let Some(executor) = orphans.remove(&key)
+                {
+                    executor.release(key).await;
+                }
+                continue;
+            }
             Observed::Started { key, host } => Command::Started { attempt: key, host },
             Observed::Finished { key, epoch, outcome, usage, locations } => {
                 Command::Report(Box::new(Report { attempt: key, epoch, outcome, usage, locations }))
             }
-        });
+        };
+        inbox.report(command);
     }
+}
+
+/// Attempts that sites hold and nobody asks for any more, and where they are.
+pub(crate) type Orphans = BTreeMap<AttemptKey, LocalExecutor>;
+
+/// Finds what sites hold besides what is `wanted`, and ends it: an earlier server stopped between an outcome and its release, or lost what
+/// it knew in a restored backup.
+pub(crate) async fn end_orphans(sites: &Sites, wanted: &std::collections::BTreeSet<AttemptKey>) -> Orphans {
+    let mut orphans = Orphans::new();
+    for site in sites.names() {
+        let Some(executor) = sites.executor(&site) else { continue };
+        let owned = match executor.list_owned().await {
+            Ok(owned) => owned,
+            Err(error) => {
+                tracing::warn!(%site, %error, "what the site holds could not be listed");
+                continue;
+            }
+        };
+        for key in owned.into_iter().map(|owned| owned.key).filter(|key| !wanted.contains(key)) {
+            tracing::info!(%site, attempt = %key, "an attempt that nobody asks for is ended");
+            orphans.insert(key, executor.clone());
+        }
+    }
+    for (key, executor) in &orphans {
+        executor.cancel(*key, STOP_GRACE).await;
+    }
+    orphans
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use artifacts::Store;
-use executors::Observed;
 use executors::local::{LocalExecutor, Options};
+use executors::{Executor as _, Health, Observed};
 use model::{Digest, SiteSpec};
 use parking_lot::RwLock;
 use tokio::sync::mpsc::UnboundedSender;
@@ -70,6 +70,25 @@ impl Sites {
         let executor = LocalExecutor::open(options, self.inner.observed.clone())?;
         self.inner.open.write().insert(spec.name.clone(), executor);
         Ok(())
+    }
+
+    /// Forgets a site that was removed. Its folder stays: what is in it may be wanted.
+    pub(crate) fn close(&self, name: &str) {
+        self.inner.open.write().remove(name);
+        self.inner.simulates.write().remove(name);
+    }
+
+    /// Asks a site how it is. One that is not open is opened, if that is possible now.
+    pub(crate) async fn probe(&self, spec: &SiteSpec, patience: std::time::Duration) -> Health {
+        let sick = |reason: String| Health { healthy: false, reason };
+        let Some(executor) = self.executor(&spec.name) else {
+            return match self.open(spec) {
+                Ok(()) => Health { healthy: true, reason: String::new() },
+                Err(error) => sick(format!("it cannot be opened: {error}")),
+            };
+        };
+        let answer = tokio::time::timeout(patience, executor.probe()).await;
+        answer.unwrap_or_else(|_| sick(format!("it did not answer within {} s", patience.as_secs())))
     }
 
     /// The executor of a site.

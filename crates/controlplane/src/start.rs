@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use engine::{Command, State};
-use executors::Executor as _;
 use failpoint::Point;
 use journal::{Batch, Durability, Keeper, Reader, Writer};
 use model::site::ExecutorKind;
@@ -17,7 +16,7 @@ use tokio::task::JoinHandle as Task;
 use crate::catalogue::Latest;
 use crate::clock::Clock;
 use crate::core_loop::{CoreLoop, inbox};
-use crate::dispatcher::{Dispatcher, forward};
+use crate::dispatcher::{Dispatcher, end_orphans, forward};
 use crate::evaluator::LanguageEvaluator;
 use crate::triggers::Triggers;
 use crate::{Fault, FaultKind, Inbox, Notices, Owner, Sites, Workers};
@@ -26,6 +25,8 @@ use crate::{Fault, FaultKind, Inbox, Notices, Owner, Sites, Workers};
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How often sites are probed.
 const PROBE_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+/// How long a site may take to say how it is.
+const PROBE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 /// Graphs of workflows kept at hand.
 const GRAPHS_MAX: usize = 1_024;
 
@@ -82,6 +83,9 @@ impl ControlPlane {
         let (inbox, mailbox) = inbox();
         let (releases, released) = tokio::sync::mpsc::unbounded_channel();
         let has_sites = !state.fleet().sites().is_empty();
+        let wanted = state.outstanding().iter().filter_map(|effect| effect.attempt()).collect();
+        // Before the first order: whatever sites hold now is of earlier servers.
+        let orphans = end_orphans(&sites, &wanted).await;
         let notices = Notices::new(last.0);
         let keeper = opened.writer.keeper();
         let core = CoreLoop {
@@ -112,9 +116,9 @@ impl ControlPlane {
         let control = ControlPlane { inner: Arc::new(inner) };
         control.inbox().ask(Command::BeginEpoch { version: VERSION.into() }).await?;
         failpoint::hit(Point::StartEpoch);
-        let dispatcher = Dispatcher { inbox: inbox.clone(), sites, reader: opened.reader, workers, offered: Arc::default() };
+        let dispatcher = Dispatcher::new(inbox.clone(), sites, opened.reader, workers);
         control.start_task(dispatcher.run(released));
-        control.start_task(forward(seen, inbox));
+        control.start_task(forward(seen, inbox, orphans));
         if !has_sites {
             let command = Command::RegisterSite { site: this_machine(), principal: "system".into() };
             control.inbox().ask(command).await?;
@@ -260,17 +264,23 @@ impl ControlPlane {
 
     /// Probes sites.
     async fn probe(self) {
-        let mut healthy: BTreeMap<String, bool> = BTreeMap::new();
         loop {
-            for site in self.sites().names() {
-                let Some(executor) = self.sites().executor(&site) else { continue };
-                let health = executor.probe().await;
-                if healthy.insert(site.clone(), health.healthy).unwrap_or(true) != health.healthy {
-                    let command = Command::SiteHealth { site, healthy: health.healthy, reason: health.reason };
-                    self.inbox().report(command);
-                }
-            }
+            self.probe_sites().await;
             tokio::time::sleep(PROBE_EVERY).await;
+        }
+    }
+
+    /// Asks every site how it is, and tells the engine. Done every few seconds anyway.
+    pub async fn probe_sites(&self) {
+        let mut known = BTreeMap::new();
+        for row in self.reader().sites().unwrap_or_default() {
+            known.insert(row.spec.name.clone(), (row.healthy, row.spec));
+        }
+        for (site, (healthy, spec)) in known {
+            let health = self.sites().probe(&spec, PROBE_PATIENCE).await;
+            if health.healthy != healthy {
+                self.inbox().report(Command::SiteHealth { site, healthy: health.healthy, reason: health.reason });
+            }
         }
     }
 }
@@ -285,7 +295,10 @@ fn restore(reader: &Reader, sites: &Sites) -> Result<(State, (model::Seq, model:
     reader.replay(|_, at, event| state.evolve(&event, at)).map_err(unusable)?;
     state.replayed();
     for site in state.fleet().sites().values() {
-        sites.open(&site.spec).map_err(unusable)?;
+        // A site that cannot be opened is one that is not healthy: the first probe says so, and later ones try again.
+        if let Err(error) = sites.open(&site.spec) {
+            tracing::error!(site = %site.spec.name, %error, "a site cannot be opened");
+        }
     }
     Ok((state, (seq, at)))
 }

@@ -39,6 +39,18 @@ pub enum Effect {
     },
 }
 
+impl Effect {
+    /// The attempt that an effect is about, when it keeps one alive.
+    pub fn attempt(&self) -> Option<AttemptKey> {
+        match self {
+            Effect::Dispatch(dispatch) => Some(dispatch.key),
+            Effect::Transfer(transfer) => Some(transfer.key),
+            Effect::Cancel { attempt, .. } => Some(*attempt),
+            Effect::Recall { .. } | Effect::Release { .. } => None,
+        }
+    }
+}
+
 /// An order to start an attempt. It becomes the ticket that the executor checks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dispatch {

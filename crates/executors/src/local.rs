@@ -256,9 +256,6 @@ impl Inner {
             }
             _ => return Err(SubmitError::Rejected(format!("it cannot run `{}` nodes", spec.kind.as_str()))),
         };
-        if matches!(watched, Watched::Waiting) && self.logs(spec.key).exists() {
-            return Err(SubmitError::Rejected("this attempt has ended and was released".into()));
-        }
         known.watched.insert(spec.key, (watched, spec.resources));
         Ok(Some(()))
     }
@@ -362,7 +359,7 @@ impl Executor for LocalExecutor {
         // Asked before reading: what is written in between is there for the next reader.
         let open = self.inner.is_watched(key);
         let read = spawn_blocking(move || {
-            let folder = if released.exists() { &released } else { &folder };
+            let folder = if folder.exists() { &folder } else { &released };
             shim::read_log(folder, stream, offset, limit)
         });
         let mut chunk = read.await.map_err(std::io::Error::other)??;

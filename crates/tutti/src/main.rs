@@ -13,6 +13,7 @@ mod reference_page;
 mod rows;
 mod session;
 mod settings;
+mod shim;
 mod sources;
 mod telemetry;
 mod variables;
@@ -23,13 +24,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
-    // The wrapper of a process has no use for a runtime, and a machine may hold thousands.
-    if arguments.next().is_some_and(|first| first == "shim") {
-        match arguments.next() {
-            Some(asked) if asked == "--help" => {}
-            folder => return executors::shim::main(folder),
-        }
+    if let Some(ended) = shim::main() {
+        return ended;
     }
     let cli = cli::Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

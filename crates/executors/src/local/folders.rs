@@ -45,7 +45,8 @@ pub(super) fn owned(folder: &Path) -> io::Result<Vec<Owned>> {
 pub(super) fn release(folder: &Path, logs: &Path) {
     let kept = !shim::logs_are_empty(folder);
     let removed = remove(&if kept { folder.join("work") } else { folder.to_owned() });
-    let moved = if kept { removed.and_then(|()| std::fs::rename(folder, logs)) } else { removed };
+    // Logs of another attempt of that name are of a journal that was replaced by a backup.
+    let moved = if kept { removed.and_then(|()| remove(logs)).and_then(|()| std::fs::rename(folder, logs)) } else { removed };
     match moved {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             tracing::warn!(folder = %folder.display(), %error, "what an attempt left could not be removed");
