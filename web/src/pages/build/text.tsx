@@ -1,9 +1,11 @@
 // The text of the file, with findings at their place. What is typed here goes the same way as what is drawn.
 
 import { yaml } from "@codemirror/lang-yaml";
+import { HighlightStyle, syntaxHighlighting } from "@codemirror/language";
 import { setDiagnostics, type Diagnostic } from "@codemirror/lint";
 import { EditorState } from "@codemirror/state";
 import { EditorView } from "@codemirror/view";
+import { tags } from "@lezer/highlight";
 import { basicSetup } from "codemirror";
 import { useEffect, useRef } from "react";
 
@@ -35,6 +37,15 @@ const LOOK = EditorView.theme({
   ".cm-scroller": { fontFamily: "var(--font-mono)" },
 });
 
+/** Colours by role, so that light and dark both read well. */
+const COLOURS = HighlightStyle.define([
+  { tag: [tags.definition(tags.propertyName), tags.propertyName], color: "var(--accent)" },
+  { tag: [tags.string, tags.special(tags.string)], color: "var(--good)" },
+  { tag: [tags.number, tags.bool, tags.null], color: "var(--busy)" },
+  { tag: tags.comment, color: "var(--faint)", fontStyle: "italic" },
+  { tag: [tags.punctuation, tags.separator, tags.bracket], color: "var(--soft)" },
+]);
+
 type Props = { text: string; findings: Finding[]; onType: (text: string) => void; show?: string };
 
 export function TextPane({ text, findings, onType, show }: Props) {
@@ -52,7 +63,7 @@ export function TextPane({ text, findings, onType, show }: Props) {
     // In a tree of its own the editor puts its rules into adopted style sheets; in the document it would need inline style, which the
     // content security policy forbids.
     const root = host.current!.shadowRoot ?? host.current!.attachShadow({ mode: "open" });
-    const state = EditorState.create({ extensions: [basicSetup, yaml(), LOOK, listener, label] });
+    const state = EditorState.create({ extensions: [basicSetup, yaml(), LOOK, syntaxHighlighting(COLOURS), EditorView.lineWrapping, listener, label] });
     view.current = new EditorView({ parent: root, root, state });
     return () => view.current?.destroy();
   }, []);
