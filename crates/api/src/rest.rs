@@ -19,6 +19,7 @@ mod projection;
 mod runs;
 mod sites;
 mod system;
+mod tiles;
 mod tokens;
 pub mod views;
 mod worker_views;
@@ -77,6 +78,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/runs/{run}/signal", post(runs::signal))
         .route("/runs/{run}/rerun", post(runs::rerun))
         .route("/runs/{run}/actions", get(actions::list))
+        .route("/runs/{run}/tiles", get(tiles::tiles))
         .route("/runs/{run}/action", get(actions::get_action))
         .route("/runs/{run}/explain", get(actions::explain))
         .route("/runs/{run}/logs", get(actions::logs))

@@ -16,6 +16,7 @@ mod rebuild;
 mod retention;
 mod rows;
 mod schema;
+mod tiles;
 mod verify;
 mod writer;
 
@@ -25,6 +26,7 @@ pub use rebuild::{differences, rebuild};
 pub use retention::Pruned;
 pub use rows::{ActionRow, ApprovalRow, AttemptRow, EntryRow, FiringRow, RecallRow, ResourceRow, RunRow, SiteRow, SkippedRow};
 pub use schema::Durability;
+pub use tiles::{Tile, TileFilter, Tiles};
 pub use verify::{Problem, Report, verify};
 pub use writer::{Appended, Batch, Closed, Entry, Keeper, Writer};
 

@@ -55,6 +55,7 @@ pub const TABLE: &[(&str, &str, Needs)] = &[
     ("POST", "/api/v1/runs/{run}/signal", RUN),
     ("POST", "/api/v1/runs/{run}/rerun", RUN),
     ("GET", "/api/v1/runs/{run}/actions", READ),
+    ("GET", "/api/v1/runs/{run}/tiles", READ),
     ("GET", "/api/v1/runs/{run}/action", READ),
     ("GET", "/api/v1/runs/{run}/explain", READ),
     ("GET", "/api/v1/runs/{run}/logs", READ),

@@ -9,8 +9,8 @@ use utoipa::{Modify, OpenApi};
 use super::access::{Needs, TABLE};
 use super::extract::Json;
 use super::{
-    actions, applying, approvals, artifacts, audit, editing, events, metrics, planning, runs, sites, system, tokens, views,
-    workers,
+    actions, applying, approvals, artifacts, audit, editing, events, metrics, planning, runs, sites, system, tiles, tokens,
+    views, workers,
 };
 
 #[derive(OpenApi)]
@@ -32,6 +32,7 @@ use super::{
         runs::signal,
         runs::rerun,
         actions::list,
+        tiles::tiles,
         actions::get_action,
         actions::explain,
         actions::logs,

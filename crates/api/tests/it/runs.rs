@@ -145,3 +145,40 @@ async fn orders_to_a_run() {
     assert_eq!(again.status, StatusCode::CREATED, "{}", again.text());
     up.down().await;
 }
+
+const WIDE: &str = r#"
+workflow: t/wide
+inputs:
+  items: {type: array, items: {type: integer}}
+nodes:
+  all:
+    each:
+      items: "${ inputs.items }"
+      do: {use: core/noop, with: {n: "${ item }"}}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_many_actions_is_drawn_from_few_tiles() {
+    let up = Up::start().await;
+    up.apply(WIDE).await;
+    let run = up.run("t/wide", json!({"items": (0..500).collect::<Vec<_>>()})).await;
+    assert_eq!(run["phase"], "succeeded");
+    let address = format!("/api/v1/runs/{}/tiles", run["name"].as_str().unwrap());
+    let whole = up.get(&format!("{address}?tiles=40")).await.json();
+    let tiles = whole["tiles"].as_array().unwrap();
+    assert!(tiles.len() <= 40, "{}", tiles.len());
+    let count = |tiles: &[Value]| tiles.iter().map(|tile| tile["phases"]["succeeded"].as_u64().unwrap_or(0)).sum::<u64>();
+    assert_eq!((whole["total"].as_u64(), count(tiles)), (Some(501), 501));
+    // Looking closer at one of them gives its actions one by one.
+    let (from, to) = (tiles[3]["from"].as_u64().unwrap(), tiles[3]["to"].as_u64().unwrap());
+    let closer = up.get(&format!("{address}?from={from}&to={to}")).await.json();
+    let closer = closer["tiles"].as_array().unwrap();
+    assert_eq!((closer.len() as u64, count(closer)), (to - from, to - from));
+    assert!(closer.iter().all(|tile| tile["first"] == tile["last"]));
+    // Before it began there was nothing.
+    let before = up.get(&format!("{address}?at=2020-01-01T00:00:00Z")).await.json();
+    assert_eq!(before["tiles"], json!([]));
+    up.get(&format!("{address}?at=yesterday")).await.is_problem(400, "E0001");
+    up.get(&format!("{address}?tiles=0")).await.is_problem(400, "E0001");
+    up.down().await;
+}

@@ -1,6 +1,9 @@
 //! Read models say what the journal says, however the facts were cut into commits.
 
-use journal::{differences, rebuild};
+use std::collections::BTreeMap;
+
+use journal::{ActionFilter, RunFilter, TileFilter, differences, rebuild};
+use model::Phase;
 use proptest::prelude::*;
 
 use crate::samples::{Teller, append, options};
@@ -40,4 +43,42 @@ fn damaged_read_models_are_found_and_made_anew() {
     rebuild(&options(folder.path())).unwrap();
     assert_eq!(differences(&opened.reader).unwrap(), Vec::<String>::new());
     assert!(journal::open(options(folder.path())).is_ok());
+}
+
+#[test]
+fn tiles_count_every_action_of_a_run_once_at_every_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = crate::samples::filled(folder.path(), 11, 600);
+    let mut seen = 0;
+    for run in opened.reader.runs(&RunFilter { limit: 100, ..RunFilter::default() }).unwrap() {
+        let actions = opened.reader.actions(run.id, &ActionFilter { from: 0, limit: 10_000, phase: None }).unwrap();
+        let Some(middle) = actions.get(actions.len() / 2) else { continue };
+        for (tiles, at) in [(1, None), (3, None), (1_000, None), (3, Some(middle.opened_at)), (1_000, middle.started_at)] {
+            let found = opened.reader.tiles(run.id, &TileFilter { from: 0, to: None, tiles, at }).unwrap();
+            assert!(found.tiles.len() <= tiles as usize && found.total as usize == actions.len());
+            let mut counted = BTreeMap::<Phase, u64>::new();
+            for tile in &found.tiles {
+                tile.phases.iter().for_each(|(phase, count)| *counted.entry(*phase).or_default() += count);
+                let first = actions.iter().find(|action| action.no == tile.from).unwrap();
+                let last = actions.iter().find(|action| action.no + 1 == tile.to).unwrap();
+                assert_eq!((&tile.first, &tile.last), (&first.path, &last.path));
+            }
+            let mut expected = BTreeMap::<Phase, u64>::new();
+            for action in actions.iter().filter(|action| at.is_none_or(|at| action.opened_at <= at)) {
+                let phase = match at {
+                    Some(at) if action.finished_at.is_none_or(|end| end > at) => {
+                        if action.started_at.is_some_and(|start| start <= at) { Phase::Running } else { Phase::Queued }
+                    }
+                    _ => action.phase,
+                };
+                *expected.entry(phase).or_default() += 1;
+            }
+            assert_eq!(counted, expected, "run {:?} in {tiles} tiles at {at:?}", run.id);
+            seen += found.tiles.len();
+        }
+        // A part of the run is as many actions as lie in it.
+        let part = opened.reader.tiles(run.id, &TileFilter { from: 1, to: Some(3), tiles: 10, at: None }).unwrap();
+        assert!(part.tiles.iter().all(|tile| tile.from >= 1 && tile.to <= 3));
+    }
+    assert!(seen > 20, "the samples have runs with actions: {seen}");
 }

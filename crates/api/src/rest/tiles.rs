@@ -1,0 +1,106 @@
+//! A run of any size as a picture of bounded size.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use controlplane::{Fault, FaultKind};
+use journal::{Tile, TileFilter};
+use model::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::App;
+use super::extract::{Json, Path, Query, page_size};
+use super::problem::{ApiError, ApiResult, blocking};
+use super::projection::rfc3339;
+
+/// Tiles when nothing is said.
+const TILES: usize = 200;
+/// Tiles at most.
+const TILES_MAX: usize = 2_000;
+
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TilesQuery {
+    /// From the action of this number on.
+    from: Option<u32>,
+    /// Up to and without the action of this number.
+    to: Option<u32>,
+    /// Tiles: 200 when nothing is said, at most 2,000.
+    #[param(minimum = 1, maximum = 2000)]
+    tiles: Option<usize>,
+    /// Phases as they were at this point in time (RFC 3339) instead of now.
+    at: Option<String>,
+}
+
+/// A run in tiles.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub(crate) struct TilesView {
+    /// Actions of the run.
+    pub total: u32,
+    /// Neighbouring actions, counted together, in the order in which they were opened.
+    pub tiles: Vec<TileView>,
+}
+
+/// Neighbouring actions of a run.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub(crate) struct TileView {
+    /// The number of the first.
+    pub from: u32,
+    /// The number after that of the last.
+    pub to: u32,
+    /// The path of the first.
+    pub first: String,
+    /// The path of the last.
+    pub last: String,
+    /// How many are in each phase.
+    pub phases: BTreeMap<String, u64>,
+    /// When the first of them began (RFC 3339), or was opened where none has begun.
+    pub began_at: String,
+    /// When the last of them ended; none while one is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// What their attempts cost.
+    pub cost: f64,
+}
+
+fn view(tile: Tile) -> TileView {
+    TileView {
+        from: tile.from,
+        to: tile.to,
+        first: tile.first,
+        last: tile.last,
+        phases: tile.phases.into_iter().map(|(phase, count)| (phase.to_string(), count)).collect(),
+        began_at: rfc3339(tile.began_at),
+        ended_at: tile.ended_at.map(rfc3339),
+        cost: tile.cost.units(),
+    }
+}
+
+/// A point in time as people and programs write it.
+fn moment(text: &str) -> ApiResult<Timestamp> {
+    let parsed = chrono::DateTime::parse_from_rfc3339(text).ok().and_then(|at| u64::try_from(at.timestamp_micros()).ok());
+    let wrong =
+        || ApiError(Fault::new(FaultKind::Malformed, format!("`{text}` is not a point in time")).hint("2026-03-01T09:30:00Z"));
+    parsed.map(Timestamp).ok_or_else(wrong)
+}
+
+/// The actions of a run as a bounded number of tiles, each with counts and times: what a timeline of any size is drawn from.
+#[utoipa::path(get, path = "/api/v1/runs/{run}/tiles", operation_id = "getTiles", tag = "runs", params(TilesQuery),
+    responses((status = 200, description = "The tiles.", body = TilesView)))]
+pub(crate) async fn tiles(
+    State(app): State<App>,
+    Path(run): Path<String>,
+    Query(query): Query<TilesQuery>,
+) -> ApiResult<Json<TilesView>> {
+    let tiles = page_size(query.tiles, TILES, TILES_MAX)?;
+    let at = query.at.as_deref().map(moment).transpose()?;
+    let filter = TileFilter { from: query.from.unwrap_or(0), to: query.to, tiles: u32::try_from(tiles).unwrap_or(1), at };
+    let control = app.control.clone();
+    let found = blocking(move || {
+        let row = control.find_run(&run)?;
+        control.reader().tiles(row.id, &filter).map_err(Fault::internal)
+    });
+    let found = found.await?;
+    Ok(Json(TilesView { total: found.total, tiles: found.tiles.into_iter().map(view).collect() }))
+}
