@@ -13,7 +13,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Registers sites, workflows, triggers and connectors. With any error nothing is registered. */
+        /**
+         * Registers sites, workflows, triggers and connectors. With any error nothing is registered.
+         * @description Needs the scope `admin`.
+         */
         post: operations["apply"];
         delete?: never;
         options?: never;
@@ -28,8 +31,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists the human actions that wait, the oldest first. */
-        get: operations["list"];
+        /**
+         * Lists the human actions that wait, the oldest first.
+         * @description Needs the scope `read`.
+         */
+        get: operations["listApprovals"];
         put?: never;
         post?: never;
         delete?: never;
@@ -46,8 +52,11 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Uploads a file to a site's store. The answer is the value that stands for it in inputs. */
-        put: operations["upload"];
+        /**
+         * Uploads a file to a site's store. The answer is the value that stands for it in inputs.
+         * @description Needs the scope `run`.
+         */
+        put: operations["uploadArtifact"];
         post?: never;
         delete?: never;
         options?: never;
@@ -62,8 +71,51 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Downloads an artifact from a site that has it. */
-        get: operations["download"];
+        /**
+         * Downloads an artifact, or a part of it, from a site that has it.
+         * @description Needs the scope `read`.
+         */
+        get: operations["downloadArtifact"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The journal's entries as lines of JSON: first the head of the tree, then one entry a line up to it.
+         * @description Needs the scope `read`.
+         */
+        get: operations["exportAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/proof": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * An entry with the proof that it is in the tree (RFC 6962, inclusion).
+         * @description Needs the scope `read`.
+         */
+        get: operations["proveEntry"];
         put?: never;
         post?: never;
         delete?: never;
@@ -79,8 +131,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Computes every hash of the journal again and compares. */
-        get: operations["verify"];
+        /**
+         * Computes every hash of the journal again and compares.
+         * @description Needs the scope `read`.
+         */
+        get: operations["verifyJournal"];
         put?: never;
         post?: never;
         delete?: never;
@@ -98,8 +153,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Copies journal and artifacts to a new directory while the server runs. */
-        post: operations["backup"];
+        /**
+         * Copies journal and artifacts to a new directory while the server runs.
+         * @description Needs the scope `admin`.
+         */
+        post: operations["backUp"];
         delete?: never;
         options?: never;
         head?: never;
@@ -115,8 +173,71 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Checks files and registers nothing. Findings come with status 200. */
+        /**
+         * Checks files and registers nothing. Findings come with status 200.
+         * @description Needs the scope `read`.
+         */
         post: operations["check"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/connectors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists what `use` can name: built-in connectors, and those that workers serve.
+         * @description Needs the scope `read`.
+         */
+        get: operations["listConnectors"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What differs in meaning between two workflows.
+         * @description Needs the scope `read`.
+         */
+        post: operations["diffWorkflows"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/edit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Edits the text of a workflow file and checks the result. Nothing is stored.
+         * @description Needs the scope `read`.
+         */
+        post: operations["edit"];
         delete?: never;
         options?: never;
         head?: never;
@@ -130,11 +251,54 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Server-sent events: every fact of the journal, its position as the id, so that a client goes on where it stopped. */
-        get: operations["stream"];
+        /**
+         * Server-sent events: every fact of the journal, its position as the id, so that a client goes on where it stopped.
+         * @description Needs the scope `read`.
+         */
+        get: operations["streamEvents"];
         put?: never;
-        /** Reports something that happened outside: waits for it end, and triggers on it fire. */
-        post: operations["report"];
+        /**
+         * Reports something that happened outside: waits for it end, and triggers on it fire.
+         * @description Needs the scope `run`.
+         */
+        post: operations["reportEvent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/openapi.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** This description. */
+        get: operations["getDescription"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Where the nodes of a workflow would run, at what price, and where they may not. Nothing is registered.
+         * @description Needs the scope `read`.
+         */
+        post: operations["planWorkflow"];
         delete?: never;
         options?: never;
         head?: never;
@@ -150,7 +314,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Destroys the values of runs that ended long ago. Facts and hashes stay. */
+        /**
+         * Destroys the values of runs that ended long ago. Facts and hashes stay.
+         * @description Needs the scope `admin`.
+         */
         post: operations["prune"];
         delete?: never;
         options?: never;
@@ -165,8 +332,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists the resources of a kind: workflow, trigger, connector. */
-        get: operations["list"];
+        /**
+         * Lists the resources of a kind (workflow, trigger, connector) by name, without their bodies.
+         * @description Needs the scope `read`.
+         */
+        get: operations["listResources"];
         put?: never;
         post?: never;
         delete?: never;
@@ -182,12 +352,18 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A resource. For a workflow `body.definition` is its checked graph. */
-        get: operations["get_resource"];
+        /**
+         * A resource. For a workflow `body.definition` is its checked graph.
+         * @description Needs the scope `read`.
+         */
+        get: operations["getResource"];
         put?: never;
         post?: never;
-        /** Deletes a resource. Runs that use it go on. */
-        delete: operations["delete_resource"];
+        /**
+         * Deletes a resource. Runs that use it go on.
+         * @description Needs the scope `admin`.
+         */
+        delete: operations["deleteResource"];
         options?: never;
         head?: never;
         patch?: never;
@@ -200,11 +376,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists runs, the newest first. */
-        get: operations["list"];
+        /**
+         * Lists runs, the newest first.
+         * @description Needs the scope `read`.
+         */
+        get: operations["listRuns"];
         put?: never;
-        /** Starts a run. The same `Idempotency-Key` gives the same run. With `wait` the answer comes when the run has ended, or then. */
-        post: operations["submit"];
+        /**
+         * Starts a run. The same `Idempotency-Key` gives the same run. With `wait` the answer comes when the run has ended, or then.
+         * @description Needs the scope `run`.
+         */
+        post: operations["submitRun"];
         delete?: never;
         options?: never;
         head?: never;
@@ -218,8 +400,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A run by name or number, with inputs, outputs and actions. */
-        get: operations["get_run"];
+        /**
+         * A run by name or number, with inputs, outputs and actions.
+         * @description Needs the scope `read`.
+         */
+        get: operations["getRun"];
         put?: never;
         post?: never;
         delete?: never;
@@ -235,8 +420,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** An action with its input and output. */
-        get: operations["get_action"];
+        /**
+         * An action with its input and output.
+         * @description Needs the scope `read`.
+         */
+        get: operations["getAction"];
         put?: never;
         post?: never;
         delete?: never;
@@ -252,8 +440,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists the actions of a run in the order in which they were opened. */
-        get: operations["list"];
+        /**
+         * Lists the actions of a run in the order in which they were opened.
+         * @description Needs the scope `read`.
+         */
+        get: operations["listActions"];
         put?: never;
         post?: never;
         delete?: never;
@@ -271,8 +462,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Stops a run and undoes what can be undone. */
-        post: operations["cancel"];
+        /**
+         * Stops a run and undoes what can be undone.
+         * @description Needs the scope `run`.
+         */
+        post: operations["cancelRun"];
         delete?: never;
         options?: never;
         head?: never;
@@ -288,8 +482,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Decides a human action. */
-        post: operations["decide"];
+        /**
+         * Decides a human action.
+         * @description Needs the scope `approve`.
+         */
+        post: operations["decideAction"];
         delete?: never;
         options?: never;
         head?: never;
@@ -303,8 +500,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Why actions are where they are, or nowhere. */
-        get: operations["explain"];
+        /**
+         * Why actions are where they are, or nowhere.
+         * @description Needs the scope `read`.
+         */
+        get: operations["explainActions"];
         put?: never;
         post?: never;
         delete?: never;
@@ -320,8 +520,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What a process wrote. The header `Tutti-Log-Offset` says where the text begins: later than asked for when older parts were dropped. */
-        get: operations["logs"];
+        /**
+         * What a process wrote. The header `Tutti-Log-Offset` says where the text begins: later than asked for when older parts were dropped.
+         * @description Needs the scope `read`.
+         */
+        get: operations["getLogs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -339,8 +542,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Holds a run: nothing new is opened or placed. */
-        post: operations["pause"];
+        /**
+         * Holds a run: nothing new is opened or placed.
+         * @description Needs the scope `run`.
+         */
+        post: operations["pauseRun"];
         delete?: never;
         options?: never;
         head?: never;
@@ -356,8 +562,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Repeats a run as a new one. */
-        post: operations["rerun"];
+        /**
+         * Repeats a run as a new one.
+         * @description Needs the scope `run`.
+         */
+        post: operations["rerunRun"];
         delete?: never;
         options?: never;
         head?: never;
@@ -373,8 +582,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Goes on with a held run. */
-        post: operations["resume"];
+        /**
+         * Goes on with a held run.
+         * @description Needs the scope `run`.
+         */
+        post: operations["resumeRun"];
         delete?: never;
         options?: never;
         head?: never;
@@ -390,8 +602,31 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Sends a signal to a run. It is kept until a wait asks for it. */
-        post: operations["signal"];
+        /**
+         * Sends a signal to a run. It is kept until a wait asks for it.
+         * @description Needs the scope `run`.
+         */
+        post: operations["signalRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run}/tiles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The actions of a run as a bounded number of tiles, each with counts and times: what a timeline of any size is drawn from.
+         * @description Needs the scope `read`.
+         */
+        get: operations["getTiles"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -407,8 +642,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Starts many runs in one request: they share commits. */
-        post: operations["submit_many"];
+        /**
+         * Starts many runs in one request: they share commits.
+         * @description Needs the scope `run`.
+         */
+        post: operations["submitRuns"];
         delete?: never;
         options?: never;
         head?: never;
@@ -422,8 +660,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists the sites with what they hold now. */
-        get: operations["list"];
+        /**
+         * Lists the sites with what they hold now, by name.
+         * @description Needs the scope `read`.
+         */
+        get: operations["listSites"];
         put?: never;
         post?: never;
         delete?: never;
@@ -441,8 +682,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Gives an order to a site: cordon, uncordon, drain or remove. */
-        post: operations["order"];
+        /**
+         * Gives an order to a site: cordon, uncordon, drain or remove.
+         * @description Needs the scope `admin`.
+         */
+        post: operations["orderSite"];
         delete?: never;
         options?: never;
         head?: never;
@@ -456,11 +700,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists the tokens, without the tokens. */
-        get: operations["list"];
+        /**
+         * Lists the tokens, without the tokens.
+         * @description Needs the scope `admin`.
+         */
+        get: operations["listTokens"];
         put?: never;
-        /** Makes a token. It is shown this once. */
-        post: operations["create"];
+        /**
+         * Makes a token. It is shown this once.
+         * @description Needs the scope `admin`.
+         */
+        post: operations["createToken"];
         delete?: never;
         options?: never;
         head?: never;
@@ -477,8 +727,11 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Revokes a token. */
-        delete: operations["revoke"];
+        /**
+         * Revokes a token. What it opened goes on; the next request with it is refused.
+         * @description Needs the scope `admin`.
+         */
+        delete: operations["revokeToken"];
         options?: never;
         head?: never;
         patch?: never;
@@ -493,8 +746,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Keeps the leases of a worker that has nothing to say. */
-        post: operations["heartbeat"];
+        /**
+         * Keeps the leases of a worker that has nothing to say.
+         * @description Needs the scope `worker`.
+         */
+        post: operations["keepLeases"];
         delete?: never;
         options?: never;
         head?: never;
@@ -510,8 +766,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Asks for work. The answer comes when there is some, or after ten seconds. */
-        post: operations["lease"];
+        /**
+         * Asks for work. The answer comes when there is some, or after ten seconds.
+         * @description Needs the scope `worker`.
+         */
+        post: operations["leaseActions"];
         delete?: never;
         options?: never;
         head?: never;
@@ -527,8 +786,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Reports how actions ended. */
-        post: operations["report"];
+        /**
+         * Reports how actions ended.
+         * @description Needs the scope `worker`.
+         */
+        post: operations["reportActions"];
         delete?: never;
         options?: never;
         head?: never;
@@ -545,10 +807,28 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * One stream in each direction: lines of JSON. The worker's first line is `{"hello": {…}}`, later ones carry `reports` (or nothing, to
-         *     be heard); the server's carry `leases`, `stop` and `lost`. Slots are counted here: what is leased and not reported is held.
+         * One stream in each direction: lines of JSON. The worker's first line is `{"hello": {…}}`, later ones carry `reports` or nothing, to
+         *     be heard; the server's carry `welcome`, `leases`, `stop`, `kept`, `lost`. What is leased and not reported counts against the slots.
+         * @description Needs the scope `worker`.
          */
-        post: operations["stream"];
+        post: operations["streamActions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/docs/errors/{code}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The page of an error code: what it means, what to do. */
+        get: operations["getErrorPage"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -563,7 +843,7 @@ export interface paths {
             cookie?: never;
         };
         /** Whether the server works: its journal can be read. */
-        get: operations["healthz"];
+        get: operations["getHealth"];
         put?: never;
         post?: never;
         delete?: never;
@@ -585,7 +865,7 @@ export interface paths {
          * A call of a webhook. `X-Tutti-Timestamp` is the time in seconds, `X-Tutti-Signature` is `sha256=` and the HMAC-SHA256 of
          *     `TIMESTAMP.BODY` under the trigger's secret.
          */
-        post: operations["webhook"];
+        post: operations["callWebhook"];
         delete?: never;
         options?: never;
         head?: never;
@@ -599,8 +879,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Figures for Prometheus. */
-        get: operations["metrics"];
+        /**
+         * Figures for Prometheus.
+         * @description Needs the scope `read`.
+         */
+        get: operations["getMetrics"];
         put?: never;
         post?: never;
         delete?: never;
@@ -675,6 +958,8 @@ export interface components {
         };
         /** @description A request to apply files. */
         ApplyRequest: {
+            /** @description A registered workflow whose files the documents may refer to as well: an editor has only the text. */
+            beside?: string | null;
             /** @description The documents: `*.yaml` files with sites, workflows, triggers, connectors. */
             documents: components["schemas"]["SourceFile"][];
             /** @description Check only; register nothing. */
@@ -717,9 +1002,80 @@ export interface components {
             /** @description What is asked. */
             title: string;
         };
+        /** @description An entry of the journal as it is hashed. */
+        AuditEntry: {
+            /**
+             * Format: int64
+             * @description Its time, in microseconds since 1970.
+             */
+            at_us: number;
+            /** @description Its bytes, in base64. The leaf is the hash over its time (8 bytes, big-endian) and these. */
+            bytes: string;
+            /** @description The hash of the leaf, in hexadecimal digits. */
+            leaf: string;
+            /**
+             * Format: int64
+             * @description Its run; 0 for what concerns none.
+             */
+            run: number;
+            /**
+             * Format: int64
+             * @description Its position, from 1: the leaf with the index one less.
+             */
+            seq: number;
+        };
+        /** @description An entry, and the hashes that lead from it to the root. */
+        AuditProof: {
+            /** @description The entry. */
+            entry: components["schemas"]["AuditEntry"];
+            /** @description The hashes, from the leaf upwards, in hexadecimal digits. */
+            proof: string[];
+            /** @description The root over them, in hexadecimal digits. */
+            root: string;
+            /**
+             * Format: int64
+             * @description Entries of the tree.
+             */
+            size: number;
+        };
+        BackupAnswer: {
+            /** @description Where the backup lies. */
+            backup: string;
+            /** @description What it holds: entries and root of the journal, files and their bytes, the version that made it. */
+            summary: Record<string, never>;
+        };
         BackupRequest: {
-            /** @description A directory of the server's machine that does not exist yet. */
+            /** @description A directory of the server's machine that does not exist yet, as an absolute path. */
             to: string;
+        };
+        /** @description A difference in meaning. */
+        ChangeView: {
+            /** @description After. */
+            after?: unknown;
+            /** @description What it concerns: `nodes.train.with`, `inputs.n`. */
+            at: string;
+            /** @description Before. */
+            before?: unknown;
+            /** @description added, removed or changed. */
+            change: string;
+            /** @description Whether labels are concerned. */
+            labels?: boolean;
+        };
+        /** @description A connector's action. */
+        ConnectorView: {
+            /** @description What it does. */
+            description: string;
+            /** @description JSON Schema of its `with`. */
+            inputs: unknown;
+            /** @description `namespace/action`. */
+            name: string;
+            /** @description JSON Schema of its output. */
+            outputs: unknown;
+            /**
+             * Format: int32
+             * @description Its major version.
+             */
+            version: number;
         };
         /** @description A decision of a person. */
         DecisionRequest: {
@@ -727,6 +1083,47 @@ export interface components {
             decision: string;
             /** @description The form's fields. */
             form?: unknown;
+        };
+        DeletedView: {
+            /** @description `deleted`. */
+            change: string;
+            /** @description The kind. */
+            kind: string;
+            /** @description The name. */
+            name: string;
+        };
+        /** @description A request for the differences between two workflows. */
+        DiffRequest: {
+            /** @description The other. */
+            after: components["schemas"]["SourceRequest"];
+            /** @description The one. */
+            before: components["schemas"]["SourceRequest"];
+        };
+        /** @description Edits on a text. */
+        EditRequest: {
+            /** @description The edits, made in order, all or none: `{"op": "add" | "set" | "unset" | "rename" | "remove" | "note" | "pin" | "unpin", …}`. */
+            edits?: unknown[];
+            /** @description The text of the workflow file. */
+            text: string;
+            /** @description The registered workflow whose files the text may refer to. */
+            workflow?: string | null;
+        };
+        /** @description A text after edits. */
+        EditResult: {
+            /** @description The document as plain data, also while it has errors. */
+            document: unknown;
+            /** @description Errors and warnings: `code`, `severity`, `message`, `span` in bytes, `hint`. */
+            findings: unknown[];
+            /** @description The checked graph, when there are no errors. */
+            graph: unknown;
+            /** @description The comment above each node. */
+            notes: {
+                [key: string]: string;
+            };
+            /** @description What to know about the edits: `path` and `message`. */
+            notices: unknown[];
+            /** @description The text. Bytes that no edit concerns are as they were. */
+            text: string;
         };
         /** @description Why an action is where it is, or nowhere. */
         ExplanationView: {
@@ -752,6 +1149,73 @@ export interface components {
             exit_code?: number | null;
             /** @description What happened. */
             message: string;
+        };
+        FiredView: {
+            /** @description The numbers of the runs that triggers started. */
+            runs: number[];
+        };
+        Health: {
+            /**
+             * Format: int64
+             * @description The position of the last entry of the journal.
+             */
+            seq: number;
+            /** @description `ok`. */
+            status: string;
+            /** @description The version of the server. */
+            version: string;
+        };
+        /** @description What became of a sign of life. */
+        HeartbeatAnswer: {
+            /**
+             * Format: int64
+             * @description Milliseconds for which the leases hold from now on.
+             */
+            lease_ms: number;
+        };
+        /** @description A sign of life. */
+        HeartbeatRequest: {
+            /** @description The worker's name. */
+            worker: string;
+        };
+        /** @description An attempt under an epoch. */
+        HoldingView: {
+            /** @description The attempt's token. */
+            attempt: string;
+            /**
+             * Format: int64
+             * @description The epoch of its lease.
+             */
+            epoch: number;
+        };
+        HookView: {
+            /** @description The run that was started; null when the firing was left out because an earlier run still runs. */
+            run?: string | null;
+        };
+        /** @description An action given to a worker. */
+        LeaseView: {
+            /** @description The attempt's token; reports carry it. */
+            attempt: string;
+            /** @description The connector: `namespace/action@version`. */
+            connector: string;
+            /** @description What a process would find in its environment: `TUTTI_RUN`, `TUTTI_ACTION`, `TUTTI_ATTEMPT`, `TRACEPARENT`, … */
+            environment: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int64
+             * @description The epoch of the lease; reports carry it.
+             */
+            epoch: number;
+            /** @description The key that stays the same over all attempts. */
+            idempotency_key: string;
+            /** @description The input. */
+            input: unknown;
+            /**
+             * Format: int64
+             * @description How long it may take, in milliseconds.
+             */
+            timeout_ms?: number | null;
         };
         /** @description A list with a cursor for what follows. */
         Page_ActionView: {
@@ -867,6 +1331,52 @@ export interface components {
             /** @description Give this as `cursor` for the next page; none at the end. */
             next?: string | null;
         };
+        /** @description A request for a plan. */
+        PlanRequest: {
+            /** @description The workflow. Sites among its documents count as if they were registered. */
+            source: components["schemas"]["SourceRequest"];
+        };
+        /** @description Where the nodes of a workflow would run if every open site were idle. */
+        PlanView: {
+            /** @description Its nodes, in the order written. */
+            nodes: components["schemas"]["PlannedNodeView"][];
+            /** @description Findings of the documents, as text. */
+            rendered?: string;
+            /** @description The workflow. */
+            workflow: string;
+        };
+        /** @description Where a node would run. */
+        PlannedNodeView: {
+            /**
+             * Format: double
+             * @description What so long costs at the site.
+             */
+            cost?: number | null;
+            /** @description Its kind. */
+            kind: string;
+            /** @description Its path: `train`, `score[]` for the items of a map, `sub/clean`. */
+            path: string;
+            /**
+             * Format: double
+             * @description The price of one hour of it there.
+             */
+            per_hour?: number | null;
+            /** @description Every site with its terms and verdict. */
+            placement?: unknown;
+            /**
+             * Format: double
+             * @description The median of what it took in earlier runs.
+             */
+            seconds?: number | null;
+            /** @description How many earlier actions `seconds` is from. */
+            seen: number;
+            /** @description Whether that site stands for another place. */
+            simulated?: boolean;
+            /** @description The site that would take it. */
+            site?: string | null;
+            /** @description placed, nowhere (no site can take it), refused (a policy is in the way), or unplaced (it needs no place). */
+            verdict: string;
+        };
         /** @description RFC 9457 problem details. */
         Problem: {
             /** @description The stable code. */
@@ -877,6 +1387,8 @@ export interface components {
             diagnostics?: unknown;
             /** @description What to do about it. */
             hint?: string | null;
+            /** @description The request: `urn:tutti:request:ID`, with the id of `X-Request-Id` and of the server's log. */
+            instance?: string | null;
             /**
              * Format: int32
              * @description The HTTP status.
@@ -886,6 +1398,23 @@ export interface components {
             title: string;
             /** @description The page of the error. */
             type: string;
+        };
+        PruneAnswer: {
+            /**
+             * Format: int64
+             * @description Values destroyed.
+             */
+            bodies: number;
+            /**
+             * Format: int64
+             * @description Their bytes.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Runs concerned.
+             */
+            runs: number;
         };
         PruneRequest: {
             /** @description Say what would go, and destroy nothing. */
@@ -897,6 +1426,39 @@ export interface components {
         ReasonRequest: {
             /** @description Why. */
             reason?: string;
+        };
+        /** @description What became of reports. */
+        ReportAnswer: {
+            /** @description Attempts that are not held any more: their reports were not taken. */
+            lost: string[];
+        };
+        /** @description Reports of a worker. */
+        ReportRequest: {
+            /** @description How actions ended. */
+            reports: components["schemas"]["ReportView"][];
+            /** @description Its name. */
+            worker: string;
+        };
+        /** @description How an action ended. */
+        ReportView: {
+            /** @description The attempt's token. */
+            attempt: string;
+            /** @description What kind of failure it was: `user` when nothing is said, or `oom`, `timeout`, `preempted`, `environment`, `quota`, … */
+            class?: string | null;
+            /**
+             * Format: int64
+             * @description The epoch of the lease.
+             */
+            epoch: number;
+            /** @description Why it did not: a message. */
+            error?: string | null;
+            /** @description The output, an object, when it went well. */
+            output?: unknown;
+            /**
+             * Format: int64
+             * @description Microseconds it took.
+             */
+            wall_us?: number;
         };
         /** @description A request to repeat a run. */
         RerunRequest: {
@@ -942,6 +1504,12 @@ export interface components {
              * @description Bytes of memory.
              */
             memory_bytes: number;
+        };
+        RevokedView: {
+            /** @description `revoked`. */
+            change: string;
+            /** @description The name of the token. */
+            name: string;
         };
         /** @description A run. */
         RunView: {
@@ -1001,6 +1569,19 @@ export interface components {
             /** @description The workflow. */
             workflow: string;
         };
+        /** @description A line to a worker. What is not there is empty; an empty line is a sign of life. */
+        ServerLine: {
+            error?: components["schemas"]["Problem"] | null;
+            /** @description Attempts of `holding` that it goes on with, under the epoch of now. */
+            kept?: components["schemas"]["HoldingView"][];
+            /** @description Actions to run. */
+            leases?: components["schemas"]["LeaseView"][];
+            /** @description Attempts that it does not hold (any more): to be given up. */
+            lost?: string[];
+            /** @description Attempts to stop: nobody waits for them any more. */
+            stop?: string[];
+            welcome?: components["schemas"]["Welcome"] | null;
+        };
         /** @description A signal to a run, or an event to whoever waits for it. */
         SignalRequest: {
             /** @description Its name. */
@@ -1056,6 +1637,22 @@ export interface components {
             /** @description Its text. */
             text: string;
         };
+        /** @description A workflow: a registered one, or one among documents that are read as if they were applied. */
+        SourceRequest: {
+            /** @description Documents. */
+            documents?: components["schemas"]["SourceFile"][];
+            /** @description The files they refer to, as in an apply. */
+            files?: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int64
+             * @description The registered version; the latest when there is none.
+             */
+            version?: number | null;
+            /** @description Its name; not needed when one workflow stands in the documents. */
+            workflow?: string | null;
+        };
         /** @description Many runs in one request. */
         SubmitManyRequest: {
             /** @description The runs. */
@@ -1091,7 +1688,7 @@ export interface components {
         /** @description What came of one submission of many. */
         SubmitResult: {
             error?: components["schemas"]["Problem"] | null;
-            /** @description The run. */
+            /** @description The run's name, when the request gave one; the number finds it as well. */
             name?: string | null;
             /**
              * Format: int64
@@ -1099,18 +1696,59 @@ export interface components {
              */
             number?: number | null;
         };
+        /** @description Neighbouring actions of a run. */
+        TileView: {
+            /** @description When the first of them began (RFC 3339), or was opened where none has begun. */
+            began_at: string;
+            /**
+             * Format: double
+             * @description What their attempts cost.
+             */
+            cost: number;
+            /** @description When the last of them ended; none while one is open. */
+            ended_at?: string | null;
+            /** @description The path of the first. */
+            first: string;
+            /**
+             * Format: int32
+             * @description The number of the first.
+             */
+            from: number;
+            /** @description The path of the last. */
+            last: string;
+            /** @description How many are in each phase. */
+            phases: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int32
+             * @description The number after that of the last.
+             */
+            to: number;
+        };
+        /** @description A run in tiles. */
+        TilesView: {
+            /** @description Neighbouring actions, counted together, in the order in which they were opened. */
+            tiles: components["schemas"]["TileView"][];
+            /**
+             * Format: int32
+             * @description Actions of the run.
+             */
+            total: number;
+        };
         TokenRequest: {
             /** @description Groups of the user. */
             groups?: string[];
             /** @description The name of the token. */
             name: string;
-            /** @description read, run, approve, admin, worker. */
+            /** @description read, run, approve, admin, worker. Each allows what it says and no more; `admin` allows all. */
             scopes: string[];
             /** @description Who uses it; the name when nobody is given. */
             user?: string | null;
         };
+        /** @description A token. */
         TokenView: {
-            /** @description When it was made. */
+            /** @description When it was made (RFC 3339). */
             created_at: string;
             /** @description Groups of the user. */
             groups: string[];
@@ -1122,6 +1760,76 @@ export interface components {
             token?: string | null;
             /** @description Who uses it. */
             user: string;
+        };
+        /** @description What a worker is told. */
+        TurnView: {
+            /** @description Attempts of `holding` that it goes on with, under the epoch of now. */
+            kept: components["schemas"]["HoldingView"][];
+            /** @description Actions to run. */
+            leases: components["schemas"]["LeaseView"][];
+            /** @description Attempts that it does not hold (any more): to be given up. */
+            lost: string[];
+            /** @description Attempts to stop: nobody waits for them any more. */
+            stop: string[];
+        };
+        Verification: {
+            /**
+             * Format: int64
+             * @description Values looked at.
+             */
+            bodies: number;
+            /**
+             * Format: int64
+             * @description Entries looked at.
+             */
+            entries: number;
+            /** @description Whether nothing is wrong. */
+            holds: boolean;
+            /** @description The first of them. */
+            problems: Record<string, never>[];
+            /**
+             * Format: int64
+             * @description How many things are wrong.
+             */
+            problems_total: number;
+            /**
+             * Format: int64
+             * @description Values that were pruned: an entry of the journal says so, and their commitments are still there.
+             */
+            pruned: number;
+            /** @description The root of the Merkle tree, in hexadecimal digits. */
+            root: string;
+        };
+        /** @description What holds for this stream. */
+        Welcome: {
+            /**
+             * Format: int64
+             * @description Milliseconds of silence after which leases are lost. A third of it is a good rhythm for signs of life.
+             */
+            lease_ms: number;
+            /** @description Bytes of a line at most. */
+            line_bytes_max: number;
+            /** @description Connectors of `hello` that nobody has registered (yet). */
+            unknown: string[];
+            /** @description The version of the server. */
+            version: string;
+        };
+        /** @description A worker says who it is, and asks for work. */
+        WorkerHello: {
+            /** @description The connectors it serves: `namespace/action@version`. */
+            connectors: string[];
+            /** @description What it still works at, from a time when it was connected before. */
+            holding?: components["schemas"]["HoldingView"][];
+            /** @description How many actions it can take (in a stream: hold at a time). */
+            slots: number;
+            /** @description Its name, unique among workers: a process that starts anew takes a new one. */
+            worker: string;
+        };
+        /** @description A line from a worker. The first has `hello`; an empty object is a sign of life. */
+        WorkerLine: {
+            hello?: components["schemas"]["WorkerHello"] | null;
+            /** @description How actions ended. */
+            reports?: components["schemas"]["ReportView"][];
         };
     };
     responses: never;
@@ -1145,6 +1853,7 @@ export interface operations {
             };
         };
         responses: {
+            /** @description What was registered. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1153,17 +1862,34 @@ export interface operations {
                     "application/json": components["schemas"]["ApplyResult"];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    list: {
+    listApprovals: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Of this run only. */
+                run?: string;
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description Rows of the page: 100 when nothing is said, at most 1,000. */
+                limit?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
+            /** @description A page of what waits. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1172,26 +1898,37 @@ export interface operations {
                     "application/json": components["schemas"]["ApprovalView"][];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    upload: {
+    uploadArtifact: {
         parameters: {
             query?: {
-                /** @description The site that stores it; the first when there is none. */
-                site?: string | null;
+                /** @description The site that stores it; the first by name when there is none. */
+                site?: string;
                 /** @description The file name. */
-                name?: string | null;
+                name?: string;
             };
             header?: never;
             path?: never;
             cookie?: never;
         };
+        /** @description The bytes. Any type is taken. */
         requestBody: {
             content: {
-                "text/plain": string;
+                "application/octet-stream": string;
             };
         };
         responses: {
+            /** @description The artifact as a value. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1200,12 +1937,24 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    download: {
+    downloadArtifact: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description One range of bytes: `bytes=0-1023`, `bytes=1024-`, `bytes=-100`. */
+                Range?: string | null;
+            };
             path: {
                 digest: string;
             };
@@ -1213,6 +1962,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The bytes. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1221,9 +1971,100 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
+            /** @description The range. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The client has it: `If-None-Match` named its digest. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    verify: {
+    exportAudit: {
+        parameters: {
+            query?: {
+                /** @description Entries after this position; all when there is none. */
+                after?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entries. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    proveEntry: {
+        parameters: {
+            query: {
+                /** @description The position of the entry. */
+                seq: number;
+                /** @description The size of the tree to prove it against; the present one when there is none. */
+                size?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The proof. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditProof"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    verifyJournal: {
         parameters: {
             query?: never;
             header?: never;
@@ -1232,17 +2073,27 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description What was found. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Verification"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    backup: {
+    backUp: {
         parameters: {
             query?: never;
             header?: never;
@@ -1255,12 +2106,22 @@ export interface operations {
             };
         };
         responses: {
+            /** @description It is there. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["BackupAnswer"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -1278,6 +2139,7 @@ export interface operations {
             };
         };
         responses: {
+            /** @description What was found. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1286,22 +2148,132 @@ export interface operations {
                     "application/json": components["schemas"]["ApplyResult"];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    stream: {
+    listConnectors: {
         parameters: {
-            query?: {
-                /** @description After this position; from now on when there is none. The header `Last-Event-ID` says the same. */
-                after?: number | null;
-                /** @description Of this run only. */
-                run?: string | null;
-            };
+            query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
+            /** @description All connectors. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConnectorView"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    diffWorkflows: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DiffRequest"];
+            };
+        };
+        responses: {
+            /** @description What differs. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeView"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    edit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EditRequest"];
+            };
+        };
+        responses: {
+            /** @description The text after the edits. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditResult"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    streamEvents: {
+        parameters: {
+            query?: {
+                /** @description After this position; 0 is from the beginning, and nothing is from now on. `Last-Event-ID` says the same and goes before. */
+                after?: number;
+                /** @description Of this run only. */
+                run?: string;
+                /** @description Seconds of silence after which a comment is sent to show that the stream is alive: 15 when nothing is said, 1 to 60. */
+                heartbeat?: number;
+            };
+            header?: {
+                /** @description The id of the last event that was seen: the stream goes on after it. */
+                "Last-Event-ID"?: number | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Server-sent events: `id` is the position, `event` the name of the fact, `data` JSON. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1310,9 +2282,18 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    report: {
+    reportEvent: {
         parameters: {
             query?: never;
             header?: never;
@@ -1325,12 +2306,84 @@ export interface operations {
             };
         };
         responses: {
+            /** @description It was recorded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FiredView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getDescription: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An OpenAPI 3.1 document. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": unknown;
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    planWorkflow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlanRequest"];
+            };
+        };
+        responses: {
+            /** @description Where the nodes would run. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -1348,19 +2401,34 @@ export interface operations {
             };
         };
         responses: {
+            /** @description What went, or would go. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["PruneAnswer"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    list: {
+    listResources: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description Rows of the page: 1,000 when nothing is said, at most 10,000. */
+                limit?: number;
+            };
             header?: never;
             path: {
                 kind: string;
@@ -1369,6 +2437,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description A page of resources. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1377,13 +2446,22 @@ export interface operations {
                     "application/json": components["schemas"]["ResourceView"][];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    get_resource: {
+    getResource: {
         parameters: {
             query?: {
                 /** @description The version; the latest when there is none. */
-                version?: number | null;
+                version?: number;
             };
             header?: never;
             path: {
@@ -1394,6 +2472,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The resource with its body. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1402,9 +2481,18 @@ export interface operations {
                     "application/json": components["schemas"]["ResourceView"];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    delete_resource: {
+    deleteResource: {
         parameters: {
             query?: never;
             header?: never;
@@ -1416,29 +2504,39 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description It is gone. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["DeletedView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    list: {
+    listRuns: {
         parameters: {
             query?: {
                 /** @description Of this project. */
-                project?: string | null;
+                project?: string;
                 /** @description Of this workflow. */
-                workflow?: string | null;
-                /** @description In this phase. */
-                phase?: string | null;
-                /** @description Where the page before ended. */
-                cursor?: number | null;
-                /** @description At most so many. */
-                limit?: number | null;
+                workflow?: string;
+                /** @description In this phase: queued, running, succeeded, failed, aborted, timed_out. */
+                phase?: string;
+                /** @description `next` of the page before. */
+                cursor?: number;
+                /** @description Rows of the page: 50 when nothing is said, at most 1,000. */
+                limit?: number;
             };
             header?: never;
             path?: never;
@@ -1446,6 +2544,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description A page of runs. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1454,15 +2553,27 @@ export interface operations {
                     "application/json": components["schemas"]["Page_RunView"];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    submit: {
+    submitRun: {
         parameters: {
             query?: {
-                /** @description Wait so many seconds for the end of the run. */
-                wait?: number | null;
+                /** @description Wait so many seconds for the end of the run, at most 300. A run that has not ended then is answered as it is. */
+                wait?: number;
             };
-            header?: never;
+            header?: {
+                /** @description The key of this submission: sent again, it gives the same run. At most 255 bytes. */
+                "Idempotency-Key"?: string | null;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1472,6 +2583,16 @@ export interface operations {
             };
         };
         responses: {
+            /** @description The run that the same key made earlier. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunView"];
+                };
+            };
+            /** @description The new run; as it ended, when it was waited for. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -1480,15 +2601,24 @@ export interface operations {
                     "application/json": components["schemas"]["RunView"];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    get_run: {
+    getRun: {
         parameters: {
             query?: {
-                /** @description Wait so many seconds for the end of the run. */
-                wait?: number | null;
-                /** @description Actions to show at most; 1,000 when nothing is said. */
-                actions?: number | null;
+                /** @description Wait so many seconds for the end of the run, at most 300. A run that has not ended then is answered as it is. */
+                wait?: number;
+                /** @description Actions to show: 1,000 when nothing is said, at most 100,000. `/actions` gives all, page by page. */
+                actions?: number;
             };
             header?: never;
             path: {
@@ -1498,6 +2628,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The run. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1506,9 +2637,18 @@ export interface operations {
                     "application/json": components["schemas"]["RunView"];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    get_action: {
+    getAction: {
         parameters: {
             query: {
                 /** @description The action's path. */
@@ -1522,6 +2662,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The action. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1530,17 +2671,26 @@ export interface operations {
                     "application/json": components["schemas"]["ActionView"];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    list: {
+    listActions: {
         parameters: {
             query?: {
-                /** @description From this number on. */
-                cursor?: number | null;
-                /** @description At most so many. */
-                limit?: number | null;
+                /** @description `next` of the page before. */
+                cursor?: number;
+                /** @description Rows of the page: 1,000 when nothing is said, at most 10,000. */
+                limit?: number;
                 /** @description In this phase. */
-                phase?: string | null;
+                phase?: string;
             };
             header?: never;
             path: {
@@ -1550,6 +2700,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description A page of actions. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1558,9 +2709,18 @@ export interface operations {
                     "application/json": components["schemas"]["Page_ActionView"];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    cancel: {
+    cancelRun: {
         parameters: {
             query?: never;
             header?: never;
@@ -1575,6 +2735,7 @@ export interface operations {
             };
         };
         responses: {
+            /** @description The run as it is now. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1583,13 +2744,22 @@ export interface operations {
                     "application/json": components["schemas"]["RunView"];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    decide: {
+    decideAction: {
         parameters: {
             query?: {
                 /** @description The action's path; not needed when one waits. */
-                path?: string | null;
+                path?: string;
             };
             header?: never;
             path: {
@@ -1603,6 +2773,7 @@ export interface operations {
             };
         };
         responses: {
+            /** @description The run as it is now. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1611,13 +2782,26 @@ export interface operations {
                     "application/json": components["schemas"]["RunView"];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    explain: {
+    explainActions: {
         parameters: {
             query?: {
                 /** @description The action's path; all placed actions when there is none. */
-                path?: string | null;
+                path?: string;
+                /** @description `next` of the page before. */
+                cursor?: number;
+                /** @description Actions looked at for the page: 1,000 when nothing is said, at most 10,000. */
+                limit?: number;
             };
             header?: never;
             path: {
@@ -1627,6 +2811,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description A page of explanations. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1635,21 +2820,30 @@ export interface operations {
                     "application/json": components["schemas"]["ExplanationView"][];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    logs: {
+    getLogs: {
         parameters: {
             query: {
                 /** @description The action's path. */
                 path: string;
                 /** @description stdout (the default) or stderr. */
-                stream?: string | null;
+                stream?: string;
                 /** @description From this byte on. */
-                offset?: number | null;
+                offset?: number;
                 /** @description Another attempt than the last. */
-                attempt?: number | null;
+                attempt?: number;
                 /** @description Go on until the process has ended. */
-                follow?: boolean | null;
+                follow?: boolean;
             };
             header?: never;
             path: {
@@ -1659,17 +2853,29 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The text, as it was written. */
             200: {
                 headers: {
+                    /** @description Where the text begins. */
+                    "Tutti-Log-Offset"?: number;
                     [name: string]: unknown;
                 };
                 content: {
                     "text/plain": string;
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    pause: {
+    pauseRun: {
         parameters: {
             query?: never;
             header?: never;
@@ -1680,6 +2886,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The run as it is now. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1688,9 +2895,18 @@ export interface operations {
                     "application/json": components["schemas"]["RunView"];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    rerun: {
+    rerunRun: {
         parameters: {
             query?: never;
             header?: never;
@@ -1705,6 +2921,7 @@ export interface operations {
             };
         };
         responses: {
+            /** @description The new run. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -1713,9 +2930,18 @@ export interface operations {
                     "application/json": components["schemas"]["RunView"];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    resume: {
+    resumeRun: {
         parameters: {
             query?: never;
             header?: never;
@@ -1726,6 +2952,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The run as it is now. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1734,9 +2961,18 @@ export interface operations {
                     "application/json": components["schemas"]["RunView"];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    signal: {
+    signalRun: {
         parameters: {
             query?: never;
             header?: never;
@@ -1751,6 +2987,7 @@ export interface operations {
             };
         };
         responses: {
+            /** @description The run as it is now. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1759,13 +2996,62 @@ export interface operations {
                     "application/json": components["schemas"]["RunView"];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    submit_many: {
+    getTiles: {
         parameters: {
             query?: {
-                /** @description Wait so many seconds for the end of the run. */
-                wait?: number | null;
+                /** @description From the action of this number on. */
+                from?: number;
+                /** @description Up to and without the action of this number. */
+                to?: number;
+                /** @description Tiles: 200 when nothing is said, at most 2,000. */
+                tiles?: number;
+                /** @description Phases as they were at this point in time (RFC 3339) instead of now. */
+                at?: string;
+            };
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The tiles. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TilesView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    submitRuns: {
+        parameters: {
+            query?: {
+                /** @description Wait so many seconds for the end of the run, at most 300. A run that has not ended then is answered as it is. */
+                wait?: number;
             };
             header?: never;
             path?: never;
@@ -1777,6 +3063,7 @@ export interface operations {
             };
         };
         responses: {
+            /** @description What came of each, in order. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1785,17 +3072,32 @@ export interface operations {
                     "application/json": components["schemas"]["SubmitResult"][];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    list: {
+    listSites: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description Rows of the page: 1,000 when nothing is said, at most 10,000. */
+                limit?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
+            /** @description A page of sites. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1804,9 +3106,18 @@ export interface operations {
                     "application/json": components["schemas"]["SiteView"][];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    order: {
+    orderSite: {
         parameters: {
             query?: never;
             header?: never;
@@ -1818,6 +3129,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The sites as they are now. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1826,9 +3138,18 @@ export interface operations {
                     "application/json": components["schemas"]["SiteView"][];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    list: {
+    listTokens: {
         parameters: {
             query?: never;
             header?: never;
@@ -1837,6 +3158,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description All tokens. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1845,9 +3167,18 @@ export interface operations {
                     "application/json": components["schemas"]["TokenView"][];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    create: {
+    createToken: {
         parameters: {
             query?: never;
             header?: never;
@@ -1860,6 +3191,7 @@ export interface operations {
             };
         };
         responses: {
+            /** @description The token, this once. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -1868,9 +3200,18 @@ export interface operations {
                     "application/json": components["schemas"]["TokenView"];
                 };
             };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    revoke: {
+    revokeToken: {
         parameters: {
             query?: never;
             header?: never;
@@ -1881,17 +3222,27 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description It is worth nothing now. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["RevokedView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    heartbeat: {
+    keepLeases: {
         parameters: {
             query?: never;
             header?: never;
@@ -1900,21 +3251,31 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": unknown;
+                "application/json": components["schemas"]["HeartbeatRequest"];
             };
         };
         responses: {
+            /** @description They are kept. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["HeartbeatAnswer"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    lease: {
+    leaseActions: {
         parameters: {
             query?: never;
             header?: never;
@@ -1923,21 +3284,31 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": unknown;
+                "application/json": components["schemas"]["WorkerHello"];
             };
         };
         responses: {
+            /** @description Actions to run, attempts to stop. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["TurnView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    report: {
+    reportActions: {
         parameters: {
             query?: never;
             header?: never;
@@ -1946,44 +3317,96 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": unknown;
+                "application/json": components["schemas"]["ReportRequest"];
             };
         };
         responses: {
+            /** @description They were taken, except those that are lost. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["ReportAnswer"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    stream: {
+    streamActions: {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
+        /** @description Lines, as long as the worker lives. */
         requestBody: {
             content: {
-                "text/plain": string;
+                "application/x-ndjson": components["schemas"]["WorkerLine"];
             };
         };
         responses: {
+            /** @description Lines, as long as the worker lives. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/x-ndjson": string;
+                    "application/x-ndjson": components["schemas"]["ServerLine"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    healthz: {
+    getErrorPage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                code: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of Markdown. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/markdown": string;
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getHealth: {
         parameters: {
             query?: never;
             header?: never;
@@ -1992,42 +3415,68 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description It works. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    webhook: {
+    callWebhook: {
         parameters: {
             query?: never;
-            header?: never;
+            header: {
+                /** @description The time of the call, in seconds since 1970. */
+                "X-Tutti-Timestamp": number;
+                /** @description `sha256=` and the HMAC in hexadecimal digits. */
+                "X-Tutti-Signature": string;
+            };
             path: {
                 trigger: string;
             };
             cookie?: never;
         };
+        /** @description What is signed. JSON is given to the workflow as such. */
         requestBody: {
             content: {
-                "text/plain": string;
+                "application/octet-stream": string;
             };
         };
         responses: {
+            /** @description It fired, or had fired for this very call. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": components["schemas"]["HookView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
     };
-    metrics: {
+    getMetrics: {
         parameters: {
             query?: never;
             header?: never;
@@ -2036,12 +3485,22 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Metrics as text. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
