@@ -4,11 +4,12 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek as _, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use model::Digest;
 use sha2::{Digest as _, Sha256};
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::TempPath;
 
 use crate::directory::{HEAD, LISTING_BYTES_MAX, Listing};
 use crate::error::{Result, at};
@@ -50,6 +51,15 @@ pub(crate) fn untouched() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1)
 }
 
+/// What the names of files begin with that this process has in the making. Another process of the same number is another process.
+fn ours() -> &'static str {
+    static OURS: OnceLock<String> = OnceLock::new();
+    OURS.get_or_init(|| {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        format!("{}-{}-", std::process::id(), since.as_nanos())
+    })
+}
+
 const BUFFER_BYTES: usize = 128 << 10;
 /// From so many files on it is quicker to sync the file system once.
 const SYNC_EACH_MAX: usize = 16;
@@ -62,11 +72,18 @@ impl Store {
         fs::create_dir_all(store.objects()).map_err(at(&store.root))?;
         fs::create_dir_all(&temporary).map_err(at(&temporary))?;
         for left in fs::read_dir(&temporary).map_err(at(&temporary))? {
-            let left = left.map_err(at(&temporary))?.path();
-            // Whoever is writing holds a lock on it.
+            let left = left.map_err(at(&temporary))?;
+            // What this process writes and has not given its name yet is nobody's to remove.
+            if left.file_name().to_str().is_some_and(|name| name.starts_with(ours())) {
+                continue;
+            }
+            let left = left.path();
+            // Whoever else is writing holds a lock on it.
             let abandoned = File::open(&left).is_ok_and(|file| file.try_lock().is_ok());
-            if abandoned {
-                fs::remove_file(&left).map_err(at(&left))?;
+            match if abandoned { fs::remove_file(&left) } else { Ok(()) } {
+                // Somebody else who opens the store was quicker.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other.map_err(at(&left))?,
             }
         }
         Ok(store)
@@ -160,8 +177,8 @@ impl Store {
     /// Writes what a reader gives to a file of its own, hashing on the way.
     pub(crate) fn stage(&self, source: &mut dyn Read, may_list: bool, progress: Progress<'_>) -> Result<Staged> {
         let temporary = self.temporary();
-        let mut file = NamedTempFile::new_in(&temporary).map_err(at(&temporary))?;
-        // Held until it is closed: a store that is opened meanwhile leaves the file alone.
+        let mut file = tempfile::Builder::new().prefix(ours()).tempfile_in(&temporary).map_err(at(&temporary))?;
+        // Held until it is closed: another process that opens the store meanwhile leaves the file alone.
         let _ = file.as_file().try_lock();
         let mut written = 0;
         let mut head = Vec::with_capacity(HEAD.len());
@@ -395,6 +412,16 @@ mod tests {
         let mut source = Slow { store: folder.path().join("store"), left: 2 };
         assert_eq!(store.put(&mut source).unwrap().digest, Digest::of(b"xx"));
         assert!(!store.temporary().join("half").exists());
+    }
+
+    /// What was staged and had no name yet was once removed by whoever opened the same store.
+    #[test]
+    fn what_waits_for_its_name_outlives_an_opening_of_the_store() {
+        let (folder, store) = store();
+        let staged = store.stage(&mut &b"abc"[..], false, &mut |_| {}).unwrap();
+        Store::open_at(folder.path().join("store")).unwrap();
+        store.keep(vec![staged]).unwrap();
+        assert!(store.has(&Digest::of(b"abc")));
     }
 
     /// Opens the store anew while it is being read.

@@ -34,9 +34,9 @@ impl Server {
         let began = Instant::now();
         let log = std::fs::File::create(data.with_extension("log"))?;
         let mut child = Command::new(tutti)
-            .args(["up", "--listen", "127.0.0.1:0", "--data"])
+            .args(["up", "--stop-with-stdin", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()

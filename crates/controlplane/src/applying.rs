@@ -133,6 +133,7 @@ impl ControlPlane {
             if !dry_run && change != "unchanged" {
                 let command = Command::RegisterSite { site: site.clone(), principal: principal.to_owned() };
                 self.inbox().ask(command).await?;
+                self.carried_out().await;
             }
             return Ok(Applied { kind, name, change, version: 1 });
         }

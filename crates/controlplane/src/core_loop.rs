@@ -78,6 +78,8 @@ pub(crate) enum Release {
     SiteRemoved(String),
     /// An instruction.
     Effect(Effect),
+    /// Somebody waits until what was released before is carried out.
+    Reached(oneshot::Sender<()>),
 }
 
 /// The inbox of the run loop. Cheap to clone.

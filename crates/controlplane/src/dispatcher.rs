@@ -59,6 +59,8 @@ impl Dispatcher {
                     }
                 }
                 Release::SiteRemoved(name) => self.sites.close(&name),
+                // Whoever waited may have gone away.
+                Release::Reached(waiting) => drop(waiting.send(())),
                 Release::Effect(effect) => {
                     failpoint::hit(Point::EffectBefore);
                     self.carry_out(effect).await;

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
@@ -49,6 +50,12 @@ impl Owner {
         Ok(Owner { file })
     }
 
+    /// Whether the directory is still there: without it nothing that is written can be found again.
+    pub(crate) fn is_there(&self) -> bool {
+        // One that cannot be asked is not known to be gone.
+        self.file.metadata().map_or(true, |file| file.nlink() > 0)
+    }
+
     /// Tells others where the owner listens.
     pub fn announce(&mut self, address: &str) -> std::io::Result<()> {
         self.file.set_len(0)?;
@@ -82,6 +89,9 @@ mod tests {
         assert_eq!(holder(folder.path()).as_deref(), Some("http://127.0.0.1:1"));
         assert_eq!(Owner::take(folder.path()).err().map(|fault| fault.kind), Some(FaultKind::DataDirectoryInUse));
         drop(owner);
-        assert!(Owner::take(folder.path()).is_ok());
+        let owner = Owner::take(folder.path()).unwrap();
+        assert!(owner.is_there());
+        std::fs::remove_dir_all(folder.path()).unwrap();
+        assert!(!owner.is_there());
     }
 }

@@ -8,7 +8,7 @@ use artifacts::Store;
 use executors::local::{LocalExecutor, Options};
 use executors::{Executor as _, Health, Observed};
 use model::{Digest, SiteSpec};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Open sites by name. Cheap to clone.
@@ -22,6 +22,8 @@ struct Inner {
     shim: (PathBuf, Vec<String>),
     path: String,
     observed: UnboundedSender<Observed>,
+    /// Held while a site is opened: two executors of one folder would not know of each other.
+    opening: Mutex<()>,
     open: RwLock<BTreeMap<String, LocalExecutor>>,
     /// The places that simulated sites stand for.
     simulates: RwLock<BTreeMap<String, String>>,
@@ -43,6 +45,7 @@ impl Sites {
                 shim,
                 path,
                 observed,
+                opening: Mutex::default(),
                 open: RwLock::default(),
                 simulates: RwLock::default(),
                 code,
@@ -52,6 +55,7 @@ impl Sites {
 
     /// Opens a site, or tells the one that is open what it is registered with now.
     pub(crate) fn open(&self, spec: &SiteSpec) -> Result<(), artifacts::StoreError> {
+        let _opening = self.inner.opening.lock();
         match &spec.simulates {
             Some(place) => drop(self.inner.simulates.write().insert(spec.name.clone(), place.clone())),
             None => drop(self.inner.simulates.write().remove(&spec.name)),

@@ -11,11 +11,12 @@ use journal::{Batch, Durability, Keeper, Reader, Writer};
 use model::site::ExecutorKind;
 use model::{Digest, Graph, Resources, SiteSpec};
 use parking_lot::Mutex;
+use tokio::sync::mpsc::WeakUnboundedSender;
 use tokio::task::JoinHandle as Task;
 
 use crate::catalogue::Latest;
 use crate::clock::Clock;
-use crate::core_loop::{CoreLoop, inbox};
+use crate::core_loop::{CoreLoop, Release, inbox};
 use crate::dispatcher::{Dispatcher, end_orphans, forward};
 use crate::evaluator::LanguageEvaluator;
 use crate::triggers::Triggers;
@@ -25,6 +26,8 @@ use crate::{Fault, FaultKind, Inbox, Notices, Owner, Sites, Workers};
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How often sites are probed.
 const PROBE_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+/// How often it is looked whether the data directory is still there.
+const DIRECTORY_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 /// How long a site may take to say how it is.
 const PROBE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 /// Graphs of workflows kept at hand.
@@ -59,6 +62,8 @@ struct Inner {
     graphs: Mutex<BTreeMap<Digest, Arc<Graph>>>,
     latest: Latest,
     data: PathBuf,
+    /// Not one that keeps the dispatcher waiting for more: it ends with the loop.
+    releases: WeakUnboundedSender<Release>,
     core: Mutex<Option<JoinHandle<Writer>>>,
     keeper: Keeper,
     tasks: Mutex<Vec<Task<()>>>,
@@ -108,6 +113,7 @@ impl ControlPlane {
             graphs: Mutex::default(),
             latest: Latest::default(),
             data: options.data.clone(),
+            releases: releases.downgrade(),
             core: Mutex::new(Some(core)),
             keeper,
             tasks: Mutex::default(),
@@ -122,10 +128,12 @@ impl ControlPlane {
         if !has_sites {
             let command = Command::RegisterSite { site: this_machine(), principal: "system".into() };
             control.inbox().ask(command).await?;
+            control.carried_out().await;
         }
         // What an earlier server had asked for and not heard of came with the new epoch: attempts are found again by their tokens.
         drop(releases);
         control.start_task(control.clone().probe());
+        control.start_task(control.clone().watch_directory());
         control.start_task(control.workers().clone().watch());
         control.start_task(control.clone().run_triggers());
         control.start_task(control.clone().finish_pruning());
@@ -155,6 +163,7 @@ impl ControlPlane {
             graphs: Mutex::default(),
             latest: Latest::default(),
             data: options.data.clone(),
+            releases: tokio::sync::mpsc::unbounded_channel().0.downgrade(),
             core: Mutex::default(),
             keeper: opened.writer.keeper(),
             tasks: Mutex::default(),
@@ -208,6 +217,17 @@ impl ControlPlane {
         &self.inner.latest
     }
 
+    /// Waits until the dispatcher has been through everything that is durable by now: a site that was registered is open.
+    pub(crate) async fn carried_out(&self) {
+        let (waiting, reached) = tokio::sync::oneshot::channel();
+        let Some(releases) = self.inner.releases.upgrade() else { return };
+        if releases.send(Release::Reached(waiting)).is_ok() {
+            drop(releases);
+            // A dispatcher that is gone carries out nothing any more.
+            let _ = reached.await;
+        }
+    }
+
     /// The data directory.
     pub fn data(&self) -> &Path {
         &self.inner.data
@@ -259,6 +279,16 @@ impl ControlPlane {
             && let Err(error) = self.sweep().await
         {
             tracing::error!(%error, "what was pruned could not be destroyed");
+        }
+    }
+
+    /// Ends everything when the data directory was removed: what is decided from then on is kept nowhere.
+    async fn watch_directory(self) {
+        loop {
+            tokio::time::sleep(DIRECTORY_EVERY).await;
+            if self.inner.owner.lock().as_ref().is_some_and(|owner| !owner.is_there()) {
+                return self.notices().fail(&format!("the data directory `{}` was removed", self.data().display()));
+            }
         }
     }
 

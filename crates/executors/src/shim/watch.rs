@@ -1,5 +1,6 @@
 //! The life of a process under its wrapper: output, deadline, limits, orders to stop, end.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, ExitStatus};
@@ -165,9 +166,19 @@ impl Watch<'_> {
         }
     }
 
+    /// Whether the attempt's folder was removed, with the site it was at.
+    fn is_removed(&self) -> bool {
+        std::fs::metadata(self.folder).is_ok_and(|folder| folder.nlink() == 0)
+    }
+
     fn measure(&mut self) {
         let spec = self.spec;
         let limit = (spec.memory_bytes > 0 && !self.groups.limit_memory()).then_some(spec.memory_bytes);
+        if self.is_removed() {
+            // Nobody can ever collect what it comes to.
+            self.end(Failure::new(FailureClass::NodeLost, "its folder was removed"));
+            return;
+        }
         let seen = tree::measure(limit);
         self.memory_peak = self.memory_peak.max(seen.memory_bytes);
         if self.cause.is_some() {

@@ -65,6 +65,28 @@ mod contract {
     contract_suite!(LocalRig::new());
 }
 
+/// Attempts outlive their server, but not the folder in which what they come to would be found.
+#[test]
+fn an_attempt_whose_folder_is_removed_ends() {
+    let rig = LocalRig::new();
+    let mut control = Incarnation::start(&rig, 1);
+    let key = control.run("mark ran; exec sleep 1000");
+    control.until_marked(key, "ran");
+    let process = PathBuf::from(format!("/proc/{}/stat", control.marks(key, "ran")[0]));
+    let owner = std::fs::read_to_string(rig.site().join(format!("attempts/{key}/shim.pid"))).unwrap();
+    let wrapper = Path::new("/proc").join(owner.split(' ').next().unwrap()).join("stat");
+    assert!(process.exists() && wrapper.exists());
+    std::fs::remove_dir_all(rig.site()).unwrap();
+    executors::contract::until("the process is gone", || is_gone(&process));
+    executors::contract::until("the wrapper is gone", || is_gone(&wrapper));
+    assert_eq!(control.end_of(key).failure().class, model::FailureClass::NodeLost);
+}
+
+/// Gone, or dead and not yet reaped by whoever inherited it.
+fn is_gone(stat: &Path) -> bool {
+    std::fs::read_to_string(stat).map_or(true, |stat| stat.contains(") Z "))
+}
+
 mod killed_server {
     use super::*;
     use executors::contract::{fresh_key, gated, until};
@@ -123,7 +145,6 @@ mod killed_server {
         // Wrappers of the server that is gone go too.
         let owner = std::fs::read_to_string(folder.path().join(format!("site/attempts/{key}/shim.pid"))).unwrap();
         let stat = Path::new("/proc").join(owner.split(' ').next().unwrap()).join("stat");
-        // Gone, or dead and not yet reaped by whoever inherited it.
-        until("the wrapper is gone", || std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z ")));
+        until("the wrapper is gone", || is_gone(&stat));
     }
 }

@@ -42,6 +42,9 @@ pub(crate) struct Up {
     /// How logs look [default: text].
     #[arg(long, value_name = "FORMAT", env = variables::LOG_FORMAT, hide_env_values = true)]
     log_format: Option<LogFormat>,
+    /// Stop when standard input is closed: for a program that starts a server for itself.
+    #[arg(long)]
+    stop_with_stdin: bool,
 }
 
 impl Up {
@@ -70,16 +73,30 @@ impl Up {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let control = ControlPlane::open(in_process::options(&data)?).await?;
         let listen = Listen { tls, ..Listen::from(listen) };
+        let closed = self.stop_with_stdin.then(stdin_closed).transpose()?;
         let served = serve(&control, listen, &data, async move {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                Some(_) = async { Some(closed?.await) } => {}
             }
         });
         let served = served.await;
         control.stop().await;
         served.map(|()| Exit::Done)
     }
+}
+
+/// Told when standard input has come to its end. On a thread that nobody waits for: it may read for ever.
+fn stdin_closed() -> std::io::Result<tokio::sync::oneshot::Receiver<()>> {
+    let (open, closed) = tokio::sync::oneshot::channel();
+    let read = move || {
+        // An input that cannot be read says as little as one that has ended.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        drop(open);
+    };
+    std::thread::Builder::new().name("tutti-stdin".into()).spawn(read)?;
+    Ok(closed)
 }
 
 async fn serve(

@@ -4,6 +4,8 @@
 //! `TUTTI_KILLS=10000` kills more often.
 
 mod judge;
+#[path = "../it/leftovers.rs"]
+mod leftovers;
 mod server;
 mod story;
 

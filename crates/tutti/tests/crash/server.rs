@@ -9,12 +9,20 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::leftovers;
+
 /// The longest that anything here is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A data directory and what lies beside it.
 pub(crate) struct Place {
     pub(crate) folder: tempfile::TempDir,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        leftovers::end(&self.data());
+    }
 }
 
 impl Place {
@@ -55,9 +63,10 @@ impl Server {
     pub(crate) fn spawn(place: &Place, failpoints: &str) -> Server {
         let log = File::options().create(true).append(true).open(place.log()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_tutti"));
-        command.args(["up", "--listen", "127.0.0.1:0", "--data"]).arg(place.data());
+        command.args(["up", "--stop-with-stdin", "--listen", "127.0.0.1:0", "--data"]).arg(place.data());
         command.env("TUTTI_FAILPOINTS", failpoints).env("TUTTI_FAILPOINT_LOG", place.hits());
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        // It ends with this process, however that ends.
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let out = child.stdout.take().map(BufReader::new);
         Server { child, out, url: String::new() }
     }

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::home::{GREET, Home, PATIENT, until};
+use crate::home::{GREET, Home, PATIENT, Running, until};
 
 #[test]
 fn a_file_is_run_where_there_is_no_server() {
@@ -58,7 +58,7 @@ fn another_command_looks_in_while_one_works() {
     let home = Home::new();
     home.write("patient.workflow.yaml", PATIENT);
     let mut working = home.command(&["run", "patient.workflow.yaml", "--name", "held", "-o", "json"]);
-    let working = working.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let working = Running::start(working.stdout(Stdio::piped()).stderr(Stdio::piped()));
     until("the run is there", || (home.run(&["get", "run", "held"]).code == 0).then_some(()));
     // A server is told who has the directory.
     let second = home.run(&["up", "--listen", "127.0.0.1:0"]);
@@ -80,7 +80,7 @@ fn commands_at_once_wait_for_each_other() {
     let start = |n: usize| {
         let name = format!("name=n{n}");
         let arguments = if n.is_multiple_of(2) { vec!["get", "runs"] } else { vec!["run", "demo/greet", "-i", &name] };
-        home.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        Running::start(home.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()))
     };
     let children: Vec<_> = (0..8).map(start).collect();
     for child in children {
@@ -95,7 +95,7 @@ fn ctrl_c_leaves_a_run_that_can_be_carried_on() {
     let home = Home::new();
     home.write("patient.workflow.yaml", PATIENT);
     let mut command = home.command(&["run", "patient.workflow.yaml", "--name", "held"]);
-    let working = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let working = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
     until("the run waits", || home.json_or_none(&["get", "run", "held"])?["actions_done"].as_u64().filter(|done| *done == 1));
     let sent = std::process::Command::new("kill").args(["-INT", &working.id().to_string()]).status().unwrap();
     assert!(sent.success());

@@ -2,11 +2,14 @@
 #![expect(clippy::disallowed_methods, reason = "another process is looked at again, with a deadline: it tells nobody here")]
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+use crate::leftovers;
 
 /// The longest that a command may take; what takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,10 +27,56 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-/// A server that is stopped when it is dropped.
+/// A server that is stopped when it is dropped, or when this process ends however that happens: its standard input is closed then.
 pub(crate) struct Server {
     pub(crate) url: String,
-    child: Child,
+    child: Running,
+}
+
+/// A process that is killed when it is dropped.
+pub(crate) struct Running(Option<Child>);
+
+impl Running {
+    /// Starts a command.
+    pub(crate) fn start(command: &mut Command) -> Running {
+        Running(Some(command.spawn().expect("tutti starts")))
+    }
+
+    /// Waits for its end, reading what it writes.
+    pub(crate) fn wait_with_output(mut self) -> std::io::Result<Output> {
+        self.0.take().expect("it runs").wait_with_output()
+    }
+}
+
+impl Deref for Running {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        self.0.as_ref().expect("it runs")
+    }
+}
+
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Child {
+        self.0.as_mut().expect("it runs")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        for entry in std::fs::read_dir(self.path()).into_iter().flatten().flatten() {
+            leftovers::end(&entry.path());
+        }
+    }
 }
 
 impl Home {
@@ -87,9 +136,9 @@ impl Home {
     }
 
     pub(crate) fn up_with(&self, arguments: &[&str]) -> Server {
-        let mut command = self.command(&[&["up", "--listen", "127.0.0.1:0"], arguments].concat());
+        let mut command = self.command(&[&["up", "--listen", "127.0.0.1:0", "--stop-with-stdin"], arguments].concat());
         let log = std::fs::File::create(self.path().join("server.log")).expect("the server's log");
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("tutti starts");
+        let mut child = Running::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log));
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
         let url = line.trim_end().strip_prefix("tutti is up at ").map(str::to_owned);
@@ -121,18 +170,16 @@ impl Server {
         }
         panic!("the server does not end");
     }
-}
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    /// Closes its standard input.
+    pub(crate) fn close(&mut self) {
+        drop(self.child.stdin.take());
     }
 }
 
 /// Runs a command to its end, and not longer than that may take.
 pub(crate) fn end_of(mut command: Command) -> Ended {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("tutti starts");
+    let mut child = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
     let (mut out, mut err) = (child.stdout.take().expect("stdout"), child.stderr.take().expect("stderr"));
     let reading = std::thread::spawn(move || {
         let mut text = Vec::new();

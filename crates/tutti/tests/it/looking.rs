@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::home::{BROKEN, GREET, Home, PATIENT};
+use crate::home::{BROKEN, GREET, Home, PATIENT, Running};
 
 const SITES: &str = "kind: site
 name: onprem
@@ -164,7 +164,7 @@ inputs: {file: {type: string}}
     home.ok(&["apply", "-f", "slow.workflow.yaml"]);
     home.ok(&["run", "demo/slow", "--name", "slow", "-i", &name]);
     // Asked for before there is a process.
-    let mut following = home.command(&["logs", "slow", "talk", "-f"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut following = Running::start(home.command(&["logs", "slow", "talk", "-f"]).stdout(Stdio::piped()));
     home.ok(&["signal", "slow", "go"]);
     let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "begun");
@@ -213,7 +213,7 @@ fn what_happens_as_a_stream() {
 fn a_reader_that_goes_away_is_no_failure() {
     let (home, _server) = with_server();
     home.ok(&["run", "demo/greet", "-i", "name=Ada", "-w"]);
-    let mut child = home.command(&["events", "--after", "0"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = Running::start(home.command(&["events", "--after", "0"]).stdout(Stdio::piped()).stderr(Stdio::piped()));
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     out.read_line(&mut line).unwrap();

@@ -5,6 +5,7 @@ mod alone;
 mod documents;
 mod home;
 mod keeping;
+mod leftovers;
 mod looking;
 mod people;
 mod runs;

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use crate::home::{GREET, Home, PATIENT, end_of, until};
+use crate::home::{GREET, Home, PATIENT, Running, end_of, until};
 
 #[test]
 fn it_says_one_line_and_stops_in_order() {
@@ -26,7 +26,7 @@ fn it_says_one_line_and_stops_in_order() {
 fn a_stream_does_not_hold_it_up() {
     let home = Home::new();
     let mut server = home.up();
-    let mut reader = home.command(&["events", "--after", "0"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut reader = Running::start(home.command(&["events", "--after", "0"]).stdout(Stdio::piped()).stderr(Stdio::null()));
     // It is connected when it has seen something.
     let mut line = String::new();
     BufReader::new(reader.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -67,7 +67,7 @@ fn a_configuration_file_and_what_is_wrong_with_it() {
     let mut command = home.command(&["up", "--listen", "127.0.0.1:0", "--config", "tutti.toml"]);
     // The variable goes before the file.
     command.env_remove("TUTTI_DATA").stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
+    let mut child = Running::start(&mut command);
     let line = BufReader::new(child.stderr.take().unwrap()).lines().next().unwrap().unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
@@ -97,12 +97,12 @@ fn runs_outlive_a_server_that_is_killed() {
     let port = server.url.rsplit(':').next().unwrap().to_owned();
     home.ok(&["apply", "-f", "p.workflow.yaml"]);
     home.ok(&["run", "demo/patient", "--name", "held"]);
-    let watching = home.command(&["watch", "held"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let watching = Running::start(home.command(&["watch", "held"]).stdout(Stdio::piped()).stderr(Stdio::piped()));
     until("the run waits", || home.json(&["get", "run", "held"])["actions_done"].as_u64().filter(|done| *done == 1));
     drop(server);
     // The same address again: who watches goes on watching.
     let address = format!("127.0.0.1:{port}");
-    let mut again = home.command(&["up", "--listen", &address]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let _again = Running::start(home.command(&["up", "--listen", &address]).stdout(Stdio::piped()).stderr(Stdio::null()));
     until("the server is back", || {
         (home.run(&["get", "run", "held", "--server", &format!("http://{address}")]).code == 0).then_some(())
     });
@@ -110,6 +110,21 @@ fn runs_outlive_a_server_that_is_killed() {
     let ended = watching.wait_with_output().unwrap();
     assert!(ended.status.success(), "{ended:?}");
     assert_eq!(home.json(&["get", "run", "held"])["outputs"]["got"], 7);
-    again.kill().unwrap();
-    again.wait().unwrap();
+}
+
+#[test]
+fn it_ends_with_who_started_it() {
+    let home = Home::new();
+    let mut server = home.up();
+    server.close();
+    assert_eq!(server.wait(), Some(0), "{}", home.log());
+}
+
+#[test]
+fn it_ends_when_its_data_directory_is_gone() {
+    let home = Home::new();
+    let mut server = home.up();
+    std::fs::remove_dir_all(home.path().join("data")).unwrap();
+    assert_eq!(server.wait(), Some(1), "{}", home.log());
+    assert!(home.log().contains("was removed"), "{}", home.log());
 }

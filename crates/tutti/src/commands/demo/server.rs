@@ -141,12 +141,12 @@ async fn start(data: &Path, listen: SocketAddr, path: &std::ffi::OsStr) -> Resul
     let log = log.with_context(|| format!("`{}` cannot be written", log_path.display()))?;
     let mut command = Command::new(std::env::current_exe()?);
     command
-        .arg("up")
-        .arg("--data")
+        .args(["up", "--stop-with-stdin", "--data"])
         .arg(data)
         .args(["--listen", &listen.to_string()])
         .env("PATH", path)
-        .stdin(Stdio::null())
+        // Held open as long as this process lives: a server that is nobody's does not stay behind.
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(log)
         .kill_on_drop(true);
