@@ -49,6 +49,20 @@ describe("the builder", () => {
     assert.ok(text.startsWith(RELEASE.slice(0, RELEASE.indexOf("outputs: {decision"))), text);
   });
 
+  test("says where the nodes would run, and what saving would change in meaning", async () => {
+    await page.getByRole("tab", { name: "plan" }).click();
+    await page.getByRole("button", { name: /^count.*onprem/s }).waitFor();
+    await page.getByRole("tab", { name: "changes" }).click();
+    await page.getByText("The text is the saved one, byte for byte.").waitFor();
+    await page.getByRole("button", { name: "core/noop@1" }).click();
+    await page.getByLabel("Name", { exact: true }).waitFor();
+    await page.getByRole("tab", { name: "changes" }).click();
+    await page.getByRole("button", { name: "+ nodes.noop" }).waitFor();
+    await page.getByRole("button", { name: "Undo" }).click();
+    await page.getByText("byte for byte").waitFor();
+    await page.getByRole("tab", { name: "text" }).click();
+  });
+
   test("undoes every step to the text it began with", async () => {
     for (let step = 0; step < 20 && (await page.getByRole("button", { name: "Undo" }).isEnabled()); step += 1) {
       await page.getByRole("button", { name: "Undo" }).click();

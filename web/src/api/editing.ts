@@ -1,6 +1,7 @@
 // Editing a workflow file: the server makes every edit and every check, so that picture, form and text cannot drift.
 
 import { get, post, segment } from "./client";
+import type { components } from "./schema";
 import type { Graph, JsonSchema, ResourceView } from "./types";
 
 /** An edit as the server takes it. */
@@ -47,4 +48,20 @@ export async function source(name: string): Promise<{ text: string | null; versi
 /** A path into a document. */
 export function pointer(...steps: string[]): string {
   return steps.map((step) => `/${step.replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
+}
+
+export type PlannedNode = components["schemas"]["PlannedNodeView"];
+export type Change = components["schemas"]["ChangeView"];
+
+/** The text as a document of its own, with the files of the workflow that it is a version of. */
+const document_ = (text: string, workflow?: string) => ({ documents: [{ path: `${(workflow ?? "new").split("/").at(-1)}.workflow.yaml`, text }], files: {}, beside: workflow });
+
+/** Where the nodes of a text would run. */
+export function plan(text: string, workflow?: string): Promise<{ nodes: PlannedNode[] }> {
+  return post("/api/v1/plan", { source: document_(text, workflow) });
+}
+
+/** What differs in meaning between two texts. */
+export function diff(before: string, after: string, workflow?: string): Promise<Change[]> {
+  return post("/api/v1/diff", { before: document_(before, workflow), after: document_(after, workflow) });
 }

@@ -3,7 +3,7 @@
 import { queryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 
 import { get, segment } from "./client";
-import type { ActionView, ApprovalView, ExplanationView, Graph, Page, ResourceView, RunView, SiteView } from "./types";
+import type { ActionView, ApprovalView, ExplanationView, Graph, Page, ResourceView, RunView, SiteView, TilesView } from "./types";
 
 export type RunFilter = { phase?: string; workflow?: string; limit?: number };
 
@@ -28,6 +28,18 @@ export const runOptions = (name: string) =>
 
 export function useRun(name: string) {
   return useQuery(runOptions(name));
+}
+
+/** A run in tiles: of the actions in a range of numbers or of all, now or at a moment. */
+export function useTiles(run: string, range: [number, number] | undefined, at: number | undefined) {
+  const [from, to] = range ?? [undefined, undefined];
+  // Moments are asked for in steps, so that moving the slider does not ask at every pixel.
+  const when = at === undefined ? undefined : new Date(Math.ceil(at / 10) * 10).toISOString();
+  return useQuery({
+    queryKey: ["run", run, "tiles", from, to, when],
+    queryFn: ({ signal }) => get<TilesView>(`/api/v1/runs/${segment(run)}/tiles${search({ from, to, at: when })}`, signal),
+    placeholderData: (old) => old,
+  });
 }
 
 export function useAction(run: string, path: string) {

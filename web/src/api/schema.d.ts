@@ -1639,6 +1639,8 @@ export interface components {
         };
         /** @description A workflow: a registered one, or one among documents that are read as if they were applied. */
         SourceRequest: {
+            /** @description A registered workflow whose files the documents may refer to as well, as in an apply. */
+            beside?: string | null;
             /** @description Documents. */
             documents?: components["schemas"]["SourceFile"][];
             /** @description The files they refer to, as in an apply. */

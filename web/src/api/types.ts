@@ -6,6 +6,8 @@ type Schemas = components["schemas"];
 
 export type RunView = Schemas["RunView"];
 export type ActionView = Schemas["ActionView"];
+export type TilesView = Schemas["TilesView"];
+export type TileView = Schemas["TileView"];
 export type FailureView = Schemas["FailureView"];
 export type ApprovalView = Omit<Schemas["ApprovalView"], "assign" | "show" | "form"> & {
   assign: Assignment;

@@ -10,9 +10,13 @@ import { useWorkflows } from "../api/queries";
 import { Button, Empty, Failed, Loading } from "../ui/kit";
 import { Canvas } from "./build/canvas";
 import { findingsBy, freeName, KINDS, NEW_WORKFLOW, nodesOf, pins, template, unwireAfter, wireAfter, type Kind } from "./build/document";
+import { ChangesPane, PlanPane } from "./build/foresight";
 import { NodeForm } from "./build/form";
 import { useSheet } from "./build/sheet";
 import { TextPane } from "./build/text";
+
+const PANES = ["form", "text", "plan", "changes"] as const;
+type Pane = (typeof PANES)[number];
 
 export function BuildPage() {
   const { workflow } = useSearch({ from: "/build" });
@@ -35,7 +39,7 @@ function Builder({ workflow, text, version }: { workflow?: string; text: string;
   const { state, open, apply, type, go, markSaved } = useSheet(workflow);
   const [chosen, choose] = useState<string>();
   const [base, setBase] = useState({ text, version });
-  const [pane, setPane] = useState<"text" | "form">("text");
+  const [pane, setPane] = useState<Pane>("text");
   const [broken, setBroken] = useState<unknown>(null);
   const catalogue = useQuery({ queryKey: ["resources", "connectors"], queryFn: connectors });
   // Opened once: what others save meanwhile is shown as a conflict, and does not pull the text away.
@@ -104,7 +108,7 @@ function Builder({ workflow, text, version }: { workflow?: string; text: string;
           chosen={chosen}
           onChoose={(id) => {
             choose(id);
-            setPane(id ? "form" : "text");
+            setPane((old) => (id ? "form" : old === "form" ? "text" : old));
           }}
           onPin={(id, at) => void apply([{ op: "pin", node: id, at }])}
           onWire={(from, to) => void apply([wireAfter(sheet.document, from, to)].filter((made) => made !== null))}
@@ -115,15 +119,19 @@ function Builder({ workflow, text, version }: { workflow?: string; text: string;
           }}
         />
         <div className="flex min-h-0 flex-col border-l border-line bg-raised">
-          <div role="tablist" aria-label="Form or text" className="flex gap-1 border-b border-line px-3 pt-2">
-            {(["form", "text"] as const).map((name) => (
+          <div role="tablist" aria-label="Views of the file" className="flex gap-1 border-b border-line px-3 pt-2">
+            {PANES.map((name) => (
               <button key={name} type="button" role="tab" aria-selected={pane === name} onClick={() => setPane(name)} className={`border-b-2 px-3 py-1.5 capitalize ${pane === name ? "border-accent" : "border-transparent text-soft"}`}>
                 {name}
               </button>
             ))}
           </div>
-          <div className={`min-h-0 flex-1 ${pane === "form" ? "overflow-y-auto" : ""}`}>
-            {pane === "text" ? (
+          <div className={`min-h-0 flex-1 ${pane === "text" ? "" : "overflow-y-auto"}`}>
+            {pane === "plan" ? (
+              <PlanPane text={sheet.text} workflow={workflow} wrong={errors.length} onChoose={choose} />
+            ) : pane === "changes" ? (
+              <ChangesPane text={sheet.text} saved={workflow === undefined ? "" : state.saved} workflow={workflow} wrong={errors.length} onChoose={choose} />
+            ) : pane === "text" ? (
               <TextPane text={state.text} findings={sheet.text === state.text ? sheet.findings : []} onType={type} show={chosen} />
             ) : node && chosen ? (
               <NodeForm

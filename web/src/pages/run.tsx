@@ -9,10 +9,12 @@ import { useRun, useWorkflow } from "../api/queries";
 import type { RunView } from "../api/types";
 import { money, seconds } from "../lib/format";
 import { isOver } from "../lib/phases";
-import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Phase, RunLink, SiteName, Td, Th, useNow } from "../ui/kit";
+import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Phase, useNow } from "../ui/kit";
 import { Value } from "../ui/value";
 import { ActionSheet } from "./run/action";
 import { GraphPicture } from "./run/graph";
+import { Rerun } from "./run/rerun";
+import { ActionTable } from "./run/table";
 import { Timeline } from "./run/timeline";
 
 const TABS = ["timeline", "graph", "table", "data"] as const;
@@ -22,7 +24,7 @@ export function RunPage() {
   const { tab = "timeline", action } = useSearch({ from: "/runs/$run" });
   const navigate = useNavigate({ from: "/runs/$run" });
   const query = useRun(name);
-  const now = useNow(500);
+  const now = useNow(query.data && isOver(query.data.phase) ? 60_000 : 500);
   if (query.error) return <Failed error={query.error} retry={() => void query.refetch()} />;
   if (query.isPending) return <Loading what={name} />;
   const run = query.data;
@@ -60,7 +62,7 @@ export function RunPage() {
               ))}
             </Tabs.List>
             <Tabs.Content value="timeline">
-              <Timeline actions={run.actions ?? []} now={now} onOpen={open} chosen={action} />
+              <Timeline run={run.name} actions={run.actions ?? []} total={run.actions_total} live={!isOver(run.phase)} now={now} onOpen={open} chosen={action} />
             </Tabs.Content>
             <Tabs.Content value="graph">
               <RunGraph run={run} open={open} />
@@ -130,13 +132,9 @@ function FailureStrip({ run, open }: { run: RunView; open: (path: string) => voi
 
 function Orders({ run }: { run: RunView }) {
   const queries = useQueryClient();
-  const navigate = useNavigate();
   const order = useMutation({
     mutationFn: ({ what, body }: { what: string; body?: unknown }) => post<RunView>(`/api/v1/runs/${segment(run.name)}/${what}`, body ?? {}),
-    onSuccess: (answer, { what }) => {
-      void queries.invalidateQueries();
-      if (what === "rerun") void navigate({ to: "/runs/$run", params: { run: answer.name } });
-    },
+    onSuccess: () => void queries.invalidateQueries(),
   });
   const over = isOver(run.phase);
   return (
@@ -149,9 +147,7 @@ function Orders({ run }: { run: RunView }) {
         </Button>
       )}
       {over ? (
-        <Button onClick={() => order.mutate({ what: "rerun", body: {} })} title="as a new run; what succeeded is reused">
-          {run.phase === "succeeded" ? "Run again" : "Retry"}
-        </Button>
+        <Rerun run={run} label={run.phase === "succeeded" ? "Run again" : "Retry"} look={run.phase === "succeeded" ? "plain" : "primary"} />
       ) : (
         <Button look="danger" onClick={() => order.mutate({ what: "cancel", body: { reason: "cancelled in the web app" } })}>
           Cancel
@@ -167,57 +163,4 @@ function RunGraph({ run, open }: { run: RunView; open: (path: string) => void })
   if (workflow.isPending) return <Loading what="the graph" />;
   if (!workflow.data?.graph) return <Empty title="The workflow is not registered any more">The table and the timeline still have everything.</Empty>;
   return <GraphPicture graph={workflow.data.graph} actions={run.actions} onOpen={open} />;
-}
-
-function ActionTable({ run, open, chosen }: { run: RunView; open: (path: string) => void; chosen?: string }) {
-  return (
-    <div className="overflow-x-auto">
-      <table className="w-full">
-        <thead className="border-b border-line">
-          <tr>
-            <Th>Action</Th>
-            <Th>Phase</Th>
-            <Th>Kind</Th>
-            <Th>Site</Th>
-            <Th right>Attempts</Th>
-            <Th right>Took</Th>
-            <Th right>Cost</Th>
-          </tr>
-        </thead>
-        <tbody>
-          {(run.actions ?? []).map((action) => (
-            <tr key={action.path} className={`border-b border-line last:border-0 hover:bg-surface ${action.path === chosen ? "bg-sunken" : ""}`}>
-              <Td>
-                <button type="button" className="font-medium text-accent hover:underline" onClick={() => open(action.path)}>
-                  {action.path}
-                </button>
-              </Td>
-              <Td>
-                <Phase phase={action.phase} kind={action.kind} />
-                {action.reused ? <span className="ml-1.5 text-faint">reused</span> : null}
-              </Td>
-              <Td className="text-soft">{action.kind}</Td>
-              <Td>
-                <SiteName name={action.site} simulates={action.simulates} />
-              </Td>
-              <Td right className="text-soft">
-                {action.attempts || ""}
-              </Td>
-              <Td right className="text-soft">
-                {action.attempts ? seconds(action.seconds) : ""}
-              </Td>
-              <Td right className="text-soft">
-                {action.cost ? money(action.cost) : ""}
-              </Td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      {run.actions_total > (run.actions ?? []).length ? (
-        <p className="border-t border-line px-4 py-2 text-soft">
-          The first {(run.actions ?? []).length} of {run.actions_total} actions. <RunLink name={run.name}>Filters</RunLink> and pages come from the server.
-        </p>
-      ) : null}
-    </div>
-  );
 }

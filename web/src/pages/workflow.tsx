@@ -1,23 +1,16 @@
 // One workflow: its picture, how to start it, and how it went.
 
-import { useMutation } from "@tanstack/react-query";
+import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 
 import { post } from "../api/client";
-import { useRuns, useWorkflow } from "../api/queries";
-import type { Graph, JsonSchema } from "../api/types";
+import { runOptions, useRuns, useWorkflow } from "../api/queries";
+import type { Graph } from "../api/types";
 import { Button, Card, Empty, Failed, Loading, PageHead } from "../ui/kit";
-import { Form, initial, missing, type FormValue } from "../ui/form";
+import { Form, formOf, initial, missing, type FormValue } from "../ui/form";
 import { GraphPicture } from "./run/graph";
 import { RunTable } from "./runs";
-
-/** The inputs of a workflow as one form. */
-function formOf(graph: Graph): JsonSchema {
-  const properties: Record<string, JsonSchema> = {};
-  for (const port of graph.inputs ?? []) properties[port.name] = { ...port.schema, default: port.default };
-  return { properties, required: (graph.inputs ?? []).filter((port) => port.default === undefined).map((port) => port.name) };
-}
 
 export function WorkflowPage() {
   const { _splat: name = "" } = useParams({ from: "/workflow/$" });
@@ -60,8 +53,18 @@ function StartCard({ graph, last }: { graph: Graph; last?: string }) {
     },
   });
   const lacking = missing(schema, values);
+  const before = useQuery({ ...runOptions(last ?? ""), enabled: last !== undefined });
   return (
-    <Card title="Start a run" aside={last ? `last: ${last}` : undefined}>
+    <Card
+      title="Start a run"
+      aside={
+        before.data?.inputs && Object.keys(before.data.inputs).length > 0 ? (
+          <button type="button" className="text-accent hover:underline" title={`the inputs of ${last}`} onClick={() => setValues(before.data!.inputs as FormValue)}>
+            use the last values
+          </button>
+        ) : undefined
+      }
+    >
       <form
         className="p-4"
         onSubmit={(event) => {

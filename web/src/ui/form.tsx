@@ -2,9 +2,16 @@
 
 import { useId } from "react";
 
-import type { JsonSchema } from "../api/types";
+import type { Graph, JsonSchema } from "../api/types";
 
 export type FormValue = Record<string, unknown>;
+
+/** The inputs of a workflow as one form. */
+export function formOf(graph: Graph): JsonSchema {
+  const properties: Record<string, JsonSchema> = {};
+  for (const port of graph.inputs ?? []) properties[port.name] = { ...port.schema, default: port.default };
+  return { properties, required: (graph.inputs ?? []).filter((port) => port.default === undefined).map((port) => port.name) };
+}
 
 /** The values that a form begins with. */
 export function initial(schema: JsonSchema | null | undefined): FormValue {

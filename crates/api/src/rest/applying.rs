@@ -22,24 +22,33 @@ use super::views::{Applied, ApplyRequest, ApplyResult, ResourceView};
 /// Kinds that are kept as resources; `site` has a door of its own.
 const KINDS: [&str; 3] = ["workflow", "trigger", "connector"];
 
+/// Contents by path.
+pub(crate) type Files = BTreeMap<String, Arc<[u8]>>;
+
 async fn run(app: App, caller: Caller, request: ApplyRequest, dry_run: bool) -> ApiResult<ApplyOutcome> {
     if request.documents.len() + request.files.len() > APPLY_FILES_MAX {
         let message =
             format!("{} files; at most {APPLY_FILES_MAX} are applied at a time", request.documents.len() + request.files.len());
         return Err(ApiError(Fault::new(FaultKind::TooLarge, message)));
     }
-    let mut files = decode_files(request.files)?;
-    if let Some(name) = request.beside {
+    let files = files_of(&app, request.files, request.beside).await?;
+    Ok(app.control.apply(source_files(request.documents), files, dry_run, &caller.principal).await?)
+}
+
+/// The files sent, and those of a registered workflow that were not sent.
+pub(crate) async fn files_of(app: &App, sent: BTreeMap<String, String>, beside: Option<String>) -> ApiResult<Files> {
+    let mut files = decode_files(sent)?;
+    if let Some(name) = beside {
         let control = app.control.clone();
         for (path, bytes) in blocking(move || control.files_beside(&name)).await? {
             files.entry(path).or_insert(bytes);
         }
     }
-    Ok(app.control.apply(source_files(request.documents), files, dry_run, &caller.principal).await?)
+    Ok(files)
 }
 
-pub(crate) fn decode_files(encoded: BTreeMap<String, String>) -> ApiResult<BTreeMap<String, Arc<[u8]>>> {
-    let mut files: BTreeMap<String, Arc<[u8]>> = BTreeMap::new();
+fn decode_files(encoded: BTreeMap<String, String>) -> ApiResult<Files> {
+    let mut files = Files::new();
     for (path, text) in encoded {
         let bytes = base64::engine::general_purpose::STANDARD.decode(text);
         let bytes =

@@ -5,17 +5,17 @@ use controlplane::{PlannedNode, WorkflowSource};
 use serde_json::Value;
 
 use super::App;
-use super::applying::{decode_files, source_files};
+use super::applying::{files_of, source_files};
 use super::extract::Json;
 use super::problem::{ApiResult, blocking};
 use super::views::{ChangeView, DiffRequest, PlanRequest, PlanView, PlannedNodeView, SourceRequest};
 
-fn source(request: SourceRequest) -> ApiResult<WorkflowSource> {
+async fn source(app: &App, request: SourceRequest) -> ApiResult<WorkflowSource> {
     Ok(WorkflowSource {
         name: request.workflow,
         version: request.version,
         documents: source_files(request.documents),
-        files: decode_files(request.files)?,
+        files: files_of(app, request.files, request.beside).await?,
     })
 }
 
@@ -23,7 +23,7 @@ fn source(request: SourceRequest) -> ApiResult<WorkflowSource> {
 #[utoipa::path(post, path = "/api/v1/plan", operation_id = "planWorkflow", tag = "resources", request_body = PlanRequest,
     responses((status = 200, description = "Where the nodes would run.", body = PlanView)))]
 pub(crate) async fn plan(State(app): State<App>, Json(request): Json<PlanRequest>) -> ApiResult<Json<PlanView>> {
-    let source = source(request.source)?;
+    let source = source(&app, request.source).await?;
     let control = app.control.clone();
     let plan = blocking(move || control.plan(source)).await?;
     let nodes = plan.nodes.into_iter().map(node).collect();
@@ -58,7 +58,7 @@ fn node(node: PlannedNode) -> PlannedNodeView {
 #[utoipa::path(post, path = "/api/v1/diff", operation_id = "diffWorkflows", tag = "resources", request_body = DiffRequest,
     responses((status = 200, description = "What differs.", body = Vec<ChangeView>)))]
 pub(crate) async fn diff(State(app): State<App>, Json(request): Json<DiffRequest>) -> ApiResult<Json<Vec<ChangeView>>> {
-    let (before, after) = (source(request.before)?, source(request.after)?);
+    let (before, after) = (source(&app, request.before).await?, source(&app, request.after).await?);
     let control = app.control.clone();
     let changes = blocking(move || control.diff(before, after)).await?;
     let view = |change: workflow::semantic::Change| ChangeView {

@@ -427,6 +427,9 @@ pub struct SourceRequest {
     /// The files they refer to, as in an apply.
     #[serde(default)]
     pub files: std::collections::BTreeMap<String, String>,
+    /// A registered workflow whose files the documents may refer to as well, as in an apply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<String>,
 }
 
 /// A request for a plan.

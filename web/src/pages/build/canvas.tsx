@@ -9,17 +9,20 @@ import type { Sheet } from "../../api/editing";
 import { layers } from "../../lib/layers";
 import { findingsBy, kindOf, nodesOf, pins, summary, wires, type Doc } from "./document";
 
-type Data = { id: string; kind: string; words: string; note?: string; wrong: number };
+type Data = { down: boolean; id: string; kind: string; words: string; note?: string; wrong: number };
 type FlowNode = Node<Data, "step">;
 
 const STEP = { x: 264, y: 104 };
+const STEP_DOWN = { x: 240, y: 124 };
+/** Longer chains than this run down the picture, where there is room for them. */
+const ACROSS_MAX = 5;
 
 const KIND_GLYPHS: Record<string, string> = { use: "⧉", run: "▸", task: "ƒ", workflow: "◫", human: "☺", wait: "◷", each: "≡", decide: "◇" };
 
 function Step({ data, selected }: NodeProps<FlowNode>) {
   return (
     <div className={`w-52 rounded-lg border bg-raised px-3 py-2 shadow-sm ${selected ? "border-accent ring-2 ring-accent/30" : data.wrong ? "border-bad" : "border-line"}`}>
-      <Handle type="target" position={Position.Left} className="!size-2.5 !border-line !bg-soft" />
+      <Handle type="target" position={data.down ? Position.Top : Position.Left} className="!size-2.5 !border-line !bg-soft" />
       <div className="flex items-baseline justify-between gap-2">
         <span className="truncate font-medium">{data.id}</span>
         <span className="text-[11px] text-soft">
@@ -29,25 +32,31 @@ function Step({ data, selected }: NodeProps<FlowNode>) {
       <div className="truncate font-mono text-[11px] text-soft">{data.words || " "}</div>
       {data.note ? <div className="mt-1 line-clamp-2 text-[11px] text-faint">{data.note}</div> : null}
       {data.wrong ? <div className="mt-1 text-[11px] text-bad">✕ {data.wrong === 1 ? "1 finding" : `${data.wrong} findings`}</div> : null}
-      <Handle type="source" position={Position.Right} className="!size-2.5 !border-line !bg-accent" />
+      <Handle type="source" position={data.down ? Position.Bottom : Position.Right} className="!size-2.5 !border-line !bg-accent" />
     </div>
   );
 }
 
 const NODE_TYPES = { step: Step };
 
-function placesOf(doc: Doc): Record<string, { x: number; y: number }> {
+/** Where each node stands, and whether the flow runs down. Pinned pictures keep the direction in which they were pinned. */
+function placesOf(doc: Doc): { places: Record<string, { x: number; y: number }>; down: boolean } {
   const nodes = nodesOf(doc).map(([id]) => id);
   const index = new Map(nodes.map((id, at) => [id, at]));
   const edges = wires(doc).map((wire): [number, number] => [index.get(wire.from)!, index.get(wire.to)!]);
   const pinned = pins(doc);
   const places: Record<string, { x: number; y: number }> = {};
-  for (const { index: at, layer, row } of layers(nodes.length, edges)) {
+  const placed = layers(nodes.length, edges);
+  const pins_ = Object.values(pinned);
+  const reach = (axis: 0 | 1) => Math.max(...pins_.map((pin) => pin[axis])) - Math.min(...pins_.map((pin) => pin[axis]));
+  const down = pins_.length > 1 ? reach(1) > reach(0) : Math.max(0, ...placed.map((at) => at.layer)) >= ACROSS_MAX;
+  for (const { index: at, layer, row } of placed) {
     const id = nodes[at]!;
     const pin = pinned[id];
-    places[id] = pin ? { x: pin[0], y: pin[1] } : { x: layer * STEP.x, y: row * STEP.y };
+    const free = down ? { x: row * STEP_DOWN.x, y: layer * STEP_DOWN.y } : { x: layer * STEP.x, y: row * STEP.y };
+    places[id] = pin ? { x: pin[0], y: pin[1] } : free;
   }
-  return places;
+  return { places, down };
 }
 
 type Props = {
@@ -70,6 +79,7 @@ export function Canvas({ sheet, chosen, onChoose, onPin, onWire, onUnwire, onRem
       edges={made.edges}
       nodeTypes={NODE_TYPES}
       fitView
+      fitViewOptions={{ minZoom: 0.5, maxZoom: 1, padding: 0.08 }}
       minZoom={0.1}
       onlyRenderVisibleElements={nodes.length > 100}
       deleteKeyCode={["Delete", "Backspace"]}
@@ -103,14 +113,14 @@ export function Canvas({ sheet, chosen, onChoose, onPin, onWire, onUnwire, onRem
 
 function picture(sheet: Sheet): { nodes: FlowNode[]; edges: Edge[] } {
   const doc = sheet.document;
-  const places = placesOf(doc);
+  const { places, down } = placesOf(doc);
   const wrong = findingsBy(doc, sheet.text, sheet.findings);
   const nodes = nodesOf(doc).map(
     ([id, node]): FlowNode => ({
       id,
       type: "step",
       position: places[id]!,
-      data: { id, kind: kindOf(node), words: summary(node), note: sheet.notes[id], wrong: (wrong[id] ?? []).filter((finding) => finding.severity === "error").length },
+      data: { down, id, kind: kindOf(node), words: summary(node), note: sheet.notes[id], wrong: (wrong[id] ?? []).filter((finding) => finding.severity === "error").length },
       ariaLabel: `${id}, ${kindOf(node)}`,
     }),
   );

@@ -1,10 +1,8 @@
 // Everything about one action: what it was given and gave, what it wrote, why it is where it is.
 
-import { useMutation } from "@tanstack/react-query";
-import { Link, useNavigate } from "@tanstack/react-router";
+import { Link } from "@tanstack/react-router";
 import { Tabs } from "radix-ui";
 
-import { post, segment } from "../../api/client";
 import { useAction } from "../../api/queries";
 import type { RunView } from "../../api/types";
 import { money, seconds } from "../../lib/format";
@@ -13,6 +11,7 @@ import { Button, Card, Failed, Loading, Phase, SiteName } from "../../ui/kit";
 import { Value } from "../../ui/value";
 import { Logs } from "./logs";
 import { Placement } from "./placement";
+import { Rerun } from "./rerun";
 
 const PANES = ["data", "logs", "placement"] as const;
 
@@ -77,7 +76,7 @@ export function ActionSheet({ run, path, close }: { run: RunView; path: string; 
                 Decide
               </Link>
             ) : null}
-            {isOver(run.phase) && !path.includes("/") && !path.includes("[") && query.data.kind !== "transfer" ? <RepeatFrom run={run.name} node={path} /> : null}
+            {isOver(run.phase) && !path.includes("/") && !path.includes("[") && query.data.kind !== "transfer" ? <Rerun run={run} node={path} label="Run again from here" /> : null}
           </div>
           <Tabs.Root defaultValue="data">
             <Tabs.List aria-label="About the action" className="mb-3 flex gap-1 border-b border-line">
@@ -107,21 +106,5 @@ export function ActionSheet({ run, path, close }: { run: RunView; path: string; 
         </div>
       )}
     </Card>
-  );
-}
-
-function RepeatFrom({ run, node }: { run: string; node: string }) {
-  const navigate = useNavigate();
-  const repeat = useMutation({
-    mutationFn: () => post<RunView>(`/api/v1/runs/${segment(run)}/rerun`, { from: [node] }),
-    onSuccess: (answer) => void navigate({ to: "/runs/$run", params: { run: answer.name }, search: {} }),
-  });
-  return (
-    <>
-      <Button onClick={() => repeat.mutate()} disabled={repeat.isPending} title="as a new run; what is upstream is reused">
-        Run again from here
-      </Button>
-      {repeat.error ? <Failed error={repeat.error} /> : null}
-    </>
   );
 }

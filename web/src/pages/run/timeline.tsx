@@ -1,37 +1,76 @@
-// The timeline of a run: one bar an action on a canvas, only the rows in sight are drawn; the same rows as a tree for keyboards and readers.
+// The timeline of a run: one bar a row on a canvas, only rows in sight are drawn; the same rows as a tree for keyboards and readers.
 
-import { useEffect, useRef, useState } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 
+import { useTiles } from "../../api/queries";
 import type { ActionView } from "../../api/types";
-import { seconds, tickStep } from "../../lib/format";
-import { isOver, lookOf, toneColour } from "../../lib/phases";
+import { moment, seconds } from "../../lib/format";
+import { Button, Failed, Loading } from "../../ui/kit";
+import { HEAD, NAMES, paint, ROW } from "./painting";
+import { extent, rowsOf, rowsOfTiles, type Row, type Toggles } from "./rows";
 
-const ROW = 24;
-const HEAD = 26;
-const NAMES = 230;
 const HEIGHT_MAX = 560;
+/** Rows that are listed for readers of the screen; the table has all. */
+const LISTED_MAX = 300;
+const ZOOM_MAX = 400;
 
-type Props = { actions: ActionView[]; now: number; onOpen: (path: string) => void; chosen?: string };
+type Props = { run: string; actions: ActionView[]; total: number; live: boolean; now: number; onOpen: (path: string) => void; chosen?: string };
 
-type Span = { action: ActionView; from: number; to: number };
-
-function spans(actions: ActionView[], now: number): Span[] {
-  return actions
-    .filter((action) => action.opened_at)
-    .map((action) => {
-      const from = Date.parse(action.started_at ?? action.opened_at!);
-      const to = action.finished_at ? Date.parse(action.finished_at) : isOver(action.phase) ? from : now;
-      return { action, from, to: Math.max(from, to) };
-    });
+/** The timeline of a run of any size: actions one by one while the page has them all, tiles of neighbours otherwise. */
+export function Timeline(props: Props) {
+  const [at, setAt] = useState<number>();
+  return props.total > props.actions.length ? <TiledTimeline {...props} at={at} onAt={setAt} /> : <TreeTimeline {...props} at={at} onAt={setAt} />;
 }
 
-export function Timeline({ actions, now, onOpen, chosen }: Props) {
+type Moment = { at?: number; onAt: (at: number | undefined) => void };
+
+function TreeTimeline({ actions, live, now, onOpen, chosen, at, onAt }: Props & Moment) {
+  const [toggles, setToggles] = useState<Toggles>(new Map());
+  const all = useMemo(() => rowsOf(actions, toggles, now), [actions, toggles, now]);
+  const rows = useMemo(() => (at === undefined ? all : rowsOf(actions, toggles, now, at)), [all, actions, toggles, now, at]);
+  const onToggle = (row: Row) => setToggles((old) => new Map(old).set(row.key, !row.open));
+  if (all.length === 0) return <p className="p-4 text-soft">Nothing has been opened yet.</p>;
+  return <Picture rows={rows} span={extent(all)} live={live} at={at} onAt={onAt} chosen={chosen} onPick={(row) => onOpen(row.key)} onToggle={onToggle} />;
+}
+
+function TiledTimeline({ run, total, live, now, onOpen, chosen, at, onAt }: Props & Moment) {
+  const [ranges, setRanges] = useState<[number, number][]>([]);
+  const range = ranges.at(-1);
+  const tiles = useTiles(run, range, at);
+  const whole = useTiles(run, undefined, undefined);
+  const rows = useMemo(() => rowsOfTiles(tiles.data?.tiles ?? [], now, at), [tiles.data, now, at]);
+  const span = useMemo(() => extent(rowsOfTiles(whole.data?.tiles ?? [], now)), [whole.data, now]);
+  if (tiles.error) return <Failed error={tiles.error} />;
+  if (!tiles.data || !whole.data) return <Loading what="the timeline" />;
+  return (
+    <>
+      <p className="flex flex-wrap items-center gap-2 px-4 pt-3 text-soft">
+        <span>
+          {range ? `Actions ${range[0].toLocaleString()} to ${(range[1] - 1).toLocaleString()} of ${total.toLocaleString()}.` : `${total.toLocaleString()} actions; each row counts neighbours. Choose a row to look closer.`}
+        </span>
+        {range ? <Button onClick={() => setRanges((old) => old.slice(0, -1))}>Look from further away</Button> : null}
+      </p>
+      <Picture rows={rows} span={span} live={live} at={at} onAt={onAt} chosen={chosen} onPick={(row) => (row.range ? setRanges((old) => [...old, row.range!]) : onOpen(row.key))} />
+    </>
+  );
+}
+
+type PictureProps = Moment & {
+  rows: Row[];
+  span: [number, number];
+  live: boolean;
+  chosen?: string;
+  onPick: (row: Row) => void;
+  onToggle?: (row: Row) => void;
+};
+
+function Picture({ rows, span, live, at, onAt, chosen, onPick, onToggle }: PictureProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const box = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(800);
   const [top, setTop] = useState(0);
   const [theme, setTheme] = useState(0);
-  const rows = spans(actions, now);
+  const [window_, zoom] = useZoom(span);
   useEffect(() => {
     const watch = new ResizeObserver(([entry]) => setWidth(entry!.contentRect.width));
     watch.observe(box.current!);
@@ -42,96 +81,135 @@ export function Timeline({ actions, now, onOpen, chosen }: Props) {
       window.removeEventListener("tutti:theme", repaint);
     };
   }, []);
-  const height = Math.min(HEIGHT_MAX, HEAD + rows.length * ROW + 4);
+  const height = Math.min(HEIGHT_MAX, HEAD + Math.max(1, rows.length) * ROW + 4);
   useEffect(() => {
-    if (canvas.current) paint(canvas.current, rows, { width, height, top, chosen });
-  }, [rows, width, height, top, chosen, theme]);
+    if (canvas.current) paint(canvas.current, rows, { width, height, top, chosen, window: window_, zero: span[0], at });
+  }, [rows, width, height, top, chosen, theme, window_, span, at]);
   const rowAt = (clientY: number) => {
     const y = clientY - box.current!.getBoundingClientRect().top - HEAD;
     return y < 0 ? undefined : rows[Math.floor((y + top) / ROW)];
   };
-  if (rows.length === 0) return <p className="p-4 text-soft">Nothing has been opened yet.</p>;
+  useWheelZoom(box, width, zoom);
   return (
-    <div
-      ref={box}
-      className="relative overflow-y-auto"
-      style={{ height }}
-      onScroll={(event) => setTop(event.currentTarget.scrollTop)}
-      onClick={(event) => {
-        const row = rowAt(event.clientY);
-        if (row) onOpen(row.action.path);
-      }}
-    >
-      <canvas ref={canvas} className="sticky left-0 top-0 block" aria-hidden />
-      <div style={{ height: Math.max(0, rows.length * ROW + HEAD - height) }} />
-      <ul className="sr-only" aria-label="Actions of the run">
-        {rows.slice(0, 500).map(({ action, from, to }) => (
-          <li key={action.path}>
-            <button type="button" onClick={() => onOpen(action.path)}>
-              {action.path}, {lookOf(action).words}
-              {action.site ? ` at ${action.site}` : ""}, {seconds((to - from) / 1000)}
-            </button>
-          </li>
-        ))}
-      </ul>
-    </div>
+    <>
+      <div
+        ref={box}
+        className="relative cursor-pointer overflow-y-auto"
+        style={{ height }}
+        onScroll={(event) => setTop(event.currentTarget.scrollTop)}
+        onClick={(event) => {
+          const row = rowAt(event.clientY);
+          if (!row) return;
+          const x = event.clientX - box.current!.getBoundingClientRect().left;
+          if (row.open !== undefined && onToggle && x < 26 + row.depth * 14) onToggle(row);
+          else onPick(row);
+        }}
+      >
+        <canvas ref={canvas} className="sticky left-0 top-0 block" aria-hidden />
+        <div style={{ height: Math.max(0, rows.length * ROW + HEAD - height) }} />
+        <Listed rows={rows} onPick={onPick} onToggle={onToggle} />
+      </div>
+      <Scrubber span={span} at={at} onAt={onAt} live={live} zoom={zoom} />
+    </>
   );
 }
 
-type View = { width: number; height: number; top: number; chosen?: string };
-
-function paint(canvas: HTMLCanvasElement, rows: Span[], { width, height, top, chosen }: View) {
-  const scale = window.devicePixelRatio || 1;
-  canvas.width = width * scale;
-  canvas.height = height * scale;
-  canvas.style.width = `${width}px`;
-  canvas.style.height = `${height}px`;
-  const pen = canvas.getContext("2d");
-  if (!pen) return;
-  pen.scale(scale, scale);
-  const style = getComputedStyle(document.documentElement);
-  const colour = (name: string) => style.getPropertyValue(`--${name}`).trim();
-  const first = rows.reduce((least, row) => Math.min(least, row.from), Infinity);
-  const last = rows.reduce((most, row) => Math.max(most, row.to), -Infinity);
-  const span = Math.max(last - first, 1);
-  const right = width - NAMES - 90;
-  const x = (at: number) => NAMES + ((at - first) / span) * right;
-  pen.font = `12px ${getComputedStyle(document.body).fontFamily}`;
-  pen.textBaseline = "middle";
-  const step = tickStep(span, Math.max(2, Math.floor(right / 110)));
-  for (let at = 0; at <= span; at += step) {
-    pen.fillStyle = colour("line");
-    pen.fillRect(x(first + at), HEAD, 1, height - HEAD);
-    pen.fillStyle = colour("faint");
-    pen.fillText(seconds(at / 1000), x(first + at) + 3, HEAD / 2);
-  }
-  const from = Math.floor(top / ROW);
-  for (let index = from; index < Math.min(rows.length, from + Math.ceil(height / ROW) + 1); index += 1) {
-    const { action, from: began, to } = rows[index]!;
-    const y = HEAD + index * ROW - top;
-    if (y < HEAD - ROW) continue;
-    if (action.path === chosen) {
-      pen.fillStyle = colour("sunken");
-      pen.fillRect(0, y, width, ROW);
-    }
-    const { tone, glyph } = lookOf(action);
-    pen.fillStyle = toneColour(tone);
-    pen.fillText(glyph, 12, y + ROW / 2);
-    pen.fillStyle = colour("ink");
-    pen.fillText(cut(pen, action.path, NAMES - 44), 32, y + ROW / 2);
-    pen.fillStyle = toneColour(tone);
-    pen.globalAlpha = 0.85;
-    pen.fillRect(x(began), y + 6, Math.max(2, x(to) - x(began)), ROW - 12);
-    pen.globalAlpha = 1;
-    pen.fillStyle = colour("soft");
-    pen.fillText(seconds((to - began) / 1000), Math.max(x(to), x(began) + 2) + 6, y + ROW / 2);
-  }
+/** The same rows for keyboards and readers of the screen. */
+function Listed({ rows, onPick, onToggle }: { rows: Row[]; onPick: (row: Row) => void; onToggle?: (row: Row) => void }) {
+  return (
+    <ul className="sr-only" aria-label="Actions of the run">
+      {rows.slice(0, LISTED_MAX).map((row) => (
+        <li key={row.key}>
+          <button type="button" onClick={() => onPick(row)}>
+            {row.label}, {row.words}, {seconds((row.to - row.from) / 1000)}
+          </button>
+          {row.open !== undefined && onToggle ? (
+            <button type="button" aria-expanded={row.open} onClick={() => onToggle(row)}>
+              {row.open ? "hide" : "show"} what is below {row.label}
+            </button>
+          ) : null}
+        </li>
+      ))}
+    </ul>
+  );
 }
 
-/** A text cut to a width. */
-function cut(pen: CanvasRenderingContext2D, text: string, width: number): string {
-  if (pen.measureText(text).width <= width) return text;
-  let end = text.length;
-  while (end > 1 && pen.measureText(`${text.slice(0, end)}…`).width > width) end -= 1;
-  return `${text.slice(0, end)}…`;
+type Zoom = { by: (factor: number, middle?: number) => void; pan: (share: number) => void; fit: () => void; isWhole: boolean };
+
+/** The part of the time axis that is shown. */
+function useZoom([first, last]: [number, number]): [[number, number], Zoom] {
+  const [part, setPart] = useState<[number, number]>([0, 1]);
+  const clamp = (from: number, size: number): [number, number] => {
+    const wide = Math.min(1, Math.max(1 / ZOOM_MAX, size));
+    const start = Math.min(1 - wide, Math.max(0, from));
+    return [start, start + wide];
+  };
+  const by = useCallback(
+    (factor: number, middle = 0.5) =>
+      setPart(([from, to]) => {
+        const focus = from + (to - from) * middle;
+        const size = (to - from) / factor;
+        return clamp(focus - size * middle, size);
+      }),
+    [],
+  );
+  const pan = useCallback((share: number) => setPart(([from, to]) => clamp(from + share * (to - from), to - from)), []);
+  const fit = useCallback(() => setPart([0, 1]), []);
+  const width = last - first;
+  const shown = useMemo((): [number, number] => [first + part[0] * width, first + part[1] * width], [first, width, part]);
+  return [shown, { by, pan, fit, isWhole: part[0] === 0 && part[1] === 1 }];
+}
+
+/** Ctrl and the wheel zoom where the pointer is; shift and the wheel move along. */
+function useWheelZoom(box: React.RefObject<HTMLDivElement | null>, width: number, zoom: Zoom) {
+  const latest = useRef(zoom);
+  latest.current = zoom;
+  useEffect(() => {
+    const element = box.current!;
+    const onWheel = (event: WheelEvent) => {
+      if (!event.ctrlKey && !event.metaKey && !event.shiftKey) return;
+      event.preventDefault();
+      const middle = (event.clientX - element.getBoundingClientRect().left - NAMES) / Math.max(1, width - NAMES - 90);
+      if (event.shiftKey) latest.current.pan((event.deltaY || event.deltaX) / 800);
+      else latest.current.by(event.deltaY < 0 ? 1.25 : 0.8, Math.min(1, Math.max(0, middle)));
+    };
+    element.addEventListener("wheel", onWheel, { passive: false });
+    return () => element.removeEventListener("wheel", onWheel);
+  }, [box, width]);
+}
+
+function Scrubber({ span: [first, last], at, onAt, live, zoom }: Moment & { span: [number, number]; live: boolean; zoom: Zoom }) {
+  return (
+    <div className="flex flex-wrap items-center gap-3 border-t border-line px-4 py-2 text-soft">
+      <label className="flex min-w-72 flex-1 items-center gap-3">
+        <span>Moment</span>
+        <input
+          type="range"
+          min={0}
+          max={1000}
+          value={at === undefined ? 1000 : Math.round(((at - first) / (last - first)) * 1000)}
+          onChange={(event) => {
+            const share = Number(event.target.value) / 1000;
+            onAt(share >= 1 ? undefined : first + share * (last - first));
+          }}
+          aria-valuetext={at === undefined ? (live ? "now" : "the end") : moment(new Date(at).toISOString())}
+          className="flex-1 accent-accent"
+        />
+      </label>
+      <span role="status" className="w-44 tabular-nums">
+        {at === undefined ? (live ? "as it is now" : "as it ended") : `as it was at ${seconds((at - first) / 1000)}`}
+      </span>
+      <span className="flex gap-1">
+        <Button aria-label="Zoom out" onClick={() => zoom.by(0.5)} disabled={zoom.isWhole}>
+          −
+        </Button>
+        <Button aria-label="Zoom in" title="Ctrl and the wheel zoom, Shift and the wheel move" onClick={() => zoom.by(2)}>
+          +
+        </Button>
+        <Button onClick={zoom.fit} disabled={zoom.isWhole}>
+          All
+        </Button>
+      </span>
+    </div>
+  );
 }

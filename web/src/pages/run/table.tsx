@@ -1,0 +1,161 @@
+// The actions of a run as a table: a tree while the page has them all, pages from the server otherwise; only rows in sight are in the page.
+
+import { useInfiniteQuery } from "@tanstack/react-query";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { useEffect, useMemo, useRef, useState } from "react";
+
+import { get, segment } from "../../api/client";
+import type { ActionView, Page, RunView } from "../../api/types";
+import { money, seconds } from "../../lib/format";
+import { look } from "../../lib/phases";
+import { nameOf, readTree, type Leaf } from "../../lib/tree";
+import { Empty, Failed, Phase, SiteName } from "../../ui/kit";
+
+const ROW = 36;
+const HEIGHT_MAX = 600;
+const PAGE = 500;
+const OPEN_MAX = 12;
+const PHASES = ["queued", "waiting_for_resources", "initializing", "running", "succeeded", "failed", "timed_out", "aborted"];
+const COLUMNS = "grid grid-cols-[minmax(220px,3fr)_150px_90px_minmax(140px,1fr)_80px_90px_100px] items-center gap-x-3 px-4";
+
+type Props = { run: RunView; open: (path: string) => void; chosen?: string };
+
+export function ActionTable({ run, open, chosen }: Props) {
+  const [phase, setPhase] = useState("");
+  const [words, setWords] = useState("");
+  const [toggles, setToggles] = useState<ReadonlyMap<string, boolean>>(new Map());
+  const loaded = run.actions ?? [];
+  const whole = run.actions_total <= loaded.length;
+  const pages = usePages(run.name, phase, !whole);
+  const actions = whole ? loaded.filter((action) => !phase || action.phase === phase) : (pages.data?.pages.flatMap((page) => page.items) ?? []);
+  const leaves = useMemo(() => {
+    const wanted = words ? actions.filter((action) => action.path.toLowerCase().includes(words.toLowerCase())) : actions;
+    if (!whole || words || phase) return wanted.map((item): Leaf<ActionView> => ({ item, depth: 0, children: 0 }));
+    return readTree(wanted, (path, children) => toggles.get(path) ?? children <= OPEN_MAX);
+  }, [actions, words, phase, whole, toggles]);
+  if (pages.error) return <Failed error={pages.error} retry={() => void pages.refetch()} />;
+  return (
+    <div>
+      <div className="flex flex-wrap items-center gap-3 border-b border-line px-4 py-2">
+        <input aria-label="Find an action" placeholder="Find an action" value={words} onChange={(event) => setWords(event.target.value)} className="rounded-md border border-line bg-surface px-3 py-1" />
+        <select aria-label="Phase" value={phase} onChange={(event) => setPhase(event.target.value)} className="rounded-md border border-line bg-surface px-2 py-1">
+          <option value="">every phase</option>
+          {PHASES.map((known) => (
+            <option key={known} value={known}>
+              {look(known).words}
+            </option>
+          ))}
+        </select>
+        <span className="text-soft" role="status">
+          {whole && !words && !phase ? `${run.actions_total.toLocaleString()} actions` : `${leaves.length.toLocaleString()} of ${run.actions_total.toLocaleString()}`}
+          {pages.hasNextPage ? ", more as you scroll" : ""}
+        </span>
+      </div>
+      <Rows leaves={leaves} flat={words !== "" || phase !== "" || !whole} toggles={toggles} onToggle={(path, to) => setToggles((old) => new Map(old).set(path, to))} open={open} chosen={chosen} onEnd={() => (pages.hasNextPage && !pages.isFetchingNextPage ? void pages.fetchNextPage() : undefined)} />
+    </div>
+  );
+}
+
+function usePages(run: string, phase: string, enabled: boolean) {
+  return useInfiniteQuery({
+    queryKey: ["run", run, "actions", phase],
+    queryFn: ({ pageParam, signal }) => {
+      const query = new URLSearchParams({ limit: String(PAGE) });
+      if (phase) query.set("phase", phase);
+      if (pageParam) query.set("cursor", pageParam);
+      return get<Page<ActionView>>(`/api/v1/runs/${segment(run)}/actions?${query}`, signal);
+    },
+    initialPageParam: "",
+    getNextPageParam: (page) => page.next ?? undefined,
+    enabled,
+  });
+}
+
+type RowsProps = {
+  leaves: Leaf<ActionView>[];
+  flat: boolean;
+  toggles: ReadonlyMap<string, boolean>;
+  onToggle: (path: string, to: boolean) => void;
+  open: (path: string) => void;
+  chosen?: string;
+  onEnd: () => void;
+};
+
+function Rows({ leaves, flat, toggles, onToggle, open, chosen, onEnd }: RowsProps) {
+  const box = useRef<HTMLDivElement>(null);
+  const rows = useVirtualizer({ count: leaves.length, getScrollElement: () => box.current, estimateSize: () => ROW, overscan: 12 });
+  const items = rows.getVirtualItems();
+  const last = items.at(-1)?.index ?? -1;
+  useEffect(() => {
+    if (last >= leaves.length - 1) onEnd();
+  });
+  if (leaves.length === 0) return <Empty title="No action is like that" />;
+  return (
+    <div className="overflow-x-auto">
+      <div role="table" aria-label="Actions" aria-rowcount={leaves.length + 1} className="min-w-[900px]">
+        <div role="row" className={`${COLUMNS} border-b border-line py-2 font-medium text-soft`}>
+          {["Action", "Phase", "Kind", "Site"].map((name) => (
+            <span key={name} role="columnheader">
+              {name}
+            </span>
+          ))}
+          {["Attempts", "Took", "Cost"].map((name) => (
+            <span key={name} role="columnheader" className="text-right">
+              {name}
+            </span>
+          ))}
+        </div>
+        <div ref={box} className="overflow-y-auto" style={{ maxHeight: HEIGHT_MAX }} tabIndex={0} aria-label="Rows">
+          <div style={{ height: rows.getTotalSize(), position: "relative" }}>
+            {items.map(({ index, start }) => {
+              const { item: action, depth, children } = leaves[index]!;
+              const isOpen = toggles.get(action.path) ?? children <= OPEN_MAX;
+              return (
+                <div
+                  key={action.path}
+                  role="row"
+                  aria-rowindex={index + 2}
+                  className={`${COLUMNS} absolute inset-x-0 border-b border-line hover:bg-surface ${action.path === chosen ? "bg-sunken" : ""}`}
+                  style={{ height: ROW, transform: `translateY(${start}px)` }}
+                >
+                  <span role="cell" className="flex min-w-0 items-center" style={{ paddingLeft: depth * 18 }}>
+                    {children > 0 ? (
+                      <button type="button" aria-expanded={isOpen} aria-label={`what is below ${action.path}`} onClick={() => onToggle(action.path, !isOpen)} className="mr-1 w-4 text-faint">
+                        {isOpen ? "▾" : "▸"}
+                      </button>
+                    ) : flat ? null : (
+                      <span className="mr-1 w-4" />
+                    )}
+                    <button type="button" title={action.path} className="truncate font-medium text-accent hover:underline" onClick={() => open(action.path)}>
+                      {flat ? action.path : nameOf(action.path)}
+                    </button>
+                    {children > 0 && !isOpen ? <span className="ml-2 text-faint">{children}</span> : null}
+                  </span>
+                  <span role="cell">
+                    <Phase phase={action.phase} kind={action.kind} />
+                    {action.reused ? <span className="ml-1.5 text-faint">reused</span> : null}
+                  </span>
+                  <span role="cell" className="text-soft">
+                    {action.kind}
+                  </span>
+                  <span role="cell" className="truncate">
+                    <SiteName name={action.site} simulates={action.simulates} />
+                  </span>
+                  <span role="cell" className="text-right text-soft">
+                    {action.attempts || ""}
+                  </span>
+                  <span role="cell" className="text-right text-soft">
+                    {action.attempts ? seconds(action.seconds) : ""}
+                  </span>
+                  <span role="cell" className="text-right text-soft">
+                    {action.cost ? money(action.cost) : ""}
+                  </span>
+                </div>
+              );
+            })}
+          </div>
+        </div>
+      </div>
+    </div>
+  );
+}
