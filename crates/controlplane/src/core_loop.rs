@@ -9,18 +9,21 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use engine::{Command, Context, Effect, Evaluate, Event, Rejection, State};
 use journal::{Batch, Entry, Writer};
 use model::limits::{BATCH_COMMANDS_MAX, INBOX_COMMANDS_MAX};
-use model::{RunId, Seq, SiteSpec, Timestamp};
+use model::{ActionKey, RunId, Seq, SiteSpec, Timestamp};
+use placement::Permitted;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::instants::Instants;
 use crate::notices::Notices;
-use crate::placer;
+use crate::placer::Placer;
 
 /// Candidates given to the placer at a time.
 const CANDIDATES_MAX: usize = 4_096;
 /// How long a batch of nothing but lazy commands waits for company.
 const LAZY_WAIT: std::time::Duration = std::time::Duration::from_millis(20);
+/// How often actions that fitted nowhere are looked at again although nothing changed: what was worth waiting for may not be any more.
+const LOOK_AGAIN: model::Duration = model::Duration::from_secs(5);
 /// The longest sleep without anything due: a clock that jumped forward is noticed after this at the latest.
 const IDLE_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -147,6 +150,9 @@ pub(crate) struct CoreLoop {
     pub(crate) clock: Clock,
     pub(crate) releases: tokio::sync::mpsc::UnboundedSender<Release>,
     pub(crate) notices: Notices,
+    pub(crate) placer: Placer,
+    /// When actions that fitted nowhere were last looked at for nothing but that time passed.
+    pub(crate) looked_at: Timestamp,
 }
 
 /// A channel into a loop that is yet to start.
@@ -235,6 +241,10 @@ impl CoreLoop {
             // A tick is never rejected.
             let _ = self.step(Command::Tick, now, &mut batch);
         }
+        if self.state.fleet().queued() > 0 && now.since(self.looked_at) >= LOOK_AGAIN {
+            self.looked_at = now;
+            self.state.look_again();
+        }
         self.settle(now, &mut batch);
         self.hand_over(batch);
     }
@@ -242,8 +252,21 @@ impl CoreLoop {
     fn step(&mut self, command: Command, now: Timestamp, batch: &mut Turn) -> Result<(Option<RunId>, bool), Rejection> {
         let entropy = self.clock.entropy();
         let evaluator: &dyn Evaluate = &*self.evaluator;
+        // What is a function of its input takes no time, and nothing is to be learned of it.
+        let reported = match &command {
+            Command::Report(report) if report.usage.wall_us > 0 => self.state.glimpse(report.attempt.action_key()),
+            _ => None,
+        };
         let step = self.state.step(command, &Context { now, entropy, evaluator })?;
         let fresh = !step.events.is_empty();
+        for event in &step.events {
+            if let Event::AttemptFinished(end) = event {
+                self.placer.ended(ActionKey::new(end.run, end.action));
+                if let Some(seen) = &reported {
+                    self.placer.learned().note(seen, end, now);
+                }
+            }
+        }
         batch.entries.extend(step.events.into_iter().map(|event| Entry { run: run_of(&event), at: now, event }));
         Ok((step.run, fresh))
     }
@@ -272,7 +295,7 @@ impl CoreLoop {
                 return;
             }
             for candidate in candidates {
-                let placements = placer::decide(self.state.fleet(), &candidate);
+                let placements = self.placer.decide(self.state.fleet(), &candidate, Permitted::all(), now);
                 // Placing is never rejected: what no longer fits is left in the queue.
                 let _ = self.step(Command::Place(placements), now, batch);
             }

@@ -18,6 +18,7 @@ mod fault;
 mod inputs;
 mod instants;
 mod keep;
+mod learning;
 mod meters;
 mod notices;
 mod owner;

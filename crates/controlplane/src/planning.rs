@@ -4,18 +4,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use journal::{ActionFilter, Reader, RunFilter, SiteRow};
-use model::{Graph, Money, Node, NodeKind, Phase};
+use journal::SiteRow;
+use model::{Graph, Money, Node, NodeKind};
 use placement::{Demand, Explanation, SiteView, Verdict};
+use prediction::{Basis, Estimates, Family};
 use workflow::documents::Document;
 
 use crate::applying::read_all;
+use crate::learning::work_of;
+use crate::placer::outlook;
 use crate::{ControlPlane, Fault, FaultKind, SourceFile};
-
-/// Earlier runs that a plan looks at.
-const RUNS_MAX: usize = 20;
-/// Actions of each of them.
-const ACTIONS_MAX: usize = 2_000;
 
 /// Where a workflow comes from: registered, or a document.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +29,7 @@ pub struct WorkflowSource {
 }
 
 /// Where a node would run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PlannedNode {
     /// Its path: `train`, `score[]` for the items of a map, `sub/clean`.
     pub path: String,
@@ -98,9 +96,10 @@ impl ControlPlane {
     /// Where the nodes of a workflow would run if every open site were idle.
     pub fn plan(&self, source: WorkflowSource) -> Result<WorkflowPlan, Fault> {
         let (graph, sites, rendered) = self.look_up(source)?;
-        let past = past(self.reader(), &graph.workflow)?;
         let mut plan = WorkflowPlan { workflow: graph.workflow.clone(), nodes: Vec::new(), rendered };
-        plan_graph(&graph, "", &sites, &past, &mut plan.nodes);
+        let estimates = self.learned().read();
+        let look = Look { workflow: &graph.workflow, sites: &sites, estimates: &estimates };
+        look.plan_graph(&graph, "", &mut plan.nodes);
         Ok(plan)
     }
 
@@ -127,78 +126,49 @@ fn idle(row: &SiteRow) -> SiteView {
         attributes: row.spec.attributes.clone(),
         prices: row.spec.prices,
         closed,
-        refused: None,
         simulated: row.spec.simulates.is_some(),
+        ..SiteView::default()
     }
 }
 
-fn plan_graph(graph: &Graph, prefix: &str, sites: &[SiteView], past: &BTreeMap<String, Vec<u64>>, nodes: &mut Vec<PlannedNode>) {
-    for node in &graph.nodes {
-        plan_node(node, format!("{prefix}{}", node.id), sites, past, nodes);
-    }
+/// What a plan looks at.
+struct Look<'a> {
+    workflow: &'a str,
+    sites: &'a [SiteView],
+    estimates: &'a Estimates,
 }
 
-fn plan_node(node: &Node, path: String, sites: &[SiteView], past: &BTreeMap<String, Vec<u64>>, nodes: &mut Vec<PlannedNode>) {
-    let mut walls = past.get(&path).cloned().unwrap_or_default();
-    walls.sort_unstable();
-    let wall_us = walls.get(walls.len() / 2).copied();
-    let mut planned =
-        PlannedNode { path, kind: node.kind.as_str(), explanation: None, site: None, wall_us, cost: None, seen: walls.len() };
-    if node.kind.is_placed() {
-        let demand = Demand { needs: node.needs.clone(), count: 1, inputs: Vec::new() };
-        let plan = placement::plan(sites, &demand);
-        planned.site = plan.explanation.sites.iter().find(|site| site.verdict == Verdict::Chosen).map(|site| site.site.clone());
-        let chosen = planned.site.as_ref().and_then(|name| sites.iter().find(|site| site.name == *name));
-        planned.cost = chosen.zip(wall_us).map(|(site, wall)| site.prices.of_use(&node.needs.resources, wall));
-        planned.explanation = Some(plan.explanation);
+impl Look<'_> {
+    fn plan_graph(&self, graph: &Graph, prefix: &str, nodes: &mut Vec<PlannedNode>) {
+        for node in &graph.nodes {
+            self.plan_node(node, format!("{prefix}{}", node.id), nodes);
+        }
     }
-    let path = planned.path.clone();
-    nodes.push(planned);
-    match &node.kind {
-        NodeKind::Each { body, .. } => plan_node(body, format!("{path}[]"), sites, past, nodes),
-        NodeKind::Workflow { graph } => plan_graph(graph, &format!("{path}/"), sites, past, nodes),
-        _ => {}
-    }
-}
 
-/// How long the actions of earlier runs took, by path; the items of a map together.
-fn past(reader: &Reader, workflow: &str) -> Result<BTreeMap<String, Vec<u64>>, Fault> {
-    let filter =
-        RunFilter { workflow: Some(workflow.to_owned()), phase: Some(Phase::Succeeded), limit: RUNS_MAX, ..RunFilter::default() };
-    let mut walls: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for run in reader.runs(&filter).map_err(Fault::internal)? {
-        let filter = ActionFilter { from: 0, limit: ACTIONS_MAX, phase: Some(Phase::Succeeded) };
-        for action in reader.actions(run.id, &filter).map_err(Fault::internal)? {
-            if !action.reused && action.usage.wall_us > 0 {
-                walls.entry(without_items(&action.path)).or_default().push(action.usage.wall_us);
+    fn plan_node(&self, node: &Node, path: String, nodes: &mut Vec<PlannedNode>) {
+        let mut planned = PlannedNode { path, kind: node.kind.as_str(), ..PlannedNode::default() };
+        if node.kind.is_placed() {
+            let work = work_of(node);
+            let family = Family { workflow: self.workflow, path: &planned.path, work: &work };
+            let mut demand = Demand::new(node.needs.clone(), 1, Vec::new());
+            demand.outlooks = self.sites.iter().map(|site| outlook(self.estimates, &family, site)).collect();
+            let plan = placement::plan(self.sites, &demand);
+            let chosen = plan.explanation.sites.iter().find(|site| site.verdict == Verdict::Chosen);
+            planned.site = chosen.map(|site| site.site.clone());
+            let known = planned.site.as_ref().and_then(|site| self.estimates.duration(&family, site));
+            if let Some(known) = known.filter(|known| known.basis <= Basis::Task) {
+                planned.wall_us = Some((known.mid * 1e6) as u64);
+                planned.cost = chosen.map(|site| site.compute + site.boot + site.repeats + site.preemption);
+                planned.seen = usize::try_from(known.samples).unwrap_or(usize::MAX);
             }
+            planned.explanation = Some(plan.explanation);
         }
-    }
-    Ok(walls)
-}
-
-/// `score[3]/clean` as `score[]/clean`.
-fn without_items(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    let mut inside = false;
-    for c in path.chars() {
-        inside = inside && c != ']';
-        if !inside {
-            out.push(c);
+        let path = planned.path.clone();
+        nodes.push(planned);
+        match &node.kind {
+            NodeKind::Each { body, .. } => self.plan_node(body, format!("{path}[]"), nodes),
+            NodeKind::Workflow { graph } => self.plan_graph(graph, &format!("{path}/"), nodes),
+            _ => {}
         }
-        inside = inside || c == '[';
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_items_of_a_map_are_taken_together() {
-        assert_eq!(without_items("score[31]/clean"), "score[]/clean");
-        assert_eq!(without_items("a[1][2]"), "a[][]");
-        assert_eq!(without_items("train"), "train");
     }
 }

@@ -142,6 +142,7 @@ impl ControlPlane {
             priority: request.priority,
             label: Label::empty(),
             salt: random_bytes(),
+            plan: None,
             known,
         })
     }
@@ -310,6 +311,7 @@ impl ControlPlane {
             priority: 0,
             label: Label::empty(),
             salt: random_bytes(),
+            plan: None,
             known: Known::default(),
         })
     }

@@ -19,6 +19,8 @@ use crate::clock::Clock;
 use crate::core_loop::{CoreLoop, Release, inbox};
 use crate::dispatcher::{Dispatcher, end_orphans, forward};
 use crate::evaluator::LanguageEvaluator;
+use crate::learning::Learned;
+use crate::placer::Placer;
 use crate::triggers::Triggers;
 use crate::{Fault, FaultKind, Inbox, Notices, Owner, Sites, Workers};
 
@@ -68,6 +70,7 @@ struct Inner {
     keeper: Keeper,
     tasks: Mutex<Vec<Task<()>>>,
     owner: Mutex<Option<Owner>>,
+    learned: Learned,
 }
 
 pub(crate) fn unusable(error: impl std::fmt::Display) -> Fault {
@@ -93,6 +96,7 @@ impl ControlPlane {
         let orphans = end_orphans(&sites, &wanted).await;
         let notices = Notices::new(last.0);
         let keeper = opened.writer.keeper();
+        let (learned, lessons) = Learned::new();
         let core = CoreLoop {
             state,
             writer: opened.writer,
@@ -100,6 +104,8 @@ impl ControlPlane {
             clock: Clock::new(last.1),
             releases: releases.clone(),
             notices: notices.clone(),
+            placer: Placer::new(learned.clone()),
+            looked_at: model::Timestamp(0),
         };
         let core = core.start(mailbox).map_err(unusable)?;
         let workers = Workers::new(inbox.clone());
@@ -118,8 +124,10 @@ impl ControlPlane {
             keeper,
             tasks: Mutex::default(),
             owner: Mutex::new(Some(owner)),
+            learned: learned.clone(),
         };
         let control = ControlPlane { inner: Arc::new(inner) };
+        control.start_task(learned.run(opened.reader.clone(), lessons));
         control.inbox().ask(Command::BeginEpoch { version: VERSION.into() }).await?;
         failpoint::hit(Point::StartEpoch);
         let dispatcher = Dispatcher::new(inbox.clone(), sites, opened.reader, workers);
@@ -155,7 +163,7 @@ impl ControlPlane {
         let (inbox, _) = inbox();
         let inner = Inner {
             inbox: inbox.clone(),
-            reader: opened.reader,
+            reader: opened.reader.clone(),
             notices: Notices::new(seq),
             sites,
             workers: Workers::new(inbox),
@@ -168,6 +176,7 @@ impl ControlPlane {
             keeper: opened.writer.keeper(),
             tasks: Mutex::default(),
             owner: Mutex::new(Some(owner)),
+            learned: Learned::of(&opened.reader),
         };
         Ok(ControlPlane { inner: Arc::new(inner) })
     }
@@ -199,6 +208,10 @@ impl ControlPlane {
     /// The queue of actions for workers.
     pub fn workers(&self) -> &Workers {
         &self.inner.workers
+    }
+
+    pub(crate) fn learned(&self) -> &Learned {
+        &self.inner.learned
     }
 
     pub(crate) fn triggers(&self) -> &Triggers {

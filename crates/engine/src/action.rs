@@ -31,6 +31,9 @@ pub(crate) struct Action {
     pub(crate) site: Option<Arc<str>>,
     /// The epoch in which the current attempt was placed: no report about it can come from an earlier one.
     pub(crate) epoch: Epoch,
+    /// When it last came into the queue, and when it was last placed.
+    pub(crate) queued_at: Timestamp,
+    pub(crate) placed_at: Timestamp,
     /// Timers that are set for it.
     pub(crate) timers: Vec<(Timestamp, TimerKind)>,
     /// What it gave back.

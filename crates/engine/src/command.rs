@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::{ActionKey, AttemptKey, Digest, Epoch, Failure, Graph, Label, NodeIx, Phase, RunId, SiteSpec, Timestamp};
 
-use crate::event::{Located, Origin, Usage};
+use crate::event::{Located, Origin, RunPlanned, Usage};
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -87,6 +87,8 @@ pub enum Command {
         /// Who reported it.
         principal: String,
     },
+    /// Keep a plan for a run that is open.
+    PlanRun(Box<RunPlanned>),
     /// Begin a new incarnation: the first command after a start.
     BeginEpoch {
         /// The version of the server.
@@ -190,6 +192,8 @@ pub struct Submit {
     pub label: Label,
     /// 32 random bytes, the salt of the run's commitments.
     pub salt: [u8; 32],
+    /// When it should be done and where its actions should go; the run's number is filled in.
+    pub plan: Option<Box<RunPlanned>>,
     /// What the store already knows of this submission.
     pub known: Known,
 }

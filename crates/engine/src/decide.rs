@@ -42,6 +42,7 @@ impl<'s, 'c> Stepper<'s, 'c> {
             Command::Started { attempt, host } => self.started(attempt, host),
             Command::Report(report) => self.report(*report),
             Command::Place(placements) => self.place(placements),
+            Command::PlanRun(plan) => self.plan_run(*plan),
             Command::Recalled { action, answer } => self.recalled(action, answer),
             Command::Tick => self.tick(),
             Command::Cancel { run, principal, reason } => self.cancel(run, principal, reason)?,

@@ -90,6 +90,10 @@ pub enum Event {
     #[n(22)]
     OutputKept(#[n(0)] OutputKept),
 
+    /// It was decided when a run should be done by, and where its actions should go if nothing changes.
+    #[n(30)]
+    RunPlanned(#[n(0)] Box<RunPlanned>),
+
     /// The server began a new incarnation.
     #[n(40)]
     EpochBegan(#[n(0)] EpochBegan),
@@ -150,6 +154,7 @@ impl Event {
             Event::RecallAsked(e) => e.run,
             Event::CompensationStarted(e) => e.run,
             Event::OutputKept(e) => e.run,
+            Event::RunPlanned(e) => e.run,
             Event::EpochBegan(_)
             | Event::SiteRegistered(_)
             | Event::SiteRemoved(_)

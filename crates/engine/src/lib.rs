@@ -28,4 +28,4 @@ pub use command::{Command, Known, Outcome, Placement, Recall, Rejection, Report,
 pub use effect::{Dispatch, Effect, RunNames, Transfer};
 pub use evaluate::{EvalError, Evaluate, Scope};
 pub use event::Event;
-pub use state::{Candidate, Context, InputArtifact, State, Step};
+pub use state::{Candidate, Context, Glimpse, InputArtifact, State, Step, without_items};

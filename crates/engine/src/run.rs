@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::Scope as Names;
 use crate::action::Action;
 use crate::effect::RunNames;
-use crate::event::{Located, Role, ScopeNo};
+use crate::event::{Goal, Located, Role, ScopeNo};
 use crate::unit::Compiled;
 
 /// An open run.
@@ -60,6 +60,10 @@ pub(crate) struct Run {
     /// Actions that wait for an artifact at a site, and the transfer that brings it.
     pub(crate) arriving: BTreeMap<(Digest, Arc<str>), Arriving>,
     pub(crate) cost: Money,
+    /// When it should be done.
+    pub(crate) goal: Option<Goal>,
+    /// Where the actions of its nodes should go, by path without the numbers of items, with the seconds that are to follow.
+    pub(crate) plan: BTreeMap<Arc<str>, (Arc<str>, u32)>,
     pub(crate) submitted_at: Timestamp,
     pub(crate) deadline: Option<Timestamp>,
 }

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use model::{ActionKey, Digest, Graph, Label, Needs, RunId, Timestamp};
+use model::{ActionKey, Digest, Graph, Label, Needs, Resources, RunId, Timestamp};
 
 use crate::decide::Stepper;
+use crate::effect::RunNames;
+use crate::event::Goal;
 use crate::fleet::Fleet;
 use crate::run::Run;
 use crate::timer::Timers;
@@ -149,6 +151,51 @@ pub struct Candidate {
     pub work: String,
     /// The artifacts each reads, with their sizes and the sites that have a copy.
     pub inputs: Vec<InputArtifact>,
+    /// The names of the run.
+    pub names: Arc<RunNames>,
+    /// The path of the first, without the numbers of items. Where there is but one site, actions of several nodes stand together.
+    pub path: String,
+    /// When the first came into the queue.
+    pub queued_at: Timestamp,
+    /// When the run should be done.
+    pub goal: Option<Goal>,
+    /// The site that the run's plan names, and the seconds that are to follow.
+    pub planned: Option<(String, u32)>,
+}
+
+/// What is known of an action with an attempt, for whoever learns from how it ends.
+#[derive(Clone, Debug)]
+pub struct Glimpse {
+    /// The names of the run.
+    pub names: Arc<RunNames>,
+    /// The path of the action, without the numbers of items.
+    pub path: String,
+    /// The connector, the task, or `run`.
+    pub work: String,
+    /// Where the attempt is; none when it is nowhere any more.
+    pub site: Option<Arc<str>>,
+    /// What it holds there.
+    pub holds: Resources,
+    /// Bytes of artifacts that it reads.
+    pub bytes_in: u64,
+    /// When it came into the queue, and when it was placed.
+    pub queued_at: Timestamp,
+    /// When it was placed.
+    pub placed_at: Timestamp,
+}
+
+/// `score[3]/clean` as `score[]/clean`: what the items of a map have in common.
+pub fn without_items(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    let mut inside = false;
+    for c in path.chars() {
+        inside = inside && c != ']';
+        if !inside {
+            out.push(c);
+        }
+        inside = inside || c == '[';
+    }
+    out
 }
 
 /// An artifact that a candidate reads.
@@ -179,6 +226,31 @@ impl State {
     /// Folds a fact into the state: the only way the state ever changes. `at` is the time the fact was recorded with.
     pub fn evolve(&mut self, event: &Event, at: Timestamp) {
         crate::evolve::evolve(self, event, at);
+    }
+
+    /// What is known of an action whose attempt may end; none of transfers, which are no work.
+    pub fn glimpse(&self, key: ActionKey) -> Option<Glimpse> {
+        let run = self.runs.get(&key.run)?;
+        let action = run.action(key.action)?;
+        if matches!(action.role, crate::event::Role::Transfer { .. }) {
+            return None;
+        }
+        let read = action.input.as_ref().map(|input| model::ArtifactRef::all_in(input.value())).unwrap_or_default();
+        Some(Glimpse {
+            names: run.names.clone(),
+            path: without_items(&action.path),
+            work: action.unit.work(),
+            site: action.site.clone(),
+            holds: action.unit.node.needs.resources,
+            bytes_in: read.iter().map(|artifact| artifact.size).sum(),
+            queued_at: action.queued_at,
+            placed_at: action.placed_at,
+        })
+    }
+
+    /// Lets actions that fitted nowhere be looked at again: time has passed, and what was worth waiting for may not be any more.
+    pub fn look_again(&mut self) {
+        self.passing.room = true;
     }
 
     /// Ends a replay: what passed by while folding is dropped, since all that was asked for is in [`State::outstanding`].
@@ -271,5 +343,17 @@ impl State {
             self.graphs.retain(|digest, _| used.contains(digest));
             self.passing.graphs_in_use = self.graphs.len();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_items_of_a_map_are_taken_together() {
+        assert_eq!(without_items("score[31]/clean"), "score[]/clean");
+        assert_eq!(without_items("a[1][2]"), "a[][]");
+        assert_eq!(without_items("train"), "train");
     }
 }

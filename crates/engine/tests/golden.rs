@@ -18,6 +18,8 @@ use proptest::prelude::*;
 
 #[path = "golden/v1.rs"]
 mod v1;
+#[path = "golden/v2.rs"]
+mod v2;
 
 struct File {
     name: &'static str,
@@ -26,7 +28,10 @@ struct File {
 }
 
 fn files() -> Vec<File> {
-    vec![File { name: "v1", text: include_str!("golden/v1.journal"), expected: v1::events() }]
+    vec![
+        File { name: "v1", text: include_str!("golden/v1.journal"), expected: v1::events() },
+        File { name: "v2", text: include_str!("golden/v2.journal"), expected: v2::events() },
+    ]
 }
 
 fn entries(text: &str) -> Vec<Vec<u8>> {

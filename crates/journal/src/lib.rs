@@ -9,6 +9,7 @@
 
 mod backup;
 mod bodies;
+mod history;
 mod merge;
 mod projection;
 mod reader;
@@ -21,6 +22,7 @@ mod verify;
 mod writer;
 
 pub use backup::{backup, restore};
+pub use history::{CostRow, HistoryFilter, HistoryRow};
 pub use reader::{ActionFilter, Reader, RunFilter, Stats};
 pub use rebuild::{differences, rebuild};
 pub use retention::Pruned;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Money, Resources};
+use crate::{Duration, Money, Resources};
 
 /// The name of a site, unique in the fleet.
 pub type SiteName = String;
@@ -77,20 +77,134 @@ pub struct Prices {
     /// One GB (10⁹ bytes) that leaves the site.
     #[n(3)]
     pub egress_gb: Money,
+    /// What comes with the prices; none for capacity that is owned and always there.
+    #[n(4)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Terms>,
+}
+
+/// The terms on which capacity is had.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, minicbor::Encode, minicbor::Decode,
+)]
+#[serde(deny_unknown_fields, default)]
+pub struct Terms {
+    /// Cheaper prices of egress, each from so many GB a calendar month on; a tier of 0 GB is none.
+    #[n(0)]
+    pub egress_tiers: [Tier; 3],
+    /// One GB to a site of the same `provider`; none when that costs as much as any other way.
+    #[n(1)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress_near_gb: Option<Money>,
+    /// Megabits a second that one transfer to or from the site reaches; 0 when nobody knows.
+    #[n(2)]
+    pub bandwidth_mbps: u32,
+    /// How long new capacity takes to be there. Capacity with a boot or an idle time is rented piece by piece.
+    #[n(3)]
+    pub boot: Duration,
+    /// How long a rented piece is kept, and paid, before it is given back.
+    #[n(4)]
+    pub idle: Duration,
+    /// How often spot capacity is called back in a thousand hours.
+    #[n(5)]
+    pub preemptions_per_1000h: u32,
+}
+
+/// A price of egress from a volume on.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, minicbor::Encode, minicbor::Decode,
+)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tier {
+    /// GB of a calendar month from which on it holds.
+    #[n(0)]
+    pub from_gb: u32,
+    /// One GB.
+    #[n(1)]
+    pub gb: Money,
 }
 
 impl Prices {
     /// The price of holding `resources` for `duration_us` microseconds.
     pub fn of_use(&self, resources: &Resources, duration_us: u64) -> Money {
         let hours = duration_us as f64 / 3.6e9;
-        let per_hour = self.cpu_hour.0 as f64 * f64::from(resources.cpu_millis) / 1000.0
-            + self.memory_gib_hour.0 as f64 * resources.memory_bytes as f64 / f64::from(1u32 << 30)
-            + self.gpu_hour.0 as f64 * f64::from(resources.gpus);
-        Money((per_hour * hours).round() as i64)
+        Money((self.per_hour(resources) * hours).round() as i64)
     }
 
-    /// The price of sending `bytes` away from the site.
+    /// Millionths an hour of holding `resources`.
+    pub fn per_hour(&self, resources: &Resources) -> f64 {
+        self.cpu_hour.0 as f64 * f64::from(resources.cpu_millis) / 1000.0
+            + self.memory_gib_hour.0 as f64 * resources.memory_bytes as f64 / f64::from(1u32 << 30)
+            + self.gpu_hour.0 as f64 * f64::from(resources.gpus)
+    }
+
+    /// The price of sending `bytes` away from the site, at the first tier.
     pub fn of_egress(&self, bytes: u64) -> Money {
         Money((self.egress_gb.0 as f64 * bytes as f64 / 1e9).round() as i64)
+    }
+
+    /// The price of sending `bytes` when `before` bytes have left in this month already. `near` says that the receiver is of the same
+    /// provider. Prices of parts add up: the bill of a month is what its transfers cost together.
+    pub fn of_transfer(&self, before: u64, bytes: u64, near: bool) -> Money {
+        let terms = self.terms.unwrap_or_default();
+        if let (true, Some(gb)) = (near, terms.egress_near_gb) {
+            return Money((gb.0 as f64 * bytes as f64 / 1e9).round() as i64);
+        }
+        let up_to = |bytes: u64| (self.volume(&terms, bytes)).round() as i64;
+        Money(up_to(before.saturating_add(bytes)).saturating_sub(up_to(before)))
+    }
+
+    /// Millionths for `bytes` from the first of the month on.
+    fn volume(&self, terms: &Terms, bytes: u64) -> f64 {
+        let gigabytes = bytes as f64 / 1e9;
+        let (mut price, mut from, mut sum) = (self.egress_gb.0 as f64, 0.0, 0.0);
+        for tier in terms.egress_tiers.iter().filter(|tier| tier.from_gb > 0) {
+            let until = f64::from(tier.from_gb);
+            if gigabytes <= until {
+                break;
+            }
+            sum += (until - from).max(0.0) * price;
+            (price, from) = (tier.gb.0 as f64, until);
+        }
+        sum + (gigabytes - from).max(0.0) * price
+    }
+}
+
+/// Whether two places are of the same provider, by their attributes.
+pub fn is_near(one: &BTreeMap<String, String>, other: &BTreeMap<String, String>) -> bool {
+    one.get("provider").is_some_and(|provider| other.get("provider") == Some(provider))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GB: u64 = 1_000_000_000;
+
+    fn tiered() -> Prices {
+        let tier = |from_gb, gb| Tier { from_gb, gb: Money::from_units(gb) };
+        let egress_tiers = [tier(10_000, 0.085), tier(50_000, 0.07), tier(150_000, 0.05)];
+        let terms = Terms { egress_tiers, egress_near_gb: Some(Money::from_units(0.01)), ..Terms::default() };
+        Prices { egress_gb: Money::from_units(0.09), terms: Some(terms), ..Prices::default() }
+    }
+
+    #[test]
+    fn tiers_apply_to_the_part_that_lies_in_them() {
+        let prices = tiered();
+        assert_eq!(prices.of_transfer(0, 10_000 * GB, false), Money::from_units(900.0));
+        assert_eq!(prices.of_transfer(9_000 * GB, 2_000 * GB, false), Money::from_units(90.0 + 85.0));
+        assert_eq!(prices.of_transfer(200_000 * GB, GB, false), Money::from_units(0.05));
+        assert_eq!(prices.of_transfer(0, 100 * GB, true), Money::from_units(1.0));
+    }
+
+    #[test]
+    fn the_parts_of_a_month_add_up_to_its_bill() {
+        let prices = tiered();
+        let (mut sent, mut sum) = (0, Money(0));
+        for part in [3, 999_999_999, 7_123 * GB + 1, 12_345_678_901, 55_555 * GB + 77, 1] {
+            sum += prices.of_transfer(sent, part, false);
+            sent += part;
+        }
+        assert_eq!(sum, prices.of_transfer(0, sent, false));
     }
 }

@@ -30,6 +30,18 @@ pub struct Timestamp(#[n(0)] pub u64);
 pub struct Duration(#[n(0)] pub u64);
 
 impl Timestamp {
+    /// The calendar month in UTC, counted from January of year 0: what bills are made by.
+    pub fn month(self) -> u32 {
+        // Days since 0000-03-01, in eras of 400 years (Hinnant, "chrono-compatible low-level date algorithms").
+        let days = self.0 / 86_400_000_000 + 719_468;
+        let (era, of_era) = (days / 146_097, days % 146_097);
+        let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let from_march = (5 * of_year + 2) / 153;
+        // March is 2 months after January; January and February belong to the year that follows.
+        u32::try_from((era * 400 + year_of_era) * 12 + from_march + 2).unwrap_or(u32::MAX)
+    }
+
     /// The point `span` after this one, at most the end of time.
     pub fn after(self, span: Duration) -> Timestamp {
         Timestamp(self.0.saturating_add(span.0))
@@ -141,6 +153,16 @@ impl<'de> serde::Deserialize<'de> for Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn months_are_those_of_the_calendar() {
+        let at = |seconds: u64| Timestamp(seconds * 1_000_000).month();
+        assert_eq!(at(0), 1970 * 12);
+        assert_eq!(at(951_782_399), 2000 * 12 + 1, "29 February 2000, its last second but one day");
+        assert_eq!(at(951_868_800), 2000 * 12 + 2, "1 March 2000");
+        assert_eq!(at(1_798_761_599), 2026 * 12 + 11, "the last second of 2026");
+        assert_eq!(at(1_798_761_600), 2027 * 12);
+    }
 
     #[test]
     fn durations_read_back() {

@@ -10,7 +10,7 @@ use placement::{Demand, Input, SiteView};
 pub fn placements(fleet: &Fleet, candidate: &Candidate) -> Vec<Placement> {
     let sites: Vec<SiteView> = fleet.sites().values().map(view).collect();
     let inputs = candidate.inputs.iter().map(|input| Input { size: input.size, sites: input.sites.clone() }).collect();
-    let demand = Demand { needs: candidate.needs.clone(), count: candidate.actions.len() as u32, inputs };
+    let demand = Demand::new(candidate.needs.clone(), candidate.actions.len() as u32, inputs);
     let plan = placement::plan(&sites, &demand);
     let explanation: Arc<str> = serde_json::to_string(&plan.explanation).unwrap_or_default().into();
     let mut actions = candidate.actions.iter().copied();
@@ -34,7 +34,7 @@ fn view(site: &Site) -> SiteView {
         attributes: site.spec.attributes.clone(),
         prices: site.spec.prices,
         closed: (!site.is_open()).then(|| "it takes no new work".to_owned()),
-        refused: None,
         simulated: site.spec.simulates.is_some(),
+        ..SiteView::default()
     }
 }

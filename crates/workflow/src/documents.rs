@@ -266,6 +266,7 @@ fn prices(tree: Option<&Tree>, findings: &Findings) -> Prices {
         memory_gib_hour: price("memory_gib_hour"),
         gpu_hour: price("gpu_hour"),
         egress_gb: price("egress_gb"),
+        terms: None,
     }
 }
 

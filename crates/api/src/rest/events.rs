@@ -130,6 +130,7 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         Event::RecallMissed(_) => "recall_missed",
         Event::CompensationStarted(_) => "compensation_started",
         Event::OutputKept(_) => "output_kept",
+        Event::RunPlanned(_) => "run_planned",
         Event::EpochBegan(_) => "epoch_began",
         Event::SiteRegistered(_) => "site_registered",
         Event::SiteRemoved(_) => "site_removed",

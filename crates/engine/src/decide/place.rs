@@ -9,6 +9,7 @@ use crate::event::{ActionsOpened, ActionsParked, ActionsPlaced, Opened, Placed, 
 use crate::evolve::demand_of;
 use crate::fleet::Demand;
 use crate::run::Run;
+use crate::state::without_items;
 use crate::{Candidate, Event, InputArtifact, Placement, State};
 
 use super::Stepper;
@@ -39,15 +40,32 @@ impl State {
     /// Puts actions of a run together that are alike.
     fn group(&self, keys: Vec<ActionKey>) -> Vec<Candidate> {
         let mut candidates: Vec<Candidate> = Vec::new();
-        let mut places: BTreeMap<(RunId, Demand, Vec<InputArtifact>), usize> = BTreeMap::new();
+        // What is known of a task is of one node; where there is no choice, nothing needs to be known.
+        let apart = self.fleet.sites.len() > 1;
+        let mut places: BTreeMap<(RunId, Demand, Vec<InputArtifact>, Option<(u32, u32)>), usize> = BTreeMap::new();
         for key in keys {
             let Some(run) = self.runs.get(&key.run) else { continue };
             let Some(action) = run.action(key.action) else { continue };
             let Some(demand) = demand_of(self, key) else { continue };
             let inputs = inputs_of(run, action);
-            let place = *places.entry((key.run, demand.clone(), inputs.clone())).or_insert_with(|| {
+            let node = apart.then_some((action.scope, action.node));
+            let place = *places.entry((key.run, demand.clone(), inputs.clone(), node)).or_insert_with(|| {
                 let Demand { needs, label, work } = demand;
-                candidates.push(Candidate { run: key.run, actions: Vec::new(), needs, label, work, inputs });
+                let path = without_items(&action.path);
+                let planned = run.plan.get(path.as_str()).map(|(site, rest)| (site.to_string(), *rest));
+                candidates.push(Candidate {
+                    run: key.run,
+                    actions: Vec::new(),
+                    needs,
+                    label,
+                    work,
+                    inputs,
+                    names: run.names.clone(),
+                    path,
+                    queued_at: action.queued_at,
+                    goal: run.goal,
+                    planned,
+                });
                 candidates.len() - 1
             });
             if let Some(candidate) = candidates.get_mut(place) {

@@ -1,6 +1,7 @@
 //! What executors report.
 
 use model::limits::{SYSTEM_RETRIES_MAX, VALUE_BYTES_MAX};
+use model::site::is_near;
 use model::{ActionKey, AttemptKey, Duration, Epoch, Failure, FailureClass, Money, Phase, Timestamp};
 
 use crate::action::{Action, ActionState};
@@ -184,7 +185,10 @@ impl Stepper<'_, '_> {
     fn cost_of(&self, action: &Action, report: &Report) -> Money {
         let site = |name: &str| self.state.fleet.sites.get(name);
         match &action.role {
-            Role::Transfer { from, .. } => site(from).map(|site| site.spec.prices.of_egress(report.usage.bytes_in)),
+            Role::Transfer { from, to, .. } => site(from).map(|source| {
+                let near = site(to).is_some_and(|site| is_near(&source.spec.attributes, &site.spec.attributes));
+                source.spec.prices.of_transfer(source.sent_bytes(self.context.now), report.usage.bytes_in, near)
+            }),
             _ => action.site.as_deref().and_then(site).map(|site| {
                 let needs = &action.unit.node.needs.resources;
                 site.spec.prices.of_use(needs, report.usage.wall_us)

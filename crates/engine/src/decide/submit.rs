@@ -2,7 +2,7 @@
 
 use model::{Failure, FailureClass, Payload, RunId, Timestamp};
 
-use crate::event::{ReusedNode, RunFailing, RunSubmitted, TriggerFired};
+use crate::event::{ReusedNode, RunFailing, RunPlanned, RunSubmitted, TriggerFired};
 use crate::{Event, Rejection, Submit};
 
 use super::Stepper;
@@ -52,7 +52,17 @@ impl Stepper<'_, '_> {
             locations: submit.locations,
             salt: submit.salt,
         })));
+        if let Some(plan) = submit.plan {
+            self.emit(Event::RunPlanned(Box::new(RunPlanned { run, ..*plan })));
+        }
         Ok(run)
+    }
+
+    /// Keeps a plan for a run that is still open; of one that has ended there is nothing to plan.
+    pub(super) fn plan_run(&mut self, plan: RunPlanned) {
+        if self.run(plan.run).is_some() {
+            self.emit(Event::RunPlanned(Box::new(plan)));
+        }
     }
 
     /// Records a firing, with the run it starts. A run that cannot be accepted does not lose the firing.

@@ -55,6 +55,54 @@ pub struct RunSubmitted {
     pub salt: [u8; 32],
 }
 
+/// See [`super::Event::RunPlanned`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct RunPlanned {
+    /// The run.
+    #[n(0)]
+    pub run: RunId,
+    /// When it should be done, and what lateness costs; none leaves it as it was.
+    #[n(1)]
+    pub goal: Option<Goal>,
+    /// Where its actions should go. It takes the place of an earlier plan.
+    #[n(2)]
+    pub places: Vec<PlannedPlace>,
+    /// How the plan was found and what it is expected to come to, as JSON.
+    #[n(3)]
+    pub explanation: String,
+    /// Why there is a plan now: `admission`, or what changed.
+    #[n(4)]
+    pub why: String,
+}
+
+/// When a run should be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Goal {
+    /// By when.
+    #[n(0)]
+    pub deadline: Timestamp,
+    /// What an hour of lateness costs.
+    #[n(1)]
+    pub late_per_hour: Money,
+    /// What being late at all costs.
+    #[n(2)]
+    pub late_fee: Money,
+}
+
+/// Where the actions of a node should go.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct PlannedPlace {
+    /// The path of the node, without the numbers of items: `train`, `score[]`, `sub/clean`.
+    #[n(0)]
+    pub path: String,
+    /// The site.
+    #[n(1)]
+    pub site: String,
+    /// Seconds of the critical path behind it, as planned.
+    #[n(2)]
+    pub rest_s: u32,
+}
+
 /// Where an artifact has a copy.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Located {

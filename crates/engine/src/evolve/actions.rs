@@ -55,6 +55,8 @@ fn open(state: &mut State, id: RunId, opened: &Opened, at: Timestamp) {
         system_retries: 0,
         site: None,
         epoch: Epoch(0),
+        queued_at: at,
+        placed_at: Timestamp(0),
         timers: Vec::new(),
         output: None,
         failure: None,

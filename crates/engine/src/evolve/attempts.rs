@@ -45,6 +45,7 @@ pub(super) fn placed(state: &mut State, event: &ActionsPlaced, at: Timestamp) {
         action.attempt = placed.attempt;
         action.epoch = event.epoch;
         action.site = Some(site.clone());
+        action.placed_at = at;
         fleet::reserve(&mut state.fleet, &site, key, &action.unit.node.needs.resources);
         if placed.awaits.is_empty() {
             dispatch(state, key, at);
@@ -113,6 +114,13 @@ pub(super) fn attempt_finished(state: &mut State, event: &AttemptFinished, at: T
         Some(false) => action.retries += 1,
         None => {}
     }
+    let from = match &action.role {
+        Role::Transfer { from, .. } => Some(from.clone()),
+        _ => None,
+    };
+    if let Some(from) = from {
+        fleet::sent(state, &from, event.usage.bytes_in, at);
+    }
     leave_site(state, key);
     match event.retry_at {
         None => {
@@ -123,7 +131,7 @@ pub(super) fn attempt_finished(state: &mut State, event: &AttemptFinished, at: T
             let Some(action) = state.runs.get_mut(&event.run).and_then(|run| run.action_mut(event.action)) else { return };
             action.state = ActionState::Backoff;
             if due <= at {
-                requeue(state, key);
+                requeue(state, key, at);
             } else {
                 set_timer(state, key, Some((due, TimerKind::Retry)));
             }
@@ -140,12 +148,12 @@ pub(super) fn add_locations(run: &mut Run, locations: &[Located]) {
     }
 }
 
-pub(super) fn retry_due(state: &mut State, key: ActionKey) {
+pub(super) fn retry_due(state: &mut State, key: ActionKey, at: Timestamp) {
     clear_timers(state, key, |kind| kind == TimerKind::Retry);
-    requeue(state, key);
+    requeue(state, key, at);
 }
 
-fn requeue(state: &mut State, key: ActionKey) {
+fn requeue(state: &mut State, key: ActionKey, at: Timestamp) {
     let Some(run) = state.runs.get_mut(&key.run) else { return };
     let (priority, paused) = (run.priority, run.paused);
     let Some(action) = run.action_mut(key.action) else { return };
@@ -153,6 +161,7 @@ fn requeue(state: &mut State, key: ActionKey) {
         start_transfer(state, key);
     } else {
         action.state = ActionState::Queued;
+        action.queued_at = at;
         state.fleet.queue.push(key, priority, paused);
     }
 }

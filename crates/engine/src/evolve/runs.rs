@@ -9,7 +9,8 @@ use crate::State;
 use crate::action::ActionState;
 use crate::effect::RunNames;
 use crate::event::{
-    CompensationStarted, NodesSkipped, RunCancelRequested, RunFailing, RunFinished, RunSubmitted, SignalReceived,
+    CompensationStarted, NodesSkipped, PlannedPlace, RunCancelRequested, RunFailing, RunFinished, RunPlanned, RunSubmitted,
+    SignalReceived,
 };
 use crate::evolve::endings::settle_node;
 use crate::run::{Location, NodeState, Run, RunStatus, Scope};
@@ -65,6 +66,8 @@ pub(super) fn submitted(state: &mut State, event: &RunSubmitted, at: Timestamp) 
         locations,
         arriving: BTreeMap::new(),
         cost: Money(0),
+        goal: None,
+        plan: BTreeMap::new(),
         submitted_at: at,
         deadline,
         names: Arc::new(names),
@@ -151,6 +154,14 @@ pub(super) fn skipped(state: &mut State, event: &NodesSkipped) {
         settle_node(run, event.scope, skipped.node, NodeState::Skipped);
     }
     state.passing.dirty.insert(event.run);
+}
+
+pub(super) fn planned(state: &mut State, event: &RunPlanned) {
+    let Some(run) = state.runs.get_mut(&event.run) else { return };
+    run.goal = event.goal.or(run.goal);
+    let place = |place: &PlannedPlace| (Arc::from(place.path.as_str()), (Arc::from(place.site.as_str()), place.rest_s));
+    run.plan = event.places.iter().map(place).collect();
+    state.passing.room = true;
 }
 
 pub(super) fn finished(state: &mut State, event: &RunFinished) {

@@ -176,6 +176,7 @@ fn of_the_fleet() -> Vec<Event> {
             memory_gib_hour: Money(4_000),
             gpu_hour: Money(2_500_000),
             egress_gb: Money(90_000),
+            terms: None,
         },
         simulates: Some("a device in the plant".into()),
     };

@@ -1,0 +1,199 @@
+//! Learning from what ended. Estimates are a projection: made from the journal at the start, beside the server's other business, and kept
+//! up with every attempt that ends. Nothing hangs on them but how good a decision is, so that the run loop never waits for a lesson.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use engine::event::AttemptFinished;
+use engine::{Glimpse, without_items};
+use journal::{HistoryFilter, HistoryRow, Reader};
+use model::{Digest, FailureClass, Graph, Node, NodeKind, Phase, Timestamp};
+use parking_lot::{RwLock, RwLockReadGuard};
+use prediction::{Ended, Estimates, Family, Observation};
+use tokio::sync::mpsc::{Receiver, Sender};
+
+/// Ended actions of the past that are looked back on at the start.
+const HISTORY_MAX: usize = 50_000;
+/// Lessons that wait; more are dropped, since estimates are none the worse for one that is missing.
+const LESSONS_MAX: usize = 4_096;
+
+/// What was learned. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Learned {
+    estimates: Arc<RwLock<Estimates>>,
+    lessons: Sender<Lesson>,
+    /// Where the past is read when it is first asked for, in a process that only looks.
+    past: Option<Arc<(Reader, OnceLock<()>)>>,
+}
+
+/// An attempt that ended, on its way to the estimates.
+pub(crate) struct Lesson {
+    workflow: String,
+    path: String,
+    work: String,
+    site: String,
+    ended: Ended,
+    wall_s: f64,
+    memory_bytes: f64,
+    asked_bytes: f64,
+    bytes_in: f64,
+    bytes_out: f64,
+    wait_s: f64,
+    overhead_s: f64,
+}
+
+impl Learned {
+    /// Estimates of which nothing is known yet, and where lessons come from.
+    pub(crate) fn new() -> (Learned, Receiver<Lesson>) {
+        let (lessons, received) = tokio::sync::mpsc::channel(LESSONS_MAX);
+        (Learned { estimates: Arc::default(), lessons, past: None }, received)
+    }
+
+    /// What the past says, where nothing will follow: read when it is asked for.
+    pub(crate) fn of(reader: &Reader) -> Learned {
+        Learned { past: Some(Arc::new((reader.clone(), OnceLock::new()))), ..Learned::new().0 }
+    }
+
+    fn learn_past(&self, reader: &Reader) {
+        match of_the_past(reader) {
+            // One at a time: whoever decides meanwhile is not held up.
+            Ok(past) => past.iter().for_each(|lesson| self.estimates.write().learn(&lesson.seen())),
+            Err(error) => tracing::error!(%error, "nothing is learned from the past: it cannot be read"),
+        }
+    }
+
+    /// What is known now.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Estimates> {
+        if let Some(past) = &self.past {
+            past.1.get_or_init(|| self.learn_past(&past.0));
+        }
+        self.estimates.read()
+    }
+
+    /// Notes how an attempt ended.
+    pub(crate) fn note(&self, seen: &Glimpse, end: &AttemptFinished, at: Timestamp) {
+        let Some(site) = &seen.site else { return };
+        let Some(ended) = ended(end.phase, end.failure.as_ref().map(|failure| failure.class)) else { return };
+        let wall_s = end.usage.wall_us as f64 / 1e6;
+        let lesson = Lesson {
+            workflow: seen.names.workflow.clone(),
+            path: seen.path.clone(),
+            work: seen.work.clone(),
+            site: site.to_string(),
+            ended,
+            wall_s,
+            memory_bytes: end.usage.memory_peak_bytes as f64,
+            asked_bytes: seen.holds.memory_bytes as f64,
+            bytes_in: seen.bytes_in as f64,
+            bytes_out: end.usage.bytes_out as f64,
+            wait_s: seen.placed_at.since(seen.queued_at).as_secs_f64(),
+            overhead_s: at.since(seen.placed_at).as_secs_f64() - wall_s,
+        };
+        // A full queue drops the lesson.
+        let _ = self.lessons.try_send(lesson);
+    }
+
+    /// Learns: first from the journal, then from what ends.
+    pub(crate) async fn run(self, reader: Reader, mut lessons: Receiver<Lesson>) {
+        let of_past = self.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || of_past.learn_past(&reader)).await {
+            tracing::error!(%error, "nothing is learned from the past");
+        }
+        while let Some(lesson) = lessons.recv().await {
+            self.estimates.write().learn(&lesson.seen());
+        }
+    }
+}
+
+impl Lesson {
+    fn seen(&self) -> Observation<'_> {
+        Observation {
+            family: Family { workflow: &self.workflow, path: &self.path, work: &self.work },
+            site: &self.site,
+            ended: self.ended,
+            wall_s: self.wall_s,
+            memory_bytes: self.memory_bytes,
+            asked_bytes: self.asked_bytes,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            wait_s: self.wait_s,
+            overhead_s: self.overhead_s,
+        }
+    }
+}
+
+/// What an end says of the task; none when it says nothing.
+pub(crate) fn ended(phase: Phase, class: Option<FailureClass>) -> Option<Ended> {
+    Some(match (phase, class) {
+        (Phase::Succeeded, _) => Ended::Succeeded,
+        (_, Some(FailureClass::Oom)) => Ended::OutOfMemory,
+        (_, Some(class)) if class.is_system() => Ended::Preempted,
+        (Phase::Failed | Phase::TimedOut, _) => Ended::Failed,
+        _ => return None,
+    })
+}
+
+fn of_the_past(reader: &Reader) -> Result<Vec<Lesson>, journal::JournalError> {
+    let rows = reader.history(&HistoryFilter { limit: HISTORY_MAX, ..HistoryFilter::default() })?;
+    let mut graphs: BTreeMap<Digest, Option<Arc<Graph>>> = BTreeMap::new();
+    let mut lessons = Vec::new();
+    for row in rows.iter().filter(|row| row.usage.wall_us > 0 && row.kind != engine::event::ActionKind::Transfer) {
+        let graph = match graphs.get(&row.graph) {
+            Some(graph) => graph.clone(),
+            None => {
+                let graph = reader.graph(&row.graph)?;
+                graphs.insert(row.graph, graph.clone());
+                graph
+            }
+        };
+        lessons.extend(lesson_of(row, graph.as_deref()));
+    }
+    Ok(lessons)
+}
+
+fn lesson_of(row: &HistoryRow, graph: Option<&Graph>) -> Option<Lesson> {
+    let path = without_items(&row.path);
+    let node = graph.and_then(|graph| node_at(graph, &path));
+    let class = row.failure.as_ref().and_then(|class| serde_json::from_value(class.clone().into()).ok());
+    let wall_s = row.usage.wall_us as f64 / 1e6;
+    Some(Lesson {
+        workflow: row.workflow.clone(),
+        work: node.map_or_else(|| "run".into(), work_of),
+        asked_bytes: node.map_or(0.0, |node| node.needs.resources.memory_bytes as f64),
+        path,
+        site: row.site.clone(),
+        ended: ended(row.phase, class)?,
+        wall_s,
+        memory_bytes: row.usage.memory_peak_bytes as f64,
+        bytes_in: row.usage.bytes_in as f64,
+        bytes_out: row.usage.bytes_out as f64,
+        // Of an action with several attempts only the sum of waits and runs is known.
+        wait_s: if row.attempt <= 1 { row.started_at.since(row.opened_at).as_secs_f64() } else { 0.0 },
+        overhead_s: (row.finished_at.since(row.started_at).as_secs_f64() - wall_s).max(0.0),
+    })
+}
+
+/// What a node runs, as the engine names it for placers.
+pub(crate) fn work_of(node: &Node) -> String {
+    match &node.kind {
+        NodeKind::Use { connector, .. } => connector.clone(),
+        NodeKind::Task { name } => name.clone(),
+        other => other.as_str().to_owned(),
+    }
+}
+
+/// The node at a path without the numbers of items: `train`, `score[]`, `sub/clean`.
+pub(crate) fn node_at<'g>(graph: &'g Graph, path: &str) -> Option<&'g Node> {
+    let (first, rest) = path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)));
+    let id = first.split(['[', '!']).next().unwrap_or_default();
+    let mut node = graph.nodes.iter().find(|node| node.id == id)?;
+    for _ in 0..first.matches("[]").count() {
+        let NodeKind::Each { body, .. } = &node.kind else { return None };
+        node = body;
+    }
+    match (rest, &node.kind) {
+        (None, _) => Some(node),
+        (Some(rest), NodeKind::Workflow { graph }) => node_at(graph, rest),
+        _ => None,
+    }
+}

@@ -1,0 +1,176 @@
+//! What ran, joined with what it was part of: what estimates, costs and replays of the past are made from.
+
+use engine::event::{ActionKind, Usage};
+use model::{Digest, Money, Phase, RunId, Timestamp};
+use rusqlite::params;
+
+use crate::rows::{kind_of, phase_of};
+use crate::{JournalError, Reader};
+
+/// Which actions.
+#[derive(Clone, Debug, Default)]
+pub struct HistoryFilter {
+    /// Of this project.
+    pub project: Option<String>,
+    /// Of this workflow.
+    pub workflow: Option<String>,
+    /// Opened at this time or later.
+    pub since: Option<Timestamp>,
+    /// Opened before this time.
+    pub until: Option<Timestamp>,
+    /// At most so many, the latest.
+    pub limit: usize,
+}
+
+/// An action that had a place and has ended, with what it was part of.
+#[derive(Clone, Debug)]
+pub struct HistoryRow {
+    /// The run.
+    pub run: RunId,
+    /// The project of the run.
+    pub project: String,
+    /// Its domain.
+    pub domain: String,
+    /// Its workflow.
+    pub workflow: String,
+    /// The digest of its graph.
+    pub graph: Digest,
+    /// When the run was accepted.
+    pub submitted_at: Timestamp,
+    /// The path of the action.
+    pub path: String,
+    /// Its kind.
+    pub kind: ActionKind,
+    /// How it ended.
+    pub phase: Phase,
+    /// Where its last attempt ran.
+    pub site: String,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When its last attempt began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// The number of its last attempt.
+    pub attempt: u32,
+    /// What its attempts cost.
+    pub cost: Money,
+    /// What its last attempt used.
+    pub usage: Usage,
+    /// The class of its failure.
+    pub failure: Option<String>,
+}
+
+/// What actions cost together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CostRow {
+    /// The project.
+    pub project: String,
+    /// The workflow.
+    pub workflow: String,
+    /// The site; empty for what never had one.
+    pub site: String,
+    /// The kind of action.
+    pub kind: u8,
+    /// The day in UTC, as days since 1970.
+    pub day: u64,
+    /// What they cost.
+    pub cost: Money,
+    /// How many they are.
+    pub actions: u64,
+    /// Microseconds that they ran.
+    pub wall_us: u64,
+    /// Bytes that moved for them.
+    pub bytes_in: u64,
+}
+
+const COLUMNS: &str = "r.id, r.project, r.domain, r.workflow, r.graph, r.submitted_at, a.path, a.kind, a.phase, a.site, a.opened_at, a.started_at, a.finished_at, a.attempt, a.cost, a.wall_us, a.cpu_us, a.memory_peak, a.bytes_in, a.bytes_out, json_extract(a.failure, '$.class')";
+
+impl Reader {
+    /// Actions that had a place and have ended, the oldest first; of more than the limit the latest.
+    pub fn history(&self, filter: &HistoryFilter) -> Result<Vec<HistoryRow>, JournalError> {
+        self.with(|db| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM runs r JOIN actions a ON a.run = r.id
+                 WHERE (?1 IS NULL OR r.project = ?1) AND (?2 IS NULL OR r.workflow = ?2) AND a.finished_at IS NOT NULL
+                 AND a.site IS NOT NULL AND a.wall_us IS NOT NULL AND a.opened_at >= ?3 AND a.opened_at < ?4
+                 ORDER BY r.id DESC, a.no DESC LIMIT ?5"
+            );
+            let (since, until) = (filter.since.map_or(0, |at| at.0), filter.until.map_or(i64::MAX as u64, |at| at.0));
+            let mut statement = db.prepare_cached(&sql)?;
+            let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
+            let rows = statement.query_map(params![filter.project, filter.workflow, since, until, limit], HistoryRow::read)?;
+            let mut rows: Vec<HistoryRow> = rows.collect::<rusqlite::Result<_>>()?;
+            rows.reverse();
+            Ok(rows)
+        })
+    }
+
+    /// What actions cost, by project, workflow, site, kind and day. Running ones count with the attempts that have ended.
+    pub fn costs(&self, since: Timestamp, until: Timestamp) -> Result<Vec<CostRow>, JournalError> {
+        self.with(|db| {
+            let sql = "SELECT r.project, r.workflow, coalesce(a.site, ''), coalesce(a.kind, 0),
+                 coalesce(a.finished_at, a.opened_at) / 86400000000 AS day, sum(a.cost), count(*), sum(coalesce(a.wall_us, 0)),
+                 sum(coalesce(a.bytes_in, 0)) FROM runs r JOIN actions a ON a.run = r.id
+                 WHERE coalesce(a.finished_at, a.opened_at) >= ?1 AND coalesce(a.finished_at, a.opened_at) < ?2
+                 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5";
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map(params![since.0, until.0.min(i64::MAX as u64)], |row| {
+                Ok(CostRow {
+                    project: row.get(0)?,
+                    workflow: row.get(1)?,
+                    site: row.get(2)?,
+                    kind: row.get(3)?,
+                    day: row.get(4)?,
+                    cost: Money(row.get(5)?),
+                    actions: row.get(6)?,
+                    wall_us: row.get(7)?,
+                    bytes_in: row.get(8)?,
+                })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// What the runs of every project have cost since a time.
+    pub fn spent_since(&self, since: Timestamp) -> Result<Vec<(String, Money)>, JournalError> {
+        self.with(|db| {
+            let sql = "SELECT project, sum(cost) FROM runs WHERE submitted_at >= ?1 GROUP BY project";
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map(params![since.0], |row| Ok((row.get(0)?, Money(row.get(1)?))))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+}
+
+impl HistoryRow {
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<HistoryRow> {
+        let count = |index: usize| Ok::<u64, rusqlite::Error>(row.get::<_, Option<u64>>(index)?.unwrap_or_default());
+        let opened: u64 = count(10)?;
+        Ok(HistoryRow {
+            run: RunId(row.get(0)?),
+            project: row.get(1)?,
+            domain: row.get(2)?,
+            workflow: row.get(3)?,
+            graph: Digest(row.get(4)?),
+            submitted_at: Timestamp(row.get(5)?),
+            path: row.get::<_, Option<String>>(6)?.unwrap_or_default(),
+            kind: kind_of(row.get::<_, Option<i64>>(7)?.unwrap_or_default()),
+            phase: phase_of(row.get::<_, Option<i64>>(8)?.unwrap_or_default()),
+            site: row.get(9)?,
+            opened_at: Timestamp(opened),
+            started_at: Timestamp(row.get::<_, Option<u64>>(11)?.unwrap_or(opened)),
+            finished_at: Timestamp(count(12)?),
+            attempt: row.get::<_, Option<u32>>(13)?.unwrap_or_default(),
+            cost: Money(row.get(14)?),
+            usage: Usage {
+                wall_us: count(15)?,
+                cpu_us: count(16)?,
+                memory_peak_bytes: count(17)?,
+                bytes_in: count(18)?,
+                bytes_out: count(19)?,
+            },
+            failure: row.get(20)?,
+        })
+    }
+}

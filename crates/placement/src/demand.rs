@@ -1,0 +1,147 @@
+//! What a decision is made from: sites as they are, and work that wants a place.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::graph::Needs;
+use model::site::Prices;
+use model::{Money, Resources};
+
+use crate::objective::{Late, Odds, Settings};
+
+/// A site as the placer sees it.
+#[derive(Clone, Debug, Default)]
+pub struct SiteView {
+    /// Its name.
+    pub name: String,
+    /// All it has.
+    pub capacity: Resources,
+    /// What is not reserved.
+    pub free: Resources,
+    /// Facts that `needs.site` refers to.
+    pub attributes: BTreeMap<String, String>,
+    /// What its use costs.
+    pub prices: Prices,
+    /// Why it takes no new work, when it does not.
+    pub closed: Option<String>,
+    /// Whether it stands for another place.
+    pub simulated: bool,
+    /// Bytes that left it in this month.
+    pub sent_bytes: u64,
+    /// How much of what it rents is there and unused.
+    pub warm: Resources,
+}
+
+/// Where work may go: the gate's answer, and a hard filter. What is not permitted is never chosen, whatever it costs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permitted {
+    /// The only sites that may be used; none when every site may that is not refused by name.
+    only: Option<BTreeSet<String>>,
+    /// Why a site may not be used.
+    refusals: BTreeMap<String, String>,
+}
+
+impl Permitted {
+    /// Every site.
+    pub fn all() -> Permitted {
+        Permitted::default()
+    }
+
+    /// These sites and no other.
+    pub fn only(sites: impl IntoIterator<Item = String>) -> Permitted {
+        Permitted { only: Some(sites.into_iter().collect()), refusals: BTreeMap::new() }
+    }
+
+    /// Takes a site out, with the reason (which policy, which attribute).
+    pub fn refuse(&mut self, site: impl Into<String>, why: impl Into<String>) {
+        let site = site.into();
+        if let Some(only) = &mut self.only {
+            only.remove(&site);
+        }
+        self.refusals.insert(site, why.into());
+    }
+
+    /// Why a site may not be used; none when it may.
+    pub fn refusal(&self, site: &str) -> Option<&str> {
+        if let Some(why) = self.refusals.get(site) {
+            return Some(why);
+        }
+        self.only.as_ref().filter(|only| !only.contains(site)).map(|_| "it is not among the permitted sites")
+    }
+}
+
+/// What is expected of a task at one site.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outlook {
+    /// Seconds that it runs.
+    pub run: Odds,
+    /// Below and above which 5 of 100 lie.
+    pub interval_s: (f64, f64),
+    /// What that rests on.
+    pub basis: &'static str,
+    /// How many attempts it is from.
+    pub samples: u64,
+    /// The share of attempts that fail.
+    pub failure_rate: f64,
+    /// Seconds that it would wait for a place, when there is none now.
+    pub wait: Odds,
+    /// Preemptions an hour.
+    pub hazard: f64,
+}
+
+impl Default for Outlook {
+    /// Nothing is known: one minute, give or take a factor of ten.
+    fn default() -> Self {
+        Outlook {
+            run: Odds { mid: 60.0, mean: 120.0, deviation: 180.0 },
+            interval_s: (6.0, 600.0),
+            basis: "assumed",
+            samples: 0,
+            failure_rate: 0.02,
+            wait: Odds::certain(0.0),
+            hazard: 0.0,
+        }
+    }
+}
+
+/// Work that wants a place: a number of actions that are alike.
+#[derive(Clone, Debug, Default)]
+pub struct Demand {
+    /// What each needs.
+    pub needs: Needs,
+    /// How many there are.
+    pub count: u32,
+    /// What each reads.
+    pub inputs: Vec<Input>,
+    /// Where it may go.
+    pub permitted: Permitted,
+    /// What is expected of it, site by site in the order of the sites; [`Outlook::default`] where there is none.
+    pub outlooks: Vec<Outlook>,
+    /// What lateness of the run costs, when it has a deadline.
+    pub late: Option<Late>,
+    /// Seconds of the critical path behind it.
+    pub rest_s: f64,
+    /// Money that the project may still spend, when it has a budget.
+    pub budget: Option<Money>,
+    /// The site that the run's plan names.
+    pub planned: Option<String>,
+    /// Seconds that the first of it has waited already. From [`crate::PATIENCE_S`] on it waits for no cheaper place.
+    pub waited_s: f64,
+    /// How the rule is set.
+    pub settings: Settings,
+}
+
+impl Demand {
+    /// So many actions of which nothing but their needs and inputs is known.
+    pub fn new(needs: Needs, count: u32, inputs: Vec<Input>) -> Demand {
+        Demand { needs, count, inputs, ..Demand::default() }
+    }
+}
+
+/// An artifact that the work reads.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// Bytes.
+    pub size: u64,
+    /// Sites with a copy.
+    pub sites: Vec<String>,
+}

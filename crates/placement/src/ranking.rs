@@ -1,0 +1,406 @@
+//! The decision for like actions that are queued now.
+
+use std::borrow::Cow;
+
+use model::site::{Prices, is_near};
+use model::{Money, Resources};
+
+use crate::demand::{Demand, Outlook, SiteView};
+use crate::explain::{Candidate, Explanation, Verdict};
+use crate::objective::{Ask, Odds, Terms, money, price};
+
+/// The name of the rule.
+const RULE: &str = "least expected money: compute, boot, egress, repeats, lateness";
+/// Seconds after which an action takes any permitted site with room: waiting is bounded.
+pub const PATIENCE_S: f64 = 900.0;
+/// Megabits a second where nothing is known.
+const BANDWIDTH_MBPS: f64 = 1000.0;
+
+/// Where the work should go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Sites with how many actions each takes, best first.
+    pub assignments: Vec<(String, u32)>,
+    /// How many get no place for now.
+    pub unplaced: u32,
+    /// Why.
+    pub explanation: Explanation,
+}
+
+struct Judged<'a> {
+    candidate: Candidate,
+    site: &'a SiteView,
+    terms: Terms,
+}
+
+/// Plans work over sites.
+pub fn plan(sites: &[SiteView], demand: &Demand) -> Plan {
+    let mut ranked: Vec<Judged<'_>> =
+        sites.iter().enumerate().map(|(index, site)| judge(site, sites, demand.outlooks.get(index), demand)).collect();
+    let planned = demand.planned.as_deref();
+    let keeps = keeps_plan(&ranked, demand);
+    ranked.sort_by(|a, b| {
+        let first = |judged: &Judged<'_>| !(keeps && planned == Some(judged.candidate.site.as_str()));
+        (rank(a), first(a))
+            .cmp(&(rank(b), first(b)))
+            .then_with(|| a.terms.total().total_cmp(&b.terms.total()))
+            // Where nothing is known of length, the price of an hour decides between equals.
+            .then_with(|| a.candidate.compute_per_hour.cmp(&b.candidate.compute_per_hour))
+            .then_with(|| b.site.free.cpu_millis.cmp(&a.site.free.cpu_millis))
+            .then_with(|| a.candidate.site.cmp(&b.candidate.site))
+    });
+    let mut left = demand.count;
+    let mut assignments = Vec::new();
+    for judged in &mut ranked {
+        if left == 0 || !matches!(judged.candidate.verdict, Verdict::Possible | Verdict::Awaited) {
+            continue;
+        }
+        if judged.candidate.verdict == Verdict::Awaited {
+            // The best of what is left is worth waiting for: what is cheaper than going elsewhere stays in the queue.
+            break;
+        }
+        let takes = fits(&judged.site.free, &demand.needs.resources).min(affordable(judged, demand)).min(left);
+        if takes == 0 {
+            continue;
+        }
+        left -= takes;
+        judged.candidate.verdict = Verdict::Chosen;
+        judged.candidate.why = match (assignments.is_empty(), keeps && planned == Some(judged.candidate.site.as_str())) {
+            (_, true) => "the run's plan names it".into(),
+            (true, _) => "costs least".into(),
+            _ => "takes what the better sites have no room for".into(),
+        };
+        assignments.push((judged.candidate.site.clone(), takes));
+    }
+    compare(&mut ranked);
+    let instead_of = demand.planned.clone().filter(|planned| assignments.first().is_none_or(|(site, _)| site != planned));
+    let sites = ranked.into_iter().map(|judged| judged.candidate).collect();
+    Plan { assignments, unplaced: left, explanation: Explanation { rule: RULE.into(), sites, instead_of } }
+}
+
+/// Possible and awaited sites compete; what cannot be used follows.
+fn rank(judged: &Judged<'_>) -> u8 {
+    match judged.candidate.verdict {
+        Verdict::Chosen | Verdict::Possible | Verdict::Awaited => 0,
+        Verdict::Full => 1,
+        Verdict::Closed => 2,
+        Verdict::OverBudget => 3,
+        Verdict::Unfit => 4,
+        Verdict::Refused => 5,
+    }
+}
+
+/// Whether the plan's site is still good enough: a little dearer than the best of now is not worth leaving a plan that looked at the
+/// whole graph, and changing one's mind at every small change is how oscillation begins.
+fn keeps_plan(judged: &[Judged<'_>], demand: &Demand) -> bool {
+    let usable = |judged: &&Judged<'_>| rank(judged) == 0;
+    let Some(planned) = demand.planned.as_deref() else { return false };
+    let Some(own) = judged.iter().filter(usable).find(|judged| judged.candidate.site == planned) else { return false };
+    let best = judged.iter().filter(usable).map(|judged| judged.terms.total()).fold(f64::INFINITY, f64::min);
+    own.terms.total() <= best * (1.0 + demand.settings.deviate) + 1e-6
+}
+
+/// How many times `needs` fits into `free`.
+fn fits(free: &Resources, needs: &Resources) -> u32 {
+    let times = |free: u64, needs: u64| free.checked_div(needs).unwrap_or(u64::MAX);
+    let least = times(free.cpu_millis.into(), needs.cpu_millis.into())
+        .min(times(free.memory_bytes, needs.memory_bytes))
+        .min(times(free.gpus.into(), needs.gpus.into()))
+        .min(times(free.disk_bytes, needs.disk_bytes));
+    u32::try_from(least).unwrap_or(u32::MAX)
+}
+
+/// How many the project's budget pays.
+fn affordable(judged: &Judged<'_>, demand: &Demand) -> u32 {
+    let Some(budget) = demand.budget else { return u32::MAX };
+    let each = judged.terms.money();
+    if each <= 0.0 { u32::MAX } else { (budget.units().max(0.0) / each) as u32 }
+}
+
+/// The cheapest way to have the inputs at a site: money, bytes, seconds.
+pub(crate) fn bringing(site: &SiteView, sites: &[SiteView], demand: &Demand) -> (Money, u64, f64) {
+    let (mut egress, mut bytes, mut slowest) = (Money(0), 0u64, f64::INFINITY);
+    for input in demand.inputs.iter().filter(|input| !input.sites.contains(&site.name)) {
+        bytes = bytes.saturating_add(input.size);
+        // The engine brings it from the first of its sites, and that one is on the bill.
+        let source = input.sites.first().and_then(|name| sites.iter().find(|known| known.name == *name));
+        let Some(source) = source else { continue };
+        egress += source.prices.of_transfer(source.sent_bytes, input.size, is_near(&source.attributes, &site.attributes));
+        slowest = slowest.min(bandwidth(&source.prices));
+    }
+    let rate = slowest.min(bandwidth(&site.prices)) * 1e6 / 8.0;
+    (egress, bytes, bytes as f64 / rate)
+}
+
+fn bandwidth(prices: &Prices) -> f64 {
+    prices.terms.map(|terms| f64::from(terms.bandwidth_mbps)).filter(|mbps| *mbps > 0.0).unwrap_or(BANDWIDTH_MBPS)
+}
+
+fn judge<'a>(site: &'a SiteView, sites: &[SiteView], outlook: Option<&Outlook>, demand: &Demand) -> Judged<'a> {
+    let outlook = outlook.map_or_else(|| Cow::Owned(Outlook::default()), Cow::Borrowed);
+    let (egress, bytes_to_bring, transfer_s) = bringing(site, sites, demand);
+    let needs = &demand.needs.resources;
+    let has_room = site.free.covers(needs);
+    let offer = site.prices.terms.unwrap_or_default();
+    let rented = offer.boot.0 > 0 || offer.idle.0 > 0;
+    let cold = rented && !site.warm.covers(needs);
+    let ask = Ask {
+        needs,
+        run: outlook.run,
+        failure_rate: outlook.failure_rate,
+        wait: if has_room { Odds::certain(0.0) } else { outlook.wait },
+        transfer_s,
+        egress: egress.units(),
+        boot_s: if cold { offer.boot.as_secs_f64() } else { 0.0 },
+        idle_s: if cold { offer.idle.as_secs_f64() } else { 0.0 },
+        hazard: outlook.hazard.max(f64::from(offer.preemptions_per_1000h) / 1000.0),
+        rest_s: demand.rest_s,
+        late: demand.late,
+    };
+    let terms = price(&site.prices, &ask, &demand.settings);
+    let (verdict, why) = verdict(site, demand, &terms, has_room);
+    let candidate = Candidate {
+        site: site.name.clone(),
+        verdict,
+        why,
+        compute_per_hour: site.prices.of_use(needs, 3_600_000_000),
+        egress,
+        bytes_to_bring,
+        simulated: site.simulated,
+        expected: money(terms.total()),
+        compute: money(terms.compute),
+        boot: money(terms.boot),
+        preemption: money(terms.preemption),
+        repeats: money(terms.repeats),
+        late: money(terms.late),
+        p_late: demand.late.map(|_| (terms.p_late * 1e4).round() / 1e4),
+        runs_s: (outlook.samples > 0).then(|| [outlook.interval_s.0, outlook.run.mid, outlook.interval_s.1].map(millis)),
+        wait_s: millis(ask.wait.sane().mid),
+        transfer_s: millis(transfer_s),
+        basis: (outlook.samples > 0).then(|| (outlook.basis.to_owned(), outlook.samples)),
+        lost_on: None,
+        would: None,
+    };
+    Judged { candidate, site, terms }
+}
+
+/// Seconds to the thousandth.
+fn millis(seconds: f64) -> f64 {
+    (seconds * 1e3).round() / 1e3
+}
+
+fn verdict(site: &SiteView, demand: &Demand, terms: &Terms, has_room: bool) -> (Verdict, String) {
+    let needs = &demand.needs;
+    let unlike = needs.site.iter().find(|(key, wanted)| site.attributes.get(*key) != Some(*wanted));
+    if let Some((key, wanted)) = unlike {
+        let found = site.attributes.get(key).map_or("not set".to_owned(), |found| format!("`{found}`"));
+        return (Verdict::Unfit, format!("needs `{key}` to be `{wanted}`, and it is {found} here"));
+    }
+    if !site.capacity.covers(&needs.resources) {
+        return (Verdict::Unfit, too_small(&site.capacity, &needs.resources));
+    }
+    if let Some(why) = demand.permitted.refusal(&site.name) {
+        return (Verdict::Refused, why.to_owned());
+    }
+    if let Some(why) = &site.closed {
+        return (Verdict::Closed, why.clone());
+    }
+    if let Some(budget) = demand.budget
+        && terms.money() > budget.units()
+    {
+        let (costs, left) = (money(terms.money()), budget);
+        return (Verdict::OverBudget, format!("it would cost {costs}, and the project may spend {left} more"));
+    }
+    if has_room {
+        return (Verdict::Possible, "could take it".into());
+    }
+    let small = too_small(&site.free, &needs.resources);
+    // Without a deadline nobody says what waiting costs, so that nobody waits while another permitted site has room.
+    if demand.late.is_some() && demand.waited_s < PATIENCE_S {
+        return (Verdict::Awaited, format!("no room at the moment: {small}"));
+    }
+    (Verdict::Full, format!("no room at the moment: {small}"))
+}
+
+/// Which of the needs is not covered, in words.
+fn too_small(has: &Resources, needs: &Resources) -> String {
+    if has.cpu_millis < needs.cpu_millis {
+        format!("needs {} cores of {}", f64::from(needs.cpu_millis) / 1000.0, f64::from(has.cpu_millis) / 1000.0)
+    } else if has.memory_bytes < needs.memory_bytes {
+        format!("needs {} MiB of memory of {}", needs.memory_bytes >> 20, has.memory_bytes >> 20)
+    } else if has.gpus < needs.gpus {
+        format!("needs {} accelerators of {}", needs.gpus, has.gpus)
+    } else {
+        format!("needs {} MiB of disk of {}", needs.disk_bytes >> 20, has.disk_bytes >> 20)
+    }
+}
+
+/// Says of every site that lost which term it lost on, and what would have to change.
+fn compare(ranked: &mut [Judged<'_>]) {
+    let Some(best) = ranked.iter().find(|judged| matches!(judged.candidate.verdict, Verdict::Chosen | Verdict::Awaited)) else {
+        return;
+    };
+    let (won, name) = (best.terms, best.candidate.site.clone());
+    for judged in ranked.iter_mut() {
+        if judged.candidate.site == name || rank(judged) != 0 {
+            continue;
+        }
+        let own = judged.terms;
+        let gap = own.total() - won.total();
+        let worst = [
+            ("compute", own.compute - won.compute),
+            ("boot", own.boot - won.boot),
+            ("egress", own.egress - won.egress),
+            ("preemption", own.preemption - won.preemption),
+            ("repeats", own.repeats - won.repeats),
+            ("lateness", own.late - won.late),
+        ];
+        let Some((term, by)) = worst.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, by)| *by > 0.0) else { continue };
+        judged.candidate.lost_on = Some((term.to_owned(), money(by)));
+        let others = own.total() - own.compute;
+        let pays = won.total() - others;
+        let hour = judged.candidate.compute_per_hour;
+        judged.candidate.would = match () {
+            () if gap <= 0.0 => None,
+            () if own.compute > 0.0 && pays > 0.0 => {
+                Some(format!("an hour of it below {} instead of {hour}", money(hour.units() * pays / own.compute)))
+            }
+            () => Some(format!("{term} lower by {}", money(gap))),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use model::graph::Needs;
+
+    use super::*;
+    use crate::demand::{Input, Permitted};
+    use crate::objective::Late;
+
+    fn site(name: &str, zone: &str, cpu: u32, price: f64) -> SiteView {
+        let capacity = Resources { cpu_millis: cpu, memory_bytes: 8 << 30, gpus: 0, disk_bytes: 0 };
+        SiteView {
+            name: name.into(),
+            capacity,
+            free: capacity,
+            attributes: BTreeMap::from([("zone".into(), zone.into())]),
+            prices: Prices { cpu_hour: Money::from_units(price), egress_gb: Money::from_units(0.09), ..Prices::default() },
+            ..SiteView::default()
+        }
+    }
+
+    fn demand(cpu: u32, count: u32) -> Demand {
+        let resources = Resources { cpu_millis: cpu, ..Resources::default() };
+        Demand::new(Needs { resources, site: BTreeMap::new() }, count, Vec::new())
+    }
+
+    fn verdict<'a>(plan: &'a Plan, site: &str) -> &'a Candidate {
+        plan.explanation.sites.iter().find(|candidate| candidate.site == site).unwrap()
+    }
+
+    #[test]
+    fn the_cheapest_takes_what_it_can_and_the_next_the_rest() {
+        let sites = [site("dear", "a", 4000, 0.2), site("cheap", "b", 2000, 0.1)];
+        let plan = plan(&sites, &demand(1000, 9));
+        assert_eq!(plan.assignments, vec![("cheap".into(), 2), ("dear".into(), 4)]);
+        assert_eq!(plan.unplaced, 3);
+    }
+
+    #[test]
+    fn work_that_needs_nothing_always_fits() {
+        let mut full = site("full", "a", 1000, 0.1);
+        full.free = Resources::default();
+        assert_eq!(plan(&[full], &demand(0, 1_000_000)).unplaced, 0);
+    }
+
+    #[test]
+    fn every_refusal_says_why() {
+        let mut closed = site("closed", "a", 4000, 0.1);
+        closed.closed = Some("cordoned".into());
+        let mut demand = demand(2000, 1);
+        demand.needs.site.insert("zone".into(), "a".into());
+        demand.permitted.refuse("refused", "policy p1 forbids it");
+        let sites = [closed, site("refused", "a", 4000, 0.1), site("other", "b", 4000, 0.0), site("small", "a", 1000, 0.0)];
+        let plan = plan(&sites, &demand);
+        assert_eq!(plan.unplaced, 1);
+        assert_eq!(verdict(&plan, "closed").verdict, Verdict::Closed);
+        assert_eq!(verdict(&plan, "refused").verdict, Verdict::Refused);
+        assert_eq!(verdict(&plan, "refused").why, "policy p1 forbids it");
+        assert!(verdict(&plan, "other").why.contains("`zone` to be `a`"));
+        assert!(verdict(&plan, "small").why.contains("2 cores of 1"));
+    }
+
+    #[test]
+    fn only_what_is_permitted_is_chosen() {
+        let sites = [site("free", "a", 4000, 0.0), site("dear", "a", 1000, 9.0)];
+        let mut demand = demand(1000, 3);
+        demand.permitted = Permitted::only(["dear".to_owned()]);
+        let plan = plan(&sites, &demand);
+        assert_eq!(plan.assignments, vec![("dear".into(), 1)]);
+        assert_eq!(verdict(&plan, "free").verdict, Verdict::Refused);
+    }
+
+    #[test]
+    fn heavy_inputs_keep_work_near_them() {
+        let sites = [site("here", "a", 4000, 0.11), site("there", "b", 4000, 0.10)];
+        let mut demand = demand(1000, 1);
+        demand.inputs.push(Input { size: 10_000_000_000, sites: vec!["here".into()] });
+        let plan = plan(&sites, &demand);
+        assert_eq!(plan.assignments, vec![("here".into(), 1)]);
+        assert_eq!(verdict(&plan, "there").egress, Money::from_units(0.9));
+        assert_eq!(verdict(&plan, "there").lost_on.as_ref().unwrap().0, "egress");
+    }
+
+    #[test]
+    fn a_cheap_site_is_awaited_while_the_deadline_holds_and_no_longer() {
+        let mut own = site("own", "a", 4000, 0.01);
+        own.free = Resources::default();
+        let sites = [own, site("cloud", "b", 64_000, 1.0)];
+        let mut demand = demand(1000, 2);
+        let outlook = |wait: f64| Outlook {
+            run: Odds { mid: 600.0, mean: 600.0, deviation: 60.0 },
+            samples: 9,
+            wait: Odds::certain(wait),
+            ..Outlook::default()
+        };
+        demand.outlooks = vec![outlook(300.0), outlook(0.0)];
+        demand.late = Some(Late { deadline_s: 10_000.0, per_hour: 100.0, fee: 0.0 });
+        let waits = plan(&sites, &demand);
+        assert_eq!((waits.assignments.len(), waits.unplaced), (0, 2));
+        assert_eq!(verdict(&waits, "own").verdict, Verdict::Awaited);
+        demand.late = Some(Late { deadline_s: 2_000.0, per_hour: 100.0, fee: 0.0 });
+        assert_eq!(plan(&sites, &demand).assignments, vec![("cloud".into(), 2)]);
+        demand.late = Some(Late { deadline_s: 10_000.0, per_hour: 100.0, fee: 0.0 });
+        demand.waited_s = PATIENCE_S;
+        assert_eq!(plan(&sites, &demand).assignments, vec![("cloud".into(), 2)], "waiting is bounded");
+    }
+
+    #[test]
+    fn a_plan_is_kept_unless_reality_says_otherwise() {
+        let sites = [site("cheap", "a", 4000, 0.10), site("planned", "a", 4000, 0.11), site("dear", "a", 4000, 0.9)];
+        let mut demand = demand(1000, 1);
+        demand.planned = Some("planned".into());
+        assert_eq!(plan(&sites, &demand).assignments, vec![("planned".into(), 1)]);
+        demand.planned = Some("dear".into());
+        let left = plan(&sites, &demand);
+        assert_eq!(left.assignments, vec![("cheap".into(), 1)]);
+        assert_eq!(left.explanation.instead_of.as_deref(), Some("dear"));
+    }
+
+    #[test]
+    fn a_budget_is_a_cap() {
+        let sites = [site("a", "a", 64_000, 3.0)];
+        let mut demand = demand(1000, 10);
+        demand.outlooks = vec![Outlook { run: Odds::certain(1200.0), failure_rate: 0.0, ..Outlook::default() }];
+        demand.budget = Some(Money::from_units(3.5));
+        let some = plan(&sites, &demand);
+        assert_eq!((some.assignments, some.unplaced), (vec![("a".into(), 3)], 7));
+        demand.budget = Some(Money::from_units(0.5));
+        let none = plan(&sites, &demand);
+        assert_eq!(verdict(&none, "a").verdict, Verdict::OverBudget);
+        assert_eq!(none.unplaced, 10);
+    }
+}
