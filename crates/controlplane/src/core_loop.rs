@@ -295,7 +295,7 @@ impl CoreLoop {
                 return;
             }
             for candidate in candidates {
-                let placements = self.placer.decide(self.state.fleet(), &candidate, Permitted::all(), now);
+                let placements = self.placer.decide(&self.state, &candidate, Permitted::all(), now);
                 // Placing is never rejected: what no longer fits is left in the queue.
                 let _ = self.step(Command::Place(placements), now, batch);
             }

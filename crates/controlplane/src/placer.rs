@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use engine::fleet::{Fleet, Site};
-use engine::{Candidate, Placement};
+use engine::fleet::Site;
+use engine::{Candidate, Placement, State};
 use model::{ActionKey, Resources, SiteSpec, Timestamp};
 use placement::objective::{Late, Odds};
 use placement::{Backlog, Demand, Input, Outlook, Permitted, SiteView};
@@ -35,7 +35,8 @@ impl Placer {
     }
 
     /// Takes the fleet as it is now. Only what changed is made anew.
-    fn look(&mut self, fleet: &Fleet, now: Timestamp) {
+    fn look(&mut self, state: &State, now: Timestamp) {
+        let fleet = state.fleet();
         let same = self.specs.len() == fleet.sites().len()
             && self.specs.iter().zip(fleet.sites().values()).all(|(known, site)| Arc::ptr_eq(known, &site.spec));
         if !same {
@@ -45,19 +46,19 @@ impl Placer {
         for (view, site) in self.views.iter_mut().zip(fleet.sites().values()) {
             view.free = site.free();
             view.closed = closed(site);
-            view.sent_bytes = site.sent_bytes(now);
+            view.sent_bytes = state.sent_bytes(&site.spec.name, now);
         }
     }
 
     /// Decides where the actions of a candidate go. `permitted` is the gate's answer.
     pub(crate) fn decide(
         &mut self,
-        fleet: &Fleet,
+        state: &State,
         candidate: &Candidate,
         permitted: Permitted,
         now: Timestamp,
     ) -> Vec<Placement> {
-        self.look(fleet, now);
+        self.look(state, now);
         let demand = self.demand(candidate, permitted, now);
         let plan = placement::plan(&self.views, &demand);
         // Serializing plain data cannot fail.

@@ -337,6 +337,11 @@ fn restore(reader: &Reader, sites: &Sites) -> Result<(State, (model::Seq, model:
     }
     reader.replay(|_, at, event| state.evolve(&event, at)).map_err(unusable)?;
     state.replayed();
+    // What left each site in this month, whatever became of the runs: tiers of prices hang on it.
+    let now = crate::clock::wall();
+    for (site, bytes) in reader.sent_since(now.month_begin()).map_err(unusable)? {
+        state.count_sent(&site, now, bytes);
+    }
     for site in state.fleet().sites().values() {
         // A site that cannot be opened is one that is not healthy: the first probe says so, and later ones try again.
         if let Err(error) = sites.open(&site.spec) {

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{ActionKey, ActionNo, Epoch, Label, Needs, Resources, RunId, SiteSpec, Timestamp};
+use model::{ActionKey, ActionNo, Epoch, Label, Needs, Resources, RunId, SiteSpec};
 
 /// Sites, queue, versions of resources.
 #[derive(Debug, Default)]
@@ -33,19 +33,12 @@ pub struct Site {
     pub healthy: bool,
     /// What the last probe with another result said.
     pub reason: String,
-    /// Bytes that left it in a calendar month.
-    pub(crate) sent: (u32, u64),
 }
 
 impl Site {
     /// What is left.
     pub fn free(&self) -> Resources {
         self.spec.capacity.minus(&self.used)
-    }
-
-    /// Bytes that have left it in the month of this time: what the price of the next ones hangs on.
-    pub fn sent_bytes(&self, at: Timestamp) -> u64 {
-        if self.sent.0 == at.month() { self.sent.1 } else { 0 }
     }
 
     /// Whether new work may go there.

@@ -126,6 +126,9 @@ pub(crate) struct Passing {
     pub(crate) room: bool,
     /// Graphs that were in use when idle ones were last forgotten.
     pub(crate) graphs_in_use: usize,
+    /// By site: a calendar month, and the bytes that left it then. Closed runs had their part in it, so that a replay cannot restore it:
+    /// the shell does, with [`State::count_sent`].
+    pub(crate) sent: BTreeMap<String, (u32, u64)>,
     /// Closed runs of late, oldest first.
     pub(crate) recent: VecDeque<RecentRun>,
 }
@@ -246,6 +249,17 @@ impl State {
             queued_at: action.queued_at,
             placed_at: action.placed_at,
         })
+    }
+
+    /// Bytes that have left a site in the month of this time: what the price of the next ones hangs on.
+    pub fn sent_bytes(&self, site: &str, at: Timestamp) -> u64 {
+        self.passing.sent.get(site).filter(|(month, _)| *month == at.month()).map_or(0, |(_, bytes)| *bytes)
+    }
+
+    /// Counts bytes that left a site.
+    pub fn count_sent(&mut self, site: &str, at: Timestamp, bytes: u64) {
+        let before = self.sent_bytes(site, at);
+        self.passing.sent.insert(site.to_owned(), (at.month(), before.saturating_add(bytes)));
     }
 
     /// Lets actions that fitted nowhere be looked at again: time has passed, and what was worth waiting for may not be any more.

@@ -132,6 +132,17 @@ impl Reader {
         })
     }
 
+    /// Bytes that transfers took from each site since a time.
+    pub fn sent_since(&self, since: Timestamp) -> Result<Vec<(String, u64)>, JournalError> {
+        self.with(|db| {
+            let sql = "SELECT host, sum(bytes_in) FROM actions WHERE kind = 8 AND finished_at >= ?1 AND bytes_in > 0 AND host IS NOT NULL
+                 GROUP BY host";
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map(params![since.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
     /// What the runs of every project have cost since a time.
     pub fn spent_since(&self, since: Timestamp) -> Result<Vec<(String, Money)>, JournalError> {
         self.with(|db| {

@@ -182,8 +182,10 @@ impl Projection {
         if !placed {
             change.started_at = Some(at);
         }
-        if let engine::event::Role::Transfer { to, .. } = &opened.role {
+        if let engine::event::Role::Transfer { from, to, .. } = &opened.role {
             change.site = Some(to.clone());
+            // Where it comes from, as other actions say which process they are: that site's price is on the bill.
+            change.host = Some(from.clone());
         }
         if opened.input.is_some() {
             change.input = Some((seq, *input_n));

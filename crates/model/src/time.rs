@@ -30,6 +30,15 @@ pub struct Timestamp(#[n(0)] pub u64);
 pub struct Duration(#[n(0)] pub u64);
 
 impl Timestamp {
+    /// The first moment of its calendar month in UTC.
+    pub fn month_begin(self) -> Timestamp {
+        let (month, mut day) = (self.month(), self.0 / 86_400_000_000);
+        while day > 0 && Timestamp((day - 1) * 86_400_000_000).month() == month {
+            day -= 1;
+        }
+        Timestamp(day * 86_400_000_000)
+    }
+
     /// The calendar month in UTC, counted from January of year 0: what bills are made by.
     pub fn month(self) -> u32 {
         // Days since 0000-03-01, in eras of 400 years (Hinnant, "chrono-compatible low-level date algorithms").
@@ -162,6 +171,7 @@ mod tests {
         assert_eq!(at(951_868_800), 2000 * 12 + 2, "1 March 2000");
         assert_eq!(at(1_798_761_599), 2026 * 12 + 11, "the last second of 2026");
         assert_eq!(at(1_798_761_600), 2027 * 12);
+        assert_eq!(Timestamp(1_798_761_599_000_000).month_begin(), Timestamp(1_796_083_200_000_000), "1 December 2026");
     }
 
     #[test]

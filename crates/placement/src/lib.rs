@@ -2,6 +2,8 @@
 //!
 //! Every term is priced by one objective ([`objective`]).
 //!
+//! - [`sim`] plays whole graphs through the sites in microseconds of processor time: what planning, what-if, benchmarks and back-tests use.
+//! - [`search`] plays variants of the rule and then moves single tasks until the plan gets no better.
 //! - [`plan`] decides for like actions that are queued now. It gives sites with counts and an [`Explanation`] that names every site, its
 //!   terms in money and time, and what it lost on.
 //!
@@ -16,6 +18,9 @@ mod demand;
 mod explain;
 pub mod objective;
 mod ranking;
+pub mod search;
+pub mod sim;
+pub mod world;
 
 pub use backlog::Backlog;
 pub use demand::{Demand, Input, Outlook, Permitted, SiteView};

@@ -187,7 +187,7 @@ impl Stepper<'_, '_> {
         match &action.role {
             Role::Transfer { from, to, .. } => site(from).map(|source| {
                 let near = site(to).is_some_and(|site| is_near(&source.spec.attributes, &site.spec.attributes));
-                source.spec.prices.of_transfer(source.sent_bytes(self.context.now), report.usage.bytes_in, near)
+                source.spec.prices.of_transfer(self.state.sent_bytes(from, self.context.now), report.usage.bytes_in, near)
             }),
             _ => action.site.as_deref().and_then(site).map(|site| {
                 let needs = &action.unit.node.needs.resources;

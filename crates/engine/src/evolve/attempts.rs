@@ -119,7 +119,7 @@ pub(super) fn attempt_finished(state: &mut State, event: &AttemptFinished, at: T
         _ => None,
     };
     if let Some(from) = from {
-        fleet::sent(state, &from, event.usage.bytes_in, at);
+        state.count_sent(&from, at, event.usage.bytes_in);
     }
     leave_site(state, key);
     match event.retry_at {

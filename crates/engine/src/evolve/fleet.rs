@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{ActionKey, Resources, Timestamp};
+use model::{ActionKey, Resources};
 
 use crate::State;
 use crate::event::{SiteHealthChanged, SiteRegistered};
@@ -21,21 +21,12 @@ pub(super) fn registered(state: &mut State, event: &SiteRegistered) {
                 drained: false,
                 healthy: true,
                 reason: String::new(),
-                sent: (0, 0),
                 spec: spec.clone(),
             };
             state.fleet.sites.insert(spec.name.clone(), site);
         }
     }
     state.passing.room = true;
-}
-
-/// Counts what left a site, by the month.
-pub(super) fn sent(state: &mut State, name: &str, bytes: u64, at: Timestamp) {
-    if let Some(site) = state.fleet.sites.get_mut(name) {
-        let before = site.sent_bytes(at);
-        site.sent = (at.month(), before.saturating_add(bytes));
-    }
 }
 
 pub(super) fn removed(state: &mut State, name: &str) {
