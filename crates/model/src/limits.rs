@@ -26,6 +26,10 @@ pub const EXPRESSION_BYTES_MAX: usize = 4_096;
 pub const EXPRESSION_DEPTH_MAX: usize = 128;
 /// What an expression may cost, in steps, by the static checker's count.
 pub const EXPRESSION_COST_MAX: u64 = 1_000_000;
+/// Steps that evaluating the expressions of one node, or one condition, may take.
+pub const EVALUATION_STEPS_MAX: u64 = 2_000_000;
+/// Bytes of values that evaluating the expressions of one node may make; a value counts with 32 bytes and its text.
+pub const EVALUATION_BYTES_MAX: u64 = 32 << 20;
 /// A value passed between nodes (not an artifact), in bytes of JSON.
 pub const VALUE_BYTES_MAX: usize = 1 << 20;
 /// A request body of the API that is not an artifact upload, in bytes.

@@ -1,17 +1,19 @@
-//! The static checker of expressions: names, types, functions, and what evaluating may cost. The interpreter has no budget and no way to
-//! interrupt it, so what may cost too much is refused before it runs.
+//! The static checker of expressions: names, types, functions, and what evaluating may cost. What is known to cost too much is refused before
+//! it runs; what only the values decide is counted while it runs, by the meter of the evaluator.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, operators};
-use model::limits::{EACH_ITEMS_MAX, EXPRESSION_BYTES_MAX, EXPRESSION_COST_MAX, EXPRESSION_DEPTH_MAX};
+use model::limits::{EACH_ITEMS_MAX, EVALUATION_BYTES_MAX, EXPRESSION_BYTES_MAX, EXPRESSION_COST_MAX, EXPRESSION_DEPTH_MAX};
 
 use crate::suggest::nearest;
 use crate::types::Type;
 
 /// Lists of unknown length within one another: more is refused.
 const UNBOUNDED_NESTS_MAX: u32 = 2;
+/// Bytes that a value counts with beside its text.
+const VALUE_BYTES: u64 = 32;
 /// Functions of the language; the list is closed.
 const FUNCTIONS: [&str; 26] = [
     "size",
@@ -69,24 +71,64 @@ pub struct Checked {
     pub nodes: BTreeSet<String>,
     /// Tags that what it reads carries: those of every value it looks at, conditions included.
     pub labels: BTreeSet<String>,
-    /// Steps that evaluating it takes at most.
-    pub cost: u64,
+    /// What evaluating it takes at most, as far as it can be known.
+    pub cost: Cost,
+}
+
+/// What evaluating takes. Texts of unknown length count with nothing: they are counted while it happens, by the meter of the evaluator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Steps.
+    pub steps: u64,
+    /// Bytes of the value.
+    pub size: u64,
+    /// Bytes of other values made on the way.
+    pub made: u64,
+}
+
+impl Cost {
+    fn one() -> Cost {
+        Cost { steps: 1, ..Cost::default() }
+    }
+
+    /// With what a part of it takes; the value of the part is none of it.
+    fn and(self, part: Cost) -> Cost {
+        Cost { steps: self.steps.saturating_add(part.steps), made: self.made.saturating_add(part.made), ..self }
+    }
+
+    /// With what a part of it takes; the value of the part is a part of its value.
+    fn with(self, part: Cost) -> Cost {
+        Cost { size: self.size.saturating_add(part.size), ..self.and(part) }
+    }
+
+    fn times(self, count: u64) -> Cost {
+        let times = |amount: u64| amount.saturating_mul(count);
+        Cost { steps: times(self.steps), size: times(self.size), made: times(self.made) }
+    }
+
+    fn bytes(self) -> u64 {
+        self.size.saturating_add(self.made)
+    }
+}
+
+/// Reads an expression that is neither too long nor too deep to be read.
+pub(crate) fn read(source: &str) -> Result<cel::Program, Problem> {
+    let too_much = |message: String| Problem { code: "W0304", message, hint: Some("do the work in a node".into()) };
+    if source.len() > EXPRESSION_BYTES_MAX {
+        return Err(too_much(format!("the expression is {} bytes; at most {EXPRESSION_BYTES_MAX} are allowed", source.len())));
+    }
+    if depth(source) > EXPRESSION_DEPTH_MAX {
+        return Err(too_much(format!("the expression is nested deeper than {EXPRESSION_DEPTH_MAX}")));
+    }
+    cel::Program::compile(source).map_err(|error| {
+        let message: String = error.to_string().lines().next().unwrap_or_default().chars().take(200).collect();
+        Problem { code: "W0301", message: format!("`{source}` is not an expression: {message}"), hint: None }
+    })
 }
 
 /// Checks an expression.
 pub fn check(source: &str, environment: &Environment) -> Result<Checked, Problem> {
-    if source.len() > EXPRESSION_BYTES_MAX {
-        let message = format!("the expression is {} bytes; at most {EXPRESSION_BYTES_MAX} are allowed", source.len());
-        return Err(Problem { code: "W0304", message, hint: Some("do the work in a node".into()) });
-    }
-    if depth(source) > EXPRESSION_DEPTH_MAX {
-        let message = format!("the expression is nested deeper than {EXPRESSION_DEPTH_MAX}");
-        return Err(Problem { code: "W0304", message, hint: Some("do the work in a node".into()) });
-    }
-    let program = cel::Program::compile(source).map_err(|error| {
-        let message: String = error.to_string().lines().next().unwrap_or_default().chars().take(200).collect();
-        Problem { code: "W0301", message: format!("`{source}` is not an expression: {message}"), hint: None }
-    })?;
+    let program = read(source)?;
     let mut checker = Checker {
         scopes: vec![environment.names.clone()],
         nodes: BTreeSet::new(),
@@ -95,12 +137,20 @@ pub fn check(source: &str, environment: &Environment) -> Result<Checked, Problem
         depth: 0,
     };
     let (result, cost) = checker.infer(program.expression())?;
-    if cost > EXPRESSION_COST_MAX {
-        let message = format!("evaluating `{source}` may take {cost} steps; at most {EXPRESSION_COST_MAX} are allowed");
+    if cost.steps > EXPRESSION_COST_MAX {
+        let message = format!("evaluating `{source}` may take {} steps; at most {EXPRESSION_COST_MAX} are allowed", cost.steps);
         return Err(Problem {
             code: "W0304",
             message,
             hint: Some("give the lists a `maxItems`, or do the work in a node".into()),
+        });
+    }
+    if cost.bytes() > EVALUATION_BYTES_MAX {
+        let message = format!("`{source}` may make {} bytes of values; at most {EVALUATION_BYTES_MAX} are allowed", cost.bytes());
+        return Err(Problem {
+            code: "W0304",
+            message,
+            hint: Some("give the lists a `maxItems`, or pass the data as an artifact".into()),
         });
     }
     Ok(Checked { result, nodes: checker.nodes, labels: checker.labels, cost })
@@ -139,7 +189,7 @@ struct Checker {
     depth: usize,
 }
 
-type Inferred = Result<(Type, u64), Problem>;
+type Inferred = Result<(Type, Cost), Problem>;
 
 fn wrong(message: String) -> Problem {
     Problem { code: "W0303", message, hint: None }
@@ -167,7 +217,13 @@ impl Checker {
 
     fn path_within(&mut self, node: &IdedExpr) -> Inferred {
         match &node.expr {
-            Expr::Literal(literal) => Ok((of_literal(literal), 1)),
+            Expr::Literal(literal) => {
+                let size = match literal {
+                    LiteralValue::String(text) => text.inner().len() as u64,
+                    _ => 0,
+                };
+                Ok((of_literal(literal), Cost { size, ..Cost::one() }))
+            }
             Expr::Ident(name) if name == "nodes" => Err(Problem {
                 code: "W0302",
                 message: "`nodes` alone is not a value: what a node waits for has to be known before it runs".into(),
@@ -176,11 +232,11 @@ impl Checker {
             Expr::Ident(name) => self.name(name),
             Expr::Select(select) => self.select(&select.operand, &select.field, select.test),
             Expr::List(list) => {
-                let mut cost = 1u64;
+                let mut cost = Cost { size: VALUE_BYTES * list.elements.len() as u64, ..Cost::one() };
                 let mut types = Vec::new();
                 for element in &list.elements {
-                    let (found, steps) = self.infer(element)?;
-                    cost = cost.saturating_add(steps);
+                    let (found, part) = self.infer(element)?;
+                    cost = cost.with(part);
                     types.push(found);
                 }
                 let first = types.first().cloned().unwrap_or(Type::Any);
@@ -188,12 +244,12 @@ impl Checker {
                 Ok((Type::List(Arc::new(item), Some(types.len() as u64)), cost))
             }
             Expr::Map(map) => {
-                let (mut fields, mut cost, mut open) = (BTreeMap::new(), 1u64, false);
+                let (mut fields, mut cost, mut open) = (BTreeMap::new(), Cost::one(), false);
                 for entry in &map.entries {
                     let EntryExpr::MapEntry(entry) = &entry.expr else { continue };
-                    let (_, key_steps) = self.infer(&entry.key)?;
-                    let (found, steps) = self.infer(&entry.value)?;
-                    cost = cost.saturating_add(key_steps).saturating_add(steps);
+                    let (_, key) = self.infer(&entry.key)?;
+                    let (found, part) = self.infer(&entry.value)?;
+                    cost = cost.with(key).with(part).with(Cost { size: VALUE_BYTES, ..Cost::default() });
                     match &entry.key.expr {
                         Expr::Literal(LiteralValue::String(key)) => drop(fields.insert(key.inner().to_owned(), found)),
                         _ => open = true,
@@ -209,7 +265,7 @@ impl Checker {
 
     fn name(&self, name: &str) -> Inferred {
         if let Some(found) = self.scopes.iter().rev().find_map(|scope| scope.get(name)) {
-            return Ok((found.clone(), 1));
+            return Ok((found.clone(), Cost::one()));
         }
         let known: Vec<&str> =
             self.scopes.iter().flat_map(|scope| scope.keys().map(String::as_str)).filter(|name| !name.starts_with('@')).collect();
@@ -223,7 +279,7 @@ impl Checker {
     fn select(&mut self, operand: &IdedExpr, field: &str, test: bool) -> Inferred {
         if is_nodes(operand) {
             let found = self.node(field)?;
-            return Ok((if test { Type::Boolean } else { found }, 2));
+            return Ok((if test { Type::Boolean } else { found }, Cost::one()));
         }
         let (found, cost) = self.path(operand)?;
         let (found, tags) = found.peel();
@@ -239,7 +295,7 @@ impl Checker {
             Type::Artifact if matches!(field, "digest" | "name" | "kind") => Type::Text,
             other => return Err(wrong(format!("{} has no field `{field}`", other.name()))),
         };
-        Ok((if test { Type::Boolean } else { result }, cost.saturating_add(1)))
+        Ok((if test { Type::Boolean } else { result }, Cost::one().and(cost)))
     }
 
     /// The output of a node, `nodes.id` or `nodes["id"]`.
@@ -268,13 +324,13 @@ impl Checker {
                     hint: Some("what a node waits for has to be known before it runs".into()),
                 });
             };
-            return Ok((self.node(id.inner())?, 2));
+            return Ok((self.node(id.inner())?, Cost::one()));
         }
         let (found, cost) = self.path(operand)?;
-        let (_, steps) = self.infer(place)?;
+        let (_, part) = self.infer(place)?;
         let (found, tags) = found.peel();
         self.labels.extend(tags);
-        let cost = cost.saturating_add(steps).saturating_add(1);
+        let cost = Cost::one().and(cost).and(part);
         match found {
             Type::List(item, _) => Ok(((**item).clone(), cost)),
             Type::Object(fields, open) => match &place.expr {
@@ -298,10 +354,12 @@ impl Checker {
             return self.element(operand, place);
         }
         let mut types = Vec::new();
-        let mut cost = 1u64;
+        let mut cost = Cost::one();
+        // What joins or chooses has a value made of theirs.
+        let keeps = matches!(function, operators::ADD | operators::CONDITIONAL);
         for argument in target.into_iter().chain(arguments) {
-            let (found, steps) = self.infer(argument)?;
-            cost = cost.saturating_add(steps);
+            let (found, part) = self.infer(argument)?;
+            cost = if keeps { cost.with(part) } else { cost.and(part) };
             types.push(found);
         }
         let result = match function {
@@ -389,8 +447,8 @@ impl Checker {
         self.scopes.pop();
         self.unbounded -= u32::from(!bounded);
         let (condition, step, result) = (condition?, step?, result?);
-        let body = condition.1.saturating_add(step.1);
-        let cost = range_cost.saturating_add(count.saturating_mul(body)).saturating_add(result.1);
+        let body = if gathers { condition.1.with(step.1) } else { condition.1.and(step.1) };
+        let cost = body.times(count).and(range_cost).and(result.1);
         Ok((if gathers { Type::List(Arc::new(Type::Any), Some(count)) } else { result.0 }, cost))
     }
 }
@@ -511,5 +569,11 @@ mod tests {
         assert!(run("inputs.short.all(x, inputs.short.all(y, inputs.short.all(z, x == y || y == z)))").is_ok());
         assert_eq!(code("inputs.long.all(x, inputs.long.all(y, x == y))"), "W0304");
         assert_eq!(code("inputs.long.map(a, inputs.long.map(b, inputs.long.map(c, c)))"), "W0304");
+        let list =
+            "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30]";
+        let text = "x".repeat(3_000);
+        assert_eq!(code(&format!("{list}.map(a, {list}.map(b, {list}.map(c, '{text}')))")), "W0304", "27,000 texts of 3 kB");
+        assert!(run(&format!("{list}.map(a, {list}.map(b, '{text}'))")).is_ok());
+        assert_eq!(code(&format!("inputs.long.map(a, {{'text': '{text}{text}'}})")), "W0304");
     }
 }

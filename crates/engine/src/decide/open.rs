@@ -44,6 +44,11 @@ fn failed(class: FailureClass, message: impl Into<String>) -> Fate {
     Fate::End { phase: Phase::Failed, output: None, failure: Some(Failure::new(class, message)), reused: false }
 }
 
+fn too_large(size: u64) -> Failure {
+    let message = format!("the value is {size} bytes; at most {VALUE_BYTES_MAX} may pass between nodes: use an artifact");
+    Failure::new(FailureClass::Output, message)
+}
+
 impl From<EvalError> for Failure {
     fn from(error: EvalError) -> Failure {
         Failure::new(FailureClass::Expression, error.to_string())
@@ -159,9 +164,7 @@ impl Stepper<'_, '_> {
         let value = if template.dynamic { self.context.evaluator.render(template, names)? } else { template.json.clone() };
         let payload = Payload::new(&run.salt, value);
         if payload.size as usize > VALUE_BYTES_MAX {
-            let size = payload.size;
-            let message = format!("the value is {size} bytes; at most {VALUE_BYTES_MAX} may pass between nodes: use an artifact");
-            return Err(Failure::new(FailureClass::Output, message));
+            return Err(too_large(u64::from(payload.size)));
         }
         Ok(Some(payload))
     }
@@ -293,6 +296,11 @@ impl Stepper<'_, '_> {
         let Some(action) = run.action(key.action) else { return };
         let output = match &action.state {
             ActionState::Each(map) => {
+                // Ten thousand outputs that may pass one by one may not pass as one: told before they are put together.
+                let size: u64 = map.outputs.iter().flatten().map(|output| u64::from(output.size)).sum();
+                if size as usize > VALUE_BYTES_MAX {
+                    return self.finish(key, Phase::Failed, None, Some(too_large(size)));
+                }
                 let null = Value::Null;
                 let outputs = map.outputs.iter().map(|output| output.as_ref().map_or(&null, Payload::value).clone());
                 self.render(run, &Template { json: Value::Array(outputs.collect()), dynamic: false }, &Names::default())

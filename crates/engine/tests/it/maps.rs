@@ -165,3 +165,19 @@ fn ten_thousand_items_with_repeats_in_a_window_of_a_hundred() {
     assert_eq!((running, most), (0, 50));
     assert_eq!(rig.output(run, "m").as_array().map(Vec::len), Some(EACH_ITEMS_MAX));
 }
+
+#[test]
+fn outputs_that_are_too_large_together_fail_the_map() {
+    let mut rig = Rig::new([site("here").spec()]);
+    rig.on("m[*", [Answer::Silent]);
+    let run = rig.submit(&flow("t/large").step(step("m").each(json!([1, 2, 3]), 4, doubling())).build(), json!({}));
+    rig.work();
+    let half = json!("x".repeat(model::limits::VALUE_BYTES_MAX / 2));
+    for item in 0..3 {
+        rig.report(rig.attempt(run, &format!("m[{item}]")), Outcome::Succeeded(half.clone()));
+    }
+    assert_eq!(rig.finish(run).phase, Phase::Failed);
+    let failure = rig.failure(run, "m").unwrap();
+    assert_eq!(failure.class, FailureClass::Output);
+    assert!(failure.message.contains("use an artifact"), "{}", failure.message);
+}

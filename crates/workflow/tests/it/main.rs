@@ -5,6 +5,7 @@ mod documents;
 mod documents_of_all_kinds;
 mod edit;
 mod edit_properties;
+mod evaluation;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
