@@ -75,7 +75,8 @@ impl<'a> Walker<'a, '_> {
         if within.len().is_none() {
             return Stop::failed(format!("`in` takes a list or an object, and this is {}", within.name()));
         }
-        Ok(Term::Bool(within.field(&wanted.key()?).is_some()))
+        // What can be no key is not there.
+        Ok(Term::Bool(wanted.key().is_ok_and(|key| within.field(&key).is_some())))
     }
 
     fn add(&mut self, a: &Term<'a>, b: &Term<'a>) -> Evaluated<'a> {

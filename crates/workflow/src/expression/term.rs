@@ -130,12 +130,16 @@ impl<'a> Term<'a> {
         }
     }
 
-    /// What is gone through: the elements of a list, the keys of an object.
+    /// What is gone through: the elements of a list, the keys of an object in alphabetical order.
     pub(super) fn steps(&self) -> Option<Vec<Term<'a>>> {
         match self {
             Term::Items(items) => Some(items.iter().map(Term::of).collect()),
             Term::List(items) => Some(items.to_vec()),
-            Term::Fields(Value::Object(fields)) => Some(fields.keys().map(|key| Term::Seen(key)).collect()),
+            Term::Fields(Value::Object(fields)) => {
+                let mut keys: Vec<&str> = fields.keys().map(String::as_str).collect();
+                keys.sort_unstable();
+                Some(keys.into_iter().map(Term::Seen).collect())
+            }
             Term::Map(fields) => Some(fields.keys().map(Key::term).collect()),
             _ => None,
         }

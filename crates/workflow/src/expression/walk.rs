@@ -195,21 +195,18 @@ impl<'a> Walker<'a, '_> {
 
     /// `&&` and `||`: what decides on one side stands, whatever became of the other.
     fn logic(&mut self, a: &'a IdedExpr, b: &'a IdedExpr, decides: bool) -> Evaluated<'a> {
-        let left = self.value(a);
-        match &left {
-            Ok(Term::Bool(value)) if *value == decides => return Ok(Term::Bool(decides)),
-            Err(Stop::Spent(_)) => return left,
-            _ => {}
-        }
-        let right = self.value(b)?;
-        match (left, right) {
-            (Ok(Term::Bool(_)), Term::Bool(right)) => Ok(Term::Bool(right)),
+        let left = match self.value(a) {
+            Ok(Term::Bool(value)) if value == decides => return Ok(Term::Bool(decides)),
+            Ok(Term::Bool(_)) => Ok(()),
+            Ok(other) => Err(Stop::Failed(format!("`&&` and `||` take booleans, and this is {}", other.name()))),
+            Err(error @ Stop::Failed(_)) => Err(error),
+            Err(spent) => return Err(spent),
+        };
+        match (left, self.value(b)?) {
+            (Ok(()), Term::Bool(right)) => Ok(Term::Bool(right)),
             (Err(_), Term::Bool(right)) if right == decides => Ok(Term::Bool(decides)),
             (Err(error), _) => Err(error),
-            (Ok(left), right) => {
-                let wrong = if matches!(left, Term::Bool(_)) { right } else { left };
-                Stop::failed(format!("`&&` and `||` take booleans, and this is {}", wrong.name()))
-            }
+            (Ok(()), other) => Stop::failed(format!("`&&` and `||` take booleans, and this is {}", other.name())),
         }
     }
 
