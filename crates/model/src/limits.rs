@@ -8,6 +8,10 @@ pub const WORKFLOW_NODES_MAX: usize = 10_000;
 pub const WORKFLOW_DEPTH_MAX: usize = 64;
 /// Values (scalars, lists, maps) in one workflow file.
 pub const WORKFLOW_VALUES_MAX: usize = 500_000;
+/// Values of one type with everything it refers to.
+pub const SCHEMA_VALUES_MAX: usize = 20_000;
+/// Types that refer to one another in a row.
+pub const SCHEMA_DEPTH_MAX: usize = 32;
 /// Findings told of one file; there is nothing to learn from more.
 pub const FINDINGS_MAX: usize = 200;
 /// Edits of a workflow file in one request.

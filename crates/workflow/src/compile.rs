@@ -5,6 +5,7 @@ mod kinds;
 mod modifiers;
 mod node;
 mod outputs;
+mod schemas;
 mod subs;
 
 use std::collections::BTreeMap;
@@ -13,13 +14,13 @@ use std::sync::Arc;
 use model::graph::{OnFailure, Port};
 use model::limits::{FINDINGS_MAX, WORKFLOW_NODES_MAX};
 use model::{Graph, NodeIx, Template};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::check::Environment;
 use crate::fields::{Fields, Findings};
-use crate::source::{Data, Tree, decode, parse};
+use crate::source::{Data, Tree, parse};
 use crate::suggest::nearest;
-use crate::types::{ARTIFACT_TYPES, Type};
+use crate::types::Type;
 use crate::{Catalogue, Diagnostic, Files};
 
 /// What became of a workflow file.
@@ -63,7 +64,8 @@ pub(crate) fn compile_within(
     subs: &subs::Subs,
 ) -> Compiled {
     let findings = Findings::default();
-    let compiler = Compiler { text, files, catalogue, findings: &findings, types: BTreeMap::new(), subs };
+    let compiler =
+        Compiler { text, files, catalogue, findings: &findings, written: BTreeMap::new(), types: BTreeMap::new(), subs };
     let graph = compiler.workflow(tree);
     let failed = findings.has_errors();
     let mut diagnostics = findings.into_inner();
@@ -108,18 +110,18 @@ pub(crate) struct Compiler<'c> {
     pub(crate) files: &'c dyn Files,
     pub(crate) catalogue: &'c dyn Catalogue,
     pub(crate) findings: &'c Findings,
-    /// `types:` of the file.
+    /// `types:` of the file, as they are written.
+    pub(crate) written: BTreeMap<&'c str, &'c Tree>,
+    /// `types:` of the file, as far as they were read.
     pub(crate) types: BTreeMap<String, Value>,
     /// Files of sub-workflows, each read once.
     pub(crate) subs: &'c subs::Subs,
 }
 
 const TOP: [&str; 9] = ["workflow", "description", "inputs", "types", "nodes", "outputs", "timeout", "on_failure", "layout"];
-/// Types that a schema may name.
-const PLAIN_TYPES: [&str; 7] = ["string", "number", "integer", "boolean", "array", "object", "null"];
 
-impl Compiler<'_> {
-    fn workflow(mut self, tree: &Tree) -> Option<Graph> {
+impl<'c> Compiler<'c> {
+    fn workflow(mut self, tree: &'c Tree) -> Option<Graph> {
         let fields = Fields::of(tree, "a workflow", &TOP, self.findings)?;
         let workflow = fields.needed_name("workflow", "a workflow file").unwrap_or_default();
         self.read_types(&fields);
@@ -161,16 +163,6 @@ impl Compiler<'_> {
                 OnFailure::Cancel
             }
         }
-    }
-
-    fn read_types(&mut self, fields: &Fields<'_>) {
-        let Some(tree) = fields.get("types") else { return };
-        let Data::Map(types) = &tree.data else {
-            self.findings.error("W0103", &tree.span, format!("`types` has to be a map, and this is {}", tree.kind()));
-            return;
-        };
-        let types: Vec<(String, Value)> = types.iter().map(|(key, value)| (key.text.clone(), self.schema(value))).collect();
-        self.types.extend(types);
     }
 
     /// The ids of the nodes, in the order written.
@@ -239,104 +231,6 @@ impl Compiler<'_> {
             Port { name: key.text.clone(), schema, default }
         };
         fields.iter().map(port).collect()
-    }
-
-    /// A JSON Schema: written out, as the name of a type, or as a reference to a file or to `types:`.
-    pub(crate) fn schema(&self, tree: &Tree) -> Value {
-        match &tree.data {
-            Data::Scalar(Value::String(name)) => self.named_type(name, tree),
-            Data::Scalar(Value::Null) => json!({}),
-            Data::Map(fields) => {
-                if let Some(reference) = tree.get("$ref") {
-                    return self.reference(reference);
-                }
-                if let Some(found) = tree.get("type")
-                    && let Some(name) = found.as_str()
-                    && self.types.contains_key(name)
-                {
-                    return self.named_type(name, found);
-                }
-                self.check_type_name(tree);
-                let mut schema = serde_json::Map::new();
-                for (key, value) in fields {
-                    let read = match key.text.as_str() {
-                        "items" | "additionalProperties" if matches!(value.data, Data::Map(_)) => self.schema(value),
-                        "properties" => match &value.data {
-                            Data::Map(properties) => Value::Object(
-                                properties.iter().map(|(name, property)| (name.text.clone(), self.schema(property))).collect(),
-                            ),
-                            _ => value.to_value(),
-                        },
-                        _ => value.to_value(),
-                    };
-                    schema.insert(key.text.clone(), read);
-                }
-                Value::Object(schema)
-            }
-            _ => {
-                self.findings.error(
-                    "W0103",
-                    &tree.span,
-                    format!("a type has to be a schema or the name of one, and this is {}", tree.kind()),
-                );
-                json!({})
-            }
-        }
-    }
-
-    fn check_type_name(&self, tree: &Tree) {
-        let Some(found) = tree.get("type") else { return };
-        if let Some(name) = found.as_str()
-            && !PLAIN_TYPES.contains(&name)
-            && !ARTIFACT_TYPES.contains(&name)
-        {
-            self.named_type(name, found);
-        }
-    }
-
-    fn named_type(&self, name: &str, tree: &Tree) -> Value {
-        if let Some(schema) = self.types.get(name) {
-            return schema.clone();
-        }
-        if PLAIN_TYPES.contains(&name) || ARTIFACT_TYPES.contains(&name) {
-            return json!({ "type": name });
-        }
-        if name == "any" {
-            return json!({});
-        }
-        let known = PLAIN_TYPES.iter().chain(&ARTIFACT_TYPES).copied().chain(self.types.keys().map(String::as_str));
-        let mut finding = Diagnostic::error("W0104", tree.span.clone(), format!("there is no type `{name}`"));
-        finding.hint = nearest(name, known).map(|near| format!("did you mean `{near}`?"));
-        self.findings.push(finding);
-        json!({})
-    }
-
-    /// `$ref`: `#/types/Name`, or a JSON or YAML file beside the workflow.
-    fn reference(&self, tree: &Tree) -> Value {
-        let Some(path) = tree.as_str() else {
-            self.findings.error("W0103", &tree.span, "`$ref` has to be a text");
-            return json!({});
-        };
-        if let Some(name) = path.strip_prefix("#/types/") {
-            return self.named_type(name, tree);
-        }
-        let Some(bytes) = self.file(path, tree) else { return json!({}) };
-        let text = match decode(&bytes) {
-            Ok(text) => text,
-            Err(finding) => {
-                self.findings.error("W0104", &tree.span, format!("`{path}` cannot be read: {}", finding.message));
-                return json!({});
-            }
-        };
-        let (trees, problems) = parse(text);
-        match (trees.as_slice(), problems.first()) {
-            ([tree], None) => tree.to_value(),
-            (_, problem) => {
-                let why = problem.map_or("it has not one document".to_owned(), |problem| problem.message.clone());
-                self.findings.error("W0104", &tree.span, format!("`{path}` cannot be read: {why}"));
-                json!({})
-            }
-        }
     }
 
     /// A file beside the workflow.

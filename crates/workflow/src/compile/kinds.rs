@@ -41,15 +41,6 @@ impl Compiler<'_> {
             "each" => self.each_kind(fields, node, environment, names, refs),
             _ => self.decide_kind(fields, node, environment, names, refs),
         }
-        if matches!(kind, "human" | "wait" | "each" | "decide")
-            && let Some((key, _)) = fields.tree.entry("with")
-        {
-            self.findings.error(
-                "W0104",
-                &key.span,
-                format!("a `{kind}` node takes no `with`: what it needs stands in `{kind}` itself"),
-            );
-        }
     }
 
     fn use_kind(&self, fields: &Fields<'_>, node: &mut Node, environment: &Environment, refs: &mut Vec<String>) {
@@ -267,8 +258,23 @@ impl Compiler<'_> {
         if given != 1 {
             self.findings.error("W0106", &tree.span, "`wait` has to have one of `for`, `until`, `event`, `signal`");
         }
-        if wait.get("for").and_then(Tree::as_str).is_some_and(|text| !text.contains("${")) {
+        let literal = |key: &str| wait.get(key).filter(|tree| !tree.as_str().is_some_and(|text| text.contains("${")));
+        if literal("for").is_some() {
             wait.duration("for");
+        }
+        if let Some(until) = literal("until")
+            && until.as_str().is_none_or(|text| chrono::DateTime::parse_from_rfc3339(text).is_err())
+        {
+            let finding = Diagnostic::error("W0104", until.span.clone(), "`until` has to be a moment of RFC 3339");
+            self.findings.push(finding.hint("such as `2030-01-01T08:00:00Z`, in quotes or without"));
+        }
+        for key in ["event", "signal"] {
+            if literal(key).is_some() {
+                wait.text(key);
+            }
+        }
+        if let Some((key, _)) = wait.tree.entry("match").filter(|_| wait.get("event").is_none()) {
+            self.findings.error("W0107", &key.span, "`match` says nothing without `event`");
         }
         self.check_template(tree, environment, refs);
         node.input = Template::new(tree.to_value());
@@ -293,7 +299,7 @@ impl Compiler<'_> {
         let mut inner = environment.clone();
         inner.names.insert("item".into(), item);
         inner.names.insert("index".into(), Type::Integer);
-        let mut inner_node = self.node(&node.id, &body.span, body, &inner, names);
+        let mut inner_node = self.node_within(&node.id, &body.span, body, &inner, names, true);
         if matches!(inner_node.kind, NodeKind::Human | NodeKind::Wait | NodeKind::Each { .. } | NodeKind::Decide { .. }) {
             let message = format!("`do` has to be `use`, `run`, `task` or `workflow`, not `{}`", inner_node.kind.as_str());
             self.findings.push(Diagnostic::error("W0104", body.span.clone(), message).hint("put it into a sub-workflow"));

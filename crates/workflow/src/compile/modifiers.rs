@@ -9,11 +9,31 @@ use model::resources::Resources;
 use model::{Duration, Node, NodeKind, Template};
 use serde_json::Value;
 
+use crate::Diagnostic;
 use crate::check::Environment;
 use crate::fields::Fields;
 use crate::source::{Data, Tree};
 
 use super::{Compiler, Names};
+
+/// Modifiers that say nothing about a kind, and what to do instead.
+pub(crate) const IDLE: &[(&str, &[&str], &str)] = &[
+    ("workflow", &["retry", "needs", "lowers"], "say it of the nodes of that workflow: they are what is repeated and placed"),
+    ("workflow", &["outputs"], "its outputs and their types are those of that workflow"),
+    ("human", &["with"], "what the person sees stands in `show`"),
+    ("human", &["retry", "cache", "needs", "lowers"], "a person is asked once, and nothing is placed: remove it"),
+    ("human", &["outputs"], "its outputs are the fields of `form`"),
+    ("wait", &["with"], "what is waited for stands in `wait`"),
+    ("wait", &["retry", "cache", "needs", "lowers"], "nothing is run and nothing is placed: remove it"),
+    ("each", &["with"], "say it of the node in `do`"),
+    ("each", &["retry", "cache", "needs", "lowers", "outputs"], "say it of the node in `do`: it holds for every item"),
+    ("decide", &["with"], "what decides stands in `when`"),
+    (
+        "decide",
+        &["retry", "cache", "needs", "lowers", "outputs", "timeout", "once", "undo"],
+        "it chooses and does nothing else: remove it",
+    ),
+];
 
 impl Compiler<'_> {
     pub(crate) fn modifiers(&self, fields: &Fields<'_>, node: &mut Node, environment: &Environment, refs: &mut Vec<String>) {
@@ -37,14 +57,20 @@ impl Compiler<'_> {
         node.lowers = self.lowers(fields.get("lowers"));
         node.outputs = self.ports(fields.get("outputs"), "outputs", false);
         node.undo = fields.get("undo").and_then(|tree| self.undo(tree, &node.id, environment, refs));
-        let names_only = !node.kind.is_placed() && !matches!(node.kind, NodeKind::Each { .. } | NodeKind::Workflow { .. });
-        if names_only {
-            for key in ["retry", "cache", "needs", "lowers"] {
-                if let Some((key, _)) = fields.tree.entry(key) {
-                    let message = format!("`{}` says nothing about a `{}` node", key.text, node.kind.as_str());
-                    self.findings.error("W0104", &key.span, message);
-                }
-            }
+    }
+
+    /// Refuses what says nothing about a node of a kind: a field that is taken and does nothing would be worse.
+    pub(crate) fn refuse_idle(&self, kind: &str, fields: &Fields<'_>, inside_each: bool) {
+        let idle = IDLE
+            .iter()
+            .filter(|(known, ..)| *known == kind)
+            .flat_map(|(_, keys, hint)| keys.iter().map(move |key| (*key, *hint)));
+        let after = inside_each.then_some(("after", "the items of an `each` run side by side: say it of the node itself"));
+        for (key, hint) in idle.chain(after) {
+            let Some((key, _)) = fields.tree.entry(key) else { continue };
+            let place = if inside_each { "within `each`" } else { "node" };
+            let message = format!("`{}` says nothing about a `{kind}` {place}", key.text);
+            self.findings.push(Diagnostic::error("W0107", key.span.clone(), message).hint(hint));
         }
     }
 

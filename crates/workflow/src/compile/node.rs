@@ -22,13 +22,29 @@ const MODIFIERS: [&str; 12] =
 impl Compiler<'_> {
     /// Reads a node. What is wrong with it is a finding, and the rest of it is read all the same.
     pub(crate) fn node(&self, id: &str, id_span: &Range<usize>, tree: &Tree, environment: &Environment, names: &Names) -> Node {
+        self.node_within(id, id_span, tree, environment, names, false)
+    }
+
+    /// The same, perhaps of what runs for every item of an `each`.
+    pub(crate) fn node_within(
+        &self,
+        id: &str,
+        id_span: &Range<usize>,
+        tree: &Tree,
+        environment: &Environment,
+        names: &Names,
+        inside_each: bool,
+    ) -> Node {
         let known: Vec<&str> = KINDS.iter().chain(&MODIFIERS).copied().collect();
         let mut node = Node { id: id.to_owned(), ..Node::default() };
         let Some(fields) = Fields::of(tree, &format!("node `{id}`"), &known, self.findings) else { return node };
         let mut refs: Vec<String> = Vec::new();
         let kinds: Vec<&str> = KINDS.iter().copied().filter(|kind| fields.get(kind).is_some()).collect();
         match kinds.as_slice() {
-            [kind] => self.kind(kind, &fields, &mut node, environment, names, &mut refs),
+            [kind] => {
+                self.refuse_idle(kind, &fields, inside_each);
+                self.kind(kind, &fields, &mut node, environment, names, &mut refs);
+            }
             [] => {
                 let finding = Diagnostic::error("W0106", id_span.clone(), format!("node `{id}` does nothing"));
                 self.findings.push(finding.hint(format!("give it one of {}", KINDS.join(", "))));

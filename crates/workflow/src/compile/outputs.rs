@@ -13,7 +13,7 @@ impl Compiler<'_> {
     /// The type of a node's output. What is wrong with the node is said elsewhere.
     pub(crate) fn output(&self, node: &Tree) -> Type {
         let silent = Findings::default();
-        let quiet = Compiler { findings: &silent, types: self.types.clone(), ..*self };
+        let quiet = Compiler { findings: &silent, types: self.types.clone(), written: self.written.clone(), ..*self };
         quiet.output_of(node)
     }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use model::limits::SUBWORKFLOW_DEPTH_MAX;
@@ -21,27 +22,32 @@ enum Sub {
     Done(Result<Arc<Graph>, String>),
 }
 
-/// The files that were compiled so far.
+/// The files that were read so far.
 #[derive(Default)]
-pub(crate) struct Subs(RefCell<BTreeMap<String, Sub>>);
+pub(crate) struct Subs {
+    /// Those of sub-workflows.
+    workflows: RefCell<BTreeMap<String, Sub>>,
+    /// Those of types, as trees, or why not.
+    types: RefCell<BTreeMap<String, Result<Rc<Tree>, String>>>,
+}
 
 impl Compiler<'_> {
     /// A sub-workflow from a file beside this one. What is wrong with it is said here, in one finding.
     pub(crate) fn sub_file(&self, path: &str, tree: &Tree) -> Option<Arc<Graph>> {
         let bytes = self.file(path, tree)?;
         let path = path.strip_prefix("./").unwrap_or(path);
-        let known = self.subs.0.borrow().get(path).cloned();
+        let known = self.subs.workflows.borrow().get(path).cloned();
         let found = match known {
             Some(Sub::Done(found)) => found,
             Some(Sub::Open) => Err("it calls itself, by way of this file".to_owned()),
             None => {
-                let open = self.subs.0.borrow().values().filter(|sub| matches!(sub, Sub::Open)).count();
+                let open = self.subs.workflows.borrow().values().filter(|sub| matches!(sub, Sub::Open)).count();
                 if open >= SUBWORKFLOW_DEPTH_MAX {
                     Err(format!("files call each other deeper than {SUBWORKFLOW_DEPTH_MAX}"))
                 } else {
-                    self.subs.0.borrow_mut().insert(path.to_owned(), Sub::Open);
+                    self.subs.workflows.borrow_mut().insert(path.to_owned(), Sub::Open);
                     let found = self.compile_file(&bytes);
-                    self.subs.0.borrow_mut().insert(path.to_owned(), Sub::Done(found.clone()));
+                    self.subs.workflows.borrow_mut().insert(path.to_owned(), Sub::Done(found.clone()));
                     found
                 }
             }
@@ -54,6 +60,26 @@ impl Compiler<'_> {
                 None
             }
         }
+    }
+
+    /// A file with a type, from beside this one; why not, when it cannot be read.
+    pub(crate) fn type_file(&self, path: &str) -> Result<Rc<Tree>, String> {
+        if let Some(known) = self.subs.types.borrow().get(path) {
+            return known.clone();
+        }
+        let read = || {
+            let bytes = self.files.read(path).ok_or("there is no such file beside the workflow")?;
+            let text = decode(&bytes).map_err(|finding| finding.message)?;
+            let (mut trees, problems) = parse(text);
+            match (trees.len(), problems.into_iter().next()) {
+                (_, Some(problem)) => Err(problem.message),
+                (1, None) => trees.pop().map(Rc::new).ok_or_else(String::new),
+                (count, None) => Err(format!("it has {count} documents")),
+            }
+        };
+        let found = read();
+        self.subs.types.borrow_mut().insert(path.to_owned(), found.clone());
+        found
     }
 
     fn compile_file(&self, bytes: &[u8]) -> Result<Arc<Graph>, String> {

@@ -6,6 +6,7 @@ mod documents_of_all_kinds;
 mod edit;
 mod edit_properties;
 mod evaluation;
+mod types;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
