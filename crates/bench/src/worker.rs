@@ -43,11 +43,12 @@ impl Stream {
         Ok(())
     }
 
-    /// The next message; none when the server has ended the stream.
+    /// The next message, null for a sign of life; none when the server has ended the stream.
     pub(crate) fn hear(&mut self) -> anyhow::Result<Option<Value>> {
         loop {
             if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
-                let message = serde_json::from_slice(&self.rest[..end])?;
+                let line = self.rest[..end].trim_ascii();
+                let message = if line.is_empty() { Value::Null } else { serde_json::from_slice(line)? };
                 self.rest.drain(..=end);
                 return Ok(Some(message));
             }
@@ -75,7 +76,14 @@ fn fib(n: u64) -> u64 {
 pub(crate) fn serve(address: &str, connector: &str, slots: usize) -> anyhow::Result<()> {
     let mut stream = Stream::open(address, connector, slots)?;
     while let Some(message) = stream.hear()? {
-        let Some(leases) = message["leases"].as_array() else { continue };
+        if !message["error"].is_null() {
+            bail!("the server ends the stream: {}", message["error"]);
+        }
+        let Some(leases) = message["leases"].as_array() else {
+            // Answered, so that the leases hold while other workloads have their turn.
+            stream.say(&json!({}))?;
+            continue;
+        };
         let reports = leases.iter().map(|lease| {
             let value = fib(lease["input"]["n"].as_u64().unwrap_or(0));
             json!({"attempt": lease["attempt"], "epoch": lease["epoch"], "output": {"value": value}, "wall_us": 1})
