@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
+use engine::event::RunFinished;
 use engine::{Command, Context, Effect, Evaluate, Event, Rejection, State};
 use journal::{Batch, Entry, Writer};
 use model::limits::{BATCH_COMMANDS_MAX, INBOX_COMMANDS_MAX};
@@ -56,11 +57,17 @@ pub enum Refusal {
 }
 
 type Reply = oneshot::Sender<Result<Answer, Refusal>>;
+/// Where an answer comes.
+pub(crate) type Answered = oneshot::Receiver<Result<Answer, Refusal>>;
+/// Where the end of a run comes.
+pub(crate) type Ended = oneshot::Receiver<Arc<RunFinished>>;
 
 /// What waits in the inbox.
 struct Request {
     command: Command,
     reply: Option<Reply>,
+    /// Who waits for the end of the run that it makes.
+    end: Option<oneshot::Sender<Arc<RunFinished>>>,
     /// Whether it may wait for company: nothing follows from it.
     lazy: bool,
 }
@@ -98,17 +105,25 @@ impl Inbox {
     }
 
     /// Sends a command; the answer comes through the receiver.
-    pub fn post(&self, command: Command) -> Result<oneshot::Receiver<Result<Answer, Refusal>>, Refusal> {
+    pub fn post(&self, command: Command) -> Result<Answered, Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request { command, reply: Some(reply), lazy: false })?;
+        self.send(Request { command, reply: Some(reply), end: None, lazy: false })?;
         Ok(answer)
+    }
+
+    /// Sends a submission; the answer comes through the first receiver, and the end of the run, if it is a new one, through the second. The
+    /// end is listened for before it can come, so that nobody has to look whether it came already.
+    pub(crate) fn post_and_watch(&self, command: Command) -> Result<(Answered, Ended), Refusal> {
+        let ((reply, answer), (end, ended)) = (oneshot::channel(), oneshot::channel());
+        self.send(Request { command, reply: Some(reply), end: Some(end), lazy: false })?;
+        Ok((answer, ended))
     }
 
     /// Sends a command nobody waits for: a report. It blocks while the inbox is full, since a report must not be lost.
     pub fn report(&self, command: Command) {
         // A loop that is gone has no use for reports; the executor will be asked again after the restart.
         let lazy = matches!(command, Command::Started { .. });
-        let _ = self.sender.send(Message::Request(Box::new(Request { command, reply: None, lazy })));
+        let _ = self.sender.send(Message::Request(Box::new(Request { command, reply: None, end: None, lazy })));
     }
 
     fn send(&self, request: Request) -> Result<(), Refusal> {
@@ -116,6 +131,11 @@ impl Inbox {
             TrySendError::Full(_) => Refusal::Busy,
             TrySendError::Disconnected(_) => Refusal::Stopping,
         })
+    }
+
+    /// Whether so many commands can be sent without waiting for room, unless others send as many at this moment.
+    pub fn has_room(&self, commands: usize) -> bool {
+        self.sender.len() + commands < INBOX_COMMANDS_MAX / 2
     }
 
     /// How many commands wait.
@@ -220,7 +240,7 @@ impl CoreLoop {
         let now = self.clock.now();
         let mut batch = Turn::default();
         for request in requests.drain(..) {
-            let Request { command, reply, .. } = request;
+            let Request { command, reply, end, .. } = request;
             let graph = match &command {
                 Command::Submit(submit) => Some((submit.graph_digest, submit.graph.clone())),
                 Command::FireTrigger { submit: Some(submit), .. } => Some((submit.graph_digest, submit.graph.clone())),
@@ -232,6 +252,9 @@ impl CoreLoop {
                 && batch.graphs.iter().all(|(known, _)| *known != digest)
             {
                 batch.graphs.push((digest, graph));
+            }
+            if let (Some(end), Ok((Some(run), true))) = (end, &result) {
+                self.notices.listen(*run, end);
             }
             if let Some(reply) = reply {
                 batch.replies.push((reply, result));

@@ -89,7 +89,7 @@ fn plain(schema: &Value) -> Value {
 pub(crate) fn locate(sites: &crate::Sites, value: &Value) -> Result<Vec<engine::event::Located>, Fault> {
     let mut located = Vec::new();
     for artifact in ArtifactRef::all_in(value) {
-        let found = sites.with_copy(&artifact.digest);
+        let found = tokio::task::block_in_place(|| sites.with_copy(&artifact.digest));
         if found.is_empty() {
             let fault = Fault::new(FaultKind::InvalidInputs, format!("no site has the artifact {}", artifact.digest));
             return Err(fault.hint("upload it first: `tutti run … --input name=@file` does"));

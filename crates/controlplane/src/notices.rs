@@ -64,11 +64,16 @@ impl Notices {
     /// The end of a run, when it comes. Ask before looking at the run's phase, or the end may pass unseen in between.
     pub fn end_of(&self, run: RunId) -> oneshot::Receiver<Arc<RunFinished>> {
         let (sender, receiver) = oneshot::channel();
+        self.listen(run, sender);
+        receiver
+    }
+
+    /// Lets somebody know the end of a run when it comes.
+    pub(crate) fn listen(&self, run: RunId, sender: oneshot::Sender<Arc<RunFinished>>) {
         let mut waiting = self.waiting.lock();
         let listeners = waiting.entry(run).or_default();
         listeners.retain(|listener| !listener.is_closed());
         listeners.push(sender);
-        receiver
     }
 
     /// Why the journal cannot be written any more, when that comes: the process has to be started again.

@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 
 use crate::catalogue::graph_of;
 use crate::clock::random_bytes;
-use crate::core_loop::Answer;
-use crate::{ControlPlane, Fault, FaultKind, inputs};
+use crate::core_loop::{Answer, Answered, Ended};
+use crate::{ControlPlane, Fault, FaultKind, Refusal, inputs};
 
 /// A request for a run.
 #[derive(Clone, Debug, Default)]
@@ -38,15 +38,19 @@ pub struct Submission {
     pub principal: String,
     /// Where it came from.
     pub origin: Origin,
+    /// Whether the caller is going to wait for the end of the run.
+    pub watch: bool,
 }
 
 /// A run that was accepted.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Submitted {
     /// Its number.
     pub run: RunId,
     /// Whether it is new: the same key sent again gives the same run.
     pub fresh: bool,
+    /// Where its end comes, when it is new and the submission said that it is waited for.
+    end: Option<Ended>,
 }
 
 /// A request to repeat a run.
@@ -81,6 +85,10 @@ impl ControlPlane {
         if let Some(found) = self.latest().get(resources, name, version) {
             return Ok(found);
         }
+        tokio::task::block_in_place(|| self.read_workflow(name, version, resources))
+    }
+
+    fn read_workflow(&self, name: &str, version: Option<u64>, resources: u64) -> Result<(Arc<Graph>, Digest), Fault> {
         let row = self.reader().resources("workflow", Some(name), version).map_err(Fault::internal)?.pop();
         let row = row.ok_or_else(|| Fault::not_found("workflow", name).hint("register it with `tutti apply -f FILE`"))?;
         let digest: Option<Digest> = row.body.get("graph").and_then(Value::as_str).and_then(|text| text.parse().ok());
@@ -123,7 +131,7 @@ impl ControlPlane {
         // Without a name or a key nothing can be there already, and nothing needs to be looked up.
         let known = if request.name.is_some() || request.idempotency_key.is_some() {
             let (name, key) = (request.name.as_deref(), request.idempotency_key.as_deref());
-            self.reader().find_run(&project, &domain, name, key).map_err(Fault::internal)?
+            tokio::task::block_in_place(|| self.reader().find_run(&project, &domain, name, key)).map_err(Fault::internal)?
         } else {
             Known::default()
         };
@@ -149,29 +157,35 @@ impl ControlPlane {
 
     /// Starts a run.
     pub async fn submit(&self, request: Submission) -> Result<Submitted, Fault> {
-        let (submit, claim) = tokio::task::block_in_place(|| self.prepare_with_claim(request))?;
-        let answer = self.inbox().ask(Command::Submit(Box::new(submit))).await?;
-        tokio::task::block_in_place(|| self.accepted(answer, claim))
+        let (answer, end, claim) = self.post(request)?;
+        let answer = answer.await.map_err(|_| Refusal::Stopping)??;
+        self.accepted(answer, end, claim)
+    }
+
+    /// Sends a submission to the loop.
+    fn post(&self, request: Submission) -> Result<(Answered, Option<Ended>, Option<Claim>), Fault> {
+        let watch = request.watch;
+        let (submit, claim) = self.prepare_with_claim(request)?;
+        let command = Command::Submit(Box::new(submit));
+        let (answer, end) = if watch {
+            let (answer, end) = self.inbox().post_and_watch(command)?;
+            (answer, Some(end))
+        } else {
+            (self.inbox().post(command)?, None)
+        };
+        Ok((answer, end, claim))
     }
 
     /// Starts many runs: all are sent before the first is waited for, so that they share commits.
     pub async fn submit_many(&self, requests: Vec<Submission>) -> Vec<Result<Submitted, Fault>> {
-        let sent: Vec<_> = tokio::task::block_in_place(|| {
-            requests
-                .into_iter()
-                .map(|request| {
-                    let (submit, claim) = self.prepare_with_claim(request)?;
-                    Ok((self.inbox().post(Command::Submit(Box::new(submit)))?, claim))
-                })
-                .collect()
-        });
+        let sent: Vec<_> = tokio::task::block_in_place(|| requests.into_iter().map(|request| self.post(request)).collect());
         let mut results = Vec::with_capacity(sent.len());
         for sent in sent {
             results.push(match sent {
-                Ok((receiver, claim)) => match receiver.await {
-                    Ok(Ok(answer)) => self.accepted(answer, claim),
+                Ok((receiver, end, claim)) => match receiver.await {
+                    Ok(Ok(answer)) => self.accepted(answer, end, claim),
                     Ok(Err(refusal)) => Err(refusal.into()),
-                    Err(_) => Err(Fault::new(FaultKind::Unavailable, "the server is stopping")),
+                    Err(_) => Err(Refusal::Stopping.into()),
                 },
                 Err(fault) => Err(fault),
             });
@@ -193,17 +207,35 @@ impl ControlPlane {
     }
 
     /// The run of an answer. One that the key gave is given back only to whoever asks for the same.
-    fn accepted(&self, answer: Answer, claim: Option<Claim>) -> Result<Submitted, Fault> {
+    fn accepted(&self, answer: Answer, end: Option<Ended>, claim: Option<Claim>) -> Result<Submitted, Fault> {
         let run = answer.run.ok_or_else(|| Fault::internal("a submission made no run"))?;
         if let Some(claim) = claim.filter(|_| !answer.fresh) {
-            let row = self.reader().run(run).map_err(Fault::internal)?;
-            let row = row.ok_or_else(|| Fault::internal(format!("run {run} is missing")))?;
-            if let Some(what) = self.differs(&row, &claim)? {
-                let message = format!("the idempotency key `{}` belongs to the run `{}`, which has {what}", claim.key, row.name);
-                return Err(Fault::new(FaultKind::KeyReused, message).hint("use a new key for a new request"));
-            }
+            tokio::task::block_in_place(|| self.check_claim(run, &claim))?;
         }
-        Ok(Submitted { run, fresh: answer.fresh })
+        Ok(Submitted { run, fresh: answer.fresh, end: end.filter(|_| answer.fresh) })
+    }
+
+    /// Refuses a claim to a run that was made by another request.
+    fn check_claim(&self, run: RunId, claim: &Claim) -> Result<(), Fault> {
+        let row = self.reader().run(run).map_err(Fault::internal)?;
+        let row = row.ok_or_else(|| Fault::internal(format!("run {run} is missing")))?;
+        let Some(what) = self.differs(&row, claim)? else { return Ok(()) };
+        let message = format!("the idempotency key `{}` belongs to the run `{}`, which has {what}", claim.key, row.name);
+        Err(Fault::new(FaultKind::KeyReused, message).hint("use a new key for a new request"))
+    }
+
+    /// Waits for the end of a run that was just submitted; none when it does not come in time.
+    pub async fn end_of_submitted(
+        &self,
+        submitted: &mut Submitted,
+        patience: std::time::Duration,
+    ) -> Result<Option<Arc<RunFinished>>, Fault> {
+        let Some(end) = submitted.end.take() else { return self.end_of(submitted.run, patience).await };
+        let ended = tokio::time::timeout(patience, end).await;
+        if ended.is_err() {
+            self.notices().tidy(submitted.run);
+        }
+        Ok(ended.ok().and_then(Result::ok))
     }
 
     /// What an earlier run has that is not what is asked for now.
@@ -273,7 +305,7 @@ impl ControlPlane {
         let submit = tokio::task::block_in_place(|| self.prepare_rerun(name, request))?;
         let answer = self.inbox().ask(Command::Submit(Box::new(submit))).await?;
         let run = answer.run.ok_or_else(|| Fault::internal("a submission made no run"))?;
-        Ok(Submitted { run, fresh: answer.fresh })
+        Ok(Submitted { run, fresh: answer.fresh, end: None })
     }
 
     fn prepare_rerun(&self, name: &str, request: Rerun) -> Result<Submit, Fault> {

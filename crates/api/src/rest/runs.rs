@@ -85,6 +85,18 @@ impl WaitQuery {
     }
 }
 
+/// The end of a run that was just submitted; none when it does not come in time, or the server stops.
+async fn end_of_submitted(
+    app: &App,
+    submitted: &mut Submitted,
+    patience: Duration,
+) -> ApiResult<Option<std::sync::Arc<engine::event::RunFinished>>> {
+    tokio::select! {
+        end = app.control.end_of_submitted(submitted, patience) => Ok(end?),
+        () = app.stopping() => Ok(None),
+    }
+}
+
 /// The end of a run; none when it does not come in time, or the server stops.
 async fn end_of(app: &App, run: RunId, patience: Duration) -> ApiResult<Option<std::sync::Arc<engine::event::RunFinished>>> {
     tokio::select! {
@@ -93,8 +105,9 @@ async fn end_of(app: &App, run: RunId, patience: Duration) -> ApiResult<Option<s
     }
 }
 
-fn submission(request: SubmitRequest, caller: &Caller) -> Submission {
+fn submission(request: SubmitRequest, caller: &Caller, watch: bool) -> Submission {
     Submission {
+        watch,
         workflow: request.workflow,
         version: request.version,
         inputs: request.inputs,
@@ -132,19 +145,20 @@ pub(crate) async fn submit(
         }
         request.idempotency_key = Some(key.to_owned());
     }
-    let submitted = app.control.submit(submission(request, &caller)).await?;
+    let submitted = app.control.submit(submission(request, &caller, patience.is_some())).await?;
     let status = if submitted.fresh { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(answer(&app, &submitted, patience).await?)))
+    Ok((status, Json(answer(&app, submitted, patience).await?)))
 }
 
 /// The run as it is, or as it ended.
-async fn answer(app: &App, submitted: &Submitted, patience: Option<Duration>) -> ApiResult<RunView> {
+async fn answer(app: &App, mut submitted: Submitted, patience: Option<Duration>) -> ApiResult<RunView> {
     let end = match patience {
-        Some(patience) => end_of(app, submitted.run, patience).await?,
+        Some(patience) => end_of_submitted(app, &mut submitted, patience).await?,
         None => None,
     };
-    let (reader, run) = (app.control.reader().clone(), submitted.run);
-    let row = tokio::task::block_in_place(|| reader.run(run)).map_err(Fault::internal)?;
+    let run = submitted.run;
+    // Read where we are: a row that was written a moment ago is in memory, and another thread would cost more than the reading.
+    let row = app.control.reader().run(run).map_err(Fault::internal)?;
     let row = row.ok_or_else(|| Fault::not_found("run", &run.to_string()))?;
     let mut view = run_view(&row);
     if let Some(end) = end {
@@ -169,16 +183,16 @@ pub(crate) async fn submit_many(
         let message = format!("{} runs in one request; at most {BULK_RUNS_MAX} are allowed", request.runs.len());
         return Err(ApiError(Fault::new(FaultKind::TooLarge, message)));
     }
-    let submissions = request.runs.into_iter().map(|request| submission(request, &caller)).collect();
-    let submitted = app.control.submit_many(submissions).await;
+    let submissions = request.runs.into_iter().map(|request| submission(request, &caller, patience.is_some())).collect();
+    let mut submitted = app.control.submit_many(submissions).await;
     if let Some(patience) = patience {
         let until = tokio::time::Instant::now() + patience;
-        for run in submitted.iter().flatten() {
+        for run in submitted.iter_mut().flatten() {
             let left = until.saturating_duration_since(tokio::time::Instant::now());
             if left.is_zero() || *app.stopped.borrow() {
                 break;
             }
-            end_of(&app, run.run, left).await?;
+            end_of_submitted(&app, run, left).await?;
         }
     }
     let result = |result: Result<Submitted, Fault>| match result {
@@ -296,5 +310,5 @@ pub(crate) async fn rerun(
     let request = body.map(|Json(request)| request).unwrap_or_default();
     let rerun = Rerun { from: request.from, inputs: request.inputs, principal: caller.principal };
     let submitted = app.control.rerun(&run, rerun).await?;
-    Ok((StatusCode::CREATED, Json(answer(&app, &submitted, None).await?)))
+    Ok((StatusCode::CREATED, Json(answer(&app, submitted, None).await?)))
 }

@@ -43,8 +43,14 @@ pub(crate) async fn lease(State(app): State<App>, Json(request): Json<WorkerHell
     responses((status = 200, description = "They were taken, except those that are lost.", body = ReportAnswer)))]
 pub(crate) async fn report(State(app): State<App>, Json(request): Json<ReportRequest>) -> ApiResult<Json<ReportAnswer>> {
     let reports = request.reports.into_iter().map(WorkerReport::from).collect();
-    let lost = tokio::task::block_in_place(|| app.control.workers().report(&request.worker, reports));
+    let lost = taken(&app, &request.worker, reports);
     Ok(Json(ReportAnswer { lost }))
+}
+
+/// Hands reports on. That waits when the loop has too much to do, and is left to another thread only then: it costs more than they do.
+fn taken(app: &App, worker: &str, reports: Vec<WorkerReport>) -> Vec<String> {
+    let report = |reports| app.control.workers().report(worker, reports);
+    if app.control.inbox().has_room(reports.len()) { report(reports) } else { tokio::task::block_in_place(|| report(reports)) }
 }
 
 /// Keeps the leases of a worker that has nothing to say.
@@ -173,7 +179,7 @@ impl Conversation {
             return Ok(Some(()));
         }
         let reports = line.reports.into_iter().map(WorkerReport::from).collect();
-        let lost = tokio::task::block_in_place(|| self.workers.report(&hello.worker, reports));
+        let lost = taken(&self.app, &hello.worker, reports);
         if lost.is_empty() { Ok(Some(())) } else { Ok(self.say(ServerLine { lost, ..ServerLine::default() }).await) }
     }
 
