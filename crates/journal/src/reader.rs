@@ -169,10 +169,7 @@ impl Reader {
     /// Runs, the newest first.
     pub fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>> {
         self.with(|db| {
-            let sql = format!(
-                "SELECT {RUN_COLUMNS} FROM runs WHERE (?1 IS NULL OR project = ?1) AND (?2 IS NULL OR workflow = ?2)
-                 AND (?3 IS NULL OR phase = ?3) AND id < ?4 ORDER BY id DESC LIMIT ?5"
-            );
+            let sql = runs_sql(filter);
             let before = filter.before.map_or(i64::MAX, |run| run.0 as i64);
             let phase = filter.phase.map(|phase| phase as i64);
             let mut statement = db.prepare_cached(&sql)?;
@@ -364,9 +361,20 @@ impl Reader {
     /// Entries after a position, of one run or of all, bodies in place where they are still there.
     pub fn events(&self, after: Seq, run: Option<RunId>, limit: usize) -> Result<Vec<(Seq, Timestamp, RunId, Event)>> {
         self.with(|db| {
-            let sql = "SELECT seq, at, run, bytes FROM journal WHERE seq > ?1 AND (?2 IS NULL OR run = ?2) AND bytes IS NOT NULL ORDER BY seq LIMIT ?3";
+            // Those of a run lie between its first and its last. Whoever follows one that waits must not look through all that others did.
+            let (first, last) = match run.filter(|run| *run != RunId::FLEET) {
+                None => (0, i64::MAX),
+                Some(run) => {
+                    let sql = "SELECT first_seq, last_seq FROM runs WHERE id = ?1";
+                    let found = db.prepare_cached(sql)?.query_row(params![run.0], |row| Ok((row.get(0)?, row.get(1)?)));
+                    found.optional()?.unwrap_or_default()
+                }
+            };
+            let sql =
+                "SELECT seq, at, run, bytes FROM journal WHERE seq > max(?1, ?4 - 1) AND seq <= ?5 AND (?2 IS NULL OR run = ?2)
+                 AND bytes IS NOT NULL ORDER BY seq LIMIT ?3";
             let mut statement = db.prepare_cached(sql)?;
-            let mut rows = statement.query(params![after.0, run.map(|run| run.0), limit as i64])?;
+            let mut rows = statement.query(params![after.0, run.map(|run| run.0), limit as i64, first, last])?;
             let mut events = Vec::new();
             while let Some(row) = rows.next()? {
                 let (seq, at, run): (u64, u64, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
@@ -429,11 +437,29 @@ impl Reader {
     pub fn stats(&self) -> Result<Stats> {
         let file_bytes = std::fs::metadata(&*self.file).map(|file| file.len()).unwrap_or_default();
         self.with(|db| {
-            let sql = "SELECT (SELECT size FROM tree), (SELECT count(*) FROM runs), (SELECT count(*) FROM runs WHERE finished_at IS NULL)";
+            let sql = "SELECT (SELECT size FROM tree), (SELECT coalesce(max(id), 0) FROM runs), (SELECT count(*) FROM runs WHERE finished_at IS NULL)";
             let (entries, runs, open_runs) = db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
             Ok(Stats { entries, runs, open_runs, file_bytes })
         })
     }
+}
+
+/// The statement that finds runs. Only conditions that were asked for stand in it, so that each can find its index.
+fn runs_sql(filter: &RunFilter) -> String {
+    let mut conditions = String::from("id < ?4");
+    let mut also = |asked: bool, condition: &str| {
+        if asked {
+            conditions.push_str(" AND ");
+            conditions.push_str(condition);
+        }
+    };
+    also(filter.project.is_some(), "project = ?1");
+    also(filter.workflow.is_some(), "workflow = ?2");
+    also(filter.phase.is_some(), "phase = ?3");
+    // An index of some of the runs is used for a condition that says in its own words that only those are meant.
+    also(filter.phase.is_some_and(|phase| !phase.is_terminal()), "finished_at IS NULL");
+    also(filter.phase.is_some_and(|phase| phase as i64 > Phase::Succeeded as i64), "phase > 4");
+    format!("SELECT {RUN_COLUMNS} FROM runs WHERE {conditions} ORDER BY id DESC LIMIT ?5")
 }
 
 fn run_where(db: &Connection, condition: &str, values: impl rusqlite::Params) -> Result<Option<RunRow>> {
@@ -482,4 +508,34 @@ fn locations_of(json: &str) -> Vec<Located> {
         })
     };
     list.iter().filter_map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How SQLite goes about finding runs.
+    fn plan(filter: &RunFilter) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let db = schema::open_to_write(&folder.path().join(schema::FILE), schema::Durability::Full).unwrap();
+        let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {}", runs_sql(filter))).unwrap();
+        let values = params!["p", "w", 5, 9, 50];
+        let lines: Vec<String> = statement.query_map(values, |row| row.get(3)).unwrap().collect::<rusqlite::Result<_>>().unwrap();
+        lines.join("; ")
+    }
+
+    #[test]
+    fn rare_runs_are_found_without_looking_through_all() {
+        let of = |phase| RunFilter { phase: Some(phase), ..RunFilter::default() };
+        let workflow = RunFilter { workflow: Some("p/w".into()), ..RunFilter::default() };
+        assert!(plan(&workflow).contains("runs_workflow"), "{}", plan(&workflow));
+        for phase in [Phase::Failed, Phase::Aborted, Phase::TimedOut] {
+            assert!(plan(&of(phase)).contains("runs_troubled"), "{}", plan(&of(phase)));
+        }
+        assert!(plan(&of(Phase::Running)).contains("runs_open"), "{}", plan(&of(Phase::Running)));
+        // In the order of the answer: no list is sorted as a whole for its first page.
+        for filter in [RunFilter::default(), workflow, of(Phase::Failed), of(Phase::Running), of(Phase::Succeeded)] {
+            assert!(!plan(&filter).contains("TEMP B-TREE"), "{}", plan(&filter));
+        }
+    }
 }
