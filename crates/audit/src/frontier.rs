@@ -45,6 +45,15 @@ impl Frontier {
         smallest_first.fold(*first, |root, left| node_hash(left, &root))
     }
 
+    /// The root of the tree whose leaves are those of this one, each of them the root of a subtree, and then those of `rest`, which has
+    /// fewer than such a subtree.
+    pub fn root_before(&self, rest: &Frontier) -> Hash {
+        match rest.size {
+            0 => self.root(),
+            _ => self.subtrees.iter().rev().fold(rest.root(), |root, left| node_hash(left, &root)),
+        }
+    }
+
     /// The edge as bytes: the size (8, big-endian) and the hashes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.size.to_be_bytes().to_vec();

@@ -14,6 +14,7 @@ use model::{ActionKey, RunId, Seq, SiteSpec, Timestamp};
 use placement::Permitted;
 use tokio::sync::oneshot;
 
+use crate::audit::Halt;
 use crate::clock::Clock;
 use crate::instants::Instants;
 use crate::notices::Notices;
@@ -173,6 +174,7 @@ pub(crate) struct CoreLoop {
     pub(crate) placer: Placer,
     /// When actions that fitted nowhere were last looked at for nothing but that time passed.
     pub(crate) looked_at: Timestamp,
+    pub(crate) halt: Halt,
 }
 
 /// A channel into a loop that is yet to start.
@@ -312,7 +314,8 @@ impl CoreLoop {
 
     /// Every dispatch goes through here: the gate and the placer look at what is queued until nothing more can be placed.
     fn place(&mut self, now: Timestamp, batch: &mut Turn) {
-        loop {
+        // What is queued stays queued; submissions, reports and decisions go on.
+        while !self.halt.is_on() {
             let candidates = self.state.take_candidates(CANDIDATES_MAX);
             if candidates.is_empty() {
                 return;

@@ -8,6 +8,7 @@
 #![deny(missing_docs)]
 
 mod applying;
+mod audit;
 mod catalogue;
 mod clock;
 mod core_loop;
@@ -31,6 +32,7 @@ mod triggers;
 mod workers;
 
 pub use applying::{Applied, ApplyOutcome, SourceFile};
+pub use audit::{AUDIT_EXCEPTION, AuditLog, Proven, Sealed};
 pub use clock::{random_bytes, wall};
 pub use core_loop::{Answer, Inbox, Refusal};
 pub use editing::Sheet;

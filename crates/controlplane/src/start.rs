@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::WeakUnboundedSender;
 use tokio::task::JoinHandle as Task;
 
+use crate::audit::AuditLog;
 use crate::catalogue::Latest;
 use crate::clock::Clock;
 use crate::core_loop::{CoreLoop, Release, inbox};
@@ -63,6 +64,7 @@ struct Inner {
     triggers: Triggers,
     graphs: Mutex<BTreeMap<Digest, Arc<Graph>>>,
     latest: Latest,
+    audit: AuditLog,
     data: PathBuf,
     /// Not one that keeps the dispatcher waiting for more: it ends with the loop.
     releases: WeakUnboundedSender<Release>,
@@ -84,6 +86,8 @@ impl ControlPlane {
         let journal_options = journal::Options { path: options.data.join("journal"), shard: 0, durability: options.durability };
         let opened = tokio::task::block_in_place(|| journal::open(journal_options)).map_err(unusable)?;
         failpoint::hit(Point::StartOpened);
+        let (reader, tree) = (opened.reader.clone(), opened.writer.tree());
+        let audit = tokio::task::block_in_place(|| AuditLog::open(&options.data, reader, tree))?;
         let (observed, seen) = tokio::sync::mpsc::unbounded_channel();
         let sites = Sites::new(&options.data, options.shim.clone(), options.path.clone(), observed).map_err(unusable)?;
         let (state, last) = tokio::task::block_in_place(|| restore(&opened.reader, &sites))?;
@@ -106,6 +110,7 @@ impl ControlPlane {
             notices: notices.clone(),
             placer: Placer::new(learned.clone()),
             looked_at: model::Timestamp(0),
+            halt: audit.halt().clone(),
         };
         let core = core.start(mailbox).map_err(unusable)?;
         let workers = Workers::new(inbox.clone());
@@ -118,6 +123,7 @@ impl ControlPlane {
             triggers: Triggers::default(),
             graphs: Mutex::default(),
             latest: Latest::default(),
+            audit,
             data: options.data.clone(),
             releases: releases.downgrade(),
             core: Mutex::new(Some(core)),
@@ -145,6 +151,7 @@ impl ControlPlane {
         control.start_task(control.workers().clone().watch());
         control.start_task(control.clone().run_triggers());
         control.start_task(control.clone().finish_pruning());
+        control.start_task(control.clone().seal_as_it_grows());
         Ok(control)
     }
 
@@ -159,6 +166,7 @@ impl ControlPlane {
             sites.open(&site.spec).map_err(unusable)?;
         }
         let (_, seq, _) = opened.reader.last().map_err(unusable)?;
+        let audited = opened.reader.clone();
         // Nobody reads the other end: commands are answered with "the server is stopping".
         let (inbox, _) = inbox();
         let inner = Inner {
@@ -170,6 +178,7 @@ impl ControlPlane {
             triggers: Triggers::default(),
             graphs: Mutex::default(),
             latest: Latest::default(),
+            audit: AuditLog::look(&options.data, audited)?,
             data: options.data.clone(),
             releases: tokio::sync::mpsc::unbounded_channel().0.downgrade(),
             core: Mutex::default(),
@@ -241,6 +250,11 @@ impl ControlPlane {
         }
     }
 
+    /// The audit log.
+    pub fn audit(&self) -> &AuditLog {
+        &self.inner.audit
+    }
+
     /// The data directory.
     pub fn data(&self) -> &Path {
         &self.inner.data
@@ -280,6 +294,11 @@ impl ControlPlane {
             task.abort();
             // It was told to end, and has.
             let _ = task.await;
+        }
+        // The last checkpoint is of all there is.
+        let audit = self.audit().clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || audit.seal()).await.map_err(std::io::Error::other).flatten() {
+            tracing::error!(%error, "the last checkpoint of the audit log cannot be written");
         }
         // Nothing is written any more: the next owner may come, though somebody may still hold a handle of this one.
         drop(self.inner.owner.lock().take());

@@ -10,6 +10,7 @@
 mod backup;
 mod bodies;
 mod history;
+mod leaves;
 mod merge;
 mod projection;
 mod reader;
@@ -23,6 +24,7 @@ mod writer;
 
 pub use backup::{backup, restore};
 pub use history::{CostRow, HistoryFilter, HistoryRow};
+pub use leaves::Leaves;
 pub use reader::{ActionFilter, Reader, RunFilter, Stats};
 pub use rebuild::{differences, rebuild};
 pub use retention::Pruned;
@@ -30,7 +32,7 @@ pub use rows::{ActionRow, ApprovalRow, AttemptRow, EntryRow, FiringRow, RecallRo
 pub use schema::Durability;
 pub use tiles::{Tile, TileFilter, Tiles};
 pub use verify::{Problem, Report, verify};
-pub use writer::{Appended, Batch, Closed, Entry, Keeper, Writer};
+pub use writer::{Appended, Batch, Closed, Entry, Keeper, Tree, Writer};
 
 use std::path::PathBuf;
 use std::sync::Arc;

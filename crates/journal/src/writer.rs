@@ -1,6 +1,6 @@
 //! The writer: one thread, one connection, one transaction for all that is queued.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use audit::Frontier;
@@ -66,6 +66,24 @@ enum Job {
 pub struct Writer {
     jobs: Sender<Job>,
     thread: Option<JoinHandle<()>>,
+    tree: Tree,
+}
+
+/// The edge of the tree over what is durable, as the writer knows it: no file is asked. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    edge: Arc<Mutex<Frontier>>,
+}
+
+impl Tree {
+    /// The edge as of the last commit.
+    pub fn edge(&self) -> Frontier {
+        self.edge.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, edge: &Frontier) {
+        self.edge.lock().unwrap_or_else(PoisonError::into_inner).clone_from(edge);
+    }
 }
 
 impl Writer {
@@ -73,15 +91,21 @@ impl Writer {
         let frontier = read_edge(&connection, shard)?;
         let merging = Merging::start(&mut connection)?;
         let (jobs, queue) = crossbeam_channel::bounded(QUEUE_MAX);
-        let worker = Worker { connection, frontier, shard, merging, failed: None };
+        let tree = Tree { edge: Arc::new(Mutex::new(frontier.clone())) };
+        let worker = Worker { connection, frontier, shard, merging, failed: None, tree: tree.clone() };
         let thread = std::thread::Builder::new().name("tutti-journal".into()).spawn(move || worker.run(&queue));
         let thread = thread.map_err(JournalError::io("thread"))?;
-        Ok(Writer { jobs, thread: Some(thread) })
+        Ok(Writer { jobs, thread: Some(thread), tree })
     }
 
     /// Queues a batch. It blocks while the queue is full.
     pub fn append(&self, batch: Batch) -> Result<(), Closed> {
         self.jobs.send(Job::Append(batch)).map_err(|_| Closed)
+    }
+
+    /// The edge of the tree, as it grows.
+    pub fn tree(&self) -> Tree {
+        self.tree.clone()
     }
 
     /// A handle for work that goes on beside appending.
@@ -174,6 +198,7 @@ pub(crate) struct Worker {
     shard: u16,
     merging: Merging,
     failed: Option<String>,
+    tree: Tree,
 }
 
 impl Worker {
@@ -277,6 +302,7 @@ impl Worker {
         transaction.commit()?;
         failpoint::hit(Point::JournalAfterCommit);
         self.frontier = frontier;
+        self.tree.set(&self.frontier);
         Ok(places)
     }
 }

@@ -84,3 +84,5 @@ pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 pub const WEBHOOK_BYTES_MAX: usize = 1 << 20;
 /// Files of one apply.
 pub const APPLY_FILES_MAX: usize = 1_000;
+/// Hashes of leaves in one answer.
+pub const AUDIT_LEAVES_MAX: u64 = 10_000;

@@ -1,20 +1,24 @@
 //! The account of the journal for people who do not trust the server: its entries with their hashes, and proofs from its tree.
 
+use audit::EntryProof;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use bytes::Bytes;
-use controlplane::{Fault, FaultKind};
+use controlplane::{AUDIT_EXCEPTION, Fault, FaultKind, Proven};
 use journal::{EntryRow, Reader};
+use model::limits::AUDIT_LEAVES_MAX;
 use model::{Digest, Seq};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::App;
+use super::access::Caller;
 use super::extract::{Json, Query};
 use super::problem::{ApiResult, blocking};
-use super::views::{AuditEntry, AuditHead, AuditProof};
+use super::projection::rfc3339;
+use super::views::{AuditBreak, AuditConsistency, AuditEntry, AuditHead, AuditProof, AuditStatus};
 
 /// Entries read at a time.
 const BATCH: usize = 1_000;
@@ -27,7 +31,7 @@ pub(crate) struct ExportQuery {
 
 fn head(reader: &Reader) -> Result<AuditHead, Fault> {
     let tree = reader.tree().map_err(Fault::internal)?;
-    Ok(AuditHead { size: tree.size(), root: Digest(tree.root()).hex() })
+    Ok(AuditHead { size: tree.size(), root: Digest(tree.root()).hex(), ..AuditHead::default() })
 }
 
 fn view(entry: EntryRow) -> AuditEntry {
@@ -41,12 +45,18 @@ fn view(entry: EntryRow) -> AuditEntry {
 }
 
 /// The journal's entries as lines of JSON: first the head of the tree, then one entry a line up to it.
-#[utoipa::path(get, path = "/api/v1/audit/export", operation_id = "exportAudit", tag = "system", params(ExportQuery),
+#[utoipa::path(get, path = "/api/v1/audit/export", operation_id = "exportAudit", tag = "audit", params(ExportQuery),
     responses((status = 200, description = "The entries.", body = String, content_type = "application/x-ndjson")))]
 pub(crate) async fn export(State(app): State<App>, Query(query): Query<ExportQuery>) -> ApiResult<Response> {
     let reader = app.control.reader().clone();
-    let asked = reader.clone();
-    let head = blocking(move || head(&asked)).await?;
+    let control = app.control.clone();
+    let head = blocking(move || {
+        // The checkpoint first: the head is over no fewer entries.
+        let sealed = control.audit().checkpoint().map(|sealed| sealed.note.to_string());
+        let key = control.audit().key().map(ToString::to_string);
+        Ok(AuditHead { key, checkpoint: sealed, ..head(control.reader())? })
+    });
+    let head = head.await?;
     let end = head.size;
     let first = serde_json::to_string(&head).map_err(Fault::internal)? + "\n";
     let rest = futures::stream::unfold(query.after.unwrap_or(0), move |after| {
@@ -89,41 +99,176 @@ pub(crate) struct ProofQuery {
     size: Option<u64>,
 }
 
+fn hex(hashes: Vec<[u8; 32]>) -> Vec<String> {
+    hashes.into_iter().map(|hash| Digest(hash).hex()).collect()
+}
+
 /// An entry with the proof that it is in the tree (RFC 6962, inclusion).
-#[utoipa::path(get, path = "/api/v1/audit/proof", operation_id = "proveEntry", tag = "system", params(ProofQuery),
+#[utoipa::path(get, path = "/api/v1/audit/proof", operation_id = "proveEntry", tag = "audit", params(ProofQuery),
     responses((status = 200, description = "The proof.", body = AuditProof)))]
 pub(crate) async fn prove(State(app): State<App>, Query(query): Query<ProofQuery>) -> ApiResult<Json<AuditProof>> {
-    let reader = app.control.reader().clone();
-    Ok(Json(blocking(move || proof(&reader, &query)).await?))
+    let control = app.control.clone();
+    let proven = blocking(move || {
+        let size = query.size.map_or_else(|| head(control.reader()).map(|head| head.size), Ok)?;
+        control.audit().inclusion(Seq(query.seq), size)
+    });
+    let Proven { entry, size, root, path } = proven.await?;
+    Ok(Json(AuditProof { entry: view(entry), size, root: Digest(root).hex(), proof: hex(path) }))
 }
 
-fn proof(reader: &Reader, query: &ProofQuery) -> Result<AuditProof, Fault> {
-    let now = head(reader)?;
-    let size = query.size.unwrap_or(now.size);
-    let unknown = || Fault::new(FaultKind::NotFound, format!("the tree of {size} entries has no entry {}", query.seq));
-    if size > now.size {
-        return Err(Fault::new(FaultKind::NotFound, format!("the journal has {} entries, and not {size} yet", now.size)));
-    }
-    let index = query.seq.checked_sub(1).ok_or_else(unknown)?;
-    let path = audit::inclusion_path(index, size).ok_or_else(unknown)?;
-    let proof = path.into_iter().map(|range| root_of(reader, range).map(|root| Digest(root).hex())).collect::<Result<_, _>>()?;
-    let entry = reader.entries(Seq(index), 1).map_err(Fault::internal)?.pop().ok_or_else(unknown)?;
-    let root = if size == now.size { now.root } else { Digest(root_of(reader, 0..size)?).hex() };
-    Ok(AuditProof { entry: view(entry), size, root, proof })
+/// The proof of an entry as a file that needs no server (c2sp.org/tlog-proof): the entry, the hashes, and the last signed checkpoint.
+#[utoipa::path(get, path = "/api/v1/audit/tlog-proof", operation_id = "proveEntryByFile", tag = "audit", params(TlogProofQuery),
+    responses((status = 200, description = "The file.", body = String, content_type = "text/plain")))]
+pub(crate) async fn tlog_proof(State(app): State<App>, Query(query): Query<TlogProofQuery>) -> ApiResult<Response> {
+    let control = app.control.clone();
+    let file = blocking(move || {
+        let sealed = control.audit().checkpoint().ok_or_else(no_checkpoint)?;
+        let size = sealed.checkpoint.size;
+        if query.seq > size {
+            let detail = format!("the last checkpoint is over {size} entries, and entry {} is not among them", query.seq);
+            return Err(Fault::new(FaultKind::NotFound, detail).hint("a checkpoint follows a commit within seconds; try again"));
+        }
+        let proven = control.audit().inclusion(Seq(query.seq), size)?;
+        let leaf = Some(EntryProof::leaf_of(proven.entry.at.0, &proven.entry.bytes));
+        let proof = EntryProof { leaf, index: query.seq - 1, path: proven.path, note: sealed.note.clone() };
+        Ok(proof.to_string())
+    });
+    Ok(text(file.await?))
 }
 
-/// The root over a range of leaves, read in pieces.
-fn root_of(reader: &Reader, range: std::ops::Range<u64>) -> Result<[u8; 32], Fault> {
-    let mut frontier = audit::Frontier::new();
-    let mut after = range.start;
-    while after < range.end {
-        let limit = usize::try_from(range.end - after).unwrap_or(BATCH).min(BATCH);
-        let entries = reader.entries(Seq(after), limit).map_err(Fault::internal)?;
-        let Some(last) = entries.last() else {
-            return Err(Fault::internal(format!("the journal has no entry after {after}")));
-        };
-        after = last.seq.0;
-        entries.iter().for_each(|entry| frontier.append(entry.leaf));
-    }
-    Ok(frontier.root())
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+pub(crate) struct TlogProofQuery {
+    /// The position of the entry.
+    seq: u64,
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+pub(crate) struct ConsistencyQuery {
+    /// Entries of the earlier tree.
+    old: u64,
+    /// Entries of the later tree; the present one when there is none.
+    new: Option<u64>,
+}
+
+/// The proof that an earlier tree is the beginning of a later one (RFC 6962, consistency).
+#[utoipa::path(get, path = "/api/v1/audit/consistency", operation_id = "proveConsistency", tag = "audit", params(ConsistencyQuery),
+    responses((status = 200, description = "The proof.", body = AuditConsistency)))]
+pub(crate) async fn consistency(
+    State(app): State<App>,
+    Query(query): Query<ConsistencyQuery>,
+) -> ApiResult<Json<AuditConsistency>> {
+    let control = app.control.clone();
+    let answer = blocking(move || {
+        let new = query.new.map_or_else(|| head(control.reader()).map(|head| head.size), Ok)?;
+        let audit = control.audit();
+        Ok(AuditConsistency {
+            old: query.old,
+            new,
+            proof: hex(audit.consistency(query.old, new)?),
+            old_root: Digest(audit.root_at(query.old)?).hex(),
+            new_root: Digest(audit.root_at(new)?).hex(),
+        })
+    });
+    Ok(Json(answer.await?))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+pub(crate) struct LeavesQuery {
+    /// The first leaf, from 0.
+    from: u64,
+    /// How many, at most 10,000; fewer come at the end of the tree.
+    limit: Option<u64>,
+}
+
+/// The hashes of leaves: 32 bytes each, one after the other.
+#[utoipa::path(get, path = "/api/v1/audit/leaves", operation_id = "listLeaves", tag = "audit", params(LeavesQuery),
+    responses((status = 200, description = "The hashes.", body = Vec<u8>, content_type = "application/octet-stream")))]
+pub(crate) async fn leaves(State(app): State<App>, Query(query): Query<LeavesQuery>) -> ApiResult<Response> {
+    let control = app.control.clone();
+    let bytes = blocking(move || {
+        let size = head(control.reader())?.size;
+        let limit = query.limit.unwrap_or(AUDIT_LEAVES_MAX).min(AUDIT_LEAVES_MAX);
+        let from = query.from.min(size);
+        let hashes = control.audit().leaves(from..from.saturating_add(limit).min(size))?;
+        Ok(Bytes::from(hashes.concat()))
+    });
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes.await?).into_response())
+}
+
+fn no_checkpoint() -> Fault {
+    Fault::new(FaultKind::NotFound, "there is no checkpoint yet").hint("the first follows the first commit within seconds")
+}
+
+fn text(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+}
+
+/// The last checkpoint: origin, size and root of the tree, signed (c2sp.org/tlog-checkpoint).
+#[utoipa::path(get, path = "/api/v1/audit/checkpoint", operation_id = "getCheckpoint", tag = "audit",
+    responses((status = 200, description = "A signed note.", body = String, content_type = "text/plain")))]
+pub(crate) async fn checkpoint(State(app): State<App>) -> ApiResult<Response> {
+    let sealed = app.control.audit().checkpoint().ok_or_else(no_checkpoint)?;
+    Ok(text(sealed.note.to_string()))
+}
+
+/// How the audit log is: its key, its last checkpoint, and whether dispatch is stopped.
+#[utoipa::path(get, path = "/api/v1/audit/status", operation_id = "getAuditStatus", tag = "audit",
+    responses((status = 200, description = "The status.", body = AuditStatus)))]
+pub(crate) async fn status(State(app): State<App>) -> ApiResult<Json<AuditStatus>> {
+    let control = app.control.clone();
+    let read = blocking(move || Ok((head(control.reader())?.size, accepted(control.reader())?)));
+    let (entries, accepted) = read.await?;
+    let audit = app.control.audit();
+    let sealed = audit.checkpoint().map(|sealed| AuditHead {
+        size: sealed.checkpoint.size,
+        root: Digest(sealed.checkpoint.root).hex(),
+        ..AuditHead::default()
+    });
+    let key = audit.key();
+    Ok(Json(AuditStatus {
+        entries,
+        origin: key.map(|key| key.name().to_owned()),
+        key: key.map(ToString::to_string),
+        key_id: key.map(audit::PublicKey::id_hex),
+        sealed,
+        halted: audit.halted(),
+        accepted,
+    }))
+}
+
+fn accepted(reader: &Reader) -> Result<Vec<AuditBreak>, Fault> {
+    let rows = reader.resources(AUDIT_EXCEPTION, None, None).map_err(Fault::internal)?;
+    let text = |row: &journal::ResourceRow, key: &str| row.body[key].as_str().unwrap_or_default().to_owned();
+    let view = |row: journal::ResourceRow| AuditBreak {
+        at: rfc3339(row.at),
+        broken: text(&row, "broken"),
+        reason: text(&row, "reason"),
+        checkpoint: text(&row, "checkpoint"),
+        principal: row.principal,
+    };
+    Ok(rows.into_iter().map(view).collect())
+}
+
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AcceptRequest {
+    /// Why it is right to go on. It is recorded with the name of who says so.
+    reason: String,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct AcceptAnswer {
+    /// What was accepted.
+    broken: String,
+}
+
+/// Goes on although the audit log contradicts what was signed before: dispatch was stopped for it.
+#[utoipa::path(post, path = "/api/v1/audit/accept", operation_id = "acceptAuditBreak", tag = "audit", request_body = AcceptRequest,
+    responses((status = 200, description = "Dispatch goes on.", body = AcceptAnswer)))]
+pub(crate) async fn accept(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Json(request): Json<AcceptRequest>,
+) -> ApiResult<Json<AcceptAnswer>> {
+    Ok(Json(AcceptAnswer { broken: app.control.accept_break(&request.reason, &caller.principal).await? }))
 }

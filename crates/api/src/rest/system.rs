@@ -85,7 +85,7 @@ pub(crate) struct Verification {
 }
 
 /// Computes every hash of the journal again and compares.
-#[utoipa::path(get, path = "/api/v1/audit/verify", operation_id = "verifyJournal", tag = "system",
+#[utoipa::path(get, path = "/api/v1/audit/verify", operation_id = "verifyJournal", tag = "audit",
     responses((status = 200, description = "What was found.", body = Verification)))]
 pub(crate) async fn verify(State(app): State<App>) -> ApiResult<Json<Verification>> {
     let reader = app.control.reader().clone();

@@ -518,6 +518,12 @@ pub struct AuditHead {
     pub size: u64,
     /// The root over them, in hexadecimal digits.
     pub root: String,
+    /// The public key that signs checkpoints; in the first line of an export.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The last checkpoint, a signed note; in the first line of an export.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
 }
 
 /// An entry of the journal as it is hashed.
@@ -546,4 +552,53 @@ pub struct AuditProof {
     pub root: String,
     /// The hashes, from the leaf upwards, in hexadecimal digits.
     pub proof: Vec<String>,
+}
+
+/// The hashes that lead from an earlier tree to a later one.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct AuditConsistency {
+    /// Entries of the earlier tree.
+    pub old: u64,
+    /// Entries of the later tree.
+    pub new: u64,
+    /// The root of the earlier tree, in hexadecimal digits.
+    pub old_root: String,
+    /// The root of the later tree, in hexadecimal digits.
+    pub new_root: String,
+    /// The hashes, in hexadecimal digits.
+    pub proof: Vec<String>,
+}
+
+/// How the audit log is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct AuditStatus {
+    /// Entries of the journal.
+    pub entries: u64,
+    /// The name of the log; none in a directory that was never served.
+    pub origin: Option<String>,
+    /// The public key, as verifiers take it: `NAME+NUMBER+BYTES`.
+    pub key: Option<String>,
+    /// The number of the key, in hexadecimal digits.
+    pub key_id: Option<String>,
+    /// What the last checkpoint is over.
+    pub sealed: Option<AuditHead>,
+    /// Why nothing is dispatched; none when it is.
+    pub halted: Option<String>,
+    /// Breaks that a person accepted, the oldest first.
+    pub accepted: Vec<AuditBreak>,
+}
+
+/// A break of the audit log that a person accepted.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct AuditBreak {
+    /// When.
+    pub at: String,
+    /// Who accepted it.
+    pub principal: String,
+    /// What it was.
+    pub broken: String,
+    /// Why it was right to go on.
+    pub reason: String,
+    /// The checkpoint that the journal contradicts.
+    pub checkpoint: String,
 }

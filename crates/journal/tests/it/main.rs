@@ -4,6 +4,7 @@ mod appending;
 mod disk;
 mod golden;
 mod keeping;
+mod leaves;
 mod power;
 mod read_models;
 mod retention;

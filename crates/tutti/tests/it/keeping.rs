@@ -66,18 +66,98 @@ fn the_account_of_the_journal() {
     assert_eq!(piped, std::fs::read_to_string(home.path().join("audit.jsonl")).unwrap());
     assert_eq!(home.run(&["audit", "export", "--to", "audit.jsonl"]).code, 1);
     let held = home.ok(&["audit", "verify", "audit.jsonl", "--root", &root]);
-    assert!(held.stderr.contains("the root that you trust"), "{held:?}");
-    let proof = home.ok(&["audit", "prove", "3"]).stdout;
+    assert!(held.stderr.contains("under what you trust"), "{held:?}");
+    let proof = home.ok(&["audit", "prove", "3", "--json"]).stdout;
     home.write("proof.json", &proof);
     home.ok(&["audit", "verify", "proof.json", "--root", &root]);
     // Against an earlier tree.
-    let earlier: Value = serde_json::from_str(&home.ok(&["audit", "prove", "3", "--size", "4"]).stdout).unwrap();
+    let earlier: Value = serde_json::from_str(&home.ok(&["audit", "prove", "3", "--json", "--size", "4"]).stdout).unwrap();
     assert_eq!((&earlier["size"], earlier["proof"].as_array().unwrap().len()), (&json!(4), 2));
-    home.write("earlier.json", &earlier.to_string());
+    home.write("earlier.json", &serde_json::to_string_pretty(&earlier).unwrap());
     home.ok(&["audit", "verify", "earlier.json"]);
-    assert_eq!(home.run(&["audit", "prove", "0"]).code, 1);
+    assert_eq!(home.run(&["audit", "prove", "0", "--json"]).code, 1);
     assert_eq!(home.run(&["audit", "prove", "999"]).code, 1);
-    assert_eq!(home.run(&["audit", "prove", "3", "--size", "999"]).code, 1);
+    assert_eq!(home.run(&["audit", "prove", "3", "--json", "--size", "999"]).code, 1);
+}
+
+/// The key, a checkpoint that was kept, and an export and a proof that were made later.
+fn signed(home: &Home) -> String {
+    home.write("greet.workflow.yaml", GREET);
+    home.ok(&["run", "greet.workflow.yaml", "-i", "name=Ada"]);
+    let key = home.ok(&["audit", "key"]).stdout;
+    home.write("log.key", &key);
+    home.write("kept.checkpoint", &home.ok(&["audit", "checkpoint"]).stdout);
+    home.ok(&["run", "greet.workflow.yaml", "-i", "name=Grace"]);
+    home.ok(&["audit", "export", "--to", "audit.jsonl"]);
+    home.ok(&["audit", "prove", "3", "--to", "entry.tlog-proof"]);
+    key.trim().to_owned()
+}
+
+#[test]
+fn checkpoints_are_signed_and_kept_ones_hold_what_came_before() {
+    let home = Home::new();
+    let key = signed(&home);
+    let kept = std::fs::read_to_string(home.path().join("kept.checkpoint")).unwrap();
+    let origin = key.split('+').next().unwrap();
+    assert!(origin.starts_with("tutti/") && kept.starts_with(&format!("{origin}\n")), "{key} {kept}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&home.path().join("data/audit/key").metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    // A command that ends has sealed all that it did.
+    let status = home.json(&["audit", "status"]);
+    assert_eq!((&status["sealed"]["size"], &status["halted"]), (&status["entries"], &Value::Null));
+    let whole = ["audit", "verify", "audit.jsonl", "--key", "log.key", "--checkpoint", "kept.checkpoint"];
+    let held = home.ok(&whole);
+    assert!(held.stderr.contains("it holds, under what you trust\n"), "{held:?}");
+    let report = home.json(&whole);
+    assert_eq!((&report["holds"], report["checkpoints"].as_array().unwrap().len()), (&json!(true), 2));
+    home.ok(&["audit", "verify", "entry.tlog-proof", "--key", &key]);
+    assert_eq!(home.run(&["audit", "verify", "entry.tlog-proof"]).code, 1, "without a key it proves nothing");
+    // Another key.
+    let other = "tutti/000000000000+7c0d1f66+AQ";
+    assert_eq!(home.run(&["audit", "verify", "audit.jsonl", "--key", other]).code, 1);
+    // A proof whose entry was changed.
+    let proof = std::fs::read_to_string(home.path().join("entry.tlog-proof")).unwrap();
+    let (before, after) = proof.split_at(proof.find("extra ").unwrap() + 12);
+    let letter = if after.starts_with('A') { "B" } else { "A" };
+    home.write("changed.tlog-proof", &format!("{before}{letter}{}", &after[1..]));
+    let found = home.run(&["audit", "verify", "changed.tlog-proof", "--key", &key]);
+    assert!(found.code == 1 && found.stderr.contains("do not lead"), "{found:?}");
+}
+
+#[test]
+fn an_older_copy_stops_dispatch_until_a_person_accepts_it() {
+    let home = Home::new();
+    home.write("greet.workflow.yaml", GREET);
+    home.ok(&["run", "greet.workflow.yaml", "-i", "name=Ada"]);
+    let journal = home.path().join("data/journal/journal.db");
+    let older = std::fs::read(&journal).unwrap();
+    home.ok(&["run", "greet.workflow.yaml", "-i", "name=Grace"]);
+    home.write("kept.checkpoint", &home.ok(&["audit", "checkpoint"]).stdout);
+    let key = home.ok(&["audit", "key"]).stdout.trim().to_owned();
+    std::fs::write(&journal, older).unwrap();
+    let _server = home.up();
+    let status = home.run(&["audit", "status"]);
+    assert!(status.code == 1 && status.stderr.contains("entries are gone"), "{status:?}");
+    // Work is taken, and nothing of it is dispatched.
+    let run = home.json(&["run", "greet.workflow.yaml", "-i", "name=Edsger"]);
+    let name = run["name"].as_str().unwrap().to_owned();
+    let get = || home.json(&["get", "run", &name]);
+    assert_eq!((&get()["phase"], &get()["actions"][0]["site"]), (&json!("running"), &Value::Null));
+    // The auditor's copy finds it too.
+    home.ok(&["audit", "export", "--to", "rolled-back.jsonl"]);
+    let found = home.run(&["audit", "verify", "rolled-back.jsonl", "--key", &key, "--checkpoint", "kept.checkpoint"]);
+    assert!(
+        found.code == 1 && found.stderr.contains("entries before it were changed") || found.stderr.contains("entries are gone")
+    );
+    assert_eq!(home.run(&["audit", "accept", "--reason", " "]).code, 1);
+    let accepted = home.ok(&["audit", "accept", "--reason", "restored on purpose"]);
+    assert!(accepted.stderr.contains("entries are gone"), "{accepted:?}");
+    assert_eq!(home.run(&["watch", &name]).code, 0);
+    assert_eq!(get()["phase"], json!("succeeded"));
+    assert_eq!(home.run(&["audit", "status"]).code, 0);
+    assert_eq!(home.run(&["audit", "accept", "--reason", "again"]).code, 1);
+    let accepted = home.json(&["audit", "status"])["accepted"].take();
+    assert_eq!((&accepted[0]["reason"], &accepted[0]["principal"]), (&json!("restored on purpose"), &json!("local")));
 }
 
 #[test]
@@ -87,7 +167,7 @@ fn what_was_tampered_with_is_found() {
     home.ok(&["run", "greet.workflow.yaml", "-i", "name=Ada"]);
     let root = home.json(&["audit", "verify"])["root"].as_str().unwrap().to_owned();
     let export = home.ok(&["audit", "export"]).stdout;
-    let proof = home.ok(&["audit", "prove", "3"]).stdout;
+    let proof = home.ok(&["audit", "prove", "3", "--json"]).stdout;
     let lines: Vec<&str> = export.lines().collect();
     let mut entry: Value = serde_json::from_str(lines[3]).unwrap();
     let other: Value = serde_json::from_str(lines[4]).unwrap();
@@ -99,10 +179,10 @@ fn what_was_tampered_with_is_found() {
     let left_out = export.replace(&format!("{}\n", lines[3]), "");
     let cut: String = lines[..lines.len() - 1].iter().map(|line| format!("{line}\n")).collect();
     for (name, text, why) in [
-        ("changed.jsonl", changed, "is not what was hashed"),
-        ("moved.jsonl", moved, "is not what was hashed"),
-        ("left-out.jsonl", left_out, "after entry 2 comes entry 4"),
-        ("cut.jsonl", cut, "give another root"),
+        ("changed.jsonl", changed, "are not what was hashed"),
+        ("moved.jsonl", moved, "are not what was hashed"),
+        ("left-out.jsonl", left_out, "entry 4: it comes after entry 2"),
+        ("cut.jsonl", cut, "entries are gone"),
         ("proof.json", proof.replacen("\"seq\": 3", "\"seq\": 4", 1), "do not lead"),
     ] {
         home.write(name, &text);
@@ -112,7 +192,7 @@ fn what_was_tampered_with_is_found() {
     // Another root than the one that is trusted.
     home.write("audit.jsonl", &export);
     let found = home.run(&["audit", "verify", "audit.jsonl", "--root", &root.replace(&root[..4], "0000")]);
-    assert!(found.code == 1 && found.stderr.contains("not the trusted"), "{found:?}");
+    assert!(found.code == 1 && found.stderr.contains("not the one that is trusted"), "{found:?}");
     assert_eq!(home.run(&["audit", "verify", "greet.workflow.yaml"]).code, 1);
 }
 

@@ -1,0 +1,4 @@
+//! The tree, notes, checkpoints and proofs.
+mod exports;
+mod notes;
+mod tree;
