@@ -89,7 +89,7 @@ nodes:
     run: {command: ['true']}
     needs: {site: {zone: on-premise}}
   many:
-    each: {items: '${ [1, 2] }', do: {run: {command: ['true']}}}
+    each: {items: '${ [1, 2] }', do: {run: {command: ['true']}, needs: {site: {zone: on-premise}}}}
   stuck:
     run: {command: ['true']}
     needs: {cpu: 64}
