@@ -2,6 +2,7 @@
 
 mod error_index;
 mod limits;
+mod schema;
 
 use std::path::Path;
 
@@ -25,6 +26,7 @@ pub(crate) const LIMITS: Page = Page { path: "docs/reference/limits.md", make: l
 /// Everything.
 pub(crate) const ALL: &[Page] = &[
     LIMITS,
+    Page { path: "docs/reference/workflow.schema.json", make: schema::page },
     Page { path: "docs/errors/README.md", make: error_index::page },
     Page { path: "docs/SUMMARY.md", make: error_index::contents },
 ];

@@ -14,7 +14,7 @@ const USAGE: &str = "usage: cargo xtask <command>
 
   tidy        check the rules of the house: layers, purity, sizes, words, links, error pages, generated pages
   limits      write docs/reference/limits.md from the model's limits
-  generate    write everything that is made from the code: the limits, the index of error pages";
+  generate    write everything that is made from the code: the limits, the schema of the language, the index of error pages";
 
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));

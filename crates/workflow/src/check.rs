@@ -121,9 +121,20 @@ pub(crate) fn read(source: &str) -> Result<cel::Program, Problem> {
         return Err(too_much(format!("the expression is nested deeper than {EXPRESSION_DEPTH_MAX}")));
     }
     cel::Program::compile(source).map_err(|error| {
-        let message: String = error.to_string().lines().next().unwrap_or_default().chars().take(200).collect();
+        let told = error.to_string();
+        let message = in_words(told.lines().next().unwrap_or_default());
         Problem { code: "W0301", message: format!("`{source}` is not an expression: {message}"), hint: None }
     })
+}
+
+/// What the reader of expressions says, without its own place and the list of all that could stand there.
+fn in_words(told: &str) -> String {
+    let message = told.rsplit_once("Syntax error: ").map_or(told, |(_, message)| message);
+    let message =
+        message.split(" expecting {").next().unwrap_or(message).replace("'<EOF>'", "the end").replace("<EOF>", "the end");
+    let message =
+        message.replace("mismatched input the end", "it ends too early").replace("mismatched input", "there should not be");
+    message.chars().take(200).collect()
 }
 
 /// Checks an expression.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::fields::{Fields, Findings};
 use crate::source::{Data, Tree, parse};
 use crate::suggest::nearest;
-use crate::{Catalogue, Diagnostic, Files};
+use crate::{Catalogue, ConnectorType, Diagnostic, Files};
 
 /// A document of a file.
 #[derive(Clone, Debug, PartialEq)]
@@ -163,9 +163,15 @@ pub fn read(text: &str, files: &dyn Files, catalogue: &dyn Catalogue) -> Read {
         let finding = Diagnostic::error("W0102", 0..0, "the file is empty");
         read.diagnostics.push(finding.hint("begin with `workflow: project/name`, or `kind: site`"));
     }
+    // Connectors of the file are known to its workflows, whatever the order.
+    let own = trees.iter().filter_map(|tree| match tree.get("kind").and_then(Tree::as_str) {
+        Some("connector") => connector(tree, &Findings::default()),
+        _ => None,
+    });
+    let catalogue = Beside { own: own.collect(), others: catalogue };
     for tree in &trees {
         if tree.get("workflow").is_some() && tree.get("kind").is_none() {
-            let compiled = crate::compile_document(tree, text, files, catalogue);
+            let compiled = crate::compile_document(tree, text, files, &catalogue);
             read.diagnostics.extend(compiled.diagnostics);
             read.documents.extend(compiled.graph.map(Document::Workflow));
             continue;
@@ -177,6 +183,32 @@ pub fn read(text: &str, files: &dyn Files, catalogue: &dyn Catalogue) -> Read {
         read.documents.extend(document.filter(|_| !failed));
     }
     read
+}
+
+/// What is registered, and what the same file is about to register.
+struct Beside<'c> {
+    own: Vec<ConnectorSpec>,
+    others: &'c dyn Catalogue,
+}
+
+impl Catalogue for Beside<'_> {
+    fn connector(&self, name: &str, version: u32) -> Option<ConnectorType> {
+        let own = self.own.iter().find(|own| own.name == name && own.version == version);
+        let own = own.map(|own| ConnectorType { inputs: own.inputs.clone(), outputs: own.outputs.clone() });
+        own.or_else(|| self.others.connector(name, version))
+    }
+
+    fn connectors(&self) -> Vec<String> {
+        self.own.iter().map(|own| own.name.clone()).chain(self.others.connectors()).collect()
+    }
+
+    fn workflow(&self, name: &str) -> Option<Arc<Graph>> {
+        self.others.workflow(name)
+    }
+
+    fn task(&self, name: &str) -> Option<bool> {
+        self.others.task(name)
+    }
 }
 
 const KINDS: [&str; 3] = ["site", "trigger", "connector"];

@@ -23,6 +23,7 @@ pub mod types;
 
 pub use compile::{Compiled, compile, compile_document};
 pub use diagnostic::{Diagnostic, Severity};
+pub use schema::schema;
 pub use suggest::nearest;
 
 use std::collections::BTreeMap;

@@ -349,6 +349,10 @@ impl Compiler<'_> {
                     self.findings.error("W0104", &item.span, "`otherwise` has to be the last branch");
                 }
                 (None, None) => self.findings.error("W0102", &item.span, "a branch needs `when` and `then`, or `otherwise`"),
+                (Some(_), None) if branch.get("then").is_none() => {
+                    let finding = Diagnostic::error("W0102", item.span.clone(), "a branch with `when` needs `then`");
+                    self.findings.push(finding.hint("write `then: []` when nothing is to run"));
+                }
                 (Some(_), Some(_)) => {
                     self.findings.error("W0106", &item.span, "a branch has either `when` and `then`, or `otherwise`")
                 }

@@ -68,8 +68,8 @@ impl Compiler<'_> {
         let after = inside_each.then_some(("after", "the items of an `each` run side by side: say it of the node itself"));
         for (key, hint) in idle.chain(after) {
             let Some((key, _)) = fields.tree.entry(key) else { continue };
-            let place = if inside_each { "within `each`" } else { "node" };
-            let message = format!("`{}` says nothing about a `{kind}` {place}", key.text);
+            let place = if inside_each { "within `each`" } else { "here" };
+            let message = format!("`{}` of `{kind}` says nothing {place}", key.text);
             self.findings.push(Diagnostic::error("W0107", key.span.clone(), message).hint(hint));
         }
     }

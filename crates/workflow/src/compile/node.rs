@@ -186,7 +186,11 @@ impl Compiler<'_> {
         let written = self.text.get(tree.span.clone()).unwrap_or_default();
         match written.find(text) {
             Some(offset) => tree.span.start + offset + range.start..tree.span.start + offset + range.end,
-            None => tree.span.clone(),
+            // In a text of several lines what is read differs from what is written, but not within one expression of a line.
+            None => match text.get(range.clone()).and_then(|source| Some((written.find(source)?, source.len()))) {
+                Some((offset, length)) if length > 0 => tree.span.start + offset..tree.span.start + offset + length,
+                _ => tree.span.clone(),
+            },
         }
     }
 

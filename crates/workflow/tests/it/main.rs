@@ -6,6 +6,8 @@ mod documents_of_all_kinds;
 mod edit;
 mod edit_properties;
 mod evaluation;
+mod pages;
+mod schema;
 mod types;
 
 use std::collections::BTreeMap;
@@ -24,6 +26,7 @@ impl Catalogue for Shelf {
         let (inputs, outputs) = match (name, version) {
             ("core/noop", 1) => (json!({"type": "object"}), json!({"type": "object"})),
             ("core/fib", 1) => (closed(json!({"n": {"type": "integer"}}), json!(["n"])), json!({"type": "object"})),
+            ("core/http" | "core/file" | "core/fail", 1) => (json!({}), json!({})),
             ("dicom/deidentify" | "directory/on-call" | "fhir/create" | "fhir/void" | "x12/claim-837p", 1) => {
                 (json!({}), json!({}))
             }
@@ -33,7 +36,7 @@ impl Catalogue for Shelf {
     }
 
     fn connectors(&self) -> Vec<String> {
-        vec!["core/noop".into(), "core/fib".into()]
+        ["core/noop", "core/fib", "core/http", "core/file", "core/fail"].map(str::to_owned).into()
     }
 
     fn workflow(&self, _name: &str) -> Option<Arc<Graph>> {
