@@ -114,6 +114,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/diff", post(planning::diff))
         .route("/backup", post(system::backup))
         .route("/prune", post(system::prune))
+        .route("/schemas/workflow", get(system::workflow_schema))
         .route("/openapi.json", get(description::openapi));
     Router::new()
         .nest("/api/v1", api)

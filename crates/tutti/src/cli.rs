@@ -73,6 +73,7 @@ pub(crate) enum Command {
     Demo(demo::Demo),
     Error(reference::Error),
     Openapi(reference::OpenApi),
+    Schema(reference::Schema),
     Completion(reference::Completion),
     MarkdownHelp(reference::MarkdownHelp),
     Shim(reference::Shim),

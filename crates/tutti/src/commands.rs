@@ -62,6 +62,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CommandError> {
         Command::Demo(demo) => demo.run(door).await,
         Command::Error(error) => error.run(),
         Command::Openapi(openapi) => openapi.run(),
+        Command::Schema(schema) => schema.run(),
         Command::Completion(completion) => completion.run(),
         Command::MarkdownHelp(help) => help.run(),
         Command::Shim(shim) => shim.run(),

@@ -42,6 +42,8 @@ pub const TABLE: &[(&str, &str, Needs)] = &[
     ("GET", "/healthz", Needs::Nothing),
     ("GET", "/docs/errors/{code}", Needs::Nothing),
     ("GET", "/api/v1/openapi.json", Needs::Nothing),
+    // Editors read it, and it says nothing of this server.
+    ("GET", "/api/v1/schemas/workflow", Needs::Nothing),
     // Its signature says who calls.
     ("POST", "/hooks/{trigger}", Needs::Nothing),
     ("GET", "/metrics", READ),

@@ -67,6 +67,7 @@ use super::{
         system::backup,
         system::prune,
         system::error_page,
+        system::workflow_schema,
         metrics::metrics,
         openapi,
         tokens::create,

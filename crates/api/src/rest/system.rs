@@ -41,6 +41,8 @@ macro_rules! pages {
 const PAGES: &[(&str, &str)] = pages!(
     "E0001" "E0002" "E0003" "E0004" "E0005" "E0006" "E0007" "E0008" "E0009" "E0010" "E0011" "E0012" "E0013" "E0014" "E0015" "E0016"
     "E0017" "E0018" "E0019" "E0020" "E0021"
+    "W0001" "W0002" "W0003" "W0004" "W0005" "W0101" "W0102" "W0103" "W0104" "W0105" "W0106" "W0107" "W0201" "W0202" "W0203" "W0204"
+    "W0205" "W0206" "W0207" "W0301" "W0302" "W0303" "W0304" "W0305" "W0306" "W0501" "W0502" "W0503" "W0504"
 );
 
 /// The page of an error code: what it means, what to do.
@@ -50,6 +52,13 @@ pub(crate) async fn error_page(Path(code): Path<String>) -> ApiResult<Response> 
     let page = PAGES.iter().find(|(known, _)| *known == code).map(|(_, page)| *page);
     let page = page.ok_or_else(|| ApiError(Fault::new(FaultKind::NotFound, format!("there is no error `{code}`"))))?;
     Ok(([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], page).into_response())
+}
+
+/// The JSON Schema of the workflow language, for editors.
+#[utoipa::path(get, path = "/api/v1/schemas/workflow", operation_id = "getWorkflowSchema", tag = "system",
+    responses((status = 200, description = "A JSON Schema, 2020-12.", body = serde_json::Value, content_type = "application/schema+json")))]
+pub(crate) async fn workflow_schema() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/schema+json")], workflow::schema::TEXT)
 }
 
 /// Anything else.

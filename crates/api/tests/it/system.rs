@@ -39,3 +39,15 @@ async fn figures_for_prometheus() {
     }
     up.down().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schema_of_the_language_for_editors() {
+    let up = Up::start().await;
+    let answer = up.get("/api/v1/schemas/workflow").await;
+    assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, "application/schema+json"));
+    assert_eq!(answer.json()["$schema"], json!("https://json-schema.org/draft/2020-12/schema"));
+    assert_eq!(answer.json()["$defs"]["node"]["properties"].as_object().map(|fields| fields.len()), Some(20));
+    assert!(up.get("/docs/errors/W0207").await.text().starts_with("# W0207"));
+    up.get("/api/v1/schemas/nothing").await.is_problem(404, "E0002");
+    up.down().await;
+}

@@ -44,6 +44,25 @@ impl Error {
     }
 }
 
+/// Print the JSON Schema of the workflow language, for editors.
+///
+/// An editor with a YAML language server takes it from a first line of a file: `# yaml-language-server: $schema=./workflow.schema.json`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tutti schema > workflow.schema.json")]
+pub(crate) struct Schema {
+    /// The form of what is printed: json or yaml.
+    #[arg(short, long, value_name = "FORMAT", default_value = "json")]
+    output: Format,
+}
+
+impl Schema {
+    /// Prints.
+    pub(crate) fn run(self) -> Result<Exit, CommandError> {
+        output::value(&workflow::schema(), self.output)?;
+        Ok(Exit::Done)
+    }
+}
+
 /// Print the OpenAPI description of the REST API.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tutti openapi > openapi.json")]

@@ -80,6 +80,14 @@ fn completion_for_every_shell() {
 }
 
 #[test]
+fn the_schema_of_the_language() {
+    let home = Home::new();
+    let schema: serde_json::Value = serde_json::from_str(&home.ok(&["schema"]).stdout).unwrap();
+    assert_eq!(schema, workflow::schema());
+    assert!(home.ok(&["schema", "-o", "yaml"]).stdout.contains("json-schema.org/draft/2020-12"));
+}
+
+#[test]
 fn the_description_of_the_api() {
     let home = Home::new();
     let text = home.ok(&["openapi"]).stdout;
