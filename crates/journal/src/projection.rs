@@ -391,9 +391,11 @@ fn column(count: u64) -> i64 {
 }
 
 fn write_runs(transaction: &Transaction<'_>, runs: &BTreeMap<u64, RunChange>) -> Result<(), JournalError> {
+    // Whole, as it is at the end of the transaction: a run that begins and ends in one is written once.
     let mut insert = transaction.prepare_cached(
-        "INSERT INTO runs (id, name, project, domain, workflow, graph, principal, origin, idempotency_key, phase, submitted_at, first_seq, last_seq)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12)",
+        "INSERT INTO runs (id, phase, paused, cost, failure, outputs_seq, last_seq, actions_total, actions_done, finished_at, finished_seq,
+         name, project, domain, workflow, graph, principal, origin, idempotency_key, submitted_at, first_seq)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
     )?;
     let mut update = transaction.prepare_cached(
         "UPDATE runs SET phase = coalesce(?2, phase), paused = coalesce(?3, paused), cost = cost + ?4, failure = coalesce(?5, failure),
@@ -403,10 +405,20 @@ fn write_runs(transaction: &Transaction<'_>, runs: &BTreeMap<u64, RunChange>) ->
     // On its own: the index of open runs hangs on it, and would otherwise be written at every change of a run.
     let mut finish = transaction.prepare_cached("UPDATE runs SET finished_at = ?2, finished_seq = ?3 WHERE id = ?1")?;
     for (id, run) in runs {
+        let phase = run.phase.map(|phase| phase as i64);
         if let Some(s) = &run.submitted {
-            let phase = Phase::Running as i64;
             insert.execute(params![
                 id,
+                phase,
+                run.paused.unwrap_or_default(),
+                run.cost,
+                run.failure,
+                run.outputs_seq,
+                run.last_seq,
+                run.opened,
+                run.done,
+                run.finished_at,
+                run.finished_seq,
                 s.name,
                 s.project,
                 s.domain,
@@ -415,12 +427,11 @@ fn write_runs(transaction: &Transaction<'_>, runs: &BTreeMap<u64, RunChange>) ->
                 s.principal,
                 s.origin,
                 s.key,
-                phase,
                 s.at,
-                s.seq
+                s.seq,
             ])?;
+            continue;
         }
-        let phase = run.phase.map(|phase| phase as i64);
         update.execute(params![
             id,
             phase,
