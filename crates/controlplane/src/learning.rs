@@ -16,6 +16,8 @@ use tokio::sync::mpsc::{Receiver, Sender};
 const HISTORY_MAX: usize = 50_000;
 /// Lessons that wait; more are dropped, since estimates are none the worse for one that is missing.
 const LESSONS_MAX: usize = 4_096;
+/// How long lessons wait for one another.
+const LEARN_EVERY: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// What was learned. Cheap to clone.
 #[derive(Clone)]
@@ -99,8 +101,11 @@ impl Learned {
         if let Err(error) = tokio::task::spawn_blocking(move || of_past.learn_past(&reader)).await {
             tracing::error!(%error, "nothing is learned from the past");
         }
-        while let Some(lesson) = lessons.recv().await {
-            self.estimates.write().learn(&lesson.seen());
+        let mut ended = Vec::new();
+        while lessons.recv_many(&mut ended, LESSONS_MAX).await > 0 {
+            ended.drain(..).for_each(|lesson| self.estimates.write().learn(&lesson.seen()));
+            // The next ones come together: to be woken for each costs more than to learn it.
+            tokio::time::sleep(LEARN_EVERY).await;
         }
     }
 }
