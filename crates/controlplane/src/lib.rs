@@ -44,7 +44,7 @@ pub use notices::Notices;
 pub use owner::{Owner, holder};
 pub use placer::view as site_view;
 pub use planning::{PlannedNode, WorkflowPlan, WorkflowSource};
-pub use runs::{Rerun, Submission, Submitted};
+pub use runs::{Awaited, Rerun, Submission, Submitted};
 pub use sites::Sites;
 pub use start::{ControlPlane, Options};
 pub use triggers::{next_firing, verify_signature};

@@ -38,19 +38,31 @@ pub struct Submission {
     pub principal: String,
     /// Where it came from.
     pub origin: Origin,
-    /// Whether the caller is going to wait for the end of the run.
-    pub watch: bool,
 }
 
 /// A run that was accepted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Submitted {
     /// Its number.
     pub run: RunId,
     /// Whether it is new: the same key sent again gives the same run.
     pub fresh: bool,
-    /// Where its end comes, when it is new and the submission said that it is waited for.
-    end: Option<Ended>,
+}
+
+/// A submission that was sent, by somebody who waits for the end of the run.
+#[derive(Debug)]
+pub struct Awaited {
+    answer: Answered,
+    end: Ended,
+    claim: Option<Claim>,
+}
+
+impl Awaited {
+    /// Waits for the end of the run that this makes; none when it makes none, or when the end does not come in time. Whether the submission
+    /// was accepted is answered by [`ControlPlane::accept`]; nobody is woken for it in between.
+    pub async fn end(&mut self, patience: std::time::Duration) -> Option<Arc<RunFinished>> {
+        tokio::time::timeout(patience, &mut self.end).await.ok()?.ok()
+    }
 }
 
 /// A request to repeat a run.
@@ -65,6 +77,7 @@ pub struct Rerun {
 }
 
 /// What a keyed submission asks for.
+#[derive(Debug)]
 struct Claim {
     key: String,
     workflow: String,
@@ -157,33 +170,40 @@ impl ControlPlane {
 
     /// Starts a run.
     pub async fn submit(&self, request: Submission) -> Result<Submitted, Fault> {
-        let (answer, end, claim) = self.post(request)?;
-        let answer = answer.await.map_err(|_| Refusal::Stopping)??;
-        self.accepted(answer, end, claim)
+        let (submit, claim) = self.prepare_with_claim(request)?;
+        let answer = self.inbox().ask(Command::Submit(Box::new(submit))).await?;
+        self.accepted(answer, claim)
     }
 
-    /// Sends a submission to the loop.
-    fn post(&self, request: Submission) -> Result<(Answered, Option<Ended>, Option<Claim>), Fault> {
-        let watch = request.watch;
+    /// Starts a run whose end is waited for.
+    pub fn submit_and_await(&self, request: Submission) -> Result<Awaited, Fault> {
         let (submit, claim) = self.prepare_with_claim(request)?;
-        let command = Command::Submit(Box::new(submit));
-        let (answer, end) = if watch {
-            let (answer, end) = self.inbox().post_and_watch(command)?;
-            (answer, Some(end))
-        } else {
-            (self.inbox().post(command)?, None)
-        };
-        Ok((answer, end, claim))
+        let (answer, end) = self.inbox().post_and_watch(Command::Submit(Box::new(submit)))?;
+        Ok(Awaited { answer, end, claim })
+    }
+
+    /// What came of a submission whose end was waited for, or is not waited for any longer.
+    pub async fn accept(&self, awaited: Awaited) -> Result<Submitted, Fault> {
+        let answer = awaited.answer.await.map_err(|_| Refusal::Stopping)??;
+        drop(awaited.end);
+        if let Some(run) = answer.run {
+            self.notices().tidy(run);
+        }
+        self.accepted(answer, awaited.claim)
     }
 
     /// Starts many runs: all are sent before the first is waited for, so that they share commits.
     pub async fn submit_many(&self, requests: Vec<Submission>) -> Vec<Result<Submitted, Fault>> {
-        let sent: Vec<_> = tokio::task::block_in_place(|| requests.into_iter().map(|request| self.post(request)).collect());
+        let post = |request| {
+            let (submit, claim) = self.prepare_with_claim(request)?;
+            Ok((self.inbox().post(Command::Submit(Box::new(submit)))?, claim))
+        };
+        let sent: Vec<Result<_, Fault>> = tokio::task::block_in_place(|| requests.into_iter().map(post).collect());
         let mut results = Vec::with_capacity(sent.len());
         for sent in sent {
             results.push(match sent {
-                Ok((receiver, end, claim)) => match receiver.await {
-                    Ok(Ok(answer)) => self.accepted(answer, end, claim),
+                Ok((receiver, claim)) => match receiver.await {
+                    Ok(Ok(answer)) => self.accepted(answer, claim),
                     Ok(Err(refusal)) => Err(refusal.into()),
                     Err(_) => Err(Refusal::Stopping.into()),
                 },
@@ -191,6 +211,11 @@ impl ControlPlane {
             });
         }
         results
+    }
+
+    /// Starts many runs whose ends are waited for: all are sent before the first is.
+    pub fn submit_and_await_many(&self, requests: Vec<Submission>) -> Vec<Result<Awaited, Fault>> {
+        tokio::task::block_in_place(|| requests.into_iter().map(|request| self.submit_and_await(request)).collect())
     }
 
     /// A submission, and what was asked for, to be compared if its key is known already.
@@ -207,12 +232,12 @@ impl ControlPlane {
     }
 
     /// The run of an answer. One that the key gave is given back only to whoever asks for the same.
-    fn accepted(&self, answer: Answer, end: Option<Ended>, claim: Option<Claim>) -> Result<Submitted, Fault> {
+    fn accepted(&self, answer: Answer, claim: Option<Claim>) -> Result<Submitted, Fault> {
         let run = answer.run.ok_or_else(|| Fault::internal("a submission made no run"))?;
         if let Some(claim) = claim.filter(|_| !answer.fresh) {
             tokio::task::block_in_place(|| self.check_claim(run, &claim))?;
         }
-        Ok(Submitted { run, fresh: answer.fresh, end: end.filter(|_| answer.fresh) })
+        Ok(Submitted { run, fresh: answer.fresh })
     }
 
     /// Refuses a claim to a run that was made by another request.
@@ -222,20 +247,6 @@ impl ControlPlane {
         let Some(what) = self.differs(&row, claim)? else { return Ok(()) };
         let message = format!("the idempotency key `{}` belongs to the run `{}`, which has {what}", claim.key, row.name);
         Err(Fault::new(FaultKind::KeyReused, message).hint("use a new key for a new request"))
-    }
-
-    /// Waits for the end of a run that was just submitted; none when it does not come in time.
-    pub async fn end_of_submitted(
-        &self,
-        submitted: &mut Submitted,
-        patience: std::time::Duration,
-    ) -> Result<Option<Arc<RunFinished>>, Fault> {
-        let Some(end) = submitted.end.take() else { return self.end_of(submitted.run, patience).await };
-        let ended = tokio::time::timeout(patience, end).await;
-        if ended.is_err() {
-            self.notices().tidy(submitted.run);
-        }
-        Ok(ended.ok().and_then(Result::ok))
     }
 
     /// What an earlier run has that is not what is asked for now.
@@ -305,7 +316,7 @@ impl ControlPlane {
         let submit = tokio::task::block_in_place(|| self.prepare_rerun(name, request))?;
         let answer = self.inbox().ask(Command::Submit(Box::new(submit))).await?;
         let run = answer.run.ok_or_else(|| Fault::internal("a submission made no run"))?;
-        Ok(Submitted { run, fresh: answer.fresh, end: None })
+        Ok(Submitted { run, fresh: answer.fresh })
     }
 
     fn prepare_rerun(&self, name: &str, request: Rerun) -> Result<Submit, Fault> {

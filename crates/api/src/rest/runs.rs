@@ -1,12 +1,14 @@
 //! Runs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
-use controlplane::{Fault, FaultKind, Rerun, Submission, Submitted};
+use controlplane::{Awaited, Fault, FaultKind, Rerun, Submission, Submitted};
 use engine::Command;
+use engine::event::RunFinished;
 use journal::RunFilter;
 use model::RunId;
 use model::limits::BULK_RUNS_MAX;
@@ -85,29 +87,34 @@ impl WaitQuery {
     }
 }
 
-/// The end of a run that was just submitted; none when it does not come in time, or the server stops.
-async fn end_of_submitted(
-    app: &App,
-    submitted: &mut Submitted,
-    patience: Duration,
-) -> ApiResult<Option<std::sync::Arc<engine::event::RunFinished>>> {
-    tokio::select! {
-        end = app.control.end_of_submitted(submitted, patience) => Ok(end?),
-        () = app.stopping() => Ok(None),
-    }
+/// What came of a submission, and the end of its run; none when it does not come in time, or the server stops.
+async fn ended(app: &App, mut awaited: Awaited, patience: Duration) -> ApiResult<(Submitted, Option<Arc<RunFinished>>)> {
+    let until = tokio::time::Instant::now() + patience;
+    let end = tokio::select! {
+        end = awaited.end(patience) => end,
+        () = app.stopping() => None,
+    };
+    let submitted = app.control.accept(awaited).await?;
+    let end = match end {
+        // The key of an earlier run.
+        None if !submitted.fresh => {
+            end_of(app, submitted.run, until.saturating_duration_since(tokio::time::Instant::now())).await?
+        }
+        end => end,
+    };
+    Ok((submitted, end))
 }
 
 /// The end of a run; none when it does not come in time, or the server stops.
-async fn end_of(app: &App, run: RunId, patience: Duration) -> ApiResult<Option<std::sync::Arc<engine::event::RunFinished>>> {
+async fn end_of(app: &App, run: RunId, patience: Duration) -> ApiResult<Option<Arc<RunFinished>>> {
     tokio::select! {
         end = app.control.end_of(run, patience) => Ok(end?),
         () = app.stopping() => Ok(None),
     }
 }
 
-fn submission(request: SubmitRequest, caller: &Caller, watch: bool) -> Submission {
+fn submission(request: SubmitRequest, caller: &Caller) -> Submission {
     Submission {
-        watch,
         workflow: request.workflow,
         version: request.version,
         inputs: request.inputs,
@@ -145,17 +152,17 @@ pub(crate) async fn submit(
         }
         request.idempotency_key = Some(key.to_owned());
     }
-    let submitted = app.control.submit(submission(request, &caller, patience.is_some())).await?;
+    let submission = submission(request, &caller);
+    let (submitted, end) = match patience {
+        Some(patience) => ended(&app, app.control.submit_and_await(submission)?, patience).await?,
+        None => (app.control.submit(submission).await?, None),
+    };
     let status = if submitted.fresh { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(answer(&app, submitted, patience).await?)))
+    Ok((status, Json(answer(&app, &submitted, end)?)))
 }
 
 /// The run as it is, or as it ended.
-async fn answer(app: &App, mut submitted: Submitted, patience: Option<Duration>) -> ApiResult<RunView> {
-    let end = match patience {
-        Some(patience) => end_of_submitted(app, &mut submitted, patience).await?,
-        None => None,
-    };
+fn answer(app: &App, submitted: &Submitted, end: Option<Arc<RunFinished>>) -> ApiResult<RunView> {
     let run = submitted.run;
     // Read where we are: a row that was written a moment ago is in memory, and another thread would cost more than the reading.
     let row = app.control.reader().run(run).map_err(Fault::internal)?;
@@ -183,18 +190,23 @@ pub(crate) async fn submit_many(
         let message = format!("{} runs in one request; at most {BULK_RUNS_MAX} are allowed", request.runs.len());
         return Err(ApiError(Fault::new(FaultKind::TooLarge, message)));
     }
-    let submissions = request.runs.into_iter().map(|request| submission(request, &caller, patience.is_some())).collect();
-    let mut submitted = app.control.submit_many(submissions).await;
-    if let Some(patience) = patience {
-        let until = tokio::time::Instant::now() + patience;
-        for run in submitted.iter_mut().flatten() {
-            let left = until.saturating_duration_since(tokio::time::Instant::now());
-            if left.is_zero() || *app.stopped.borrow() {
-                break;
+    let submissions = request.runs.into_iter().map(|request| submission(request, &caller)).collect();
+    let submitted = match patience {
+        None => app.control.submit_many(submissions).await,
+        Some(patience) => {
+            let awaited = app.control.submit_and_await_many(submissions);
+            let until = tokio::time::Instant::now() + patience;
+            let mut submitted = Vec::with_capacity(awaited.len());
+            for awaited in awaited {
+                let left = until.saturating_duration_since(tokio::time::Instant::now());
+                submitted.push(match awaited {
+                    Ok(awaited) => ended(&app, awaited, left).await.map(|(submitted, _)| submitted).map_err(|error| error.0),
+                    Err(fault) => Err(fault),
+                });
             }
-            end_of_submitted(&app, run, left).await?;
+            submitted
         }
-    }
+    };
     let result = |result: Result<Submitted, Fault>| match result {
         Ok(submitted) => SubmitResult { number: Some(submitted.run.0), ..SubmitResult::default() },
         Err(fault) => SubmitResult { error: Some(problem(&fault)), ..SubmitResult::default() },
@@ -310,5 +322,5 @@ pub(crate) async fn rerun(
     let request = body.map(|Json(request)| request).unwrap_or_default();
     let rerun = Rerun { from: request.from, inputs: request.inputs, principal: caller.principal };
     let submitted = app.control.rerun(&run, rerun).await?;
-    Ok((StatusCode::CREATED, Json(answer(&app, submitted, None).await?)))
+    Ok((StatusCode::CREATED, Json(answer(&app, &submitted, None)?)))
 }
