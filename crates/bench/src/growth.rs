@@ -125,6 +125,8 @@ pub(crate) fn over_the_journal(options: &Options, report: &mut Report) -> anyhow
                 Sample::one("w1_ms", chain).with("w4_p50_ms", quantile(&taken, 0.5)).with("w4_p99_ms", quantile(&taken, 0.99));
             report.add(&format!("journal of {wanted} actions"), sample.with("load", proc::load()));
         }
+        let views = views(&mut client, options.rounds)?;
+        report.add(&format!("journal of {wanted} actions"), views);
         // A start reads what is open, not what ever was.
         let rss = proc::memory(server.pid()).rss;
         let data = server.stop()?;
@@ -142,4 +144,31 @@ pub(crate) fn over_the_journal(options: &Options, report: &mut Report) -> anyhow
     }
     server.stop()?;
     remove(&folder)
+}
+
+/// How long it takes to look: lists, and runs of long ago. The longest answers are those that find nothing.
+fn views(client: &mut crate::http::Client, rounds: u32) -> anyhow::Result<Sample> {
+    let paths = [
+        ("list_runs_ms", "/api/v1/runs?limit=50"),
+        ("list_workflow_ms", "/api/v1/runs?limit=50&workflow=bench%2Fone-process"),
+        ("list_failed_ms", "/api/v1/runs?limit=50&phase=failed"),
+        ("list_running_ms", "/api/v1/runs?limit=50&phase=running"),
+        ("first_run_ms", "/api/v1/runs/1"),
+        ("approvals_ms", "/api/v1/approvals"),
+        ("sites_ms", "/api/v1/sites"),
+        ("metrics_ms", "/metrics"),
+    ];
+    let mut sample = Sample::default();
+    for (name, path) in paths {
+        let mut taken = Vec::new();
+        for _ in 0..rounds.max(3) * 4 {
+            let began = Instant::now();
+            let (status, _) = client.send("GET", path, &[])?;
+            anyhow::ensure!(status == 200, "GET {path}: {status}");
+            taken.push(began.elapsed().as_secs_f64() * 1e3);
+        }
+        taken.sort_by(f64::total_cmp);
+        sample = sample.with(name, quantile(&taken, 0.5));
+    }
+    Ok(sample)
 }
