@@ -34,6 +34,10 @@ pub(crate) struct Action {
     /// When it last came into the queue, and when it was last placed.
     pub(crate) queued_at: Timestamp,
     pub(crate) placed_at: Timestamp,
+    /// Whether it holds its reservation. While it waits for what it asked for, it holds none.
+    pub(crate) holds: bool,
+    /// Actions that it asked for and that are open.
+    pub(crate) children: u32,
     /// Timers that are set for it.
     pub(crate) timers: Vec<(Timestamp, TimerKind)>,
     /// What it gave back.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use model::{ActionKey, AttemptKey, Digest, Epoch, Failure, Graph, Label, NodeIx, Phase, RunId, SiteSpec, Timestamp};
+use model::{ActionKey, AttemptKey, Digest, Epoch, Failure, Graph, Label, Node, NodeIx, Phase, RunId, SiteSpec, Timestamp};
 
-use crate::event::{Located, Origin, RunPlanned, Usage};
+use crate::event::{Located, Origin, RecallKey, RunPlanned, Usage};
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -35,6 +35,17 @@ pub enum Command {
     Cancel {
         /// The run.
         run: RunId,
+        /// Who asks.
+        principal: String,
+        /// Why.
+        reason: String,
+    },
+    /// A running action asks for another one. Asked again under the same path, it is the same one.
+    Spawn(Box<Spawn>),
+    /// Stop a single action that another one asked for; the run goes on.
+    StopAction {
+        /// The action.
+        action: ActionKey,
         /// Who asks.
         principal: String,
         /// Why.
@@ -196,6 +207,23 @@ pub struct Submit {
     pub plan: Option<Box<RunPlanned>>,
     /// What the store already knows of this submission.
     pub known: Known,
+}
+
+/// What a running action asks for.
+#[derive(Clone, Debug)]
+pub struct Spawn {
+    /// Who asks.
+    pub parent: ActionKey,
+    /// The path of the new action, unique within the run.
+    pub path: String,
+    /// What it runs. Its templates are not rendered: the input comes with the request.
+    pub node: Arc<Node>,
+    /// Its input.
+    pub input: Option<serde_json::Value>,
+    /// The key under which its output may be known already.
+    pub recall: Option<RecallKey>,
+    /// How it ended, when the parent did it by itself and only says so.
+    pub done: Option<Outcome>,
 }
 
 /// Runs that the store knows, which may have closed long ago.

@@ -1,6 +1,7 @@
 //! Deciding: a command and the state give events. Every event is folded at once, so that what follows from it can be decided in
 //! the same step; a rejection comes before the first event or not at all.
 
+mod children;
 mod human;
 mod open;
 mod orders;
@@ -39,6 +40,8 @@ impl<'s, 'c> Stepper<'s, 'c> {
         match command {
             Command::Submit(submit) => return self.submit(*submit).map(Some),
             Command::FireTrigger { trigger, due, submit, missed } => return self.fire_trigger(trigger, due, submit, missed),
+            Command::Spawn(spawn) => return self.spawn(*spawn).map(Some),
+            Command::StopAction { action, principal, reason } => self.stop_action(action, principal, reason)?,
             Command::Started { attempt, host } => self.started(attempt, host),
             Command::Report(report) => self.report(*report),
             Command::Place(placements) => self.place(placements),
@@ -103,6 +106,10 @@ impl<'s, 'c> Stepper<'s, 'c> {
         let Some(run) = self.run(id) else { return false };
         if let Some(number) = run.stranded.first().copied() {
             self.strand(ActionKey::new(id, number));
+            return true;
+        }
+        if let Some(number) = run.orphaned.first().copied() {
+            self.stop_below(ActionKey::new(id, number));
             return true;
         }
         match &run.status {

@@ -89,6 +89,12 @@ pub enum Event {
     /// An output was stored under a cache key or once key.
     #[n(22)]
     OutputKept(#[n(0)] OutputKept),
+    /// A running action asked for another one.
+    #[n(23)]
+    ChildOpened(#[n(0)] Box<ChildOpened>),
+    /// A single action was asked to stop.
+    #[n(24)]
+    ActionStopRequested(#[n(0)] ActionStopRequested),
 
     /// It was decided when a run should be done by, and where its actions should go if nothing changes.
     #[n(30)]
@@ -155,6 +161,8 @@ impl Event {
             Event::CompensationStarted(e) => e.run,
             Event::OutputKept(e) => e.run,
             Event::RunPlanned(e) => e.run,
+            Event::ChildOpened(e) => e.run,
+            Event::ActionStopRequested(e) => e.run,
             Event::EpochBegan(_)
             | Event::SiteRegistered(_)
             | Event::SiteRemoved(_)
@@ -178,6 +186,7 @@ impl Event {
                 e.reused.iter_mut().for_each(|reused| visit(&mut reused.output));
             }
             Event::ActionsOpened(e) => e.actions.iter_mut().filter_map(|opened| opened.input.as_mut()).for_each(visit),
+            Event::ChildOpened(e) => e.opened.input.iter_mut().for_each(visit),
             Event::AttemptFinished(e) => e.output.iter_mut().for_each(visit),
             Event::ActionFinished(e) => e.output.iter_mut().for_each(visit),
             Event::RunFinished(e) => e.outputs.iter_mut().for_each(visit),

@@ -26,6 +26,7 @@ pub(crate) fn evolve(state: &mut State, event: &Event, at: Timestamp) {
         Event::RunPlanned(e) => runs::planned(state, e),
 
         Event::ActionsOpened(e) => actions::opened(state, e, at),
+        Event::ChildOpened(e) => actions::child_opened(state, e, at),
         Event::ActionsPlaced(e) => attempts::placed(state, e, at),
         Event::ActionsParked(e) => attempts::parked(state, e),
         Event::AttemptFinished(e) => attempts::attempt_finished(state, e, at),
@@ -55,6 +56,7 @@ pub(crate) fn evolve(state: &mut State, event: &Event, at: Timestamp) {
         Event::AttemptStarted(_)
         | Event::ReportIgnored(_)
         | Event::OutputKept(_)
+        | Event::ActionStopRequested(_)
         | Event::TriggerFired(_)
         | Event::BodiesPruned(_) => {}
     }

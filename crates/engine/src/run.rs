@@ -7,7 +7,7 @@ use model::{ActionNo, ArtifactRef, Digest, Failure, Label, Money, NodeIx, NodeKi
 use serde_json::Value;
 
 use crate::Scope as Names;
-use crate::action::Action;
+use crate::action::{Action, ActionState};
 use crate::effect::RunNames;
 use crate::event::{Goal, Located, Role, ScopeNo};
 use crate::unit::Compiled;
@@ -43,6 +43,10 @@ pub(crate) struct Run {
     pub(crate) succeeded: Vec<ActionNo>,
     /// Actions whose inputs could not be brought to their site.
     pub(crate) stranded: BTreeSet<ActionNo>,
+    /// Actions that another one asked for, by their paths.
+    pub(crate) children: BTreeMap<Arc<str>, ActionNo>,
+    /// Actions that have ended while some of what they asked for was open.
+    pub(crate) orphaned: BTreeSet<ActionNo>,
     /// Failures that have not been answered yet: by the map they happened in, or by the run.
     pub(crate) troubles: BTreeSet<ActionNo>,
     /// Outputs of an earlier run that stand for nodes of the root scope.
@@ -146,6 +150,7 @@ impl Run {
         match action.role {
             Role::Item { each, .. } => Some(each),
             Role::Transfer { wanted_by, .. } => Some(wanted_by),
+            Role::Child { parent } => Some(parent),
             Role::Undo { .. } => None,
             Role::Node => self.scopes.get(action.scope as usize)?.parent,
         }
@@ -167,6 +172,14 @@ impl Run {
             _ => false,
         };
         self.ancestors(number).find(|(_, action)| goes_on(action)).map(|(number, _)| number)
+    }
+
+    /// Whether something that an action asked for is open and not being stopped.
+    pub(crate) fn has_living_children(&self, parent: ActionNo) -> bool {
+        // Children are numbered after their parents.
+        self.actions.iter().skip(parent.0 as usize).any(|action| {
+            action.role == Role::Child { parent } && !matches!(action.state, ActionState::Done(_) | ActionState::Stopping(_))
+        })
     }
 
     /// Whether a scope's sub-workflow has ended, so that nothing of it is opened any more.

@@ -32,7 +32,7 @@ pub(crate) struct Compiled {
 }
 
 impl Unit {
-    fn new(node: Arc<Node>) -> Unit {
+    pub(crate) fn new(node: Arc<Node>) -> Unit {
         let undo = node.undo.as_ref().map(|undo| {
             Arc::new(Unit::new(Arc::new(Node {
                 id: node.id.clone(),
@@ -58,16 +58,7 @@ impl Unit {
 
     /// The kind of the actions it makes.
     pub(crate) fn kind(&self) -> ActionKind {
-        match self.node.kind {
-            NodeKind::Use { .. } => ActionKind::Use,
-            NodeKind::Run { .. } => ActionKind::Run,
-            NodeKind::Task { .. } => ActionKind::Task,
-            NodeKind::Workflow { .. } => ActionKind::Workflow,
-            NodeKind::Human => ActionKind::Human,
-            NodeKind::Wait => ActionKind::Wait,
-            NodeKind::Each { .. } => ActionKind::Each,
-            NodeKind::Decide { .. } => ActionKind::Decide,
-        }
+        kind_of(&self.node.kind)
     }
 
     /// The deadline of an attempt, a decision, a wait, a map or a sub-workflow, from its beginning.
@@ -84,6 +75,20 @@ impl Unit {
             NodeKind::Task { name } => name.clone(),
             other => other.as_str().to_owned(),
         }
+    }
+}
+
+/// The kind of the actions that a node of this kind makes.
+pub(crate) fn kind_of(kind: &NodeKind) -> ActionKind {
+    match kind {
+        NodeKind::Use { .. } => ActionKind::Use,
+        NodeKind::Run { .. } => ActionKind::Run,
+        NodeKind::Task { .. } => ActionKind::Task,
+        NodeKind::Workflow { .. } => ActionKind::Workflow,
+        NodeKind::Human => ActionKind::Human,
+        NodeKind::Wait => ActionKind::Wait,
+        NodeKind::Each { .. } => ActionKind::Each,
+        NodeKind::Decide { .. } => ActionKind::Decide,
     }
 }
 

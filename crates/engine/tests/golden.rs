@@ -20,6 +20,8 @@ use proptest::prelude::*;
 mod v1;
 #[path = "golden/v2.rs"]
 mod v2;
+#[path = "golden/v3.rs"]
+mod v3;
 
 struct File {
     name: &'static str,
@@ -31,6 +33,7 @@ fn files() -> Vec<File> {
     vec![
         File { name: "v1", text: include_str!("golden/v1.journal"), expected: v1::events() },
         File { name: "v2", text: include_str!("golden/v2.journal"), expected: v2::events() },
+        File { name: "v3", text: include_str!("golden/v3.journal"), expected: v3::events() },
     ]
 }
 
@@ -165,6 +168,10 @@ mod later {
         #[n(2)]
         pub(super) exit_code: Option<i32>,
         #[n(3)]
+        pub(super) code: Option<String>,
+        #[n(4)]
+        pub(super) permanent: bool,
+        #[n(5)]
         pub(super) hint: String,
     }
 
@@ -178,7 +185,8 @@ mod later {
     }
 
     pub(super) fn failing(class: Class) -> Event {
-        let failure = Failure { class, message: "no".into(), exit_code: None, hint: "try again".into() };
+        let failure =
+            Failure { class, message: "no".into(), exit_code: None, code: None, permanent: false, hint: "try again".into() };
         Event::RunFailing(RunFailing { run: 7, action: None, failure })
     }
 }

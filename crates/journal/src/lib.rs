@@ -28,7 +28,9 @@ pub use leaves::Leaves;
 pub use reader::{ActionFilter, Reader, RunFilter, Stats};
 pub use rebuild::{differences, rebuild};
 pub use retention::Pruned;
-pub use rows::{ActionRow, ApprovalRow, AttemptRow, EntryRow, FiringRow, RecallRow, ResourceRow, RunRow, SiteRow, SkippedRow};
+pub use rows::{
+    ActionRow, ApprovalRow, AttemptRow, ChildRow, EntryRow, FiringRow, RecallRow, ResourceRow, RunRow, SiteRow, SkippedRow,
+};
 pub use schema::Durability;
 pub use tiles::{Tile, TileFilter, Tiles};
 pub use verify::{Problem, Report, verify};

@@ -78,7 +78,14 @@ struct ActionChange {
 }
 
 pub(crate) fn failure_json(failure: &Failure) -> String {
-    json!({"class": failure.class, "message": failure.message, "exit_code": failure.exit_code}).to_string()
+    let mut json = json!({"class": failure.class, "message": failure.message, "exit_code": failure.exit_code});
+    if let Some(code) = &failure.code {
+        json["code"] = code.clone().into();
+    }
+    if failure.permanent {
+        json["permanent"] = true.into();
+    }
+    json.to_string()
 }
 
 /// Where a run came from, as projections store it.
@@ -106,6 +113,8 @@ impl Projection {
             | Event::RunFinished(_)
             | Event::NodesSkipped(_) => self.note_run(seq, entry),
             Event::ActionsOpened(_)
+            | Event::ChildOpened(_)
+            | Event::ActionStopRequested(_)
             | Event::ActionsPlaced(_)
             | Event::ActionsParked(_)
             | Event::AttemptStarted(_)
@@ -201,6 +210,14 @@ impl Projection {
                 let mut input_n = 0;
                 e.actions.iter().for_each(|opened| self.open(e.run, opened, at, seq, &mut input_n));
             }
+            Event::ChildOpened(e) => {
+                self.open(e.run, &e.opened, at, seq, &mut 0);
+                self.child(e);
+            }
+            Event::ActionStopRequested(e) => {
+                let values = vec![(e.run.0 as i64).into(), e.action.0.into(), e.reason.clone().into()];
+                self.rest.push(("UPDATE children SET stopped = ?3 WHERE run = ?1 AND no = ?2", values));
+            }
             Event::ActionsPlaced(e) => {
                 let explanation = self.explanation(&e.explanation);
                 e.actions.iter().for_each(|placed| self.place(e.run, placed, &e.site, explanation, at));
@@ -243,6 +260,18 @@ impl Projection {
             Event::HumanEscalated(e) => self.action(e.run, e.action).escalated = Some(e.step + 1),
             _ => {}
         }
+    }
+
+    fn child(&mut self, e: &engine::event::ChildOpened) {
+        let engine::event::Role::Child { parent } = e.opened.role else { return };
+        let node: Option<model::Node> = serde_json::from_str(&e.definition).ok();
+        let work = match node.map(|node| (node.id, node.kind)) {
+            Some((_, model::NodeKind::Task { name })) => name,
+            Some((id, _)) => id,
+            None => String::new(),
+        };
+        let values = vec![(e.run.0 as i64).into(), e.opened.action.0.into(), parent.0.into(), work.into()];
+        self.rest.push(("INSERT OR REPLACE INTO children VALUES (?1, ?2, ?3, ?4, NULL)", values));
     }
 
     fn place(&mut self, run: RunId, placed: &Placed, site: &str, explanation: i64, at: u64) {

@@ -13,8 +13,8 @@ use serde_json::Value;
 use crate::bodies::{SALT, walk};
 use crate::rows::{ACTION_COLUMNS, RUN_COLUMNS, kind_of, phase_of};
 use crate::{
-    ActionRow, ApprovalRow, AttemptRow, EntryRow, FiringRow, JournalError, RecallRow, ResourceRow, RunRow, SiteRow, SkippedRow,
-    schema,
+    ActionRow, ApprovalRow, AttemptRow, ChildRow, EntryRow, FiringRow, JournalError, RecallRow, ResourceRow, RunRow, SiteRow,
+    SkippedRow, schema,
 };
 
 /// Connections kept for the next caller.
@@ -197,6 +197,43 @@ impl Reader {
         self.with(|db| {
             let sql = format!("SELECT {ACTION_COLUMNS} FROM actions WHERE run = ?1 AND path = ?2");
             Ok(db.prepare_cached(&sql)?.query_row(params![run.0, path], ActionRow::read).optional()?)
+        })
+    }
+
+    /// What a running action asked for, in the order in which it did, from a number on.
+    pub fn children(&self, run: RunId, parent: u32, from: u32, limit: usize) -> Result<Vec<ChildRow>> {
+        self.children_where("c.parent = ?2 AND c.no >= ?3", params![run.0, parent, from], limit)
+    }
+
+    /// The same for all actions of a run, whoever asked.
+    pub fn descendants(&self, run: RunId, from: u32, limit: usize) -> Result<Vec<ChildRow>> {
+        self.children_where("c.no >= ?2", params![run.0, from], limit)
+    }
+
+    /// An action that another one asked for; none when it is a node.
+    pub fn child(&self, run: RunId, no: u32) -> Result<Option<ChildRow>> {
+        Ok(self.children_where("c.no = ?2", params![run.0, no], 1)?.pop())
+    }
+
+    fn children_where(&self, which: &str, values: &[&dyn rusqlite::ToSql], limit: usize) -> Result<Vec<ChildRow>> {
+        self.with(|db| {
+            let columns: Vec<String> = ACTION_COLUMNS.split(", ").map(|column| format!("a.{column}")).collect();
+            let sql = format!(
+                "SELECT {}, c.parent, c.work, c.stopped FROM children c JOIN actions a ON a.run = c.run AND a.no = c.no
+                 WHERE c.run = ?1 AND {which} ORDER BY c.no LIMIT {limit}",
+                columns.join(", ")
+            );
+            let mut statement = db.prepare_cached(&sql)?;
+            let rows = statement.query_map(values, |row| {
+                let after = columns.len();
+                Ok(ChildRow {
+                    action: ActionRow::read(row)?,
+                    parent: row.get(after)?,
+                    work: row.get(after + 1)?,
+                    stopped: row.get(after + 2)?,
+                })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
 

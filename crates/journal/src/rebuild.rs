@@ -12,6 +12,7 @@ use crate::{Entry, JournalError, Options, Reader, schema};
 const READ_MODELS: &[(&str, &str)] = &[
     ("runs", "pruned"),
     ("actions", ""),
+    ("children", ""),
     ("skipped", ""),
     ("attempts", ""),
     ("explanations", ""),

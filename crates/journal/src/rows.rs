@@ -84,6 +84,19 @@ impl RunRow {
     }
 }
 
+/// An action that another one asked for.
+#[derive(Clone, Debug)]
+pub struct ChildRow {
+    /// The action.
+    pub action: ActionRow,
+    /// Who asked.
+    pub parent: u32,
+    /// The task that it runs, or what it is called.
+    pub work: String,
+    /// Why somebody stopped it.
+    pub stopped: Option<String>,
+}
+
 /// An action.
 #[derive(Clone, Debug)]
 pub struct ActionRow {
@@ -146,6 +159,7 @@ pub(crate) fn kind_of(number: i64) -> ActionKind {
         5 => Wait,
         6 => Each,
         7 => Decide,
+        9 => Trace,
         _ => Transfer,
     }
 }

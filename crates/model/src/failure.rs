@@ -118,6 +118,15 @@ pub struct Failure {
     /// The exit code of the process, or 128 + the signal that ended it.
     #[n(2)]
     pub exit_code: Option<i32>,
+    /// What the work itself calls the error, such as the name of an exception's class.
+    #[n(3)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Whether the work says that repeating it is of no use: the `retry` of its node does not apply.
+    #[n(4)]
+    #[cbor(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub permanent: bool,
 }
 
 impl Failure {
@@ -132,7 +141,7 @@ impl Failure {
             message.truncate(end);
             message.push('…');
         }
-        Failure { class, message, exit_code: None }
+        Failure { class, message, exit_code: None, code: None, permanent: false }
     }
 }
 

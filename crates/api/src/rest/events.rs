@@ -131,6 +131,8 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         Event::CompensationStarted(_) => "compensation_started",
         Event::OutputKept(_) => "output_kept",
         Event::RunPlanned(_) => "run_planned",
+        Event::ChildOpened(_) => "child_opened",
+        Event::ActionStopRequested(_) => "action_stop_requested",
         Event::EpochBegan(_) => "epoch_began",
         Event::SiteRegistered(_) => "site_registered",
         Event::SiteRemoved(_) => "site_removed",
@@ -153,6 +155,8 @@ fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
     }
     match event {
         Event::ActionsOpened(e) => data["paths"] = e.actions.iter().map(|opened| opened.path.clone()).collect(),
+        Event::ChildOpened(e) => data["paths"] = vec![e.opened.path.clone()].into(),
+        Event::ActionStopRequested(e) => data["action"] = e.action.0.into(),
         Event::ActionsPlaced(e) => {
             data["site"] = e.site.clone().into();
             data["actions"] = e.actions.iter().map(|placed| placed.action.0).collect();

@@ -89,6 +89,7 @@ pub(crate) fn kind_name(kind: ActionKind) -> &'static str {
         ActionKind::Each => "each",
         ActionKind::Decide => "decide",
         ActionKind::Transfer => "transfer",
+        ActionKind::Trace => "trace",
     }
 }
 

@@ -81,7 +81,7 @@ impl Stepper<'_, '_> {
                 }
                 (Phase::Succeeded, Some(payload), None)
             }
-            (_, Some(CancelReason::RunCancelled | CancelReason::RunFailing | CancelReason::Unwanted)) => {
+            (_, Some(CancelReason::RunCancelled | CancelReason::RunFailing | CancelReason::Unwanted | CancelReason::Asked)) => {
                 (Phase::Aborted, None, None)
             }
             (_, Some(CancelReason::Drained)) => {
@@ -168,6 +168,9 @@ impl Stepper<'_, '_> {
         if failure.class.is_system() || failure.class == FailureClass::Transfer {
             let tried = action.system_retries;
             return (tried < SYSTEM_RETRIES_MAX).then(|| now.after(pause(SYSTEM_BACKOFF, tried, draw)));
+        }
+        if failure.permanent {
+            return None;
         }
         let retry = &action.unit.node.retry;
         (action.retries < retry.max).then(|| now.after(pause((retry.backoff_min, retry.backoff_max), action.retries, draw)))

@@ -43,6 +43,7 @@ impl Stepper<'_, '_> {
                 let cause = action.failure.clone().unwrap_or_else(|| Failure::new(FailureClass::Unknown, "it failed"));
                 let mut failure = Failure::new(cause.class, format!("`{}`: {}", action.path, cause.message));
                 failure.exit_code = cause.exit_code;
+                failure.code = cause.code;
                 failure
             }
             None => Failure::new(FailureClass::Unknown, "it failed"),

@@ -83,6 +83,9 @@ pub enum ActionKind {
     /// A transfer of an artifact between sites.
     #[n(8)]
     Transfer,
+    /// A step that a running action took by itself, as it says.
+    #[n(9)]
+    Trace,
 }
 
 /// What an action stands for.
@@ -127,6 +130,13 @@ pub enum Role {
         #[n(4)]
         to: String,
     },
+    /// Work that a running action asked for.
+    #[n(4)]
+    Child {
+        /// Who asked.
+        #[n(0)]
+        parent: ActionNo,
+    },
 }
 
 /// A key under which outputs are remembered across runs.
@@ -170,6 +180,37 @@ impl From<ActionRef> for ActionKey {
     fn from(action: ActionRef) -> ActionKey {
         ActionKey { run: action.run, action: action.action }
     }
+}
+
+/// See [`super::Event::ChildOpened`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct ChildOpened {
+    /// The run.
+    #[n(0)]
+    pub run: RunId,
+    /// The action, in the scope and at the node of its parent.
+    #[n(1)]
+    pub opened: Opened,
+    /// What it runs: a [`model::Node`] as JSON. It stands in no graph.
+    #[n(2)]
+    pub definition: String,
+}
+
+/// See [`super::Event::ActionStopRequested`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct ActionStopRequested {
+    /// The run.
+    #[n(0)]
+    pub run: RunId,
+    /// The action.
+    #[n(1)]
+    pub action: ActionNo,
+    /// Who asked.
+    #[n(2)]
+    pub principal: String,
+    /// Why, in their words.
+    #[n(3)]
+    pub reason: String,
 }
 
 /// See [`super::Event::ActionFinished`].

@@ -178,4 +178,7 @@ pub enum CancelReason {
     /// Nobody waits for it any more: the map or sub-workflow it belongs to has ended without it, or the run has.
     #[n(4)]
     Unwanted,
+    /// Somebody asked that this action stops; the run goes on.
+    #[n(5)]
+    Asked,
 }

@@ -6,10 +6,12 @@ use model::{ActionKey, ActionNo, AttemptNo, Epoch, NodeKind, Payload, RunId, Tim
 
 use super::attempts::{add_locations, leave_site, start_transfer};
 use super::endings::{Ending, end};
-use super::runs;
+use super::{fleet, runs};
 use crate::action::{Action, ActionState, EachState, HumanState};
 use crate::effect::Effect;
-use crate::event::{ActionFinished, ActionsOpened, HumanDecided, HumanEscalated, Opened, RecallAsked, RecallKind, Role, ScopeNo};
+use crate::event::{
+    ActionFinished, ActionsOpened, ChildOpened, HumanDecided, HumanEscalated, Opened, RecallAsked, RecallKind, Role, ScopeNo,
+};
 use crate::run::{NodeState, Run, RunStatus, Scope};
 use crate::state::OnceHolder;
 use crate::timer::{Timer, TimerKind};
@@ -18,8 +20,17 @@ use crate::{State, wait};
 
 pub(super) fn opened(state: &mut State, event: &ActionsOpened, at: Timestamp) {
     for opened in &event.actions {
-        open(state, event.run, opened, at);
+        let unit = state.runs.get(&event.run).and_then(|run| unit_of(run, opened));
+        open(state, event.run, opened, unit, at);
     }
+    state.passing.dirty.insert(event.run);
+}
+
+/// What a running action asked for. It brings its definition along.
+pub(super) fn child_opened(state: &mut State, event: &ChildOpened, at: Timestamp) {
+    let Ok(node) = serde_json::from_str(&event.definition) else { return };
+    let unit = Some(Arc::new(Unit::new(Arc::new(node))));
+    open(state, event.run, &event.opened, unit, at);
     state.passing.dirty.insert(event.run);
 }
 
@@ -31,12 +42,12 @@ fn unit_of(run: &Run, opened: &Opened) -> Option<Arc<Unit>> {
         Role::Item { each, .. } => run.action(*each)?.unit.body.clone(),
         Role::Undo { of } => run.action(*of)?.unit.undo.clone(),
         Role::Transfer { wanted_by, .. } => Some(run.action(*wanted_by)?.unit.clone()),
+        Role::Child { .. } => None,
     }
 }
 
-fn open(state: &mut State, id: RunId, opened: &Opened, at: Timestamp) {
-    let Some(run) = state.runs.get_mut(&id) else { return };
-    let Some(unit) = unit_of(run, opened) else { return };
+fn open(state: &mut State, id: RunId, opened: &Opened, unit: Option<Arc<Unit>>, at: Timestamp) {
+    let (Some(run), Some(unit)) = (state.runs.get_mut(&id), unit) else { return };
     if opened.action.0 as usize != run.actions.len() {
         return;
     }
@@ -57,6 +68,8 @@ fn open(state: &mut State, id: RunId, opened: &Opened, at: Timestamp) {
         epoch: Epoch(0),
         queued_at: at,
         placed_at: Timestamp(0),
+        holds: false,
+        children: 0,
         timers: Vec::new(),
         output: None,
         failure: None,
@@ -83,6 +96,12 @@ fn open(state: &mut State, id: RunId, opened: &Opened, at: Timestamp) {
             arriving.transfer = Some(opened.action);
             arriving.wanted_by.insert(*wanted_by);
         }
+        Role::Child { parent } => {
+            run.children.insert(Arc::from(opened.path.as_str()), opened.action);
+            if !opened.instant {
+                asked_for_one(state, ActionKey::new(id, *parent));
+            }
+        }
     }
     let key = ActionKey::new(id, opened.action);
     if opened.instant {
@@ -92,6 +111,17 @@ fn open(state: &mut State, id: RunId, opened: &Opened, at: Timestamp) {
         Role::Transfer { .. } => start_transfer(state, key),
         _ if opened.recall.is_some() => recall(state, key),
         _ => begin(state, key, at),
+    }
+}
+
+/// An action asked for another one: from now on it waits, and others may use what it holds.
+fn asked_for_one(state: &mut State, key: ActionKey) {
+    let Some(parent) = state.runs.get_mut(&key.run).and_then(|run| run.action_mut(key.action)) else { return };
+    parent.children += 1;
+    let needs = parent.unit.node.needs.resources;
+    if let (true, Some(site)) = (std::mem::take(&mut parent.holds), parent.site.clone()) {
+        fleet::lend(&mut state.fleet, &site, &needs);
+        state.passing.room = true;
     }
 }
 

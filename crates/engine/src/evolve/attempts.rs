@@ -46,7 +46,8 @@ pub(super) fn placed(state: &mut State, event: &ActionsPlaced, at: Timestamp) {
         action.epoch = event.epoch;
         action.site = Some(site.clone());
         action.placed_at = at;
-        fleet::reserve(&mut state.fleet, &site, key, &action.unit.node.needs.resources);
+        action.holds = action.children == 0;
+        fleet::reserve(&mut state.fleet, &site, key, &action.unit.node.needs.resources, action.holds);
         if placed.awaits.is_empty() {
             dispatch(state, key, at);
         } else {
@@ -94,7 +95,8 @@ pub(super) fn leave_site(state: &mut State, key: ActionKey) {
     if let Some(site) = action.site.take()
         && !matches!(action.role, Role::Transfer { .. })
     {
-        fleet::release(&mut state.fleet, &site, key, &action.unit.node.needs.resources);
+        let holds = std::mem::take(&mut action.holds);
+        fleet::release(&mut state.fleet, &site, key, &action.unit.node.needs.resources, holds);
         state.passing.room = true;
     }
 }
@@ -187,6 +189,10 @@ pub(super) fn cancel_requested(state: &mut State, event: &CancelRequested, at: T
         && let RunStatus::Failing { told, .. } | RunStatus::Cancelling { told, .. } = &mut run.status
     {
         *told = true;
+    }
+    if let Some(run) = state.runs.get_mut(&event.run) {
+        let orphaned = std::mem::take(&mut run.orphaned);
+        run.orphaned = orphaned.into_iter().filter(|parent| run.has_living_children(*parent)).collect();
     }
     state.passing.dirty.insert(event.run);
 }

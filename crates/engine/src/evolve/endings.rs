@@ -8,6 +8,7 @@ use model::{ActionKey, ActionNo, Digest, Failure, FailureClass, NodeIx, NodeKind
 
 use super::actions::clear_timers;
 use super::attempts::dispatch;
+use super::fleet;
 use crate::State;
 use crate::action::{Action, ActionState};
 use crate::event::{RecallKind, Role, ScopeNo};
@@ -46,6 +47,7 @@ pub(super) fn end(state: &mut State, key: ActionKey, ending: Ending, at: Timesta
     let once = action.recall.as_ref().filter(|recall| recall.kind == RecallKind::Once).map(|recall| recall.key);
     action.output = output.clone();
     action.failure = failure;
+    let asked = action.children > 0;
     let (role, scope, node) = (action.role.clone(), action.scope, action.node);
     // A transfer has the definition of whoever wants it, and nothing of its own to undo.
     let undoable = phase == Phase::Succeeded && !reused && action.unit.undo.is_some() && !matches!(role, Role::Transfer { .. });
@@ -54,8 +56,12 @@ pub(super) fn end(state: &mut State, key: ActionKey, ending: Ending, at: Timesta
         run.succeeded.push(key.action);
     }
     let once = once.map(|once| (run.names.project.clone(), once));
+    let counted = before != ActionState::Instant;
     leave(state, key, before);
     let Some(run) = state.runs.get_mut(&key.run) else { return };
+    if asked && run.has_living_children(key.action) {
+        run.orphaned.insert(key.action);
+    }
     match role {
         Role::Node => {
             settle_node(run, scope, node, node_state(phase, output));
@@ -64,9 +70,26 @@ pub(super) fn end(state: &mut State, key: ActionKey, ending: Ending, at: Timesta
         Role::Item { each, index } => item_ended(run, key.action, each, index, phase, output),
         Role::Undo { .. } => undo_ended(run, key.action, phase),
         Role::Transfer { artifact, to, .. } => arrived(state, key.run, &artifact, &to, phase, at),
+        Role::Child { parent } if counted => child_ended(state, ActionKey::new(key.run, parent)),
+        Role::Child { .. } => {}
     }
     if let Some(once) = once {
         leave_once(state, &once, key, phase);
+    }
+}
+
+/// Something that an action asked for has ended. When it was the last, the action works again and needs what it holds.
+fn child_ended(state: &mut State, key: ActionKey) {
+    let Some(parent) = state.runs.get_mut(&key.run).and_then(|run| run.action_mut(key.action)) else { return };
+    parent.children = parent.children.saturating_sub(1);
+    let at_work = parent.in_flight() && !parent.holds && parent.children == 0;
+    if let (true, Some(site)) = (at_work, parent.site.clone()) {
+        parent.holds = true;
+        fleet::take_back(&mut state.fleet, &site, &parent.unit.node.needs.resources);
+    }
+    let Some(run) = state.runs.get_mut(&key.run) else { return };
+    if run.orphaned.contains(&key.action) && !run.has_living_children(key.action) {
+        run.orphaned.remove(&key.action);
     }
 }
 

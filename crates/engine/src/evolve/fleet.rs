@@ -49,20 +49,36 @@ pub(super) fn health(state: &mut State, event: &SiteHealthChanged) {
     }
 }
 
-/// Takes capacity of a site for an action.
-pub(super) fn reserve(fleet: &mut Fleet, site: &str, key: ActionKey, needs: &Resources) {
+/// Takes a place at a site for an action, and capacity when it `holds` some from the beginning.
+pub(super) fn reserve(fleet: &mut Fleet, site: &str, key: ActionKey, needs: &Resources, holds: bool) {
     if let Some(site) = fleet.sites.get_mut(site)
         && site.running.insert(key)
+        && holds
     {
         site.used = site.used.plus(needs);
     }
 }
 
-/// Gives it back.
-pub(super) fn release(fleet: &mut Fleet, site: &str, key: ActionKey, needs: &Resources) {
+/// Gives it back, with the capacity that it `holds`.
+pub(super) fn release(fleet: &mut Fleet, site: &str, key: ActionKey, needs: &Resources, holds: bool) {
     if let Some(site) = fleet.sites.get_mut(site)
         && site.running.remove(&key)
+        && holds
     {
         site.used = site.used.minus(needs);
+    }
+}
+
+/// Lets others use the capacity of an action that waits and stays where it is.
+pub(super) fn lend(fleet: &mut Fleet, site: &str, needs: &Resources) {
+    if let Some(site) = fleet.sites.get_mut(site) {
+        site.used = site.used.minus(needs);
+    }
+}
+
+/// Takes it back, whether or not there is room: it goes on at once.
+pub(super) fn take_back(fleet: &mut Fleet, site: &str, needs: &Resources) {
+    if let Some(site) = fleet.sites.get_mut(site) {
+        site.used = site.used.plus(needs);
     }
 }

@@ -57,6 +57,8 @@ pub(super) fn submitted(state: &mut State, event: &RunSubmitted, at: Timestamp) 
         open: 0,
         succeeded: Vec::new(),
         stranded: BTreeSet::new(),
+        children: BTreeMap::new(),
+        orphaned: BTreeSet::new(),
         troubles: BTreeSet::new(),
         reused: event.reused.iter().map(|reused| (reused.node, reused.output.clone())).collect(),
         signals: BTreeMap::new(),

@@ -2,6 +2,7 @@
 //! what is outstanding is what was asked for and not answered.
 
 mod cancelling;
+mod children;
 mod fleet;
 mod maps;
 mod remembering;

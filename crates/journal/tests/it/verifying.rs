@@ -137,8 +137,13 @@ fn a_flipped_bit_is_found_or_does_not_matter() {
         };
         match verify(&opened.reader) {
             Ok(report) if report.holds => {
+                // A leaf of another type has the same bytes; whoever reads it in full is told.
+                let Ok(read) = entries(&opened.reader) else {
+                    found += 1;
+                    continue;
+                };
                 harmless += 1;
-                assert_eq!(entries(&opened.reader).unwrap(), expected, "byte {at}: not found, and it matters");
+                assert_eq!(read, expected, "byte {at}: not found, and it matters");
             }
             _ => found += 1,
         }

@@ -134,7 +134,8 @@ impl RunFacts {
                 }
                 self.undone += 1;
             }
-            Role::Transfer { .. } => {}
+            // The worlds of the simulator have none yet.
+            Role::Transfer { .. } | Role::Child { .. } => {}
         }
         self.open += 1;
         self.actions.push(ActionFacts {
@@ -194,6 +195,7 @@ impl RunFacts {
                 Some(Arc::new(Node { id: node.id.clone(), kind, needs, retry, timeout, ..Node::default() }))
             }),
             Role::Transfer { wanted_by, .. } => of_action(wanted_by),
+            Role::Child { .. } => None,
         };
         node.ok_or_else(|| format!("`{}` has no definition", opened.path))
     }
@@ -255,7 +257,7 @@ impl RunFacts {
                     map.open_items = map.open_items.saturating_sub(1);
                 }
             }
-            Role::Undo { .. } | Role::Transfer { .. } => {}
+            Role::Undo { .. } | Role::Transfer { .. } | Role::Child { .. } => {}
         }
         Ok(())
     }

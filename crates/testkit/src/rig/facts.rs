@@ -51,6 +51,12 @@ impl Facts {
                     assert!(known.is_none(), "the path `{}` is not unique within its run", opened.path);
                 }
             }
+            Event::ChildOpened(e) => {
+                let (key, path) = (ActionKey::new(e.run, e.opened.action), e.opened.path.clone());
+                self.actions.insert(key, ActionFacts { path: path.clone(), ..ActionFacts::default() });
+                let known = self.runs.entry(e.run).or_default().by_path.insert(path, key);
+                assert!(known.is_none(), "the path `{}` is not unique within its run", e.opened.path);
+            }
             Event::NodesSkipped(e) => {
                 let paths = e.nodes.iter().map(|node| node.path.clone());
                 self.runs.entry(e.run).or_default().skipped.extend(paths);

@@ -1,0 +1,95 @@
+//! Work that a running action asks for, and stopping a piece of it.
+
+use model::limits::{RUN_ACTIONS_MAX, VALUE_BYTES_MAX};
+use model::{ActionKey, ActionNo, Failure, Phase, RunId};
+
+use crate::action::ActionState;
+use crate::event::{ActionFinished, ActionKind, ActionStopRequested, CancelReason, CancelRequested, ChildOpened, Opened, Role};
+use crate::run::RunStatus;
+use crate::unit::kind_of;
+use crate::{Event, Outcome, Rejection, Spawn};
+
+use super::Stepper;
+
+impl Stepper<'_, '_> {
+    /// Opens what a running action asks for. What is there under the path already is left as it is.
+    pub(super) fn spawn(&mut self, spawn: Spawn) -> Result<RunId, Rejection> {
+        let Spawn { parent, path, node, input, recall, done } = spawn;
+        let id = parent.run;
+        let run = self.run(id).ok_or(Rejection::NotFound { kind: "open run", name: id.to_string() })?;
+        let asking = run.action(parent.action).ok_or(Rejection::NotFound { kind: "action", name: parent.to_string() })?;
+        if run.children.contains_key(path.as_str()) {
+            return Ok(id);
+        }
+        if run.status != RunStatus::Active || asking.state != ActionState::Running {
+            return Err(Rejection::Conflict(format!("`{}` is not running any more and cannot ask for work", asking.path)));
+        }
+        if run.scopes.first().is_some_and(|root| root.compiled.graph.find(&path).is_some()) {
+            return Err(Rejection::Invalid(format!("`{path}` is a node of the workflow")));
+        }
+        if run.actions.len() >= RUN_ACTIONS_MAX as usize {
+            return Err(Rejection::Limit(format!("the run has {RUN_ACTIONS_MAX} actions already")));
+        }
+        let input = input.map(|input| self.payload(id, input));
+        if input.as_ref().is_some_and(|input| input.size as usize > VALUE_BYTES_MAX) {
+            return Err(Rejection::Limit(format!("the input is larger than {VALUE_BYTES_MAX} bytes")));
+        }
+        let definition = serde_json::to_string(&*node).map_err(|error| Rejection::Invalid(error.to_string()))?;
+        let opened = Opened {
+            action: ActionNo(run.actions.len() as u32),
+            role: Role::Child { parent: parent.action },
+            scope: asking.scope,
+            node: asking.node,
+            input,
+            // What led there is part of what it knows.
+            label: asking.label.clone(),
+            recall: recall.filter(|_| done.is_none()),
+            path,
+            kind: if done.is_some() { ActionKind::Trace } else { kind_of(&node.kind) },
+            instant: done.is_some(),
+        };
+        let key = ActionKey::new(id, opened.action);
+        self.emit(Event::ChildOpened(Box::new(ChildOpened { run: id, opened, definition })));
+        if let Some(outcome) = done {
+            self.say(key, outcome);
+        }
+        Ok(id)
+    }
+
+    /// Records what an action says it has done by itself.
+    fn say(&mut self, key: ActionKey, outcome: Outcome) {
+        let (phase, output, failure): (Phase, Option<serde_json::Value>, Option<Failure>) = match outcome {
+            Outcome::Succeeded(value) => (Phase::Succeeded, Some(value), None),
+            Outcome::Failed(failure) => (Phase::Failed, None, Some(failure)),
+            Outcome::Aborted => (Phase::Aborted, None, None),
+        };
+        let output = output.map(|value| self.payload(key.run, value));
+        self.emit(Event::ActionFinished(Box::new(ActionFinished {
+            run: key.run,
+            action: key.action,
+            phase,
+            output,
+            failure,
+            reused: false,
+            locations: Vec::new(),
+        })));
+    }
+
+    /// Stops one action and what it asked for. Nothing happens to one that has ended or is stopping.
+    pub(super) fn stop_action(&mut self, key: ActionKey, principal: String, reason: String) -> Result<(), Rejection> {
+        let action = self.action(key).ok_or(Rejection::NotFound { kind: "action", name: key.to_string() })?;
+        if !matches!(action.role, Role::Child { .. }) {
+            return Err(Rejection::Conflict(format!("`{}` is a node of the run: cancel the run", action.path)));
+        }
+        let (actions, ended) = match action.state {
+            ActionState::Done(_) | ActionState::Stopping(_) => return Ok(()),
+            ActionState::Running => (vec![key.action], Vec::new()),
+            _ => (Vec::new(), vec![key.action]),
+        };
+        let (run, action) = (key.run, key.action);
+        self.emit(Event::ActionStopRequested(ActionStopRequested { run, action, principal, reason }));
+        self.emit(Event::CancelRequested(CancelRequested { run, actions, why: CancelReason::Asked, ended }));
+        self.stop_below(key);
+        Ok(())
+    }
+}
