@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use engine::event::AttemptFinished;
 use engine::{Glimpse, without_items};
 use journal::{HistoryFilter, HistoryRow, Reader};
-use model::{Digest, FailureClass, Graph, Node, NodeKind, Phase, Timestamp};
+use model::{Digest, FailureClass, Graph, Node, NodeKind, Phase, RunId, Timestamp};
 use parking_lot::{RwLock, RwLockReadGuard};
 use prediction::{Ended, Estimates, Family, Observation};
 use tokio::sync::mpsc::{Receiver, Sender};
@@ -59,7 +59,11 @@ impl Learned {
     fn learn_past(&self, reader: &Reader) {
         match of_the_past(reader) {
             // One at a time: whoever decides meanwhile is not held up.
-            Ok(past) => past.iter().for_each(|lesson| self.estimates.write().learn(&lesson.seen())),
+            Ok((past, items)) => {
+                past.iter().for_each(|lesson| self.estimates.write().learn(&lesson.seen()));
+                let mut estimates = self.estimates.write();
+                items.iter().for_each(|((_, workflow, path), items)| estimates.learn_items(workflow, path, *items));
+            }
             Err(error) => tracing::error!(%error, "nothing is learned from the past: it cannot be read"),
         }
     }
@@ -138,10 +142,13 @@ pub(crate) fn ended(phase: Phase, class: Option<FailureClass>) -> Option<Ended> 
     })
 }
 
-fn of_the_past(reader: &Reader) -> Result<Vec<Lesson>, journal::JournalError> {
+/// By run, workflow and path of a map: how many items it had.
+type Items = BTreeMap<(RunId, String, String), u64>;
+
+fn of_the_past(reader: &Reader) -> Result<(Vec<Lesson>, Items), journal::JournalError> {
     let rows = reader.history(&HistoryFilter { limit: HISTORY_MAX, ..HistoryFilter::default() })?;
     let mut graphs: BTreeMap<Digest, Option<Arc<Graph>>> = BTreeMap::new();
-    let mut lessons = Vec::new();
+    let (mut lessons, mut items) = (Vec::new(), Items::new());
     for row in rows.iter().filter(|row| row.usage.wall_us > 0 && row.kind != engine::event::ActionKind::Transfer) {
         let graph = match graphs.get(&row.graph) {
             Some(graph) => graph.clone(),
@@ -152,8 +159,14 @@ fn of_the_past(reader: &Reader) -> Result<Vec<Lesson>, journal::JournalError> {
             }
         };
         lessons.extend(lesson_of(row, graph.as_deref()));
+        if let Some((map, rest)) = row.path.split_once('[')
+            && let Some(index) = rest.split_once(']').and_then(|(index, _)| index.parse::<u64>().ok())
+        {
+            let most = items.entry((row.run, row.workflow.clone(), map.to_owned())).or_default();
+            *most = (*most).max(index + 1);
+        }
     }
-    Ok(lessons)
+    Ok((lessons, items))
 }
 
 fn lesson_of(row: &HistoryRow, graph: Option<&Graph>) -> Option<Lesson> {

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod admission;
 mod applying;
 mod audit;
 mod catalogue;
@@ -16,6 +17,7 @@ mod dispatcher;
 mod editing;
 mod evaluator;
 mod fault;
+mod foresight;
 mod inputs;
 mod instants;
 mod keep;
@@ -37,6 +39,7 @@ pub use clock::{random_bytes, wall};
 pub use core_loop::{Answer, Inbox, Refusal};
 pub use editing::Sheet;
 pub use fault::{Fault, FaultKind};
+pub use foresight::Outlook;
 pub use inputs::check_value;
 pub use keep::{BackupSummary, restore};
 pub use meters::{Ended, Histogram, Meters, SECONDS};

@@ -112,7 +112,7 @@ impl ControlPlane {
 }
 
 /// A site as it is when nothing runs there.
-fn idle(row: &SiteRow) -> SiteView {
+pub(crate) fn idle(row: &SiteRow) -> SiteView {
     let closed = match (row.drained, row.cordoned, row.healthy) {
         (true, _, _) => Some("it is being drained".to_owned()),
         (_, true, _) => Some("it is cordoned".to_owned()),

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::catalogue::graph_of;
 use crate::clock::random_bytes;
 use crate::core_loop::{Answer, Answered, Ended};
-use crate::{ControlPlane, Fault, FaultKind, Refusal, inputs};
+use crate::{ControlPlane, Fault, FaultKind, Refusal, admission, inputs};
 
 /// A request for a run.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +38,8 @@ pub struct Submission {
     pub principal: String,
     /// Where it came from.
     pub origin: Origin,
+    /// When it should be done, from now on; as its workflow says when there is none.
+    pub deadline: Option<model::Duration>,
 }
 
 /// A run that was accepted.
@@ -148,12 +150,15 @@ impl ControlPlane {
         } else {
             Known::default()
         };
+        let locations = inputs::locate(self.sites(), &inputs)?;
+        let goal = admission::goal(&graph, request.deadline, crate::clock::wall());
         Ok(Submit {
             name: request.name,
             project,
             domain,
+            plan: self.plan_admission(&graph, graph_digest, &locations, goal),
             graph_digest,
-            locations: inputs::locate(self.sites(), &inputs)?,
+            locations,
             inputs,
             graph,
             principal: request.principal,
@@ -163,7 +168,6 @@ impl ControlPlane {
             priority: request.priority,
             label: Label::empty(),
             salt: random_bytes(),
-            plan: None,
             known,
         })
     }

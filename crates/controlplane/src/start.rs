@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::WeakUnboundedSender;
 use tokio::task::JoinHandle as Task;
 
+use crate::admission::Plans;
 use crate::audit::AuditLog;
 use crate::catalogue::Latest;
 use crate::clock::Clock;
@@ -73,6 +74,7 @@ struct Inner {
     tasks: Mutex<Vec<Task<()>>>,
     owner: Mutex<Option<Owner>>,
     learned: Learned,
+    plans: Plans,
 }
 
 pub(crate) fn unusable(error: impl std::fmt::Display) -> Fault {
@@ -131,6 +133,7 @@ impl ControlPlane {
             tasks: Mutex::default(),
             owner: Mutex::new(Some(owner)),
             learned: learned.clone(),
+            plans: Plans::default(),
         };
         let control = ControlPlane { inner: Arc::new(inner) };
         control.start_task(learned.run(opened.reader.clone(), lessons));
@@ -147,6 +150,7 @@ impl ControlPlane {
         // What an earlier server had asked for and not heard of came with the new epoch: attempts are found again by their tokens.
         drop(releases);
         control.start_task(control.clone().probe());
+        control.start_task(control.clone().watch_fleet());
         control.start_task(control.clone().watch_directory());
         control.start_task(control.workers().clone().watch());
         control.start_task(control.clone().run_triggers());
@@ -186,6 +190,7 @@ impl ControlPlane {
             tasks: Mutex::default(),
             owner: Mutex::new(Some(owner)),
             learned: Learned::of(&opened.reader),
+            plans: Plans::default(),
         };
         Ok(ControlPlane { inner: Arc::new(inner) })
     }
@@ -221,6 +226,10 @@ impl ControlPlane {
 
     pub(crate) fn learned(&self) -> &Learned {
         &self.inner.learned
+    }
+
+    pub(crate) fn plans(&self) -> &Plans {
+        &self.inner.plans
     }
 
     pub(crate) fn triggers(&self) -> &Triggers {

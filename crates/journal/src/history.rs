@@ -1,11 +1,11 @@
 //! What ran, joined with what it was part of: what estimates, costs and replays of the past are made from.
 
-use engine::event::{ActionKind, Usage};
+use engine::event::{ActionKind, RunPlanned, Usage};
 use model::{Digest, Money, Phase, RunId, Timestamp};
-use rusqlite::params;
+use rusqlite::{OptionalExtension as _, params};
 
 use crate::rows::{kind_of, phase_of};
-use crate::{JournalError, Reader};
+use crate::{JournalError, Reader, RunRow};
 
 /// Which actions.
 #[derive(Clone, Debug, Default)]
@@ -140,6 +140,21 @@ impl Reader {
             let mut statement = db.prepare_cached(sql)?;
             let rows = statement.query_map(params![since.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// The last plan that was recorded for a run.
+    pub fn last_plan(&self, run: &RunRow) -> Result<Option<RunPlanned>, JournalError> {
+        self.with(|db| {
+            let sql =
+                "SELECT bytes FROM journal WHERE run = ?1 AND seq BETWEEN ?2 AND ?3 AND kind = 30 ORDER BY seq DESC LIMIT 1";
+            let mut statement = db.prepare_cached(sql)?;
+            let bytes: Option<Vec<u8>> =
+                statement.query_row(params![run.id.0, run.first_seq.0, run.last_seq.0], |row| row.get(0)).optional()?;
+            Ok(bytes.and_then(|bytes| match engine::codec::decode(&bytes) {
+                Ok(engine::Event::RunPlanned(plan)) => Some(*plan),
+                _ => None,
+            }))
         })
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::{Digest, Duration, Resources, Template};
+use crate::{Digest, Duration, Money, Resources, Template};
 
 /// The index of a node within its graph.
 pub type NodeIx = u32;
@@ -35,6 +35,22 @@ pub struct Graph {
     /// The longest a run may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
+    /// When a run should be done, and what lateness costs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Deadline>,
+}
+
+/// When a run should be done. Nothing is stopped when that passes; places are chosen so that it does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Deadline {
+    /// From its acceptance.
+    pub within: Duration,
+    /// What an hour of lateness costs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_per_hour: Option<Money>,
+    /// What being late at all costs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_fee: Option<Money>,
 }
 
 /// A named, typed input or output.

@@ -371,7 +371,7 @@ mod tests {
         let waits = plan(&sites, &demand);
         assert_eq!((waits.assignments.len(), waits.unplaced), (0, 2));
         assert_eq!(verdict(&waits, "own").verdict, Verdict::Awaited);
-        demand.late = Some(Late { deadline_s: 2_000.0, per_hour: 100.0, fee: 0.0 });
+        demand.late = Some(Late { deadline_s: 850.0, per_hour: 100.0, fee: 0.0 });
         assert_eq!(plan(&sites, &demand).assignments, vec![("cloud".into(), 2)]);
         demand.late = Some(Late { deadline_s: 10_000.0, per_hour: 100.0, fee: 0.0 });
         demand.waited_s = PATIENCE_S;

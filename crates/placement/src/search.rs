@@ -59,7 +59,10 @@ pub fn search(world: &World, effort: &Effort) -> Found {
     found
 }
 
-/// Local search: a move is kept when the play gets better by it.
+/// How much worse than the present plan a moved one may be at the beginning of the search, as a share; nothing at its end.
+const TOLERANCE: f64 = 0.03;
+
+/// Local search with a tolerance that falls (threshold accepting, Dueck and Scheuer 1990); the best plan on the way is what comes of it.
 fn improve(world: &World, effort: &Effort, found: &mut Found) {
     let tasks = world.tasks.len();
     let sites = world.sites.len();
@@ -67,11 +70,12 @@ fn improve(world: &World, effort: &Effort, found: &mut Found) {
         return;
     }
     let mut random = Random(effort.seed | 1);
-    let mut best = found.played.total();
-    for _ in 0..effort.moves {
+    let mut present = (found.sites.clone(), found.played.total());
+    for step in 0..effort.moves {
+        let tolerance = TOLERANCE * (1.0 - f64::from(step) / f64::from(effort.moves) * 1.25).max(0.0);
         let task = random.below(tasks);
         let to = random.below(sites) as u16;
-        let mut moved = found.sites.clone();
+        let mut moved = present.0.clone();
         match random.below(10) {
             0..=5 => put(world, &mut moved, task, to),
             6 | 7 => kin(world, task).into_iter().for_each(|task| put(world, &mut moved, task, to)),
@@ -89,13 +93,16 @@ fn improve(world: &World, effort: &Effort, found: &mut Found) {
                     .for_each(|task| put(world, &mut moved, task, to));
             }
         }
-        if moved == found.sites {
+        if moved == present.0 {
             continue;
         }
         let played = play(world, &Chooser::Fixed(moved), &AsExpected);
         found.plays += 1;
-        if played.total() < best - 1e-9 {
-            best = played.total();
+        let total = played.total();
+        if total < present.1 * (1.0 + tolerance) - 1e-9 {
+            present = (played.sites.clone(), total);
+        }
+        if total < found.played.total() - 1e-9 {
             found.sites = played.sites.clone();
             found.played = played;
         }

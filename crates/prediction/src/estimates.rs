@@ -174,6 +174,8 @@ pub struct Estimates {
     known: BTreeMap<Key, Known>,
     sites: BTreeMap<u32, AtSite>,
     sizers: BTreeMap<(u32, u32), Sizer>,
+    /// How many items maps had.
+    items: BTreeMap<(u32, u32), Series>,
     learned: u64,
 }
 
@@ -191,6 +193,17 @@ impl Estimates {
         id
     }
 
+    /// Takes in how many items a map had.
+    pub fn learn_items(&mut self, workflow: &str, path: &str, items: u64) {
+        let key = (self.intern(workflow), self.intern(path));
+        self.items.entry(key).or_default().learn(items as f64);
+    }
+
+    /// How many items a map will have.
+    pub fn items(&self, workflow: &str, path: &str) -> Option<f64> {
+        Some(self.items.get(&(self.id(workflow), self.id(path)))?.interval()?.mid)
+    }
+
     /// Observations taken in.
     pub fn learned(&self) -> u64 {
         self.learned
@@ -201,7 +214,7 @@ impl Estimates {
         self.learned += 1;
         let (workflow, path) = (self.intern(seen.family.workflow), self.intern(seen.family.path));
         let (work, site) = (self.intern(seen.family.work), self.intern(seen.site));
-        let wall = seen.wall_s.clamp(0.0, LONGEST_S);
+        let wall = if seen.wall_s.is_nan() { 0.0 } else { seen.wall_s.clamp(0.0, LONGEST_S) };
         let elsewhere = self.known.get(&(TASK, workflow, path, 0)).and_then(|known| known.wall.interval().map(|at| at.mid));
         for key in [(AT_SITE, workflow, path, site), (TASK, workflow, path, 0), (WORK, work, 0, 0), EVERYTHING] {
             let known = self.known.entry(key).or_default();

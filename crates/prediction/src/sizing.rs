@@ -10,7 +10,10 @@ use crate::window::quantile_of;
 /// The quantiles of each model.
 pub const QUANTILES: [f64; 9] = [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0];
 /// The models.
-pub const MODELS: [Model; 4] = [Model::Constant, Model::LogLinear, Model::Nearest(5), Model::Nearest(12)];
+pub const MODELS: [Model; 6] =
+    [Model::Constant, Model::Linear, Model::LogLinear, Model::Nearest(5), Model::Nearest(12), Model::LeastWaste];
+/// What the peak that would have wasted least is multiplied with, in the place of each quantile.
+const PADS: [f64; 9] = [1.0, 1.01, 1.02, 1.04, 1.06, 1.1, 1.15, 1.25, 1.4];
 /// Values looked back on.
 const WINDOW: usize = 128;
 /// How much of the waste so far is forgotten with each value.
@@ -27,10 +30,15 @@ const LEAST_BYTES: f64 = (16u64 << 20) as f64;
 pub enum Model {
     /// Not at all.
     Constant,
+    /// A part of it and something fixed, times a quantile of the ratios.
+    Linear,
     /// A power of it, fitted on logarithms, times a quantile of the residuals.
     LogLinear,
     /// As that of the so many nearest sizes.
     Nearest(usize),
+    /// Not at all; the peak that would have wasted least if all that was killed had asked for the largest next (Tovar and others 2018),
+    /// and somewhat more in the place of each quantile.
+    LeastWaste,
 }
 
 /// How much to ask for.
@@ -95,18 +103,25 @@ impl Sizer {
         let mut said = Vec::with_capacity(MODELS.len() * QUANTILES.len());
         let mut by_size: Vec<f64> = self.samples.iter().map(|sample| sample.peak).collect();
         by_size.sort_by(f64::total_cmp);
-        let (slope, intercept) = self.line();
+        let (slope, intercept) = fit(self.samples.iter().map(|sample| (sample.log_in, sample.peak.ln())), (-2.0, 4.0));
         let line = |at: f64| intercept + slope * at;
         let mut residuals: Vec<f64> = self.samples.iter().map(|sample| sample.peak.ln() - line(sample.log_in)).collect();
         residuals.sort_by(f64::total_cmp);
+        let (part, fixed) = fit(self.samples.iter().map(|sample| (sample.log_in.exp(), sample.peak)), (0.0, 1e6));
+        let plain = |log_in: f64| (fixed + part * log_in.exp()).max(LEAST_BYTES);
+        let mut ratios: Vec<f64> = self.samples.iter().map(|sample| sample.peak / plain(sample.log_in)).collect();
+        ratios.sort_by(f64::total_cmp);
+        let least = least_waste(&by_size);
         for model in MODELS {
             let nearest = match model {
                 Model::Nearest(count) => self.nearest(log_in, count),
                 _ => Vec::new(),
             };
-            for quantile in QUANTILES {
+            for (quantile, pad) in QUANTILES.into_iter().zip(PADS) {
                 said.push(match model {
+                    Model::LeastWaste => least * pad,
                     Model::Constant => quantile_of(&by_size, quantile).unwrap_or_default(),
+                    Model::Linear => (plain(log_in) * quantile_of(&ratios, quantile).unwrap_or(1.0)).min(self.largest * 10.0),
                     // A line through few points can lead anywhere; ten times the largest is as far as it is believed.
                     Model::LogLinear => {
                         let log = line(log_in) + quantile_of(&residuals, quantile).unwrap_or_default();
@@ -126,16 +141,6 @@ impl Sizer {
         let mut peaks: Vec<f64> = by_distance.into_iter().take(count).map(|(_, peak)| peak).collect();
         peaks.sort_by(f64::total_cmp);
         peaks
-    }
-
-    fn line(&self) -> (f64, f64) {
-        let n = self.samples.len().max(1) as f64;
-        let mean_in = self.samples.iter().map(|sample| sample.log_in).sum::<f64>() / n;
-        let mean_peak = self.samples.iter().map(|sample| sample.peak.ln()).sum::<f64>() / n;
-        let along: f64 = self.samples.iter().map(|s| (s.log_in - mean_in) * (s.peak.ln() - mean_peak)).sum();
-        let across: f64 = self.samples.iter().map(|s| (s.log_in - mean_in).powi(2)).sum();
-        let slope = if across > 1e-9 { (along / across).clamp(-2.0, 4.0) } else { 0.0 };
-        (slope, mean_peak - slope * mean_in)
     }
 
     /// How much to ask for. After a kill: above all that was seen, and at least twice what was not enough.
@@ -158,6 +163,32 @@ impl Sizer {
         let quantile = QUANTILES.get(least % QUANTILES.len()).copied().unwrap_or(1.0);
         Some(Advice { bytes, model, quantile, samples })
     }
+}
+
+/// The line of least squares through points: its slope within bounds, and where it begins.
+fn fit(points: impl Iterator<Item = (f64, f64)> + Clone, bounds: (f64, f64)) -> (f64, f64) {
+    let n = points.clone().count().max(1) as f64;
+    let (sum_x, sum_y) = points.clone().fold((0.0, 0.0), |sums, (x, y)| (sums.0 + x, sums.1 + y));
+    let (mean_x, mean_y) = (sum_x / n, sum_y / n);
+    let (along, across) =
+        points.fold((0.0, 0.0), |sums, (x, y)| (sums.0 + (x - mean_x) * (y - mean_y), sums.1 + (x - mean_x).powi(2)));
+    let slope = if across > 1e-9 { (along / across).clamp(bounds.0, bounds.1) } else { 0.0 };
+    (slope, mean_y - slope * mean_x)
+}
+
+/// Of sorted peaks the one that wastes least as the first request, when the largest is the second.
+fn least_waste(sorted: &[f64]) -> f64 {
+    let largest = sorted.last().copied().unwrap_or_default();
+    let (all, count) = (sorted.iter().sum::<f64>(), sorted.len() as f64);
+    let mut best = (f64::INFINITY, largest);
+    for (index, first) in sorted.iter().enumerate() {
+        let above = count - (index + 1) as f64;
+        let waste = first * count + largest * above - all;
+        if waste < best.0 {
+            best = (waste, *first);
+        }
+    }
+    best.1
 }
 
 /// Byte-seconds that a request wastes on an attempt that holds `peak`: with a kill, all that the killed attempt reserved, and what the next

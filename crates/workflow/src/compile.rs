@@ -11,9 +11,9 @@ mod subs;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::graph::{OnFailure, Port};
+use model::graph::{Deadline, OnFailure, Port};
 use model::limits::{FINDINGS_MAX, WORKFLOW_NODES_MAX};
-use model::{Graph, NodeIx, Template};
+use model::{Graph, Money, NodeIx, Template};
 use serde_json::Value;
 
 use crate::check::Environment;
@@ -118,7 +118,8 @@ pub(crate) struct Compiler<'c> {
     pub(crate) subs: &'c subs::Subs,
 }
 
-const TOP: [&str; 9] = ["workflow", "description", "inputs", "types", "nodes", "outputs", "timeout", "on_failure", "layout"];
+const TOP: [&str; 10] =
+    ["workflow", "description", "inputs", "types", "nodes", "outputs", "timeout", "deadline", "on_failure", "layout"];
 
 impl<'c> Compiler<'c> {
     fn workflow(mut self, tree: &'c Tree) -> Option<Graph> {
@@ -131,6 +132,7 @@ impl<'c> Compiler<'c> {
             workflow,
             description: fields.text("description").unwrap_or_default(),
             timeout: fields.duration("timeout"),
+            deadline: self.deadline(&fields),
             on_failure: self.on_failure(&fields),
             inputs,
             ..Graph::default()
@@ -151,6 +153,32 @@ impl<'c> Compiler<'c> {
         }
         self.check_layout(fields.get("layout"), &names);
         Some(graph)
+    }
+
+    /// `deadline: 2h`, or `deadline: {within: 2h, late_per_hour: 5, late_fee: 20}`.
+    fn deadline(&self, fields: &Fields<'_>) -> Option<Deadline> {
+        let tree = fields.get("deadline")?;
+        if !matches!(tree.data, Data::Map(_)) {
+            return fields.duration("deadline").map(|within| Deadline { within, late_per_hour: None, late_fee: None });
+        }
+        let known = ["within", "late_per_hour", "late_fee"];
+        let inner = Fields::of(tree, "`deadline`", &known, self.findings)?;
+        let money = |key: &str| {
+            let tree = inner.get(key)?;
+            let amount = tree.to_value().as_f64().filter(|amount| (0.0..1e9).contains(amount));
+            if amount.is_none() {
+                self.findings.error("W0104", &tree.span, format!("`{key}` has to be an amount of money such as 12.5"));
+            }
+            amount.map(Money::from_units)
+        };
+        let (late_per_hour, late_fee) = (money("late_per_hour"), money("late_fee"));
+        match inner.duration("within") {
+            Some(within) => Some(Deadline { within, late_per_hour, late_fee }),
+            None => {
+                self.findings.error("W0102", &tree.span, "`deadline` needs `within`");
+                None
+            }
+        }
     }
 
     fn on_failure(&self, fields: &Fields<'_>) -> OnFailure {

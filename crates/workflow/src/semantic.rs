@@ -97,7 +97,7 @@ fn meaning(graph: &Graph) -> Value {
     let nodes: Map<String, Value> = graph.nodes.iter().map(|node| (node.id.clone(), node_meaning(node, graph, &ports))).collect();
     json!({
         "workflow": graph.workflow, "inputs": ports(&graph.inputs), "nodes": nodes, "outputs": graph.outputs.json,
-        "on_failure": graph.on_failure, "timeout": graph.timeout,
+        "on_failure": graph.on_failure, "timeout": graph.timeout, "deadline": graph.deadline,
     })
 }
 

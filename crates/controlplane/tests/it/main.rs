@@ -2,6 +2,7 @@
 
 mod instants;
 mod keep;
+mod plans;
 
 use std::path::Path;
 

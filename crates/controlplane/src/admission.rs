@@ -1,0 +1,193 @@
+//! Plans of runs: one when a run is accepted, another when the fleet changes under it. A plan is recorded with its reasons, the dispatcher
+//! follows it and leaves it when the moment says that it is no longer good; nothing waits for a plan.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::Command;
+use engine::event::{Goal, Located, RunPlanned};
+use journal::{ActionFilter, RunFilter, SiteRow};
+use model::{Digest, Graph, NodeKind, Phase, RunId, Timestamp};
+use parking_lot::Mutex;
+use placement::search::Effort;
+use placement::{Permitted, SiteView};
+
+use crate::ControlPlane;
+use crate::foresight::{Ground, LATE_PER_HOUR, Sketch, explanation};
+
+/// Plays of moved plans, for all tasks together: about thirty milliseconds.
+const EFFORT: usize = 12_000;
+/// Plans kept for the next run of the same workflow.
+const KEPT_MAX: usize = 256;
+/// How old a kept plan may be, in microseconds.
+const KEPT_FOR_US: u64 = 10_000_000;
+/// Runs that are planned anew when the fleet changes.
+const REPLANNED_MAX: usize = 200;
+
+/// Plans of a moment ago, by workflow: many runs of one are started.
+#[derive(Default)]
+pub(crate) struct Plans {
+    kept: Mutex<BTreeMap<Digest, (Timestamp, String, Option<Arc<RunPlanned>>)>>,
+}
+
+/// When a run should be done, as its workflow or its submission says.
+pub(crate) fn goal(graph: &Graph, asked: Option<model::Duration>, now: Timestamp) -> Option<Goal> {
+    let own = graph.deadline.as_ref();
+    let within = asked.or(own.map(|deadline| deadline.within))?;
+    Some(Goal {
+        deadline: now.after(within),
+        late_per_hour: own.and_then(|deadline| deadline.late_per_hour).unwrap_or(LATE_PER_HOUR),
+        late_fee: own.and_then(|deadline| deadline.late_fee).unwrap_or_default(),
+    })
+}
+
+/// Whether anything of a graph has to be given a place by the dispatcher.
+fn has_work(graph: &Graph) -> bool {
+    graph.nodes.iter().any(|node| match &node.kind {
+        NodeKind::Use { connector, .. } => connectors::run_instant(connector, &serde_json::Value::Null, 1).is_none(),
+        NodeKind::Each { body, .. } => {
+            !matches!(&body.kind, NodeKind::Use { connector, .. } if connectors::run_instant(connector, &serde_json::Value::Null, 1).is_some())
+        }
+        NodeKind::Workflow { graph } => has_work(graph),
+        kind => kind.is_placed(),
+    })
+}
+
+impl ControlPlane {
+    /// The plan of a run that is about to be accepted; none where there is nothing to choose and nothing to be in time for.
+    pub(crate) fn plan_admission(
+        &self,
+        graph: &Graph,
+        digest: Digest,
+        locations: &[Located],
+        goal: Option<Goal>,
+    ) -> Option<Box<RunPlanned>> {
+        let only_goal = |goal: Option<Goal>| {
+            let why = "admission".to_owned();
+            goal.map(|goal| {
+                Box::new(RunPlanned { run: RunId(0), goal: Some(goal), places: Vec::new(), explanation: String::new(), why })
+            })
+        };
+        let fleet = self.sites().names().len();
+        if fleet < 2 || !has_work(graph) {
+            return only_goal(goal);
+        }
+        tokio::task::block_in_place(|| self.plan_of_now(graph, digest, locations, goal)).or_else(|| only_goal(goal))
+    }
+
+    /// The plan as the fleet is now, or the one that was made of the same a moment ago.
+    fn plan_of_now(&self, graph: &Graph, digest: Digest, locations: &[Located], goal: Option<Goal>) -> Option<Box<RunPlanned>> {
+        let now = crate::clock::wall();
+        let rows = self.reader().sites().ok()?;
+        let state = format!("{rows:?}");
+        let kept = self.plans().kept.lock().get(&digest).cloned();
+        if let Some((at, of, plan)) = kept
+            && now.since(at).0 < KEPT_FOR_US
+            && of == state
+            && locations.is_empty()
+        {
+            return plan.map(|plan| Box::new(RunPlanned { goal, ..(*plan).clone() }));
+        }
+        let views: Vec<SiteView> = rows.iter().map(crate::planning::idle).collect();
+        let files = files_of(locations);
+        let plan = self.look_ahead(graph, &views, files, goal, &|_| false, RunId(0), "admission");
+        if locations.is_empty() {
+            let mut all = self.plans().kept.lock();
+            if all.len() >= KEPT_MAX {
+                all.clear();
+            }
+            all.insert(digest, (now, state, plan.clone().map(Arc::new)));
+        }
+        plan.map(Box::new)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each says another thing about the run")]
+    fn look_ahead(
+        &self,
+        graph: &Graph,
+        views: &[SiteView],
+        files: Vec<(u64, Vec<String>)>,
+        goal: Option<Goal>,
+        done: &dyn Fn(&str) -> bool,
+        run: RunId,
+        why: &str,
+    ) -> Option<RunPlanned> {
+        let estimates = self.learned().read();
+        let ground = Ground {
+            workflow: &graph.workflow,
+            sites: views,
+            estimates: &estimates,
+            files,
+            // The gate is asked again for every action; what it would refuse is never placed, whatever a plan says.
+            permitted: &|_| Permitted::all(),
+            done,
+            goal,
+            now: crate::clock::wall(),
+        };
+        let sketch = Sketch::of(graph, &ground);
+        drop(estimates);
+        let tasks = sketch.world.tasks.len();
+        if tasks < 2 {
+            return None;
+        }
+        let found = sketch.plan(&Effort { moves: (EFFORT / tasks) as u32, seed: 1 })?;
+        let outlook = sketch.outlook(&found.sites);
+        let places = sketch.places(&found.sites);
+        Some(RunPlanned { run, goal, places, explanation: explanation(&found, &outlook).to_string(), why: why.into() })
+    }
+
+    /// Plans open runs anew after the fleet changed: only those whose plan names a site that is closed now, and only what is left of them.
+    pub(crate) async fn replan(&self, rows: &[SiteRow]) {
+        let views: Vec<SiteView> = rows.iter().map(crate::planning::idle).collect();
+        let closed: Vec<&str> = views.iter().filter(|view| view.closed.is_some()).map(|view| view.name.as_str()).collect();
+        let filter = RunFilter { phase: Some(Phase::Running), limit: REPLANNED_MAX, ..RunFilter::default() };
+        let Ok(runs) = self.reader().runs(&filter) else { return };
+        for run in runs {
+            let Some(planned) = self.reader().last_plan(&run).ok().flatten() else { continue };
+            let named = |site: &&str| planned.places.iter().any(|place| place.site == *site);
+            let lost: Vec<&str> = closed.iter().copied().filter(named).collect();
+            if lost.is_empty() {
+                continue;
+            }
+            let why = format!("{} takes no new work", lost.join(", "));
+            let Ok(Some(graph)) = self.reader().graph(&run.graph) else { continue };
+            let filter = ActionFilter { from: 0, limit: 10_000, phase: Some(Phase::Succeeded) };
+            let Ok(actions) = self.reader().actions(run.id, &filter) else { continue };
+            let done: std::collections::BTreeSet<String> = actions.into_iter().map(|action| action.path).collect();
+            let plan = self.look_ahead(&graph, &views, Vec::new(), planned.goal, &|path| done.contains(path), run.id, &why);
+            if let Some(plan) = plan.filter(|plan| plan.places != planned.places) {
+                // A run that has ended meanwhile needs no plan.
+                let _ = self.inbox().ask(Command::PlanRun(Box::new(plan))).await;
+            }
+        }
+    }
+
+    /// Watches the fleet, and plans anew what hangs on a site that takes no work any more.
+    pub(crate) async fn watch_fleet(self) {
+        let mut seq = self.notices().watch();
+        let mut before: BTreeMap<String, bool> = BTreeMap::new();
+        while seq.changed().await.is_ok() {
+            let this = self.clone();
+            let Ok(Ok(rows)) = tokio::task::spawn_blocking(move || this.reader().sites()).await else { continue };
+            let open: BTreeMap<String, bool> =
+                rows.iter().map(|row| (row.spec.name.clone(), row.healthy && !row.cordoned && !row.drained)).collect();
+            // The first look too: a site may have been lost while nobody watched.
+            if open != before {
+                self.replan(&rows).await;
+            }
+            before = open;
+            // At most a look a second: what happens in between is seen together.
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+    }
+}
+
+/// Input artifacts with their copies.
+fn files_of(locations: &[Located]) -> Vec<(u64, Vec<String>)> {
+    let mut files: BTreeMap<Digest, (u64, Vec<String>)> = BTreeMap::new();
+    for located in locations {
+        let entry = files.entry(located.artifact).or_insert((located.size, Vec::new()));
+        entry.1.push(located.site.clone());
+    }
+    files.into_values().collect()
+}

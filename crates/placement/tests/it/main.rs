@@ -1,0 +1,4 @@
+//! Properties of placement, on many random cases.
+
+mod decisions;
+mod playing;
