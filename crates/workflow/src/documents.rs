@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::site::{ExecutorKind, Prices};
+use model::site::{ExecutorKind, Prices, Terms, Tier};
 use model::{Duration, Graph, Money, Resources, SiteSpec};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -281,25 +281,69 @@ fn site(tree: &Tree, findings: &Findings) -> Option<SiteSpec> {
 }
 
 fn prices(tree: Option<&Tree>, findings: &Findings) -> Prices {
-    let known = ["cpu_hour", "memory_gib_hour", "gpu_hour", "egress_gb"];
+    let known = [
+        "cpu_hour",
+        "memory_gib_hour",
+        "gpu_hour",
+        "egress_gb",
+        "egress_near_gb",
+        "egress_tiers",
+        "bandwidth_mbps",
+        "boot",
+        "idle",
+        "preemptions_per_1000h",
+    ];
     let Some(fields) = tree.and_then(|tree| Fields::of(tree, "`prices`", &known, findings)) else { return Prices::default() };
-    let price = |key: &str| {
-        let Some(tree) = fields.get(key) else { return Money(0) };
-        match tree.to_value().as_f64().filter(|price| *price >= 0.0) {
-            Some(price) => Money::from_units(price),
-            None => {
-                findings.error("W0104", &tree.span, format!("`{key}` has to be an amount of money such as 0.031"));
-                Money(0)
-            }
-        }
-    };
+    let price = |key: &str| price(&fields, key, findings).unwrap_or_default();
     Prices {
         cpu_hour: price("cpu_hour"),
         memory_gib_hour: price("memory_gib_hour"),
         gpu_hour: price("gpu_hour"),
         egress_gb: price("egress_gb"),
-        terms: None,
+        terms: Some(terms(&fields, findings)).filter(|terms| *terms != Terms::default()),
     }
+}
+
+fn price(fields: &Fields<'_>, key: &str, findings: &Findings) -> Option<Money> {
+    let tree = fields.get(key)?;
+    let amount = tree.to_value().as_f64().filter(|price| (0.0..1e9).contains(price));
+    if amount.is_none() {
+        findings.error("W0104", &tree.span, format!("`{key}` has to be an amount of money such as 0.031"));
+    }
+    amount.map(Money::from_units)
+}
+
+/// What comes with the prices of a site.
+fn terms(fields: &Fields<'_>, findings: &Findings) -> Terms {
+    let count = |key: &str| u32::try_from(fields.count(key).unwrap_or_default()).unwrap_or(u32::MAX);
+    let mut terms = Terms {
+        egress_near_gb: price(fields, "egress_near_gb", findings),
+        bandwidth_mbps: count("bandwidth_mbps"),
+        boot: fields.duration("boot").unwrap_or_default(),
+        idle: fields.duration("idle").unwrap_or_default(),
+        preemptions_per_1000h: count("preemptions_per_1000h"),
+        ..Terms::default()
+    };
+    let Some(tree) = fields.get("egress_tiers") else { return terms };
+    let Data::List(items) = &tree.data else {
+        findings.error("W0103", &tree.span, format!("`egress_tiers` has to be a list, and this is {}", tree.kind()));
+        return terms;
+    };
+    let mut before = 0;
+    if items.len() > terms.egress_tiers.len() {
+        findings.error("W0104", &tree.span, format!("`egress_tiers` has at most {} tiers", terms.egress_tiers.len()));
+    }
+    for (item, tier) in items.iter().zip(&mut terms.egress_tiers) {
+        let Some(inner) = Fields::of(item, "a tier", &["from_gb", "gb"], findings) else { continue };
+        let from_gb = u32::try_from(inner.count("from_gb").unwrap_or_default()).unwrap_or(u32::MAX);
+        match price(&inner, "gb", findings) {
+            Some(gb) if from_gb > before => *tier = Tier { from_gb, gb },
+            Some(_) => findings.error("W0104", &item.span, "a tier needs `from_gb`, and more than the one before"),
+            None => findings.error("W0102", &item.span, "a tier needs `gb`, the price of one GB"),
+        }
+        before = from_gb;
+    }
+    terms
 }
 
 fn choice<T: serde::de::DeserializeOwned + Default>(fields: &Fields<'_>, key: &str, all: &str, findings: &Findings) -> T {
