@@ -48,10 +48,10 @@ pub struct State {
     pub(crate) graphs: BTreeMap<Digest, Arc<Compiled>>,
     /// The highest run number given so far.
     pub(crate) last_run: u64,
-    /// By project, domain and name.
-    pub(crate) names: BTreeMap<(String, String, String), RunId>,
-    /// By project and idempotency key.
-    pub(crate) keys: BTreeMap<(String, String), RunId>,
+    /// By the [`handle`] of project, domain and name.
+    pub(crate) names: BTreeMap<Digest, RunId>,
+    /// By the [`handle`] of project and idempotency key.
+    pub(crate) keys: BTreeMap<Digest, RunId>,
     /// Actions that wait for an event, by its name.
     pub(crate) event_waits: BTreeMap<String, BTreeSet<ActionKey>>,
     /// By project and once key: who runs under it, and who waits for that.
@@ -135,8 +135,20 @@ pub(crate) struct Passing {
 
 /// The names of a run that closed a moment ago.
 pub(crate) struct RecentRun {
-    pub(crate) name: (String, String, String),
-    pub(crate) key: Option<(String, String)>,
+    pub(crate) name: Digest,
+    pub(crate) key: Option<Digest>,
+}
+
+/// What stands for words by which a run is found. Tens of thousands are kept and none is ever read back: as texts they would take ten
+/// times the memory, in small pieces that keep what lies between them from being given back.
+pub(crate) fn handle<const N: usize>(words: [&str; N]) -> Digest {
+    let mut bytes = Vec::with_capacity(128);
+    for word in words {
+        // With its length, so that no two lists of words are the same bytes.
+        bytes.extend_from_slice(&(word.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(word.as_bytes());
+    }
+    Digest::of(&bytes)
 }
 
 /// Queued actions that are alike for the placer: same needs, same label, same artifacts at the same places.

@@ -3,6 +3,7 @@
 use model::{Failure, FailureClass, Payload, RunId, Timestamp};
 
 use crate::event::{ReusedNode, RunFailing, RunPlanned, RunSubmitted, TriggerFired};
+use crate::state::handle;
 use crate::{Event, Rejection, Submit};
 
 use super::Stepper;
@@ -11,13 +12,13 @@ impl Stepper<'_, '_> {
     /// Accepts a run, or finds the run that the same submission made before.
     pub(super) fn submit(&mut self, submit: Submit) -> Result<RunId, Rejection> {
         if let Some(key) = &submit.idempotency_key {
-            let known = self.state.keys.get(&(submit.project.clone(), key.clone())).copied().or(submit.known.by_key);
+            let known = self.state.keys.get(&handle([&submit.project, key])).copied().or(submit.known.by_key);
             if let Some(run) = known {
                 return Ok(run);
             }
         }
         let run = RunId(self.state.last_run + 1);
-        let taken = |name: &str| self.state.names.get(&(submit.project.clone(), submit.domain.clone(), name.to_owned())).copied();
+        let taken = |name: &str| self.state.names.get(&handle([&submit.project, &submit.domain, name])).copied();
         let name = match &submit.name {
             Some(name) => {
                 if let Some(run) = taken(name).or(submit.known.by_name) {

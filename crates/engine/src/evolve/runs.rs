@@ -14,7 +14,7 @@ use crate::event::{
 };
 use crate::evolve::endings::settle_node;
 use crate::run::{Location, NodeState, Run, RunStatus, Scope};
-use crate::state::RecentRun;
+use crate::state::{RecentRun, handle};
 use crate::timer::{Timer, TimerKind};
 
 pub(super) fn submitted(state: &mut State, event: &RunSubmitted, at: Timestamp) {
@@ -77,9 +77,9 @@ pub(super) fn submitted(state: &mut State, event: &RunSubmitted, at: Timestamp) 
     if let Some(deadline) = deadline {
         state.timers.set(Timer { at: deadline, run: event.run, action: None, kind: TimerKind::RunTimeout });
     }
-    state.names.insert((event.project.clone(), event.domain.clone(), event.name.clone()), event.run);
+    state.names.insert(handle([&event.project, &event.domain, &event.name]), event.run);
     if let Some(key) = &event.idempotency_key {
-        state.keys.insert((event.project.clone(), key.clone()), event.run);
+        state.keys.insert(handle([&event.project, key]), event.run);
     }
     state.runs.insert(event.run, run);
     state.passing.dirty.insert(event.run);
@@ -177,8 +177,8 @@ pub(super) fn finished(state: &mut State, event: &RunFinished) {
     }
     let names = &run.names;
     state.remember(RecentRun {
-        name: (names.project.clone(), names.domain.clone(), names.name.clone()),
-        key: run.idempotency_key.as_ref().map(|key| (names.project.clone(), key.clone())),
+        name: handle([&names.project, &names.domain, &names.name]),
+        key: run.idempotency_key.as_ref().map(|key| handle([&names.project, key])),
     });
 }
 
