@@ -54,10 +54,11 @@ const inbox = createRoute({
   }),
 });
 const sites = createRoute({ getParentRoute: () => root, path: "/sites", component: SitesPage });
+const audit = createRoute({ getParentRoute: () => root, path: "/audit", component: lazyRouteComponent(() => import("./pages/audit"), "AuditPage") });
 const settings = createRoute({ getParentRoute: () => root, path: "/settings", component: SettingsPage });
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, runs, run, workflows, workflow, build, inbox, sites, settings]),
+  routeTree: root.addChildren([home, runs, run, workflows, workflow, build, inbox, sites, audit, settings]),
   defaultPreload: "intent",
 });
 

@@ -14,6 +14,7 @@ const PLACES = [
   { to: "/runs", words: "Runs", key: "r" },
   { to: "/inbox", words: "Inbox", key: "i" },
   { to: "/sites", words: "Sites", key: "s" },
+  { to: "/audit", words: "Audit", key: "a" },
 ] as const;
 
 /** `g` and a letter go to a place, as the palette lists them. */

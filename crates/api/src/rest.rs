@@ -94,6 +94,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/artifacts/{digest}", get(artifacts::download))
         .route("/edit", post(editing::edit))
         .route("/connectors", get(editing::connectors))
+        .route("/facts", get(events::list))
         .route("/events", get(events::stream).post(events::report))
         .route("/tokens", get(tokens::list).post(tokens::create))
         .route("/tokens/{name}", axum::routing::delete(tokens::revoke))

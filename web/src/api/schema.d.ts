@@ -84,6 +84,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/audit/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Goes on although the audit log contradicts what was signed before: dispatch was stopped for it.
+         * @description Needs the scope `admin`.
+         */
+        post: operations["acceptAuditBreak"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/checkpoint": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The last checkpoint: origin, size and root of the tree, signed (c2sp.org/tlog-checkpoint).
+         * @description Needs the scope `read`.
+         */
+        get: operations["getCheckpoint"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/consistency": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The proof that an earlier tree is the beginning of a later one (RFC 6962, consistency).
+         * @description Needs the scope `read`.
+         */
+        get: operations["proveConsistency"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit/export": {
         parameters: {
             query?: never;
@@ -104,6 +164,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/audit/leaves": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The hashes of leaves: 32 bytes each, one after the other.
+         * @description Needs the scope `read`.
+         */
+        get: operations["listLeaves"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit/proof": {
         parameters: {
             query?: never;
@@ -116,6 +196,46 @@ export interface paths {
          * @description Needs the scope `read`.
          */
         get: operations["proveEntry"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How the audit log is: its key, its last checkpoint, and whether dispatch is stopped.
+         * @description Needs the scope `read`.
+         */
+        get: operations["getAuditStatus"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/tlog-proof": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The proof of an entry as a file that needs no server (c2sp.org/tlog-proof): the entry, the hashes, and the last signed checkpoint.
+         * @description Needs the scope `read`.
+         */
+        get: operations["proveEntryByFile"];
         put?: never;
         post?: never;
         delete?: never;
@@ -262,6 +382,26 @@ export interface paths {
          * @description Needs the scope `run`.
          */
         post: operations["reportEvent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/facts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the facts of the journal in order, of one run or of all: what the stream of events sends, page by page.
+         * @description Needs the scope `read`.
+         */
+        get: operations["listFacts"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -653,6 +793,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/schemas/workflow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The JSON Schema of the workflow language, for editors. */
+        get: operations["getWorkflowSchema"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sites": {
         parameters: {
             query?: never;
@@ -896,6 +1053,14 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        AcceptAnswer: {
+            /** @description What was accepted. */
+            broken: string;
+        };
+        AcceptRequest: {
+            /** @description Why it is right to go on. It is recorded with the name of who says so. */
+            reason: string;
+        };
         /** @description An action of a run. */
         ActionView: {
             /**
@@ -1002,6 +1167,38 @@ export interface components {
             /** @description What is asked. */
             title: string;
         };
+        /** @description A break of the audit log that a person accepted. */
+        AuditBreak: {
+            /** @description When. */
+            at: string;
+            /** @description What it was. */
+            broken: string;
+            /** @description The checkpoint that the journal contradicts. */
+            checkpoint: string;
+            /** @description Who accepted it. */
+            principal: string;
+            /** @description Why it was right to go on. */
+            reason: string;
+        };
+        /** @description The hashes that lead from an earlier tree to a later one. */
+        AuditConsistency: {
+            /**
+             * Format: int64
+             * @description Entries of the later tree.
+             */
+            new: number;
+            /** @description The root of the later tree, in hexadecimal digits. */
+            new_root: string;
+            /**
+             * Format: int64
+             * @description Entries of the earlier tree.
+             */
+            old: number;
+            /** @description The root of the earlier tree, in hexadecimal digits. */
+            old_root: string;
+            /** @description The hashes, in hexadecimal digits. */
+            proof: string[];
+        };
         /** @description An entry of the journal as it is hashed. */
         AuditEntry: {
             /**
@@ -1024,6 +1221,20 @@ export interface components {
              */
             seq: number;
         };
+        /** @description The head of the journal's tree. */
+        AuditHead: {
+            /** @description The last checkpoint, a signed note; in the first line of an export. */
+            checkpoint?: string | null;
+            /** @description The public key that signs checkpoints; in the first line of an export. */
+            key?: string | null;
+            /** @description The root over them, in hexadecimal digits. */
+            root: string;
+            /**
+             * Format: int64
+             * @description Entries.
+             */
+            size: number;
+        };
         /** @description An entry, and the hashes that lead from it to the root. */
         AuditProof: {
             /** @description The entry. */
@@ -1037,6 +1248,25 @@ export interface components {
              * @description Entries of the tree.
              */
             size: number;
+        };
+        /** @description How the audit log is. */
+        AuditStatus: {
+            /** @description Breaks that a person accepted, the oldest first. */
+            accepted: components["schemas"]["AuditBreak"][];
+            /**
+             * Format: int64
+             * @description Entries of the journal.
+             */
+            entries: number;
+            /** @description Why nothing is dispatched; none when it is. */
+            halted?: string | null;
+            /** @description The public key, as verifiers take it: `NAME+NUMBER+BYTES`. */
+            key?: string | null;
+            /** @description The number of the key, in hexadecimal digits. */
+            key_id?: string | null;
+            /** @description The name of the log; none in a directory that was never served. */
+            origin?: string | null;
+            sealed?: components["schemas"]["AuditHead"] | null;
         };
         BackupAnswer: {
             /** @description Where the backup lies. */
@@ -1137,6 +1367,18 @@ export interface components {
             site?: string | null;
             /** @description One sentence. */
             summary: string;
+        };
+        /** @description A fact of the journal. */
+        FactView: {
+            /** @description When, of which run, by whom. Values stay behind their own doors. */
+            data: unknown;
+            /** @description What it is: `run_submitted`, `human_decided`, …. */
+            event: string;
+            /**
+             * Format: int64
+             * @description Its position; the first is 1.
+             */
+            seq: number;
         };
         /** @description A failure. */
         FailureView: {
@@ -1264,6 +1506,23 @@ export interface components {
                 site?: string | null;
                 /** @description When its last attempt began. */
                 started_at?: string | null;
+            }[];
+            /** @description Give this as `cursor` for the next page; none at the end. */
+            next?: string | null;
+        };
+        /** @description A list with a cursor for what follows. */
+        Page_FactView: {
+            /** @description The items. */
+            items: {
+                /** @description When, of which run, by whom. Values stay behind their own doors. */
+                data: unknown;
+                /** @description What it is: `run_submitted`, `human_decided`, …. */
+                event: string;
+                /**
+                 * Format: int64
+                 * @description Its position; the first is 1.
+                 */
+                seq: number;
             }[];
             /** @description Give this as `cursor` for the next page; none at the end. */
             next?: string | null;
@@ -2000,6 +2259,102 @@ export interface operations {
             };
         };
     };
+    acceptAuditBreak: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AcceptRequest"];
+            };
+        };
+        responses: {
+            /** @description Dispatch goes on. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AcceptAnswer"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getCheckpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A signed note. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    proveConsistency: {
+        parameters: {
+            query: {
+                /** @description Entries of the earlier tree. */
+                old: number;
+                /** @description Entries of the later tree; the present one when there is none. */
+                new?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The proof. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditConsistency"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     exportAudit: {
         parameters: {
             query?: {
@@ -2019,6 +2374,40 @@ export interface operations {
                 };
                 content: {
                     "application/x-ndjson": string;
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listLeaves: {
+        parameters: {
+            query: {
+                /** @description The first leaf, from 0. */
+                from: number;
+                /** @description How many, at most 10,000; fewer come at the end of the tree. */
+                limit?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The hashes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
@@ -2053,6 +2442,67 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditProof"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getAuditStatus: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The status. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditStatus"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    proveEntryByFile: {
+        parameters: {
+            query: {
+                /** @description The position of the entry. */
+                seq: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
@@ -2315,6 +2765,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FiredView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listFacts: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before, or a position: facts after it are listed. */
+                cursor?: number;
+                /** @description Of this run only. */
+                run?: string;
+                /** @description Rows of the page: 200 when nothing is said, at most 1,000. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of facts. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_FactView"];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
@@ -3072,6 +3558,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SubmitResult"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getWorkflowSchema: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A JSON Schema, 2020-12. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/schema+json": unknown;
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */

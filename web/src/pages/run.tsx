@@ -13,11 +13,12 @@ import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Phase, useNow } fr
 import { Value } from "../ui/value";
 import { ActionSheet } from "./run/action";
 import { GraphPicture } from "./run/graph";
+import { History } from "./run/history";
 import { Rerun } from "./run/rerun";
 import { ActionTable } from "./run/table";
 import { Timeline } from "./run/timeline";
 
-const TABS = ["timeline", "graph", "table", "data"] as const;
+const TABS = ["timeline", "graph", "table", "data", "history"] as const;
 
 export function RunPage() {
   const { run: name } = useParams({ from: "/runs/$run" });
@@ -69,6 +70,9 @@ export function RunPage() {
             </Tabs.Content>
             <Tabs.Content value="table">
               <ActionTable run={run} open={open} chosen={action} />
+            </Tabs.Content>
+            <Tabs.Content value="history">
+              <History run={run.name} />
             </Tabs.Content>
             <Tabs.Content value="data" className="space-y-6 p-4">
               <section>

@@ -75,6 +75,7 @@ pub const TABLE: &[(&str, &str, Needs)] = &[
     ("POST", "/api/v1/edit", READ),
     ("GET", "/api/v1/connectors", READ),
     ("GET", "/api/v1/events", READ),
+    ("GET", "/api/v1/facts", READ),
     ("POST", "/api/v1/events", RUN),
     ("GET", "/api/v1/tokens", ADMIN),
     ("POST", "/api/v1/tokens", ADMIN),

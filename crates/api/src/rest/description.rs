@@ -50,6 +50,7 @@ use super::{
         editing::edit,
         editing::connectors,
         events::stream,
+        events::list,
         events::report,
         events::webhook,
         system::healthz,

@@ -17,13 +17,15 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::access::Caller;
-use super::extract::{Json, Path, Query};
+use super::extract::{Json, Path, Query, page_size};
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::rfc3339;
-use super::views::SignalRequest;
+use super::views::{Page, SignalRequest};
 
 /// Events read at a time: a client that reads slowly is sent no more than it takes, and nothing waits for it.
 const BATCH: usize = 200;
+/// Facts of a page at most.
+const FACTS_MAX: usize = 1_000;
 
 /// Seconds of silence after which a line is sent to show that the stream is alive.
 const HEARTBEAT_SECONDS: u64 = 15;
@@ -154,6 +156,10 @@ fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
         data["run"] = run.0.into();
     }
     match event {
+        Event::RunSubmitted(e) => {
+            data["name"] = e.name.clone().into();
+            data["principal"] = e.principal.clone().into();
+        }
         Event::ActionsOpened(e) => data["paths"] = e.actions.iter().map(|opened| opened.path.clone()).collect(),
         Event::ChildOpened(e) => data["paths"] = vec![e.opened.path.clone()].into(),
         Event::ActionStopRequested(e) => data["action"] = e.action.0.into(),
@@ -161,6 +167,8 @@ fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
             data["site"] = e.site.clone().into();
             data["actions"] = e.actions.iter().map(|placed| placed.action.0).collect();
         }
+        Event::ActionsParked(e) => data["actions"] = e.actions.iter().map(|action| action.0).collect(),
+        Event::AttemptStarted(e) => data["action"] = e.action.0.into(),
         Event::AttemptFinished(e) => {
             data["action"] = e.action.0.into();
             data["phase"] = e.phase.as_str().into();
@@ -169,10 +177,90 @@ fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
             data["action"] = e.action.0.into();
             data["phase"] = e.phase.as_str().into();
         }
+        Event::HumanDecided(e) => {
+            data["action"] = e.action.0.into();
+            data["principal"] = e.principal.clone().into();
+        }
+        Event::HumanEscalated(e) => data["action"] = e.action.0.into(),
+        Event::OutputKept(e) => data["action"] = e.action.0.into(),
+        Event::RunCancelRequested(e) => data["principal"] = e.principal.clone().into(),
+        Event::RunPaused(e) | Event::RunResumed(e) => data["principal"] = e.principal.clone().into(),
+        Event::SignalReceived(e) => {
+            data["name"] = e.name.clone().into();
+            data["principal"] = e.principal.clone().into();
+        }
         Event::RunFinished(e) => data["phase"] = e.phase.as_str().into(),
+        Event::EpochBegan(e) => data["version"] = e.version.clone().into(),
+        Event::SiteRegistered(e) => {
+            data["site"] = e.site.name.clone().into();
+            data["principal"] = e.principal.clone().into();
+        }
+        Event::SiteRemoved(e) | Event::SiteCordoned(e) | Event::SiteUncordoned(e) | Event::SiteDrained(e) => {
+            data["site"] = e.site.clone().into();
+            data["principal"] = e.principal.clone().into();
+        }
+        Event::SiteHealthChanged(e) => {
+            data["site"] = e.site.clone().into();
+            data["healthy"] = e.healthy.into();
+        }
+        Event::ResourceApplied(e) => {
+            data["name"] = format!("{} {}", e.kind, e.name).into();
+            data["version"] = e.version.into();
+            data["principal"] = e.principal.clone().into();
+        }
+        Event::ResourceDeleted(e) => {
+            data["name"] = format!("{} {}", e.kind, e.name).into();
+            data["principal"] = e.principal.clone().into();
+        }
+        Event::TriggerFired(e) => data["name"] = e.trigger.clone().into(),
+        Event::BodiesPruned(e) => data["principal"] = e.principal.clone().into(),
         _ => {}
     }
     data
+}
+
+/// A fact of the journal.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FactView {
+    /// Its position; the first is 1.
+    seq: u64,
+    /// What it is: `run_submitted`, `human_decided`, ….
+    event: String,
+    /// When, of which run, by whom. Values stay behind their own doors.
+    data: Value,
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FactsQuery {
+    /// `next` of the page before, or a position: facts after it are listed.
+    cursor: Option<u64>,
+    /// Of this run only.
+    run: Option<String>,
+    /// Rows of the page: 200 when nothing is said, at most 1,000.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
+/// Lists the facts of the journal in order, of one run or of all: what the stream of events sends, page by page.
+#[utoipa::path(get, path = "/api/v1/facts", operation_id = "listFacts", tag = "events", params(FactsQuery),
+    responses((status = 200, description = "A page of facts.", body = Page<FactView>)))]
+pub(crate) async fn list(State(app): State<App>, Query(query): Query<FactsQuery>) -> ApiResult<Json<Page<FactView>>> {
+    let limit = page_size(query.limit, BATCH, FACTS_MAX)?;
+    let control = app.control.clone();
+    let page = blocking(move || {
+        let run = query.run.as_deref().map(|name| control.find_run(name).map(|row| row.id)).transpose()?;
+        let found = control.reader().events(Seq(query.cursor.unwrap_or(0)), run, limit).map_err(Fault::internal)?;
+        let next = found.last().filter(|_| found.len() == limit).map(|(seq, ..)| seq.0.to_string());
+        let view = |(seq, at, run, event): &(Seq, Timestamp, RunId, Event)| FactView {
+            seq: seq.0,
+            event: name_of(event).into(),
+            data: data_of(*at, *run, event),
+        };
+        Ok(Page { items: found.iter().map(view).collect(), next })
+    });
+    Ok(Json(page.await?))
 }
 
 #[derive(Debug, Serialize, ToSchema)]

@@ -1,6 +1,6 @@
 //! The stream of facts.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::runs::HELLO;
 use super::support::Up;
@@ -41,5 +41,32 @@ async fn a_silent_stream_shows_that_it_is_alive() {
     while !stream.next().await.unwrap().starts_with(':') {}
     up.get("/api/v1/events?heartbeat=0").await.is_problem(400, "E0001");
     drop(stream);
+    up.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn facts_are_listed_page_by_page_and_those_of_a_run_alone() {
+    let up = Up::start().await;
+    up.apply(HELLO).await;
+    let run = up.run("t/hello", json!({"who": "Ada"})).await;
+    let mut listed: Vec<Value> = Vec::new();
+    let mut address = "/api/v1/facts?limit=3".to_owned();
+    loop {
+        let page = up.get(&address).await.json();
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() <= 3);
+        listed.extend(items.iter().cloned());
+        let Some(next) = page["next"].as_str() else { break };
+        address = format!("/api/v1/facts?limit=3&cursor={next}");
+    }
+    let positions: Vec<u64> = listed.iter().map(|fact| fact["seq"].as_u64().unwrap()).collect();
+    assert_eq!(positions, (1..=positions.len() as u64).collect::<Vec<_>>());
+    let own = up.get(&format!("/api/v1/facts?run={}", run["name"].as_str().unwrap())).await.json();
+    let own = own["items"].as_array().unwrap();
+    assert_eq!((&own[0]["event"], &own[0]["data"]["principal"]), (&json!("run_submitted"), &json!("local")));
+    assert_eq!(own.last().unwrap()["event"], "run_finished");
+    // What a run was given and gave is not among its facts.
+    assert!(!json!(listed).to_string().contains("Ada"), "{listed:?}");
+    up.get("/api/v1/facts?run=none").await.is_problem(404, "E0002");
     up.down().await;
 }

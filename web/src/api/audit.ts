@@ -1,0 +1,60 @@
+// What the audit log says, and the checks of it that this browser makes by itself.
+
+import { fromBase64, fromHex, leafHash, readCheckpoint, rootOf, same, Tree, type Checkpoint } from "../lib/merkle";
+import { get, stream } from "./client";
+import type { components } from "./schema";
+import type { Page } from "./types";
+
+export type AuditStatus = components["schemas"]["AuditStatus"];
+
+export const auditStatus = () => get<AuditStatus>("/api/v1/audit/status");
+
+const note = async () => (await stream("/api/v1/audit/checkpoint", {}, new AbortController().signal)).text();
+
+/** The last checkpoint, its signature checked here against `key`. */
+export async function checkpoint(key: string): Promise<Checkpoint> {
+  return readCheckpoint(await note(), key);
+}
+
+const CHUNK = 10_000;
+const HASH = 32;
+
+export type Verified = { entries: number; ok: boolean; why: string };
+
+/** Computes the root of the whole tree from the hashes of its leaves, and compares it with the signed checkpoint. */
+export async function verifyTree(key: string, told: (done: number, of: number) => void, signal: AbortSignal): Promise<Verified> {
+  const seal = await checkpoint(key);
+  if (!seal.signed) return { entries: 0, ok: false, why: "the checkpoint is not signed by this key" };
+  const tree = new Tree();
+  while (tree.size < seal.size) {
+    const limit = Math.min(CHUNK, seal.size - tree.size);
+    const response = await stream(`/api/v1/audit/leaves?from=${tree.size}&limit=${limit}`, {}, signal);
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    if (bytes.length === 0 || bytes.length % HASH !== 0) return { entries: tree.size, ok: false, why: `the log ends after ${tree.size} of ${seal.size} entries` };
+    for (let at = 0; at < bytes.length; at += HASH) tree.push(bytes.subarray(at, at + HASH));
+    told(tree.size, seal.size);
+  }
+  const ok = same(tree.root(), seal.root);
+  return { entries: tree.size, ok, why: ok ? "the entries give the root that was signed" : "the entries do not give the root that was signed" };
+}
+
+type Proof = { entry: { seq: number; at_us: number; bytes: string }; size: number; proof: string[] };
+
+/** Hashes one entry here, follows its proof, and compares with the signed checkpoint. */
+export async function verifyEntry(seq: number, key: string): Promise<Verified> {
+  const seal = await checkpoint(key);
+  if (!seal.signed) return { entries: 0, ok: false, why: "the checkpoint is not signed by this key" };
+  if (seq > seal.size) return { entries: 0, ok: false, why: "no checkpoint covers it yet: one is signed within seconds" };
+  const { entry, proof } = await get<Proof>(`/api/v1/audit/proof?seq=${seq}&size=${seal.size}`);
+  if (entry.seq !== seq) return { entries: 0, ok: false, why: `the server answered with entry ${entry.seq}` };
+  const root = rootOf(leafHash(entry.at_us, fromBase64(entry.bytes)), seq, seal.size, proof.map(fromHex));
+  const ok = same(root, seal.root);
+  return { entries: 1, ok, why: ok ? `it is entry ${seq} of the ${seal.size.toLocaleString()} that were signed` : "its proof does not lead to the root that was signed" };
+}
+
+export type Fact = components["schemas"]["FactView"];
+
+/** Facts of the journal after a position: of a run, or of all. */
+export function facts(after: number, limit: number, run: string | undefined, signal: AbortSignal): Promise<Page<Fact>> {
+  return get<Page<Fact>>(`/api/v1/facts?cursor=${after}&limit=${limit}${run ? `&run=${encodeURIComponent(run)}` : ""}`, signal);
+}

@@ -1,0 +1,111 @@
+// The audit log: its signed checkpoint, a check of the whole of it by this browser, and what it holds.
+
+import { useInfiniteQuery, useMutation, useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+
+import { auditStatus, checkpoint, facts, verifyTree } from "../api/audit";
+import { Button, Card, Empty, Failed, Loading, PageHead } from "../ui/kit";
+import { FactList } from "../ui/facts";
+
+const PAGE = 200;
+
+export function AuditPage() {
+  const status = useQuery({ queryKey: ["audit", "status"], queryFn: auditStatus });
+  if (status.error) return <Failed error={status.error} retry={() => void status.refetch()} />;
+  if (status.isPending) return <Loading what="the audit log" />;
+  const { entries, key, halted } = status.data;
+  return (
+    <>
+      <PageHead title="Audit">
+        <a href="/api/v1/audit/export" download="audit.jsonl" className="inline-flex min-h-8 items-center rounded-md border border-line bg-raised px-3 font-medium hover:bg-sunken">
+          Export
+        </a>
+      </PageHead>
+      {halted ? (
+        <div role="alert" className="mb-4 rounded-lg border border-bad bg-raised px-4 py-3">
+          <p className="font-medium text-bad">✕ Nothing is dispatched: the log contradicts what was signed before</p>
+          <p className="mt-1">{typeof halted === "string" ? halted : JSON.stringify(halted)}</p>
+          <p className="mt-1 text-soft">When the contradiction is understood, `tutti audit accept` goes on, and is itself recorded.</p>
+        </div>
+      ) : null}
+      <Card title="The log and its seal" className="mb-4">
+        {key ? <Seal auditKey={key} entries={entries} /> : <Empty title="This log has no key">Its entries are hashed, and nobody signs for them.</Empty>}
+      </Card>
+      <Newest entries={entries} auditKey={key ?? undefined} />
+    </>
+  );
+}
+
+function Seal({ auditKey, entries }: { auditKey: string; entries: number }) {
+  const seal = useQuery({ queryKey: ["audit", "checkpoint", entries], queryFn: () => checkpoint(auditKey) });
+  const [progress, setProgress] = useState<[number, number]>();
+  const verify = useMutation({ mutationFn: () => verifyTree(auditKey, (done, of) => setProgress([done, of]), new AbortController().signal) });
+  return (
+    <div className="grid gap-6 p-4 lg:grid-cols-2">
+      <dl className="grid grid-cols-[auto_1fr] content-start gap-x-4 gap-y-1.5">
+        <dt className="text-soft">Entries</dt>
+        <dd>{entries.toLocaleString()}</dd>
+        <dt className="text-soft">Key</dt>
+        <dd className="break-all font-mono text-[12px]">{auditKey}</dd>
+        <dt className="text-soft">Checkpoint</dt>
+        <dd>
+          {seal.error ? (
+            <span className="text-bad">✕ {seal.error.message}</span>
+          ) : seal.data ? (
+            <>
+              over {seal.data.size.toLocaleString()} entries,{" "}
+              <span className={seal.data.signed ? "text-good" : "text-bad"}>{seal.data.signed ? "● signed by this key" : "✕ not signed by this key"}</span>
+            </>
+          ) : (
+            "…"
+          )}
+        </dd>
+      </dl>
+      <div>
+        <p className="mb-3 text-soft">
+          This browser fetches the hash of every entry, computes the root of their tree with its own code, and compares it with the signed checkpoint. What
+          it cannot see is whether somebody else is shown another log: for that, keep a checkpoint, or ask a witness.
+        </p>
+        <Button look="primary" disabled={verify.isPending} onClick={() => verify.mutate()}>
+          Verify in this browser
+        </Button>
+        {verify.isPending && progress ? (
+          <p role="status" className="mt-2 text-soft">
+            {progress[0].toLocaleString()} of {progress[1].toLocaleString()} entries
+          </p>
+        ) : null}
+        {verify.data ? (
+          <p role="status" className={`mt-2 font-medium ${verify.data.ok ? "text-good" : "text-bad"}`}>
+            {verify.data.ok ? "●" : "✕"} {verify.data.entries.toLocaleString()} entries: {verify.data.why}
+          </p>
+        ) : null}
+        {verify.error ? <Failed error={verify.error} /> : null}
+      </div>
+    </div>
+  );
+}
+
+/** What was recorded last, and back from there. */
+function Newest({ entries, auditKey }: { entries: number; auditKey?: string }) {
+  const [end] = useState(entries);
+  const pages = useInfiniteQuery({
+    queryKey: ["audit", "facts", end],
+    queryFn: ({ pageParam, signal }) => facts(Math.max(0, pageParam - PAGE), Math.min(PAGE, pageParam), undefined, signal),
+    initialPageParam: end,
+    getNextPageParam: (_page, _pages, last) => (last > PAGE ? last - PAGE : undefined),
+    enabled: end > 0,
+  });
+  const all = pages.data?.pages.flatMap((page) => [...page.items].reverse()) ?? [];
+  return (
+    <Card title="What is recorded" aside="the newest first">
+      {pages.error ? <Failed error={pages.error} /> : end === 0 ? <Empty title="Nothing is recorded yet" /> : <FactList facts={all} auditKey={auditKey} />}
+      {pages.hasNextPage ? (
+        <div className="border-t border-line p-3 text-center">
+          <Button onClick={() => void pages.fetchNextPage()} disabled={pages.isFetchingNextPage}>
+            Earlier
+          </Button>
+        </div>
+      ) : null}
+    </Card>
+  );
+}

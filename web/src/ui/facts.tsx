@@ -1,0 +1,97 @@
+// Facts of the journal as a list, each of which can be proved: the proof is computed here, not believed.
+
+import { useMutation } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+
+import { verifyEntry, type Fact } from "../api/audit";
+import { moment } from "../lib/format";
+
+const WORDS: Record<string, string> = {
+  run_submitted: "the run was submitted",
+  actions_opened: "opened",
+  actions_placed: "placed",
+  actions_parked: "no site has room, or may take it",
+  attempt_started: "an attempt began",
+  attempt_finished: "an attempt ended",
+  action_finished: "ended",
+  human_decided: "a person decided",
+  human_escalated: "asked further people",
+  run_finished: "the run ended",
+  run_paused: "the run was paused",
+  run_resumed: "the run goes on",
+  run_cancel_requested: "somebody cancelled the run",
+  epoch_began: "the server started",
+  site_registered: "a site was registered",
+  site_removed: "a site was removed",
+  site_cordoned: "a site takes no new work",
+  site_uncordoned: "a site takes work again",
+  site_drained: "a site is being emptied",
+  site_health_changed: "a site's health changed",
+  resource_applied: "applied",
+  resource_deleted: "deleted",
+  trigger_fired: "a trigger fired",
+  bodies_pruned: "old values were destroyed",
+  signal_received: "a signal came",
+};
+
+/** One line of what a fact says. */
+export function saying(fact: Fact): string {
+  const data = fact.data as Record<string, unknown>;
+  const parts = [WORDS[fact.event] ?? fact.event.replaceAll("_", " ")];
+  if (typeof data.name === "string") parts.push(data.name);
+  if (Array.isArray(data.paths)) parts.push(data.paths.length > 4 ? `${data.paths.slice(0, 4).join(", ")} and ${data.paths.length - 4} more` : data.paths.join(", "));
+  if (typeof data.site === "string") parts.push(`at ${data.site}`);
+  if (typeof data.phase === "string") parts.push(data.phase.replaceAll("_", " "));
+  if (data.healthy !== undefined) parts.push(data.healthy ? "well" : "not well");
+  return parts.join(" · ");
+}
+
+export function FactList({ facts, auditKey, withRun = true }: { facts: Fact[]; auditKey?: string; withRun?: boolean }) {
+  return (
+    <ol className="divide-y divide-line">
+      {facts.map((fact) => {
+        const data = fact.data as Record<string, unknown>;
+        return (
+          <li key={fact.seq} className="grid grid-cols-[5rem_11rem_minmax(0,1fr)_auto] items-baseline gap-x-4 px-4 py-1.5">
+            <span className="text-right font-mono text-[12px] text-faint">{fact.seq}</span>
+            <time dateTime={String(data.at)} title={moment(String(data.at))} className="text-soft">
+              {new Date(String(data.at)).toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" })}
+            </time>
+            <span className="min-w-0 truncate" title={JSON.stringify(data)}>
+              {saying(fact)}
+              {typeof data.principal === "string" ? <span className="text-soft"> by {data.principal}</span> : null}
+              {withRun && typeof data.run === "number" ? (
+                <Link to="/runs/$run" params={{ run: String(data.run) }} className="ml-2 text-accent hover:underline">
+                  run {data.run}
+                </Link>
+              ) : null}
+            </span>
+            {auditKey ? <Prove seq={fact.seq} auditKey={auditKey} /> : null}
+          </li>
+        );
+      })}
+    </ol>
+  );
+}
+
+function Prove({ seq, auditKey }: { seq: number; auditKey: string }) {
+  const prove = useMutation({ mutationFn: () => verifyEntry(seq, auditKey) });
+  if (prove.data) {
+    return (
+      <span role="status" className={prove.data.ok ? "text-good" : "text-bad"} title={prove.data.why}>
+        {prove.data.ok ? "● proved" : `✕ ${prove.data.why}`}
+      </span>
+    );
+  }
+  if (prove.error) return <span className="text-bad">✕ {prove.error.message}</span>;
+  return (
+    <span className="flex gap-3">
+      <button type="button" className="text-accent hover:underline" disabled={prove.isPending} onClick={() => prove.mutate()} aria-label={`Prove entry ${seq}`}>
+        prove
+      </button>
+      <a href={`/api/v1/audit/tlog-proof?seq=${seq}`} download={`entry-${seq}.tlog-proof`} className="text-soft hover:text-ink" title="the proof as a file that needs no server">
+        file
+      </a>
+    </span>
+  );
+}
