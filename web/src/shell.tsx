@@ -1,6 +1,6 @@
 // What stands around every page: where one is, what waits, whether the server is there.
 
-import { Link, Outlet, useNavigate } from "@tanstack/react-router";
+import { Link, Outlet, useLocation, useNavigate } from "@tanstack/react-router";
 import { useCallback, useEffect, useRef, useState } from "react";
 
 import { useLink, useLiveUpdates } from "./api/events";
@@ -50,6 +50,8 @@ export function Shell() {
   const [palette, setPalette] = useState(false);
   useLiveUpdates();
   useGoKeys(useCallback(() => setPalette(true), []));
+  // The builder takes all the room there is.
+  const wide = useLocation({ select: (location) => location.pathname === "/build" });
   const waiting = useApprovals().data?.length ?? 0;
   return (
     <div className="min-h-screen">
@@ -90,7 +92,7 @@ export function Shell() {
           </div>
         </div>
       </header>
-      <main id="main" className="mx-auto max-w-[1600px] px-5 py-6">
+      <main id="main" className={`mx-auto px-5 py-6 ${wide ? "" : "max-w-[1600px]"}`}>
         <Outlet />
       </main>
       <Palette open={palette} onOpenChange={setPalette} />

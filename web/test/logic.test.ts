@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { EventParser, staleBy } from "../src/api/events";
-import { ago, bytes, money, seconds, tickStep } from "../src/lib/format";
+import { ago, bytes, durationMs, money, seconds, tickStep } from "../src/lib/format";
 import { layers } from "../src/lib/layers";
 import { lookOf } from "../src/lib/phases";
 import { initial, missing } from "../src/ui/form";
@@ -34,6 +34,10 @@ describe("the event stream", () => {
 });
 
 describe("numbers", () => {
+  test("durations are those of the language", () => {
+    expect(["30m", "1h30m", "10s", "250ms", "2d", 5].map(durationMs)).toEqual([18e5, 54e5, 1e4, 250, 1728e5, 5e3]);
+  });
+
   test("read as people say them", () => {
     expect([0, 0.0123, 4.56, 125, 7_260, 180_000].map(seconds)).toEqual(["0 s", "12 ms", "4.6 s", "2 m 05 s", "2 h 01 m", "2 d 2 h"]);
     expect([0, 999, 2048, 5_000_000_000].map(bytes)).toEqual(["0 B", "999 B", "2.0 KiB", "4.7 GiB"]);

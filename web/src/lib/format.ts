@@ -47,3 +47,11 @@ export function tickStep(spanMs: number, ticks: number): number {
   const steps = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 3e4, 6e4, 12e4, 3e5, 6e5, 18e5, 36e5, 72e5, 216e5, 864e5];
   return steps.find((step) => spanMs / step <= ticks) ?? 864e5 * Math.ceil(spanMs / 864e5 / ticks);
 }
+
+const UNITS: Record<string, number> = { ms: 1, s: 1e3, m: 6e4, h: 36e5, d: 864e5 };
+
+/** A duration as workflows write it (`30m`, `1h30m`) in milliseconds; a number is seconds. */
+export function durationMs(text: string | number): number {
+  if (typeof text === "number") return text * 1000;
+  return [...text.matchAll(/(\d+(?:\.\d+)?)(ms|[smhd])/g)].reduce((sum, [, amount, unit]) => sum + Number(amount) * UNITS[unit!]!, 0);
+}

@@ -7,7 +7,8 @@ import { useEffect, useState } from "react";
 import { post, segment } from "../api/client";
 import { useApprovals } from "../api/queries";
 import type { ApprovalView, Assignment } from "../api/types";
-import { Ago, Button, Card, Empty, Failed, Loading, PageHead, RunLink } from "../ui/kit";
+import { durationMs, seconds } from "../lib/format";
+import { Ago, Button, Card, Empty, Failed, Loading, PageHead, RunLink, useNow } from "../ui/kit";
 import { Form, initial, missing, type FormValue } from "../ui/form";
 import { Value } from "../ui/value";
 
@@ -115,7 +116,7 @@ function Decision({ approval }: { approval: ApprovalView }) {
         </div>
         <div>
           <h3 className="mb-2 font-semibold">Decision</h3>
-          <Assigned assign={approval.assign} />
+          <Assigned assign={approval.assign} since={approval.since} />
           {approval.second ? (
             <p className="mb-3 rounded-md border border-line px-3 py-2">
               {approval.first_by ? (
@@ -147,13 +148,22 @@ function Decision({ approval }: { approval: ApprovalView }) {
   );
 }
 
-function Assigned({ assign }: { assign: Assignment }) {
+/** Who is asked now, and when who else will be: escalation is part of the workflow, and its clock runs. */
+function Assigned({ assign, since }: { assign: Assignment; since: string }) {
+  const now = useNow(1000);
   const names = [...(assign?.users ?? []), ...(assign?.groups ?? []).map((group) => `group ${group}`)];
-  const later = (assign?.then ?? []).map((step) => `after ${step.after} also ${[...(step.users ?? []), ...(step.groups ?? [])].join(", ")}`);
   return (
-    <p className="mb-3 text-soft">
-      Asked of {names.length > 0 ? names.join(", ") : "everybody"}
-      {later.length > 0 ? `; ${later.join("; ")}` : ""}.
-    </p>
+    <div className="mb-3 text-soft">
+      <p>Asked of {names.length > 0 ? names.join(", ") : "everybody"}.</p>
+      {(assign?.then ?? []).map((step) => {
+        const left = (Date.parse(since) + durationMs(step.after) - now) / 1000;
+        const others = [...(step.users ?? []), ...(step.groups ?? []).map((group) => `group ${group}`)].join(", ");
+        return (
+          <p key={`${step.after} ${others}`} className={left > 0 ? "" : "text-warn"}>
+            {left > 0 ? `In ${seconds(left)} ${others} will be asked too.` : `Also asked of ${others}, since it has waited ${step.after}.`}
+          </p>
+        );
+      })}
+    </div>
   );
 }

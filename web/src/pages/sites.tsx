@@ -9,10 +9,11 @@ import { bytes, money } from "../lib/format";
 import { Button, Card, Empty, Failed, Loading, PageHead } from "../ui/kit";
 
 const EXAMPLE = `# sites.yaml, registered with: tutti apply -f sites.yaml
-site: on-premise
+kind: site
+name: onprem
 capacity: {cpu: 4, memory: 8Gi}
 attributes: {zone: on-premise}
-prices: {cpu_hour: 0.02}`;
+prices: {cpu_hour: 0.06, memory_gib_hour: 0.006}`;
 
 export function SitesPage() {
   const sites = useSites();

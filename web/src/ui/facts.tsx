@@ -52,9 +52,9 @@ export function FactList({ facts, auditKey, withRun = true }: { facts: Fact[]; a
       {facts.map((fact) => {
         const data = fact.data as Record<string, unknown>;
         return (
-          <li key={fact.seq} className="grid grid-cols-[5rem_11rem_minmax(0,1fr)_auto] items-baseline gap-x-4 px-4 py-1.5">
+          <li key={fact.seq} className="grid grid-cols-[4rem_13rem_minmax(0,1fr)_auto] items-baseline gap-x-4 px-4 py-1.5">
             <span className="text-right font-mono text-[12px] text-faint">{fact.seq}</span>
-            <time dateTime={String(data.at)} title={moment(String(data.at))} className="text-soft">
+            <time dateTime={String(data.at)} title={moment(String(data.at))} className="whitespace-nowrap text-soft">
               {new Date(String(data.at)).toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" })}
             </time>
             <span className="min-w-0 truncate" title={JSON.stringify(data)}>
