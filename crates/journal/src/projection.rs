@@ -479,23 +479,33 @@ fn write_runs(transaction: &Transaction<'_>, runs: &BTreeMap<u64, RunChange>) ->
     Ok(())
 }
 
+/// What a change of an action writes over what is known of it.
+const ACTION_CHANGES: &str = "phase = coalesce(excluded.phase, phase),
+    site = coalesce(excluded.site, site), host = coalesce(excluded.host, host), opened_at = coalesce(excluded.opened_at, opened_at),
+    started_at = coalesce(excluded.started_at, started_at), finished_at = coalesce(excluded.finished_at, finished_at),
+    attempt = coalesce(excluded.attempt, attempt), cost = cost + excluded.cost, wall_us = coalesce(excluded.wall_us, wall_us),
+    cpu_us = coalesce(excluded.cpu_us, cpu_us), memory_peak = coalesce(excluded.memory_peak, memory_peak),
+    bytes_in = coalesce(excluded.bytes_in, bytes_in), bytes_out = coalesce(excluded.bytes_out, bytes_out),
+    failure = CASE WHEN excluded.finished_at IS NOT NULL OR excluded.failure IS NOT NULL THEN excluded.failure ELSE failure END,
+    input_seq = coalesce(excluded.input_seq, input_seq), input_n = coalesce(excluded.input_n, input_n),
+    output_seq = coalesce(excluded.output_seq, output_seq), reused = coalesce(excluded.reused, reused),
+    explanation = coalesce(excluded.explanation, explanation), first_by = coalesce(excluded.first_by, first_by),
+    escalated = coalesce(excluded.escalated, escalated)";
+
+/// What only its opening writes. On its own: an index hangs on it, and would otherwise be written at every change of an action.
+const ACTION_OPENING: &str = "path = coalesce(excluded.path, path), kind = coalesce(excluded.kind, kind),
+    scope = coalesce(excluded.scope, scope), node = coalesce(excluded.node, node), ";
+
 fn write_actions(transaction: &Transaction<'_>, actions: &BTreeMap<(u64, u32), ActionChange>) -> Result<(), JournalError> {
-    let mut upsert = transaction.prepare_cached(
-        "INSERT INTO actions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)
-         ON CONFLICT (run, no) DO UPDATE SET path = coalesce(excluded.path, path), kind = coalesce(excluded.kind, kind),
-         scope = coalesce(excluded.scope, scope), node = coalesce(excluded.node, node), phase = coalesce(excluded.phase, phase),
-         site = coalesce(excluded.site, site), host = coalesce(excluded.host, host), opened_at = coalesce(excluded.opened_at, opened_at),
-         started_at = coalesce(excluded.started_at, started_at), finished_at = coalesce(excluded.finished_at, finished_at),
-         attempt = coalesce(excluded.attempt, attempt), cost = cost + excluded.cost, wall_us = coalesce(excluded.wall_us, wall_us),
-         cpu_us = coalesce(excluded.cpu_us, cpu_us), memory_peak = coalesce(excluded.memory_peak, memory_peak),
-         bytes_in = coalesce(excluded.bytes_in, bytes_in), bytes_out = coalesce(excluded.bytes_out, bytes_out),
-         failure = CASE WHEN excluded.finished_at IS NOT NULL OR excluded.failure IS NOT NULL THEN excluded.failure ELSE failure END,
-         input_seq = coalesce(excluded.input_seq, input_seq), input_n = coalesce(excluded.input_n, input_n),
-         output_seq = coalesce(excluded.output_seq, output_seq), reused = coalesce(excluded.reused, reused),
-         explanation = coalesce(excluded.explanation, explanation), first_by = coalesce(excluded.first_by, first_by),
-         escalated = coalesce(excluded.escalated, escalated)",
-    )?;
+    let statement = |opening: &str| {
+        transaction.prepare_cached(&format!(
+            "INSERT INTO actions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
+             ?23, ?24, ?25, ?26, ?27) ON CONFLICT (run, no) DO UPDATE SET {opening}{ACTION_CHANGES}"
+        ))
+    };
+    let (mut open, mut change) = (statement(ACTION_OPENING)?, statement("")?);
     for ((run, no), a) in actions {
+        let upsert = if a.path.is_some() { &mut open } else { &mut change };
         upsert.execute(params![
             run,
             no,
