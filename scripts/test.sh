@@ -14,6 +14,14 @@ if [ -x examples/bank/setup.sh ] && has python3; then
     trap 'kill "$rig" 2>/dev/null || true' EXIT
 fi
 
+# The Flyte SDK too.
+flyte_log="$cache/flyte-setup.log"
+flyte_rig=
+if [ -x python/flyte/setup.sh ] && has python3; then
+    python/flyte/setup.sh >"$flyte_log" 2>&1 </dev/null &
+    flyte_rig=$!
+fi
+
 test_log="$cache/test.log"
 
 build() {
@@ -52,6 +60,12 @@ demo_tests() {
     (cd examples/bank && TUTTI_BIN="$CARGO_TARGET_DIR/debug/tutti" "$TUTTI_BANK_VENV/bin/python" -m unittest -q test_demo </dev/null)
 }
 
+flyte_tests() {
+    cargo build --locked --quiet --package tutti </dev/null || return 1
+    local venv="${TUTTI_FLYTE_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/tutti/flyte-venv}"
+    (cd python/flyte && TUTTI_BIN="$CARGO_TARGET_DIR/debug/tutti" timeout 600 "$venv/bin/python" -m unittest -q test_flyte </dev/null)
+}
+
 web_tests() {
     scripts/web.sh test
 }
@@ -88,6 +102,16 @@ elif ! rig_ready; then
 elif [ -f examples/bank/test_bank.py ]; then
     stage bank bank_tests
     stage demo demo_tests
+fi
+
+# Programs of the unmodified Flyte SDK on the debug binary.
+if [ -z "$flyte_rig" ]; then
+    skip flyte "python3 or python/flyte/setup.sh is missing"
+elif ! wait "$flyte_rig"; then
+    tail -n 20 "$flyte_log" >&2
+    skip flyte "the Flyte SDK could not be installed"
+else
+    stage flyte flyte_tests
 fi
 
 timings

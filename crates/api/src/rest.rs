@@ -38,6 +38,7 @@ pub use access::Access;
 pub use description::description;
 pub use listen::{Listen, Server, Tls, serve};
 pub use problem::problem as problem_of;
+pub(crate) use projection::rfc3339;
 
 /// What every handler has.
 #[derive(Clone)]
@@ -119,6 +120,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/openapi.json", get(description::openapi));
     Router::new()
         .nest("/api/v1", api)
+        .merge(crate::flyte::routes())
         .route("/healthz", get(system::healthz))
         .route("/metrics", get(metrics::metrics))
         .route("/docs/errors/{code}", get(system::error_page))

@@ -20,7 +20,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::clock::wall;
 use crate::core_loop::Release;
-use crate::{Inbox, Sites, Workers, instants};
+use crate::{Flyte, Inbox, Sites, Workers, instants};
 
 /// What a process gets between the polite request to stop and force.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -35,6 +35,7 @@ pub(crate) struct Dispatcher {
     sites: Sites,
     reader: Reader,
     workers: Workers,
+    flyte: Flyte,
     transfers: Arc<Semaphore>,
     /// Attempts whose files are being brought, and whether they were cancelled meanwhile.
     bringing: Arc<Mutex<BTreeMap<AttemptKey, bool>>>,
@@ -43,9 +44,9 @@ pub(crate) struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(inbox: Inbox, sites: Sites, reader: Reader, workers: Workers) -> Dispatcher {
+    pub(crate) fn new(inbox: Inbox, sites: Sites, reader: Reader, workers: Workers, flyte: Flyte) -> Dispatcher {
         let transfers = Arc::new(Semaphore::new(TRANSFERS_MAX));
-        Dispatcher { inbox, sites, reader, workers, transfers, bringing: Arc::default(), offered: Arc::default() }
+        Dispatcher { inbox, sites, reader, workers, flyte, transfers, bringing: Arc::default(), offered: Arc::default() }
     }
 
     /// Carries out what is released, until the loop that releases is gone.
@@ -98,6 +99,7 @@ impl Dispatcher {
             }
             Effect::Release { attempt, site } => {
                 self.workers.release(attempt);
+                self.flyte.forget(attempt);
                 if self.offered.lock().remove(&attempt) {
                     return;
                 }
@@ -109,7 +111,10 @@ impl Dispatcher {
     }
 
     fn fail(&self, key: AttemptKey, epoch: Epoch, class: FailureClass, message: impl Into<String>) {
-        let outcome = Outcome::Failed(Failure::new(class, message));
+        self.answer(key, epoch, Outcome::Failed(Failure::new(class, message)));
+    }
+
+    fn answer(&self, key: AttemptKey, epoch: Epoch, outcome: Outcome) {
         self.inbox.report(Command::Report(Box::new(Report {
             attempt: key,
             epoch,
@@ -132,6 +137,13 @@ impl Dispatcher {
             return;
         };
         let spec = spec_of(&dispatch, input, self.sites.simulates(&dispatch.site));
+        let spec = match &spec.kind {
+            NodeKind::Task { .. } => match self.flyte.process(&dispatch, spec) {
+                Ok(spec) => spec,
+                Err(failure) => return self.answer(key, epoch, Outcome::Failed(failure)),
+            },
+            _ => spec,
+        };
         if let NodeKind::Use { connector, version } = &spec.kind
             && connectors::find(connector, *version).is_none()
         {
@@ -269,7 +281,7 @@ fn spec_of(dispatch: &Dispatch, input: Value, simulates: Option<String>) -> Atte
 }
 
 /// Turns what executors see into commands, until none is left. What ends of the attempts that nobody asks for any more is released.
-pub(crate) async fn forward(mut observed: UnboundedReceiver<Observed>, inbox: Inbox, mut orphans: Orphans) {
+pub(crate) async fn forward(mut observed: UnboundedReceiver<Observed>, inbox: Inbox, mut orphans: Orphans, flyte: Flyte) {
     while let Some(observed) = observed.recv().await {
         let command = match observed {
             Observed::Started { key, .. } | Observed::Finished { key, .. } if orphans.contains_key(&key) => {
@@ -282,6 +294,7 @@ pub(crate) async fn forward(mut observed: UnboundedReceiver<Observed>, inbox: In
             }
             Observed::Started { key, host } => Command::Started { attempt: key, host },
             Observed::Finished { key, epoch, outcome, usage, locations } => {
+                let outcome = flyte.judge(key, outcome);
                 Command::Report(Box::new(Report { attempt: key, epoch, outcome, usage, locations }))
             }
         };

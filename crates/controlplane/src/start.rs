@@ -24,7 +24,7 @@ use crate::evaluator::LanguageEvaluator;
 use crate::learning::Learned;
 use crate::placer::Placer;
 use crate::triggers::Triggers;
-use crate::{Fault, FaultKind, Inbox, Notices, Owner, Sites, Workers};
+use crate::{Fault, FaultKind, Flyte, Inbox, Notices, Owner, Sites, Workers};
 
 /// The version of the server.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -63,6 +63,7 @@ struct Inner {
     sites: Sites,
     workers: Workers,
     triggers: Triggers,
+    flyte: Flyte,
     graphs: Mutex<BTreeMap<Digest, Arc<Graph>>>,
     latest: Latest,
     audit: AuditLog,
@@ -92,6 +93,7 @@ impl ControlPlane {
         let audit = tokio::task::block_in_place(|| AuditLog::open(&options.data, reader, tree))?;
         let (observed, seen) = tokio::sync::mpsc::unbounded_channel();
         let sites = Sites::new(&options.data, options.shim.clone(), options.path.clone(), observed).map_err(unusable)?;
+        let flyte = Flyte::open(&options.data, sites.code().clone()).map_err(unusable)?;
         let (state, last) = tokio::task::block_in_place(|| restore(&opened.reader, &sites))?;
         failpoint::hit(Point::StartRestored);
         let (inbox, mailbox) = inbox();
@@ -123,6 +125,7 @@ impl ControlPlane {
             sites: sites.clone(),
             workers: workers.clone(),
             triggers: Triggers::default(),
+            flyte: flyte.clone(),
             graphs: Mutex::default(),
             latest: Latest::default(),
             audit,
@@ -139,9 +142,9 @@ impl ControlPlane {
         control.start_task(learned.run(opened.reader.clone(), lessons));
         control.inbox().ask(Command::BeginEpoch { version: VERSION.into() }).await?;
         failpoint::hit(Point::StartEpoch);
-        let dispatcher = Dispatcher::new(inbox.clone(), sites, opened.reader, workers);
+        let dispatcher = Dispatcher::new(inbox.clone(), sites, opened.reader, workers, flyte.clone());
         control.start_task(dispatcher.run(released));
-        control.start_task(forward(seen, inbox, orphans));
+        control.start_task(forward(seen, inbox, orphans, flyte));
         if !has_sites {
             let command = Command::RegisterSite { site: this_machine(), principal: "system".into() };
             control.inbox().ask(command).await?;
@@ -166,6 +169,7 @@ impl ControlPlane {
         let opened = tokio::task::block_in_place(|| journal::open(journal_options)).map_err(unusable)?;
         let (observed, _) = tokio::sync::mpsc::unbounded_channel();
         let sites = Sites::new(&options.data, options.shim.clone(), options.path.clone(), observed).map_err(unusable)?;
+        let flyte = Flyte::open(&options.data, sites.code().clone()).map_err(unusable)?;
         for site in opened.reader.sites().map_err(unusable)? {
             sites.open(&site.spec).map_err(unusable)?;
         }
@@ -180,6 +184,7 @@ impl ControlPlane {
             sites,
             workers: Workers::new(inbox),
             triggers: Triggers::default(),
+            flyte,
             graphs: Mutex::default(),
             latest: Latest::default(),
             audit: AuditLog::look(&options.data, audited)?,
@@ -232,6 +237,11 @@ impl ControlPlane {
         &self.inner.plans
     }
 
+    /// What Flyte programs need.
+    pub fn flyte(&self) -> &Flyte {
+        &self.inner.flyte
+    }
+
     pub(crate) fn triggers(&self) -> &Triggers {
         &self.inner.triggers
     }
@@ -271,6 +281,7 @@ impl ControlPlane {
 
     /// Tells others on this machine where this server listens.
     pub fn announce(&self, address: &str) -> std::io::Result<()> {
+        self.inner.flyte.listens_at(address);
         self.inner.owner.lock().as_mut().map_or(Ok(()), |owner| owner.announce(address))
     }
 

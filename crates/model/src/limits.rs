@@ -38,6 +38,10 @@ pub const EVALUATION_BYTES_MAX: u64 = 32 << 20;
 pub const VALUE_BYTES_MAX: usize = 1 << 20;
 /// A request body of the API that is not an artifact upload, in bytes.
 pub const REQUEST_BYTES_MAX: usize = 8 << 20;
+/// A message of the Flyte protocol, unpacked, in bytes.
+pub const FLYTE_MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// An object that a Flyte task writes in one request, in bytes; larger ones come in parts.
+pub const FLYTE_OBJECT_PUT_BYTES_MAX: usize = 256 << 20;
 /// A failure's message, in bytes.
 pub const FAILURE_MESSAGE_BYTES_MAX: usize = 4_096;
 /// Attempts that a node's `retry` may ask for.

@@ -46,6 +46,8 @@ pub(crate) const ROOMS: &[Room] = &[
     // It stores the engine's events and hashes them into the tree.
     room("journal", Layer::L2, &["model", "engine", "audit", "failpoint"]),
     room("artifacts", Layer::L2, &["model"]),
+    // The words of a protocol, and files.
+    room("flyte", Layer::L2, &["model"]),
     // What a connector's action reads and makes lies in the store of its site.
     room("connectors", Layer::L2, &["model", "artifacts"]),
     // Attempts report the engine's outcomes, their files lie in stores, and connectors run inside executors.
@@ -72,6 +74,7 @@ const BELOW_L3: &[&str] = &[
     "failpoint",
     "journal",
     "artifacts",
+    "flyte",
     "connectors",
     "executors",
 ];
@@ -87,6 +90,7 @@ const BELOW_L4: &[&str] = &[
     "failpoint",
     "journal",
     "artifacts",
+    "flyte",
     "connectors",
     "executors",
     "controlplane",
@@ -103,6 +107,7 @@ const BELOW_L5: &[&str] = &[
     "failpoint",
     "journal",
     "artifacts",
+    "flyte",
     "connectors",
     "executors",
     "controlplane",

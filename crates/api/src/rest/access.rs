@@ -251,7 +251,7 @@ pub(crate) async fn authenticate(State(app): State<App>, mut request: Request, n
     // What matches nothing is answered by the fallback.
     let Some(route) = route else { return Ok(next.run(request).await) };
     let known_route = TABLE.iter().any(|(_, at, _)| *at == route.as_str());
-    let Some(needs) = needs(request.method(), route.as_str()) else {
+    let Some(needs) = needs(request.method(), route.as_str()).or_else(|| crate::flyte::needs(route.as_str())) else {
         if known_route {
             // Another method of this address: the router says which there are.
             return Ok(next.run(request).await);

@@ -1,0 +1,121 @@
+//! The door for programs of the Flyte 2 SDK: its services over Connect, signed links, and the objects of tasks over S3.
+//!
+//! A run of a Flyte program is a run like any other: its root is the node `a0`, and what the program asks for are actions that it asked for.
+//! This room only translates.
+
+mod actions;
+mod connect;
+mod data;
+mod runs;
+mod store;
+mod tasks;
+mod view;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Extension, State};
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+use axum::routing::{get, post};
+use model::limits::FLYTE_MESSAGE_BYTES_MAX;
+
+use crate::rest::App;
+use crate::rest::access::{Caller, Needs};
+use connect::{Refusal, stream, unary};
+
+const READ: Needs = Needs::Scope("read");
+const RUN: Needs = Needs::Scope("run");
+const APPROVE: Needs = Needs::Scope("approve");
+
+/// Every method, and what it needs.
+const METHODS: &[(&str, Needs)] = &[
+    ("/flyteidl2.cluster.ClusterService/SelectCluster", READ),
+    ("/flyteidl2.auth.IdentityService/UserInfo", READ),
+    ("/flyteidl2.project.ProjectService/ListProjects", READ),
+    ("/flyteidl2.project.ProjectService/GetProject", READ),
+    ("/flyteidl2.dataproxy.DataProxyService/CreateUploadLocation", RUN),
+    ("/flyteidl2.dataproxy.DataProxyService/UploadInputs", RUN),
+    ("/flyteidl2.dataproxy.DataProxyService/CreateDownloadLink", READ),
+    ("/flyteidl2.dataproxy.DataProxyService/GetActionData", READ),
+    ("/flyteidl2.dataproxy.DataProxyService/TailLogs", READ),
+    ("/flyteidl2.task.TaskService/DeployTask", RUN),
+    ("/flyteidl2.task.TaskService/GetTaskDetails", READ),
+    ("/flyteidl2.task.TaskService/ListTasks", READ),
+    ("/flyteidl2.task.TaskService/ListVersions", READ),
+    ("/flyteidl2.workflow.RunService/CreateRun", RUN),
+    ("/flyteidl2.workflow.RunService/AbortRun", RUN),
+    ("/flyteidl2.workflow.RunService/AbortAction", RUN),
+    ("/flyteidl2.workflow.RunService/GetRunDetails", READ),
+    ("/flyteidl2.workflow.RunService/GetActionDetails", READ),
+    ("/flyteidl2.workflow.RunService/WatchActionDetails", READ),
+    ("/flyteidl2.workflow.RunService/GetActionData", READ),
+    ("/flyteidl2.workflow.RunService/ListRuns", READ),
+    ("/flyteidl2.workflow.RunService/ListActions", READ),
+    ("/flyteidl2.workflow.RunService/SignalEvent", APPROVE),
+    ("/flyteidl2.actions.ActionsService/Enqueue", RUN),
+    ("/flyteidl2.actions.ActionsService/WatchForUpdates", READ),
+    ("/flyteidl2.actions.ActionsService/Abort", RUN),
+];
+
+/// What an address of this room needs; none when it is not one. Links and objects have signatures of their own.
+pub(crate) fn needs(route: &str) -> Option<Needs> {
+    if matches!(route, store::LINKS | store::OBJECTS | store::BUCKET) {
+        return Some(Needs::Nothing);
+    }
+    METHODS.iter().find(|(known, _)| *known == route).map(|(_, needs)| *needs)
+}
+
+/// The routes.
+pub(crate) fn routes() -> Router<App> {
+    let mut router = Router::new();
+    for (route, _) in METHODS {
+        router = router.route(route, post(call));
+    }
+    let router = router.layer(DefaultBodyLimit::max(FLYTE_MESSAGE_BYTES_MAX));
+    let stored = Router::new()
+        .route(store::LINKS, get(store::follow_link).put(store::upload))
+        .route(store::BUCKET, get(store::list).head(store::bucket).post(store::bucket))
+        .route(store::OBJECTS, get(store::get).put(store::put).post(store::post).delete(store::delete))
+        .layer(DefaultBodyLimit::disable());
+    router.merge(stored)
+}
+
+/// Answers a call.
+async fn call(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let (app, caller) = (&app, &caller);
+    let call = (&headers, &body);
+    let method = uri.path().rsplit_once('/').map_or("", |(_, method)| method);
+    match method {
+        "SelectCluster" => unary(call, async |_: flyte::wire::Empty| Ok(flyte::wire::Empty {})).await,
+        "UserInfo" => unary(call, |request| tasks::user(caller, request)).await,
+        "ListProjects" => unary(call, |request| tasks::projects(app, request)).await,
+        "GetProject" => unary(call, tasks::project).await,
+        "CreateUploadLocation" => unary(call, |request| data::upload_location(app, &headers, request)).await,
+        "UploadInputs" => unary(call, |request| data::upload_inputs(app, request)).await,
+        "CreateDownloadLink" => unary(call, |request| data::download_link(app, &headers, request)).await,
+        "GetActionData" => unary(call, |request| data::action_data(app, request)).await,
+        "TailLogs" => stream(call, |request| data::logs(app, request)).await,
+        "DeployTask" => unary(call, |request| tasks::deploy(app, caller, request)).await,
+        "GetTaskDetails" => unary(call, |request| tasks::details(app, request)).await,
+        "ListTasks" => unary(call, |request| tasks::list(app, request)).await,
+        "ListVersions" => unary(call, |request| tasks::versions(app, request)).await,
+        "CreateRun" => unary(call, |request| runs::create(app, caller, &headers, request)).await,
+        "AbortRun" => unary(call, |request| runs::abort(app, caller, request)).await,
+        "AbortAction" | "Abort" => unary(call, |request| actions::abort(app, caller, request)).await,
+        "GetRunDetails" => unary(call, |request| runs::details(app, request)).await,
+        "GetActionDetails" => unary(call, |request| runs::action(app, request)).await,
+        "WatchActionDetails" => stream(call, |request| runs::watch_action(app, request)).await,
+        "ListRuns" => unary(call, |request| runs::list(app, request)).await,
+        "ListActions" => unary(call, |request| runs::list_actions(app, request)).await,
+        "SignalEvent" => unary(call, |request| actions::signal(app, caller, request)).await,
+        "Enqueue" => unary(call, |request| actions::enqueue(app, request)).await,
+        "WatchForUpdates" => stream(call, |request| actions::watch(app, request)).await,
+        other => Refusal::new("unimplemented", format!("`{other}` is not known here")).response(),
+    }
+}

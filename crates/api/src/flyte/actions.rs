@@ -1,0 +1,274 @@
+//! What a running program asks for, stops, and is told.
+
+use std::sync::Arc;
+
+use engine::event::{RecallKey, RecallKind};
+use engine::{Command, Event, Outcome, Spawn};
+use flyte::wire::{
+    AbortAction, ActionId, ConditionAction, ControlMessage, Empty, EnqueueRequest, Enqueued, RunSpec, SignalEvent, TaskAction,
+    TraceAction, WatchResponse,
+};
+use flyte::{Call, Message as _};
+use futures::Stream;
+use journal::{ChildRow, RunRow};
+use model::{ActionKey, ActionNo, Digest, Duration, Failure, FailureClass, Node, NodeKind, Phase, Seq};
+use serde_json::json;
+
+use super::connect::{Answer, Refusal};
+use super::view::{self, blocking, broken};
+use crate::rest::App;
+use crate::rest::access::Caller;
+
+/// The longest name of an action, in bytes.
+const NAME_BYTES_MAX: usize = 30;
+/// Children and events read at a time.
+const BATCH: usize = 500;
+
+/// Accepts what a running program asks for. Asked again, it is the same action.
+pub(super) async fn enqueue(app: &App, request: EnqueueRequest) -> Answer<Empty> {
+    let invalid = |what: &str| Refusal::new("invalid_argument", what);
+    let asked = request.action.ok_or_else(|| invalid("there is no action"))?;
+    let id = asked.action_id.clone().ok_or_else(|| invalid("the action is not named"))?;
+    if id.name.is_empty() || id.name.len() > NAME_BYTES_MAX {
+        return Err(invalid("the name of the action has to have 1 to 30 bytes"));
+    }
+    let parent_id = ActionId { run: id.run.clone(), name: asked.parent_action_name.clone().unwrap_or_default() };
+    let control = app.control.clone();
+    let spawn = blocking(move || {
+        let reader = control.reader();
+        let (run, parent) = view::action_of(reader, Some(&parent_id))?;
+        let above = view::call_of(reader, &parent)?;
+        let call = Call {
+            inputs: asked.input_uri.clone(),
+            base: if asked.run_output_base.is_empty() { above.base.clone() } else { asked.run_output_base.clone() },
+            name: id.name.clone(),
+            group: asked.group.clone(),
+            envs: above.envs.clone(),
+            start: above.start.clone(),
+            task: above.task.clone(),
+            ..Call::default()
+        };
+        let parent = ActionKey::new(run.id, ActionNo(parent.no));
+        let run_spec = RunSpec::decode(request.run_spec.as_slice()).unwrap_or_default();
+        let Enqueued { task, trace, condition, .. } = asked;
+        match (task, trace, condition) {
+            (Some(task), _, _) => of_task(&control, parent, call, task, &run_spec, &run),
+            (_, Some(trace), _) => of_trace(&control, parent, call, &trace),
+            (_, _, Some(condition)) => Ok(of_condition(parent, call, &condition)),
+            _ => Err(Refusal::new("invalid_argument", "the action is neither a task nor a trace nor a condition")),
+        }
+    });
+    app.control.inbox().ask(Command::Spawn(Box::new(spawn.await?))).await?;
+    Ok(Empty {})
+}
+
+fn of_task(
+    control: &controlplane::ControlPlane,
+    parent: ActionKey,
+    mut call: Call,
+    task: TaskAction,
+    run_spec: &RunSpec,
+    run: &RunRow,
+) -> Answer<Spawn> {
+    let invalid = |error: flyte::task::Unfit| Refusal::new("invalid_argument", error.to_string());
+    let spec = flyte::task::read(&task.spec).map_err(invalid)?;
+    let node = flyte::task::node(&call.name, &spec).map_err(invalid)?;
+    let metadata = spec.task_template.as_ref().and_then(|template| template.metadata.clone()).unwrap_or_default();
+    call.spec = control.flyte().keep_spec(&task.spec)?;
+    if let Some(id) = &task.id {
+        call.task = [&id.org, &id.project, &id.domain, &id.name, &id.version].map(Clone::clone);
+    }
+    let recall = task.cache_key.filter(|key| !key.value.is_empty()).map(|key| RecallKey {
+        kind: if metadata.cache_serializable { RecallKind::Once } else { RecallKind::Cache },
+        key: Digest::of_parts(&[b"flyte\0", run.domain.as_bytes(), b"\0", key.value.as_bytes()]),
+        // Nothing is young enough when it is to be computed anew.
+        max_age: match flyte::task::overwrites_cache(run_spec) {
+            true => Some(Duration(0)),
+            false => flyte::task::span(metadata.cache_max_age.as_ref()),
+        },
+    });
+    let path = call.name.clone();
+    Ok(Spawn { parent, path, node: Arc::new(node), input: Some(call.input()), recall, done: None })
+}
+
+/// A step that the program took by itself and now says so.
+fn of_trace(control: &controlplane::ControlPlane, parent: ActionKey, mut call: Call, trace: &TraceAction) -> Answer<Spawn> {
+    let outputs = trace.outputs.clone().unwrap_or_default().output_uri;
+    call.other = flyte::call::to_hex(&trace.spec);
+    let done = match trace.phase {
+        5 => Outcome::Succeeded(json!({ "output_uri": outputs })),
+        7 => Outcome::Aborted,
+        _ => {
+            let place = outputs.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let place = if place.is_empty() { format!("{}/{}", call.base, call.name) } else { place.to_owned() };
+            let key = format!("{place}/error.pb");
+            let document = flyte::key(&key).and_then(|key| control.flyte().objects().get(key).ok());
+            let unknown = || Failure::new(FailureClass::User, format!("`{}` failed", trace.name));
+            Outcome::Failed(document.map_or_else(unknown, |document| flyte::ending::failure_of(&document)))
+        }
+    };
+    let kind = NodeKind::Task { name: trace.name.clone() };
+    let node = Node { id: call.name.clone(), kind, ..Node::default() };
+    let path = call.name.clone();
+    Ok(Spawn { parent, path, node: Arc::new(node), input: Some(call.input()), recall: None, done: Some(done) })
+}
+
+/// A question to a person: it goes to the inbox like that of any workflow.
+fn of_condition(parent: ActionKey, mut call: Call, condition: &ConditionAction) -> Spawn {
+    let kind = match condition.kind.as_ref().map_or(0, |kind| kind.simple) {
+        1 => "integer",
+        2 => "number",
+        3 => "string",
+        _ => "boolean",
+    };
+    call.other = flyte::call::to_hex(&condition.encode_to_vec());
+    let mut input = call.input();
+    input["title"] = if condition.prompt.is_empty() { condition.name.clone() } else { condition.prompt.clone() }.into();
+    input["show"] = json!({ "condition": condition.name, "description": condition.description });
+    input["form"] = json!({
+        "type": "object", "properties": { "value": { "type": kind } }, "required": ["value"],
+    });
+    let timeout = flyte::task::span(condition.timeout.as_ref());
+    let node = Node { id: condition.name.clone(), kind: NodeKind::Human, timeout, ..Node::default() };
+    Spawn { parent, path: call.name.clone(), node: Arc::new(node), input: Some(input), recall: None, done: None }
+}
+
+/// Stops one action; the root is the run.
+pub(super) async fn abort(app: &App, caller: &Caller, request: AbortAction) -> Answer<Empty> {
+    let control = app.control.clone();
+    let (run, action) = blocking(move || view::action_of(control.reader(), request.action_id.as_ref())).await?;
+    let (principal, reason) = (caller.principal.clone(), request.reason.unwrap_or_default());
+    if action.finished_at.is_some() {
+        return Ok(Empty {});
+    }
+    let command = match action.path.as_str() {
+        controlplane::FLYTE_ROOT => Command::Cancel { run: run.id, principal, reason },
+        _ => Command::StopAction { action: ActionKey::new(run.id, ActionNo(action.no)), principal, reason },
+    };
+    app.control.inbox().ask(command).await?;
+    Ok(Empty {})
+}
+
+/// Answers a condition.
+pub(super) async fn signal(app: &App, caller: &Caller, request: SignalEvent) -> Answer<Empty> {
+    let control = app.control.clone();
+    let (run, action) = blocking(move || view::action_of(control.reader(), request.action_id.as_ref())).await?;
+    let value = view::value_of(&request.payload.unwrap_or_default());
+    app.control
+        .inbox()
+        .ask(Command::Decide {
+            action: ActionKey::new(run.id, ActionNo(action.no)),
+            principal: caller.principal.clone(),
+            groups: caller.groups.clone(),
+            decision: "approve".into(),
+            form: json!({ "value": value }),
+        })
+        .await?;
+    Ok(Empty {})
+}
+
+/// What is worth telling: ends, and questions to people. The client makes noise about anything else.
+fn is_news(child: &ChildRow) -> bool {
+    child.action.finished_at.is_some() || child.action.kind == engine::event::ActionKind::Human
+}
+
+/// The numbers of the actions that an event is about.
+fn touched(event: &Event) -> Vec<u32> {
+    match event {
+        Event::AttemptFinished(e) if e.retry_at.is_none() => vec![e.action.0],
+        Event::ActionFinished(e) => vec![e.action.0],
+        Event::ChildOpened(e) => vec![e.opened.action.0],
+        Event::CancelRequested(e) => e.ended.iter().map(|action| action.0).collect(),
+        _ => Vec::new(),
+    }
+}
+
+struct Watching {
+    app: App,
+    run: RunRow,
+    parent: u32,
+    after: Seq,
+    seen: tokio::sync::watch::Receiver<Seq>,
+    ready: std::collections::VecDeque<WatchResponse>,
+}
+
+/// Tells a program of what it asked for: first how everything is, then what changes. It never ends by itself.
+pub(super) async fn watch(
+    app: &App,
+    request: flyte::wire::OfAction,
+) -> Answer<impl Stream<Item = Answer<WatchResponse>> + Send + use<>> {
+    let mut seen = app.control.notices().watch();
+    // Before looking: what happens meanwhile is told twice rather than never.
+    let after = *seen.borrow_and_update();
+    let control = app.control.clone();
+    let (run, parent, mut ready) = blocking(move || {
+        let reader = control.reader();
+        let (run, parent) = view::action_of(reader, request.action_id.as_ref())?;
+        let (mut from, mut ready) = (0, std::collections::VecDeque::new());
+        loop {
+            let children = reader.children(run.id, parent.no, from, BATCH).map_err(broken)?;
+            for child in children.iter().filter(|child| is_news(child)) {
+                let action_update = Some(view::update(reader, &run, child)?);
+                ready.push_back(WatchResponse { action_update, control_message: None });
+            }
+            match children.last() {
+                Some(last) if children.len() == BATCH => from = last.action.no + 1,
+                _ => return Ok((run, parent.no, ready)),
+            }
+        }
+    })
+    .await?;
+    ready.push_back(WatchResponse { action_update: None, control_message: Some(ControlMessage { sentinel: true }) });
+    let watching = Watching { app: app.clone(), run, parent, after, seen, ready };
+    Ok(futures::stream::unfold(Some(watching), |watching| async move {
+        let mut watching = watching?;
+        loop {
+            if let Some(message) = watching.ready.pop_front() {
+                return Some((Ok(message), Some(watching)));
+            }
+            if *watching.app.stopped.borrow() {
+                return None;
+            }
+            match news(&mut watching).await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(refusal) => return Some((Err(refusal), None)),
+            }
+            tokio::select! {
+                changed = watching.seen.changed() => changed.ok()?,
+                () = watching.app.stopping() => return None,
+            }
+        }
+    }))
+}
+
+/// Reads what happened since; true when something did.
+async fn news(watching: &mut Watching) -> Answer<bool> {
+    let (control, run, parent, after) = (watching.app.control.clone(), watching.run.clone(), watching.parent, watching.after);
+    let (last, found) = blocking(move || {
+        let reader = control.reader();
+        let events = reader.events(after, Some(run.id), BATCH).map_err(broken)?;
+        let mut numbers: Vec<u32> = events.iter().flat_map(|(.., event)| touched(event)).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let mut found = Vec::new();
+        for number in numbers {
+            let child = reader.child(run.id, number).map_err(broken)?;
+            if let Some(child) = child.filter(|child| child.parent == parent && is_news(child)) {
+                found.push(view::update(reader, &run, &child)?);
+            }
+        }
+        Ok((events.last().map(|(seq, ..)| *seq), found))
+    })
+    .await?;
+    let Some(last) = last else { return Ok(false) };
+    watching.after = last;
+    let message = |update| WatchResponse { action_update: Some(update), control_message: None };
+    watching.ready.extend(found.into_iter().map(message));
+    Ok(true)
+}
+
+/// Whether a phase is the last.
+pub(super) fn is_over(phase: Phase) -> bool {
+    matches!(phase, Phase::Succeeded | Phase::Failed | Phase::Aborted | Phase::TimedOut | Phase::Skipped)
+}

@@ -1,0 +1,217 @@
+//! Where values go and come from: places to upload to, inputs, outputs, links, logs.
+
+use axum::http::HeaderMap;
+use controlplane::{ControlPlane, random_bytes};
+use executors::{Executor as _, Stream as LogStream};
+use flyte::wire::{
+    AttemptId, CreateDownloadLinkRequest, CreateDownloadLinkResponse, CreateUploadLocationRequest, CreateUploadLocationResponse,
+    GetActionDataResponse, LogLine, Logs, OfAction, Offloaded, PreSigned, TailLogsRequest, TailLogsResponse, UploadInputsRequest,
+    UploadInputsResponse,
+};
+use futures::Stream;
+use model::{ActionNo, AttemptKey, AttemptNo, Digest};
+
+use super::connect::{Answer, Refusal};
+use super::view::{self, blocking, broken};
+use super::{store, tasks};
+use crate::rest::App;
+
+/// How long a link is good.
+const LINK_SECONDS: u64 = 3_600;
+/// Bytes of a log read at a time.
+const LOG_CHUNK: usize = 64 << 10;
+/// The pause before a log that has nothing new is looked at again.
+const LOG_PAUSE: std::time::Duration = std::time::Duration::from_millis(150);
+
+fn now() -> u64 {
+    controlplane::wall().0 / 1_000_000
+}
+
+fn signed(control: &ControlPlane, headers: &HeaderMap, method: &str, key: &str) -> String {
+    let until = now() + LINK_SECONDS;
+    let signature = flyte::sign::link(control.flyte().secret(), method, key, until);
+    let host = headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
+    let scheme = headers.get("x-forwarded-proto").and_then(|scheme| scheme.to_str().ok()).unwrap_or("http");
+    format!("{scheme}://{host}{}/{key}?until={until}&signature={signature}", store::LINK_PREFIX)
+}
+
+/// A part of a key: what a client calls a file leads nowhere else.
+fn plain(text: &str) -> String {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let text: String = text.chars().map(|c| if good(c) { c } else { '_' }).take(200).collect();
+    if text.trim_matches('.').is_empty() { "file".into() } else { text }
+}
+
+/// Where a client may upload a file to.
+pub(super) async fn upload_location(
+    app: &App,
+    headers: &HeaderMap,
+    request: CreateUploadLocationRequest,
+) -> Answer<CreateUploadLocationResponse> {
+    let root = match (request.filename_root.is_empty(), request.content_md5.is_empty()) {
+        (false, _) => plain(&request.filename_root),
+        (true, false) => flyte::call::to_hex(&request.content_md5),
+        (true, true) => Digest(random_bytes()).hex()[..32].to_owned(),
+    };
+    let (project, domain) = (plain(&request.project), plain(&request.domain));
+    let key = format!("uploads/{project}/{domain}/{root}/{}", plain(&request.filename));
+    let signed_url = signed(&app.control, headers, "PUT", &key);
+    let expires_at = Some(flyte::wire::Time { seconds: (now() + LINK_SECONDS) as i64, nanos: 0 });
+    Ok(CreateUploadLocationResponse { signed_url, native_url: flyte::uri(&key), expires_at, headers: Default::default() })
+}
+
+/// Keeps inputs; gives their address.
+pub(super) fn keep_inputs(control: &ControlPlane, bytes: &[u8]) -> Answer<String> {
+    let key = format!("inputs/{}/inputs.pb", &Digest(random_bytes()).hex()[..32]);
+    control.flyte().objects().put(&key, bytes).map_err(broken)?;
+    Ok(flyte::uri(&key))
+}
+
+/// FNV-1a, which names inputs in keys of caches.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Keeps the inputs of a run that is to be.
+pub(super) async fn upload_inputs(app: &App, request: UploadInputsRequest) -> Answer<UploadInputsResponse> {
+    use base64::Engine as _;
+    let control = app.control.clone();
+    blocking(move || {
+        let inputs_hash = base64::engine::general_purpose::URL_SAFE.encode(fnv(&request.inputs).to_be_bytes());
+        let uri = keep_inputs(&control, &request.inputs)?;
+        Ok(UploadInputsResponse { offloaded_input_data: Some(Offloaded { uri, inputs_hash }) })
+    })
+    .await
+}
+
+/// The key of the code of a task, as its command line says.
+fn bundle_of(spec: &[u8]) -> Option<String> {
+    let args = flyte::task::read(spec).ok()?.task_template?.container?.args;
+    let at = args.iter().position(|arg| arg == "--tgz" || arg == "--pkl")?;
+    flyte::key(args.get(at + 1)?).map(str::to_owned)
+}
+
+/// A link to the report of an attempt or to the code of a task.
+pub(super) async fn download_link(
+    app: &App,
+    headers: &HeaderMap,
+    request: CreateDownloadLinkRequest,
+) -> Answer<CreateDownloadLinkResponse> {
+    let control = app.control.clone();
+    let key = blocking(move || {
+        let AttemptId { action_id, attempt } = request.action_attempt_id.unwrap_or_default();
+        let key = match (request.task_id, request.artifact_type) {
+            (Some(id), _) => bundle_of(&tasks::find(&control, &id)?.1),
+            (None, kind) => {
+                let (_, action) = view::action_of(control.reader(), action_id.as_ref())?;
+                let call = view::call_of(control.reader(), &action)?;
+                match kind {
+                    2 => bundle_of(&control.flyte().spec(&call.spec)?),
+                    _ => {
+                        let attempt = if attempt == 0 { action.attempt } else { attempt };
+                        flyte::key(&format!("{}/report.html", call.outputs(attempt))).map(str::to_owned)
+                    }
+                }
+            }
+        };
+        let key = key.filter(|key| control.flyte().objects().head(key).is_ok());
+        key.ok_or_else(|| Refusal::new("not_found", "there is no such file"))
+    })
+    .await?;
+    let expires_at = Some(flyte::wire::Time { seconds: (now() + LINK_SECONDS) as i64, nanos: 0 });
+    let signed_url = vec![signed(&app.control, headers, "GET", &key)];
+    Ok(CreateDownloadLinkResponse { pre_signed_urls: Some(PreSigned { signed_url, expires_at }) })
+}
+
+/// Inputs and outputs of an action.
+pub(super) async fn action_data(app: &App, request: OfAction) -> Answer<GetActionDataResponse> {
+    let control = app.control.clone();
+    blocking(move || {
+        let reader = control.reader();
+        let (_, action) = view::action_of(reader, request.action_id.as_ref())?;
+        let call = view::call_of(reader, &action)?;
+        let (outputs, _) = view::outputs_of(reader, &action)?;
+        let outputs_uri = match (outputs.is_empty(), outputs.ends_with(".pb")) {
+            (true, _) => String::new(),
+            (false, true) => outputs,
+            (false, false) => format!("{outputs}/outputs.pb"),
+        };
+        let read = |uri: &str| flyte::key(uri).and_then(|key| control.flyte().objects().get(key).ok());
+        Ok(GetActionDataResponse {
+            inputs: Some(read(&call.inputs).unwrap_or_default()),
+            outputs: read(&outputs_uri),
+            inputs_uri: call.inputs,
+            outputs_uri,
+        })
+    })
+    .await
+}
+
+struct Tail {
+    app: App,
+    executor: executors::local::LocalExecutor,
+    key: AttemptKey,
+    offsets: [u64; 2],
+    rest: [Vec<u8>; 2],
+}
+
+/// What a task prints, from its beginning to the end of the attempt.
+pub(super) async fn logs(
+    app: &App,
+    request: TailLogsRequest,
+) -> Answer<impl Stream<Item = Answer<TailLogsResponse>> + Send + use<>> {
+    let control = app.control.clone();
+    let (run, action) = blocking(move || view::action_of(control.reader(), request.action_id.as_ref())).await?;
+    let none = || Refusal::new("not_found", "the attempt has no log yet");
+    let executor = action.site.as_deref().and_then(|site| app.control.sites().executor(site)).ok_or_else(none)?;
+    let attempt = AttemptNo(if request.attempt == 0 { action.attempt } else { request.attempt });
+    let key = AttemptKey { run: run.id, action: ActionNo(action.no), attempt };
+    let tail = Tail { app: app.clone(), executor, key, offsets: [0; 2], rest: Default::default() };
+    Ok(futures::stream::unfold(Some(tail), |tail| async move {
+        let mut tail = tail?;
+        loop {
+            let (lines, open) = match more(&mut tail).await {
+                Ok(read) => read,
+                Err(error) => return Some((Err(broken(error)), None)),
+            };
+            if !lines.is_empty() {
+                let message = TailLogsResponse { logs: vec![Logs { lines }] };
+                return Some((Ok(message), Some(tail)));
+            }
+            if !open || *tail.app.stopped.borrow() {
+                return None;
+            }
+            tokio::time::sleep(LOG_PAUSE).await;
+        }
+    }))
+}
+
+/// The lines that came since, and whether more may come.
+async fn more(tail: &mut Tail) -> std::io::Result<(Vec<LogLine>, bool)> {
+    let (mut lines, mut any_open, mut read) = (Vec::new(), false, false);
+    let timestamp = Some(view::time(controlplane::wall()));
+    for (index, stream) in [LogStream::Stdout, LogStream::Stderr].into_iter().enumerate() {
+        let chunk = match tail.executor.logs(tail.key, stream, tail.offsets[index], LOG_CHUNK).await {
+            Ok(chunk) => chunk,
+            // It has not begun to write.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        any_open |= chunk.open;
+        read |= !chunk.bytes.is_empty();
+        tail.offsets[index] = chunk.offset + chunk.bytes.len() as u64;
+        let rest = &mut tail.rest[index];
+        rest.extend_from_slice(&chunk.bytes);
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = rest.drain(..=end).collect();
+            let message = String::from_utf8_lossy(&line).trim_end().to_owned();
+            let originator = if message.contains("[flyte]") { 2 } else { 1 };
+            lines.push(LogLine { timestamp, message, originator });
+        }
+        if !chunk.open && chunk.bytes.is_empty() && !rest.is_empty() {
+            let message = String::from_utf8_lossy(&std::mem::take(rest)).into_owned();
+            lines.push(LogLine { timestamp, message, originator: 1 });
+        }
+    }
+    Ok((lines, any_open || read))
+}

@@ -1,0 +1,258 @@
+//! Runs of Flyte programs: started, looked at, watched, stopped.
+
+use std::collections::BTreeMap;
+
+use axum::http::HeaderMap;
+use controlplane::{FLYTE_ROOT, Program, random_bytes};
+use engine::Command;
+use flyte::wire::{
+    ActionDetails, ActionDetailsResponse, CreateRunRequest, CreateRunResponse, Empty, Filter, ListActionsRequest,
+    ListActionsResponse, ListRunsRequest, ListRunsResponse, OfAction, OfRun, Run, RunDetails, RunDetailsResponse, RunSpec,
+    TaskId,
+};
+use flyte::{Call, Message as _};
+use futures::Stream;
+use journal::{ActionFilter, RunFilter};
+use model::{Digest, RunId};
+
+use super::actions::is_over;
+use super::connect::{Answer, Refusal};
+use super::view::{self, blocking, broken};
+use super::{data, tasks};
+use crate::rest::App;
+use crate::rest::access::Caller;
+
+/// The longest name of a run, in bytes.
+const NAME_BYTES_MAX: usize = 30;
+/// Rows of a page when nothing is said, and at most.
+const PAGE: (usize, usize) = (100, 1_000);
+
+fn invalid(message: impl Into<String>) -> Refusal {
+    Refusal::new("invalid_argument", message)
+}
+
+/// Project, domain and name of the run that is to be.
+fn place(request: &CreateRunRequest) -> Answer<(String, String, String)> {
+    let (project, domain, name) = match (&request.run_id, &request.project_id) {
+        (Some(id), _) => (id.project.clone(), id.domain.clone(), id.name.clone()),
+        (None, Some(id)) => (id.name.clone(), id.domain.clone(), String::new()),
+        (None, None) => return Err(invalid("the project is not named")),
+    };
+    if name.len() > NAME_BYTES_MAX {
+        return Err(invalid(format!("the name of a run has at most {NAME_BYTES_MAX} bytes")));
+    }
+    let is_plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    if project.is_empty() || !is_plain(&project) || !is_plain(&name) {
+        return Err(invalid("a project or a name is not one: letters, digits, `-`, `_` and `.`"));
+    }
+    if !["development", "staging", "production"].contains(&domain.as_str()) {
+        return Err(invalid(format!("`{domain}` is not a domain: development, staging or production")));
+    }
+    let name = if name.is_empty() { format!("r{}", &Digest(random_bytes()).hex()[..19]) } else { name };
+    Ok((project, domain, name))
+}
+
+/// Starts a run. The client repeats a call that failed under the same request id: that is one run.
+pub(super) async fn create(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    request: CreateRunRequest,
+) -> Answer<CreateRunResponse> {
+    if request.trigger_name.is_some() {
+        return Err(Refusal::new("unimplemented", "runs of triggers are started by the scheduler of this server"));
+    }
+    let (project, domain, name) = place(&request)?;
+    let key = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(|id| format!("flyte:{id}"));
+    let key = key.filter(|key| key.len() <= model::limits::IDEMPOTENCY_KEY_BYTES_MAX);
+    let control = app.control.clone();
+    let principal = caller.principal.clone();
+    let program = blocking(move || {
+        let (id, bytes) = match (request.task_id, request.task_spec) {
+            (Some(id), _) => {
+                let (id, spec) = tasks::find(&control, &id)?;
+                (Some(id), spec)
+            }
+            (None, Some(spec)) => (None, spec),
+            (None, None) => return Err(invalid("there is no task")),
+        };
+        let spec = flyte::task::read(&bytes).map_err(|unfit| invalid(unfit.to_string()))?;
+        let node = flyte::task::node(FLYTE_ROOT, &spec).map_err(|unfit| invalid(unfit.to_string()))?;
+        let run_spec = RunSpec::decode(request.run_spec.as_slice()).map_err(|error| invalid(error.to_string()))?;
+        let inputs = match (request.offloaded_input_data, request.inputs) {
+            (Some(offloaded), _) => offloaded.uri,
+            (None, inputs) => data::keep_inputs(&control, &inputs.unwrap_or_default())?,
+        };
+        let template = spec.task_template.and_then(|template| template.id).unwrap_or_default();
+        let id = id.unwrap_or(TaskId {
+            org: template.org,
+            project: template.project,
+            domain: template.domain,
+            name: template.name,
+            version: template.version,
+        });
+        let envs = run_spec.envs.unwrap_or_default().values;
+        let start = run_spec.run_start_time.map(|time| time.seconds.max(0) as u64 * 1_000_000).map(model::Timestamp);
+        let call = Call {
+            spec: control.flyte().keep_spec(&bytes)?,
+            task: [id.org, id.project, id.domain, id.name, id.version],
+            inputs,
+            base: flyte::uri(&format!("runs/{project}/{domain}/{name}")),
+            name: FLYTE_ROOT.into(),
+            envs: envs.into_iter().map(|pair| (pair.key, pair.value)).collect::<BTreeMap<_, _>>(),
+            start: crate::rest::rfc3339(start.unwrap_or_else(controlplane::wall)),
+            run_spec: flyte::call::to_hex(&request.run_spec),
+            ..Call::default()
+        };
+        Ok(Program { name, project, domain, node, call, principal, idempotency_key: key })
+    })
+    .await?;
+    let submitted = app.control.submit_program(program).await?;
+    let control = app.control.clone();
+    let action = blocking(move || {
+        let reader = control.reader();
+        let run = reader.run(submitted.run).map_err(broken)?.ok_or_else(|| broken("the run is missing"))?;
+        let root = reader.action(run.id, FLYTE_ROOT).map_err(broken)?.ok_or_else(|| broken("the run has no root"))?;
+        view::listed(reader, &run, &root)
+    });
+    Ok(CreateRunResponse { run: Some(Run { action: Some(action.await?) }) })
+}
+
+/// Stops a run.
+pub(super) async fn abort(app: &App, caller: &Caller, request: OfRun) -> Answer<Empty> {
+    let control = app.control.clone();
+    let run = blocking(move || view::run_of(control.reader(), request.run_id.as_ref())).await?;
+    if run.finished_at.is_none() {
+        let (principal, reason) = (caller.principal.clone(), request.reason.unwrap_or_default());
+        app.control.inbox().ask(Command::Cancel { run: run.id, principal, reason }).await?;
+    }
+    Ok(Empty {})
+}
+
+/// A run and its root.
+pub(super) async fn details(app: &App, request: OfRun) -> Answer<RunDetailsResponse> {
+    let app = app.clone();
+    blocking(move || {
+        let reader = app.control.reader();
+        let run = view::run_of(reader, request.run_id.as_ref())?;
+        let root = reader.action(run.id, FLYTE_ROOT).map_err(broken)?;
+        let root = root.ok_or_else(|| Refusal::not_found("action", FLYTE_ROOT))?;
+        let run_spec = view::run_spec(&view::call_of(reader, &root)?);
+        Ok(RunDetailsResponse { details: Some(RunDetails { run_spec, action: Some(view::details(&app, &run, &root)?) }) })
+    })
+    .await
+}
+
+async fn look(app: &App, request: &OfAction) -> Answer<(RunId, bool, ActionDetails)> {
+    let (app, request) = (app.clone(), request.clone());
+    blocking(move || {
+        let (run, action) = view::action_of(app.control.reader(), request.action_id.as_ref())?;
+        let over = is_over(action.phase) && action.finished_at.is_some();
+        Ok((run.id, over, view::details(&app, &run, &action)?))
+    })
+    .await
+}
+
+/// An action.
+pub(super) async fn action(app: &App, request: OfAction) -> Answer<ActionDetailsResponse> {
+    Ok(ActionDetailsResponse { details: Some(look(app, &request).await?.2) })
+}
+
+/// An action, whenever it changes, to its end.
+pub(super) async fn watch_action(
+    app: &App,
+    request: OfAction,
+) -> Answer<impl Stream<Item = Answer<ActionDetailsResponse>> + Send + use<>> {
+    let seen = app.control.notices().watch();
+    look(app, &request).await?;
+    let state = Some((app.clone(), request, seen, None::<ActionDetails>));
+    Ok(futures::stream::unfold(state, |state| async move {
+        let (app, request, mut seen, mut last) = state?;
+        loop {
+            seen.borrow_and_update();
+            let (_, over, details) = match look(&app, &request).await {
+                Ok(found) => found,
+                Err(refusal) => return Some((Err(refusal), None)),
+            };
+            if last.as_ref() != Some(&details) {
+                last = Some(details.clone());
+                let message = ActionDetailsResponse { details: Some(details) };
+                return Some((Ok(message), (!over).then_some((app, request, seen, last))));
+            }
+            tokio::select! {
+                changed = seen.changed() => changed.ok()?,
+                () = app.stopping() => return None,
+            }
+        }
+    }))
+}
+
+fn page(request: Option<&flyte::wire::ListRequest>) -> usize {
+    match request.map_or(0, |request| request.limit as usize) {
+        0 => PAGE.0,
+        limit => limit.min(PAGE.1),
+    }
+}
+
+/// Runs of Flyte programs, the newest first.
+pub(super) async fn list(app: &App, request: ListRunsRequest) -> Answer<ListRunsResponse> {
+    let control = app.control.clone();
+    blocking(move || {
+        let reader = control.reader();
+        let limit = page(request.request.as_ref());
+        let token = request.request.as_ref().map(|request| request.token.as_str()).unwrap_or_default();
+        let task = request.task_name.or(request.task_id);
+        let project = request.project_id.map(|id| id.name).or(task.as_ref().map(|task| task.project.clone()));
+        let workflow = task.map(|task| format!("{}/{}", task.project, task.name));
+        let filter = RunFilter { project, workflow, before: token.parse().ok().map(RunId), limit, ..RunFilter::default() };
+        let rows = reader.runs(&filter).map_err(broken)?;
+        let token = rows.last().filter(|_| rows.len() == limit).map(|last| last.id.to_string()).unwrap_or_default();
+        let mut runs = Vec::new();
+        for run in &rows {
+            // Runs of drawn workflows have no such root.
+            if let Some(root) = reader.action(run.id, FLYTE_ROOT).map_err(broken)? {
+                runs.push(Run { action: Some(view::listed(reader, run, &root)?) });
+            }
+        }
+        Ok(ListRunsResponse { runs, token })
+    })
+    .await
+}
+
+/// Whether an action is what a list asks for. Filters on what is not known here let everything pass.
+fn is_asked(action: &flyte::wire::Action, filters: &[Filter]) -> bool {
+    let (metadata, status) = (action.metadata.clone().unwrap_or_default(), action.status.clone().unwrap_or_default());
+    filters.iter().all(|filter| {
+        let value = match filter.field.as_str() {
+            "action_type" => metadata.action_type.to_string(),
+            "parent_name" => metadata.parent.clone(),
+            "group" => metadata.group.clone(),
+            "phase" => status.phase.to_string(),
+            "name" => action.id.as_ref().map(|id| id.name.clone()).unwrap_or_default(),
+            _ => return true,
+        };
+        match filter.function {
+            0 | 7 => filter.values.contains(&value),
+            1 | 9 => !filter.values.contains(&value),
+            _ => true,
+        }
+    })
+}
+
+/// The actions of a run, in the order in which they came to be.
+pub(super) async fn list_actions(app: &App, request: ListActionsRequest) -> Answer<ListActionsResponse> {
+    let control = app.control.clone();
+    blocking(move || {
+        let reader = control.reader();
+        let run = view::run_of(reader, request.run_id.as_ref())?;
+        let limit = page(request.request.as_ref());
+        let (token, filters) = request.request.map(|request| (request.token, request.filters)).unwrap_or_default();
+        let filter = ActionFilter { from: token.parse().unwrap_or(0), limit, phase: None };
+        let rows = reader.actions(run.id, &filter).map_err(broken)?;
+        let next = rows.last().filter(|_| rows.len() == limit).map(|last| (last.no + 1).to_string()).unwrap_or_default();
+        let mut actions = rows.iter().map(|row| view::listed(reader, &run, row)).collect::<Answer<Vec<_>>>()?;
+        actions.retain(|action| is_asked(action, &filters));
+        Ok(ListActionsResponse { actions, token: next })
+    })
+    .await
+}

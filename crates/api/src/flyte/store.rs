@@ -1,0 +1,379 @@
+//! Objects over S3, as far as the SDK's store client asks, and links that are signed for one object.
+
+use std::collections::BTreeMap;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse as _, Response};
+use controlplane::random_bytes;
+use flyte::objects::Meta;
+use model::Digest;
+use model::limits::FLYTE_OBJECT_PUT_BYTES_MAX;
+use tokio::io::AsyncReadExt as _;
+
+use crate::rest::App;
+
+/// Where links lead.
+pub(super) const LINK_PREFIX: &str = "/flyte/objects";
+/// An object by a link.
+pub(super) const LINKS: &str = "/flyte/objects/{*key}";
+/// All objects.
+pub(super) const BUCKET: &str = "/s3/{bucket}";
+/// An object.
+pub(super) const OBJECTS: &str = "/s3/{bucket}/{*key}";
+
+/// Objects of one page of a list, at most.
+const PAGE_MAX: usize = 1_000;
+
+type Fields = BTreeMap<String, String>;
+
+/// An error as S3 says it.
+fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>{}</Message></Error>",
+        escape(message)
+    );
+    (status, [(header::CONTENT_TYPE, "application/xml")], body).into_response()
+}
+
+fn failed(error: &std::io::Error) -> Response {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => refuse(StatusCode::NOT_FOUND, "NoSuchKey", "there is no such object"),
+        std::io::ErrorKind::InvalidInput => refuse(StatusCode::BAD_REQUEST, "InvalidArgument", "not a key"),
+        std::io::ErrorKind::StorageFull => refuse(StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage", "the disk is full"),
+        _ => {
+            tracing::error!(%error, "an object could not be read or written");
+            refuse(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "the object could not be read or written")
+        }
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+fn xml(body: String) -> Response {
+    let whole = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>{body}");
+    ([(header::CONTENT_TYPE, "application/xml")], whole).into_response()
+}
+
+/// Refuses what is not signed with a secret that this server gave to an attempt.
+fn check(app: &App, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Response> {
+    let text =
+        |(name, value): (&header::HeaderName, &HeaderValue)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()));
+    let request = flyte::sign::Request {
+        method: method.to_string(),
+        path: uri.path().to_owned(),
+        query: uri.query().unwrap_or_default().to_owned(),
+        headers: headers.iter().filter_map(text).collect(),
+    };
+    let checked = flyte::sign::check(&request, app.control.flyte().secret());
+    checked.map(drop).map_err(|refused| {
+        let code = match refused {
+            flyte::sign::Refused::Unsigned => "AccessDenied",
+            flyte::sign::Refused::Mismatch => "SignatureDoesNotMatch",
+        };
+        refuse(StatusCode::FORBIDDEN, code, &refused.to_string())
+    })
+}
+
+/// The body, when it is what was signed.
+async fn body_of(headers: &HeaderMap, body: Body) -> Result<Bytes, Response> {
+    let bytes = axum::body::to_bytes(body, FLYTE_OBJECT_PUT_BYTES_MAX).await.map_err(|_| {
+        refuse(StatusCode::PAYLOAD_TOO_LARGE, "EntityTooLarge", "the object is too large for one request: upload it in parts")
+    })?;
+    let signed = headers.get("x-amz-content-sha256").and_then(|digest| digest.to_str().ok()).unwrap_or_default();
+    if signed.len() == 64 && Digest::of(&bytes).hex() != signed.to_ascii_lowercase() {
+        return Err(refuse(StatusCode::BAD_REQUEST, "XAmzContentSHA256Mismatch", "the body is not what was signed"));
+    }
+    Ok(bytes)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T, Response> {
+    let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    done.map_err(|error| failed(&error))
+}
+
+fn described(mut response: Response, meta: &Meta) -> Response {
+    let headers = response.headers_mut();
+    let modified = chrono::DateTime::from_timestamp(meta.modified as i64, 0).unwrap_or_default();
+    let modified = modified.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    for (name, value) in [(header::ETAG, format!("\"{}\"", meta.etag)), (header::LAST_MODIFIED, modified)] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    response
+}
+
+/// The first byte and the one after the last of what a request wants; none when there is no such part.
+fn range(headers: &HeaderMap, size: u64) -> Option<Option<(u64, u64)>> {
+    let Some(text) = headers.get(header::RANGE) else { return Some(None) };
+    let (from, to) = text.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
+    let (from, to) = match (from.parse::<u64>().ok(), to.parse::<u64>().ok()) {
+        (Some(from), Some(to)) => (from, to.saturating_add(1).min(size)),
+        (Some(from), None) => (from, size),
+        (None, Some(last)) => (size.saturating_sub(last), size),
+        (None, None) => return None,
+    };
+    (from < to).then_some(Some((from, to)))
+}
+
+async fn serve(app: &App, method: &Method, headers: &HeaderMap, key: String) -> Result<Response, Response> {
+    let objects = app.control.flyte().objects().clone();
+    let wanted = key.clone();
+    let meta = blocking(move || objects.head(&wanted)).await?;
+    let Some(part) = range(headers, meta.size) else {
+        return Err(refuse(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange", "the object has no such part"));
+    };
+    let (from, to) = part.unwrap_or((0, meta.size));
+    let mut response = if *method == Method::HEAD {
+        Response::new(Body::empty())
+    } else {
+        let objects = app.control.flyte().objects().clone();
+        let file = blocking(move || objects.open_at(&key, from)).await?;
+        let file = tokio::fs::File::from_std(file).take(to - from);
+        Response::new(Body::from_stream(tokio_util::io::ReaderStream::new(file)))
+    };
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(to - from));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    if part.is_some() {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let shown = format!("bytes {from}-{}/{}", to - 1, meta.size);
+        response.headers_mut().extend(HeaderValue::from_str(&shown).map(|value| (header::CONTENT_RANGE, value)));
+    }
+    Ok(described(response, &meta))
+}
+
+fn either(result: Result<Response, Response>) -> Response {
+    result.unwrap_or_else(|refused| refused)
+}
+
+/// Reads an object by a link.
+pub(super) async fn follow_link(
+    State(app): State<App>,
+    Path(key): Path<String>,
+    Query(query): Query<Fields>,
+    headers: HeaderMap,
+    method: Method,
+) -> Response {
+    if !is_good(&app, "GET", &key, &query) {
+        return refuse(StatusCode::FORBIDDEN, "AccessDenied", "the link is not good, or not any more");
+    }
+    let report = key.ends_with(".html");
+    let mut response = either(serve(&app, &method, &headers, key).await);
+    if report {
+        // A report is a page of a program: it gets no rights of this server's pages.
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox allow-scripts"));
+    }
+    response
+}
+
+/// Writes an object by a link.
+pub(super) async fn upload(
+    State(app): State<App>,
+    Path(key): Path<String>,
+    Query(query): Query<Fields>,
+    request: Request,
+) -> Response {
+    if !is_good(&app, "PUT", &key, &query) {
+        return refuse(StatusCode::FORBIDDEN, "AccessDenied", "the link is not good, or not any more");
+    }
+    let (parts, body) = request.into_parts();
+    let written = async {
+        let bytes = body_of(&parts.headers, body).await?;
+        let objects = app.control.flyte().objects().clone();
+        let meta = blocking(move || objects.put(&key, &bytes)).await?;
+        Ok(described(StatusCode::OK.into_response(), &meta))
+    };
+    either(written.await)
+}
+
+fn is_good(app: &App, method: &str, key: &str, query: &Fields) -> bool {
+    let until = query.get("until").and_then(|until| until.parse().ok()).unwrap_or(0);
+    let signature = query.get("signature").map(String::as_str).unwrap_or_default();
+    flyte::sign::is_good(app.control.flyte().secret(), method, key, until, signature, controlplane::wall().0 / 1_000_000)
+}
+
+/// Lists objects.
+pub(super) async fn list(
+    State(app): State<App>,
+    Query(query): Query<Fields>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(refused) = check(&app, &method, &uri, &headers) {
+        return refused;
+    }
+    let field = |name: &str| query.get(name).cloned().unwrap_or_default();
+    let (prefix, delimiter) = (field("prefix"), query.get("delimiter").is_some_and(|delimiter| delimiter == "/"));
+    let limit = query.get("max-keys").and_then(|limit| limit.parse().ok()).unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
+    let token = field("continuation-token");
+    let after = if token.is_empty() { field("start-after") } else { token };
+    let objects = app.control.flyte().objects().clone();
+    let wanted = prefix.clone();
+    let page = match blocking(move || objects.list(&wanted, delimiter, &after, limit)).await {
+        Ok(page) => page,
+        Err(refused) => return refused,
+    };
+    let mut body = format!("<ListBucketResult><Name>{}</Name><Prefix>{}</Prefix>", flyte::BUCKET, escape(&prefix));
+    body.push_str(&format!("<KeyCount>{}</KeyCount><MaxKeys>{limit}</MaxKeys>", page.objects.len() + page.prefixes.len()));
+    body.push_str(&format!("<IsTruncated>{}</IsTruncated>", page.next.is_some()));
+    if let Some(next) = &page.next {
+        body.push_str(&format!("<NextContinuationToken>{}</NextContinuationToken>", escape(next)));
+    }
+    for meta in &page.objects {
+        let modified = chrono::DateTime::from_timestamp(meta.modified as i64, 0).unwrap_or_default();
+        body.push_str(&format!(
+            "<Contents><Key>{}</Key><LastModified>{}</LastModified><ETag>&quot;{}&quot;</ETag><Size>{}</Size></Contents>",
+            escape(&meta.key),
+            modified.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+            meta.etag,
+            meta.size
+        ));
+    }
+    for prefix in &page.prefixes {
+        body.push_str(&format!("<CommonPrefixes><Prefix>{}</Prefix></CommonPrefixes>", escape(prefix)));
+    }
+    body.push_str("</ListBucketResult>");
+    xml(body)
+}
+
+/// Reads an object, or what is known of it.
+pub(super) async fn get(
+    State(app): State<App>,
+    Path((_, key)): Path<(String, String)>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(refused) = check(&app, &method, &uri, &headers) {
+        return refused;
+    }
+    either(serve(&app, &method, &headers, key).await)
+}
+
+/// Writes an object, or a part of an upload.
+pub(super) async fn put(
+    State(app): State<App>,
+    Path((_, key)): Path<(String, String)>,
+    Query(query): Query<Fields>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let written = async {
+        check(&app, &parts.method, &parts.uri, &parts.headers)?;
+        let bytes = body_of(&parts.headers, body).await?;
+        let objects = app.control.flyte().objects().clone();
+        let part = query.get("uploadId").cloned().zip(query.get("partNumber").and_then(|number| number.parse().ok()));
+        if let Some((name, number)) = part {
+            let etag = blocking(move || objects.put_part(&name, number, &mut &bytes[..])).await?;
+            return Ok((StatusCode::OK, [(header::ETAG, format!("\"{etag}\""))]).into_response());
+        }
+        if let Some(source) = parts.headers.get("x-amz-copy-source").and_then(|source| source.to_str().ok()) {
+            let source = source.trim_start_matches('/').strip_prefix(flyte::BUCKET).unwrap_or(source);
+            let source = source.trim_start_matches('/').to_owned();
+            let meta = blocking(move || objects.put_from(&key, &mut objects.open_at(&source, 0)?)).await?;
+            return Ok(xml(format!("<CopyObjectResult><ETag>&quot;{}&quot;</ETag></CopyObjectResult>", meta.etag)));
+        }
+        let exclusive = parts.headers.get("if-none-match").is_some_and(|value| value == "*");
+        let meta = blocking(move || {
+            if exclusive && objects.head(&key).is_ok() {
+                return Err(std::io::ErrorKind::AlreadyExists.into());
+            }
+            objects.put(&key, &bytes)
+        })
+        .await?;
+        Ok(described(StatusCode::OK.into_response(), &meta))
+    };
+    either(written.await)
+}
+
+/// The numbers of the parts that an upload ends with.
+fn numbers(body: &str) -> Vec<u32> {
+    body.split("<PartNumber>").skip(1).filter_map(|rest| rest.split('<').next()?.trim().parse().ok()).collect()
+}
+
+/// Begins an upload in parts, or ends it.
+pub(super) async fn post(
+    State(app): State<App>,
+    Path((_, key)): Path<(String, String)>,
+    Query(query): Query<Fields>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let done = async {
+        check(&app, &parts.method, &parts.uri, &parts.headers)?;
+        let objects = app.control.flyte().objects().clone();
+        let shown = escape(&key);
+        if query.contains_key("uploads") {
+            let name = Digest(random_bytes()).hex();
+            let made = name.clone();
+            blocking(move || objects.begin_upload(&key, &made)).await?;
+            let bucket = flyte::BUCKET;
+            return Ok(xml(format!(
+                "<InitiateMultipartUploadResult><Bucket>{bucket}</Bucket><Key>{shown}</Key><UploadId>{name}</UploadId></InitiateMultipartUploadResult>"
+            )));
+        }
+        let Some(name) = query.get("uploadId").cloned() else {
+            return Err(refuse(StatusCode::NOT_IMPLEMENTED, "NotImplemented", "this request is not known here"));
+        };
+        let body = body_of(&parts.headers, body).await?;
+        let numbers = numbers(&String::from_utf8_lossy(&body));
+        let meta = blocking(move || objects.finish_upload(&key, &name, &numbers)).await?;
+        Ok(xml(format!(
+            "<CompleteMultipartUploadResult><Key>{shown}</Key><ETag>&quot;{}&quot;</ETag></CompleteMultipartUploadResult>",
+            meta.etag
+        )))
+    };
+    either(done.await)
+}
+
+/// Removes an object, or gives an upload up.
+pub(super) async fn delete(
+    State(app): State<App>,
+    Path((_, key)): Path<(String, String)>,
+    Query(query): Query<Fields>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let done = async {
+        check(&app, &method, &uri, &headers)?;
+        let objects = app.control.flyte().objects().clone();
+        match query.get("uploadId").cloned() {
+            Some(name) => blocking(move || objects.abandon_upload(&name)).await?,
+            None => blocking(move || objects.delete(&key)).await?,
+        }
+        Ok(StatusCode::NO_CONTENT.into_response())
+    };
+    either(done.await)
+}
+
+/// Removes several objects.
+pub(super) async fn bucket(State(app): State<App>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let done = async {
+        check(&app, &parts.method, &parts.uri, &parts.headers)?;
+        if parts.method == Method::HEAD {
+            return Ok(StatusCode::OK.into_response());
+        }
+        let body = body_of(&parts.headers, body).await?;
+        let body = String::from_utf8_lossy(&body).into_owned();
+        let plain = |text: &str| text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&");
+        let keys: Vec<String> =
+            body.split("<Key>").skip(1).filter_map(|rest| Some(plain(rest.split("</Key>").next()?))).collect();
+        let mut deleted = String::new();
+        for key in keys {
+            let (objects, shown) = (app.control.flyte().objects().clone(), escape(&key));
+            blocking(move || objects.delete(&key)).await?;
+            deleted.push_str(&format!("<Deleted><Key>{shown}</Key></Deleted>"));
+        }
+        Ok(xml(format!("<DeleteResult>{deleted}</DeleteResult>")))
+    };
+    either(done.await)
+}

@@ -1,0 +1,180 @@
+//! Tasks that were deployed, projects, and who one is.
+
+use controlplane::ControlPlane;
+use engine::Command;
+use flyte::wire::{
+    DeployTaskRequest, DeployedMetadata, DeployedTask, DeployedVersion, Empty, KeyValue, ListProjectsResponse, ListRequest,
+    ListTasksRequest, ListTasksResponse, ListVersionsRequest, ListVersionsResponse, OfTask, Project, ProjectResponse, Projects,
+    TaskDetails, TaskDetailsResponse, TaskId, Text, UserInfo,
+};
+use journal::ResourceRow;
+use serde_json::{Value, json};
+
+use super::connect::{Answer, Refusal};
+use super::view::{self, blocking, broken};
+use crate::rest::App;
+use crate::rest::access::Caller;
+
+/// The kind of resource that a deployed task is.
+const KIND: &str = "flyte-task";
+
+fn name_of(id: &TaskId) -> String {
+    format!("{}/{}/{}@{}", id.project, id.domain, id.name, id.version)
+}
+
+fn id_of(row: &ResourceRow) -> TaskId {
+    let text = |key: &str| row.body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    TaskId { org: text("org"), project: text("project"), domain: text("domain"), name: text("name"), version: text("version") }
+}
+
+fn rows(control: &ControlPlane) -> Answer<Vec<ResourceRow>> {
+    let mut rows = control.reader().resources(KIND, None, None).map_err(broken)?;
+    rows.sort_by_key(|row| std::cmp::Reverse(row.at));
+    Ok(rows)
+}
+
+/// A deployed task: its whole identifier and its specification.
+pub(super) fn find(control: &ControlPlane, id: &TaskId) -> Answer<(TaskId, Vec<u8>)> {
+    let row = control.reader().resources(KIND, Some(&name_of(id)), None).map_err(broken)?.pop();
+    let row = row.ok_or_else(|| Refusal::not_found("task", &name_of(id)))?;
+    let spec = row.body.get("spec").and_then(Value::as_str).unwrap_or_default();
+    Ok((id_of(&row), control.flyte().spec(spec)?))
+}
+
+/// Deploys a task. A version that is there is left as it is.
+pub(super) async fn deploy(app: &App, caller: &Caller, request: DeployTaskRequest) -> Answer<Empty> {
+    let id = request.task_id.ok_or_else(|| Refusal::new("invalid_argument", "the task is not named"))?;
+    if !request.triggers.is_empty() {
+        return Err(Refusal::new("unimplemented", "triggers of tasks are not known here yet: deploy the task without them"));
+    }
+    let control = app.control.clone();
+    let body = blocking(move || {
+        if !control.reader().resources(KIND, Some(&name_of(&id)), None).map_err(broken)?.is_empty() {
+            return Err(Refusal::new("already_exists", format!("`{}` is deployed already", name_of(&id))));
+        }
+        let spec = flyte::task::read(&request.spec).map_err(|unfit| Refusal::new("invalid_argument", unfit.to_string()))?;
+        flyte::task::node("a0", &spec).map_err(|unfit| Refusal::new("invalid_argument", unfit.to_string()))?;
+        let kept = control.flyte().keep_spec(&request.spec)?;
+        let environment = spec.environment.unwrap_or_default().value;
+        let body = json!({
+            "org": id.org, "project": id.project, "domain": id.domain, "name": id.name, "version": id.version,
+            "spec": kept, "short_name": spec.short_name, "environment": environment,
+        });
+        Ok((name_of(&id), body))
+    });
+    let (name, body) = body.await?;
+    let (kind, principal) = (KIND.to_owned(), caller.principal.clone());
+    app.control.inbox().ask(Command::ApplyResource { kind, name, body, principal }).await?;
+    Ok(Empty {})
+}
+
+fn metadata(row: &ResourceRow) -> DeployedMetadata {
+    let text = |key: &str| row.body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let deployed_at = Some(view::time(row.at));
+    DeployedMetadata { short_name: text("short_name"), deployed_at, environment_name: text("environment") }
+}
+
+/// One version of a task.
+pub(super) async fn details(app: &App, request: OfTask) -> Answer<TaskDetailsResponse> {
+    let control = app.control.clone();
+    blocking(move || {
+        let id = request.task_id.ok_or_else(|| Refusal::new("invalid_argument", "the task is not named"))?;
+        let row = control.reader().resources(KIND, Some(&name_of(&id)), None).map_err(broken)?.pop();
+        let row = row.ok_or_else(|| Refusal::not_found("task", &name_of(&id)))?;
+        let (id, spec) = find(&control, &id)?;
+        Ok(TaskDetailsResponse { details: Some(TaskDetails { task_id: Some(id), metadata: Some(metadata(&row)), spec }) })
+    })
+    .await
+}
+
+/// Whether a row is what a list asks for. Filters on what is not known here let everything pass.
+fn is_asked(id: &TaskId, request: Option<&ListRequest>) -> bool {
+    request.iter().flat_map(|request| &request.filters).all(|filter| {
+        let value = match filter.field.rsplit('.').next().unwrap_or_default() {
+            "name" => &id.name,
+            "version" => &id.version,
+            "project" => &id.project,
+            "domain" => &id.domain,
+            _ => return true,
+        };
+        match filter.function {
+            0 | 7 => filter.values.contains(value),
+            6 => filter.values.iter().any(|wanted| value.contains(wanted.as_str())),
+            14 => filter.values.iter().any(|wanted| value.to_lowercase().contains(&wanted.to_lowercase())),
+            _ => true,
+        }
+    })
+}
+
+fn limit(request: Option<&ListRequest>) -> usize {
+    request.map(|request| request.limit as usize).filter(|limit| *limit > 0).unwrap_or(1_000)
+}
+
+/// Deployed tasks, the newest version of each.
+pub(super) async fn list(app: &App, request: ListTasksRequest) -> Answer<ListTasksResponse> {
+    let control = app.control.clone();
+    blocking(move || {
+        let mut seen = std::collections::BTreeSet::new();
+        let asks_version = request.request.iter().flat_map(|list| &list.filters).any(|filter| filter.field.ends_with("version"));
+        let mut tasks = Vec::new();
+        for row in rows(&control)? {
+            let id = id_of(&row);
+            let here = request.project_id.as_ref().is_none_or(|asked| asked.name == id.project && asked.domain == id.domain);
+            if !here || !is_asked(&id, request.request.as_ref()) {
+                continue;
+            }
+            if asks_version || seen.insert((id.project.clone(), id.domain.clone(), id.name.clone())) {
+                tasks.push(DeployedTask { task_id: Some(id), metadata: Some(metadata(&row)) });
+            }
+        }
+        tasks.truncate(limit(request.request.as_ref()));
+        Ok(ListTasksResponse { tasks, token: String::new() })
+    })
+    .await
+}
+
+/// The versions of a task, the newest first.
+pub(super) async fn versions(app: &App, request: ListVersionsRequest) -> Answer<ListVersionsResponse> {
+    let control = app.control.clone();
+    blocking(move || {
+        let asked = request.task_name.unwrap_or_default();
+        let mut versions = Vec::new();
+        for row in rows(&control)? {
+            let id = id_of(&row);
+            if (&id.project, &id.domain, &id.name) == (&asked.project, &asked.domain, &asked.name) {
+                versions.push(DeployedVersion { version: id.version, deployed_at: Some(view::time(row.at)) });
+            }
+        }
+        versions.truncate(limit(request.request.as_ref()));
+        Ok(ListVersionsResponse { versions, token: String::new() })
+    })
+    .await
+}
+
+fn project_named(name: &str) -> Project {
+    let domains = ["development", "staging", "production"].map(|name| KeyValue { key: name.into(), value: name.into() });
+    Project { id: name.into(), name: name.into(), domains: domains.into(), org: String::new() }
+}
+
+/// Projects are not made: they are there as soon as something is in them.
+pub(super) async fn projects(app: &App, _: ListRequest) -> Answer<ListProjectsResponse> {
+    let control = app.control.clone();
+    blocking(move || {
+        let mut names: std::collections::BTreeSet<String> = rows(&control)?.iter().map(|row| id_of(row).project).collect();
+        let filter = journal::RunFilter { limit: 1_000, ..journal::RunFilter::default() };
+        names.extend(control.reader().runs(&filter).map_err(broken)?.into_iter().map(|run| run.project));
+        let projects = names.iter().map(|name| project_named(name)).collect();
+        Ok(ListProjectsResponse { projects: Some(Projects { projects, token: String::new() }) })
+    })
+    .await
+}
+
+/// A project.
+pub(super) async fn project(request: Text) -> Answer<ProjectResponse> {
+    Ok(ProjectResponse { project: Some(project_named(&request.value)) })
+}
+
+/// Who one is.
+pub(super) async fn user(caller: &Caller, _: Empty) -> Answer<UserInfo> {
+    Ok(UserInfo { subject: caller.principal.clone(), name: caller.principal.clone() })
+}

@@ -1,0 +1,256 @@
+//! Actions of a run as the client of Flyte sees them.
+
+use engine::event::ActionKind;
+use flyte::wire::{
+    self, ActionAttempt, ActionDetails, ActionId, ActionMetadata, ActionStatus, ActionUpdate, EventPayload, Literal, Primitive,
+    Scalar, TaskActionMetadata, TaskId, Text, Time,
+};
+use flyte::{Call, Message as _};
+use journal::{ActionRow, ChildRow, Reader, RunRow};
+use model::{Failure, Phase, Timestamp};
+use serde_json::Value;
+
+use super::connect::{Answer, Refusal};
+use crate::rest::App;
+
+/// Runs what blocks on a thread for it.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Answer<T> + Send + 'static) -> Answer<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Refusal::new("internal", error.to_string()))?
+}
+
+pub(super) fn broken(error: impl std::fmt::Display) -> Refusal {
+    Refusal::new("internal", error.to_string())
+}
+
+/// A phase on the wire.
+pub(super) fn phase(phase: Phase) -> i32 {
+    match phase {
+        Phase::Queued => 1,
+        Phase::WaitingForResources => 2,
+        Phase::Initializing => 3,
+        Phase::Running => 4,
+        Phase::Succeeded => 5,
+        Phase::Failed => 6,
+        Phase::Aborted | Phase::Skipped => 7,
+        Phase::TimedOut => 8,
+        Phase::Paused => 9,
+    }
+}
+
+/// The phase of an action: one that waits for a person is paused.
+pub(super) fn phase_of(row: &ActionRow) -> i32 {
+    if row.kind == ActionKind::Human && row.finished_at.is_none() { phase(Phase::Paused) } else { phase(row.phase) }
+}
+
+/// A point in time on the wire.
+pub(super) fn time(at: Timestamp) -> Time {
+    Time { seconds: (at.0 / 1_000_000) as i64, nanos: (at.0 % 1_000_000) as i32 * 1_000 }
+}
+
+/// The run that a client names.
+pub(super) fn run_of(reader: &Reader, id: Option<&wire::RunId>) -> Answer<RunRow> {
+    let id = id.ok_or_else(|| Refusal::new("invalid_argument", "the run is not named"))?;
+    let known = reader.find_run(&id.project, &id.domain, Some(&id.name), None).map_err(broken)?;
+    let run = known.by_name.map(|run| reader.run(run)).transpose().map_err(broken)?.flatten();
+    run.ok_or_else(|| Refusal::not_found("run", &id.name))
+}
+
+/// The action that a client names, and its run.
+pub(super) fn action_of(reader: &Reader, id: Option<&ActionId>) -> Answer<(RunRow, ActionRow)> {
+    let id = id.ok_or_else(|| Refusal::new("invalid_argument", "the action is not named"))?;
+    let run = run_of(reader, id.run.as_ref())?;
+    let action = reader.action(run.id, &id.name).map_err(broken)?;
+    let action = action.ok_or_else(|| Refusal::not_found("action", &id.name))?;
+    Ok((run, action))
+}
+
+/// What an action was given.
+pub(super) fn call_of(reader: &Reader, row: &ActionRow) -> Answer<Call> {
+    let input = row.input.map(|(seq, n)| reader.body(seq, n)).transpose().map_err(broken)?.flatten().unwrap_or_default();
+    Ok(Call::of(&input).unwrap_or_default())
+}
+
+fn failure_of(row: Option<&Value>) -> Option<Failure> {
+    serde_json::from_value(row?.clone()).ok()
+}
+
+/// Where the outputs of an action lie; empty when it has none.
+pub(super) fn outputs_of(reader: &Reader, row: &ActionRow) -> Answer<(String, Value)> {
+    let output = row.output_seq.map(|seq| reader.body(seq, 0)).transpose().map_err(broken)?.flatten().unwrap_or_default();
+    Ok((output.get("output_uri").and_then(Value::as_str).unwrap_or_default().to_owned(), output))
+}
+
+pub(super) fn run_id(run: &RunRow) -> wire::RunId {
+    wire::RunId { org: String::new(), project: run.project.clone(), domain: run.domain.clone(), name: run.name.clone() }
+}
+
+pub(super) fn task_id([org, project, domain, name, version]: &[String; 5]) -> TaskId {
+    TaskId { org: org.clone(), project: project.clone(), domain: domain.clone(), name: name.clone(), version: version.clone() }
+}
+
+/// The last part of a task's name.
+pub(super) fn short(name: &str) -> String {
+    name.rsplit('.').next().unwrap_or(name).to_owned()
+}
+
+fn action_type(kind: ActionKind) -> i32 {
+    match kind {
+        ActionKind::Trace => 2,
+        ActionKind::Human => 3,
+        _ => 1,
+    }
+}
+
+/// What stands beside the state of an action.
+pub(super) fn metadata(reader: &Reader, row: &ActionRow, call: &Call) -> Answer<ActionMetadata> {
+    let child = reader.child(row.run, row.no).map_err(broken)?;
+    let parent = match &child {
+        Some(child) => {
+            let filter = journal::ActionFilter { from: child.parent, limit: 1, phase: None };
+            reader.actions(row.run, &filter).map_err(broken)?.pop().map(|parent| parent.path).unwrap_or_default()
+        }
+        None => String::new(),
+    };
+    let work = child.map(|child| child.work).unwrap_or_default();
+    let is_task = !matches!(row.kind, ActionKind::Trace | ActionKind::Human);
+    let name = if is_task && !call.task[3].is_empty() { call.task[3].clone() } else { work };
+    let mut metadata = ActionMetadata {
+        parent,
+        group: call.group.clone(),
+        action_type: action_type(row.kind),
+        function_name: short(&name),
+        environment_name: name.split('.').next().unwrap_or_default().to_owned(),
+        ..ActionMetadata::default()
+    };
+    match row.kind {
+        ActionKind::Trace => metadata.trace = Some(Text { value: name }),
+        ActionKind::Human => metadata.condition = Some(Text { value: name }),
+        _ => {
+            let (id, task_type, short_name) = (Some(task_id(&call.task)), "python".into(), short(&name));
+            metadata.task = Some(TaskActionMetadata { id, task_type, short_name });
+        }
+    }
+    Ok(metadata)
+}
+
+pub(super) fn status(row: &ActionRow) -> ActionStatus {
+    let begun = row.started_at.unwrap_or(row.opened_at);
+    let duration = row.finished_at.map(|end| end.since(begun).0 / 1_000);
+    ActionStatus {
+        phase: phase_of(row),
+        start_time: Some(time(begun)),
+        end_time: row.finished_at.map(time),
+        attempts: row.attempt.max(1),
+        cache_status: if row.reused { 2 } else { 0 },
+        duration_ms: duration,
+    }
+}
+
+/// An action in a list.
+pub(super) fn listed(reader: &Reader, run: &RunRow, row: &ActionRow) -> Answer<wire::Action> {
+    let call = call_of(reader, row)?;
+    Ok(wire::Action {
+        id: Some(ActionId { run: Some(run_id(run)), name: row.path.clone() }),
+        metadata: Some(metadata(reader, row, &call)?),
+        status: Some(status(row)),
+    })
+}
+
+/// Everything of an action.
+pub(super) fn details(app: &App, run: &RunRow, row: &ActionRow) -> Answer<ActionDetails> {
+    let reader = app.control.reader();
+    let call = call_of(reader, row)?;
+    let stopped = reader.child(row.run, row.no).map_err(broken)?.and_then(|child| child.stopped);
+    let failure = failure_of(row.failure.as_ref());
+    let run_failure = failure_of(run.failure.as_ref()).map(|failure| failure.message);
+    let aborted = (row.phase == Phase::Aborted).then(|| stopped.or(run_failure).unwrap_or_default());
+    let other = flyte::call::from_hex(&call.other);
+    let spec = if call.spec.is_empty() { None } else { Some(app.control.flyte().spec(&call.spec)?) };
+    Ok(ActionDetails {
+        id: Some(ActionId { run: Some(run_id(run)), name: row.path.clone() }),
+        metadata: Some(metadata(reader, row, &call)?),
+        status: Some(status(row)),
+        error_info: failure.as_ref().filter(|_| row.finished_at.is_some()).map(flyte::ending::error_info),
+        abort_info: aborted.map(|value| Text { value }),
+        task: spec,
+        attempts: attempts(reader, row, &call, failure.as_ref())?,
+        trace: other.clone().filter(|_| row.kind == ActionKind::Trace),
+        condition: other.filter(|_| row.kind == ActionKind::Human),
+    })
+}
+
+fn attempts(reader: &Reader, row: &ActionRow, call: &Call, failure: Option<&Failure>) -> Answer<Vec<ActionAttempt>> {
+    let has_logs = !matches!(row.kind, ActionKind::Trace | ActionKind::Human);
+    let mut attempts = Vec::new();
+    for earlier in reader.attempts(row.run, row.no).map_err(broken)? {
+        let failure = failure_of(earlier.failure.as_ref());
+        attempts.push(ActionAttempt {
+            phase: phase(earlier.phase),
+            start_time: Some(time(Timestamp(earlier.finished_at.0.saturating_sub(earlier.wall_us)))),
+            end_time: Some(time(earlier.finished_at)),
+            error_info: failure.as_ref().map(flyte::ending::error_info),
+            attempt: earlier.attempt,
+            logs_available: has_logs,
+            cluster: earlier.site.clone().unwrap_or_default(),
+            ..ActionAttempt::default()
+        });
+    }
+    let (output_uri, _) = outputs_of(reader, row)?;
+    let begun = row.started_at.unwrap_or(row.opened_at);
+    let own = wire::PhaseTransition { phase: phase_of(row), start_time: Some(time(begun)), end_time: row.finished_at.map(time) };
+    let report_uri = format!("{}/report.html", call.outputs(row.attempt));
+    attempts.push(ActionAttempt {
+        phase: phase_of(row),
+        start_time: Some(time(begun)),
+        end_time: row.finished_at.map(time),
+        error_info: failure.filter(|_| row.finished_at.is_some()).map(flyte::ending::error_info),
+        attempt: row.attempt.max(1),
+        outputs: Some(wire::OutputReferences { output_uri, report_uri }),
+        logs_available: has_logs && row.attempt > 0,
+        cache_status: if row.reused { 2 } else { 0 },
+        phase_transitions: vec![own],
+        cluster: row.site.clone().unwrap_or_default(),
+    });
+    attempts.dedup_by_key(|attempt| attempt.attempt);
+    Ok(attempts)
+}
+
+/// What the program is told of something that it asked for.
+pub(super) fn update(reader: &Reader, run: &RunRow, child: &ChildRow) -> Answer<ActionUpdate> {
+    let row = &child.action;
+    let (output_uri, output) = outputs_of(reader, row)?;
+    let failure = failure_of(row.failure.as_ref()).filter(|_| row.finished_at.is_some());
+    let value = (row.kind == ActionKind::Human).then(|| literal(output.get("value")));
+    Ok(ActionUpdate {
+        action_id: Some(ActionId { run: Some(run_id(run)), name: row.path.clone() }),
+        phase: phase_of(row),
+        error: failure.as_ref().map(flyte::ending::execution_error),
+        output_uri,
+        value: value.flatten(),
+    })
+}
+
+/// A value that a person gave.
+fn literal(value: Option<&Value>) -> Option<Literal> {
+    let primitive = match value? {
+        Value::Bool(value) => Primitive { boolean: Some(*value), ..Primitive::default() },
+        Value::String(value) => Primitive { string_value: Some(value.clone()), ..Primitive::default() },
+        Value::Number(value) if value.is_i64() => Primitive { integer: value.as_i64(), ..Primitive::default() },
+        Value::Number(value) => Primitive { float_value: value.as_f64(), ..Primitive::default() },
+        _ => return None,
+    };
+    Some(Literal { scalar: Some(Scalar { primitive: Some(primitive) }) })
+}
+
+/// What a client sends for a person.
+pub(super) fn value_of(payload: &EventPayload) -> Value {
+    let number = |value: f64| serde_json::Number::from_f64(value).map(Value::Number);
+    let value = payload.bool_value.map(Value::Bool).or(payload.int_value.map(Value::from));
+    value.or(payload.float_value.and_then(number)).or(payload.string_value.clone().map(Value::String)).unwrap_or_default()
+}
+
+/// A run specification in hexadecimal digits, as bytes.
+pub(super) fn run_spec(call: &Call) -> Option<Vec<u8>> {
+    let bytes = flyte::call::from_hex(&call.run_spec)?;
+    wire::RunSpec::decode(bytes.as_slice()).ok().map(|_| bytes)
+}

@@ -1,0 +1,91 @@
+//! What an action of a Flyte run is given: where its values lie, and what it is called. It is the input of the action, in the journal's
+//! keeping like any other value.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The field of an action's input that says that it is a Flyte task.
+const FIELD: &str = "flyte";
+
+/// What an action of a Flyte run is given.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// The digest of the task's specification, as it was sent.
+    #[serde(default)]
+    pub spec: String,
+    /// The identifier of the task: org, project, domain, name, version.
+    #[serde(default)]
+    pub task: [String; 5],
+    /// The address of the inputs.
+    #[serde(default)]
+    pub inputs: String,
+    /// The address below which outputs of the run go.
+    #[serde(default)]
+    pub base: String,
+    /// The name of the action, as the client knows it.
+    #[serde(default)]
+    pub name: String,
+    /// The group that the program put it into.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    /// Variables that the run gives to all its processes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub envs: BTreeMap<String, String>,
+    /// When the run was to start, as RFC 3339.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub start: String,
+    /// The specification of the run, as hexadecimal digits, with the root alone.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub run_spec: String,
+    /// A condition or a trace, as it was sent, as hexadecimal digits.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub other: String,
+}
+
+impl Call {
+    /// The call in an action's input; none when it is not one of Flyte.
+    pub fn of(input: &Value) -> Option<Call> {
+        serde_json::from_value(input.get(FIELD)?.clone()).ok()
+    }
+
+    /// The input that holds the call.
+    pub fn input(&self) -> Value {
+        serde_json::json!({ FIELD: self })
+    }
+
+    /// The address below which an attempt writes.
+    pub fn outputs(&self, attempt: u32) -> String {
+        format!("{}/{}/{attempt}", self.base.trim_end_matches('/'), self.name)
+    }
+}
+
+/// Bytes as digits.
+pub fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Digits as bytes; none when they are not such.
+pub fn from_hex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) || !text.is_ascii() {
+        return None;
+    }
+    let byte = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
+    (0..text.len()).step_by(2).map(byte).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_found_in_the_input_that_holds_it() {
+        let call = Call { base: "s3://tutti/runs/r/".into(), name: "a0".into(), ..Call::default() };
+        assert_eq!(Call::of(&call.input()), Some(call.clone()));
+        assert_eq!(Call::of(&serde_json::json!({ "x": 1 })), None);
+        assert_eq!(call.outputs(2), "s3://tutti/runs/r/a0/2");
+        assert_eq!(from_hex(&to_hex(b"\x00\xffab")), Some(b"\x00\xffab".to_vec()));
+        assert_eq!(from_hex("abc"), None);
+    }
+}

@@ -1,0 +1,86 @@
+//! How a task ended: what its process left says so, not its exit code. A process whose program raised an error exits well and leaves a
+//! document of the error.
+
+use model::{Failure, FailureClass};
+use prost::Message as _;
+
+use crate::wire::{ErrorDocument, ErrorInfo, ExecutionError};
+
+/// Whose fault an error is, on the wire.
+const USER: i32 = 1;
+const SYSTEM: i32 = 2;
+
+/// The failure that a document of an error says.
+pub fn failure_of(document: &[u8]) -> Failure {
+    let error = ErrorDocument::decode(document).ok().and_then(|document| document.error);
+    let Some(error) = error else {
+        return Failure::new(FailureClass::Output, "the task failed, and its own account of the error cannot be read");
+    };
+    let class = match (error.origin, error.code.as_str()) {
+        (_, code) if code.contains("OOM") => FailureClass::Oom,
+        (SYSTEM, _) => FailureClass::Environment,
+        _ => FailureClass::User,
+    };
+    let mut failure = Failure::new(class, error.message);
+    failure.code = Some(error.code);
+    failure.permanent = error.kind == 0;
+    failure
+}
+
+/// Whose fault a failure is, and what the client calls it: it chooses the class of the exception by that.
+fn said(failure: &Failure) -> (i32, String) {
+    let (kind, code) = match failure.class {
+        FailureClass::Oom => (USER, "OOMKilled"),
+        FailureClass::Timeout => (USER, "MaxRuntimeExceeded"),
+        FailureClass::Preempted => (USER, "Interrupted"),
+        FailureClass::NodeLost => (SYSTEM, "NodeLost"),
+        FailureClass::SiteDown => (SYSTEM, "SiteDown"),
+        FailureClass::DiskFull => (SYSTEM, "DiskFull"),
+        FailureClass::Transfer => (SYSTEM, "TransferFailed"),
+        FailureClass::Environment => (SYSTEM, "EnvironmentFailed"),
+        FailureClass::Refused => (USER, "PolicyRefused"),
+        FailureClass::Quota => (USER, "QuotaExceeded"),
+        FailureClass::Output => (USER, "OutputInvalid"),
+        FailureClass::User | FailureClass::Child => (USER, "ProcessFailed"),
+        FailureClass::Cancelled | FailureClass::Expression | FailureClass::Unknown => (0, "Unknown"),
+    };
+    (kind, failure.code.clone().unwrap_or_else(|| code.into()))
+}
+
+/// A failure as the parent of the action is told it.
+pub fn execution_error(failure: &Failure) -> ExecutionError {
+    let (kind, code) = said(failure);
+    let recoverability = i32::from(!failure.permanent);
+    ExecutionError { code, message: failure.message.clone(), kind, recoverability, ..ExecutionError::default() }
+}
+
+/// A failure as whoever looks at the action is told it.
+pub fn error_info(failure: &Failure) -> ErrorInfo {
+    let (kind, code) = said(failure);
+    ErrorInfo { message: failure.message.clone(), kind, code }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::ContainerError;
+
+    #[test]
+    fn the_document_says_what_to_call_it_and_whether_repeating_helps() {
+        let document = |kind| ErrorDocument {
+            error: Some(ContainerError { code: "ValueError".into(), message: "no".into(), kind, origin: USER }),
+        };
+        let failure = failure_of(&document(0).encode_to_vec());
+        assert_eq!((failure.class, failure.code.as_deref(), failure.permanent), (FailureClass::User, Some("ValueError"), true));
+        assert!(!failure_of(&document(1).encode_to_vec()).permanent);
+        assert_eq!(execution_error(&failure).code, "ValueError");
+        assert_eq!(failure_of(b"\xff").class, FailureClass::Output);
+    }
+
+    #[test]
+    fn what_the_platform_saw_has_a_code_that_the_client_knows() {
+        let error = execution_error(&Failure::new(FailureClass::Oom, "killed"));
+        assert!(error.kind == USER && error.code.contains("OOM"));
+        assert_eq!(error_info(&Failure::new(FailureClass::NodeLost, "gone")).kind, SYSTEM);
+    }
+}

@@ -1,0 +1,352 @@
+//! The objects that tasks read and write: files below one folder, by keys with slashes. What is acknowledged survives a power cut.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::UNIX_EPOCH;
+
+/// The longest key, in bytes.
+const KEY_BYTES_MAX: usize = 1_024;
+
+/// Objects below one folder. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Objects {
+    root: PathBuf,
+}
+
+/// What is known of an object without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Its key.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// Seconds since 1970 of its last change.
+    pub modified: u64,
+    /// Changes when the content does.
+    pub etag: String,
+}
+
+/// A page of a listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Objects.
+    pub objects: Vec<Meta>,
+    /// Prefixes up to the delimiter that more than one object may have.
+    pub prefixes: Vec<String>,
+    /// Where the next page begins; none when this is the last.
+    pub next: Option<String>,
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+impl Objects {
+    /// Opens the folder, which is made when it is not there. What a killed server left half written is removed.
+    pub fn open(root: impl Into<PathBuf>) -> io::Result<Objects> {
+        let objects = Objects { root: root.into() };
+        fs::create_dir_all(objects.root.join("objects"))?;
+        let temporary = objects.root.join("tmp");
+        let _ = fs::remove_dir_all(&temporary);
+        fs::create_dir_all(temporary)?;
+        fs::create_dir_all(objects.root.join("parts"))?;
+        Ok(objects)
+    }
+
+    /// The file of a key. Folders and files have different names, so that `a` and `a/b` can both be objects.
+    fn place(&self, key: &str) -> io::Result<PathBuf> {
+        let wrong = || io::Error::new(io::ErrorKind::InvalidInput, "not a key");
+        if key.is_empty() || key.len() > KEY_BYTES_MAX {
+            return Err(wrong());
+        }
+        let mut path = self.root.join("objects");
+        let mut parts = key.split('/').peekable();
+        while let Some(part) = parts.next() {
+            let name = escape(part);
+            if name.len() > 240 {
+                return Err(wrong());
+            }
+            path.push(if parts.peek().is_some() { format!("{name}+") } else { format!("{name}=") });
+        }
+        Ok(path)
+    }
+
+    /// Writes an object whole.
+    pub fn put(&self, key: &str, bytes: &[u8]) -> io::Result<Meta> {
+        self.put_from(key, &mut &*bytes)
+    }
+
+    /// Writes an object from a reader.
+    pub fn put_from(&self, key: &str, source: &mut dyn Read) -> io::Result<Meta> {
+        let place = self.place(key)?;
+        let temporary = self.temporary();
+        let written = (|| {
+            let mut file = File::create(&temporary)?;
+            io::copy(source, &mut file)?;
+            file.sync_data()?;
+            let folder = place.parent().unwrap_or(&self.root);
+            fs::create_dir_all(folder)?;
+            fs::rename(&temporary, &place)?;
+            File::open(folder)?.sync_all()
+        })();
+        if let Err(error) = written {
+            let _ = fs::remove_file(&temporary);
+            return Err(error);
+        }
+        self.head(key)
+    }
+
+    fn temporary(&self) -> PathBuf {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.root.join("tmp").join(format!("{}-{number}", std::process::id()))
+    }
+
+    /// What is known of an object.
+    pub fn head(&self, key: &str) -> io::Result<Meta> {
+        meta(key.to_owned(), &fs::metadata(self.place(key)?)?)
+    }
+
+    /// An object, whole.
+    pub fn get(&self, key: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.place(key)?)
+    }
+
+    /// Opens an object at a position.
+    pub fn open_at(&self, key: &str, from: u64) -> io::Result<File> {
+        let mut file = File::open(self.place(key)?)?;
+        file.seek(SeekFrom::Start(from))?;
+        Ok(file)
+    }
+
+    /// Removes an object. One that is not there is removed already.
+    pub fn delete(&self, key: &str) -> io::Result<()> {
+        match fs::remove_file(self.place(key)?) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Objects whose keys begin with a prefix, in the order of their keys, after a position.
+    pub fn list(&self, prefix: &str, delimiter: bool, after: &str, limit: usize) -> io::Result<Page> {
+        let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let mut start = self.root.join("objects");
+        for part in folder.split('/').filter(|_| !folder.is_empty()) {
+            start.push(format!("{}+", escape(part)));
+        }
+        let mut found = Vec::new();
+        walk(&start, if folder.is_empty() { String::new() } else { format!("{folder}/") }, prefix, delimiter, &mut found)?;
+        found.sort();
+        let mut page = Page::default();
+        for (key, size) in found {
+            if key.as_str() <= after {
+                continue;
+            }
+            if page.objects.len() + page.prefixes.len() >= limit {
+                page.next = page.objects.last().map(|meta| meta.key.clone()).max(page.prefixes.last().cloned());
+                break;
+            }
+            match size {
+                Some(size) => page.objects.push(size),
+                None => page.prefixes.push(key),
+            }
+        }
+        Ok(page)
+    }
+
+    /// Begins an upload in parts; gives its name.
+    pub fn begin_upload(&self, key: &str, name: &str) -> io::Result<()> {
+        self.place(key)?;
+        fs::create_dir(self.root.join("parts").join(escape(name)))?;
+        fs::write(self.root.join("parts").join(escape(name)).join("key"), key)
+    }
+
+    /// Writes a part of an upload.
+    pub fn put_part(&self, name: &str, number: u32, source: &mut dyn Read) -> io::Result<String> {
+        let folder = self.root.join("parts").join(escape(name));
+        let temporary = self.temporary();
+        let mut file = File::create(&temporary)?;
+        let size = io::copy(source, &mut file)?;
+        fs::rename(&temporary, folder.join(format!("{number:08}")))?;
+        Ok(format!("{name}-{number}-{size}"))
+    }
+
+    /// Ends an upload: its parts become the object.
+    pub fn finish_upload(&self, key: &str, name: &str, numbers: &[u32]) -> io::Result<Meta> {
+        let folder = self.root.join("parts").join(escape(name));
+        if fs::read_to_string(folder.join("key"))? != key {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the upload is of another object"));
+        }
+        let mut all: Box<dyn Read> = Box::new(io::empty());
+        for number in numbers {
+            all = Box::new(all.chain(File::open(folder.join(format!("{number:08}")))?));
+        }
+        let meta = self.put_from(key, &mut all)?;
+        let _ = fs::remove_dir_all(folder);
+        Ok(meta)
+    }
+
+    /// Gives an upload up.
+    pub fn abandon_upload(&self, name: &str) -> io::Result<()> {
+        fs::remove_dir_all(self.root.join("parts").join(escape(name)))
+    }
+
+    /// Text that is made once and then stays the same, readable by nobody else: a secret.
+    pub fn secret(&self, name: &str, make: impl FnOnce() -> String) -> io::Result<String> {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let path = self.root.join(name);
+        if let Ok(text) = fs::read_to_string(&path)
+            && !text.is_empty()
+        {
+            return Ok(text);
+        }
+        let text = make();
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        Ok(text)
+    }
+}
+
+fn meta(key: String, file: &fs::Metadata) -> io::Result<Meta> {
+    if !file.is_file() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let at = file.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(Meta { key, size: file.len(), modified: at.as_secs(), etag: format!("{:x}-{:x}", file.len(), at.as_nanos()) })
+}
+
+/// Everything below a folder that the prefix allows; with a delimiter, folders stand for what is in them.
+fn walk(folder: &Path, at: String, prefix: &str, delimiter: bool, found: &mut Vec<(String, Option<Meta>)>) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(part) = name.strip_suffix('=') {
+            let key = format!("{at}{}", unescape(part));
+            // It may have gone away since.
+            if key.starts_with(prefix)
+                && let Ok(meta) = entry.metadata().and_then(|file| meta(key.clone(), &file))
+            {
+                found.push((key, Some(meta)));
+            }
+        } else if let Some(part) = name.strip_suffix('+') {
+            let below = format!("{at}{}/", unescape(part));
+            if !below.starts_with(prefix) && !prefix.starts_with(&below) {
+                continue;
+            }
+            if delimiter && below.starts_with(prefix) {
+                found.push((below, None));
+            } else {
+                walk(&entry.path(), below, prefix, delimiter, found)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl PartialOrd for Meta {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Meta {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
+/// A part of a key as a name of a file: nothing in it leads elsewhere.
+fn escape(part: &str) -> String {
+    let mut name = String::with_capacity(part.len());
+    for byte in part.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => name.push(char::from(byte)),
+            b'.' if part != "." && part != ".." => name.push('.'),
+            other => name.push_str(&format!("%{other:02x}")),
+        }
+    }
+    name
+}
+
+fn unescape(name: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::new(), name.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        let code = (*first == b'%').then(|| after.get(..2)).flatten();
+        let code = code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
+        match code {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened() -> (tempfile::TempDir, Objects) {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = Objects::open(folder.path().join("o")).unwrap();
+        (folder, objects)
+    }
+
+    #[test]
+    fn an_object_and_others_below_its_name_live_side_by_side() {
+        let (_folder, objects) = opened();
+        for key in ["a", "a/b", "a/b/c", "../../x", "a//b", "ü%/=+", "a/."] {
+            objects.put(key, key.as_bytes()).unwrap();
+            assert_eq!(objects.get(key).unwrap(), key.as_bytes(), "{key}");
+        }
+        let keys: Vec<String> = objects.list("", false, "", 100).unwrap().objects.into_iter().map(|meta| meta.key).collect();
+        assert_eq!(keys, ["../../x", "a", "a/.", "a//b", "a/b", "a/b/c", "ü%/=+"]);
+        objects.delete("a/b").unwrap();
+        objects.delete("a/b").unwrap();
+        assert!(objects.get("a/b").is_err() && objects.get("a/b/c").is_ok());
+        assert!(objects.put("", b"").is_err() && objects.put(&"x".repeat(2_000), b"").is_err());
+    }
+
+    #[test]
+    fn listings_have_prefixes_delimiters_and_pages() {
+        let (_folder, objects) = opened();
+        for key in ["d/1", "d/2", "d/e/3", "d/e/4", "dx", "f"] {
+            objects.put(key, b"1").unwrap();
+        }
+        let page = objects.list("d/", true, "", 10).unwrap();
+        assert_eq!(page.prefixes, ["d/e/"]);
+        assert_eq!(page.objects.iter().map(|meta| meta.key.as_str()).collect::<Vec<_>>(), ["d/1", "d/2"]);
+        let (mut after, mut seen) = (String::new(), Vec::new());
+        loop {
+            let page = objects.list("d", false, &after, 2).unwrap();
+            seen.extend(page.objects.into_iter().map(|meta| meta.key));
+            match page.next {
+                Some(next) => after = next,
+                None => break,
+            }
+        }
+        assert_eq!(seen, ["d/1", "d/2", "d/e/3", "d/e/4", "dx"]);
+    }
+
+    #[test]
+    fn parts_become_one_object() {
+        let (_folder, objects) = opened();
+        objects.begin_upload("big", "u1").unwrap();
+        objects.put_part("u1", 2, &mut &b"world"[..]).unwrap();
+        objects.put_part("u1", 1, &mut &b"hello "[..]).unwrap();
+        assert!(objects.finish_upload("other", "u1", &[1, 2]).is_err());
+        objects.finish_upload("big", "u1", &[1, 2]).unwrap();
+        assert_eq!(objects.get("big").unwrap(), b"hello world");
+        assert!(objects.put_part("u1", 3, &mut &b""[..]).is_err());
+    }
+}

@@ -1,0 +1,167 @@
+//! What a task becomes as a process: the SDK's own entry point, with the templates of its command line filled in.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::call::Call;
+use crate::wire::TaskSpec;
+
+/// What a process is told of where it runs.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// The server's own address, as a process of this machine reaches it.
+    pub endpoint: String,
+    /// The name and the secret with which the process signs for objects.
+    pub access: (String, String),
+    /// The folder of environments at the site.
+    pub environments: String,
+    /// The environment for the image that is everybody's, when the operator names one.
+    pub default_environment: Option<String>,
+    /// The name of the run.
+    pub run: String,
+    /// The project.
+    pub project: String,
+    /// The domain.
+    pub domain: String,
+    /// The attempt, from 1.
+    pub attempt: u32,
+}
+
+/// The environment that an image means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Environment {
+    /// The SDK and nothing else, of this version: made when it is not there.
+    Plain(String),
+    /// One that the operator made, by the folder's name.
+    Named(String),
+}
+
+/// The environment that an image's name means. The image that nobody changed is the SDK and nothing else.
+pub fn environment(image: &str, version: &str) -> Environment {
+    let name = image.rsplit_once('@').map_or(image, |(name, _)| name);
+    let (repository, tag) = match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+        _ => (name, ""),
+    };
+    if image.is_empty() || repository == "ghcr.io/flyteorg/flyte" {
+        let tagged = tag.rsplit_once("-v").map(|(_, version)| version.to_owned());
+        let version = if version.is_empty() { tagged.unwrap_or_default() } else { version.to_owned() };
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '+');
+        return Environment::Plain(version.chars().filter(|c| plain(*c)).collect());
+    }
+    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' };
+    let safe: String = name.chars().map(safe).collect();
+    Environment::Named(safe.trim_start_matches('.').to_owned())
+}
+
+/// The script that finds or makes the environment and becomes the process.
+pub const LAUNCH: &str = include_str!("launch.sh");
+
+/// The input of the process as a `run` node has it: a script, its variables.
+pub fn input(spec: &TaskSpec, call: &Call, at: &Surroundings) -> Value {
+    let container = spec.task_template.as_ref().and_then(|template| template.container.clone()).unwrap_or_default();
+    let version = spec
+        .task_template
+        .as_ref()
+        .and_then(|template| Some(template.metadata.as_ref()?.runtime.as_ref()?.version.clone()))
+        .unwrap_or_default();
+    let outputs = call.outputs(at.attempt);
+    let previous = if at.attempt > 1 { format!("{}/_flytecheckpoints", call.outputs(at.attempt - 1)) } else { String::new() };
+    let filled = |argument: &String| {
+        argument
+            .replace("{{.input}}", &call.inputs)
+            .replace("{{.outputPrefix}}", &outputs)
+            .replace("{{.rawOutputDataPrefix}}", &format!("{outputs}/raw"))
+            .replace("{{.checkpointOutputPrefix}}", &format!("{outputs}/_flytecheckpoints"))
+            .replace("{{.prevCheckpointPrefix}}", &previous)
+            .replace("{{.runName}}", &at.run)
+            .replace("{{.actionName}}", &call.name)
+            .replace("{{.runStartTime}}", &call.start)
+    };
+    let command: Vec<String> = container.command.iter().chain(&container.args).map(filled).collect();
+    let mut variables: BTreeMap<String, String> = BTreeMap::new();
+    for pair in &container.env {
+        variables.insert(pair.key.clone(), pair.value.clone());
+    }
+    variables.extend(call.envs.clone());
+    let (kind, environment) = match environment(&container.image, &version) {
+        Environment::Plain(version) => match &at.default_environment {
+            Some(folder) => ("at", folder.clone()),
+            None => ("plain", version),
+        },
+        Environment::Named(name) => ("named", name),
+    };
+    let own = [
+        ("_U_EP_OVERRIDE", at.endpoint.as_str()),
+        ("_U_INSECURE", "1"),
+        ("_U_USE_ACTIONS", "1"),
+        ("_U_ORG_NAME", if call.task[0].is_empty() { "tutti" } else { &call.task[0] }),
+        ("_U_RUN_BASE", &call.base),
+        ("FLYTE_INTERNAL_EXECUTION_PROJECT", &at.project),
+        ("FLYTE_INTERNAL_EXECUTION_DOMAIN", &at.domain),
+        ("ACTION_NAME", &call.name),
+        ("RUN_NAME", &at.run),
+        ("FLYTE_AWS_ENDPOINT", &format!("{}/s3", at.endpoint)),
+        ("FLYTE_AWS_ACCESS_KEY_ID", &at.access.0),
+        ("FLYTE_AWS_SECRET_ACCESS_KEY", &at.access.1),
+        ("AWS_REGION", "us-east-1"),
+        ("FLYTE_ATTEMPT_NUMBER", &(at.attempt - 1).to_string()),
+        ("FLYTE_DISABLE_SENTRY", "true"),
+        ("DO_NOT_TRACK", "1"),
+        ("TUTTI_FLYTE_KIND", kind),
+        ("TUTTI_FLYTE_ENVIRONMENT", &environment),
+        ("TUTTI_FLYTE_ENVIRONMENTS", &at.environments),
+    ];
+    variables.extend(own.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    let mut whole = vec!["/bin/sh".to_owned(), "-c".to_owned(), LAUNCH.to_owned(), "flyte".to_owned()];
+    whole.extend(command);
+    json!({ "command": whole, "env": variables })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Container, TaskTemplate};
+
+    #[test]
+    fn images_mean_environments() {
+        assert_eq!(environment("ghcr.io/flyteorg/flyte:py3.11-v2.12.1", "2.12.1"), Environment::Plain("2.12.1".into()));
+        assert_eq!(environment("ghcr.io/flyteorg/flyte:py3.11-v2.12.0", ""), Environment::Plain("2.12.0".into()));
+        assert_eq!(environment("localhost:5000/team/train:7", ""), Environment::Named("localhost_5000_team_train_7".into()));
+        assert_eq!(environment("../../etc", ""), Environment::Named("_.._etc".into()));
+    }
+
+    #[test]
+    fn no_template_is_left_on_the_command_line() {
+        let args = [
+            "a0",
+            "--inputs",
+            "{{.input}}",
+            "--outputs-path",
+            "{{.outputPrefix}}",
+            "--raw-data-path",
+            "{{.rawOutputDataPrefix}}",
+            "--checkpoint-path",
+            "{{.checkpointOutputPrefix}}",
+            "--prev-checkpoint",
+            "{{.prevCheckpointPrefix}}",
+            "--run-name",
+            "{{.runName}}",
+            "--name",
+            "{{.actionName}}",
+            "--run-start-time",
+            "{{.runStartTime}}",
+        ];
+        let container = Container { args: args.map(str::to_owned).to_vec(), ..Container::default() };
+        let template = TaskTemplate { container: Some(container), ..TaskTemplate::default() };
+        let spec = TaskSpec { task_template: Some(template), ..TaskSpec::default() };
+        let call = Call { inputs: "s3://tutti/i".into(), base: "s3://tutti/b".into(), name: "a0".into(), ..Call::default() };
+        let at = Surroundings { run: "r1".into(), attempt: 2, ..Surroundings::default() };
+        let input = input(&spec, &call, &at);
+        let text = input.to_string();
+        assert!(!text.contains("{{."), "{text}");
+        assert!(text.contains("s3://tutti/b/a0/1/_flytecheckpoints") && text.contains("s3://tutti/b/a0/2/raw"), "{text}");
+        assert_eq!(input["env"]["FLYTE_ATTEMPT_NUMBER"], "1");
+    }
+}

@@ -1,0 +1,251 @@
+"""The unmodified Flyte SDK against a real server: TUTTI_BIN is the binary, the Python that runs this has the SDK."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+# The SDK reports errors to its makers unless it is told otherwise.
+os.environ.update(FLYTE_DISABLE_SENTRY="true", DO_NOT_TRACK="1")
+for name in ("FLYTECTL_CONFIG", "UCTL_CONFIG"):
+    os.environ.pop(name, None)
+
+import flyte  # noqa: E402
+import flyte.remote  # noqa: E402
+from flyte.models import ActionPhase  # noqa: E402
+
+import programs  # noqa: E402
+
+HERE = Path(__file__).resolve().parent
+PATIENCE = 90
+
+
+class Server:
+    """A server on a data directory and a port of its own, which stay the same when it is started again."""
+
+    def __init__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="tutti-flyte-"))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.process = None
+
+    def start(self):
+        command = [os.environ["TUTTI_BIN"], "up", "--data", self.folder / "data", "--listen", f"127.0.0.1:{self.port}"]
+        environment = {**os.environ, "TUTTI_FLYTE_VENV": sys.prefix}
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment)
+        line = self.process.stdout.readline()
+        if b"is up" not in line:
+            raise RuntimeError((self.folder / "log").read_text()[-2000:])
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.process.stdout.close()
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(timeout=30)
+        self.process.stdout.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def get(self, path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1{path}") as answer:
+            return json.load(answer)
+
+    def actions(self, run):
+        return self.get(f"/runs/{run}")["actions"]
+
+
+def until(what, look):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{what} did not come within {PATIENCE} s")
+
+
+def start(task, **inputs):
+    # The client remembers for a day where it uploaded code to; a server of another test may have had this port.
+    return flyte.with_runcontext(disable_run_cache=True).run(task, **inputs)
+
+
+def finish(run):
+    run.wait(quiet=True)
+    return run
+
+
+def output(task, **inputs):
+    run = finish(start(task, **inputs))
+    if run.phase != ActionPhase.SUCCEEDED:
+        raise AssertionError(f"{run.name} {run.phase}: {run.details().action_details.error_info}")
+    return run.outputs()[0]
+
+
+class Acceptance(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server()
+        cls.server.start()
+        flyte.init(
+            endpoint=f"dns:///localhost:{cls.server.port}",
+            insecure=True,
+            org="tutti",
+            project="acceptance",
+            domain="development",
+            root_dir=HERE,
+            image_builder="remote",
+        )
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+
+    def test_children_are_actions_of_the_run(self):
+        run = finish(start(programs.nested, x=3))
+        self.assertEqual(run.outputs()[0], 10)
+        actions = self.server.actions(run.name)
+        self.assertEqual([(a["phase"], a["attempts"]) for a in actions], [("succeeded", 1)] * 5)
+        listed = list(flyte.remote.Action.listall(for_run_name=run.name))
+        self.assertEqual({a.name for a in listed}, {a["path"] for a in actions})
+        explained = self.server.get(f"/runs/{run.name}/explain")
+        items = explained if isinstance(explained, list) else explained["items"]
+        self.assertEqual(len(items), 5)
+
+    def test_a_map_over_a_task(self):
+        self.assertEqual(output(programs.mapped, n=3), [0, 2, 4])
+
+    def test_dataclasses_and_defaults(self):
+        moved = output(programs.shift, p=programs.Point(x=1, y=0.5))
+        self.assertEqual((moved.x, moved.y), (2, 2.0))
+
+    def test_retries_count_attempts_and_stop_at_what_is_not_recoverable(self):
+        run = finish(start(programs.flaky))
+        self.assertEqual(run.outputs()[0], 2)
+        self.assertEqual([a["attempts"] for a in self.server.actions(run.name)], [3])
+        run = finish(start(programs.hopeless))
+        self.assertEqual(run.phase, ActionPhase.FAILED)
+        self.assertEqual([a["attempts"] for a in self.server.actions(run.name)], [1])
+
+    def test_errors_keep_their_code(self):
+        self.assertEqual(output(programs.catches), "ValueError: on purpose")
+        error = finish(start(programs.failing)).details().action_details.error_info
+        self.assertEqual((error.code, "on purpose" in error.message), ("ValueError", True))
+
+    def test_a_timeout_is_an_exception_of_the_parent(self):
+        self.assertEqual(output(programs.catches_timeout), "TaskTimeoutError")
+
+    def test_an_image_without_an_environment_says_where_one_should_be(self):
+        error = finish(start(programs.nowhere)).details().action_details.error_info
+        self.assertEqual(error.code, "InvalidImageName")
+        self.assertIn("team_nowhere_1", error.message)
+
+    def test_a_cancelled_task_is_stopped_and_the_program_goes_on(self):
+        run = finish(start(programs.gives_up))
+        self.assertEqual(run.outputs()[0], "gave up")
+        self.assertEqual(sorted(a["phase"] for a in self.server.actions(run.name)), ["aborted", "succeeded", "succeeded"])
+
+    def test_an_aborted_run_stops_what_it_asked_for(self):
+        run = start(programs.waits_for_sleepers)
+        until("the second child", lambda: len(self.server.actions(run.name)) == 3)
+        run.abort()
+        finish(run)
+        self.assertEqual(run.phase, ActionPhase.ABORTED)
+        self.assertEqual([a["phase"] for a in self.server.actions(run.name)], ["aborted"] * 3)
+
+    def test_what_is_remembered_is_not_computed_again(self):
+        first = output(programs.twice, x=1)
+        self.assertEqual(first[0], first[1])
+        self.assertEqual(output(programs.twice, x=1), first, "nor in another run")
+        self.assertNotEqual(output(programs.twice, x=2), first)
+
+    def test_traces_are_recorded(self):
+        run = finish(start(programs.traced, n=3))
+        self.assertEqual(run.outputs()[0], 6)
+        self.assertEqual(sorted(a["kind"] for a in self.server.actions(run.name)), ["task", "trace", "trace", "trace"])
+
+    def test_files_and_folders_go_through_the_store(self):
+        self.assertEqual(output(programs.files, text="hi"), ["0", "1", "2", "hi"])
+        self.assertEqual(output(programs.large, megabytes=24), 24 << 20)
+
+    def test_a_condition_is_in_the_inbox(self):
+        run = start(programs.asks)
+        waiting = until("the question", lambda: [a for a in self.server.get("/approvals") if a["run"] == run.name])
+        self.assertEqual(waiting[0]["title"], "May it?")
+        conditions = list(flyte.remote.Condition.listall(run.name))
+        self.assertEqual([condition.pb2.metadata.condition.name for condition in conditions], ["approve"])
+        conditions[0].signal(True)
+        finish(run)
+        self.assertEqual(run.outputs()[0], "answered True")
+
+    def test_deployed_tasks_are_found_and_run(self):
+        flyte.deploy(programs.env)
+        task = flyte.remote.Task.get("acceptance.square", auto_version="latest")
+        self.assertEqual(output(task, x=9), 81)
+        self.assertIn("acceptance.square", [task.name for task in flyte.remote.Task.listall(project="acceptance")])
+
+    def test_a_name_is_given_once(self):
+        named = flyte.with_runcontext(name="mine", disable_run_cache=True)
+        finish(named.run(programs.square, x=2))
+        with self.assertRaisesRegex(Exception, "exists"):
+            flyte.with_runcontext(name="mine", disable_run_cache=True).run(programs.square, x=2)
+
+    def test_a_killed_server_loses_nothing_and_repeats_nothing(self):
+        run = start(programs.waits_long, n=5)
+        until("all children", lambda: len(self.server.actions(run.name)) == 6)
+        self.server.kill()
+        self.server.start()
+        finish(run)
+        self.assertEqual(run.outputs()[0], [0, 1, 2, 3, 4])
+        actions = self.server.actions(run.name)
+        self.assertEqual([(a["phase"], a["attempts"]) for a in actions], [("succeeded", 1)] * 6)
+
+    def test_what_is_no_call_is_refused(self):
+        def send(path, body, **headers):
+            request = urllib.request.Request(f"http://localhost:{self.server.port}{path}", data=body, headers=headers)
+            try:
+                with urllib.request.urlopen(request) as answer:
+                    return answer.status, answer.read()
+            except urllib.error.HTTPError as error:
+                with error:
+                    return error.code, error.read()
+
+        create = "/flyteidl2.workflow.RunService/CreateRun"
+        proto = {"content-type": "application/proto"}
+        for body, headers in [
+            (b"\xff\xff\xff", proto),
+            (b"{}", {"content-type": "application/json"}),
+            (b"no gzip", {**proto, "content-encoding": "gzip"}),
+            (b"", proto),
+        ]:
+            status, answer = send(create, body, **headers)
+            self.assertEqual((status, json.loads(answer)["code"]), (400, "invalid_argument"), answer)
+        import gzip
+
+        bomb = gzip.compress(b"\0" * (64 << 20))
+        status, answer = send(create, bomb, **proto, **{"content-encoding": "gzip"})
+        self.assertEqual((status, json.loads(answer)["code"]), (429, "resource_exhausted"))
+        status, answer = send("/flyteidl2.workflow.RunService/Nothing", b"", **proto)
+        self.assertEqual(status, 404)
+
+    def test_objects_want_a_signature(self):
+        with self.assertRaises(urllib.error.HTTPError) as raised:
+            urllib.request.urlopen(f"http://localhost:{self.server.port}/s3/tutti?list-type=2&prefix=")
+        with raised.exception as error:
+            self.assertEqual(error.code, 403)
+
+
+if __name__ == "__main__":
+    unittest.main()
