@@ -28,6 +28,8 @@ pub const RUN_ACTIONS_MAX: u32 = 1_000_000;
 pub const EXPRESSION_BYTES_MAX: usize = 4_096;
 /// Levels of nesting in an expression; a chain such as `a + b + c` is nested too.
 pub const EXPRESSION_DEPTH_MAX: usize = 128;
+/// Brackets within one another in an expression.
+pub const EXPRESSION_BRACKETS_MAX: usize = 32;
 /// What an expression may cost, in steps, by the static checker's count.
 pub const EXPRESSION_COST_MAX: u64 = 1_000_000;
 /// Steps that evaluating the expressions of one node, or one condition, may take.

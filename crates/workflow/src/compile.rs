@@ -68,7 +68,7 @@ pub(crate) fn compile_within(
         Compiler { text, files, catalogue, findings: &findings, written: BTreeMap::new(), types: BTreeMap::new(), subs };
     let graph = compiler.workflow(tree);
     let failed = findings.has_errors();
-    let mut diagnostics = findings.into_inner();
+    let mut diagnostics: Vec<Diagnostic> = findings.into_inner().into_iter().map(|finding| finding.inside(text)).collect();
     diagnostics.sort_by_key(|finding| (finding.span.start, finding.code));
     diagnostics.dedup();
     if diagnostics.len() > FINDINGS_MAX {
@@ -140,6 +140,9 @@ impl<'c> Compiler<'c> {
         let environment = self.environment(&graph, fields.get("nodes"));
         let Some(Tree { data: Data::Map(nodes), .. }) = fields.get("nodes") else { return Some(graph) };
         for (key, value) in nodes {
+            if self.findings.full() {
+                return Some(graph);
+            }
             graph.nodes.push(self.node(&key.text, &key.span, value, &environment, &names));
         }
         self.resolve_decisions(&mut graph, nodes, &names);

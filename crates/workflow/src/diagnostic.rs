@@ -4,6 +4,14 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+/// Letters of a line that are shown.
+const SHOWN_MAX: usize = 160;
+/// Letters of a line before the place of a finding from which on its beginning is left out.
+const SHOWN_BEFORE_MAX: usize = 120;
+
+/// Bytes of a message or a hint: what a file says in a name of megabytes is not told back.
+const TEXT_BYTES_MAX: usize = 600;
+
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -33,7 +41,7 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error.
     pub fn error(code: &'static str, span: Range<usize>, message: impl Into<String>) -> Diagnostic {
-        Diagnostic { code, severity: Severity::Error, message: message.into(), span, hint: None }
+        Diagnostic { code, severity: Severity::Error, message: short(message.into()), span, hint: None }
     }
 
     /// A warning.
@@ -43,7 +51,25 @@ impl Diagnostic {
 
     /// The same with what to do about it.
     pub fn hint(mut self, hint: impl Into<String>) -> Diagnostic {
-        self.hint = Some(hint.into());
+        self.hint = Some(short(hint.into()));
+        self
+    }
+
+    /// The same with a place that is in the text, from one letter to another.
+    pub(crate) fn inside(mut self, text: &str) -> Diagnostic {
+        let start = floor(text, self.span.start);
+        let mut end = self.span.end.clamp(start, text.len());
+        while !text.is_char_boundary(end) {
+            end += 1;
+        }
+        self.span = start..end;
+        self
+    }
+
+    /// The same with no more text than a person reads.
+    pub(crate) fn short(mut self) -> Diagnostic {
+        self.message = short(self.message);
+        self.hint = self.hint.map(short);
         self
     }
 
@@ -60,20 +86,32 @@ impl Diagnostic {
     pub fn render(&self, path: &str, text: &str) -> String {
         let (line, column) = self.position(text);
         let severity = if self.severity == Severity::Error { "error" } else { "warning" };
+        // Of a long line only the part around the place is shown.
         let source = text.lines().nth(line - 1).unwrap_or_default();
-        let shown: String = source.chars().take(160).collect();
+        let left_out = if column > SHOWN_BEFORE_MAX { column - SHOWN_BEFORE_MAX / 2 } else { 0 };
+        let shown: String = source.chars().skip(left_out).take(SHOWN_MAX).collect();
+        let (lead, indent) = if left_out > 0 { ("…", column - left_out) } else { ("", column - 1) };
         let end = floor(text, self.span.end.max(self.span.start));
         let marked = text[floor(text, self.span.start)..end].lines().next().unwrap_or_default().chars().count();
-        let width = marked.clamp(1, shown.chars().count().saturating_sub(column - 1).max(1));
+        let width = marked.clamp(1, (shown.chars().count() + lead.chars().count()).saturating_sub(indent).max(1));
         let gutter = line.to_string().len();
         let mut out = format!("{severity}[{}]: {}\n", self.code, self.message);
-        out += &format!("{:gutter$}--> {path}:{line}:{column}\n{:gutter$} |\n{line} | {shown}\n", "", "");
-        out += &format!("{:gutter$} | {:indent$}{}\n", "", "", "^".repeat(width), indent = column - 1);
+        out += &format!("{:gutter$}--> {path}:{line}:{column}\n{:gutter$} |\n{line} | {lead}{shown}\n", "", "");
+        out += &format!("{:gutter$} | {:indent$}{}\n", "", "", "^".repeat(width));
         if let Some(hint) = &self.hint {
             out += &format!("{:gutter$} = hint: {hint}\n", "");
         }
         out
     }
+}
+
+/// A text cut to what a person reads.
+pub(crate) fn short(mut text: String) -> String {
+    if text.len() > TEXT_BYTES_MAX {
+        text.truncate(floor(&text, TEXT_BYTES_MAX));
+        text.push('…');
+    }
+    text
 }
 
 /// The nearest boundary of a character at or before a byte.
@@ -83,4 +121,22 @@ fn floor(text: &str, byte: usize) -> usize {
         byte -= 1;
     }
     byte
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_far_in_a_line_is_shown() {
+        let text = format!("{}wrong{}\n", "x".repeat(100_000), "y".repeat(100_000));
+        let shown = Diagnostic::error("W0101", 100_000..100_005, "no").render("f", &text);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines[1], " --> f:1:100001");
+        let place = lines[4].find('^').unwrap() - 4;
+        assert_eq!(lines[3].chars().skip(4).skip(place).take(5).collect::<String>(), "wrong", "{shown}");
+        assert!(lines.iter().all(|line| line.len() < 300) && lines[4].ends_with(" ^^^^^"), "{shown}");
+        Diagnostic::error("W0101", 200_005..200_007, "at the end").render("f", &text);
+        Diagnostic::error("W0101", 7..3, "turned around").render("f", "ä");
+    }
 }

@@ -179,7 +179,7 @@ pub fn read(text: &str, files: &dyn Files, catalogue: &dyn Catalogue) -> Read {
         let findings = Findings::default();
         let document = resource(tree, &findings);
         let failed = findings.has_errors();
-        read.diagnostics.extend(findings.into_inner());
+        read.diagnostics.extend(findings.into_inner().into_iter().map(|finding| finding.inside(text)));
         read.documents.extend(document.filter(|_| !failed));
     }
     read

@@ -14,7 +14,7 @@ mod write;
 
 use std::ops::Range;
 
-use model::limits::EDITS_MAX;
+use model::limits::{EDITS_MAX, WORKFLOW_DEPTH_MAX};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -139,7 +139,7 @@ pub(crate) struct Problem {
 pub(crate) type Done = Result<(), Problem>;
 
 fn problem(code: &'static str, message: impl Into<String>) -> Problem {
-    Problem { code, message: message.into(), hint: None }
+    Problem { code, message: crate::diagnostic::short(message.into()), hint: None }
 }
 
 impl Problem {
@@ -174,6 +174,9 @@ impl Sheet {
     fn make(&mut self, edit: &Edit) -> Done {
         match edit {
             Edit::Add { node, value, below } => self.add(node, value, below.as_deref()),
+            Edit::Set { path, .. } | Edit::Unset { path } if path.0.len() > WORKFLOW_DEPTH_MAX => {
+                Err(problem("W0504", format!("the path has {} steps; at most {WORKFLOW_DEPTH_MAX} are gone", path.0.len())))
+            }
             Edit::Set { path, value } => self.set(&path.0, value),
             Edit::Unset { path } => self.unset(&path.0),
             Edit::Rename { node, to } => self.rename(node, to),

@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use cel::{Env, Program};
+use cel::Env;
+use cel::common::ast::IdedExpr;
 use model::Template;
 use serde_json::{Map, Value};
 
@@ -124,7 +125,7 @@ pub struct Evaluator {
 
 enum Compiled {
     Path(Vec<Step>),
-    Program(Box<Program>),
+    Tree(Box<IdedExpr>),
 }
 
 impl Default for Evaluator {
@@ -215,10 +216,10 @@ impl Evaluator {
                 Found::Value(value) => Ok(Term::of(value)),
                 Found::Index(index) => Ok(Term::Int(i64::from(index))),
             },
-            Compiled::Program(program) => {
+            Compiled::Tree(tree) => {
                 let (variables, patterns) = (Vec::new(), BTreeMap::new());
                 let mut walker = Walker { names, meter, library: &self.library, variables, patterns, depth: 0 };
-                walker.value(program.expression())
+                walker.value(tree)
             }
         };
         value.and_then(|value| value.to_json(meter, 0)).map_err(|stop| failed(said(stop)))
@@ -231,7 +232,7 @@ impl Evaluator {
         }
         let compiled = match path(source) {
             Some(steps) => Compiled::Path(steps),
-            None => Compiled::Program(Box::new(crate::check::read(source).map_err(|problem| problem.message)?)),
+            None => Compiled::Tree(Box::new(crate::check::read(source).map_err(|problem| problem.message)?)),
         };
         let compiled = Arc::new(compiled);
         if known.len() >= COMPILED_MAX {

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use model::Duration;
+use model::limits::FINDINGS_MAX;
 use model::resources::{parse_bytes, parse_cpu};
 use serde_json::Value;
 
@@ -17,11 +18,16 @@ pub(crate) struct Findings(RefCell<Vec<Diagnostic>>);
 
 impl Findings {
     pub(crate) fn push(&self, finding: Diagnostic) {
-        self.0.borrow_mut().push(finding);
+        self.0.borrow_mut().push(finding.short());
     }
 
     pub(crate) fn error(&self, code: &'static str, span: &Range<usize>, message: impl Into<String>) {
         self.push(Diagnostic::error(code, span.clone(), message));
+    }
+
+    /// Whether there are as many errors as will be told: what is looked at further is looked at for nothing.
+    pub(crate) fn full(&self) -> bool {
+        self.0.borrow().len() > FINDINGS_MAX
     }
 
     pub(crate) fn into_inner(self) -> Vec<Diagnostic> {

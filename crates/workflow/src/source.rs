@@ -133,7 +133,7 @@ pub fn parse(text: &str) -> (Vec<Tree>, Vec<Diagnostic>) {
         }
     }
     trees.retain(|tree| tree.data != Data::Scalar(Value::Null) || tree.span.len() > 1);
-    (trees, reader.findings)
+    (trees, reader.findings.into_iter().map(|finding| finding.inside(text)).collect())
 }
 
 /// Reads a file as it lies on a disk: text that is not UTF-8 is a finding, not a text with replaced characters.

@@ -7,6 +7,9 @@ use crate::source::{Key, Tree};
 
 use super::{Compiler, Names};
 
+/// Nodes that are told of each end of a circle.
+const WAY_NODES_MAX: usize = 10;
+
 impl Compiler<'_> {
     /// Tells the targets of branches who chooses them.
     pub(crate) fn resolve_decisions(&self, graph: &mut Graph, nodes: &[(Key, Tree)], _names: &Names) {
@@ -66,7 +69,12 @@ impl Compiler<'_> {
 
     fn report_cycle(&self, graph: &Graph, nodes: &[(Key, Tree)], way: &[usize]) {
         let id = |index: &usize| graph.nodes.get(*index).map_or("?", |node| node.id.as_str());
-        let mut names: Vec<&str> = way.iter().map(id).collect();
+        let mut names: Vec<&str> = way.iter().take(WAY_NODES_MAX).map(id).collect();
+        let left_out = format!("… {} more …", way.len().saturating_sub(2 * WAY_NODES_MAX));
+        if way.len() > 2 * WAY_NODES_MAX {
+            names.push(&left_out);
+        }
+        names.extend(way.iter().skip(WAY_NODES_MAX.max(way.len().saturating_sub(WAY_NODES_MAX))).map(id));
         names.extend(way.first().map(id));
         let span = way.first().and_then(|index| nodes.get(*index)).map_or(0..0, |(key, _)| key.span.clone());
         let finding = Diagnostic::error("W0202", span, format!("these nodes wait for each other: {}", names.join(" → ")));

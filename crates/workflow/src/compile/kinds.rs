@@ -379,13 +379,33 @@ pub(crate) fn is_file(name: &str) -> bool {
 
 /// Whether a path is one that a pattern means; `*` stands for anything but `/`.
 fn glob(pattern: &str, path: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == path,
-        Some((before, after)) => path.strip_prefix(before).is_some_and(|rest| {
-            let stop = rest.find('/').unwrap_or(rest.len());
-            (0..=stop).filter(|end| rest.is_char_boundary(*end)).any(|end| glob(after, &rest[end..]))
-        }),
+    let (patterns, parts) = (pattern.split('/'), path.split('/'));
+    patterns.clone().count() == parts.clone().count() && patterns.zip(parts).all(|(pattern, part)| glob_part(pattern, part))
+}
+
+/// The same for one part of a path. Where a star ends is only ever moved on: no pattern takes more than the product of both lengths.
+fn glob_part(pattern: &str, part: &str) -> bool {
+    let (pattern, part) = (pattern.as_bytes(), part.as_bytes());
+    let (mut p, mut at, mut star) = (0, 0, None);
+    while at < part.len() {
+        match (pattern.get(p), star) {
+            (Some(b'*'), _) => {
+                star = Some((p, at));
+                p += 1;
+            }
+            (Some(byte), _) if part.get(at) == Some(byte) => {
+                p += 1;
+                at += 1;
+            }
+            (_, Some((before, taken))) => {
+                star = Some((before, taken + 1));
+                p = before + 1;
+                at = taken + 1;
+            }
+            _ => return false,
+        }
     }
+    pattern.get(p..).unwrap_or_default().iter().all(|byte| *byte == b'*')
 }
 
 #[cfg(test)]
@@ -395,6 +415,8 @@ mod tests {
     #[test]
     fn patterns() {
         assert!(glob("*.py", "a.py") && glob("lib/*", "lib/x") && glob("a*b*c", "aXbYc") && glob("a", "a"));
+        assert!(glob("*", "") && glob("a*", "a") && glob("**", "abc") && glob("*/x*", "lib/xy") && glob("é*", "éa"));
+        assert!(!glob("*b", "abc") && !glob("a/*", "a/b/c") && !glob("*a*", "bcd"));
         assert!(!glob("*.py", "lib/a.py") && !glob("a", "ab") && !glob("*.py", "a.pyc"));
     }
 }

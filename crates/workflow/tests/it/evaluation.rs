@@ -104,6 +104,32 @@ fn what_was_never_checked_is_refused_too() {
 }
 
 #[test]
+fn the_deepest_that_is_read_does_not_use_up_the_stack() {
+    use model::limits::{EXPRESSION_BRACKETS_MAX, EXPRESSION_DEPTH_MAX};
+    for bracket in
+        [("(", ")"), ("[", "]"), ("{'a': ", "}"), ("size(", ")"), ("[1].map(x, ", ")"), ("!(", ")"), ("(1 + ", ")"), ("a[", "]")]
+    {
+        for count in [EXPRESSION_BRACKETS_MAX - 1, EXPRESSION_BRACKETS_MAX] {
+            for chain in [
+                "inputs".to_owned() + &".a".repeat(EXPRESSION_DEPTH_MAX - 2 * count - 2),
+                "1".to_owned() + &" + 1".repeat(EXPRESSION_DEPTH_MAX - 3 * count),
+            ] {
+                drop(value(&format!("{}{chain}{}", bracket.0.repeat(count), bracket.1.repeat(count)), &json!({})));
+                drop(value(&format!("{}{chain}", bracket.0.repeat(count)), &json!({})));
+            }
+        }
+    }
+    for chain in [
+        "1".to_owned() + &" ? 1 : 1".repeat(60),
+        "-".repeat(120) + "1",
+        "!".repeat(120) + "true",
+        "1".to_owned() + &" == 1".repeat(60),
+    ] {
+        drop(value(&chain, &json!({})));
+    }
+}
+
+#[test]
 fn numbers_mix_and_functions_are_there() {
     let inputs = json!({"n": 2, "f": 1.5, "big": u64::MAX, "at": "2026-03-01T10:20:30Z", "text": "äöü", "none": null});
     for (source, wanted) in [

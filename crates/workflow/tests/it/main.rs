@@ -6,6 +6,8 @@ mod documents_of_all_kinds;
 mod edit;
 mod edit_properties;
 mod evaluation;
+mod fuzz;
+mod hostile;
 mod pages;
 mod schema;
 mod types;
