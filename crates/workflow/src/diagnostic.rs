@@ -137,6 +137,6 @@ mod tests {
         assert_eq!(lines[3].chars().skip(4).skip(place).take(5).collect::<String>(), "wrong", "{shown}");
         assert!(lines.iter().all(|line| line.len() < 300) && lines[4].ends_with(" ^^^^^"), "{shown}");
         Diagnostic::error("W0101", 200_005..200_007, "at the end").render("f", &text);
-        Diagnostic::error("W0101", 7..3, "turned around").render("f", "ä");
+        Diagnostic::error("W0101", Range { start: 7, end: 3 }, "turned around").render("f", "ä");
     }
 }

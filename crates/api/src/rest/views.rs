@@ -496,9 +496,9 @@ pub struct DiffRequest {
 /// A difference in meaning.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct ChangeView {
-    /// What it concerns: `nodes.train.with`, `inputs.n`.
+    /// What it concerns: `nodes.train.with.rows`, `inputs.n`.
     pub at: String,
-    /// added, removed or changed.
+    /// added, removed, changed, or renamed (a node that differs in nothing else; `before` and `after` are its names).
     pub change: String,
     /// Before.
     #[serde(default, skip_serializing_if = "Value::is_null")]

@@ -19,6 +19,7 @@ use crate::pages::{beside, read, right, whole};
 
 const SEED: u64 = 20_261_126;
 
+#[expect(clippy::disallowed_methods, reason = "who looks for longer says so in the environment")]
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }

@@ -7,9 +7,11 @@ mod edit;
 mod edit_properties;
 mod evaluation;
 mod fuzz;
+mod growth;
 mod hostile;
 mod pages;
 mod schema;
+mod semantic;
 mod types;
 
 use std::collections::BTreeMap;
