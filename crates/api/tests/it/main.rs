@@ -4,6 +4,7 @@ mod access;
 mod approvals;
 mod description;
 mod events;
+mod language;
 mod python;
 mod runs;
 mod support;

@@ -1,5 +1,7 @@
 //! The published schema takes what the language takes, and knows every field that the language knows.
 
+use std::collections::BTreeSet;
+
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use workflow::schema::schema;
@@ -194,4 +196,46 @@ fn the_schema_has_the_limits_of_the_language() {
         assert_eq!(codes(&format!("workflow: {name}\nnodes: {{}}\n")).is_empty(), right);
     }
     assert!(compile("workflow: a\nnodes: {}\n").graph.is_some());
+}
+
+#[test]
+fn every_field_of_the_language_has_an_example() {
+    fn keys(value: &Value, into: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => fields.iter().for_each(|(key, field)| {
+                into.insert(key.clone());
+                keys(field, into);
+            }),
+            Value::Array(items) => items.iter().for_each(|item| keys(item, into)),
+            _ => {}
+        }
+    }
+    fn fields(schema: &Value, into: &mut BTreeSet<String>) {
+        match schema {
+            Value::Object(words) => words.iter().for_each(|(word, inner)| match inner {
+                // `false` stands where a field may not be.
+                Value::Object(names) if word == "properties" => {
+                    into.extend(names.iter().filter(|(_, field)| field.is_object()).map(|(name, _)| name.clone()));
+                    names.values().for_each(|field| fields(field, into));
+                }
+                _ => fields(inner, into),
+            }),
+            Value::Array(items) => items.iter().for_each(|item| fields(item, into)),
+            _ => {}
+        }
+    }
+    let mut shown = BTreeSet::new();
+    for block in right().iter().filter(|block| block.page == "docs/reference/language.md") {
+        documents(&whole(block)).iter().for_each(|document| keys(document, &mut shown));
+    }
+    let mut whole = schema();
+    let defs = whole["$defs"].as_object_mut().unwrap();
+    // Words of JSON Schema are explained by JSON Schema; sites, triggers and connectors have pages of their own.
+    for elsewhere in ["schema", "site", "trigger", "connector"] {
+        defs.remove(elsewhere);
+    }
+    let mut wanted = BTreeSet::new();
+    fields(&whole["$defs"], &mut wanted);
+    let missing: Vec<&String> = wanted.difference(&shown).collect();
+    assert!(wanted.len() > 50 && missing.is_empty(), "fields without an example in docs/reference/language.md: {missing:?}");
 }

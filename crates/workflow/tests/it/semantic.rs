@@ -137,6 +137,7 @@ fn every_change_is_told_at_its_place() {
             "+ nodes.more: {\"use\":\"core/fib@1\",\"with\":{\"n\":1}}\n",
         ),
         ("workflow: t/w\n", "workflow: t/w\ntimeout: 1h\n", "+ timeout: \"1h\"\n"),
+        ("workflow: t/w\n", "workflow: t/w\ndeadline: 1h\n", "+ deadline: {\"within\":\"1h\"}\n"),
         ("workflow: t/w\n", "workflow: t/w\non_failure: finish\n", "~ on_failure: \"cancel\" → \"finish\"\n"),
         ("workflow: t/w\n", "workflow: t/v\n", "~ workflow: \"t/w\" → \"t/v\"\n"),
     ] {
