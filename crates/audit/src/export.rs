@@ -6,17 +6,22 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::{BufRead, Read as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::keys::PublicKey;
+use crate::policy::{Policy, Signers};
 use crate::shape::{RUN_FINISHED, RUN_SUBMITTED, Shape, shape};
-use crate::{Checkpoint, Frontier, Hash, Note, entry_hash};
+use crate::{Checkpoint, CheckpointError, Frontier, Hash, Note, entry_hash};
 
 /// Problems that are told one by one; the rest is only counted.
 pub const PROBLEMS_MAX: usize = 100;
+
+/// Bytes of a line that is read.
+const LINE_BYTES_MAX: u64 = 64 << 20;
 
 /// The first line of an export.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +64,33 @@ pub struct Trust {
     pub kept: Vec<Checkpoint>,
     /// A root that is known from elsewhere, of the whole tree.
     pub root: Option<Hash>,
+    /// Who has to have signed a checkpoint. Its logs are trusted.
+    pub policy: Option<Policy>,
+}
+
+/// A checkpoint whose signature was checked.
+pub(crate) struct Opened {
+    pub(crate) checkpoint: Checkpoint,
+    /// Whether the key is one that is trusted.
+    trusted: bool,
+    pub(crate) signers: Option<Signers>,
+}
+
+impl Trust {
+    /// Checks the signatures of a checkpoint; `named` is the key that whoever brings it names.
+    pub(crate) fn open(&self, note: &Note, named: Option<&str>) -> Result<Opened, String> {
+        let say = |error: CheckpointError| error.to_string();
+        let signers = self.policy.as_ref().map(|policy| policy.signers(note));
+        if let Some(key) = &self.key {
+            return Ok(Opened { checkpoint: Checkpoint::open(note, key).map_err(say)?, trusted: true, signers });
+        }
+        if let Some(policy) = self.policy.as_ref().filter(|policy| !policy.logs().is_empty()) {
+            return Ok(Opened { checkpoint: policy.open(note).map_err(say)?.0, trusted: true, signers });
+        }
+        let key = named.ok_or("there is no key to check it with")?.parse::<PublicKey>();
+        let key = key.map_err(|error| format!("the key beside it: {error}"))?;
+        Ok(Opened { checkpoint: Checkpoint::open(note, &key).map_err(say)?, trusted: false, signers })
+    }
 }
 
 /// Something that is not as it was written.
@@ -96,6 +128,8 @@ pub struct Report {
     pub root: String,
     /// Checkpoints compared.
     pub checkpoints: Vec<Compared>,
+    /// The witnesses that signed the last checkpoint compared, by the names of the policy, with the time in seconds since 1970.
+    pub witnesses: BTreeMap<String, u64>,
     /// Entries before which everything is fixed by a checkpoint that is trusted.
     pub sealed: u64,
     /// How many things are wrong.
@@ -108,6 +142,23 @@ impl Report {
     /// Whether nothing is wrong.
     pub fn holds(&self) -> bool {
         self.problems_total == 0
+    }
+
+    /// Notes that something is wrong.
+    pub fn note(&mut self, problem: Problem) {
+        self.problems_total += 1;
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(problem);
+        }
+    }
+
+    /// What was found elsewhere, and these problems.
+    pub(crate) fn with(self, mut found: Report) -> Report {
+        found.problems_total += self.problems_total;
+        let mut problems = self.problems;
+        problems.append(&mut found.problems);
+        problems.truncate(PROBLEMS_MAX);
+        Report { problems, ..found }
     }
 }
 
@@ -150,10 +201,12 @@ impl Check {
 
     /// Notes that something is wrong.
     pub fn problem(&mut self, level: u8, seq: Option<u64>, what: impl Into<String>) {
-        self.report.problems_total += 1;
-        if self.report.problems.len() < PROBLEMS_MAX {
-            self.report.problems.push(Problem { level, seq, what: what.into() });
-        }
+        self.report.note(Problem { level, seq, what: what.into() });
+    }
+
+    /// What was noted so far, without a look at entries.
+    pub(crate) fn problems(self) -> Report {
+        self.report
     }
 
     /// Takes the next line. It never fails: what cannot be read is a problem.
@@ -180,25 +233,31 @@ impl Check {
     /// Takes the head.
     pub fn head(&mut self, head: Head) {
         if let Some(note) = &head.checkpoint {
-            self.checkpoint(note, head.key.as_deref());
+            self.checkpoint("the checkpoint in the head", note, head.key.as_deref());
         }
         self.head = Some(head);
     }
 
-    fn checkpoint(&mut self, note: &str, named: Option<&str>) {
-        let trusted = self.trust.key.is_some();
-        let key = match (&self.trust.key, named.map(str::parse::<PublicKey>)) {
-            (Some(key), _) => key.clone(),
-            (None, Some(Ok(key))) => key,
-            (None, Some(Err(error))) => return self.problem(1, None, format!("the key in the head: {error}")),
-            (None, None) => return self.problem(1, None, "there is a checkpoint, and no key to check it with"),
-        };
-        let opened = Note::parse(note.as_bytes()).map_err(crate::CheckpointError::from);
-        match opened.and_then(|note| Checkpoint::open(&note, &key)) {
-            Ok(Checkpoint { size, root, .. }) => {
-                self.marks.push(Mark { from: "the checkpoint in the head", trusted, size, root, found: None })
+    /// Compares with a checkpoint that comes with the entries.
+    pub fn checkpoint(&mut self, from: &'static str, note: &str, named: Option<&str>) -> Option<Checkpoint> {
+        let opened = Note::parse(note.as_bytes()).map_err(|error| error.to_string());
+        let opened = opened.and_then(|note| self.trust.open(&note, named));
+        match opened {
+            Ok(Opened { checkpoint, trusted, signers }) => {
+                let Checkpoint { size, root, .. } = checkpoint;
+                self.marks.push(Mark { from, trusted, size, root, found: None });
+                if let Some(signers) = signers {
+                    self.report.witnesses = signers.witnesses;
+                    if !signers.quorum {
+                        self.problem(1, None, format!("{from} is not signed by a quorum of the witnesses"));
+                    }
+                }
+                Some(checkpoint)
             }
-            Err(error) => self.problem(1, None, format!("the checkpoint in the head: {error}")),
+            Err(error) => {
+                self.problem(1, None, format!("{from}: {error}"));
+                None
+            }
         }
     }
 
@@ -299,9 +358,34 @@ impl Check {
         if self.trust.root.is_some_and(|trusted| trusted == root) {
             self.report.sealed = size;
         }
+        // Two things that are trusted and contradict each other: neither vouches for anything.
+        if self.report.checkpoints.iter().any(|compared| compared.trusted && !compared.holds) {
+            self.report.sealed = 0;
+        }
         self.report.entries = size;
         self.report.root = root.iter().map(|byte| format!("{byte:02x}")).collect();
         self.report
+    }
+}
+
+/// Checks all lines of an export.
+pub fn check_lines(mut lines: impl BufRead, trust: Trust) -> std::io::Result<Report> {
+    let mut check = Check::new(trust);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let mut bounded = (&mut lines).take(LINE_BYTES_MAX);
+        if bounded.read_until(b'\n', &mut line)? == 0 {
+            return Ok(check.finish());
+        }
+        match std::str::from_utf8(&line).map(str::trim_end) {
+            Ok("") => {}
+            Ok(text) => check.line(text),
+            Err(_) => {
+                let after = check.entries();
+                check.problem(1, None, format!("the line after entry {after} is not UTF-8"));
+            }
+        }
     }
 }
 

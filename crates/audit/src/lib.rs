@@ -7,12 +7,16 @@
 
 mod checkpoint;
 mod entry_proof;
+pub mod evidence;
 pub mod export;
 mod frontier;
 mod keys;
 mod note;
+pub mod pack;
+pub mod policy;
 mod proof;
 pub mod shape;
+pub mod witness;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use entry_proof::{EntryProof, PROOF_BYTES_MAX, ProofError};

@@ -55,6 +55,8 @@ pub(crate) const ROOMS: &[Room] = &[
     room("controlplane", Layer::L3, BELOW_L3),
     room("api", Layer::L4, BELOW_L4),
     room("tutti", Layer::L5, BELOW_L5),
+    // What an auditor runs: nothing of the server, and nothing that reaches out.
+    room("verifier", Layer::L5, &["audit"]),
     room("testkit", Layer::Dev, BELOW_L4),
     room("sim", Layer::Dev, BELOW_L5),
     // It knows the API alone: what it measures is what a user gets.

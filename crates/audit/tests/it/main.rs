@@ -1,4 +1,7 @@
-//! The tree, notes, checkpoints and proofs.
+//! The tree, notes, checkpoints, proofs, witnesses, exports and packs.
 mod exports;
 mod notes;
+mod packs;
+mod tampers;
 mod tree;
+mod witnesses;

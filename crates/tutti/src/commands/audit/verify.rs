@@ -1,14 +1,17 @@
 //! Verification: of the server's journal by the server, and of files without any server.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use api::rest::views::{AuditEntry, AuditProof};
-use audit::export::{Check, Report, Trust, hash_of_hex};
-use audit::{Checkpoint, EntryProof, Note, PublicKey, entry_hash, verify_inclusion};
+use audit::evidence::{self, Verdict};
+use audit::export::{Problem, Report, Trust, hash_of_hex};
+use audit::policy::Policy;
+use audit::{Checkpoint, Note, PublicKey, entry_hash, verify_inclusion};
 use base64::Engine as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::cli::Door;
 use crate::failure::{CommandError, Exit};
@@ -18,31 +21,23 @@ use crate::session;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Verify {
-    /// An export or a proof; the server's own journal when there is none.
+    /// An export, a proof, or an evidence pack; the server's own journal when there is none.
     file: Option<PathBuf>,
     /// The public key of the log that you trust, or a file that holds it. Without it a signature is only checked with the key that the file
     /// names.
     #[arg(long, value_name = "KEY", requires = "file")]
     key: Option<String>,
-    /// A checkpoint that you kept: nothing before it may have changed. It can be given several times.
-    #[arg(long, value_name = "FILE", requires = "key")]
+    /// A checkpoint that you kept: nothing before it may have changed. It can be given several times; it wants --key or --policy.
+    #[arg(long, value_name = "FILE", requires = "file")]
     checkpoint: Vec<PathBuf>,
+    /// Who has to have signed: logs, witnesses and a quorum of them (c2sp.org/tlog-policy).
+    #[arg(long, value_name = "FILE", requires = "file")]
+    policy: Option<PathBuf>,
     /// The root that you trust.
     #[arg(long, value_name = "HEX", requires = "file")]
     root: Option<String>,
     #[command(flatten)]
     form: Form,
-}
-
-/// What a verification came to.
-struct Verdict {
-    what: String,
-    size: u64,
-    root: String,
-    problems: Vec<String>,
-    /// Entries that are fixed by something that is trusted.
-    sealed: u64,
-    report: Value,
 }
 
 impl Verify {
@@ -74,57 +69,82 @@ impl Verify {
     /// What is trusted already.
     fn trust(&self) -> anyhow::Result<Trust> {
         let key = self.key.as_deref().map(read_key).transpose()?;
+        let policy = self.policy.as_deref().map(read_policy).transpose()?;
         let root = self.root.as_deref().map(|root| hash_of_hex(root).with_context(|| format!("`{root}` is not a hash")));
-        let mut trust = Trust { key, root: root.transpose()?, kept: Vec::new() };
+        let mut trust = Trust { key, root: root.transpose()?, kept: Vec::new(), policy };
         for file in &self.checkpoint {
             let shown = file.display();
             let bytes = std::fs::read(file).with_context(|| format!("`{shown}` cannot be read"))?;
-            let key = trust.key.as_ref().context("a checkpoint wants the key of its log")?;
             let note = Note::parse(&bytes).with_context(|| format!("`{shown}`"))?;
-            trust.kept.push(Checkpoint::open(&note, key).with_context(|| format!("`{shown}`"))?);
+            let opened = match (&trust.key, &trust.policy) {
+                (Some(key), _) => Checkpoint::open(&note, key),
+                (None, Some(policy)) => policy.open(&note).map(|(checkpoint, _)| checkpoint),
+                (None, None) => return Err(anyhow::anyhow!("a checkpoint wants the key of its log: give --key or --policy")),
+            };
+            trust.kept.push(opened.with_context(|| format!("`{shown}`"))?);
         }
         Ok(trust)
     }
 
     fn offline(&self, file: &Path) -> Result<Exit, CommandError> {
         let trust = self.trust()?;
-        let shown = file.display();
-        let mut reader =
-            BufReader::with_capacity(1 << 16, std::fs::File::open(file).with_context(|| format!("`{shown}` cannot be read"))?);
-        let start = reader.fill_buf().with_context(|| format!("`{shown}` cannot be read"))?;
-        let verdict = if start.starts_with(b"c2sp.org/tlog-proof@") {
-            check_proof_file(&std::fs::read(file)?, &trust)
-        } else if start.starts_with(b"{\n") {
-            let proof = serde_json::from_slice::<AuditProof>(&std::fs::read(file)?);
-            proof.context("it begins like a proof").map(|proof| check_proof(&proof, &trust))
-        } else {
-            check_export(reader, trust)
-        };
-        let verdict = verdict.with_context(|| format!("`{shown}` is neither an export nor a proof"))?;
+        let verdict = look(file, trust).with_context(|| format!("`{}`", file.display()))?;
         self.print(&verdict)?;
-        Ok(if verdict.problems.is_empty() { Exit::Done } else { Exit::Failed })
+        Ok(if verdict.holds { Exit::Done } else { Exit::Failed })
     }
 
     fn print(&self, verdict: &Verdict) -> Result<(), CommandError> {
+        let report = &verdict.report;
         match self.form.output {
             Format::Table | Format::Name => {
-                output::write(&format!("{}: tree of {} entries, root {}\n", verdict.what, verdict.size, verdict.root))?;
-                verdict.problems.iter().for_each(|problem| eprintln!("problem: {problem}"));
-                match (verdict.problems.is_empty(), verdict.sealed) {
+                output::write(&format!("{}: tree of {} entries, root {}\n", verdict.what, report.entries, report.root))?;
+                for problem in &report.problems {
+                    let place = problem.seq.map(|seq| format!("entry {seq}: ")).unwrap_or_default();
+                    eprintln!("problem: {place}{}", problem.what);
+                }
+                match (verdict.holds, report.sealed) {
                     (false, _) => {}
                     (true, 0) => eprintln!(
                         "it holds in itself; compare it with something that you trust: a key (--key), a checkpoint that you kept (--checkpoint), a root (--root)"
                     ),
-                    (true, sealed) if sealed == verdict.size => eprintln!("it holds, under what you trust"),
+                    (true, sealed) if sealed == report.entries => eprintln!("it holds, under what you trust"),
                     (true, sealed) => {
-                        eprintln!("it holds, under what you trust, up to entry {sealed}; later entries hold in themselves")
+                        eprintln!("it holds, under what you trust, up to entry {sealed}; later entries hold in themselves");
                     }
                 }
             }
-            form => output::value(&verdict.report, form)?,
+            form => output::value(&serde_json::to_value(verdict)?, form)?,
         }
         Ok(())
     }
+}
+
+/// Looks at a file, or at the folder of a pack.
+fn look(file: &Path, trust: Trust) -> anyhow::Result<Verdict> {
+    if file.is_dir() {
+        let mut files = BTreeMap::new();
+        take_folder(file, "", &mut files)?;
+        let lent = files.iter().map(|(name, bytes)| (name.clone(), bytes.as_slice())).collect();
+        return Ok(evidence::check_files(&lent, &trust));
+    }
+    let mut reader = BufReader::with_capacity(1 << 18, std::fs::File::open(file)?);
+    if reader.fill_buf()?.starts_with(b"{\n") {
+        let proof = serde_json::from_reader::<_, AuditProof>(reader);
+        return Ok(check_proof(&proof.context("it begins like a proof in JSON")?, &trust));
+    }
+    Ok(evidence::check(reader, trust)?)
+}
+
+fn take_folder(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        match entry.file_type()?.is_dir() {
+            true => take_folder(&entry.path(), &format!("{name}/"), files)?,
+            false => drop(files.insert(name, std::fs::read(entry.path())?)),
+        }
+    }
+    Ok(())
 }
 
 /// A key as it is given: itself, or a file that holds it.
@@ -134,6 +154,13 @@ pub(super) fn read_key(given: &str) -> anyhow::Result<PublicKey> {
     }
     let text = std::fs::read_to_string(given).with_context(|| format!("`{given}` is neither a key nor a file with one"))?;
     text.trim().parse().with_context(|| format!("`{given}`"))
+}
+
+/// A policy of who has to have signed.
+pub(super) fn read_policy(file: &Path) -> anyhow::Result<Policy> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| format!("`{shown}` cannot be read"))?;
+    Policy::parse(&text).with_context(|| format!("`{shown}`"))
 }
 
 /// What a report of the server says is wrong.
@@ -158,75 +185,25 @@ fn leaf_of(entry: &AuditEntry) -> anyhow::Result<([u8; 32], Option<String>)> {
     Ok((found, (found != stated).then(|| format!("entry {} is not what was hashed", entry.seq))))
 }
 
-/// The verdict over one entry.
-fn verdict_of_entry(seq: u64, size: u64, root: String, problem: Option<String>, trust: &Trust, signed: bool) -> Verdict {
-    let other = trust.root.filter(|trusted| hash_of_hex(&root) != Some(*trusted));
-    let problem = problem.or_else(|| other.map(|_| format!("its root is {root}, and not the trusted one")));
-    let holds = problem.is_none();
-    let sealed = if holds && (signed || trust.root.is_some()) { size } else { 0 };
-    let what = format!("entry {seq}");
-    let report = json!({"what": what, "size": size, "root": root, "holds": holds, "sealed": sealed, "problem": problem});
-    Verdict { what, size, root, problems: problem.into_iter().collect(), sealed, report }
-}
-
+/// Checks a proof in JSON, which has no checkpoint: only a root that is trusted makes it worth anything.
 fn check_proof(proof: &AuditProof, trust: &Trust) -> Verdict {
     let hashes: anyhow::Result<Vec<[u8; 32]>> = proof.proof.iter().map(|hash| hash_of(hash)).collect();
     let checked = (|| {
         let ((leaf, problem), root, path) = (leaf_of(&proof.entry)?, hash_of(&proof.root)?, hashes?);
         let index = proof.entry.seq.checked_sub(1).context("entries are counted from 1")?;
         let leads = verify_inclusion(leaf, index, proof.size, &path, &root);
-        anyhow::Ok(problem.or((!leads).then(|| "the hashes do not lead from the entry to the root".to_owned())))
+        let problem = problem.or((!leads).then(|| "the hashes do not lead from the entry to the root".to_owned()));
+        let other = trust.root.is_some_and(|trusted| trusted != root);
+        anyhow::Ok(problem.or(other.then(|| "its root is not the one that is trusted".to_owned())))
     })();
     let problem = checked.unwrap_or_else(|error| Some(format!("{error:#}")));
-    verdict_of_entry(proof.entry.seq, proof.size, proof.root.clone(), problem, trust, false)
-}
-
-fn check_proof_file(bytes: &[u8], trust: &Trust) -> anyhow::Result<Verdict> {
-    let proof = EntryProof::parse(bytes)?;
-    let key = trust.key.as_ref().context("a proof with a checkpoint is checked with the key of its log: give it with --key")?;
-    let (size, root, problem) = match proof.verify(key, None) {
-        Ok(checkpoint) => (checkpoint.size, checkpoint.root, None),
-        Err(error) => (0, [0; 32], Some(error.to_string())),
-    };
-    Ok(verdict_of_entry(proof.index + 1, size, model::Digest(root).hex(), problem, trust, true))
-}
-
-fn check_export(mut reader: impl std::io::BufRead, trust: Trust) -> anyhow::Result<Verdict> {
-    let mut check = Check::new(trust);
-    let mut line = String::new();
-    let mut is_first = true;
-    loop {
-        line.clear();
-        if reader.read_line(&mut line)? == 0 {
-            break;
-        }
-        let text = line.trim_end();
-        if is_first {
-            serde_json::from_str::<audit::export::Head>(text).context("the first line is not the head of an export")?;
-            is_first = false;
-        }
-        if !text.is_empty() {
-            check.line(text);
-        }
+    let mut report = Report { entries: proof.size, root: proof.root.clone(), ..Report::default() };
+    if trust.root.is_some() && problem.is_none() {
+        report.sealed = proof.size;
     }
-    let report = check.finish();
-    Ok(verdict_of_export(report))
-}
-
-fn verdict_of_export(report: Report) -> Verdict {
-    let problems = report.problems.iter().map(|problem| match problem.seq {
-        Some(seq) => format!("entry {seq}: {}", problem.what),
-        None => problem.what.clone(),
-    });
-    let mut value = serde_json::to_value(&report).unwrap_or_default();
-    value["what"] = "export".into();
-    value["holds"] = report.holds().into();
-    Verdict {
-        what: "export".into(),
-        size: report.entries,
-        root: report.root.clone(),
-        problems: problems.collect(),
-        sealed: report.sealed,
-        report: value,
+    if let Some(what) = problem {
+        report.note(Problem { level: 1, seq: Some(proof.entry.seq), what });
     }
+    let holds = report.holds();
+    Verdict { what: format!("entry {}", proof.entry.seq), proofs: 1, report, holds }
 }
