@@ -8,6 +8,7 @@
 mod files;
 mod halt;
 mod proofs;
+mod witnesses;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,10 +16,13 @@ use std::time::Duration;
 
 use audit::{Checkpoint, Frontier, KeyKind, Note, PublicKey, SecretKey};
 use journal::{Leaves, Reader, Tree};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 
 pub(crate) use halt::Halt;
 pub use proofs::Proven;
+pub use witnesses::{Answering, Ask, Reply, WitnessState};
+use witnesses::{WITNESSED, Witnessing};
 
 use crate::start::unusable;
 use crate::{ControlPlane, Fault, FaultKind, random_bytes};
@@ -29,6 +33,8 @@ pub(crate) const FOLDER: &str = "audit";
 const KEY: &str = "key";
 /// The file of the last checkpoint.
 const CHECKPOINT: &str = "checkpoint";
+/// The file of a checkpoint that proves a second history.
+const SPLIT_VIEW: &str = "split-view";
 /// The file of the edge of the tree at it.
 const EDGE: &str = "edge";
 /// The kind of resource that an accepted break is recorded as.
@@ -56,12 +62,13 @@ pub struct AuditLog {
 struct Inner {
     folder: PathBuf,
     /// None when the directory is only looked at and never had one.
-    key: Option<SecretKey>,
+    key: RwLock<Option<Arc<SecretKey>>>,
     /// None when the directory is only looked at.
     tree: Option<Tree>,
     leaves: Leaves,
     reader: Reader,
-    latest: Mutex<Option<Arc<Sealed>>>,
+    latest: watch::Sender<Option<Arc<Sealed>>>,
+    witnessing: Mutex<Witnessing>,
     /// One at a time.
     sealing: Mutex<()>,
     halt: Halt,
@@ -88,24 +95,25 @@ impl AuditLog {
         let (key, halt) = (read_key(&folder)?, Halt::read(&folder)?);
         let log = AuditLog::new(folder, key, None, reader, halt);
         if let Ok(Some(sealed)) = log.kept() {
-            *log.inner.latest.lock() = Some(Arc::new(sealed));
+            log.inner.latest.send_replace(Some(Arc::new(sealed)));
         }
         Ok(log)
     }
 
     fn new(folder: PathBuf, key: Option<SecretKey>, tree: Option<Tree>, reader: Reader, halt: Halt) -> AuditLog {
-        let (leaves, latest, sealing) = (Leaves::new(reader.clone()), Mutex::default(), Mutex::default());
-        AuditLog { inner: Arc::new(Inner { folder, key, tree, leaves, reader, latest, sealing, halt }) }
+        let (leaves, latest) = (Leaves::new(reader.clone()), watch::Sender::new(None));
+        let (key, witnessing, sealing) = (RwLock::new(key.map(Arc::new)), Mutex::default(), Mutex::default());
+        AuditLog { inner: Arc::new(Inner { folder, key, tree, leaves, reader, latest, witnessing, sealing, halt }) }
     }
 
     /// The key that signs checkpoints; none in a directory that was never served.
-    pub fn key(&self) -> Option<&PublicKey> {
-        self.inner.key.as_ref().map(SecretKey::public)
+    pub fn key(&self) -> Option<PublicKey> {
+        self.inner.key.read().as_ref().map(|key| key.public().clone())
     }
 
     /// The last checkpoint; none before the first.
     pub fn checkpoint(&self) -> Option<Arc<Sealed>> {
-        self.inner.latest.lock().clone()
+        self.inner.latest.borrow().clone()
     }
 
     /// Why nothing is dispatched; none when it is.
@@ -126,7 +134,7 @@ impl AuditLog {
         };
         match self.contradiction(&kept.checkpoint)? {
             Some(reason) => self.inner.halt.stop(&reason).map_err(unusable)?,
-            None => *self.inner.latest.lock() = Some(Arc::new(kept)),
+            None => drop(self.inner.latest.send_replace(Some(Arc::new(kept)))),
         }
         Ok(())
     }
@@ -140,7 +148,7 @@ impl AuditLog {
         };
         let key = self.key().ok_or("there is a checkpoint, and no key that could have signed it")?;
         let opened = Note::parse(&bytes).map_err(audit::CheckpointError::from);
-        let opened = opened.and_then(|note| Ok(Sealed { checkpoint: Checkpoint::open(&note, key)?, note }));
+        let opened = opened.and_then(|note| Ok(Sealed { checkpoint: Checkpoint::open(&note, &key)?, note }));
         opened.map(Some).map_err(|error| format!("the last checkpoint was changed: {error}"))
     }
 
@@ -173,8 +181,8 @@ impl AuditLog {
 
     /// Signs the tree as it is, when it has grown. True when there is a new checkpoint.
     pub(crate) fn seal(&self) -> std::io::Result<bool> {
-        let (Some(key), Some(tree)) = (&self.inner.key, &self.inner.tree) else { return Ok(false) };
         let _one = self.inner.sealing.lock();
+        let (Some(key), Some(tree)) = (self.inner.key.read().clone(), &self.inner.tree) else { return Ok(false) };
         let edge = tree.edge();
         let known = self.checkpoint().map(|sealed| sealed.checkpoint.size);
         // What contradicts a checkpoint is not signed: that would be a second history.
@@ -182,10 +190,10 @@ impl AuditLog {
             return Ok(false);
         }
         let checkpoint = Checkpoint::of(key.public().name(), &edge);
-        let note = checkpoint.sign(key);
+        let note = checkpoint.sign(&key);
         files::replace(&self.inner.folder, EDGE, &edge.to_bytes(), false)?;
         files::replace(&self.inner.folder, CHECKPOINT, note.to_string().as_bytes(), true)?;
-        *self.inner.latest.lock() = Some(Arc::new(Sealed { checkpoint, note }));
+        self.inner.latest.send_replace(Some(Arc::new(Sealed { checkpoint, note })));
         Ok(true)
     }
 }
@@ -233,20 +241,22 @@ impl ControlPlane {
         }
     }
 
-    /// Goes on although the journal contradicts a checkpoint that was given out. Who says so and why is recorded; the checkpoint stays in
-    /// the folder under another name.
+    /// Goes on although the journal contradicts what was signed. A log that forks is another log: it gets another name and another key, and
+    /// whoever relied on the old ones has to be told. Who says so and why is recorded; what was signed stays in the folder under other names.
     pub async fn accept_break(&self, reason: &str, principal: &str) -> Result<String, Fault> {
-        let Some(broken) = self.audit().halted() else {
+        let log = self.audit();
+        let Some(broken) = log.halted() else {
             return Err(Fault::new(FaultKind::Conflict, "the audit log has no break to accept"));
         };
         if reason.trim().is_empty() {
             return Err(Fault::new(FaultKind::Malformed, "accepting a break of the audit log wants a reason"));
         }
-        let folder = self.audit().inner.folder.clone();
+        let folder = log.inner.folder.clone();
         let kept = std::fs::read_to_string(folder.join(CHECKPOINT)).unwrap_or_default();
-        let at = crate::wall().0;
-        let body = serde_json::json!({"broken": broken, "reason": reason, "checkpoint": kept});
-        let name = format!("break-{at}");
+        let proof = std::fs::read_to_string(folder.join(SPLIT_VIEW)).unwrap_or_default();
+        let name = format!("break-{}", crate::wall().0);
+        let key = log.key().map(|key| key.to_string());
+        let body = serde_json::json!({"broken": broken, "reason": reason, "checkpoint": kept, "proof": proof, "key": key});
         let command = engine::Command::ApplyResource {
             kind: AUDIT_EXCEPTION.into(),
             name: name.clone(),
@@ -254,9 +264,19 @@ impl ControlPlane {
             principal: principal.to_owned(),
         };
         self.inbox().ask(command).await?;
-        files::set_aside(&folder, CHECKPOINT, &format!("{CHECKPOINT}.{name}")).map_err(unusable)?;
-        *self.audit().inner.latest.lock() = None;
-        self.audit().halt().lift().map_err(unusable)?;
+        {
+            let _one = log.inner.sealing.lock();
+            for file in [CHECKPOINT, WITNESSED, SPLIT_VIEW, KEY] {
+                files::set_aside(&folder, file, &format!("{file}.{name}")).map_err(unusable)?;
+            }
+            *log.inner.key.write() = Some(Arc::new(make_key(&folder)?));
+            log.inner.latest.send_replace(None);
+            log.inner.witnessing.lock().forget();
+            log.halt().lift().map_err(unusable)?;
+        }
+        let sealed = log.clone();
+        let sealed = tokio::task::spawn_blocking(move || sealed.seal()).await;
+        sealed.map_err(std::io::Error::other).flatten().map_err(unusable)?;
         // What waited is looked at now.
         self.inbox().report(engine::Command::Tick);
         Ok(broken)

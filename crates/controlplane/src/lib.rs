@@ -35,7 +35,7 @@ mod triggers;
 mod workers;
 
 pub use applying::{Applied, ApplyOutcome, SourceFile};
-pub use audit::{AUDIT_EXCEPTION, AuditLog, Proven, Sealed};
+pub use audit::{AUDIT_EXCEPTION, Answering, Ask, AuditLog, Proven, Reply, Sealed, WitnessState};
 pub use clock::{random_bytes, wall};
 pub use core_loop::{Answer, Inbox, Refusal};
 pub use editing::Sheet;

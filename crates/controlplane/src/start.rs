@@ -200,7 +200,7 @@ impl ControlPlane {
         Ok(ControlPlane { inner: Arc::new(inner) })
     }
 
-    fn start_task(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn start_task(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.inner.tasks.lock().push(tokio::spawn(task));
     }
 

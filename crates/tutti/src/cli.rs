@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     actions, applying, approvals, artifacts, audit, demo, describe, doctor, events, get, keeping, planning, reference, runs,
-    sites, tokens, up,
+    sites, tokens, up, witness,
 };
 use crate::variables;
 
@@ -66,6 +66,7 @@ pub(crate) enum Command {
     Site(sites::Site),
     Token(tokens::Token),
     Audit(audit::Audit),
+    Witness(witness::Witness),
     Backup(keeping::Backup),
     Restore(keeping::Restore),
     Prune(keeping::Prune),

@@ -158,6 +158,27 @@ impl Client {
     }
 }
 
+/// Bytes of a witness's answer that are read.
+const WITNESS_BYTES_MAX: usize = 64 << 10;
+
+/// Asks a witness: one request, and whatever it answers.
+pub(crate) async fn ask_witness(url: String, body: Option<String>) -> Result<controlplane::Reply, String> {
+    let say = |error: &dyn std::fmt::Display| error.to_string();
+    let place = url.strip_prefix("http://").ok_or("witnesses are asked at http://HOST:PORT")?;
+    let (host, path) = place.find('/').map_or((place, "/"), |at| place.split_at(at));
+    let unreachable = |error: CommandError| match error {
+        CommandError::Unreachable { message, .. } => message,
+        error => format!("{error:?}"),
+    };
+    let client = Client::new(&format!("http://{host}"), None).map_err(unreachable)?;
+    let (method, kind) = if body.is_some() { (Method::POST, Some("text/plain; charset=utf-8")) } else { (Method::GET, None) };
+    let response = client.send(method, path, whole(body.unwrap_or_default().into()), kind).await.map_err(unreachable)?;
+    let status = response.status().as_u16();
+    let body =
+        http_body_util::Limited::new(response.into_body(), WITNESS_BYTES_MAX).collect().await.map_err(|error| say(&error))?;
+    Ok(controlplane::Reply { status, body: body.to_bytes().to_vec() })
+}
+
 /// The body of an answer, or the problem it tells of.
 async fn answer(response: Response<Incoming>) -> Result<Bytes, CommandError> {
     let status = response.status();

@@ -17,6 +17,7 @@ pub(crate) mod runs;
 pub(crate) mod sites;
 pub(crate) mod tokens;
 pub(crate) mod up;
+pub(crate) mod witness;
 
 use crate::cli::{Cli, Command};
 use crate::failure::{CommandError, Exit};
@@ -55,6 +56,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CommandError> {
         Command::Site(site) => site.run(door).await,
         Command::Token(token) => token.run(door).await,
         Command::Audit(audit) => audit.run(door).await,
+        Command::Witness(witness) => witness.run().await,
         Command::Backup(backup) => backup.run(door).await,
         Command::Restore(restore) => restore.run(door),
         Command::Prune(prune) => prune.run(door).await,

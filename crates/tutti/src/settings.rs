@@ -26,6 +26,8 @@ pub(crate) struct Config {
     pub(crate) log_format: Option<LogFormat>,
     /// TLS.
     pub(crate) tls: Tls,
+    /// The policy of who signs the checkpoints of the audit log beside the server.
+    pub(crate) witnesses: Option<PathBuf>,
 }
 
 /// Keys and certificates.
@@ -39,7 +41,8 @@ pub(crate) struct Tls {
 }
 
 /// The keys that a YAML file may have, and those of their maps.
-const KEYS: [(&str, &[&str]); 5] = [("data", &[]), ("listen", &[]), ("log", &[]), ("log_format", &[]), ("tls", &["cert", "key"])];
+const KEYS: [(&str, &[&str]); 6] =
+    [("data", &[]), ("listen", &[]), ("log", &[]), ("log_format", &[]), ("tls", &["cert", "key"]), ("witnesses", &[])];
 
 /// Reads a configuration file.
 pub(crate) fn read(path: &Path) -> Result<Config, CommandError> {
@@ -116,9 +119,9 @@ mod tests {
 
     #[test]
     fn every_field_is_known_in_yaml() {
-        let all = "data: d\nlisten: 127.0.0.1:1\nlog: info\nlog_format: text\ntls: {cert: c, key: k}\n";
+        let all = "data: d\nlisten: 127.0.0.1:1\nlog: info\nlog_format: text\ntls: {cert: c, key: k}\nwitnesses: w\n";
         let config = parse(all, Path::new("t.yaml")).unwrap();
         assert!(config.data.is_some() && config.listen.is_some() && config.log.is_some() && config.log_format.is_some());
-        assert!(config.tls.cert.is_some() && config.tls.key.is_some());
+        assert!(config.tls.cert.is_some() && config.tls.key.is_some() && config.witnesses.is_some());
     }
 }

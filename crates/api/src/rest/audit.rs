@@ -7,7 +7,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use bytes::Bytes;
-use controlplane::{AUDIT_EXCEPTION, Fault, FaultKind, Proven};
+use controlplane::{AUDIT_EXCEPTION, Fault, FaultKind, Proven, Sealed};
 use journal::{EntryRow, Reader};
 use model::limits::AUDIT_LEAVES_MAX;
 use model::{Digest, Seq};
@@ -18,7 +18,7 @@ use super::access::Caller;
 use super::extract::{Json, Query};
 use super::problem::{ApiResult, blocking};
 use super::projection::rfc3339;
-use super::views::{AuditBreak, AuditConsistency, AuditEntry, AuditHead, AuditProof, AuditStatus};
+use super::views::{AuditBreak, AuditConsistency, AuditEntry, AuditHead, AuditProof, AuditStatus, AuditWitness};
 
 /// Entries read at a time.
 const BATCH: usize = 1_000;
@@ -27,6 +27,8 @@ const BATCH: usize = 1_000;
 pub(crate) struct ExportQuery {
     /// Entries after this position; all when there is none.
     after: Option<u64>,
+    /// Entries of the run with this number only. Such a part cannot be checked by itself: it wants a proof for each entry.
+    run: Option<u64>,
 }
 
 fn head(reader: &Reader) -> Result<AuditHead, Fault> {
@@ -52,8 +54,9 @@ pub(crate) async fn export(State(app): State<App>, Query(query): Query<ExportQue
     let control = app.control.clone();
     let head = blocking(move || {
         // The checkpoint first: the head is over no fewer entries.
-        let sealed = control.audit().checkpoint().map(|sealed| sealed.note.to_string());
-        let key = control.audit().key().map(ToString::to_string);
+        let audit = control.audit();
+        let sealed = audit.witnessed().or_else(|| audit.checkpoint()).map(|sealed| sealed.note.to_string());
+        let key = control.audit().key().map(|key| key.to_string());
         Ok(AuditHead { key, checkpoint: sealed, ..head(control.reader())? })
     });
     let head = head.await?;
@@ -66,7 +69,7 @@ pub(crate) async fn export(State(app): State<App>, Query(query): Query<ExportQue
                 return None;
             }
             let limit = usize::try_from(end - after).unwrap_or(BATCH).min(BATCH);
-            let read = tokio::task::spawn_blocking(move || lines(&reader, after, limit)).await;
+            let read = tokio::task::spawn_blocking(move || lines(&reader, after, limit, query.run)).await;
             match read.map_err(std::io::Error::other).flatten() {
                 Ok((_, last)) if last == after => None,
                 Ok((bytes, last)) => Some((Ok(bytes), last)),
@@ -80,13 +83,15 @@ pub(crate) async fn export(State(app): State<App>, Query(query): Query<ExportQue
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
 
-fn lines(reader: &Reader, after: u64, limit: usize) -> std::io::Result<(Bytes, u64)> {
+fn lines(reader: &Reader, after: u64, limit: usize, run: Option<u64>) -> std::io::Result<(Bytes, u64)> {
     let mut text = Vec::new();
     let mut last = after;
     for entry in reader.entries(Seq(after), limit).map_err(std::io::Error::other)? {
         last = entry.seq.0;
-        serde_json::to_writer(&mut text, &view(entry))?;
-        text.push(b'\n');
+        if run.is_none_or(|run| run == entry.run.0) {
+            serde_json::to_writer(&mut text, &view(entry))?;
+            text.push(b'\n');
+        }
     }
     Ok((text.into(), last))
 }
@@ -121,8 +126,8 @@ pub(crate) async fn prove(State(app): State<App>, Query(query): Query<ProofQuery
     responses((status = 200, description = "The file.", body = String, content_type = "text/plain")))]
 pub(crate) async fn tlog_proof(State(app): State<App>, Query(query): Query<TlogProofQuery>) -> ApiResult<Response> {
     let control = app.control.clone();
+    let sealed = chosen(&app, query.witnessed)?;
     let file = blocking(move || {
-        let sealed = control.audit().checkpoint().ok_or_else(no_checkpoint)?;
         let size = sealed.checkpoint.size;
         if query.seq > size {
             let detail = format!("the last checkpoint is over {size} entries, and entry {} is not among them", query.seq);
@@ -140,6 +145,9 @@ pub(crate) async fn tlog_proof(State(app): State<App>, Query(query): Query<TlogP
 pub(crate) struct TlogProofQuery {
     /// The position of the entry.
     seq: u64,
+    /// Under the last checkpoint that a quorum of the witnesses signed.
+    #[serde(default)]
+    witnessed: bool,
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -204,11 +212,28 @@ fn text(text: String) -> Response {
 }
 
 /// The last checkpoint: origin, size and root of the tree, signed (c2sp.org/tlog-checkpoint).
-#[utoipa::path(get, path = "/api/v1/audit/checkpoint", operation_id = "getCheckpoint", tag = "audit",
+#[utoipa::path(get, path = "/api/v1/audit/checkpoint", operation_id = "getCheckpoint", tag = "audit", params(CheckpointQuery),
     responses((status = 200, description = "A signed note.", body = String, content_type = "text/plain")))]
-pub(crate) async fn checkpoint(State(app): State<App>) -> ApiResult<Response> {
-    let sealed = app.control.audit().checkpoint().ok_or_else(no_checkpoint)?;
-    Ok(text(sealed.note.to_string()))
+pub(crate) async fn checkpoint(State(app): State<App>, Query(query): Query<CheckpointQuery>) -> ApiResult<Response> {
+    Ok(text(chosen(&app, query.witnessed)?.note.to_string()))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+pub(crate) struct CheckpointQuery {
+    /// The last that a quorum of the witnesses signed, with their signatures.
+    #[serde(default)]
+    witnessed: bool,
+}
+
+fn chosen(app: &App, witnessed: bool) -> Result<std::sync::Arc<Sealed>, Fault> {
+    let audit = app.control.audit();
+    match witnessed {
+        false => audit.checkpoint().ok_or_else(no_checkpoint),
+        true => audit.witnessed().ok_or_else(|| {
+            let fault = Fault::new(FaultKind::NotFound, "no quorum of witnesses has signed a checkpoint yet");
+            fault.hint("`tutti audit status` says how the witnesses are")
+        }),
+    }
 }
 
 /// How the audit log is: its key, its last checkpoint, and whether dispatch is stopped.
@@ -219,18 +244,22 @@ pub(crate) async fn status(State(app): State<App>) -> ApiResult<Json<AuditStatus
     let read = blocking(move || Ok((head(control.reader())?.size, accepted(control.reader())?)));
     let (entries, accepted) = read.await?;
     let audit = app.control.audit();
-    let sealed = audit.checkpoint().map(|sealed| AuditHead {
+    let head = |sealed: std::sync::Arc<Sealed>| AuditHead {
         size: sealed.checkpoint.size,
         root: Digest(sealed.checkpoint.root).hex(),
         ..AuditHead::default()
-    });
+    };
+    let witnesses = audit.witnesses().into_iter();
+    let witnesses = witnesses.map(|(name, state)| AuditWitness { name, size: state.size, trouble: state.trouble });
     let key = audit.key();
     Ok(Json(AuditStatus {
         entries,
-        origin: key.map(|key| key.name().to_owned()),
-        key: key.map(ToString::to_string),
-        key_id: key.map(audit::PublicKey::id_hex),
-        sealed,
+        origin: key.as_ref().map(|key| key.name().to_owned()),
+        key: key.as_ref().map(ToString::to_string),
+        key_id: key.as_ref().map(audit::PublicKey::id_hex),
+        sealed: audit.checkpoint().map(head),
+        witnessed: audit.witnessed().map(head),
+        witnesses: witnesses.collect(),
         halted: audit.halted(),
         accepted,
     }))

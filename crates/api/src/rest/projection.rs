@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::views::{ActionView, FailureView, ResourcesView, RunView, SiteView};
 
 /// A point in time as RFC 3339.
-pub(crate) fn rfc3339(at: Timestamp) -> String {
+pub fn rfc3339(at: Timestamp) -> String {
     chrono::DateTime::from_timestamp_micros(at.0 as i64)
         .map(|moment| moment.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
         .unwrap_or_default()

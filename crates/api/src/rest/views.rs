@@ -582,10 +582,25 @@ pub struct AuditStatus {
     pub key_id: Option<String>,
     /// What the last checkpoint is over.
     pub sealed: Option<AuditHead>,
+    /// What the last checkpoint is over that a quorum of the witnesses signed.
+    pub witnessed: Option<AuditHead>,
+    /// The witnesses.
+    pub witnesses: Vec<AuditWitness>,
     /// Why nothing is dispatched; none when it is.
     pub halted: Option<String>,
     /// Breaks that a person accepted, the oldest first.
     pub accepted: Vec<AuditBreak>,
+}
+
+/// A witness of the audit log.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct AuditWitness {
+    /// What the policy calls it.
+    pub name: String,
+    /// Entries of the checkpoint that it signed last.
+    pub size: u64,
+    /// What went wrong last; none when it signs.
+    pub trouble: Option<String>,
 }
 
 /// A break of the audit log that a person accepted.

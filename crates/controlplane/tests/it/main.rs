@@ -3,6 +3,7 @@
 mod instants;
 mod keep;
 mod plans;
+mod witnesses;
 
 use std::path::Path;
 

@@ -1,7 +1,12 @@
 //! The account of the journal: verify it, take it away, prove an entry of it, and see who signs it.
 
+mod formats;
+mod pack;
 mod prove;
+mod summary;
 mod verify;
+
+pub(crate) use verify::{read_key, read_policy};
 
 use std::path::PathBuf;
 
@@ -38,6 +43,11 @@ enum Order {
     /// Write the entries of the journal with their hashes, a JSON object a line.
     #[command(after_help = "Examples:\n  tutti audit export --to audit.jsonl")]
     Export(Export),
+    /// Write an evidence pack: one file with the signed checkpoint, the entries (or the proofs of those of one run), and pages for people.
+    #[command(
+        after_help = "Examples:\n  tutti audit pack --to evidence.zip\n  tutti audit pack --run fraud-model-7 --to run.zip\n  tutti audit verify evidence.zip --key tutti.key"
+    )]
+    Pack(pack::Pack),
     /// Prove that an entry is in the journal: a file that holds the entry, the hashes that lead from it to the root (RFC 6962), and the
     /// signed checkpoint.
     #[command(
@@ -73,6 +83,9 @@ struct Export {
     /// Entries after this position.
     #[arg(long, value_name = "SEQ")]
     after: Option<u64>,
+    /// The form: the entries as they are hashed, or another one that is made from them.
+    #[arg(long, value_enum, default_value_t)]
+    format: formats::Kind,
 }
 
 #[derive(Debug, clap::Args)]
@@ -88,6 +101,7 @@ impl Audit {
         match self.order {
             Order::Verify(verify) => verify.run(door).await,
             Order::Export(export) => export.run(door).await,
+            Order::Pack(pack) => pack.run(door).await,
             Order::Prove(prove) => prove.run(door).await,
             Order::Key(shown) => shown.key(door).await,
             Order::Checkpoint => {
@@ -133,7 +147,8 @@ impl Shown {
         let halted = status.halted.is_some();
         match self.form.output {
             Format::Table | Format::Name => {
-                let sealed = status.sealed.as_ref().map_or(0, |sealed| sealed.size);
+                let size = |head: &Option<api::rest::views::AuditHead>| head.as_ref().map_or(0, |head| head.size);
+                let (sealed, witnessed) = (size(&status.sealed), size(&status.witnessed));
                 let origin = status.origin.as_deref().unwrap_or("-");
                 output::write(&format!(
                     "log       {origin}\nkey       {}\nentries   {}\nsealed    {sealed}\ndispatch  {}\n",
@@ -141,6 +156,13 @@ impl Shown {
                     status.entries,
                     if halted { "stopped" } else { "goes on" },
                 ))?;
+                if !status.witnesses.is_empty() {
+                    output::write(&format!("witnessed {witnessed}\n"))?;
+                }
+                for witness in &status.witnesses {
+                    let how = witness.trouble.clone().unwrap_or_else(|| format!("signed {} entries", witness.size));
+                    output::write(&format!("witness   {}: {how}\n", witness.name))?;
+                }
                 if let Some(why) = &status.halted {
                     eprintln!("nothing is dispatched: {why}");
                     eprintln!("hint: find out what happened; then `tutti audit accept --reason …` goes on");
@@ -165,9 +187,10 @@ impl Accept {
 
 impl Export {
     async fn run(self, door: &Door) -> Result<Exit, CommandError> {
-        let after = self.after.map(|after| format!("?after={after}")).unwrap_or_default();
+        // Another form wants to know what came before.
+        let translated = self.format != formats::Kind::Entries;
+        let after = self.after.filter(|_| !translated).map(|after| format!("?after={after}")).unwrap_or_default();
         session::with(door, Need::Look, async |session| {
-            let mut body = session.client.bytes(&format!("/api/v1/audit/export{after}")).await?;
             let mut file = match &self.to {
                 Some(path) => {
                     let created = tokio::fs::File::create_new(path).await;
@@ -175,12 +198,26 @@ impl Export {
                 }
                 None => None,
             };
-            while let Some(frame) = body.frame().await {
-                let frame = frame.map_err(|error| anyhow::anyhow!("the export broke off: {error}"))?;
-                let Some(data) = frame.data_ref() else { continue };
-                match &mut file {
-                    Some(file) => file.write_all(data).await?,
-                    None => output::bytes(data)?,
+            if translated {
+                let mut lines = session.client.lines("/api/v1/audit/export").await?;
+                let head = lines.next().await?.context("the export is empty")?;
+                let head: audit::export::Head = serde_json::from_str(&head).context("the head of the export")?;
+                let origin = head.key.as_deref().and_then(|key| key.split('+').next()).unwrap_or("tutti").to_owned();
+                let mut translator = formats::Translator::new(self.format, &origin);
+                while let Some(line) = lines.next().await? {
+                    let Some((place, event)) = pack::fact_of(&line)? else { continue };
+                    let made = translator.take(place, &event).filter(|_| place.seq > self.after.unwrap_or_default());
+                    if let Some(document) = made {
+                        write_to(&mut file, format!("{document}\n").as_bytes()).await?;
+                    }
+                }
+            } else {
+                let mut body = session.client.bytes(&format!("/api/v1/audit/export{after}")).await?;
+                while let Some(frame) = body.frame().await {
+                    let frame = frame.map_err(|error| anyhow::anyhow!("the export broke off: {error}"))?;
+                    if let Some(data) = frame.data_ref() {
+                        write_to(&mut file, data).await?;
+                    }
                 }
             }
             if let Some(mut file) = file {
@@ -190,4 +227,12 @@ impl Export {
         })
         .await
     }
+}
+
+async fn write_to(file: &mut Option<tokio::fs::File>, bytes: &[u8]) -> Result<(), CommandError> {
+    match file {
+        Some(file) => file.write_all(bytes).await?,
+        None => output::bytes(bytes)?,
+    }
+    Ok(())
 }

@@ -39,6 +39,9 @@ pub(crate) struct Up {
     /// The private key of the certificate, PEM.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// Who signs the checkpoints of the audit log beside the server: witnesses and a quorum of them (c2sp.org/tlog-policy).
+    #[arg(long, value_name = "FILE")]
+    witnesses: Option<PathBuf>,
     /// How logs look [default: text].
     #[arg(long, value_name = "FORMAT", env = variables::LOG_FORMAT, hide_env_values = true)]
     log_format: Option<LogFormat>,
@@ -69,9 +72,14 @@ impl Up {
             return Err(CommandError::usage(message).hint("`tutti token create` makes a token; or listen on 127.0.0.1"));
         }
         let data = door.data.clone().or(config.data).unwrap_or_else(|| session::data_directory(door));
+        let witnesses = self.witnesses.or(config.witnesses);
+        let witnesses = witnesses.as_deref().map(super::audit::read_policy).transpose()?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let control = ControlPlane::open(in_process::options(&data)?).await?;
+        if let Some(policy) = witnesses {
+            control.witness_by(policy, std::sync::Arc::new(|url, body| Box::pin(crate::client::ask_witness(url, body))));
+        }
         let listen = Listen { tls, ..Listen::from(listen) };
         let closed = self.stop_with_stdin.then(stdin_closed).transpose()?;
         let served = serve(&control, listen, &data, async move {

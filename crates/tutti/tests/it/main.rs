@@ -3,6 +3,7 @@
 
 mod alone;
 mod documents;
+mod evidence;
 mod home;
 mod keeping;
 mod leftovers;

@@ -148,7 +148,7 @@ fn take_folder(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>
 }
 
 /// A key as it is given: itself, or a file that holds it.
-pub(super) fn read_key(given: &str) -> anyhow::Result<PublicKey> {
+pub(crate) fn read_key(given: &str) -> anyhow::Result<PublicKey> {
     if let Ok(key) = given.parse() {
         return Ok(key);
     }
@@ -157,7 +157,7 @@ pub(super) fn read_key(given: &str) -> anyhow::Result<PublicKey> {
 }
 
 /// A policy of who has to have signed.
-pub(super) fn read_policy(file: &Path) -> anyhow::Result<Policy> {
+pub(crate) fn read_policy(file: &Path) -> anyhow::Result<Policy> {
     let shown = file.display();
     let text = std::fs::read_to_string(file).with_context(|| format!("`{shown}` cannot be read"))?;
     Policy::parse(&text).with_context(|| format!("`{shown}`"))

@@ -1,0 +1,144 @@
+//! Witnesses as programs of their own, and what an auditor takes away.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::home::{GREET, Home};
+
+/// The longest that something may take to come about; what takes longer never does.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A witness that is stopped when it is dropped.
+struct Witness {
+    child: Child,
+    key: String,
+    url: String,
+}
+
+impl Witness {
+    fn up(home: &Home, listen: &str) -> Witness {
+        let words = ["witness", "--log", "log.key", "--state", "w", "--name", "example.com/w", "--listen", listen];
+        let mut child = home.command(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let line = |from: &mut dyn std::io::Read| BufReader::new(from).lines().next().unwrap().unwrap();
+        let key = line(child.stdout.as_mut().unwrap());
+        let said = line(child.stderr.as_mut().unwrap());
+        let url = said.rsplit(' ').next().unwrap().to_owned();
+        Witness { child, key, url }
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Asks until an answer is right. Each question is a process, so that nothing has to be slept.
+fn until(home: &Home, right: impl Fn(&Value) -> bool) -> Value {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let status = home.json_or_none(&["audit", "status"]).unwrap_or_default();
+        if right(&status) {
+            return status;
+        }
+        assert!(Instant::now() < end, "{status}");
+    }
+}
+
+#[test]
+fn a_witness_signs_what_continues_and_an_older_copy_of_everything_is_found() {
+    let home = Home::new();
+    home.write("greet.workflow.yaml", GREET);
+    home.ok(&["run", "greet.workflow.yaml", "-i", "name=Ada"]);
+    home.write("log.key", &home.ok(&["audit", "key"]).stdout);
+    let witness = Witness::up(&home, "127.0.0.1:0");
+    let log = std::fs::read_to_string(home.path().join("log.key")).unwrap();
+    home.write("policy", &format!("log {}\nwitness w {} {}\nquorum w\n", log.trim(), witness.key, witness.url));
+    let is_witnessed = |status: &Value| status["witnessed"]["size"].as_u64() > Some(5) && status["witnessed"] == status["sealed"];
+    {
+        let _server = home.up_with(&["--witnesses", "policy"]);
+        home.ok(&["run", "greet.workflow.yaml", "-i", "name=Grace", "-w"]);
+        until(&home, is_witnessed);
+    }
+    // The whole data directory as it was: what lies in it agrees with itself.
+    let copied = std::process::Command::new("cp").args(["-a", "data", "older"]).current_dir(home.path()).status().unwrap();
+    assert!(copied.success());
+    {
+        let _server = home.up_with(&["--witnesses", "policy"]);
+        home.ok(&["run", "greet.workflow.yaml", "-i", "name=Alan", "-w"]);
+        let status = until(&home, is_witnessed);
+        assert_eq!((&status["witnesses"][0]["trouble"], &status["halted"]), (&Value::Null, &Value::Null));
+        home.ok(&["audit", "pack", "--to", "all.zip", "--policy", "policy"]);
+        home.ok(&["audit", "verify", "all.zip", "--policy", "policy"]);
+        // A policy that asks for somebody else as well is not met.
+        let other = "witness x example.com/x+0b0b0b0b+BA";
+        home.write("wrong", &format!("log {}\n{other}\nquorum none\n", log.trim()));
+        assert_ne!(home.run(&["audit", "verify", "all.zip", "--policy", "wrong"]).code, 0);
+    }
+    std::fs::rename(home.path().join("data"), home.path().join("newer")).unwrap();
+    std::fs::rename(home.path().join("older"), home.path().join("data")).unwrap();
+    let _server = home.up_with(&["--witnesses", "policy"]);
+    let status = until(&home, |status| status["halted"].is_string());
+    assert!(status["halted"].as_str().unwrap().contains("split view"), "{status}");
+    let run = home.json(&["run", "greet.workflow.yaml", "-i", "name=Edsger"])["name"].as_str().unwrap().to_owned();
+    assert_eq!(home.json(&["get", "run", &run])["actions"][0]["site"], Value::Null, "nothing is dispatched");
+    home.ok(&["audit", "accept", "--reason", "the newer copy was lost"]);
+    assert_eq!(home.run(&["watch", &run]).code, 0);
+    assert_ne!(home.ok(&["audit", "key"]).stdout, log, "it is another log now");
+}
+
+#[test]
+fn an_evidence_pack_needs_no_server() {
+    let home = Home::new();
+    home.write("greet.workflow.yaml", GREET);
+    let first = home.json(&["run", "greet.workflow.yaml", "-i", "name=Ada"])["name"].as_str().unwrap().to_owned();
+    let key = home.ok(&["audit", "key"]).stdout.trim().to_owned();
+    home.ok(&["audit", "pack", "--to", "all.zip"]);
+    home.ok(&["audit", "pack", "--run", &first, "--to", "run.zip"]);
+    assert_eq!(home.run(&["audit", "pack", "--run", &first, "--to", "run.zip"]).code, 1, "it is there already");
+    let verdict = home.json(&["audit", "verify", "all.zip", "--key", &key]);
+    assert_eq!((&verdict["holds"], &verdict["sealed"]), (&json!(true), &verdict["entries"]));
+    let verdict = home.json(&["audit", "verify", "run.zip", "--key", &key]);
+    assert!(verdict["holds"] == true && verdict["proofs"].as_u64() > Some(4), "{verdict}");
+    // Other programs open it.
+    let script = "import zipfile,sys,json\nz=zipfile.ZipFile('all.zip')\nassert z.testzip() is None\nfor n in ('ocsf.jsonl','openlineage.jsonl','in-toto.jsonl'):\n  [json.loads(l) for l in z.read(n).decode().splitlines()]\nz.extractall('unpacked')\nprint(z.read('summary.html').decode())";
+    let page = std::process::Command::new("python3").args(["-c", script]).current_dir(home.path()).output().unwrap();
+    let page = String::from_utf8(page.stdout).unwrap() + &String::from_utf8(page.stderr).unwrap();
+    assert!(page.contains("demo/greet") && page.contains("nothing here is a statement of compliance"), "{page}");
+    home.ok(&["audit", "verify", "unpacked", "--key", &key]);
+    // One byte.
+    let mut archive = std::fs::read(home.path().join("all.zip")).unwrap();
+    let place = archive.windows(9).position(|window| window == b"\"bytes\":\"").unwrap() + 12;
+    archive[place] = if archive[place] == b'A' { b'B' } else { b'A' };
+    std::fs::write(home.path().join("changed.zip"), archive).unwrap();
+    assert_eq!(home.run(&["audit", "verify", "changed.zip", "--key", &key]).code, 1);
+}
+
+#[test]
+fn the_account_in_other_forms() {
+    let home = Home::new();
+    home.write("greet.workflow.yaml", GREET);
+    let first = home.json(&["run", "greet.workflow.yaml", "-i", "name=Ada"])["name"].clone();
+    let lines = |form: &str| -> Vec<Value> {
+        let text = home.ok(&["audit", "export", "--format", form]).stdout;
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let ocsf = lines("ocsf");
+    let submitted = ocsf.iter().find(|event| event["api"]["operation"] == "run.submit").unwrap();
+    assert_eq!(
+        (&submitted["class_uid"], &submitted["type_uid"], &submitted["resources"][0]["name"]),
+        (&json!(6003), &json!(600_301), &first)
+    );
+    assert!(ocsf.iter().any(|event| event["api"]["operation"] == "run.finish" && event["status_id"] == 1));
+    let lineage = lines("openlineage");
+    let kinds: Vec<&str> = lineage.iter().map(|event| event["eventType"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["START", "COMPLETE"]);
+    assert_eq!(lineage[0]["run"]["runId"], lineage[1]["run"]["runId"]);
+    assert_eq!(lineage[0]["run"]["facets"]["tutti_label"]["tags"], json!([]));
+    assert!(lines("in-toto").iter().all(|statement| statement["_type"] == "https://in-toto.io/Statement/v1"));
+}
