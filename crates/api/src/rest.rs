@@ -10,6 +10,8 @@ mod description;
 mod editing;
 mod events;
 mod extract;
+mod foresight;
+pub mod foresight_views;
 mod listen;
 mod metrics;
 mod observe;
@@ -113,6 +115,11 @@ pub(crate) fn router(app: App) -> Router {
         .route("/audit/checkpoint", get(audit::checkpoint))
         .route("/audit/status", get(audit::status))
         .route("/audit/accept", post(audit::accept))
+        .route("/costs", get(foresight::costs))
+        .route("/runs/{run}/outlook", get(foresight::outlook))
+        .route("/forecast", get(foresight::demand))
+        .route("/whatif", post(foresight::what_if))
+        .route("/advice", get(foresight::advice))
         .route("/plan", post(planning::plan))
         .route("/diff", post(planning::diff))
         .route("/backup", post(system::backup))

@@ -82,14 +82,7 @@ impl Sketch {
             strays: Vec::new(),
             weights: Vec::new(),
         };
-        sketch.world.sites = ground.sites.iter().map(place).collect();
-        for from in ground.sites {
-            for to in ground.sites {
-                let near = is_near(&from.attributes, &to.attributes);
-                let byte = from.prices.of_transfer(from.sent_bytes, 1_000_000_000, near).units() / 1e9;
-                sketch.world.links.push(Link { byte, rate: rate(from).min(rate(to)) });
-            }
-        }
+        sketch.world = world_of(ground.sites);
         for (bytes, at) in &ground.files {
             let bits = ground.sites.iter().enumerate().filter(|(_, site)| at.contains(&site.name));
             sketch
@@ -325,6 +318,19 @@ impl Reality for Straying<'_> {
 
 fn dependencies(node: &Node) -> impl Iterator<Item = usize> {
     node.refs.iter().chain(&node.after).chain(&node.chosen_by).map(|index| *index as usize)
+}
+
+/// A world of these sites and the ways between them, in which nothing is to be done yet.
+pub(crate) fn world_of(sites: &[SiteView]) -> World {
+    let mut world = World { sites: sites.iter().map(place).collect(), ..World::default() };
+    for from in sites {
+        for to in sites {
+            let near = is_near(&from.attributes, &to.attributes);
+            let byte = from.prices.of_transfer(from.sent_bytes, 1_000_000_000, near).units() / 1e9;
+            world.links.push(Link { byte, rate: rate(from).min(rate(to)) });
+        }
+    }
+    world
 }
 
 fn place(site: &SiteView) -> Place {

@@ -8,11 +8,13 @@
 #![deny(missing_docs)]
 
 mod admission;
+mod advice;
 mod applying;
 mod audit;
 mod catalogue;
 mod clock;
 mod core_loop;
+mod costs;
 mod dispatcher;
 mod editing;
 mod evaluator;
@@ -32,12 +34,15 @@ mod runs;
 mod sites;
 mod start;
 mod triggers;
+mod whatif;
 mod workers;
 
+pub use advice::Advice;
 pub use applying::{Applied, ApplyOutcome, SourceFile};
 pub use audit::{AUDIT_EXCEPTION, Answering, Ask, AuditLog, Proven, Reply, Sealed, WitnessState};
 pub use clock::{random_bytes, wall};
 pub use core_loop::{Answer, Inbox, Refusal};
+pub use costs::{Demand, RunOutlook};
 pub use editing::Sheet;
 pub use fault::{Fault, FaultKind};
 pub use flyte::{Flyte, Program, ROOT as FLYTE_ROOT};
@@ -53,4 +58,5 @@ pub use runs::{Awaited, Rerun, Submission, Submitted};
 pub use sites::Sites;
 pub use start::{ControlPlane, Options};
 pub use triggers::{next_firing, verify_signature};
+pub use whatif::{Compared, SiteChange, Sum, WhatIf};
 pub use workers::{Holding, LEASE, Lease, LeaseRequest, Turn as WorkerTurn, WorkerReport, Workers};

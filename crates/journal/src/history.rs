@@ -109,7 +109,8 @@ impl Reader {
     /// What actions cost, by project, workflow, site, kind and day. Running ones count with the attempts that have ended.
     pub fn costs(&self, since: Timestamp, until: Timestamp) -> Result<Vec<CostRow>, JournalError> {
         self.with(|db| {
-            let sql = "SELECT r.project, r.workflow, coalesce(a.site, ''), coalesce(a.kind, 0),
+            let sql =
+                "SELECT r.project, r.workflow, coalesce(CASE a.kind WHEN 8 THEN a.host ELSE a.site END, ''), coalesce(a.kind, 0),
                  coalesce(a.finished_at, a.opened_at) / 86400000000 AS day, sum(a.cost), count(*), sum(coalesce(a.wall_us, 0)),
                  sum(coalesce(a.bytes_in, 0)) FROM runs r JOIN actions a ON a.run = r.id
                  WHERE coalesce(a.finished_at, a.opened_at) >= ?1 AND coalesce(a.finished_at, a.opened_at) < ?2

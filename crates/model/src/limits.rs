@@ -92,3 +92,5 @@ pub const WEBHOOK_BYTES_MAX: usize = 1 << 20;
 pub const APPLY_FILES_MAX: usize = 1_000;
 /// Hashes of leaves in one answer.
 pub const AUDIT_LEAVES_MAX: u64 = 10_000;
+/// Recorded actions that one question about the past plays again.
+pub const WHATIF_ACTIONS_MAX: usize = 1_000_000;

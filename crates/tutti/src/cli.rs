@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    actions, applying, approvals, artifacts, audit, demo, describe, doctor, events, get, keeping, planning, reference, runs,
-    sites, tokens, up, witness,
+    actions, applying, approvals, artifacts, audit, demo, describe, doctor, events, foresight, get, keeping, planning, reference,
+    runs, sites, tokens, up, witness,
 };
 use crate::variables;
 
@@ -53,6 +53,10 @@ pub(crate) enum Command {
     Watch(runs::Watch),
     Logs(actions::Logs),
     Explain(actions::Explain),
+    Cost(foresight::Cost),
+    Forecast(foresight::ForecastDemand),
+    Whatif(foresight::WhatIf),
+    Advise(foresight::Advise),
     Cancel(runs::Cancel),
     Pause(runs::Pause),
     Resume(runs::Resume),

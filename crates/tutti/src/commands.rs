@@ -9,6 +9,7 @@ pub(crate) mod demo;
 pub(crate) mod describe;
 pub(crate) mod doctor;
 pub(crate) mod events;
+pub(crate) mod foresight;
 pub(crate) mod get;
 pub(crate) mod keeping;
 pub(crate) mod planning;
@@ -43,6 +44,10 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CommandError> {
         Command::Watch(watch) => watch.run(door).await,
         Command::Logs(logs) => logs.run(door).await,
         Command::Explain(explain) => explain.run(door).await,
+        Command::Cost(cost) => cost.run(door).await,
+        Command::Forecast(forecast) => forecast.run(door).await,
+        Command::Whatif(whatif) => whatif.run(door).await,
+        Command::Advise(advise) => advise.run(door).await,
         Command::Cancel(cancel) => cancel.run(door).await,
         Command::Pause(pause) => pause.run(door).await,
         Command::Resume(resume) => resume.run(door).await,

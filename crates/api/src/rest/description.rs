@@ -9,8 +9,8 @@ use utoipa::{Modify, OpenApi};
 use super::access::{Needs, TABLE};
 use super::extract::Json;
 use super::{
-    actions, applying, approvals, artifacts, audit, editing, events, metrics, planning, runs, sites, system, tiles, tokens,
-    views, workers,
+    actions, applying, approvals, artifacts, audit, editing, events, foresight, metrics, planning, runs, sites, system, tiles,
+    tokens, views, workers,
 };
 
 #[derive(OpenApi)]
@@ -62,6 +62,11 @@ use super::{
         audit::checkpoint,
         audit::status,
         audit::accept,
+        foresight::costs,
+        foresight::outlook,
+        foresight::demand,
+        foresight::what_if,
+        foresight::advice,
         planning::plan,
         planning::diff,
         system::verify,
@@ -84,6 +89,7 @@ use super::{
         (name = "runs", description = "Submitting, watching, ordering runs and their actions."),
         (name = "approvals", description = "Decisions of people."),
         (name = "resources", description = "Workflows, triggers, connectors, sites: applying and reading them."),
+        (name = "costs", description = "What was spent, what will be, and what would have been."),
         (name = "artifacts", description = "Files in and out. Both directions stream."),
         (name = "events", description = "What happens, and what happened outside."),
         (name = "audit", description = "The account of the journal: its entries, signed checkpoints, proofs."),

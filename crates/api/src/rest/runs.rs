@@ -122,6 +122,7 @@ fn submission(request: SubmitRequest, caller: &Caller) -> Submission {
         project: request.project,
         domain: request.domain,
         priority: request.priority,
+        deadline: request.deadline_s.map(model::Duration::from_secs),
         idempotency_key: request.idempotency_key,
         principal: caller.principal.clone(),
         ..Submission::default()

@@ -246,6 +246,9 @@ pub struct SubmitRequest {
     /// Larger is placed first.
     #[serde(default)]
     pub priority: i32,
+    /// Seconds from now in which it should be done; as the workflow says when there is none. Nothing is stopped when that passes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_s: Option<u64>,
     /// The key of this submission: sent again, it gives the same run. The header `Idempotency-Key` says the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,

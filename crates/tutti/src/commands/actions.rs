@@ -232,13 +232,47 @@ pub(crate) fn candidates(sites: &[Candidate]) -> String {
                 if site.simulated { format!("{} (simulated)", site.site) } else { site.site.clone() },
                 verdict.and_then(|verdict| verdict.as_str().map(str::to_owned)).unwrap_or_default(),
                 output::money(site.compute_per_hour.units()),
-                output::money(site.egress.units()),
+                output::money(site.expected.units()),
+                terms(site),
+                if site.wait_s > 0.0 { output::seconds(site.wait_s) } else { "-".into() },
                 output::size(site.bytes_to_bring),
-                site.why.clone(),
+                reasons(site),
             ]
         })
         .collect();
-    output::table(&["  SITE", "VERDICT", "PER HOUR", "EGRESS", "TO BRING", "WHY"], &indented(cells))
+    output::table(&["  SITE", "VERDICT", "PER HOUR", "EXPECTED", "OF THAT", "WAIT", "TO BRING", "WHY"], &indented(cells))
+}
+
+/// What the expected price is made of.
+fn terms(site: &Candidate) -> String {
+    let parts = [
+        ("compute", site.compute),
+        ("boot", site.boot),
+        ("egress", site.egress),
+        ("preemption", site.preemption),
+        ("repeats", site.repeats),
+        ("lateness", site.late),
+    ];
+    let shown =
+        parts.into_iter().filter(|(_, part)| part.0 > 0).map(|(name, part)| format!("{name} {}", output::money(part.units())));
+    let shown: Vec<String> = shown.collect();
+    if shown.is_empty() { "-".into() } else { shown.join(", ") }
+}
+
+/// Why a site was or was not chosen, what the numbers rest on, and what would have to change.
+fn reasons(site: &Candidate) -> String {
+    let mut text = site.why.clone();
+    if let Some((term, by)) = &site.lost_on {
+        text += &format!("; lost on {term} by {}", output::money(by.units()));
+    }
+    if let Some(would) = &site.would {
+        text += &format!("; it would take {would}");
+    }
+    if let (Some([low, mid, high]), Some((basis, samples))) = (site.runs_s, &site.basis) {
+        let (low, mid, high) = (output::seconds(low), output::seconds(mid), output::seconds(high));
+        text += &format!("; runs {mid} ({low} to {high}; {basis}, {samples} seen)");
+    }
+    text
 }
 
 fn indented(mut cells: Vec<Vec<String>>) -> Vec<Vec<String>> {

@@ -53,6 +53,9 @@ pub(crate) struct Run {
     /// Larger is placed first.
     #[arg(long, value_name = "NUMBER", default_value_t = 0, allow_negative_numbers = true)]
     priority: i32,
+    /// In what time it should be done, such as `2h`; as the workflow says when there is none. Nothing is stopped when that passes.
+    #[arg(long, value_name = "DURATION")]
+    deadline: Option<model::Duration>,
     /// The same key again gives the same run.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
@@ -116,6 +119,7 @@ impl Run {
             project: self.project.clone(),
             domain: self.domain.clone(),
             priority: self.priority,
+            deadline_s: self.deadline.map(|within| within.0.div_ceil(1_000_000)),
             idempotency_key: self.idempotency_key.clone(),
         })
     }

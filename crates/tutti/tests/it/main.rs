@@ -4,6 +4,7 @@
 mod alone;
 mod documents;
 mod evidence;
+mod foresight;
 mod home;
 mod keeping;
 mod leftovers;

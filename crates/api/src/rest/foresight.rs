@@ -1,0 +1,160 @@
+//! What things cost, what they will, and what they would have: costs, outlooks of runs, demand to come, what-if, advice.
+
+use axum::extract::State;
+use controlplane::{Fault, FaultKind, SiteChange, WhatIf};
+use model::{Money, Timestamp};
+use serde::Deserialize;
+
+use super::App;
+use super::extract::{Json, Path, Query};
+use super::foresight_views::{AdviceView, CostView, DemandView, OutlookView, RunOutlookView, SumView, WhatIfRequest, WhatIfView};
+use super::problem::{ApiError, ApiResult, blocking};
+use super::projection::{rfc3339, run_view};
+
+/// A day, in microseconds.
+const DAY_US: u64 = 86_400_000_000;
+/// The longest time that is looked back on.
+const DAYS_MAX: f64 = 3_660.0;
+
+/// From so many days ago to now.
+fn period(days: Option<f64>, otherwise: f64) -> ApiResult<(Timestamp, Timestamp)> {
+    let days = days.unwrap_or(otherwise);
+    if !(0.0..=DAYS_MAX).contains(&days) {
+        return Err(ApiError(Fault::new(FaultKind::Malformed, format!("`days` is {days}, not from 0 to {DAYS_MAX}"))));
+    }
+    let now = controlplane::wall();
+    // What ends in this very moment counts.
+    Ok((Timestamp(now.0.saturating_sub((days * DAY_US as f64) as u64)), Timestamp(now.0 + 1)))
+}
+
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct CostQuery {
+    /// So many days back; 30 when nothing is said.
+    #[param(minimum = 0)]
+    days: Option<f64>,
+    /// Of this project.
+    project: Option<String>,
+}
+
+/// What was spent, by project, workflow, site, kind of action and day.
+#[utoipa::path(get, path = "/api/v1/costs", operation_id = "listCosts", tag = "costs", params(CostQuery),
+    responses((status = 200, description = "What was spent.", body = Vec<CostView>)))]
+pub(crate) async fn costs(State(app): State<App>, Query(query): Query<CostQuery>) -> ApiResult<Json<Vec<CostView>>> {
+    let (since, until) = period(query.days, 30.0)?;
+    let control = app.control.clone();
+    let rows = blocking(move || control.costs(since, until)).await?;
+    let of = |row: &journal::CostRow| query.project.as_ref().is_none_or(|project| *project == row.project);
+    Ok(Json(rows.into_iter().filter(of).map(CostView::from).collect()))
+}
+
+/// Where a run stands: what it has cost, what it will, when it will be done, what that hangs on.
+#[utoipa::path(get, path = "/api/v1/runs/{run}/outlook", operation_id = "getRunOutlook", tag = "costs",
+    params(("run" = String, Path, description = "The run's name or number.")),
+    responses((status = 200, description = "What is to come.", body = RunOutlookView)))]
+pub(crate) async fn outlook(State(app): State<App>, Path(run): Path<String>) -> ApiResult<Json<RunOutlookView>> {
+    let control = app.control.clone();
+    let outlook = blocking(move || control.run_outlook(&run)).await?;
+    let plan = outlook.plan.as_ref();
+    Ok(Json(RunOutlookView {
+        cost_so_far: outlook.so_far.units(),
+        deadline: plan.and_then(|plan| plan.goal).map(|goal| rfc3339(goal.deadline)),
+        planned_because: plan.map(|plan| plan.why.clone()),
+        plan: plan.and_then(|plan| serde_json::from_str(&plan.explanation).ok()),
+        places: plan
+            .map(|plan| plan.places.iter().map(|place| (place.path.clone(), place.site.clone())).collect())
+            .unwrap_or_default(),
+        to_come: outlook.to_come.map(OutlookView::from),
+        run: run_view(&outlook.row),
+    }))
+}
+
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DemandQuery {
+    /// So many days are looked back on; 28 when nothing is said.
+    #[param(minimum = 1, maximum = 366)]
+    days: Option<u64>,
+    /// So many hours ahead; 24 when nothing is said.
+    #[param(minimum = 1, maximum = 336)]
+    hours: Option<usize>,
+}
+
+/// How much work will come, by project and site, hour by hour.
+#[utoipa::path(get, path = "/api/v1/forecast", operation_id = "forecastDemand", tag = "costs", params(DemandQuery),
+    responses((status = 200, description = "Core-hours to come.", body = Vec<DemandView>)))]
+pub(crate) async fn demand(State(app): State<App>, Query(query): Query<DemandQuery>) -> ApiResult<Json<Vec<DemandView>>> {
+    let (days, hours) = (query.days.unwrap_or(28), query.hours.unwrap_or(24));
+    if !(1..=366).contains(&days) || !(1..=336).contains(&hours) {
+        return Err(ApiError(Fault::new(FaultKind::Malformed, "`days` is from 1 to 366, and `hours` from 1 to 336")));
+    }
+    let control = app.control.clone();
+    let demand = blocking(move || control.demand(days, hours)).await?;
+    Ok(Json(demand.into_iter().map(DemandView::from).collect()))
+}
+
+/// Plays a recorded period again with other sites, prices, capacities or settings, beside what happened.
+#[utoipa::path(post, path = "/api/v1/whatif", operation_id = "whatIf", tag = "costs", request_body = WhatIfRequest,
+    responses((status = 200, description = "What would have been.", body = WhatIfView)))]
+pub(crate) async fn what_if(State(app): State<App>, Json(request): Json<WhatIfRequest>) -> ApiResult<Json<WhatIfView>> {
+    let (since, until) = period(request.days, 7.0)?;
+    let mut asked = WhatIf { since, until, project: request.project, ..WhatIf::default() };
+    asked.settings.margin = bounded("margin", request.margin, asked.settings.margin, 0.05, 1.0)?;
+    asked.settings.risk = bounded("risk", request.risk, asked.settings.risk, 0.0, 100.0)?;
+    for change in request.sites {
+        let price = |name: &str, price: Option<f64>| {
+            price.map(|price| bounded(name, Some(price), 0.0, 0.0, 1e6).map(Money::from_units)).transpose()
+        };
+        let capacity = change.cpu.or(change.memory_gib).or(change.gpus.map(f64::from)).is_some().then(|| model::Resources {
+            cpu_millis: (change.cpu.unwrap_or(0.0).clamp(0.0, 1e6) * 1000.0) as u32,
+            memory_bytes: change.memory_gib.map_or(1 << 50, |gib| (gib.clamp(0.0, 1e6) * f64::from(1u32 << 30)) as u64),
+            gpus: change.gpus.unwrap_or(0),
+            disk_bytes: 1 << 60,
+        });
+        asked.sites.push(SiteChange {
+            cpu_hour: price("cpu_hour", change.cpu_hour)?,
+            memory_gib_hour: price("memory_gib_hour", change.memory_gib_hour)?,
+            gpu_hour: price("gpu_hour", change.gpu_hour)?,
+            egress_gb: price("egress_gb", change.egress_gb)?,
+            site: change.site,
+            gone: change.gone,
+            like: change.like,
+            capacity,
+        });
+    }
+    let control = app.control.clone();
+    let compared = blocking(move || control.what_if(&asked)).await?;
+    Ok(Json(WhatIfView {
+        runs: compared.runs,
+        actions: compared.actions,
+        sums: compared.sums.into_iter().map(SumView::from).collect(),
+        limits: compared.limits,
+    }))
+}
+
+fn bounded(name: &str, given: Option<f64>, otherwise: f64, least: f64, most: f64) -> ApiResult<f64> {
+    let value = given.unwrap_or(otherwise);
+    match (least..=most).contains(&value) {
+        true => Ok(value),
+        false => Err(ApiError(Fault::new(FaultKind::Malformed, format!("`{name}` is {value}, not from {least} to {most}")))),
+    }
+}
+
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AdviceQuery {
+    /// The registered workflow.
+    workflow: String,
+}
+
+/// Advice on a workflow from what it did, each piece with its gain, its evidence and the edits that make it so.
+#[utoipa::path(get, path = "/api/v1/advice", operation_id = "adviseWorkflow", tag = "costs", params(AdviceQuery),
+    responses((status = 200, description = "What gains most first.", body = Vec<AdviceView>)))]
+pub(crate) async fn advice(State(app): State<App>, Query(query): Query<AdviceQuery>) -> ApiResult<Json<Vec<AdviceView>>> {
+    let control = app.control.clone();
+    let advice = blocking(move || control.advise(&query.workflow)).await?;
+    Ok(Json(advice.into_iter().map(AdviceView::from).collect()))
+}

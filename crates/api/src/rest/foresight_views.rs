@@ -1,0 +1,294 @@
+//! Costs, outlooks, forecasts and advice as they go out. Money is in units of currency, time in seconds.
+
+use std::collections::BTreeMap;
+
+use controlplane::{Advice, Demand, Outlook, Sum};
+use model::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::projection::rfc3339;
+use super::views::RunView;
+
+/// What actions of one kind cost on one day.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct CostView {
+    /// The day in UTC, `2026-11-26`.
+    pub day: String,
+    /// The project.
+    pub project: String,
+    /// The workflow.
+    pub workflow: String,
+    /// The site that is paid: of a transfer the one that the bytes left.
+    pub site: String,
+    /// compute or egress.
+    pub kind: String,
+    /// What it cost.
+    pub cost: f64,
+    /// How many actions.
+    pub actions: u64,
+    /// Hours that they ran.
+    pub hours: f64,
+    /// GB that moved.
+    pub gb: f64,
+}
+
+impl From<journal::CostRow> for CostView {
+    fn from(row: journal::CostRow) -> CostView {
+        let egress = row.kind == 8;
+        CostView {
+            day: rfc3339(Timestamp(row.day * 86_400_000_000)).chars().take(10).collect(),
+            project: row.project,
+            workflow: row.workflow,
+            site: row.site,
+            kind: if egress { "egress" } else { "compute" }.into(),
+            cost: row.cost.units(),
+            actions: row.actions,
+            hours: row.wall_us as f64 / 3.6e9,
+            gb: if egress { row.bytes_in as f64 / 1e9 } else { 0.0 },
+        }
+    }
+}
+
+/// What is to come.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct OutlookView {
+    /// What it will still cost: 5 of 100 futures below, the median, 5 of 100 above.
+    pub cost: [f64; 3],
+    /// Seconds from now to the end, likewise.
+    pub ends_in_s: [f64; 3],
+    /// The share of futures in which the deadline is missed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_late: Option<f64>,
+    /// The nodes that decide when it ends, first to last.
+    pub critical_path: Vec<StepView>,
+    /// By node: seconds that it may be late without the end being later.
+    pub slack_s: BTreeMap<String, f64>,
+}
+
+/// A node and its length.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct StepView {
+    /// Its path, without the numbers of items.
+    pub path: String,
+    /// Seconds that it takes.
+    pub seconds: f64,
+}
+
+impl From<Outlook> for OutlookView {
+    fn from(outlook: Outlook) -> OutlookView {
+        OutlookView {
+            cost: outlook.cost.map(|cost| cost.units()),
+            ends_in_s: outlook.ends_in_s,
+            p_late: outlook.p_late,
+            critical_path: outlook.critical.into_iter().map(|(path, seconds)| StepView { path, seconds }).collect(),
+            slack_s: outlook.slack.into_iter().collect(),
+        }
+    }
+}
+
+/// Where a run stands.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct RunOutlookView {
+    /// The run.
+    pub run: RunView,
+    /// What its attempts have cost.
+    pub cost_so_far: f64,
+    /// When it should be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
+    /// What is to come; none for a run that has ended, or of which nothing is left that needs a place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_come: Option<OutlookView>,
+    /// How its plan was found and what that expected: variant, objective, cost, end, critical path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Value>,
+    /// Why it was planned last: `admission`, or what changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_because: Option<String>,
+    /// By node: the site that the plan names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub places: BTreeMap<String, String>,
+}
+
+/// How much work will come.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct DemandView {
+    /// The project.
+    pub project: String,
+    /// The site.
+    pub site: String,
+    /// Hours that were looked back on.
+    pub hours_seen: usize,
+    /// The share of hours inside of the interval that had been said of them.
+    pub coverage: f64,
+    /// How many hours that share is of.
+    pub judged: u64,
+    /// Core-hours of each hour to come: 5 of 100 below, what is expected, 5 of 100 above.
+    pub core_hours: Vec<[f64; 3]>,
+}
+
+impl From<Demand> for DemandView {
+    fn from(demand: Demand) -> DemandView {
+        DemandView {
+            project: demand.project,
+            site: demand.site,
+            hours_seen: demand.hours,
+            coverage: demand.coverage.0,
+            judged: demand.coverage.1,
+            core_hours: demand.core_hours.iter().map(|hour| [hour.low, hour.mid, hour.high]).collect(),
+        }
+    }
+}
+
+/// A question about the past.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WhatIfRequest {
+    /// So many days back; 7 when nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<f64>,
+    /// Of this project only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// What is different about sites.
+    #[serde(default)]
+    pub sites: Vec<SiteChangeView>,
+    /// The share of the time to a deadline that is planned with, from 0.05 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<f64>,
+    /// What expected lateness is multiplied with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risk: Option<f64>,
+}
+
+/// What is different about a site.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SiteChangeView {
+    /// The site. A name that is not known is a new site, and needs `like`.
+    pub site: String,
+    /// It is not there.
+    #[serde(default)]
+    pub gone: bool,
+    /// A new site has the attributes, prices and capacity of this one, but for what is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub like: Option<String>,
+    /// A core for an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_hour: Option<f64>,
+    /// A GiB of memory for an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_gib_hour: Option<f64>,
+    /// An accelerator for an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_hour: Option<f64>,
+    /// A GB that leaves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress_gb: Option<f64>,
+    /// Cores. With one of the three given, the others are 0 cores, memory without end, 0 accelerators unless given too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<f64>,
+    /// GiB of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_gib: Option<f64>,
+    /// Accelerators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpus: Option<u32>,
+}
+
+/// What would have been.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct WhatIfView {
+    /// Runs that were played.
+    pub runs: u64,
+    /// Recorded actions.
+    pub actions: u64,
+    /// As it happened; the same places, played; the rule as it is; as asked.
+    pub sums: Vec<SumView>,
+    /// What such a replay cannot know.
+    pub limits: Vec<String>,
+}
+
+/// What a period comes to.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct SumView {
+    /// Of what.
+    pub name: String,
+    /// The bill.
+    pub cost: f64,
+    /// Of that: egress.
+    pub egress: f64,
+    /// Runs that missed their deadline.
+    pub late_runs: u64,
+    /// What that cost, by the prices of the runs.
+    pub late_cost: f64,
+    /// Seconds from the acceptance of a run to its end: the mean.
+    pub mean_run_s: f64,
+    /// The longest that an action waited for a place.
+    pub longest_wait_s: f64,
+    /// Actions that no site may take.
+    pub stuck: u64,
+    /// By site.
+    pub sites: BTreeMap<String, SiteSumView>,
+}
+
+/// A site's part.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct SiteSumView {
+    /// Actions that ran there.
+    pub actions: u64,
+    /// The share of its capacity that was held, over the period.
+    pub utilisation: f64,
+}
+
+impl From<Sum> for SumView {
+    fn from(sum: Sum) -> SumView {
+        let site = |(name, actions, utilisation)| (name, SiteSumView { actions, utilisation });
+        SumView {
+            name: sum.name.into(),
+            cost: sum.cost.units(),
+            egress: sum.egress.units(),
+            late_runs: sum.late_runs,
+            late_cost: sum.late_cost.units(),
+            mean_run_s: sum.mean_run_s,
+            longest_wait_s: sum.longest_wait_s,
+            stuck: sum.stuck,
+            sites: sum.sites.into_iter().map(site).collect(),
+        }
+    }
+}
+
+/// A piece of advice.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct AdviceView {
+    /// right_size, more_memory, cache, parallel or move.
+    pub kind: String,
+    /// The node.
+    pub node: String,
+    /// What to do.
+    pub what: String,
+    /// What it would save a run.
+    pub saves: f64,
+    /// Seconds that a run would end earlier.
+    pub saves_s: f64,
+    /// What that rests on.
+    pub evidence: String,
+    /// The edits that make it so, as `POST /api/v1/edit` takes them.
+    pub patch: Vec<Value>,
+}
+
+impl From<Advice> for AdviceView {
+    fn from(advice: Advice) -> AdviceView {
+        AdviceView {
+            kind: advice.kind.into(),
+            node: advice.node,
+            what: advice.what,
+            saves: advice.saves.units(),
+            saves_s: advice.saves_s,
+            evidence: advice.evidence,
+            patch: advice.patch,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What was spent, what a run will still cost and when it will be done, and how much work will come.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use engine::event::RunPlanned;
+use journal::{ActionFilter, CostRow, HistoryFilter, RunRow};
+use model::{Money, Phase, Timestamp};
+use placement::Permitted;
+use placement::objective::Settings;
+use placement::sim::{AsExpected, Chooser, play};
+use prediction::forecast::{Forecast, Forecaster};
+
+use crate::foresight::{Ground, Outlook, Sketch};
+use crate::planning::idle;
+use crate::{ControlPlane, Fault};
+
+/// Actions of a run that a forecast looks at.
+const ACTIONS_MAX: usize = 100_000;
+/// Actions of the past that demand is read off.
+const DEMAND_MAX: usize = 200_000;
+/// An hour, in microseconds.
+const HOUR_US: u64 = 3_600_000_000;
+
+/// Where a run stands, and what is to come.
+#[derive(Clone, Debug)]
+pub struct RunOutlook {
+    /// The run.
+    pub row: RunRow,
+    /// What its attempts have cost so far.
+    pub so_far: Money,
+    /// What is to come; none for a run that has ended, or of which nothing is left that needs a place.
+    pub to_come: Option<Outlook>,
+    /// The plan it follows.
+    pub plan: Option<RunPlanned>,
+}
+
+/// Work of one project at one site, by the hour.
+#[derive(Clone, Debug)]
+pub struct Demand {
+    /// The project.
+    pub project: String,
+    /// The site.
+    pub site: String,
+    /// Hours that were looked back on.
+    pub hours: usize,
+    /// The share of hours inside of what had been said of them, and how many were judged.
+    pub coverage: (f64, u64),
+    /// Core-hours, by hour to come: the next first.
+    pub core_hours: Vec<Forecast>,
+}
+
+impl ControlPlane {
+    /// What actions cost, by project, workflow, site, kind and day.
+    pub fn costs(&self, since: Timestamp, until: Timestamp) -> Result<Vec<CostRow>, Fault> {
+        self.reader().costs(since, until).map_err(Fault::internal)
+    }
+
+    /// Where a run stands and what is to come: played from what it has done already.
+    pub fn run_outlook(&self, name: &str) -> Result<RunOutlook, Fault> {
+        let row = self.find_run(name)?;
+        let plan = self.reader().last_plan(&row).map_err(Fault::internal)?;
+        let mut outlook = RunOutlook { so_far: row.cost, to_come: None, plan, row };
+        if outlook.row.finished_at.is_some() {
+            return Ok(outlook);
+        }
+        let graph = self.reader().graph(&outlook.row.graph).map_err(Fault::internal)?;
+        let Some(graph) = graph else { return Ok(outlook) };
+        let filter = ActionFilter { from: 0, limit: ACTIONS_MAX, phase: Some(Phase::Succeeded) };
+        let actions = self.reader().actions(outlook.row.id, &filter).map_err(Fault::internal)?;
+        let done: BTreeSet<String> = actions.into_iter().map(|action| action.path).collect();
+        let sites: Vec<_> = self.reader().sites().map_err(Fault::internal)?.iter().map(idle).collect();
+        let estimates = self.learned().read();
+        let ground = Ground {
+            workflow: &graph.workflow,
+            sites: &sites,
+            estimates: &estimates,
+            files: Vec::new(),
+            permitted: &|_| Permitted::all(),
+            done: &|path| done.contains(path),
+            goal: outlook.plan.as_ref().and_then(|plan| plan.goal),
+            now: crate::clock::wall(),
+        };
+        let sketch = Sketch::of(&graph, &ground);
+        if sketch.paths.is_empty() {
+            return Ok(outlook);
+        }
+        let planned: BTreeMap<&str, &str> = outlook
+            .plan
+            .iter()
+            .flat_map(|plan| plan.places.iter().map(|place| (place.path.as_str(), place.site.as_str())))
+            .collect();
+        // What the plan does not name goes where the rule would put it now.
+        let rule = play(&sketch.world, &Chooser::Priced(Settings::default()), &AsExpected);
+        let chosen = sketch.paths.iter().zip(&rule.sites).map(|(path, site)| {
+            let planned = planned.get(path.as_str()).and_then(|name| sketch.sites.iter().position(|site| site == name));
+            planned.map_or(*site, |site| site as u16)
+        });
+        let chosen: Vec<u16> = chosen.collect();
+        outlook.to_come = (rule.stuck == 0).then(|| sketch.outlook(&chosen));
+        drop(estimates);
+        Ok(outlook)
+    }
+
+    /// How much work will come, hour by hour: of every project at every site that had some in the days looked back on.
+    pub fn demand(&self, days: u64, ahead: usize) -> Result<Vec<Demand>, Fault> {
+        let now = crate::clock::wall();
+        let since = Timestamp(now.0.saturating_sub(days * 24 * HOUR_US));
+        let filter = HistoryFilter { since: Some(since), limit: DEMAND_MAX, ..HistoryFilter::default() };
+        let rows = self.reader().history(&filter).map_err(Fault::internal)?;
+        let first = rows.iter().map(|row| row.started_at.0 / HOUR_US).min().unwrap_or(now.0 / HOUR_US);
+        // The hour that is not over yet says too little.
+        let last = now.0 / HOUR_US;
+        let mut series: BTreeMap<(String, String), BTreeMap<u64, f64>> = BTreeMap::new();
+        for row in rows.iter().filter(|row| row.usage.wall_us > 0) {
+            let hour = row.started_at.0 / HOUR_US;
+            let hours = series.entry((row.project.clone(), row.site.clone())).or_default();
+            *hours.entry(hour).or_default() += row.usage.cpu_us.max(row.usage.wall_us / 4) as f64 / HOUR_US as f64;
+        }
+        let demand = series.into_iter().map(|((project, site), hours)| {
+            let mut forecaster = Forecaster::new(&[24, 168]);
+            (first..last).for_each(|hour| forecaster.learn(hours.get(&hour).copied().unwrap_or_default()));
+            let core_hours = (1..=ahead).map(|step| forecaster.ahead(step)).collect();
+            Demand { project, site, hours: (last - first) as usize, coverage: forecaster.coverage(), core_hours }
+        });
+        Ok(demand.collect())
+    }
+}

@@ -1,0 +1,112 @@
+//! What things cost, what they will, and what they would have.
+
+use crate::home::Home;
+
+const SITES: &str = "
+kind: site
+name: own
+capacity: {cpu: 2, memory: 4Gi}
+attributes: {zone: own}
+prices: {cpu_hour: 36, egress_gb: 1000000}
+---
+kind: site
+name: rented
+capacity: {cpu: 8, memory: 16Gi}
+attributes: {zone: rented}
+prices: {cpu_hour: 3600, egress_gb: 1000000}
+";
+
+/// `second` waits for `first` and reads nothing of it; `third` is kept at the dear site, and reads what `first` made.
+const WORK: &str = r#"
+workflow: demo/work
+deadline: 1h
+nodes:
+  first:
+    run:
+      script: |
+        sleep 0.3
+        echo data > "$TUTTI_OUT_DIR/out.txt"
+        printf '{"out": {"$file": "out.txt"}}' > "$TUTTI_OUTPUT"
+    needs: {cpu: 2, memory: 1Gi, site: {zone: own}}
+    outputs: {out: {type: file}}
+  second:
+    run: {command: [sh, -c, 'sleep 1.2; echo hello']}
+    needs: {cpu: 1, memory: 1Gi}
+    after: [first]
+  third:
+    run: {command: [cat, "${ nodes.first.out }"]}
+    needs: {cpu: 1, site: {zone: rented}}
+"#;
+
+#[test]
+fn costs_outlooks_and_questions_about_the_past() {
+    let home = Home::new();
+    home.write("w/sites.yaml", SITES);
+    home.write("w/work.workflow.yaml", WORK);
+    let _server = home.up();
+    home.ok(&["apply", "-f", "w"]);
+    let plan = home.json(&["plan", "demo/work"]);
+    assert_eq!(plan["nodes"][1]["verdict"], "placed", "{plan}");
+    home.ok(&["run", "demo/work", "-w", "--name", "one", "--deadline", "2h"]);
+    home.ok(&["run", "demo/work", "-w", "--name", "two"]);
+
+    // The bill is the sum of its parts, by whatever it is added up.
+    let runs = ["one", "two"].map(|run| home.json(&["get", "run", run])["cost"].as_f64().unwrap());
+    let all = runs[0] + runs[1];
+    for by in ["project", "workflow", "site", "kind", "day"] {
+        let rows = home.json(&["cost", "--by", by]);
+        let sum: f64 = rows.as_array().unwrap().iter().map(|row| row["cost"].as_f64().unwrap()).sum();
+        assert!((sum - all).abs() < 1e-5, "{by}: {sum} and {all}: {rows}");
+    }
+    let kinds = home.json(&["cost", "--by", "kind"]);
+    let egress = kinds.as_array().unwrap().iter().find(|row| row["name"] == "egress").unwrap();
+    assert!(egress["cost"].as_f64().unwrap() > 0.0, "{kinds}");
+    let bill = home.ok(&["cost", "--focus"]).stdout;
+    assert!(bill.starts_with("BillingAccountId,") && bill.contains(",Networking,Data transfer,"), "{bill}");
+
+    // What was said of egress before is what was billed. (The second run brings bytes that the site has from the first.)
+    let said = home.json(&["explain", "one", "third"]);
+    let sites = said[0]["placement"]["sites"].as_array().unwrap();
+    let chosen = sites.iter().find(|site| site["verdict"] == "chosen").unwrap();
+    let transfers = home.json(&["get", "actions", "one"]);
+    let billed: f64 = transfers
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|action| action["kind"] == "transfer")
+        .map(|action| action["cost"].as_f64().unwrap())
+        .sum();
+    assert!((chosen["egress"].as_f64().unwrap() / 1e6 - billed).abs() < 1e-9, "{chosen} and {billed}");
+    let text = home.ok(&["explain", "two", "second"]).stdout;
+    assert!(text.contains("rented") && text.contains("lost on compute"), "{text}");
+
+    // A run that has ended has nothing to come; its plan and its deadline are told.
+    let outlook = home.json(&["cost", "one"]);
+    assert!(outlook["to_come"].is_null() && outlook["deadline"].is_string(), "{outlook}");
+    assert_eq!(outlook["planned_because"], "admission", "{outlook}");
+    assert_eq!(outlook["places"]["third"], "rented", "{outlook}");
+
+    // The same places, played, come near to what happened, but for bytes that the second run found there; a dearer site costs more.
+    let same = home.json(&["whatif", "--days", "1"]);
+    let cost = |of: &serde_json::Value, index: usize| of["sums"][index]["cost"].as_f64().unwrap();
+    let egress = |of: &serde_json::Value, index: usize| of["sums"][index]["egress"].as_f64().unwrap();
+    assert_eq!((same["runs"].as_u64(), same["sums"].as_array().unwrap().len()), (Some(2), 4), "{same}");
+    let compute = |index: usize| cost(&same, index) - egress(&same, index);
+    assert!((compute(1) / compute(0) - 1.0).abs() < 0.2, "{same}");
+    let dearer = home.json(&["whatif", "--site", "own:cpu_hour=72"]);
+    assert!(cost(&dearer, 3) > cost(&same, 3) + 0.01, "{dearer}");
+    let without = home.json(&["whatif", "--without", "rented"]);
+    assert_eq!(without["sums"][3]["stuck"], 2, "{without}");
+    let unknown = home.run(&["whatif", "--without", "nowhere"]);
+    assert_eq!(unknown.code, 1, "{unknown:?}");
+    assert_eq!(home.run(&["whatif", "--site", "own:cpu"]).code, 2);
+
+    let advice = home.json(&["advise", "demo/work"]);
+    let of = |kind: &str, node: &str| {
+        let all = advice.as_array().unwrap();
+        all.iter().find(|one| one["kind"] == kind && one["node"] == node).unwrap_or_else(|| panic!("{kind} {node}: {advice}"))
+    };
+    assert_eq!(of("parallel", "second")["patch"][0]["path"], "/nodes/second/after", "{advice}");
+    assert_eq!(of("move", "third")["patch"][0]["op"], "unset", "{advice}");
+    assert_eq!(home.ok(&["forecast"]).code, 0);
+}
