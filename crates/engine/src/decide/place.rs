@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{ActionKey, ActionNo, ArtifactRef, AttemptNo, Digest, RunId};
+use model::{ActionKey, ActionNo, ArtifactRef, AttemptNo, Digest, Failure, FailureClass, Phase, RunId};
 
 use crate::action::{Action, ActionState};
 use crate::event::{ActionsOpened, ActionsParked, ActionsPlaced, Opened, Placed, Role};
@@ -76,6 +76,15 @@ impl State {
     }
 }
 
+/// The input that no site has a copy of, when there is one.
+fn lost_input(run: &Run, action: &Action) -> Option<Failure> {
+    let input = action.input.as_ref()?;
+    let has_copy = |artifact: &ArtifactRef| run.locations.get(&artifact.digest).is_some_and(|location| !location.sites.is_empty());
+    let lost = ArtifactRef::all_in(input.value()).into_iter().find(|artifact| !has_copy(artifact))?;
+    let message = format!("its input `{}` ({}) is lost: no site has a copy of it any more", lost.name, lost.digest);
+    Some(Failure::new(FailureClass::Transfer, message))
+}
+
 fn inputs_of(run: &Run, action: &Action) -> Vec<InputArtifact> {
     let Some(input) = &action.input else { return Vec::new() };
     let describe = |artifact: ArtifactRef| {
@@ -98,12 +107,25 @@ impl Stepper<'_, '_> {
                 }
             }
             for (run, actions) in by_run {
+                let actions = self.without_lost(run, actions);
                 match &placement.site {
                     Some(site) => self.place_at(run, actions, site, &placement.explanation),
                     None => self.park(run, actions, &placement.explanation),
                 }
             }
         }
+    }
+
+    /// Fails the actions of which an input is lost, and gives the others: no site could ever begin them.
+    fn without_lost(&mut self, id: RunId, actions: Vec<ActionNo>) -> Vec<ActionNo> {
+        let Some(run) = self.run(id) else { return Vec::new() };
+        let lost = |number: &ActionNo| Some((*number, lost_input(run, run.action(*number)?)?));
+        let lost: Vec<(ActionNo, Failure)> = actions.iter().filter_map(lost).collect();
+        let left = actions.into_iter().filter(|number| lost.iter().all(|(lost, _)| lost != number)).collect();
+        for (number, failure) in lost {
+            self.finish(ActionKey::new(id, number), Phase::Failed, None, Some(failure));
+        }
+        left
     }
 
     fn place_at(&mut self, id: RunId, actions: Vec<ActionNo>, site_name: &str, explanation: &str) {

@@ -6,7 +6,7 @@ use model::{ActionKey, AttemptKey, Duration, Epoch, Failure, FailureClass, Money
 
 use crate::action::{Action, ActionState};
 use crate::event::{AttemptFinished, AttemptStarted, CancelReason, Located, ReportIgnored, Role, Usage};
-use crate::run::RunStatus;
+use crate::run::{Run, RunStatus};
 use crate::{Effect, Event, Outcome, Report};
 
 use super::Stepper;
@@ -161,6 +161,10 @@ impl Stepper<'_, '_> {
             return (action.system_retries < SYSTEM_RETRIES_MAX).then_some(now);
         }
         if matches!(action.role, Role::Transfer { .. }) {
+            // A source that has lost it will not find it: whoever wants it is placed again, to be brought it from elsewhere.
+            if failure.class == FailureClass::Transfer {
+                return None;
+            }
             let tried = action.retries + action.system_retries;
             return (tried < TRANSFER_RETRIES_MAX).then(|| now.after(pause(SYSTEM_BACKOFF, tried, draw)));
         }
@@ -176,12 +180,13 @@ impl Stepper<'_, '_> {
         (action.retries < retry.max).then(|| now.after(pause((retry.backoff_min, retry.backoff_max), action.retries, draw)))
     }
 
-    /// The inputs of a placed action could not be brought to its site.
+    /// The inputs of a placed action could not be brought to its site. It is placed again, and fails there when nothing is left to bring.
     pub(super) fn strand(&mut self, key: ActionKey) {
-        let Some(action) = self.action(key) else { return };
+        let Some((run, action)) = self.run(key.run).and_then(|run| Some((run, run.action(key.action)?))) else { return };
         let attempt = AttemptKey { run: key.run, action: key.action, attempt: action.attempt };
         let site = action.site.clone().unwrap_or_default();
-        let failure = Failure::new(FailureClass::Transfer, format!("an input could not be brought to `{site}`"));
+        let why = why_not_brought(run, action, &site).map_or(String::new(), |why| format!(": {why}"));
+        let failure = Failure::new(FailureClass::Transfer, format!("an input could not be brought to `{site}`{why}"));
         self.end_attempt(attempt, Phase::Failed, None, Some(failure), Usage::default(), Money(0), Vec::new());
     }
 
@@ -199,6 +204,14 @@ impl Stepper<'_, '_> {
         }
         .unwrap_or_default()
     }
+}
+
+/// Why what an action still misses did not come: what the last transfer of it said.
+fn why_not_brought<'a>(run: &'a Run, action: &Action, site: &str) -> Option<&'a str> {
+    let ActionState::Staging(missing) = &action.state else { return None };
+    let brought = |other: &&Action| matches!(&other.role, Role::Transfer { artifact, to, .. } if missing.contains(artifact) && to == site);
+    let mut last_first = run.actions.iter().rev().filter(brought);
+    last_first.find_map(|transfer| Some(transfer.failure.as_ref()?.message.as_str()))
 }
 
 /// Whether a report can be about the attempt as it was ordered: under the epoch in which it was placed, or a later one that ordered it

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{ActionKey, AttemptKey, AttemptNo, Timestamp};
+use model::{ActionKey, AttemptKey, AttemptNo, FailureClass, Timestamp};
 
 use super::actions::{clear_timers, set_timer};
 use super::endings::{Ending, end};
@@ -111,10 +111,21 @@ pub(super) fn attempt_finished(state: &mut State, event: &AttemptFinished, at: T
         let attempt = AttemptKey { run: event.run, action: event.action, attempt: event.attempt };
         state.passing.effects.push(Effect::Release { attempt, site: site.to_string() });
     }
-    match event.failure.as_ref().map(|failure| failure.class.is_system()) {
-        Some(true) => action.system_retries += 1,
-        Some(false) => action.retries += 1,
-        None => {}
+    let class = event.failure.as_ref().map(|failure| failure.class);
+    match (class, &action.role) {
+        (None, _) => {}
+        (Some(class), _) if class.is_system() => action.system_retries += 1,
+        // Its source has lost it, and is none any more.
+        (Some(FailureClass::Transfer), Role::Transfer { artifact, from, .. }) => {
+            action.retries += 1;
+            let (artifact, from) = (*artifact, from.clone());
+            if let Some(location) = run.locations.get_mut(&artifact) {
+                location.sites.remove(from.as_str());
+            }
+        }
+        // An input that cannot be brought is not the work's doing.
+        (Some(FailureClass::Transfer), _) => action.system_retries += 1,
+        (Some(_), _) => action.retries += 1,
     }
     let from = match &action.role {
         Role::Transfer { from, .. } => Some(from.clone()),

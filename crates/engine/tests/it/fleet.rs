@@ -151,19 +151,101 @@ fn inputs_are_brought_by_one_transfer_for_all_who_need_them() {
 #[test]
 fn a_transfer_that_fails_is_repeated_and_then_the_work_is_placed_again() {
     let mut rig = two_zones();
-    rig.on("use[0]<-*", [system(FailureClass::Transfer), system(FailureClass::DiskFull), Answer::Done(json!({}))]);
+    rig.on("use[0]<-*", [system(FailureClass::SiteDown), system(FailureClass::DiskFull), Answer::Done(json!({}))]);
     let run = rig.submit(&reading(1), json!({}));
     assert_eq!(rig.finish(run).phase, Phase::Succeeded);
+    assert_eq!(rig.attempt(run, &transfers(&rig, run)[0]).attempt, AttemptNo(3));
 
     // It fails for good: the actions that wait for it begin again, with another transfer.
     let mut rig = two_zones();
     let digest: String = Digest::of(b"x").hex().chars().take(12).collect();
-    rig.on(&format!("use[0]<-{digest}@b"), [system(FailureClass::Transfer)]);
+    rig.on(&format!("use[0]<-{digest}@b"), [system(FailureClass::SiteDown)]);
     let run = rig.submit(&reading(2), json!({}));
     assert_eq!(rig.finish(run).phase, Phase::Succeeded);
     assert!(transfers(&rig, run).len() >= 2, "{:?}", transfers(&rig, run));
     assert!(rig.events().iter().any(|event| matches!(event, Event::AttemptFinished(end)
         if end.failure.as_ref().is_some_and(|failure| failure.class == FailureClass::Transfer) && end.retry_at.is_some())));
+}
+
+/// A transfer that never succeeded was once repeated for ever.
+#[test]
+fn an_input_that_cannot_be_brought_fails_the_action_in_the_end() {
+    let mut rig = two_zones().unchecked();
+    rig.on("use[0]<-*", [system(FailureClass::SiteDown)]);
+    let run = rig.submit(&reading(1), json!({}));
+    let began = rig.now();
+    assert_eq!(rig.finish(run).phase, Phase::Failed);
+    let failure = rig.failure(run, "use[0]").unwrap();
+    assert_eq!(failure.class, FailureClass::Transfer);
+    assert_eq!(failure.message, "an input could not be brought to `b`: the platform failed");
+    assert_eq!(transfers(&rig, run).len(), 1 + model::limits::SYSTEM_RETRIES_MAX as usize);
+    assert!(rig.now().since(began) < Duration::from_secs(3 * 3600));
+}
+
+#[test]
+fn an_input_that_its_source_lost_is_brought_from_elsewhere() {
+    let mut rig = Rig::new([
+        site("a").attribute("zone", "a").spec(),
+        site("b").attribute("zone", "b").spec(),
+        site("c").attribute("zone", "c").spec(),
+    ]);
+    let graph = flow("t/t")
+        .step(step("make").at("zone", "a"))
+        .step(step("copy").input(json!({"file": "${ nodes.make.file }"})).at("zone", "c").reads(&["make"]))
+        .step(step("use").input(json!({"file": "${ nodes.make.file }"})).at("zone", "b").reads(&["make"]).after(&["copy"]))
+        .build();
+    rig.on("make", [Answer::Done(json!({"file": artifact("x")}))]);
+    let digest: String = Digest::of(b"x").hex().chars().take(12).collect();
+    rig.on(&format!("use<-{digest}@b"), [system(FailureClass::Transfer)]);
+    let run = rig.submit(&graph, json!({}));
+    assert_eq!(rig.finish(run).phase, Phase::Succeeded);
+    let sources: Vec<String> = rig
+        .events()
+        .iter()
+        .filter_map(|event| if let Event::ActionsOpened(opened) = event { Some(&opened.actions) } else { None })
+        .flatten()
+        .filter_map(|opened| if let Role::Transfer { from, to, .. } = &opened.role { Some(format!("{from}->{to}")) } else { None })
+        .collect();
+    assert_eq!(sources, ["a->c", "a->b", "c->b"]);
+    assert_eq!(rig.attempt(run, &format!("use<-{digest}@b")).attempt, AttemptNo(1), "asking again would not bring it back");
+}
+
+#[test]
+fn an_input_that_is_lost_everywhere_fails_those_who_need_it_and_says_so() {
+    let mut rig = two_zones();
+    rig.on("use[0]<-*", [system(FailureClass::Transfer)]);
+    let run = rig.submit(&reading(2), json!({}));
+    let finished = rig.finish(run);
+    assert_eq!((finished.phase, transfers(&rig, run).len()), (Phase::Failed, 1));
+    let failure = finished.failure.unwrap();
+    assert_eq!(failure.class, FailureClass::Transfer);
+    assert!(failure.message.contains("its input `x`") && failure.message.contains("is lost: no site has a copy"), "{failure:?}");
+    // A map that goes on without the item does so here as well.
+    let mut rig = two_zones();
+    rig.on("use[0]<-*", [system(FailureClass::Transfer)]);
+    let body = step("use").input(json!({"file": "${ nodes.make.file }"})).at("zone", "b");
+    let graph = flow("t/t")
+        .step(step("make").at("zone", "a"))
+        .step(step("use").each(json!([1]), 1, body).goes_on().reads(&["make"]))
+        .build();
+    let run = rig.submit(&graph, json!({}));
+    assert_eq!(rig.finish(run).phase, Phase::Succeeded);
+    assert_eq!(rig.phase(run, "use[0]"), Some(Phase::Failed));
+}
+
+/// The store of a site lost what the engine believes to be there: every order to begin fails at once, and once did so for ever.
+#[test]
+fn an_input_that_is_not_where_it_should_be_fails_the_action_in_the_end() {
+    let mut rig = Rig::new([site("a").spec()]).unchecked();
+    rig.on("make", [Answer::Done(json!({"file": artifact("x")}))]);
+    rig.on("use", [system(FailureClass::Transfer)]);
+    let graph = flow("t/t")
+        .step(step("make"))
+        .step(step("use").input(json!({"file": "${ nodes.make.file }"})).reads(&["make"]))
+        .build();
+    let run = rig.submit(&graph, json!({}));
+    assert_eq!(rig.finish(run).phase, Phase::Failed);
+    assert_eq!(rig.attempt(run, "use").attempt, AttemptNo(1 + model::limits::SYSTEM_RETRIES_MAX));
 }
 
 /// What arrives at a site that the action has left was once taken for its input at the new one.

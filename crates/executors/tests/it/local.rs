@@ -89,7 +89,8 @@ fn is_gone(stat: &Path) -> bool {
 
 mod killed_server {
     use super::*;
-    use executors::contract::{fresh_key, gated, until};
+    use executors::contract::{gated, until};
+    use model::{ActionNo, AttemptKey, AttemptNo, RunId};
     use std::os::unix::process::ExitStatusExt as _;
 
     const SITE: &str = "EXECUTORS_TEST_SITE";
@@ -107,19 +108,23 @@ mod killed_server {
         }
     }
 
+    /// Two attempts that both processes know.
+    fn keys() -> [AttemptKey; 2] {
+        [1, 2].map(|number| AttemptKey { run: RunId(8), action: ActionNo(number), attempt: AttemptNo(1) })
+    }
+
     /// Not a test but the server of the next one, which runs it in a process of its own: it orders two attempts and waits to be killed.
     #[test]
     fn server() {
         let Some(folder) = std::env::var_os(SITE) else { return };
         let rig = Elsewhere(folder.into());
         let mut control = Incarnation::start(&rig, 1);
-        let short = control.run("mark ran");
+        let [short, key] = keys();
+        control.order(short, "mark ran");
         control.end_of(short);
-        let key = fresh_key();
         control.order(key, &gated(key));
-        loop {
-            std::thread::park();
-        }
+        // Until whoever started it is gone, at the latest.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
     }
 
     #[test]
@@ -128,9 +133,8 @@ mod killed_server {
         let rig = Elsewhere(folder.path().to_owned());
         let mut server = std::process::Command::new(std::env::current_exe().unwrap());
         server.args(["--exact", "local::killed_server::server", "--nocapture"]).env(SITE, folder.path());
-        let mut server = server.stdout(std::process::Stdio::null()).spawn().unwrap();
-        // The first attempt of the stub, and the second.
-        let (short, key) = (fresh_key(), fresh_key());
+        let mut server = server.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null()).spawn().unwrap();
+        let [short, key] = keys();
         let mark = folder.path().join(format!("{key}.ran"));
         until("the attempt of the server runs", || mark.exists());
         server.kill().unwrap();

@@ -117,8 +117,13 @@ impl World {
         let fails = self.fault(60, "a transfer failed");
         let up = |name: &str| self.sites.get(name).is_some_and(|site| site.up);
         let has = self.sites.get(&order.from).is_some_and(|site| site.store.contains(&order.artifact));
-        if fails || !has || !up(&order.from) || !up(&order.to) {
-            let failure = Failure::new(FailureClass::Transfer, "the way is blocked");
+        let failure = match () {
+            () if fails || !up(&order.from) || !up(&order.to) => Some((FailureClass::SiteDown, "the way is blocked")),
+            () if !has => Some((FailureClass::Transfer, "its source has lost it")),
+            () => None,
+        };
+        if let Some((class, message)) = failure {
+            let failure = Failure::new(class, message);
             return self.arrives_about(order.key, order.epoch, Outcome::Failed(failure), Vec::new());
         }
         if let Some(site) = self.sites.get_mut(&order.to) {
