@@ -16,6 +16,8 @@ pub(crate) struct SimSite {
     pub(crate) epoch: Epoch,
     pub(crate) attempts: BTreeMap<AttemptKey, SimAttempt>,
     pub(crate) store: BTreeSet<Digest>,
+    /// What was in the store and rotted there.
+    pub(crate) lost: BTreeSet<Digest>,
 }
 
 /// An attempt at a site.
@@ -38,7 +40,23 @@ pub(crate) struct SimAttempt {
 
 impl SimSite {
     pub(crate) fn new(spec: SiteSpec) -> SimSite {
-        SimSite { spec, up: true, up_since: 0, epoch: Epoch(0), attempts: BTreeMap::new(), store: BTreeSet::new() }
+        let (attempts, store, lost) = Default::default();
+        SimSite { spec, up: true, up_since: 0, epoch: Epoch(0), attempts, store, lost }
+    }
+}
+
+impl SimSite {
+    /// The store loses an artifact.
+    pub(crate) fn lose(&mut self, artifact: Digest) {
+        if self.store.remove(&artifact) {
+            self.lost.insert(artifact);
+        }
+    }
+
+    /// The store has an artifact, from wherever it came.
+    pub(crate) fn store(&mut self, artifact: Digest) {
+        self.store.insert(artifact);
+        self.lost.remove(&artifact);
     }
 }
 

@@ -2,6 +2,7 @@
 //! of it is a function of the seed.
 
 mod client;
+mod instants;
 mod server;
 mod shell;
 mod site;

@@ -79,7 +79,8 @@ impl State {
 /// The input that no site has a copy of, when there is one.
 fn lost_input(run: &Run, action: &Action) -> Option<Failure> {
     let input = action.input.as_ref()?;
-    let has_copy = |artifact: &ArtifactRef| run.locations.get(&artifact.digest).is_some_and(|location| !location.sites.is_empty());
+    let has_copy =
+        |artifact: &ArtifactRef| run.locations.get(&artifact.digest).is_some_and(|location| !location.sites.is_empty());
     let lost = ArtifactRef::all_in(input.value()).into_iter().find(|artifact| !has_copy(artifact))?;
     let message = format!("its input `{}` ({}) is lost: no site has a copy of it any more", lost.name, lost.digest);
     Some(Failure::new(FailureClass::Transfer, message))

@@ -209,7 +209,8 @@ impl Stepper<'_, '_> {
 /// Why what an action still misses did not come: what the last transfer of it said.
 fn why_not_brought<'a>(run: &'a Run, action: &Action, site: &str) -> Option<&'a str> {
     let ActionState::Staging(missing) = &action.state else { return None };
-    let brought = |other: &&Action| matches!(&other.role, Role::Transfer { artifact, to, .. } if missing.contains(artifact) && to == site);
+    let brought =
+        |other: &&Action| matches!(&other.role, Role::Transfer { artifact, to, .. } if missing.contains(artifact) && to == site);
     let mut last_first = run.actions.iter().rev().filter(brought);
     last_first.find_map(|transfer| Some(transfer.failure.as_ref()?.message.as_str()))
 }

@@ -204,7 +204,9 @@ fn an_input_that_its_source_lost_is_brought_from_elsewhere() {
         .iter()
         .filter_map(|event| if let Event::ActionsOpened(opened) = event { Some(&opened.actions) } else { None })
         .flatten()
-        .filter_map(|opened| if let Role::Transfer { from, to, .. } = &opened.role { Some(format!("{from}->{to}")) } else { None })
+        .filter_map(
+            |opened| if let Role::Transfer { from, to, .. } = &opened.role { Some(format!("{from}->{to}")) } else { None },
+        )
         .collect();
     assert_eq!(sources, ["a->c", "a->b", "c->b"]);
     assert_eq!(rig.attempt(run, &format!("use<-{digest}@b")).attempt, AttemptNo(1), "asking again would not bring it back");
@@ -239,10 +241,8 @@ fn an_input_that_is_not_where_it_should_be_fails_the_action_in_the_end() {
     let mut rig = Rig::new([site("a").spec()]).unchecked();
     rig.on("make", [Answer::Done(json!({"file": artifact("x")}))]);
     rig.on("use", [system(FailureClass::Transfer)]);
-    let graph = flow("t/t")
-        .step(step("make"))
-        .step(step("use").input(json!({"file": "${ nodes.make.file }"})).reads(&["make"]))
-        .build();
+    let graph =
+        flow("t/t").step(step("make")).step(step("use").input(json!({"file": "${ nodes.make.file }"})).reads(&["make"])).build();
     let run = rig.submit(&graph, json!({}));
     assert_eq!(rig.finish(run).phase, Phase::Failed);
     assert_eq!(rig.attempt(run, "use").attempt, AttemptNo(1 + model::limits::SYSTEM_RETRIES_MAX));

@@ -8,6 +8,7 @@ use engine::{Command, Context, Effect, Event, Rejection, State, codec};
 use model::{ActionKey, AttemptKey, RunId, Timestamp};
 use testkit::{Paths, placements};
 
+use super::instants::Instants;
 use super::{Happening, World};
 use crate::disk::Stored;
 use crate::fleet::Leases;
@@ -93,7 +94,7 @@ impl World {
             turn.replies.extend(ticket.map(|ticket| (ticket, result)));
         }
         self.tick(&mut turn);
-        self.place(&mut turn);
+        self.settle(&mut turn);
         self.check_turn(&turn);
         self.hand_over(turn);
         self.wake();
@@ -106,6 +107,23 @@ impl World {
         if due && !self.has(Mutation::DeafTimer) {
             // A tick is never rejected.
             let _ = self.step(Command::Tick, turn);
+        }
+    }
+
+    /// Places what is queued and computes what is a function of its input, until nothing follows from that.
+    fn settle(&mut self, turn: &mut Turn) {
+        let mut instants = Instants::default();
+        loop {
+            self.place(turn);
+            let reports = instants.take(&mut turn.effects);
+            if reports.is_empty() || self.broken.is_some() {
+                return;
+            }
+            for report in reports {
+                self.stats.instants += 1;
+                // A report is never rejected.
+                let _ = self.step(Command::Report(Box::new(report)), turn);
+            }
         }
     }
 

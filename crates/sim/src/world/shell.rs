@@ -5,7 +5,7 @@ use engine::{Command, Dispatch, Effect, Outcome, Recall, Report, Transfer};
 use model::{AttemptKey, Epoch, Failure, FailureClass, NodeKind};
 use serde_json::Value;
 
-use super::{Happening, World};
+use super::{Happening, World, instants};
 use crate::fleet::Lease;
 use crate::mutation::Mutation;
 
@@ -50,6 +50,10 @@ impl World {
     }
 
     fn dispatch(&mut self, mut order: Dispatch) {
+        // What a turn had no time for.
+        if let Some(report) = instants::compute(&order) {
+            return self.arrives(Command::Report(Box::new(report)));
+        }
         if self.has(Mutation::LoseDispatch) && self.rng.chance(30) {
             return;
         }
@@ -115,6 +119,11 @@ impl World {
     /// A transfer ends: well when both sites can be reached and the source has a copy.
     pub(super) fn transfer_ends(&mut self, order: &Transfer) {
         let fails = self.fault(60, "a transfer failed");
+        if self.fault(30, "a source lost an artifact")
+            && let Some(site) = self.sites.get_mut(&order.from)
+        {
+            site.lose(order.artifact);
+        }
         let up = |name: &str| self.sites.get(name).is_some_and(|site| site.up);
         let has = self.sites.get(&order.from).is_some_and(|site| site.store.contains(&order.artifact));
         let failure = match () {
@@ -127,7 +136,7 @@ impl World {
             return self.arrives_about(order.key, order.epoch, Outcome::Failed(failure), Vec::new());
         }
         if let Some(site) = self.sites.get_mut(&order.to) {
-            site.store.insert(order.artifact);
+            site.store(order.artifact);
         }
         let located = Located { artifact: order.artifact, size: order.size, site: order.to.clone() };
         self.arrives_about(order.key, order.epoch, Outcome::Succeeded(Value::Null), vec![located]);

@@ -78,8 +78,13 @@ impl World {
             return;
         }
         let input = order.input.as_ref().map_or(Value::Null, |input| input.value().clone());
-        let missing = ArtifactRef::all_in(&input).into_iter().find(|artifact| !site.store.contains(&artifact.digest));
-        if let Some(artifact) = missing {
+        let inputs = ArtifactRef::all_in(&input);
+        let rots = inputs.first().map(|artifact| artifact.digest).filter(|_| self.fault(30, "an input rotted at its site"));
+        let Some(site) = self.sites.get_mut(name) else { return };
+        rots.into_iter().for_each(|artifact| site.lose(artifact));
+        let missing = inputs.into_iter().find(|artifact| !site.store.contains(&artifact.digest));
+        let lost = missing.as_ref().is_some_and(|artifact| site.lost.contains(&artifact.digest));
+        if let Some(artifact) = missing.filter(|_| !lost) {
             let what = format!("`{}` begins at `{name}` without its input `{}`", order.path, artifact.name);
             return self.judge(broken("I4 inputs", what));
         }
@@ -90,7 +95,10 @@ impl World {
         }
         self.lives += 1;
         let (life, deaf) = (self.lives, !current || self.rng.chance(30));
-        let (outcome, made) = self.fate(order.key, true);
+        let (outcome, made) = match lost {
+            true => (Outcome::Failed(Failure::new(FailureClass::Transfer, "an input is not there any more")), Vec::new()),
+            false => self.fate(order.key, true),
+        };
         let takes_us = match self.rng.below(100) {
             0..=69 => self.rng.between(500, 2_000_000),
             70..=94 => self.rng.between(2_000_000, 60_000_000),
@@ -121,7 +129,7 @@ impl World {
             17 => return fail(FailureClass::Timeout, "the executor's own deadline"),
             _ => {}
         }
-        if !makes || !self.rng.chance(300) {
+        if !makes || !self.rng.chance(600) {
             return (Outcome::Succeeded(json!({"n": self.rng.below(5)})), Vec::new());
         }
         let name = attempt.to_string();
@@ -162,10 +170,9 @@ impl World {
             return;
         };
         known.ended = Some(known.outcome.clone());
-        if matches!(known.outcome, Outcome::Succeeded(_)) {
-            site.store.extend(known.made.iter().copied());
-        }
+        let made = if matches!(known.outcome, Outcome::Succeeded(_)) { known.made.clone() } else { Vec::new() };
         let unheard = !known.deaf && known.outcome != Outcome::Aborted && steady;
+        made.into_iter().for_each(|artifact| site.store(artifact));
         if unheard && stopped.is_some_and(|stopped| now > stopped + 60_000_000) {
             let what = format!("{attempt} at `{name}` went on for a minute after it was stopped");
             self.judge(broken("I8 cancel", what));
