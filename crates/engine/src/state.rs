@@ -224,6 +224,11 @@ pub struct InputArtifact {
     pub sites: Vec<String>,
 }
 
+/// The number that a name ends with, when it does.
+fn number_at_end(name: &str) -> Option<u64> {
+    name.rsplit_once('-')?.1.parse().ok()
+}
+
 impl State {
     /// An empty state whose next run is numbered after `last_run`: the highest number the store has ever given.
     pub fn new(last_run: u64) -> State {
@@ -277,6 +282,12 @@ impl State {
     /// Lets actions that fitted nowhere be looked at again: time has passed, and what was worth waiting for may not be any more.
     pub fn look_again(&mut self) {
         self.passing.room = true;
+    }
+
+    /// Keeps a name from being made for another run. The store knows those that were chosen by somebody and that a later run could be given
+    /// by its number; a restart tells them here, since closed runs are not folded.
+    pub fn reserve_name(&mut self, project: String, domain: String, name: String, run: RunId) {
+        self.names.entry((project, domain, name)).or_insert(run);
     }
 
     /// Ends a replay: what passed by while folding is dropped, since all that was asked for is in [`State::outstanding`].
@@ -354,7 +365,9 @@ impl State {
         while self.passing.recent.len() > RECENT_RUNS_MAX {
             let Some(old) = self.passing.recent.pop_front() else { break };
             let gone = |id: &RunId, runs: &BTreeMap<RunId, Run>| !runs.contains_key(id);
-            if self.names.get(&old.name).is_some_and(|id| gone(id, &self.runs)) {
+            // One that a later run could be given by its number is remembered until its number has passed.
+            let ahead = number_at_end(&old.name.2).is_some_and(|number| number > self.last_run);
+            if !ahead && self.names.get(&old.name).is_some_and(|id| gone(id, &self.runs)) {
                 self.names.remove(&old.name);
             }
             if let Some(key) = old.key

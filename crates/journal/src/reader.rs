@@ -166,6 +166,19 @@ impl Reader {
         })
     }
 
+    /// Names that somebody chose and that a run after this one could be given by its number: project, domain, name and the run that has it.
+    pub fn names_ahead(&self, last: RunId) -> Result<Vec<(String, String, String, RunId)>> {
+        self.with(|db| {
+            // As in `tables/v4.sql`, word for word: that makes it an index and no search.
+            let number = "CAST(substr(name, length(rtrim(name, '0123456789')) + 1) AS INTEGER)";
+            let sql = format!("SELECT project, domain, name, id FROM runs WHERE {number} > id AND {number} > ?1");
+            let mut statement = db.prepare_cached(&sql)?;
+            let rows =
+                statement.query_map(params![last.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, RunId(row.get(3)?))))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
     /// Runs, the newest first.
     pub fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>> {
         self.with(|db| {
@@ -390,6 +403,9 @@ impl Reader {
             if key.max_age.is_some_and(|age| now.since(at) > age) {
                 return Ok(None);
             }
+            if was_undone(db, seq)? {
+                return Ok(None);
+            }
             let Some(output) = body_of(db, seq, 0)? else { return Ok(None) };
             Ok(Some(RecallRow { output, locations: locations_of(&locations), at }))
         })
@@ -517,6 +533,18 @@ fn body_of(db: &Connection, seq: u64, n: i64) -> Result<Option<Value>> {
 }
 
 /// Decodes an entry and puts its bodies in place.
+/// Whether what was kept by an entry was undone since: an effect that stands no more is nobody's output any more.
+fn was_undone(db: &Connection, seq: u64) -> Result<bool> {
+    let sql = "SELECT bytes FROM journal WHERE seq = ?1 AND bytes IS NOT NULL";
+    let bytes: Option<Vec<u8>> = db.prepare_cached(sql)?.query_row([seq], |row| row.get(0)).optional()?;
+    let Some(bytes) = bytes else { return Ok(false) };
+    let Event::OutputKept(kept) = event_of(db, seq, &bytes)? else { return Ok(false) };
+    let sql = "SELECT EXISTS (SELECT 1 FROM actions AS kept JOIN actions AS undo ON undo.run = kept.run AND undo.no > kept.no
+               WHERE kept.run = ?1 AND kept.no = ?2 AND undo.path = kept.path || '!undo' AND undo.phase = ?3)";
+    let succeeded = Phase::Succeeded as i64;
+    Ok(db.prepare_cached(sql)?.query_row(params![kept.run.0, kept.action.0, succeeded], |row| row.get(0))?)
+}
+
 pub(crate) fn event_of(db: &Connection, seq: u64, bytes: &[u8]) -> Result<Event> {
     let mut event = engine::codec::decode(bytes).map_err(|error| match error {
         engine::codec::DecodeError::Newer(_) => JournalError::Foreign(format!("entry {seq}: {error}")),

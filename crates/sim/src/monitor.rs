@@ -256,6 +256,13 @@ impl Monitor {
         self.runs.iter().filter(|(_, run)| run.ended.is_none()).map(|(id, run)| (*id, run))
     }
 
+    /// Whether what an action did was undone.
+    pub(crate) fn is_undone(&self, key: ActionKey) -> bool {
+        let undoes = |action: &ActionFacts| matches!(action.role, engine::event::Role::Undo { of } if of == key.action);
+        let done = |action: &ActionFacts| undoes(action) && action.phase == At::Ended(Phase::Succeeded);
+        self.runs.get(&key.run).is_some_and(|run| run.actions.iter().any(done))
+    }
+
     /// Notes a success that was no reuse, under its once key.
     fn note_once(&mut self, key: ActionKey) -> Checked {
         let Some(run) = self.runs.get(&key.run) else { return Ok(()) };
@@ -263,7 +270,7 @@ impl Monitor {
         let Some(recall) = action.recall.as_ref().filter(|recall| recall.kind == RecallKind::Once) else { return Ok(()) };
         let place = (run.project.clone(), recall.key);
         match self.once.insert(place, key) {
-            Some(other) if other != key => {
+            Some(other) if other != key && !self.is_undone(other) => {
                 broken("once", format!("`{}` ({key}) and {other} succeeded under one once key", action.path))
             }
             _ => Ok(()),

@@ -92,6 +92,9 @@ pub(crate) enum Happening {
     DiskFreed,
 }
 
+/// What is known under a key: the output, since when, where its artifacts lie, and of which action it is.
+type Kept = (serde_json::Value, Timestamp, Vec<engine::event::Located>, ActionKey);
+
 pub(crate) struct World {
     rng: Rng,
     options: Options,
@@ -111,7 +114,7 @@ pub(crate) struct World {
     monitor: Monitor,
     graphs: Vec<Arc<Graph>>,
     /// What the store knows under keys: changed when entries become durable.
-    kept: BTreeMap<(String, Digest), (serde_json::Value, Timestamp, Vec<engine::event::Located>)>,
+    kept: BTreeMap<(String, Digest), Kept>,
     known_keys: BTreeMap<(String, String), RunId>,
     projects: BTreeMap<RunId, String>,
     /// How many frames they were made from.

@@ -2,6 +2,7 @@
 
 mod instants;
 mod keep;
+mod names;
 mod plans;
 mod witnesses;
 

@@ -1,6 +1,6 @@
 //! Accepting runs.
 
-use model::{Failure, FailureClass, Payload, RunId, Timestamp};
+use model::{Digest, Failure, FailureClass, Payload, RunId, Timestamp};
 
 use crate::event::{ReusedNode, RunFailing, RunPlanned, RunSubmitted, TriggerFired};
 use crate::state::handle;
@@ -28,9 +28,11 @@ impl Stepper<'_, '_> {
             }
             None => {
                 let stem = format!("{}-{run}", submit.graph.workflow.rsplit('/').next().unwrap_or("run"));
-                // Somebody may have given this very name to another run.
-                let others = (2..).map(|number: u32| format!("{stem}-{number}"));
-                std::iter::once(stem.clone()).chain(others).find(|name| taken(name).is_none()).unwrap_or(stem)
+                // Somebody may have given this very name to another run: then random digits follow, which nobody can have chosen before.
+                match taken(&stem) {
+                    None => stem,
+                    Some(_) => format!("{stem}-{}", Digest(submit.salt).hex().chars().take(16).collect::<String>()),
+                }
             }
         };
         self.state.add_graph(submit.graph_digest, &submit.graph);

@@ -115,23 +115,21 @@ pub(super) fn attempt_finished(state: &mut State, event: &AttemptFinished, at: T
     match (class, &action.role) {
         (None, _) => {}
         (Some(class), _) if class.is_system() => action.system_retries += 1,
-        // Its source has lost it, and is none any more.
-        (Some(FailureClass::Transfer), Role::Transfer { artifact, from, .. }) => {
-            action.retries += 1;
-            let (artifact, from) = (*artifact, from.clone());
-            if let Some(location) = run.locations.get_mut(&artifact) {
-                location.sites.remove(from.as_str());
-            }
-        }
         // An input that cannot be brought is not the work's doing.
-        (Some(FailureClass::Transfer), _) => action.system_retries += 1,
+        (Some(FailureClass::Transfer), role) if !matches!(role, Role::Transfer { .. }) => action.system_retries += 1,
         (Some(_), _) => action.retries += 1,
     }
     let from = match &action.role {
-        Role::Transfer { from, .. } => Some(from.clone()),
+        Role::Transfer { artifact, from, .. } => Some((*artifact, from.clone())),
         _ => None,
     };
-    if let Some(from) = from {
+    if let Some((artifact, from)) = from {
+        // Its source has lost it, and is none any more.
+        if class == Some(FailureClass::Transfer)
+            && let Some(location) = run.locations.get_mut(&artifact)
+        {
+            location.sites.remove(from.as_str());
+        }
         state.count_sent(&from, at, event.usage.bytes_in);
     }
     leave_site(state, key);

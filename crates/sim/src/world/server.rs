@@ -478,8 +478,10 @@ impl World {
                 Ok(Event::OutputKept(e)) => {
                     let forgotten = self.options.mutation == Some(Mutation::ForgetOnce) && e.key.kind == RecallKind::Once;
                     if !forgotten {
+                        let action = ActionKey::new(e.run, e.action);
                         let project = self.projects.get(&e.run).cloned().unwrap_or_default();
-                        self.kept.insert((project, e.key.key), (e.output.value().clone(), stored.at, e.locations.clone()));
+                        self.kept
+                            .insert((project, e.key.key), (e.output.value().clone(), stored.at, e.locations.clone(), action));
                     }
                 }
                 _ => {}

@@ -28,8 +28,10 @@ impl World {
             Effect::Recall { action, project, key } => {
                 let found = self.kept.get(&(project, key.key));
                 let now = self.now.saturating_add_signed(self.skew);
-                let fresh = found.filter(|(_, at, _)| key.max_age.is_none_or(|age| at.after(age).0 >= now));
-                let answer = fresh.map_or(Recall::Unknown, |(value, _, locations)| Recall::Output {
+                let fresh = found.filter(|(_, at, _, of)| {
+                    key.max_age.is_none_or(|age| at.after(age).0 >= now) && !self.monitor.is_undone(*of)
+                });
+                let answer = fresh.map_or(Recall::Unknown, |(value, _, locations, _)| Recall::Output {
                     value: value.clone(),
                     locations: locations.clone(),
                 });

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sim::{Mutation, Options, Stats, hunt, run, shrink};
 
 /// Seeds of the ordinary tests; `make sim` runs more.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 60;
 /// Seeds within which every planted bug has to be found.
 const HUNT_SEEDS: u64 = 150;
 
