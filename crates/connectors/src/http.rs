@@ -31,14 +31,14 @@ struct Answer {
     body: Bytes,
 }
 
-pub(crate) async fn run(input: &Value, idempotency_key: &str) -> Result<Value, Failure> {
+pub(crate) async fn run(input: &Value, idempotency_key: &str, traceparent: Option<&str>) -> Result<Value, Failure> {
     let text = |key: &str| input.get(key).and_then(Value::as_str);
     let timeout = match text("timeout") {
         Some(text) => text.parse().map_err(|error| user(format!("`timeout`: {error}")))?,
         None => TIMEOUT,
     };
     let url = text("url").ok_or_else(|| user("`url` is missing"))?;
-    let order = Order::read(input, idempotency_key)?;
+    let order = Order::read(input, idempotency_key, traceparent)?;
     let answer = tokio::time::timeout(timeout.to_std(), follow(&order, url)).await;
     let answer =
         answer.map_err(|_| Failure::new(FailureClass::Timeout, format!("`{url}` did not answer within {timeout}")))??;
@@ -74,7 +74,7 @@ struct Order {
 }
 
 impl Order {
-    fn read(input: &Value, idempotency_key: &str) -> Result<Order, Failure> {
+    fn read(input: &Value, idempotency_key: &str, traceparent: Option<&str>) -> Result<Order, Failure> {
         let text = |key: &str| input.get(key).and_then(Value::as_str);
         let method = text("method").unwrap_or("GET");
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| user(format!("`{method}` is not a method of HTTP")))?;
@@ -82,6 +82,9 @@ impl Order {
         headers.insert("user-agent", HeaderValue::from_static("tutti"));
         if let Ok(key) = HeaderValue::from_str(idempotency_key) {
             headers.insert("idempotency-key", key);
+        }
+        if let Some(Ok(context)) = traceparent.map(HeaderValue::from_str) {
+            headers.insert("traceparent", context);
         }
         let body = match (input.get("json"), text("body")) {
             (Some(json), None) => {
@@ -216,17 +219,27 @@ mod tests {
     }
 
     async fn refused(input: Value) -> Failure {
-        run(&input, "k1").await.unwrap_err()
+        run(&input, "k1", None).await.unwrap_err()
     }
 
     #[tokio::test]
     async fn answers_are_read_and_the_key_is_sent() {
         let (url, mut asked) = server(vec![answer("200 OK", "{\"a\":1}")]).await;
         let url = format!("{url}/x?y=1");
-        let given = run(&json!({"url": url, "method": "POST", "json": {"b": 2}, "headers": {"X-A": "b"}}), "k1").await.unwrap();
+        let given =
+            run(&json!({"url": url, "method": "POST", "json": {"b": 2}, "headers": {"X-A": "b"}}), "k1", Some("00-a-b-01"))
+                .await
+                .unwrap();
         assert_eq!((&given["status"], &given["json"]), (&json!(200), &json!({"a": 1})));
         let asked = asked.recv().await.unwrap();
-        for part in ["post /x?y=1 http", "idempotency-key: k1", "content-type: application/json", "x-a: b", "{\"b\":2}"] {
+        for part in [
+            "post /x?y=1 http",
+            "idempotency-key: k1",
+            "content-type: application/json",
+            "x-a: b",
+            "traceparent: 00-a-b-01",
+            "{\"b\":2}",
+        ] {
             assert!(asked.contains(part), "{part} in {asked}");
         }
     }
@@ -237,7 +250,7 @@ mod tests {
         let (url, _asked) = server(vec![not_found(), not_found(), answer("503 Later", "")]).await;
         let failure = refused(json!({"url": url})).await;
         assert!(failure.message.contains("404: no") && failure.class == FailureClass::User, "{failure}");
-        assert_eq!(run(&json!({"url": url, "accept": [404]}), "k1").await.unwrap()["status"], 404);
+        assert_eq!(run(&json!({"url": url, "accept": [404]}), "k1", None).await.unwrap()["status"], 404);
         assert_eq!(refused(json!({"url": url})).await.class, FailureClass::Unknown);
         assert!(refused(json!({"url": "https://x"})).await.message.contains("only http://"));
         assert!(refused(json!({"url": "http://127.0.0.1:1/"})).await.message.contains("cannot be reached"));
@@ -253,11 +266,11 @@ mod tests {
         let home = "302 X\r\nlocation: /there".to_owned();
         let (url, mut asked) =
             server(vec![answer(&home, ""), answer("200 OK", "here"), answer(&away, ""), answer(&home, "")]).await;
-        assert_eq!(run(&json!({"url": url}), "k").await.unwrap()["body"], "here");
+        assert_eq!(run(&json!({"url": url}), "k", None).await.unwrap()["body"], "here");
         assert!(asked.recv().await.unwrap().starts_with("get / ") && asked.recv().await.unwrap().starts_with("get /there "));
-        let given = run(&json!({"url": url}), "k").await.unwrap();
+        let given = run(&json!({"url": url}), "k", None).await.unwrap();
         assert_eq!((&given["status"], &given["headers"]["location"]), (&json!(307), &json!("http://127.0.0.1:1/")));
-        assert_eq!(run(&json!({"url": url, "method": "POST"}), "k").await.unwrap()["status"], 302);
+        assert_eq!(run(&json!({"url": url, "method": "POST"}), "k", None).await.unwrap()["status"], 302);
         let (url, _asked) = server(vec![answer(&home, ""); REDIRECTS_MAX + 1]).await;
         assert!(refused(json!({"url": url})).await.message.contains("more than 5 times"));
     }

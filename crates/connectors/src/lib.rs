@@ -23,6 +23,8 @@ pub struct Place<'p> {
     pub files: &'p std::path::Path,
     /// The key that stays the same over all attempts, for the far side if it knows such keys.
     pub idempotency_key: &'p str,
+    /// The trace context of the attempt, as a W3C `traceparent`.
+    pub traceparent: Option<&'p str>,
 }
 
 /// What an action gave back, and the artifacts it stored with their sizes.
@@ -37,12 +39,14 @@ pub struct Given {
 /// Runs an action that takes its time.
 pub async fn run(connector: &str, input: &Value, place: &Place<'_>) -> Result<Given, Failure> {
     match connector {
-        "core/http" => http::run(input, place.idempotency_key).await.map(|output| Given { output, ..Given::default() }),
+        "core/http" => {
+            http::run(input, place.idempotency_key, place.traceparent).await.map(|output| Given { output, ..Given::default() })
+        }
         "core/file" => {
             let (input, store, files, key) =
                 (input.clone(), place.store.clone(), place.files.to_owned(), place.idempotency_key.to_owned());
             let ran = tokio::task::spawn_blocking(move || {
-                file::run(&input, &Place { store: &store, files: &files, idempotency_key: &key })
+                file::run(&input, &Place { store: &store, files: &files, idempotency_key: &key, traceparent: None })
             });
             ran.await.unwrap_or_else(|error| Err(Failure::new(FailureClass::Unknown, format!("it broke off: {error}"))))
         }

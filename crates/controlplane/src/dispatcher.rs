@@ -20,6 +20,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::clock::wall;
 use crate::core_loop::Release;
+use crate::trace::RunTrace;
 use crate::{Flyte, Inbox, Sites, Workers, instants};
 
 /// What a process gets between the polite request to stop and force.
@@ -266,6 +267,7 @@ fn spec_of(dispatch: &Dispatch, input: Value, simulates: Option<String>) -> Atte
         ("TUTTI_DOMAIN", names.domain.clone()),
         ("TUTTI_WORKFLOW", names.workflow.clone()),
     ];
+    environment.push(("TRACEPARENT", RunTrace::of(names).attempt(dispatch.key.action, dispatch.key.attempt)));
     environment.extend(simulates.map(|place| ("TUTTI_SITE_SIMULATES", place)));
     AttemptSpec {
         key: dispatch.key,

@@ -33,6 +33,7 @@ mod planning;
 mod runs;
 mod sites;
 mod start;
+pub mod trace;
 mod triggers;
 mod whatif;
 mod workers;

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::catalogue::graph_of;
 use crate::clock::random_bytes;
 use crate::core_loop::{Answer, Answered, Ended};
-use crate::{ControlPlane, Fault, FaultKind, Refusal, admission, inputs};
+use crate::{ControlPlane, Fault, FaultKind, Refusal, admission, inputs, trace};
 
 /// A request for a run.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +40,8 @@ pub struct Submission {
     pub origin: Origin,
     /// When it should be done, from now on; as its workflow says when there is none.
     pub deadline: Option<model::Duration>,
+    /// The trace that the caller is in, as a W3C `traceparent`. What is none of that is left out.
+    pub traceparent: Option<String>,
 }
 
 /// A run that was accepted.
@@ -76,6 +78,8 @@ pub struct Rerun {
     pub inputs: Map<String, Value>,
     /// Who asks.
     pub principal: String,
+    /// The trace that the caller is in, as a W3C `traceparent`.
+    pub traceparent: Option<String>,
 }
 
 /// What a keyed submission asks for.
@@ -168,6 +172,7 @@ impl ControlPlane {
             priority: request.priority,
             label: Label::empty(),
             salt: random_bytes(),
+            traceparent: request.traceparent.as_deref().and_then(trace::normalized),
             known,
         })
     }
@@ -358,6 +363,7 @@ impl ControlPlane {
             priority: 0,
             label: Label::empty(),
             salt: random_bytes(),
+            traceparent: request.traceparent.as_deref().and_then(trace::normalized),
             plan: None,
             known: Known::default(),
         })

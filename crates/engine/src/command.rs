@@ -205,6 +205,8 @@ pub struct Submit {
     pub salt: [u8; 32],
     /// When it should be done and where its actions should go; the run's number is filled in.
     pub plan: Option<Box<RunPlanned>>,
+    /// The trace that the submitter is in, as a W3C `traceparent`.
+    pub traceparent: Option<String>,
     /// What the store already knows of this submission.
     pub known: Known,
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use model::{ActionKey, AttemptKey, Digest, Duration, Epoch, Label, Node, Payload, RunId};
+use model::{ActionKey, AttemptKey, Digest, Duration, Epoch, Label, Node, Payload, RunId, Timestamp};
 
 use crate::event::RecallKey;
 
@@ -89,6 +89,10 @@ pub struct RunNames {
     pub domain: String,
     /// Its workflow.
     pub workflow: String,
+    /// When it was accepted.
+    pub submitted_at: Timestamp,
+    /// The trace that its submitter was in, as a W3C `traceparent`.
+    pub traceparent: Option<String>,
 }
 
 /// An order to move an artifact.

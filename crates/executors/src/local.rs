@@ -204,7 +204,8 @@ impl Inner {
         let began = std::time::Instant::now();
         self.observe(Observed::Started { key: spec.key, host: "control plane".into() });
         let files = self.site.folder.join("files");
-        let place = Place { store: &self.store, files: &files, idempotency_key: &spec.idempotency_key };
+        let traceparent = spec.environment.iter().find(|(key, _)| key == "TRACEPARENT").map(|(_, context)| context.as_str());
+        let place = Place { store: &self.store, files: &files, idempotency_key: &spec.idempotency_key, traceparent };
         let run = connectors::run(&connector, &spec.input, &place);
         let given = match spec.timeout {
             Some(span) => tokio::time::timeout(span.to_std(), run).await.unwrap_or_else(|_| {

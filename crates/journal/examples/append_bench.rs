@@ -43,6 +43,7 @@ fn submitted(run: u64, at: u64) -> Entry {
         priority: 0,
         label: Label::empty(),
         locations: Vec::new(),
+        traceparent: None,
         salt: [7; 32],
     };
     entry(run, at, Event::RunSubmitted(Box::new(event)))

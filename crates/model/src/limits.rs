@@ -86,6 +86,8 @@ pub const WORKER_CONNECTORS_MAX: usize = 256;
 pub const CONNECTIONS_MAX: usize = 1_000;
 /// An idempotency key, in bytes.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// Actions that are open at once and traced; runs beyond that are not.
+pub const TRACED_ACTIONS_MAX: usize = 100_000;
 /// A webhook's body, in bytes.
 pub const WEBHOOK_BYTES_MAX: usize = 1 << 20;
 /// Files of one apply.

@@ -27,12 +27,15 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Server")]
 pub(crate) struct Door {
-    /// The server to talk to: `http://HOST:PORT`.
+    /// The server to talk to: `http://HOST:PORT` or `https://HOST:PORT`.
     #[arg(long, global = true, value_name = "URL", env = variables::SERVER, hide_env_values = true)]
     pub(crate) server: Option<String>,
     /// The token to show to it.
     #[arg(long, global = true, value_name = "TOKEN", env = variables::TOKEN, hide_env_values = true)]
     pub(crate) token: Option<String>,
+    /// Certificates to trust for https, PEM, instead of those of the system.
+    #[arg(long, global = true, value_name = "FILE", env = variables::CA, hide_env_values = true)]
+    pub(crate) ca: Option<PathBuf>,
     /// The data directory [default: .tutti]. When it is given, no other server than its owner is used.
     #[arg(long, global = true, value_name = "DIR", env = variables::DATA, hide_env_values = true)]
     pub(crate) data: Option<PathBuf>,

@@ -1,5 +1,7 @@
 //! The HTTP client of the CLI: one request a call, JSON in and out, problem details as errors, streams line by line.
 
+use std::path::Path;
+
 use anyhow::{Context as _, anyhow};
 use api::rest::views::Problem;
 use bytes::Bytes;
@@ -7,13 +9,15 @@ use futures::TryStreamExt as _;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
+use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::TcpStream;
 
 use crate::failure::CommandError;
+use crate::transport::{NoConnection, Target};
+use crate::variables;
 
 /// How long a server may take to say that it is there.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
@@ -21,7 +25,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 /// A server to talk to.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    address: String,
+    target: Target,
     token: Option<String>,
     /// Headers that say for whom the request is made.
     person: Vec<(&'static str, String)>,
@@ -41,15 +45,10 @@ pub(crate) struct Lines {
 }
 
 impl Client {
-    /// A client of the server at `url` (`http://host:port`).
-    pub(crate) fn new(url: &str, token: Option<String>) -> Result<Client, CommandError> {
-        let address = url.trim_end_matches('/').strip_prefix("http://").ok_or_else(|| {
-            CommandError::usage(format!(
-                "`{url}` is not a server: give http://HOST:PORT (put a TLS proxy in front for other machines)"
-            ))
-        })?;
-        let address = if address.contains(':') { address.to_owned() } else { format!("{address}:80") };
-        Ok(Client { address, token, person: Vec::new() })
+    /// A client of the server at `url` (`http://host:port`, `https://host:port`). `authorities` is a file of the certificates to trust
+    /// instead of those of the system.
+    pub(crate) fn new(url: &str, token: Option<String>, authorities: Option<&Path>) -> Result<Client, CommandError> {
+        Ok(Client { target: Target::parse(url, authorities)?, token, person: Vec::new() })
     }
 
     /// The same for a person: only where the server takes callers at their word, on loopback without tokens.
@@ -64,7 +63,7 @@ impl Client {
 
     /// The address, for messages.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.target.url.clone()
     }
 
     /// Whether a server of ours answers there.
@@ -110,7 +109,7 @@ impl Client {
     }
 
     /// Uploads a file. What comes back is the value that stands for it in inputs.
-    pub(crate) async fn upload(&self, path: &std::path::Path, site: Option<&str>) -> Result<serde_json::Value, CommandError> {
+    pub(crate) async fn upload(&self, path: &Path, site: Option<&str>) -> Result<serde_json::Value, CommandError> {
         let file = tokio::fs::File::open(path).await.with_context(|| format!("`{}` cannot be read", path.display()))?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let site = site.map(|site| format!("&site={}", segment(site))).unwrap_or_default();
@@ -137,18 +136,27 @@ impl Client {
 
     async fn send(&self, method: Method, path: &str, body: Body, kind: Option<&str>) -> Result<Response<Incoming>, CommandError> {
         let unreachable = |asked: bool| move |error: &dyn std::fmt::Display| CommandError::unreachable(&self.url(), asked, error);
-        let stream = TcpStream::connect(&self.address).await.map_err(|error| unreachable(false)(&error))?;
-        // Small requests must not wait for more to send.
-        let _ = stream.set_nodelay(true);
-        let connected = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+        let stream = self.target.connect().await.map_err(|error| match error {
+            NoConnection::Io(error) => unreachable(false)(&error),
+            NoConnection::Untrusted(message, hint) => CommandError::Untrusted(message, hint),
+        })?;
+        let connected = http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = connected.map_err(|error| unreachable(false)(&error))?;
         tokio::spawn(connection);
-        let mut request = Request::builder().method(method).uri(path).header("host", &self.address).header("accept", "*/*");
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.target.path))
+            .header("host", &self.target.authority)
+            .header("accept", "*/*");
         if let Some(kind) = kind {
             request = request.header("content-type", kind);
         }
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
+        }
+        // Whoever calls this command may be in a trace: what it starts continues it.
+        if let Some(context) = std::env::var(variables::TRACEPARENT).ok().filter(|context| context.is_ascii()) {
+            request = request.header("traceparent", context);
         }
         for (name, value) in &self.person {
             request = request.header(*name, value);

@@ -45,6 +45,8 @@ pub(crate) enum CommandError {
         /// Whether it may have heard the request.
         asked: bool,
     },
+    /// Something answers there, and its certificate is not trusted: what is wrong with it, and what to do.
+    Untrusted(String, &'static str),
     /// Something else.
     Other(anyhow::Error),
 }
@@ -85,7 +87,7 @@ impl CommandError {
             CommandError::Problem(_) | CommandError::Other(_) => Exit::Failed,
             CommandError::Usage(..) => Exit::Usage,
             CommandError::ReaderGone => Exit::Done,
-            CommandError::Unreachable { .. } => Exit::Unreachable,
+            CommandError::Unreachable { .. } | CommandError::Untrusted(..) => Exit::Unreachable,
         }
     }
 
@@ -109,6 +111,7 @@ impl CommandError {
             CommandError::Unreachable { message, .. } => {
                 eprintln!("error: {message}\n  hint: start one with `tutti up`, or name one with --server or TUTTI_SERVER");
             }
+            CommandError::Untrusted(message, hint) => eprintln!("error: {message}\n  hint: {hint}"),
             CommandError::Other(error) => eprintln!("error: {error:#}"),
         }
     }

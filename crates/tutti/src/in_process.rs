@@ -63,7 +63,7 @@ impl InProcess {
         }
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(api::serve(server, async move { drop(stopped.await) }));
-        Ok((InProcess { control, stop, serving }, Client::new(&url, Some(token))?))
+        Ok((InProcess { control, stop, serving }, Client::new(&url, Some(token), None)?))
     }
 
     /// Writes what was decided, and ends.

@@ -16,6 +16,7 @@ mod settings;
 mod shim;
 mod sources;
 mod telemetry;
+mod transport;
 mod variables;
 mod yaml;
 

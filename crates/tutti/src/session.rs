@@ -8,6 +8,7 @@ use crate::cli::Door;
 use crate::client::Client;
 use crate::failure::CommandError;
 use crate::in_process::{InProcess, Need, ONE_COMMAND};
+use crate::transport;
 
 /// The data directory when none is given.
 const DATA: &str = ".tutti";
@@ -110,7 +111,7 @@ pub(crate) async fn running(door: &Door) -> Result<Option<Client>, CommandError>
 }
 
 async fn find(door: &Door) -> Result<Option<(Client, Found)>, CommandError> {
-    let client = |url: &str| Client::new(url, door.token.clone());
+    let client = |url: &str| Client::new(url, door.token.clone(), transport::authorities(door.ca.as_ref()));
     if let Some(url) = &door.server {
         return Ok(Some((client(url)?, Found::Named)));
     }

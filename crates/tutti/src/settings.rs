@@ -28,6 +28,18 @@ pub(crate) struct Config {
     pub(crate) tls: Tls,
     /// The policy of who signs the checkpoints of the audit log beside the server.
     pub(crate) witnesses: Option<PathBuf>,
+    /// Traces.
+    pub(crate) traces: Traces,
+}
+
+/// Where traces go.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Traces {
+    /// The collector: `http://HOST:4318`, OTLP over HTTP.
+    pub(crate) endpoint: Option<String>,
+    /// Under which name this server stands in traces.
+    pub(crate) service_name: Option<String>,
 }
 
 /// Keys and certificates.
@@ -41,8 +53,15 @@ pub(crate) struct Tls {
 }
 
 /// The keys that a YAML file may have, and those of their maps.
-const KEYS: [(&str, &[&str]); 6] =
-    [("data", &[]), ("listen", &[]), ("log", &[]), ("log_format", &[]), ("tls", &["cert", "key"]), ("witnesses", &[])];
+const KEYS: [(&str, &[&str]); 7] = [
+    ("data", &[]),
+    ("listen", &[]),
+    ("log", &[]),
+    ("log_format", &[]),
+    ("tls", &["cert", "key"]),
+    ("traces", &["endpoint", "service_name"]),
+    ("witnesses", &[]),
+];
 
 /// Reads a configuration file.
 pub(crate) fn read(path: &Path) -> Result<Config, CommandError> {

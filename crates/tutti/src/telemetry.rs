@@ -1,4 +1,8 @@
-//! What `tutti` says about itself: logs on standard error.
+//! What `tutti` says about itself: logs on standard error, traces to a collector.
+
+mod follow;
+mod otlp;
+mod traces;
 
 use std::io::IsTerminal as _;
 
@@ -6,6 +10,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::failure::CommandError;
 use crate::variables;
+
+pub(crate) use traces::{Collector, follow};
 
 /// How logs look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]

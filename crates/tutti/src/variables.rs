@@ -5,6 +5,8 @@
 pub(crate) const SERVER: &str = "TUTTI_SERVER";
 /// The token to show to it.
 pub(crate) const TOKEN: &str = "TUTTI_TOKEN";
+/// Certificates to trust for https.
+pub(crate) const CA: &str = "TUTTI_CA";
 /// The data directory.
 pub(crate) const DATA: &str = "TUTTI_DATA";
 /// Where the server listens.
@@ -15,17 +17,21 @@ pub(crate) const CONFIG: &str = "TUTTI_CONFIG";
 pub(crate) const LOG: &str = "TUTTI_LOG";
 /// How logs look.
 pub(crate) const LOG_FORMAT: &str = "TUTTI_LOG_FORMAT";
+/// The trace that the command is in.
+pub(crate) const TRACEPARENT: &str = "TRACEPARENT";
 /// Nothing is coloured.
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
 
 /// All of them, as the reference lists them.
-pub(crate) const ALL: [(&str, &str); 8] = [
-    (SERVER, "The server to talk to: `http://HOST:PORT`."),
+pub(crate) const ALL: [(&str, &str); 10] = [
+    (SERVER, "The server to talk to: `http://HOST:PORT` or `https://HOST:PORT`."),
     (TOKEN, "The token to show to it."),
+    (CA, "Certificates to trust for https, a PEM file, instead of those of the system."),
     (DATA, "The data directory."),
     (LISTEN, "Where `tutti up` listens."),
     (CONFIG, "The configuration file of `tutti up`."),
     (LOG, "How much is logged: `warn`, `info` (the default of `tutti up`), `info,controlplane=debug`."),
     (LOG_FORMAT, "How the logs of `tutti up` look: `text` or `json`."),
+    (TRACEPARENT, "The trace that the command is in (W3C Trace Context): a run that it starts continues it."),
     (NO_COLOR, "Set to anything: nothing is coloured."),
 ];

@@ -113,7 +113,12 @@ async fn end_of(app: &App, run: RunId, patience: Duration) -> ApiResult<Option<A
     }
 }
 
-fn submission(request: SubmitRequest, caller: &Caller) -> Submission {
+/// The trace that the caller is in. What is no `traceparent` is left out, as its specification asks for.
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    headers.get("traceparent").and_then(|context| context.to_str().ok()).map(str::to_owned)
+}
+
+fn submission(request: SubmitRequest, caller: &Caller, headers: &HeaderMap) -> Submission {
     Submission {
         workflow: request.workflow,
         version: request.version,
@@ -125,6 +130,7 @@ fn submission(request: SubmitRequest, caller: &Caller) -> Submission {
         deadline: request.deadline_s.map(model::Duration::from_secs),
         idempotency_key: request.idempotency_key,
         principal: caller.principal.clone(),
+        traceparent: traceparent(headers),
         ..Submission::default()
     }
 }
@@ -132,7 +138,8 @@ fn submission(request: SubmitRequest, caller: &Caller) -> Submission {
 /// Starts a run. The same `Idempotency-Key` gives the same run. With `wait` the answer comes when the run has ended, or then.
 #[utoipa::path(post, path = "/api/v1/runs", operation_id = "submitRun", tag = "runs", params(
         WaitQuery,
-        ("Idempotency-Key" = Option<String>, Header, description = "The key of this submission: sent again, it gives the same run. At most 255 bytes.")
+        ("Idempotency-Key" = Option<String>, Header, description = "The key of this submission: sent again, it gives the same run. At most 255 bytes."),
+        ("traceparent" = Option<String>, Header, description = "The trace that the caller is in (W3C Trace Context): the spans of the run continue it.")
     ), request_body = SubmitRequest, responses(
         (status = 201, description = "The new run; as it ended, when it was waited for.", body = RunView),
         (status = 200, description = "The run that the same key made earlier.", body = RunView)
@@ -153,7 +160,7 @@ pub(crate) async fn submit(
         }
         request.idempotency_key = Some(key.to_owned());
     }
-    let submission = submission(request, &caller);
+    let submission = submission(request, &caller, &headers);
     let (submitted, end) = match patience {
         Some(patience) => ended(&app, app.control.submit_and_await(submission)?, patience).await?,
         None => (app.control.submit(submission).await?, None),
@@ -184,6 +191,7 @@ pub(crate) async fn submit_many(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Query(query): Query<WaitQuery>,
+    headers: HeaderMap,
     Json(request): Json<SubmitManyRequest>,
 ) -> ApiResult<Json<Vec<SubmitResult>>> {
     let patience = query.patience()?;
@@ -191,7 +199,7 @@ pub(crate) async fn submit_many(
         let message = format!("{} runs in one request; at most {BULK_RUNS_MAX} are allowed", request.runs.len());
         return Err(ApiError(Fault::new(FaultKind::TooLarge, message)));
     }
-    let submissions = request.runs.into_iter().map(|request| submission(request, &caller)).collect();
+    let submissions = request.runs.into_iter().map(|request| submission(request, &caller, &headers)).collect();
     let submitted = match patience {
         None => app.control.submit_many(submissions).await,
         Some(patience) => {
@@ -318,10 +326,12 @@ pub(crate) async fn rerun(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(run): Path<String>,
+    headers: HeaderMap,
     body: Option<Json<RerunRequest>>,
 ) -> ApiResult<impl IntoResponse> {
     let request = body.map(|Json(request)| request).unwrap_or_default();
-    let rerun = Rerun { from: request.from, inputs: request.inputs, principal: caller.principal };
+    let rerun =
+        Rerun { from: request.from, inputs: request.inputs, principal: caller.principal, traceparent: traceparent(&headers) };
     let submitted = app.control.rerun(&run, rerun).await?;
     Ok((StatusCode::CREATED, Json(answer(&app, &submitted, None)?)))
 }

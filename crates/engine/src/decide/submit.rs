@@ -53,6 +53,7 @@ impl Stepper<'_, '_> {
             priority: submit.priority,
             label: submit.label,
             locations: submit.locations,
+            traceparent: submit.traceparent,
             salt: submit.salt,
         })));
         if let Some(plan) = submit.plan {

@@ -50,6 +50,9 @@ pub struct RunSubmitted {
     /// Where the input artifacts lie.
     #[n(13)]
     pub locations: Vec<Located>,
+    /// The trace that the submitter is in, as a W3C `traceparent`: the run's spans continue it.
+    #[n(14)]
+    pub traceparent: Option<String>,
     /// Salt of the run's commitments. Not part of the journal: it lies with the bodies and dies with them.
     #[cbor(skip)]
     pub salt: [u8; 32],

@@ -26,6 +26,8 @@ pub(super) fn submitted(state: &mut State, event: &RunSubmitted, at: Timestamp) 
         project: event.project.clone(),
         domain: event.domain.clone(),
         workflow: event.workflow.clone(),
+        submitted_at: at,
+        traceparent: event.traceparent.clone(),
     };
     let deadline = compiled.graph.timeout.map(|span| at.after(span));
     let mut locations: BTreeMap<_, Location> = BTreeMap::new();

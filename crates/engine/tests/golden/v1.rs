@@ -47,6 +47,7 @@ fn submitted(origin: Origin) -> Event {
         priority: -5,
         label: label(),
         locations: located(5),
+        traceparent: None,
         salt: [0; 32],
     }))
 }

@@ -72,6 +72,7 @@ pub(crate) fn submitted(run: u64, key: Option<String>) -> Event {
         priority: 0,
         label: Label::empty(),
         locations: Vec::new(),
+        traceparent: None,
         salt: salt(run),
     }))
 }

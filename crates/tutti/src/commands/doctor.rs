@@ -289,7 +289,7 @@ async fn port() -> Check {
     match tokio::net::TcpListener::bind(address).await {
         Ok(_) => ok("port", format!("{address} is free")),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            let ours = match crate::client::Client::new(USUAL, None) {
+            let ours = match crate::client::Client::new(USUAL, None, None) {
                 Ok(client) => client.is_alive().await,
                 Err(_) => false,
             };

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::Door;
 use crate::failure::{CommandError, Exit};
 use crate::settings::{self, Config};
-use crate::telemetry::{self, LogFormat};
+use crate::telemetry::{self, Collector, LogFormat};
 use crate::{in_process, output, session, variables};
 
 /// How long requests in flight may take after the order to stop: a stream has no end of its own.
@@ -58,6 +58,7 @@ impl Up {
             None => Config::default(),
         };
         telemetry::start(self.log_format.or(config.log_format).unwrap_or_default(), config.log.as_deref().unwrap_or("info"))?;
+        let collector = Collector::configured(&config.traces)?;
         let listen = self.listen.or(config.listen).unwrap_or(LISTEN);
         let tls = match (self.tls_cert.or(config.tls.cert), self.tls_key.or(config.tls.key)) {
             (Some(certificate), Some(key)) => Some(Tls { certificate, key }),
@@ -71,6 +72,8 @@ impl Up {
             let message = format!("`{listen}` can be reached by others: that wants tokens and TLS");
             return Err(CommandError::usage(message).hint("`tutti token create` makes a token; or listen on 127.0.0.1"));
         }
+        // Whoever can be reached by others asks everybody for a token, on loopback too.
+        let local_user = listen.ip().is_loopback();
         let data = door.data.clone().or(config.data).unwrap_or_else(|| session::data_directory(door));
         let witnesses = self.witnesses.or(config.witnesses);
         let witnesses = witnesses.as_deref().map(super::audit::read_policy).transpose()?;
@@ -80,9 +83,11 @@ impl Up {
         if let Some(policy) = witnesses {
             control.witness_by(policy, std::sync::Arc::new(|url, body| Box::pin(crate::client::ask_witness(url, body))));
         }
+        let (stop_traces, stopped) = tokio::sync::watch::channel(false);
+        let traces = collector.map(|collector| tokio::spawn(telemetry::follow(control.clone(), collector, stopped)));
         let listen = Listen { tls, ..Listen::from(listen) };
         let closed = self.stop_with_stdin.then(stdin_closed).transpose()?;
-        let served = serve(&control, listen, &data, async move {
+        let served = serve(&control, listen, local_user, &data, async move {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
@@ -90,6 +95,11 @@ impl Up {
             }
         });
         let served = served.await;
+        let _ = stop_traces.send(true);
+        if let Some(traces) = traces {
+            // What is not sent by then is sent after the next start.
+            let _ = tokio::time::timeout(GRACE, traces).await;
+        }
         control.stop().await;
         served.map(|()| Exit::Done)
     }
@@ -110,10 +120,11 @@ fn stdin_closed() -> std::io::Result<tokio::sync::oneshot::Receiver<()>> {
 async fn serve(
     control: &ControlPlane,
     listen: Listen,
+    local_user: bool,
     data: &Path,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), CommandError> {
-    let access = Access { own_token: None, local_user: true };
+    let access = Access { own_token: None, local_user };
     let server = Server::bind(listen, control.clone(), access).await?;
     let url = server.url();
     control.announce(&url)?;

@@ -136,7 +136,22 @@ impl Home {
     }
 
     pub(crate) fn up_with(&self, arguments: &[&str]) -> Server {
-        let mut command = self.command(&[&["up", "--listen", "127.0.0.1:0", "--stop-with-stdin"], arguments].concat());
+        self.up_as(arguments, &[])
+    }
+
+    /// The same at an address.
+    pub(crate) fn up_at(&self, address: &str, arguments: &[&str]) -> Server {
+        self.start(address, arguments, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn up_as(&self, arguments: &[&str], variables: &[(&str, String)]) -> Server {
+        self.start("127.0.0.1:0", arguments, variables)
+    }
+
+    fn start(&self, address: &str, arguments: &[&str], variables: &[(&str, String)]) -> Server {
+        let mut command = self.command(&[&["up", "--listen", address, "--stop-with-stdin"], arguments].concat());
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         let log = std::fs::File::create(self.path().join("server.log")).expect("the server's log");
         let mut child = Running::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log));
         let mut line = String::new();

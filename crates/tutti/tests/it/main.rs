@@ -12,4 +12,6 @@ mod looking;
 mod people;
 mod runs;
 mod server;
+mod tls;
+mod traces;
 mod words;

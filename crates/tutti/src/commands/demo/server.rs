@@ -44,7 +44,7 @@ impl Served {
         let path = search_path()?;
         if let Some(url) = owner(&data) {
             say(&format!("the server at {url} has {} already: it is used", data.display()));
-            let client = Client::new(&url, None)?;
+            let client = Client::new(&url, None, None)?;
             return Ok(Served { client, data, listen, path, child: None, restarts: 0 });
         }
         check_python(&path).await?;
@@ -156,7 +156,7 @@ async fn start(data: &Path, listen: SocketAddr, path: &std::ffi::OsStr) -> Resul
     let line = tokio::time::timeout(START, lines.next_line()).await;
     let line = line.map_err(|_| anyhow!("the server is not up after {} s", START.as_secs()))?.context("read its first line")?;
     match line.as_deref().and_then(|line| line.split_once("tutti is up at ")) {
-        Some((_, url)) => Ok((child, Client::new(url.trim(), None)?)),
+        Some((_, url)) => Ok((child, Client::new(url.trim(), None, None)?)),
         None => {
             let text = std::fs::read_to_string(&log_path).unwrap_or_default();
             let tail: Vec<&str> = text.lines().rev().take(5).collect();
