@@ -34,11 +34,20 @@ build() {
     tail -n 1 "$cache/web-build.log" >&2
 }
 
+# The types of the API are made from its description: what is in the tree has to be what is made.
+types() {
+    local fresh="$cache/schema.d.ts"
+    npx --no-install openapi-typescript ../docs/reference/openapi.json -o "$fresh" >"$cache/web-types.log" 2>&1 </dev/null \
+        || { tail -n 20 "$cache/web-types.log" >&2; return 1; }
+    cmp -s "$fresh" src/api/schema.d.ts \
+        || { say "web/src/api/schema.d.ts is not what docs/reference/openapi.json says: run \`npm run types\` in web/"; return 1; }
+}
+
 cd web
 case "${1:-build}" in
     check) has_node ;;
     build) has_node && packages && build ;;
-    test) has_node && packages && npm run --silent test </dev/null ;;
+    test) has_node && packages && types && npm run --silent test </dev/null ;;
     e2e)
         has_node && packages && build
         need chromium chromium "the browser of the tests" || exit 1

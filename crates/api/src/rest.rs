@@ -33,7 +33,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post, put};
 use controlplane::ControlPlane;
-use model::limits::{CONNECTIONS_MAX, REQUEST_BYTES_MAX, WEBHOOK_BYTES_MAX};
+use model::limits::{REQUEST_BYTES_MAX, WEBHOOK_BYTES_MAX};
 use tokio::sync::{Semaphore, watch};
 
 pub use access::Access;
@@ -52,14 +52,16 @@ pub(crate) struct App {
     pub(crate) http: Arc<observe::HttpMeters>,
     /// A permit for each connection.
     pub(crate) room: Arc<Semaphore>,
+    /// How many there are.
+    pub(crate) connections: usize,
     /// Becomes true when the server stops: what would go on for ever ends then.
     pub(crate) stopped: watch::Receiver<bool>,
 }
 
 impl App {
-    fn new(control: ControlPlane, access: Access, stopped: watch::Receiver<bool>) -> App {
-        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        App { control, access: Arc::new(access), tokens: Arc::default(), http: Arc::default(), room, stopped }
+    fn new(control: ControlPlane, access: Access, stopped: watch::Receiver<bool>, connections: usize) -> App {
+        let room = Arc::new(Semaphore::new(connections));
+        App { control, access: Arc::new(access), tokens: Arc::default(), http: Arc::default(), room, connections, stopped }
     }
 
     /// Ends when the server stops.

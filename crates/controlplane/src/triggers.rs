@@ -16,7 +16,7 @@ use sha2::Sha256;
 use tokio::sync::Notify;
 use workflow::documents::{CatchUp, Overlap, TriggerKind, TriggerSpec};
 
-use crate::clock::wall;
+use crate::clock::{random_bytes, wall};
 use crate::{ControlPlane, Fault, FaultKind, Submission};
 
 /// The longest sleep: changes made by other means, and clocks that were set, are noticed after this.
@@ -110,7 +110,7 @@ impl ControlPlane {
             let last = self.reader().firings(&trigger.name, 1).map_err(Fault::internal)?.pop();
             let since = last.map_or(row.at, |last| last.due.max(row.at));
             let (missed, upcoming) = missed_firings(&trigger, row.at, since, now);
-            due.extend(catch_up(&trigger, &missed));
+            due.extend(catch_up(&trigger, &missed, now));
             next = [next, upcoming].into_iter().flatten().min();
         }
         Ok((due, next))
@@ -223,7 +223,9 @@ impl ControlPlane {
                 && !trigger.paused
                 && covers(matching, &payload)
             {
-                runs.extend(self.fire(&trigger, wall(), 0, Some(payload.clone()), None).await);
+                // Two events at the same microsecond are two.
+                let call = format!("{:032x}", u128::from_le_bytes(random_bytes()));
+                runs.extend(self.fire(&trigger, wall(), 0, Some(payload.clone()), Some(&call)).await);
             }
         }
         Ok(runs)
@@ -239,6 +241,9 @@ fn covers(wanted: &Value, found: &Value) -> bool {
     }
 }
 
+/// How far back missed firings of a cron expression are looked for.
+const LOOK_BACK: Duration = Duration::from_secs(366 * 24 * 3_600);
+
 /// The firings between the last one and now, the latest last and no more than are ever made up for; and the one to come.
 fn missed_firings(
     trigger: &TriggerSpec,
@@ -246,18 +251,25 @@ fn missed_firings(
     since: Timestamp,
     now: Timestamp,
 ) -> (Vec<Timestamp>, Option<Timestamp>) {
-    let mut missed = Vec::new();
-    let mut at = since;
+    let mut missed = std::collections::VecDeque::new();
+    // Nothing older than what is made up for is looked at one by one: an interval is reckoned, of a cron the last year counts.
+    let mut at = match &trigger.on {
+        TriggerKind::Every(every) => {
+            let kept = every.0.max(1).saturating_mul(u64::from(CATCH_UP_FIRINGS_MAX) + 1);
+            since.max(Timestamp(now.0.saturating_sub(kept)))
+        }
+        _ => since.max(Timestamp(now.0.saturating_sub(LOOK_BACK.0))),
+    };
     loop {
         match next_firing(&trigger.on, applied, at) {
             Some(next) if next <= now => {
-                missed.push(next);
+                missed.push_back(next);
                 if missed.len() > CATCH_UP_FIRINGS_MAX as usize {
-                    missed.remove(0);
+                    missed.pop_front();
                 }
                 at = next;
             }
-            upcoming => return (missed, upcoming),
+            upcoming => return (missed.into(), upcoming),
         }
     }
 }
@@ -265,8 +277,7 @@ fn missed_firings(
 /// A firing that is this late was missed; before that it is merely being fired.
 const LATE: Duration = Duration::from_secs(60);
 
-fn catch_up(trigger: &TriggerSpec, missed: &[Timestamp]) -> Vec<(TriggerSpec, Timestamp, u32)> {
-    let now = wall();
+fn catch_up(trigger: &TriggerSpec, missed: &[Timestamp], now: Timestamp) -> Vec<(TriggerSpec, Timestamp, u32)> {
     let Some((last, before)) = missed.split_last() else { return Vec::new() };
     let fire = |at: &Timestamp, missed: u32| (trigger.clone(), *at, missed);
     match trigger.catch_up {
@@ -302,27 +313,73 @@ mod tests {
         assert_eq!(next_firing(&on, applied, Timestamp(26_000_000)), Some(Timestamp(35_000_000)));
     }
 
+    fn cron(expression: &str) -> TriggerKind {
+        TriggerKind::Cron { expression: expression.into(), timezone: "Europe/Berlin".into() }
+    }
+
+    /// The next firings after a time.
+    fn firings(on: &TriggerKind, after: &str, count: usize) -> Vec<Timestamp> {
+        let next = |at: &Timestamp| next_firing(on, Timestamp(0), *at);
+        std::iter::successors(Some(micros(after)), next).skip(1).take(count).collect()
+    }
+
+    /// Nights on which clocks are put forward and back: `docs/concepts/triggers.md` says what is tested here.
     #[test]
-    fn missed_firings_follow_the_policy() {
-        let mut trigger = TriggerSpec {
+    fn an_hour_that_is_left_out_and_an_hour_that_comes_twice() {
+        let forward = firings(&cron("30 2 * * *"), "2026-03-28T12:00:00Z", 2);
+        let at_the_end_of_the_gap = [micros("2026-03-29T01:00:00Z"), micros("2026-03-30T00:30:00Z")];
+        assert_eq!(forward, at_the_end_of_the_gap, "{forward:?}");
+        let back = firings(&cron("30 2 * * *"), "2026-10-24T12:00:00Z", 2);
+        assert_eq!(back, [micros("2026-10-25T00:30:00Z"), micros("2026-10-26T01:30:00Z")], "once, the first time: {back:?}");
+        // What runs every half hour goes on every half hour of real time.
+        let often = firings(&cron("*/30 * * * *"), "2026-10-25T00:00:00Z", 5);
+        assert!(often.windows(2).all(|pair| pair[1].since(pair[0]) == Duration::from_secs(1_800)), "{often:?}");
+        let often = firings(&cron("*/30 * * * *"), "2026-03-29T00:00:00Z", 5);
+        assert!(often.windows(2).all(|pair| pair[1].since(pair[0]) == Duration::from_secs(1_800)), "{often:?}");
+    }
+
+    fn every(span: Duration, catch_up: CatchUp) -> TriggerSpec {
+        TriggerSpec {
             name: "t".into(),
             workflow: "a/b".into(),
             domain: None,
             inputs: Default::default(),
-            on: TriggerKind::Every(Duration::from_secs(10)),
-            catch_up: CatchUp::All,
+            on: TriggerKind::Every(span),
+            catch_up,
             overlap: Overlap::Allow,
             paused: false,
+        }
+    }
+
+    #[test]
+    fn missed_firings_follow_the_policy() {
+        let now = Timestamp(35_000_000);
+        let due = |policy, now: Timestamp| {
+            let trigger = every(Duration::from_secs(10), policy);
+            let (missed, next) = missed_firings(&trigger, Timestamp(0), Timestamp(0), now);
+            let due: Vec<(u64, u32)> = catch_up(&trigger, &missed, now).iter().map(|(_, at, left)| (at.0, *left)).collect();
+            (due, next)
         };
-        let (missed, next) = missed_firings(&trigger, Timestamp(0), Timestamp(0), Timestamp(35_000_000));
-        assert_eq!((missed.len(), next), (3, Some(Timestamp(40_000_000))));
-        assert_eq!(catch_up(&trigger, &missed).len(), 3);
-        trigger.catch_up = CatchUp::Last;
-        assert_eq!(catch_up(&trigger, &missed)[0].2, 2);
-        trigger.catch_up = CatchUp::Skip;
-        assert!(catch_up(&trigger, &missed).is_empty());
-        let long = missed_firings(&trigger, Timestamp(0), Timestamp(0), Timestamp(100_000_000_000)).0;
-        assert_eq!(long.len(), CATCH_UP_FIRINGS_MAX as usize);
+        let next = Some(Timestamp(40_000_000));
+        assert_eq!(due(CatchUp::All, now), (vec![(10_000_000, 0), (20_000_000, 0), (30_000_000, 0)], next));
+        assert_eq!(due(CatchUp::Last, now), (vec![(30_000_000, 2)], next));
+        // It is being fired, not made up for: it was due five seconds ago.
+        assert_eq!(due(CatchUp::Skip, now), (vec![(30_000_000, 2)], next));
+        let trigger = every(Duration::from_secs(3_600), CatchUp::Skip);
+        let late = Timestamp(3_600_000_000 + 61_000_000);
+        let (missed, _) = missed_firings(&trigger, Timestamp(0), Timestamp(0), late);
+        assert_eq!((missed.len(), catch_up(&trigger, &missed, late).len()), (1, 0));
+    }
+
+    #[test]
+    fn an_outage_of_any_length_costs_no_more_than_what_is_made_up_for() {
+        // A microsecond, a year: a count that nobody waits for, were they counted one by one.
+        let now = Timestamp(366 * 24 * 3_600_000_000);
+        let trigger = every(Duration(1), CatchUp::All);
+        let (missed, next) = missed_firings(&trigger, Timestamp(0), Timestamp(0), now);
+        assert_eq!((missed.len(), missed.last(), next), (CATCH_UP_FIRINGS_MAX as usize, Some(&now), Some(Timestamp(now.0 + 1))));
+        // A clock that was set back is no reason to fire.
+        assert_eq!(missed_firings(&trigger, Timestamp(0), now, Timestamp(5)).0, []);
     }
 
     #[test]

@@ -3061,6 +3061,8 @@ export interface operations {
             header?: {
                 /** @description The key of this submission: sent again, it gives the same run. At most 255 bytes. */
                 "Idempotency-Key"?: string | null;
+                /** @description The trace that the caller is in (W3C Trace Context): the spans of the run continue it. */
+                traceparent?: string | null;
             };
             path?: never;
             cookie?: never;

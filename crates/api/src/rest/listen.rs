@@ -1,5 +1,6 @@
-//! Listening: connections, TLS, patience with clients that do not read, and an orderly end.
+//! Listening: connections, TLS, patience with clients that do not read, room for those that ask, and an orderly end.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,15 +10,20 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
 use controlplane::{ControlPlane, Fault, FaultKind};
+use hyper::body::{Frame, SizeHint};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use model::limits::CONNECTIONS_MAX;
+use parking_lot::Mutex;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::access::Access;
@@ -39,11 +45,13 @@ pub struct Listen {
     pub tls: Option<Tls>,
     /// How long a client may take none of what is sent to it before it is dropped.
     pub patience: Duration,
+    /// Connections at a time. When there are so many, one that asks for nothing makes room for the next.
+    pub connections: usize,
 }
 
 impl From<SocketAddr> for Listen {
     fn from(address: SocketAddr) -> Listen {
-        Listen { address, tls: None, patience: PATIENCE }
+        Listen { address, tls: None, patience: PATIENCE, connections: CONNECTIONS_MAX }
     }
 }
 
@@ -86,7 +94,7 @@ impl Server {
         let listener = TcpListener::bind(listen.address).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
         let (stopping, stopped) = watch::channel(false);
-        let app = App::new(control, access, stopped);
+        let app = App::new(control, access, stopped, listen.connections);
         Ok(Server { address, listener, tls, patience: listen.patience, stopping, app })
     }
 
@@ -139,26 +147,36 @@ pub async fn serve(server: Server, stop: impl Future<Output = ()> + Send + 'stat
     let room = app.room.clone();
     let router = router(app);
     let graceful = GracefulShutdown::new();
+    let idle = Arc::new(Idle::default());
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
             () = &mut stop => break,
-            accepted = accept(&listener, &room) => accepted,
+            accepted = accept(&listener, &room, &idle) => accepted,
         };
         let Some((stream, remote, permit)) = accepted else { break };
         // Answers are small and waited for.
         let _ = stream.set_nodelay(true);
         let (router, tls, watcher) = (router.clone(), tls.clone(), graceful.watcher());
+        let seat = Seat::take(&idle);
         tokio::spawn(async move {
             let stream = Patient::new(stream, patience);
-            match tls {
-                None => converse(stream, router, remote, watcher).await,
-                Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => converse(stream, router, remote, watcher).await,
-                    Ok(Err(error)) => tracing::debug!(%remote, %error, "no TLS"),
-                    Err(_) => tracing::debug!(%remote, "no TLS in time"),
-                },
+            let asked = seat.clone();
+            let conversation = async {
+                match tls {
+                    None => converse(stream, router, remote, watcher, seat).await,
+                    Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
+                        Ok(Ok(stream)) => converse(stream, router, remote, watcher, seat).await,
+                        Ok(Err(error)) => tracing::debug!(%remote, %error, "no TLS"),
+                        Err(_) => tracing::debug!(%remote, "no TLS in time"),
+                    },
+                }
+            };
+            tokio::select! {
+                () = conversation => {}
+                () = asked.close.notified() => tracing::debug!(%remote, "an idle connection made room for another"),
             }
+            asked.work();
             drop(permit);
         });
     }
@@ -175,11 +193,18 @@ pub async fn serve(server: Server, stop: impl Future<Output = ()> + Send + 'stat
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
+    idle: &Idle,
 ) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     loop {
         match listener.accept().await {
-            // When all room is taken this one waits, and those behind it in the queue of the system.
-            Ok((stream, remote)) => return Some((stream, remote, room.clone().acquire_owned().await.ok()?)),
+            Ok((stream, remote)) => {
+                // When all room is taken, the connection that has asked for nothing for the longest time goes. When all are at work this one
+                // waits, and those behind it in the queue of the system.
+                if room.available_permits() == 0 {
+                    idle.close_one();
+                }
+                return Some((stream, remote, room.clone().acquire_owned().await.ok()?));
+            }
             // A client that went away at once, or no more file descriptors: others are still served.
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -194,11 +219,18 @@ async fn converse(
     router: Router,
     remote: SocketAddr,
     watcher: hyper_util::server::graceful::Watcher,
+    seat: Arc<Seat>,
 ) {
     let router = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Remote(remote));
-        hyper::service::Service::call(&router, request)
+        seat.work();
+        let (answer, seat) = (hyper::service::Service::call(&router, request), seat.clone());
+        async move {
+            // It is idle again when the last of the answer is on its way, or nobody wants it any more.
+            let working = Working(seat);
+            answer.await.map(|answer| answer.map(|body| Answering { body, _working: working }))
+        }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     // A client that is slow to say what it wants is cut off after half a minute.
@@ -206,6 +238,86 @@ async fn converse(
     let connection = watcher.watch(http.serve_connection(TokioIo::new(stream), service));
     if let Err(error) = connection.await {
         tracing::debug!(%remote, %error, "a connection broke off");
+    }
+}
+
+/// Connections that ask for nothing, the longest first.
+#[derive(Default)]
+struct Idle {
+    queue: Mutex<(u64, BTreeMap<u64, Arc<Notify>>)>,
+}
+
+impl Idle {
+    fn close_one(&self) {
+        if let Some((_, close)) = self.queue.lock().1.pop_first() {
+            close.notify_one();
+        }
+    }
+}
+
+/// A connection's place among those that are idle.
+struct Seat {
+    idle: Arc<Idle>,
+    close: Arc<Notify>,
+    at: Mutex<Option<u64>>,
+}
+
+impl Seat {
+    /// Of a connection that has not asked for anything yet.
+    fn take(idle: &Arc<Idle>) -> Arc<Seat> {
+        let seat = Seat { idle: idle.clone(), close: Arc::default(), at: Mutex::default() };
+        seat.rest();
+        Arc::new(seat)
+    }
+
+    fn rest(&self) {
+        let at = {
+            let mut queue = self.idle.queue.lock();
+            queue.0 += 1;
+            let at = queue.0;
+            queue.1.insert(at, self.close.clone());
+            at
+        };
+        *self.at.lock() = Some(at);
+    }
+
+    fn work(&self) {
+        let at = self.at.lock().take();
+        if let Some(at) = at {
+            self.idle.queue.lock().1.remove(&at);
+        }
+    }
+}
+
+/// As long as this is there, the connection works at an answer.
+struct Working(Arc<Seat>);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.rest();
+    }
+}
+
+/// The body of an answer that is being sent.
+struct Answering {
+    body: Body,
+    _working: Working,
+}
+
+impl hyper::body::Body for Answering {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

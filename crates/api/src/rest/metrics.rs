@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use controlplane::{Fault, Histogram};
-use model::limits::CONNECTIONS_MAX;
 
 use super::App;
 use super::problem::{ApiResult, blocking};
@@ -102,7 +101,7 @@ pub(crate) async fn metrics(State(app): State<App>) -> ApiResult<impl IntoRespon
         let open = site.healthy && !site.cordoned && !site.drained;
         text.line("tutti_site_open", &[("site", &site.spec.name)], u8::from(open));
     }
-    let connections = CONNECTIONS_MAX.saturating_sub(app.room.available_permits());
+    let connections = app.connections.saturating_sub(app.room.available_permits());
     text.one("tutti_http_connections", "gauge", "Open connections.", connections);
     text.head("tutti_http_requests_total", "counter", "Requests answered.");
     app.http.counts(|method, route, status, count| {

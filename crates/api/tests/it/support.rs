@@ -46,6 +46,12 @@ impl Up {
         Up::listening(tempfile::tempdir().unwrap(), Access::local(), listen).await
     }
 
+    /// With room for so many connections.
+    pub(crate) async fn with_room(connections: usize) -> Up {
+        let listen = Listen { connections, ..Listen::from(SocketAddr::from(([127, 0, 0, 1], 0))) };
+        Up::listening(tempfile::tempdir().unwrap(), Access::local(), listen).await
+    }
+
     async fn listening(data: TempDir, access: Access, listen: Listen) -> Up {
         let options = Options {
             data: data.path().join("data"),

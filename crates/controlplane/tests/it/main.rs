@@ -5,6 +5,7 @@ mod keep;
 mod names;
 mod plans;
 mod witnesses;
+mod triggers;
 
 use std::path::Path;
 

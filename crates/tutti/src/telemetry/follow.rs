@@ -138,6 +138,7 @@ impl Follower {
         let before = open.actions.len();
         match event {
             Event::ActionsOpened(event) => event.actions.iter().for_each(|opened| open.opened(opened, at)),
+            Event::ChildOpened(event) => open.opened(&event.opened, at),
             Event::ActionsPlaced(event) => {
                 for placed in &event.actions {
                     if let Some(action) = open.actions.get_mut(&placed.action) {
@@ -220,6 +221,7 @@ impl OpenRun {
         let above = match &opened.role {
             Role::Item { each, .. } => Some(*each),
             Role::Transfer { wanted_by, .. } => Some(*wanted_by),
+            Role::Child { parent } => Some(*parent),
             _ => opened.path.rsplit_once('/').and_then(|(scope, _)| self.scopes.get(scope).copied()),
         };
         let parent = above.map_or_else(|| self.trace.run_span(), |above| self.trace.action_span(above));
