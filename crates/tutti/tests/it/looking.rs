@@ -193,10 +193,10 @@ fn what_happens_as_a_stream() {
     home.ok(&["run", "demo/fleet", "-w", "--name", "fleet"]);
     let lines = home.ok(&["events", "--run", "fleet", "--after", "0", "--limit", "2", "-o", "json"]).stdout;
     let events: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((events.len(), &events[0]["event"], &events[1]["event"]), (2, &json!("run_submitted"), &json!("actions_opened")));
+    assert_eq!((events.len(), &events[0]["event"], &events[1]["event"]), (2, &json!("run_submitted"), &json!("run_planned")));
     let after = events[0]["seq"].to_string();
     let next = home.ok(&["events", "--run", "fleet", "--after", &after, "--limit", "1", "-o", "name"]).stdout;
-    assert_eq!(next, "actions_opened\n");
+    assert_eq!(next, "run_planned\n");
     assert!(home.ok(&["events", "--after", "0", "--limit", "1"]).stdout.contains("epoch_began"));
     // What happened outside.
     home.write(
