@@ -11,7 +11,7 @@ use workflow::documents::{self, Document, TriggerKind};
 use workflow::{Diagnostic, Severity};
 
 use crate::catalogue::Registered;
-use crate::{ControlPlane, Fault, FaultKind};
+use crate::{ControlPlane, Fault, FaultKind, governing};
 
 /// A text file with documents.
 #[derive(Clone, Debug)]
@@ -58,6 +58,10 @@ type Files = BTreeMap<String, Arc<[u8]>>;
 /// A document with what it was read from.
 pub(crate) struct Sourced {
     pub(crate) document: Document,
+    /// The path of its file.
+    path: String,
+    /// The text of its file.
+    all: String,
     /// The text of its file, when the file holds nothing else: what an editor opens.
     text: Option<String>,
     /// The files that it refers to, by their path from its own folder.
@@ -107,6 +111,12 @@ impl ControlPlane {
         if outcome.failed() {
             return Ok(outcome);
         }
+        let documents: Vec<Sourced> =
+            documents.into_iter().filter(|sourced| !matches!(sourced.document, Document::PolicyTest(_))).collect();
+        tokio::task::block_in_place(|| self.check_rules(&documents, &mut outcome))?;
+        if outcome.failed() {
+            return Ok(outcome);
+        }
         if !dry_run {
             let code = self.sites().code().clone();
             let stored =
@@ -118,6 +128,75 @@ impl ControlPlane {
             outcome.applied.push(applied);
         }
         Ok(outcome)
+    }
+
+    /// Checks the rules as they would be, and every workflow of the request by them.
+    fn check_rules(&self, documents: &[Sourced], outcome: &mut ApplyOutcome) -> Result<(), Fault> {
+        let mut registered = governing::registered(self.reader()).map_err(Fault::internal)?;
+        let rows = self.reader().sites().map_err(Fault::internal)?;
+        let mut sites: BTreeMap<String, model::SiteSpec> =
+            rows.into_iter().map(|row| (row.spec.name.clone(), row.spec)).collect();
+        for sourced in documents {
+            let (kind, name) = (sourced.document.kind(), sourced.document.name().to_owned());
+            match &sourced.document {
+                Document::Site(site) => drop(sites.insert(name, site.clone())),
+                _ if governing::KINDS.contains(&kind) => {
+                    let mut body = body_of(sourced, "")?;
+                    if let Some(author) = registered.get(&(kind.into(), name.clone())).and_then(|known| known.get("author")) {
+                        body["author"] = author.clone();
+                    }
+                    registered.insert((kind.to_owned(), name), body);
+                }
+                _ => {}
+            }
+        }
+        let (rules, problems) = policy::Rules::new(governing::sources(&registered));
+        for problem in &problems {
+            self.say(problem, documents, outcome);
+        }
+        if !rules.governed() || outcome.failed() {
+            return Ok(());
+        }
+        let (fleet, mut cache) = (policy::Fleet::new(sites.values()), policy::Cache::default());
+        for sourced in documents {
+            if let Document::Workflow(graph) = &sourced.document {
+                let certified = governing::certify(&rules, graph, &fleet, &mut cache, crate::clock::wall());
+                let certificate = certified.map_err(|fault| *fault)?;
+                for warning in certificate.warnings {
+                    let finding = Diagnostic::warning("W0602", 0..0, warning);
+                    let path = sourced.path.clone();
+                    outcome.rendered.push_str(&format!("warning[W0602]: {}\n --> {path}\n\n", finding.message));
+                    outcome.diagnostics.push((path, finding));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows a problem of the rules where it stands. One of a rule that is registered already is an error of the request all the same.
+    fn say(&self, problem: &policy::Problem, documents: &[Sourced], outcome: &mut ApplyOutcome) {
+        let (kind, name) = &problem.document;
+        let own = documents.iter().find(|sourced| sourced.document.kind() == *kind && sourced.document.name() == name);
+        let (mut path, mut span, mut text) = (format!("{kind} {name}"), 0..0, String::new());
+        if let Some(sourced) = own {
+            path = sourced.path.clone();
+            text = sourced.all.clone();
+            if let Document::Policy(policy) = &sourced.document {
+                span = policy.span(&problem.span);
+                if let Some(file) = &policy.file {
+                    path = file.clone();
+                    text = policy.spec.cedar.clone();
+                }
+            }
+        }
+        let mut finding = match problem.warning {
+            true => Diagnostic::warning("W0601", span, problem.message.clone()),
+            false => Diagnostic::error("W0601", span, problem.message.clone()),
+        };
+        finding.hint = problem.hint.clone();
+        outcome.rendered.push_str(&finding.render(&path, &text));
+        outcome.rendered.push('\n');
+        outcome.diagnostics.push((path, finding));
     }
 
     async fn apply_one(&self, sourced: Sourced, dry_run: bool, principal: &str) -> Result<Applied, Fault> {
@@ -137,8 +216,15 @@ impl ControlPlane {
             }
             return Ok(Applied { kind, name, change, version: 1 });
         }
-        let body = body_of(&sourced)?;
+        let mut body = body_of(&sourced, principal)?;
         let known = self.reader().resources(&kind, Some(&name), None).map_err(Fault::internal)?.pop();
+        // Whoever applies the same sanitizer again has not written it.
+        if kind == "sanitizer"
+            && let Some(author) = known.as_ref().and_then(|known| known.body.get("author"))
+            && known.as_ref().is_some_and(|known| same_but_author(&known.body, &body))
+        {
+            body["author"] = author.clone();
+        }
         let (change, version) = match &known {
             None => ("created", 1),
             Some(known) if known.body == body => ("unchanged", known.version),
@@ -157,8 +243,18 @@ impl ControlPlane {
     }
 }
 
+/// Whether two bodies differ in nothing but who wrote them.
+fn same_but_author(one: &Value, other: &Value) -> bool {
+    let without = |body: &Value| {
+        let mut body = body.clone();
+        body["author"] = Value::Null;
+        body
+    };
+    without(one) == without(other)
+}
+
 /// What is stored of a document. A workflow's graph lies beside, under its digest.
-fn body_of(sourced: &Sourced) -> Result<Value, Fault> {
+fn body_of(sourced: &Sourced, principal: &str) -> Result<Value, Fault> {
     Ok(match &sourced.document {
         Document::Workflow(graph) => json!({
             "graph": graph.digest(),
@@ -172,6 +268,14 @@ fn body_of(sourced: &Sourced) -> Result<Value, Fault> {
         Document::Site(site) => serde_json::to_value(site).map_err(Fault::internal)?,
         Document::Trigger(trigger) => serde_json::to_value(trigger).map_err(Fault::internal)?,
         Document::Connector(connector) => serde_json::to_value(connector).map_err(Fault::internal)?,
+        Document::Tag(tag) => serde_json::to_value(tag).map_err(Fault::internal)?,
+        Document::Policy(policy) => serde_json::to_value(&policy.spec).map_err(Fault::internal)?,
+        Document::Sanitizer(sanitizer) => {
+            let mut sanitizer = sanitizer.clone();
+            sanitizer.author = principal.to_owned();
+            serde_json::to_value(sanitizer).map_err(Fault::internal)?
+        }
+        Document::PolicyTest(_) => Value::Null,
     })
 }
 
@@ -215,14 +319,24 @@ pub(crate) fn read_all(reader: &journal::Reader, sources: &[SourceFile], files: 
             check_trigger(document, &catalogue, source, &mut outcome);
         }
         let text = (read.documents.len() == 1).then(|| source.text.clone());
-        let sourced = |document: Document| Sourced { document, text: text.clone(), companions: companions.clone() };
+        let sourced = |document: Document| Sourced {
+            document,
+            path: source.path.clone(),
+            all: source.text.clone(),
+            text: text.clone(),
+            companions: companions.clone(),
+        };
         documents.extend(read.documents.into_iter().map(sourced));
     }
     let rank = |document: &Document| match document {
         Document::Site(_) => 0,
-        Document::Connector(_) => 1,
-        Document::Workflow(_) => 2,
-        Document::Trigger(_) => 3,
+        Document::Tag(_) => 1,
+        Document::Sanitizer(_) => 2,
+        Document::Policy(_) => 3,
+        Document::Connector(_) => 4,
+        Document::Workflow(_) => 5,
+        Document::Trigger(_) => 6,
+        Document::PolicyTest(_) => 7,
     };
     documents.sort_by_key(|sourced: &Sourced| rank(&sourced.document));
     (documents, outcome)

@@ -11,11 +11,11 @@ use engine::{Command, Context, Effect, Evaluate, Event, Rejection, State};
 use journal::{Batch, Entry, Writer};
 use model::limits::{BATCH_COMMANDS_MAX, INBOX_COMMANDS_MAX};
 use model::{ActionKey, RunId, Seq, SiteSpec, Timestamp};
-use placement::Permitted;
 use tokio::sync::oneshot;
 
 use crate::audit::Halt;
 use crate::clock::Clock;
+use crate::governing::Gate;
 use crate::instants::Instants;
 use crate::notices::Notices;
 use crate::placer::Placer;
@@ -172,6 +172,7 @@ pub(crate) struct CoreLoop {
     pub(crate) releases: tokio::sync::mpsc::UnboundedSender<Release>,
     pub(crate) notices: Notices,
     pub(crate) placer: Placer,
+    pub(crate) gate: Gate,
     /// When actions that fitted nowhere were last looked at for nothing but that time passed.
     pub(crate) looked_at: Timestamp,
     pub(crate) halt: Halt,
@@ -270,6 +271,11 @@ impl CoreLoop {
             self.looked_at = now;
             self.state.look_again();
         }
+        let denied = self.gate.denied(&self.state);
+        if !denied.is_empty() {
+            // Revoking is never rejected.
+            let _ = self.step(Command::Revoke { actions: denied }, now, &mut batch);
+        }
         self.settle(now, &mut batch);
         self.hand_over(batch);
     }
@@ -285,6 +291,7 @@ impl CoreLoop {
         let step = self.state.step(command, &Context { now, entropy, evaluator })?;
         let fresh = !step.events.is_empty();
         for event in &step.events {
+            self.gate.note(event);
             if let Event::AttemptFinished(end) = event {
                 self.placer.ended(ActionKey::new(end.run, end.action));
                 if let Some(seen) = &reported {
@@ -321,7 +328,10 @@ impl CoreLoop {
                 return;
             }
             for candidate in candidates {
-                let placements = self.placer.decide(&self.state, &candidate, Permitted::all(), now);
+                let placements = {
+                    let permitted = self.gate.permitted(&self.state, &candidate);
+                    self.placer.decide(&self.state, &candidate, permitted, now)
+                };
                 // Placing is never rejected: what no longer fits is left in the queue.
                 let _ = self.step(Command::Place(placements), now, batch);
             }

@@ -21,6 +21,7 @@ mod evaluator;
 mod fault;
 mod flyte;
 mod foresight;
+mod governing;
 mod inputs;
 mod instants;
 mod keep;

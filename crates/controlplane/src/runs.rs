@@ -156,7 +156,10 @@ impl ControlPlane {
         };
         let locations = inputs::locate(self.sites(), &inputs)?;
         let goal = admission::goal(&graph, request.deadline, crate::clock::wall());
+        let label = || self.label_run(&graph, &project, &domain, &inputs);
+        let labels = if self.rules().governed() { tokio::task::block_in_place(label)? } else { label()? };
         Ok(Submit {
+            labels,
             name: request.name,
             project,
             domain,
@@ -348,7 +351,9 @@ impl ControlPlane {
         for (_, output) in &reused {
             locations.extend(inputs::locate(self.sites(), output)?);
         }
+        let labels = self.label_run(&graph, &row.project, &row.domain, &inputs)?;
         Ok(Submit {
+            labels,
             name: None,
             project: row.project,
             domain: row.domain,

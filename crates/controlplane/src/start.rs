@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::core_loop::{CoreLoop, Release, inbox};
 use crate::dispatcher::{Dispatcher, end_orphans, forward};
 use crate::evaluator::LanguageEvaluator;
+use crate::governing::{self, Gate, Governance};
 use crate::learning::Learned;
 use crate::placer::Placer;
 use crate::triggers::Triggers;
@@ -76,6 +77,7 @@ struct Inner {
     owner: Mutex<Option<Owner>>,
     learned: Learned,
     plans: Plans,
+    governance: Governance,
 }
 
 pub(crate) fn unusable(error: impl std::fmt::Display) -> Fault {
@@ -105,6 +107,8 @@ impl ControlPlane {
         let notices = Notices::new(last.0);
         let keeper = opened.writer.keeper();
         let (learned, lessons) = Learned::new();
+        let governance = Governance::default();
+        let governs = tokio::task::block_in_place(|| governing::registered(&opened.reader)).map_err(unusable)?;
         let core = CoreLoop {
             state,
             writer: opened.writer,
@@ -113,6 +117,7 @@ impl ControlPlane {
             releases: releases.clone(),
             notices: notices.clone(),
             placer: Placer::new(learned.clone()),
+            gate: Gate::new(governs, governance.clone()),
             looked_at: model::Timestamp(0),
             halt: audit.halt().clone(),
         };
@@ -137,6 +142,7 @@ impl ControlPlane {
             owner: Mutex::new(Some(owner)),
             learned: learned.clone(),
             plans: Plans::default(),
+            governance,
         };
         let control = ControlPlane { inner: Arc::new(inner) };
         control.start_task(learned.run(opened.reader.clone(), lessons));
@@ -175,6 +181,8 @@ impl ControlPlane {
         }
         let (_, seq, _) = opened.reader.last().map_err(unusable)?;
         let audited = opened.reader.clone();
+        let governance = Governance::default();
+        let _ = Gate::new(governing::registered(&opened.reader).map_err(unusable)?, governance.clone());
         // Nobody reads the other end: commands are answered with "the server is stopping".
         let (inbox, _) = inbox();
         let inner = Inner {
@@ -196,6 +204,7 @@ impl ControlPlane {
             owner: Mutex::new(Some(owner)),
             learned: Learned::of(&opened.reader),
             plans: Plans::default(),
+            governance,
         };
         Ok(ControlPlane { inner: Arc::new(inner) })
     }
@@ -240,6 +249,10 @@ impl ControlPlane {
     /// What Flyte programs need.
     pub fn flyte(&self) -> &Flyte {
         &self.inner.flyte
+    }
+
+    pub(crate) fn governance(&self) -> &Governance {
+        &self.inner.governance
     }
 
     pub(crate) fn triggers(&self) -> &Triggers {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::{ActionKey, AttemptKey, Digest, Epoch, Failure, Graph, Label, Node, NodeIx, Phase, RunId, SiteSpec, Timestamp};
 
-use crate::event::{Located, Origin, RecallKey, RunPlanned, Usage};
+use crate::event::{Located, Origin, RecallKey, RunLabelled, RunPlanned, Usage};
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -112,6 +112,11 @@ pub enum Command {
         /// Who asks.
         principal: String,
     },
+    /// Attempts that the rules deny where they are: each is stopped, and waits for a place that is permitted.
+    Revoke {
+        /// The actions.
+        actions: Vec<ActionKey>,
+    },
     /// Change what may happen at a site.
     SiteOrder {
         /// The site.
@@ -201,6 +206,8 @@ pub struct Submit {
     pub priority: i32,
     /// The label of the inputs.
     pub label: Label,
+    /// What the nodes can read and give, when anything carries a tag.
+    pub labels: Option<Box<RunLabelled>>,
     /// 32 random bytes, the salt of the run's commitments.
     pub salt: [u8; 32],
     /// When it should be done and where its actions should go; the run's number is filled in.

@@ -4,11 +4,13 @@
 mod actions;
 mod attempts;
 mod fleet;
+mod labels;
 mod runs;
 
 pub use actions::*;
 pub use attempts::*;
 pub use fleet::*;
+pub use labels::*;
 pub use runs::*;
 
 use minicbor::{Decode, Encode};
@@ -100,6 +102,13 @@ pub enum Event {
     #[n(30)]
     RunPlanned(#[n(0)] Box<RunPlanned>),
 
+    /// Which tags the nodes of a run can read and give: by the labels of its inputs and the rules in force when it was accepted.
+    #[n(31)]
+    RunLabelled(#[n(0)] Box<RunLabelled>),
+    /// Artifacts came into being that carry tags.
+    #[n(32)]
+    ArtifactsLabelled(#[n(0)] ArtifactsLabelled),
+
     /// The server began a new incarnation.
     #[n(40)]
     EpochBegan(#[n(0)] EpochBegan),
@@ -160,6 +169,8 @@ impl Event {
             Event::RecallAsked(e) => e.run,
             Event::CompensationStarted(e) => e.run,
             Event::OutputKept(e) => e.run,
+            Event::RunLabelled(e) => e.run,
+            Event::ArtifactsLabelled(e) => e.run,
             Event::RunPlanned(e) => e.run,
             Event::ChildOpened(e) => e.run,
             Event::ActionStopRequested(e) => e.run,

@@ -12,6 +12,9 @@ use model::Timestamp;
 
 use crate::{Event, State};
 
+/// Kinds of resources that say where work may run.
+const GOVERNING: [&str; 4] = ["tag", "policy", "sanitizer", "approval"];
+
 pub(crate) fn evolve(state: &mut State, event: &Event, at: Timestamp) {
     match event {
         Event::RunSubmitted(e) => runs::submitted(state, e, at),
@@ -24,6 +27,7 @@ pub(crate) fn evolve(state: &mut State, event: &Event, at: Timestamp) {
         Event::CompensationStarted(e) => runs::compensation(state, e),
         Event::NodesSkipped(e) => runs::skipped(state, e),
         Event::RunPlanned(e) => runs::planned(state, e),
+        Event::RunLabelled(e) => runs::labelled(state, e),
 
         Event::ActionsOpened(e) => actions::opened(state, e, at),
         Event::ChildOpened(e) => actions::child_opened(state, e, at),
@@ -47,15 +51,19 @@ pub(crate) fn evolve(state: &mut State, event: &Event, at: Timestamp) {
         Event::SiteHealthChanged(e) => fleet::health(state, e),
         Event::ResourceApplied(e) => {
             state.fleet.resources.insert((e.kind.clone(), e.name.clone()), e.version);
+            // What was refused may be permitted now.
+            state.passing.room |= GOVERNING.contains(&e.kind.as_str());
         }
         Event::ResourceDeleted(e) => {
             state.fleet.resources.remove(&(e.kind.clone(), e.name.clone()));
+            state.passing.room |= GOVERNING.contains(&e.kind.as_str());
         }
 
         // Facts that only projections and people care about.
         Event::AttemptStarted(_)
         | Event::ReportIgnored(_)
         | Event::OutputKept(_)
+        | Event::ArtifactsLabelled(_)
         | Event::ActionStopRequested(_)
         | Event::TriggerFired(_)
         | Event::BodiesPruned(_) => {}

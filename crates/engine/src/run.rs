@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use model::{ActionNo, ArtifactRef, Digest, Failure, Label, Money, NodeIx, NodeKind, Payload, Phase, Timestamp};
+use model::{ActionNo, ArtifactRef, Carried, Digest, Failure, Label, Money, NodeIx, NodeKind, Payload, Phase, Timestamp};
 use serde_json::Value;
 
 use crate::Scope as Names;
 use crate::action::{Action, ActionState};
 use crate::effect::RunNames;
 use crate::event::{Goal, Located, Role, ScopeNo};
+use crate::state::without_items;
 use crate::unit::Compiled;
 
 /// An open run.
@@ -22,6 +23,10 @@ pub(crate) struct Run {
     pub(crate) idempotency_key: Option<String>,
     pub(crate) priority: i32,
     pub(crate) label: Label,
+    /// What each node can read, by its path without the numbers of items; what is not named reads nothing that carries a tag.
+    pub(crate) reads: BTreeMap<String, Label>,
+    /// What each node gives.
+    pub(crate) gives: BTreeMap<String, Carried>,
     pub(crate) salt: [u8; 32],
     pub(crate) status: RunStatus,
     pub(crate) paused: bool,
@@ -213,6 +218,41 @@ impl Run {
     pub(crate) fn names_for_outputs<'a>(&'a self, scope: &'a Scope) -> Names<'a> {
         let all: Vec<NodeIx> = (0..scope.nodes.len() as NodeIx).collect();
         self.names_for(scope, &all, None)
+    }
+
+    /// What the action at a path can read.
+    pub(crate) fn label_at(&self, path: &str) -> Label {
+        let mut label = self.label.clone();
+        if !self.reads.is_empty()
+            && let Some(read) = self.reads.get(&without_items(path))
+        {
+            label.join(read);
+        }
+        label
+    }
+
+    /// What the artifacts of an output carry.
+    pub(crate) fn labels_of(&self, action: &Action, output: &Value) -> BTreeMap<Digest, Label> {
+        let mut labels: BTreeMap<Digest, Label> = BTreeMap::new();
+        let given = match action.role {
+            // What an action asked for by itself gives what it could read.
+            Role::Child { .. } => Some(Carried { all: action.label.clone(), fields: BTreeMap::new() }),
+            _ => self.gives.get(&without_items(&action.path)).cloned(),
+        };
+        let Some(given) = given.filter(|given| !given.is_empty()) else { return labels };
+        let mut note = |value: &Value, label: &Label| {
+            for artifact in ArtifactRef::all_in(value) {
+                labels.entry(artifact.digest).or_default().join(label);
+            }
+        };
+        match output {
+            Value::Object(fields) if ArtifactRef::from_value(output).is_none() => {
+                fields.iter().for_each(|(name, value)| note(value, &given.of(Some(name))));
+            }
+            other => note(other, &given.of(None)),
+        }
+        labels.retain(|_, label| !label.is_empty());
+        labels
     }
 
     /// Where the artifacts inside a value lie.

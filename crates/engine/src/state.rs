@@ -268,6 +268,20 @@ impl State {
         })
     }
 
+    /// Every action that holds a place: the action, the run's names, what it runs, its label and its site. Stopping ones are left out.
+    pub fn held(&self) -> Vec<(ActionKey, Arc<RunNames>, String, Label, Arc<str>)> {
+        let mut held = Vec::new();
+        for key in self.fleet.sites.values().flat_map(|site| &site.running) {
+            let Some((run, action)) = self.runs.get(&key.run).and_then(|run| Some((run, run.action(key.action)?))) else {
+                continue;
+            };
+            if let (Some(site), false) = (&action.site, matches!(action.state, crate::action::ActionState::Stopping(_))) {
+                held.push((*key, run.names.clone(), action.unit.work(), action.label.clone(), site.clone()));
+            }
+        }
+        held
+    }
+
     /// Bytes that have left a site in the month of this time: what the price of the next ones hangs on.
     pub fn sent_bytes(&self, site: &str, at: Timestamp) -> u64 {
         self.passing.sent.get(site).filter(|(month, _)| *month == at.month()).map_or(0, |(_, bytes)| *bytes)

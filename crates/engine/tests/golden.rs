@@ -22,6 +22,8 @@ mod v1;
 mod v2;
 #[path = "golden/v3.rs"]
 mod v3;
+#[path = "golden/v4.rs"]
+mod v4;
 
 struct File {
     name: &'static str,
@@ -34,6 +36,7 @@ fn files() -> Vec<File> {
         File { name: "v1", text: include_str!("golden/v1.journal"), expected: v1::events() },
         File { name: "v2", text: include_str!("golden/v2.journal"), expected: v2::events() },
         File { name: "v3", text: include_str!("golden/v3.journal"), expected: v3::events() },
+        File { name: "v4", text: include_str!("golden/v4.journal"), expected: v4::events() },
     ]
 }
 

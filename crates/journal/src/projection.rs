@@ -125,6 +125,14 @@ impl Projection {
             | Event::HumanDecided(_)
             | Event::HumanEscalated(_)
             | Event::RecallMissed(_) => self.note_action(seq, entry),
+            Event::ArtifactsLabelled(e) => {
+                for (artifact, label) in &e.labels {
+                    for tag in &label.0 {
+                        let values = vec![artifact.0.to_vec().into(), tag.clone().into()];
+                        self.rest.push(("INSERT OR IGNORE INTO artifact_labels VALUES (?1, ?2)", values));
+                    }
+                }
+            }
             _ => self.note_fleet(seq, entry),
         }
     }

@@ -411,6 +411,15 @@ impl Reader {
         })
     }
 
+    /// The tags that an artifact carries, from every run that made or was given it.
+    pub fn artifact_label(&self, artifact: &Digest) -> Result<model::Label> {
+        self.with(|db| {
+            let mut statement = db.prepare_cached("SELECT tag FROM artifact_labels WHERE artifact = ?1")?;
+            let tags = statement.query_map(params![artifact.0], |row| row.get::<_, String>(0))?;
+            Ok(model::Label(tags.collect::<rusqlite::Result<_>>()?))
+        })
+    }
+
     /// Entries after a position, of one run or of all, bodies in place where they are still there.
     pub fn events(&self, after: Seq, run: Option<RunId>, limit: usize) -> Result<Vec<(Seq, Timestamp, RunId, Event)>> {
         self.with(|db| {

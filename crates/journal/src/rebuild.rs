@@ -20,6 +20,7 @@ const READ_MODELS: &[(&str, &str)] = &[
     ("sites", ""),
     ("firings", ""),
     ("recalls", ""),
+    ("artifact_labels", ""),
 ];
 /// Entries folded at a time.
 const STEP: u64 = 2_000;

@@ -3,7 +3,7 @@
 //! Edges are indices into [`Graph::nodes`]. A graph is immutable and named by its digest; the engine never looks at the text
 //! it came from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -121,6 +121,9 @@ pub struct Node {
     /// `lowers`: tags this node is meant to take off, and what each becomes. Policy decides whether it may.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lowers: BTreeMap<String, String>,
+    /// Tags that its output carries because it or its connector says so: by field, or of the whole under an empty name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub carries: BTreeMap<String, BTreeSet<String>>,
     /// `outputs`: the types of what it gives back; empty takes anything.
     #[serde(default)]
     pub outputs: Vec<Port>,
@@ -288,20 +291,66 @@ pub struct Undo {
     pub timeout: Option<Duration>,
 }
 
+impl Node {
+    /// What the node is, apart from what it is given: the command with its files, or the connector's action with what is fixed of its
+    /// `with`. None when what runs is itself made by an expression: nobody can vouch for that. A sanitizer is pinned by it.
+    pub fn identity(&self) -> Option<Digest> {
+        let what = match &self.kind {
+            NodeKind::Run { image, code } => {
+                let mut fixed = self.input.json.clone();
+                if let Some(fields) = fixed.as_object_mut() {
+                    fields.shift_remove("with");
+                }
+                if is_dynamic(&fixed) {
+                    return None;
+                }
+                serde_json::json!({ "run": sorted(&fixed), "image": image, "code": code })
+            }
+            NodeKind::Use { connector, version } => {
+                serde_json::json!({ "use": connector, "version": version, "with": sorted(&fixed_parts(&self.input.json)) })
+            }
+            _ => return None,
+        };
+        Some(Digest::of(what.to_string().as_bytes()))
+    }
+}
+
+/// Whether an expression stands anywhere in a value.
+fn is_dynamic(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains("${"),
+        Value::Array(items) => items.iter().any(is_dynamic),
+        Value::Object(fields) => fields.values().any(is_dynamic),
+        _ => false,
+    }
+}
+
+/// A value with null in place of its expressions.
+fn fixed_parts(value: &Value) -> Value {
+    match value {
+        Value::String(text) if text.contains("${") => Value::Null,
+        Value::Array(items) => Value::Array(items.iter().map(fixed_parts).collect()),
+        Value::Object(fields) => Value::Object(fields.iter().map(|(key, field)| (key.clone(), fixed_parts(field))).collect()),
+        other => other.clone(),
+    }
+}
+
+/// A value with its keys in order.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let by_key: BTreeMap<&String, &Value> = fields.iter().collect();
+            Value::Object(by_key.into_iter().map(|(key, field)| (key.clone(), sorted(field))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        other => other.clone(),
+    }
+}
+
 impl Graph {
     /// The digest that names the graph: over its canonical JSON (keys sorted). Comments and layout have no part in it; the
     /// order in which nodes were written has, since it numbers them (the language's semantic hash is blind to that too).
     pub fn digest(&self) -> Digest {
-        fn sorted(value: &Value) -> Value {
-            match value {
-                Value::Object(fields) => {
-                    let by_key: BTreeMap<&String, &Value> = fields.iter().collect();
-                    Value::Object(by_key.into_iter().map(|(key, field)| (key.clone(), sorted(field))).collect())
-                }
-                Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
-                other => other.clone(),
-            }
-        }
         let json = serde_json::to_value(self).unwrap_or(Value::Null);
         Digest::of(sorted(&json).to_string().as_bytes())
     }
@@ -309,5 +358,36 @@ impl Graph {
     /// The index of the node with this id.
     pub fn find(&self, id: &str) -> Option<NodeIx> {
         self.nodes.iter().position(|node| node.id == id).map(|index| index as NodeIx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn run(input: Value, digest: &[u8]) -> Node {
+        let code = vec![CodeFile { path: "a.py".into(), digest: Digest::of(digest), size: 1 }];
+        Node { kind: NodeKind::Run { image: None, code }, input: Template::new(input), ..Node::default() }
+    }
+
+    #[test]
+    fn what_a_node_is_hangs_on_its_code_and_not_on_what_it_is_given() {
+        let one = run(json!({"command": ["python", "a.py"], "with": {"x": "${ inputs.x }"}}), b"code");
+        let other = run(json!({"with": {"y": 1}, "command": ["python", "a.py"]}), b"code");
+        assert_eq!(one.identity(), other.identity());
+        assert_ne!(one.identity(), run(json!({"command": ["python", "a.py"]}), b"other code").identity());
+        assert_ne!(one.identity(), run(json!({"command": ["python", "a.py", "--all"]}), b"code").identity());
+        assert_eq!(run(json!({"command": ["python", "${ inputs.x }"]}), b"code").identity(), None);
+    }
+
+    #[test]
+    fn settings_of_a_connector_are_part_of_what_it_is() {
+        let of = |with: Value| Node { input: Template::new(with), ..Node::default() }.identity();
+        assert_eq!(
+            of(json!({"profile": "basic", "study": "${ inputs.a }"})),
+            of(json!({"study": "${ inputs.b }", "profile": "basic"}))
+        );
+        assert_ne!(of(json!({"profile": "basic"})), of(json!({"profile": "none"})));
     }
 }

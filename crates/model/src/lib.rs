@@ -10,6 +10,7 @@
 
 pub mod digest;
 pub mod failure;
+pub mod govern;
 pub mod graph;
 pub mod ids;
 pub mod label;
@@ -26,7 +27,7 @@ pub use digest::Digest;
 pub use failure::{Failure, FailureClass};
 pub use graph::{Graph, Needs, Node, NodeIx, NodeKind};
 pub use ids::{ActionKey, ActionNo, AttemptKey, AttemptNo, Epoch, RunId, Seq};
-pub use label::Label;
+pub use label::{Carried, Label, Lowering, Read};
 pub use money::Money;
 pub use phase::Phase;
 pub use resources::Resources;

@@ -96,3 +96,11 @@ pub const APPLY_FILES_MAX: usize = 1_000;
 pub const AUDIT_LEAVES_MAX: u64 = 10_000;
 /// Recorded actions that one question about the past plays again.
 pub const WHATIF_ACTIONS_MAX: usize = 1_000_000;
+/// Policy documents that count at a time.
+pub const POLICIES_MAX: usize = 1_000;
+/// The Cedar text of one policy document, in bytes.
+pub const POLICY_BYTES_MAX: usize = 256 << 10;
+/// Tags that are declared.
+pub const TAGS_MAX: usize = 256;
+/// Cases of one policy test.
+pub const POLICY_CASES_MAX: usize = 10_000;

@@ -79,6 +79,47 @@ pub(crate) fn compile_within(
     Compiled { graph: graph.filter(|_| !failed).map(Arc::new), diagnostics }
 }
 
+/// What a document runs that says so as a node does, with `run` or `use` and `with`: its identity, and the same for people.
+pub(crate) fn what_runs(
+    fields: &Fields<'_>,
+    text: &str,
+    files: &dyn Files,
+    catalogue: &dyn Catalogue,
+    findings: &Findings,
+) -> Option<(model::Digest, String)> {
+    let start = fields.tree.span.start;
+    let subs = subs::Subs::default();
+    let written = BTreeMap::new();
+    let compiler = Compiler { text, files, catalogue, findings, written, types: BTreeMap::new(), subs: &subs };
+    let kind = match (fields.get("run"), fields.get("use")) {
+        (Some(_), None) => "run",
+        (None, Some(_)) => "use",
+        _ => {
+            findings.error("W0106", &(start..start + 1), "it has to say what it is: either `run` or `use`");
+            return None;
+        }
+    };
+    let mut node = model::Node::default();
+    // Only what is given by `with` may hold expressions, and what they would read is not known here.
+    let open = ["inputs", "nodes", "item", "run"].map(|name| (name.to_owned(), Type::Any));
+    let environment = Environment { names: BTreeMap::from(open) };
+    compiler.kind(kind, fields, &mut node, &environment, &Names::default(), &mut Vec::new());
+    let Some(identity) = node.identity() else {
+        let finding =
+            Diagnostic::error("W0104", start..start + 1, "what it runs is made by an expression, so that it is not fixed");
+        findings.push(finding.hint("write the command out; what changes goes into `with`"));
+        return None;
+    };
+    let runs = match &node.kind {
+        model::NodeKind::Use { connector, version } => format!("{connector}@{version}"),
+        _ => match node.input.json.get("command").and_then(Value::as_array) {
+            Some(words) => words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+            None => "a script".into(),
+        },
+    };
+    Some((identity, runs))
+}
+
 /// The ids of the nodes of a file, in the order written.
 #[derive(Default)]
 pub(crate) struct Names {

@@ -1,8 +1,13 @@
-//! The other documents that `tutti apply` takes: sites, triggers, connectors. A file may hold several, and workflows among them.
+//! The other documents that `tutti apply` takes: sites, triggers, connectors, tags, policies, sanitizers. A file may hold several, and
+//! workflows among them.
+
+mod govern;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use govern::{DETECTORS, PolicyDocument, PolicyTest};
+use model::govern::{SanitizerSpec, TagSpec};
 use model::site::{ExecutorKind, Prices, Terms, Tier};
 use model::{Duration, Graph, Money, Resources, SiteSpec};
 use serde::{Deserialize, Serialize};
@@ -24,6 +29,14 @@ pub enum Document {
     Trigger(TriggerSpec),
     /// A connector whose actions a worker runs.
     Connector(ConnectorSpec),
+    /// A tag that data can carry.
+    Tag(TagSpec),
+    /// A policy.
+    Policy(PolicyDocument),
+    /// What may take tags off.
+    Sanitizer(SanitizerSpec),
+    /// Cases that policies have to decide in a certain way. Nothing is registered of it.
+    PolicyTest(PolicyTest),
 }
 
 impl Document {
@@ -34,6 +47,10 @@ impl Document {
             Document::Site(_) => "site",
             Document::Trigger(_) => "trigger",
             Document::Connector(_) => "connector",
+            Document::Tag(_) => "tag",
+            Document::Policy(_) => "policy",
+            Document::Sanitizer(_) => "sanitizer",
+            Document::PolicyTest(_) => "policy-test",
         }
     }
 
@@ -44,6 +61,10 @@ impl Document {
             Document::Site(site) => &site.name,
             Document::Trigger(trigger) => &trigger.name,
             Document::Connector(connector) => &connector.name,
+            Document::Tag(tag) => &tag.name,
+            Document::Policy(policy) => &policy.spec.name,
+            Document::Sanitizer(sanitizer) => &sanitizer.name,
+            Document::PolicyTest(test) => &test.name,
         }
     }
 }
@@ -177,7 +198,7 @@ pub fn read(text: &str, files: &dyn Files, catalogue: &dyn Catalogue) -> Read {
             continue;
         }
         let findings = Findings::default();
-        let document = resource(tree, &findings);
+        let document = resource(tree, text, files, &catalogue, &findings);
         let failed = findings.has_errors();
         read.diagnostics.extend(findings.into_inner().into_iter().map(|finding| finding.inside(text)));
         read.documents.extend(document.filter(|_| !failed));
@@ -211,9 +232,9 @@ impl Catalogue for Beside<'_> {
     }
 }
 
-const KINDS: [&str; 3] = ["site", "trigger", "connector"];
+const KINDS: [&str; 7] = ["site", "trigger", "connector", "tag", "policy", "sanitizer", "policy-test"];
 
-fn resource(tree: &Tree, findings: &Findings) -> Option<Document> {
+fn resource(tree: &Tree, text: &str, files: &dyn Files, catalogue: &dyn Catalogue, findings: &Findings) -> Option<Document> {
     let Some(kind) = tree.get("kind") else {
         let start = tree.span.start;
         let finding = Diagnostic::error("W0102", start..start + 1, "this is neither a workflow nor a resource");
@@ -225,6 +246,10 @@ fn resource(tree: &Tree, findings: &Findings) -> Option<Document> {
         Some("site") => site(tree, findings).map(Document::Site),
         Some("trigger") => trigger(tree, findings).map(Document::Trigger),
         Some("connector") => connector(tree, findings).map(Document::Connector),
+        Some("tag") => govern::tag(tree, findings).map(Document::Tag),
+        Some("policy") => govern::policy(tree, text, files, findings).map(Document::Policy),
+        Some("sanitizer") => govern::sanitizer(tree, text, files, catalogue, findings).map(Document::Sanitizer),
+        Some("policy-test") => govern::policy_test(tree, findings).map(Document::PolicyTest),
         other => {
             let message = format!("there is no kind `{}`", other.unwrap_or_default());
             let mut finding = Diagnostic::error("W0104", kind.span.clone(), message);

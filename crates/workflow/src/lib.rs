@@ -15,6 +15,8 @@ pub mod documents;
 pub mod edit;
 pub mod expression;
 mod fields;
+pub mod labels;
+pub mod reads;
 pub mod schema;
 pub mod semantic;
 pub mod source;

@@ -133,6 +133,8 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         Event::CompensationStarted(_) => "compensation_started",
         Event::OutputKept(_) => "output_kept",
         Event::RunPlanned(_) => "run_planned",
+        Event::RunLabelled(_) => "run_labelled",
+        Event::ArtifactsLabelled(_) => "artifacts_labelled",
         Event::ChildOpened(_) => "child_opened",
         Event::ActionStopRequested(_) => "action_stop_requested",
         Event::EpochBegan(_) => "epoch_began",

@@ -63,8 +63,8 @@ impl Stepper<'_, '_> {
         for (scope_no, node) in &run.ready {
             let Some(scope) = run.scopes.get(*scope_no as usize) else { continue };
             let Some(unit) = scope.compiled.units.get(*node as usize) else { continue };
-            let fate = self.fate_of_node(run, scope, *scope_no, *node, unit);
             let path = format!("{}{}", scope.prefix, unit.node.id);
+            let fate = self.fate_of_node(run, scope, *scope_no, *node, unit, &path);
             self.add(run, &mut opening, fate, unit, Role::Node, *scope_no, *node, path);
         }
         self.carry_out(id, opening);
@@ -86,15 +86,15 @@ impl Stepper<'_, '_> {
         for index in map.next..map.total.min(map.next.saturating_add(room)) {
             let item = items.and_then(|items| items.get(index as usize)).unwrap_or(&Value::Null);
             let names = run.names_for(scope, &each.unit.node.refs, Some((item, index)));
-            let fate = self.fate(run, scope, body, &names);
             let path = format!("{}[{index}]", each.path);
+            let fate = self.fate(run, scope, body, &names, &path);
             let role = Role::Item { each: key.action, index };
             self.add(run, &mut opening, fate, body, role, each.scope, each.node, path);
         }
         self.carry_out(key.run, opening);
     }
 
-    fn fate_of_node(&self, run: &Run, scope: &Scope, scope_no: ScopeNo, index: NodeIx, unit: &Unit) -> Fate {
+    fn fate_of_node(&self, run: &Run, scope: &Scope, scope_no: ScopeNo, index: NodeIx, unit: &Unit, path: &str) -> Fate {
         let node = &unit.node;
         if scope_no == 0
             && let Some(output) = run.reused.get(&index)
@@ -110,18 +110,18 @@ impl Stepper<'_, '_> {
         if orphan || node.condition.is_none() && node.refs.iter().any(left_out) {
             return Fate::Skip(SkipReason::Upstream);
         }
-        self.fate(run, scope, unit, &run.names_for(scope, &node.refs, None))
+        self.fate(run, scope, unit, &run.names_for(scope, &node.refs, None), path)
     }
 
     /// Evaluates condition, input and keys.
-    fn fate(&self, run: &Run, scope: &Scope, unit: &Unit, names: &Names<'_>) -> Fate {
-        match self.try_fate(run, scope, unit, names) {
+    fn fate(&self, run: &Run, scope: &Scope, unit: &Unit, names: &Names<'_>, path: &str) -> Fate {
+        match self.try_fate(run, scope, unit, names, path) {
             Ok(fate) => fate,
             Err(failure) => Fate::End { phase: Phase::Failed, output: None, failure: Some(failure), reused: false },
         }
     }
 
-    fn try_fate(&self, run: &Run, scope: &Scope, unit: &Unit, names: &Names<'_>) -> Result<Fate, Failure> {
+    fn try_fate(&self, run: &Run, scope: &Scope, unit: &Unit, names: &Names<'_>, path: &str) -> Result<Fate, Failure> {
         let node = &unit.node;
         if let Some(condition) = &node.condition
             && !self.context.evaluator.test(condition, names)?
@@ -152,7 +152,7 @@ impl Stepper<'_, '_> {
             }
             _ => {}
         }
-        let recall = self.recall_key(run, unit, input.as_ref(), names)?;
+        let recall = self.recall_key(run, unit, input.as_ref(), names, path)?;
         Ok(Fate::Run { input, recall })
     }
 
@@ -194,6 +194,7 @@ impl Stepper<'_, '_> {
         unit: &Unit,
         input: Option<&Payload>,
         names: &Names<'_>,
+        path: &str,
     ) -> Result<Option<RecallKey>, Failure> {
         let node = &unit.node;
         if let Some(once) = &node.once {
@@ -206,7 +207,7 @@ impl Stepper<'_, '_> {
         let Some(cache) = &node.cache else { return Ok(None) };
         let kind = serde_json::to_string(&node.kind).unwrap_or_default();
         let input = input.map_or(String::new(), |payload| payload.value().to_string());
-        let label = run.label.to_string();
+        let label = run.label_at(path).to_string();
         let key = Digest::of_parts(&[
             b"cache\0",
             kind.as_bytes(),
@@ -238,7 +239,7 @@ impl Stepper<'_, '_> {
             scope,
             node,
             input: None,
-            label: run.label.clone(),
+            label: run.label_at(&path),
             recall: None,
             path,
             kind: unit.kind(),

@@ -81,6 +81,7 @@ impl Stepper<'_, '_> {
             Command::RegisterSite { site, principal } => {
                 self.emit(Event::SiteRegistered(Box::new(SiteRegistered { site, principal })));
             }
+            Command::Revoke { actions } => self.revoke(actions),
             Command::SiteOrder { site, order, principal } => self.site_order(site, order, principal)?,
             Command::SiteHealth { site, healthy, reason } => {
                 let known = self.state.fleet.sites.get(&site).ok_or(Rejection::NotFound { kind: "site", name: site.clone() })?;
@@ -130,18 +131,27 @@ impl Stepper<'_, '_> {
     fn move_away(&mut self, site: &str) {
         let running: Vec<ActionKey> =
             self.state.fleet.sites.get(site).map(|site| site.running.iter().copied().collect()).unwrap_or_default();
-        for key in running {
+        self.evict(running, CancelReason::Drained, "its site is being drained");
+    }
+
+    /// Stops attempts that the rules deny where they are. Those that are denied everywhere wait.
+    fn revoke(&mut self, actions: Vec<ActionKey>) {
+        self.evict(actions, CancelReason::Denied, "a policy does not permit it there any more");
+    }
+
+    fn evict(&mut self, actions: Vec<ActionKey>, why: CancelReason, said: &str) {
+        for key in actions {
             let Some(action) = self.action(key) else { continue };
             match action.state {
                 ActionState::Running => self.emit(Event::CancelRequested(CancelRequested {
                     run: key.run,
                     actions: vec![key.action],
-                    why: CancelReason::Drained,
+                    why,
                     ended: Vec::new(),
                 })),
                 ActionState::Staging(_) => {
                     let attempt = model::AttemptKey { run: key.run, action: key.action, attempt: action.attempt };
-                    let failure = Failure::new(FailureClass::Preempted, "its site is being drained");
+                    let failure = Failure::new(FailureClass::Preempted, said);
                     self.end_attempt(attempt, Phase::Aborted, None, Some(failure), Usage::default(), Money(0), Vec::new());
                 }
                 _ => {}

@@ -5,7 +5,7 @@ use model::site::is_near;
 use model::{ActionKey, AttemptKey, Duration, Epoch, Failure, FailureClass, Money, Phase, Timestamp};
 
 use crate::action::{Action, ActionState};
-use crate::event::{AttemptFinished, AttemptStarted, CancelReason, Located, ReportIgnored, Role, Usage};
+use crate::event::{ArtifactsLabelled, AttemptFinished, AttemptStarted, CancelReason, Located, ReportIgnored, Role, Usage};
 use crate::run::{Run, RunStatus};
 use crate::{Effect, Event, Outcome, Report};
 
@@ -84,6 +84,9 @@ impl Stepper<'_, '_> {
             (_, Some(CancelReason::RunCancelled | CancelReason::RunFailing | CancelReason::Unwanted | CancelReason::Asked)) => {
                 (Phase::Aborted, None, None)
             }
+            (_, Some(CancelReason::Denied)) => {
+                (Phase::Aborted, None, Some(Failure::new(FailureClass::Preempted, "a policy does not permit it there any more")))
+            }
             (_, Some(CancelReason::Drained)) => {
                 (Phase::Aborted, None, Some(Failure::new(FailureClass::Preempted, "its site is being drained")))
             }
@@ -133,7 +136,22 @@ impl Stepper<'_, '_> {
             locations: locations.clone(),
         })));
         if phase == Phase::Succeeded {
+            self.label_artifacts(key, output.as_ref());
             self.keep(key, output, locations);
+        }
+    }
+
+    /// Records what the artifacts of an output carry.
+    fn label_artifacts(&mut self, key: ActionKey, output: Option<&model::Payload>) {
+        let labels = match (self.run(key.run), output) {
+            (Some(run), Some(output)) => {
+                run.action(key.action).map(|action| run.labels_of(action, output.value())).unwrap_or_default()
+            }
+            _ => return,
+        };
+        if !labels.is_empty() {
+            let (run, action) = (key.run, Some(key.action));
+            self.emit(Event::ArtifactsLabelled(ArtifactsLabelled { run, action, labels }));
         }
     }
 

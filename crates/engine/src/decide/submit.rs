@@ -1,8 +1,10 @@
 //! Accepting runs.
 
-use model::{Digest, Failure, FailureClass, Payload, RunId, Timestamp};
+use std::collections::BTreeMap;
 
-use crate::event::{ReusedNode, RunFailing, RunPlanned, RunSubmitted, TriggerFired};
+use model::{ArtifactRef, Digest, Failure, FailureClass, Label, Payload, RunId, Timestamp};
+
+use crate::event::{ArtifactsLabelled, ReusedNode, RunFailing, RunLabelled, RunPlanned, RunSubmitted, TriggerFired};
 use crate::state::handle;
 use crate::{Event, Rejection, Submit};
 
@@ -56,10 +58,31 @@ impl Stepper<'_, '_> {
             traceparent: submit.traceparent,
             salt: submit.salt,
         })));
+        if let Some(labels) = submit.labels {
+            let given = self.given_labels(run, &labels);
+            self.emit(Event::RunLabelled(Box::new(RunLabelled { run, ..*labels })));
+            if !given.is_empty() {
+                self.emit(Event::ArtifactsLabelled(ArtifactsLabelled { run, action: None, labels: given }));
+            }
+        }
         if let Some(plan) = submit.plan {
             self.emit(Event::RunPlanned(Box::new(RunPlanned { run, ..*plan })));
         }
         Ok(run)
+    }
+
+    /// What the artifacts among a run's inputs carry.
+    fn given_labels(&self, run: RunId, labels: &RunLabelled) -> BTreeMap<Digest, Label> {
+        let mut given: BTreeMap<Digest, Label> = BTreeMap::new();
+        let Some(inputs) = self.run(run).and_then(|run| run.scopes.first()).map(|scope| scope.inputs.value()) else {
+            return given;
+        };
+        for (name, label) in labels.inputs.iter().filter(|(_, label)| !label.is_empty()) {
+            for artifact in inputs.get(name).map(ArtifactRef::all_in).unwrap_or_default() {
+                given.entry(artifact.digest).or_default().join(label);
+            }
+        }
+        given
     }
 
     /// Keeps a plan for a run that is still open; of one that has ended there is nothing to plan.

@@ -191,7 +191,7 @@ impl Stepper<'_, '_> {
             scope: action.scope,
             node: action.node,
             input,
-            label: action.label.clone(),
+            label: run.label_at(&format!("{}!undo", action.path)).joined(&action.label),
             recall: None,
             path: format!("{}!undo", action.path),
             kind: undo.kind(),

@@ -181,4 +181,7 @@ pub enum CancelReason {
     /// Somebody asked that this action stops; the run goes on.
     #[n(5)]
     Asked,
+    /// A changed rule does not permit it where it is: it waits for a place that is permitted.
+    #[n(6)]
+    Denied,
 }

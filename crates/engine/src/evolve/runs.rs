@@ -46,6 +46,8 @@ pub(super) fn submitted(state: &mut State, event: &RunSubmitted, at: Timestamp) 
         idempotency_key: event.idempotency_key.clone(),
         priority: event.priority,
         label: event.label.clone(),
+        reads: BTreeMap::new(),
+        gives: BTreeMap::new(),
         salt: event.salt,
         status: RunStatus::Active,
         paused: false,
@@ -158,6 +160,13 @@ pub(super) fn skipped(state: &mut State, event: &NodesSkipped) {
         settle_node(run, event.scope, skipped.node, NodeState::Skipped);
     }
     state.passing.dirty.insert(event.run);
+}
+
+/// Keeps what the nodes of a run can read and give.
+pub(super) fn labelled(state: &mut State, event: &crate::event::RunLabelled) {
+    let Some(run) = state.runs.get_mut(&event.run) else { return };
+    run.reads = event.reads.clone();
+    run.gives = event.gives.clone();
 }
 
 pub(super) fn planned(state: &mut State, event: &RunPlanned) {

@@ -1,12 +1,12 @@
 //! What may be said of every node, whatever it does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::graph::{Cache, Needs, Retry, Undo};
 use model::limits::RETRY_ATTEMPTS_MAX;
 use model::resources::Resources;
-use model::{Duration, Node, NodeKind, Template};
+use model::{Duration, Label, Node, NodeKind, Template};
 use serde_json::Value;
 
 use crate::Diagnostic;
@@ -56,6 +56,7 @@ impl Compiler<'_> {
         node.cache = self.cache(fields.get("cache"));
         node.lowers = self.lowers(fields.get("lowers"));
         node.outputs = self.ports(fields.get("outputs"), "outputs", false);
+        node.carries = self.carries(node);
         node.undo = fields.get("undo").and_then(|tree| self.undo(tree, &node.id, environment, refs));
     }
 
@@ -102,6 +103,33 @@ impl Compiler<'_> {
             }
         }
         texts
+    }
+
+    /// The tags that the output of a node carries because the node or its connector says so.
+    fn carries(&self, node: &Node) -> BTreeMap<String, BTreeSet<String>> {
+        let mut carries: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut add = |field: &str, label: Label| {
+            if !label.is_empty() {
+                carries.entry(field.to_owned()).or_default().extend(label.0);
+            }
+        };
+        for port in &node.outputs {
+            add(&port.name, Label::of_schema(&port.schema));
+        }
+        if let NodeKind::Use { connector, version } = &node.kind
+            && let Some(Value::Object(schema)) = self.catalogue.connector(connector, *version).map(|found| found.outputs)
+        {
+            for (key, part) in &schema {
+                match (key.as_str(), part) {
+                    ("properties", Value::Object(fields)) => {
+                        fields.iter().for_each(|(field, schema)| add(field, Label::of_schema(schema)));
+                    }
+                    ("labels", tags) => add("", Label::of_schema(&serde_json::json!({ "labels": tags }))),
+                    (_, part) => add("", Label::of_schema(part)),
+                }
+            }
+        }
+        carries
     }
 
     fn lowers(&self, tree: Option<&Tree>) -> BTreeMap<String, String> {

@@ -1,0 +1,332 @@
+//! The gate: rules as they are in force, asked before a workflow is registered, before a run is accepted, and before an action is placed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::event::RunLabelled;
+use engine::{Candidate, Event, State};
+use journal::Reader;
+use model::govern::{PolicySpec, SanitizerSpec, TagSpec, UNLABELED};
+use model::{ActionKey, ArtifactRef, Graph, Label, Lowering, Node, SiteSpec, Timestamp};
+use parking_lot::{Mutex, RwLock};
+use placement::Permitted;
+use policy::{Cache, Certificate, Fleet, Flow, Rules, Sources, Step, Work};
+use serde_json::Value;
+use workflow::labels::{Table, pass};
+
+use crate::{ControlPlane, Fault, FaultKind};
+
+/// Kinds of resources that rules are made of.
+pub(crate) const KINDS: [&str; 4] = ["tag", "policy", "sanitizer", "approval"];
+/// The domains of runs: a workflow is registered when it may run in one of them.
+pub(crate) const DOMAINS: [&str; 3] = ["development", "staging", "production"];
+
+/// What is registered of each kind, by name.
+pub(crate) type Registered = BTreeMap<(String, String), Value>;
+
+/// Rules made of what is registered. What was registered was checked; what cannot be read any more is left out and said.
+pub(crate) fn sources(registered: &Registered) -> Sources {
+    fn read<T: serde::de::DeserializeOwned>(registered: &Registered, kind: &str) -> Vec<T> {
+        let of_kind = registered.iter().filter(|((own, _), _)| own == kind);
+        let read = |((_, name), body): (&(String, String), &Value)| match serde_json::from_value(body.clone()) {
+            Ok(read) => Some(read),
+            Err(error) => {
+                tracing::error!(kind, name, %error, "a rule cannot be read");
+                None
+            }
+        };
+        of_kind.filter_map(read).collect()
+    }
+    Sources {
+        tags: read::<TagSpec>(registered, "tag"),
+        policies: read::<PolicySpec>(registered, "policy"),
+        sanitizers: read::<SanitizerSpec>(registered, "sanitizer"),
+        approvals: read(registered, "approval"),
+    }
+}
+
+/// What is registered in a journal.
+pub(crate) fn registered(reader: &Reader) -> Result<Registered, journal::JournalError> {
+    let mut all = Registered::new();
+    for kind in KINDS {
+        for row in reader.resources(kind, None, None)? {
+            all.insert((kind.to_owned(), row.name), row.body);
+        }
+    }
+    Ok(all)
+}
+
+/// The rules in force, for everybody who asks. The run loop replaces them.
+#[derive(Clone, Default)]
+pub(crate) struct Governance {
+    rules: Arc<RwLock<Arc<Rules>>>,
+    /// Answers that doors have asked for.
+    cache: Arc<Mutex<Cache>>,
+}
+
+impl Governance {
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        self.rules.read().clone()
+    }
+}
+
+/// The gate as the run loop holds it.
+pub(crate) struct Gate {
+    registered: Registered,
+    rules: Arc<Rules>,
+    shared: Governance,
+    fleet: Fleet,
+    specs: Vec<Arc<SiteSpec>>,
+    cache: Cache,
+    /// Whether what runs has to be looked at again.
+    changed: bool,
+}
+
+impl Gate {
+    pub(crate) fn new(registered: Registered, shared: Governance) -> Gate {
+        let mut gate = Gate {
+            registered,
+            rules: Arc::default(),
+            shared,
+            fleet: Fleet::default(),
+            specs: Vec::new(),
+            cache: Cache::default(),
+            changed: false,
+        };
+        gate.make();
+        gate
+    }
+
+    fn make(&mut self) {
+        let (rules, problems) = Rules::new(sources(&self.registered));
+        for problem in problems.iter().filter(|problem| !problem.warning) {
+            // It was checked when it was applied, with everything else as it was then.
+            tracing::error!(document = ?problem.document, message = problem.message, "the rules are broken: nothing is permitted");
+        }
+        self.rules = Arc::new(rules);
+        *self.shared.rules.write() = self.rules.clone();
+        self.changed = true;
+    }
+
+    /// Takes what happened: rules are made anew when one was applied or deleted.
+    pub(crate) fn note(&mut self, event: &Event) {
+        let governs = |kind: &str| KINDS.contains(&kind);
+        match event {
+            Event::ResourceApplied(e) if governs(&e.kind) => {
+                self.registered.insert((e.kind.clone(), e.name.clone()), e.body.value().clone());
+                self.make();
+            }
+            Event::ResourceDeleted(e) if governs(&e.kind) => {
+                self.registered.remove(&(e.kind.clone(), e.name.clone()));
+                self.make();
+            }
+            Event::SiteRegistered(_) | Event::SiteRemoved(_) => self.changed = true,
+            _ => {}
+        }
+    }
+
+    fn look(&mut self, state: &State) {
+        let sites = state.fleet().sites();
+        let same = self.specs.len() == sites.len()
+            && self.specs.iter().zip(sites.values()).all(|(known, site)| Arc::ptr_eq(known, &site.spec));
+        if !same {
+            self.specs = sites.values().map(|site| site.spec.clone()).collect();
+            self.fleet = Fleet::new(self.specs.iter().map(|spec| &**spec));
+        }
+    }
+
+    /// Where a candidate may go: the sites that the rules permit for what it can read, and where its inputs may move.
+    pub(crate) fn permitted(&mut self, state: &State, candidate: &Candidate) -> Permitted {
+        let mut permitted = Permitted::all();
+        if !self.rules.governed() {
+            return permitted;
+        }
+        self.look(state);
+        let work = Work {
+            project: candidate.names.project.clone(),
+            workflow: candidate.names.workflow.clone(),
+            domain: candidate.names.domain.clone(),
+            work: candidate.work.clone(),
+        };
+        for (site, verdict) in &*self.cache.places(&self.rules, &self.fleet, &work, &candidate.label) {
+            if !verdict.allowed {
+                permitted.refuse(site, verdict.why());
+                continue;
+            }
+            // Where it comes from is the first site with a copy, as the engine brings it.
+            let away = candidate.inputs.iter().filter(|input| !input.sites.contains(site));
+            for from in away.filter_map(|input| input.sites.first()) {
+                let moved = self.rules.may_move(&work, &candidate.label, &self.fleet, from, site);
+                if !moved.allowed {
+                    permitted.refuse(site, format!("its input at `{from}` may not move there: {}", moved.why()));
+                    break;
+                }
+            }
+        }
+        permitted
+    }
+
+    /// What runs where it may not, after a change of the rules or of a site. Tags say whether such work is stopped or may end.
+    pub(crate) fn denied(&mut self, state: &State) -> Vec<ActionKey> {
+        if !std::mem::take(&mut self.changed) || !self.rules.governed() {
+            return Vec::new();
+        }
+        self.look(state);
+        let mut denied = Vec::new();
+        for (key, names, work, label, site) in state.held() {
+            let work =
+                Work { project: names.project.clone(), workflow: names.workflow.clone(), domain: names.domain.clone(), work };
+            let places = self.cache.places(&self.rules, &self.fleet, &work, &label);
+            let refused = places.get(&*site).is_some_and(|verdict| !verdict.allowed);
+            let finish =
+                |tag: &String| self.rules.tags().get(tag).is_some_and(|spec| spec.on_revoke == model::govern::OnRevoke::Finish);
+            if refused && !(label.0.iter().any(finish) && label.0.iter().all(finish)) {
+                denied.push(key);
+            }
+        }
+        denied
+    }
+}
+
+/// Whether a node may take tags off, by the rules at a time.
+fn may_lower(rules: &Rules, now: Timestamp) -> impl Fn(&Node) -> Option<Result<Lowering, String>> {
+    move |node| Some(rules.lowering(node.identity().as_ref(), &node.lowers, now))
+}
+
+/// A graph's labels as the certificate wants them.
+pub(crate) fn flow(graph: &Graph, project: &str, table: &Table) -> Flow {
+    let step = |(number, step): (usize, &workflow::labels::Step)| Step {
+        path: step.path.clone(),
+        work: step.work.clone(),
+        label: step.label.clone(),
+        site: step.site.clone(),
+        takes: step.takes.iter().copied().collect(),
+        trails: step.label.0.iter().map(|tag| (tag.clone(), table.trail(number, tag))).collect(),
+        notes: step.not_lowered.iter().cloned().collect(),
+    };
+    let steps: Vec<Step> = table.steps.iter().enumerate().map(step).collect();
+    let mut flow = Flow { workflow: graph.workflow.clone(), project: project.to_owned(), graph: Some(graph.digest()), steps };
+    // Why a tag was not taken off is said where it does harm, too.
+    let notes: BTreeMap<String, Vec<String>> =
+        flow.steps.iter().filter(|step| !step.notes.is_empty()).map(|step| (step.path.clone(), step.notes.clone())).collect();
+    for step in &mut flow.steps {
+        let passed = step.trails.values().flatten().filter(|path| **path != step.path);
+        let said = passed.filter_map(|path| notes.get(path).map(|notes| (path.clone(), notes.clone())));
+        let said: BTreeMap<String, Vec<String>> = said.collect();
+        step.notes
+            .extend(said.into_iter().flat_map(|(path, notes)| notes.into_iter().map(move |note| format!("`{path}`: {note}"))));
+    }
+    flow
+}
+
+/// The project of a workflow.
+pub(crate) fn project_of(workflow: &str) -> &str {
+    workflow.split_once('/').map_or("default", |(project, _)| project)
+}
+
+/// Looks at a graph as it is registered: with what its inputs are declared to carry.
+pub(crate) fn certify(
+    rules: &Rules,
+    graph: &Graph,
+    fleet: &Fleet,
+    cache: &mut Cache,
+    now: Timestamp,
+) -> Result<Certificate, Box<Fault>> {
+    let table = pass(graph, &workflow::labels::declared(graph), &may_lower(rules, now));
+    rules
+        .certify(&flow(graph, project_of(&graph.workflow), &table), &DOMAINS, fleet, cache)
+        .map_err(|refused| refusal(graph, &refused))
+}
+
+fn refusal(graph: &Graph, refused: &[policy::Refused]) -> Box<Fault> {
+    let text: Vec<String> = refused.iter().map(policy::Refused::render).collect();
+    let detail = format!("`{}` is refused by policy\n{}", graph.workflow, text.join("\n"));
+    let mut fault = Fault::new(FaultKind::Refused, detail.trim_end().to_owned())
+        .hint("let the step run where its data may be, or take the tag off before it with an approved sanitizer (`lowers`)");
+    fault.diagnostics = serde_json::to_value(refused).ok().map(|refused| serde_json::json!({ "refused": refused }));
+    Box::new(fault)
+}
+
+impl ControlPlane {
+    /// The rules in force.
+    pub fn rules(&self) -> Arc<Rules> {
+        self.governance().rules()
+    }
+
+    /// The sites as policies see them.
+    pub fn policy_fleet(&self) -> Result<Fleet, Fault> {
+        let rows = self.reader().sites().map_err(Fault::internal)?;
+        Ok(Fleet::new(rows.iter().map(|row| &row.spec)))
+    }
+
+    /// The flow certificate of a registered workflow, or why it has none.
+    pub fn certificate(&self, workflow: &str, version: Option<u64>) -> Result<Certificate, Fault> {
+        let (graph, _) = self.workflow(workflow, version)?;
+        let (rules, fleet) = (self.rules(), self.policy_fleet()?);
+        certify(&rules, &graph, &fleet, &mut self.governance().cache.lock(), crate::clock::wall()).map_err(|fault| *fault)
+    }
+
+    /// What a run's inputs carry, what that means for its nodes, and whether each has a place. Labels that are stored with an artifact
+    /// count, whatever the client or the workflow says.
+    pub(crate) fn label_run(
+        &self,
+        graph: &Graph,
+        project: &str,
+        domain: &str,
+        inputs: &Value,
+    ) -> Result<Option<Box<RunLabelled>>, Fault> {
+        let rules = self.rules();
+        let mut carried = workflow::labels::declared(graph);
+        for (name, value) in inputs.as_object().into_iter().flatten() {
+            let declared = carried.entry(name.clone()).or_default();
+            for artifact in ArtifactRef::all_in(value) {
+                let stored = self.reader().artifact_label(&artifact.digest).map_err(Fault::internal)?;
+                if declared.is_empty() && stored.is_empty() && rules.marks_unlabeled() {
+                    declared.join(&Label::of([UNLABELED]));
+                }
+                declared.join(&stored);
+            }
+        }
+        let anything = carried.values().any(|label| !label.is_empty()) || declares(graph);
+        if !anything && !rules.governed() {
+            return Ok(None);
+        }
+        let now = crate::clock::wall();
+        let may_lower = may_lower(&rules, now);
+        let table = pass(graph, &carried, &may_lower);
+        if rules.governed() {
+            let fleet = self.policy_fleet()?;
+            let flow = flow(graph, project, &table);
+            let certified = rules.certify(&flow, &[domain], &fleet, &mut self.governance().cache.lock());
+            certified.map_err(|refused| *refusal(graph, &refused))?;
+        }
+        let mut labels = RunLabelled { rules: Some(rules.digest()), ..RunLabelled::default() };
+        labels.inputs = carried.into_iter().filter(|(_, label)| !label.is_empty()).collect();
+        for step in table.steps {
+            if !step.label.is_empty() {
+                labels.reads.insert(step.path.clone(), step.label);
+            }
+            if let Some(sanitizer) = step.lowered_by {
+                labels.lowered.insert(step.path.clone(), sanitizer);
+            }
+            if !step.output.is_empty() {
+                labels.gives.insert(step.path, step.output);
+            }
+        }
+        Ok((!labels.reads.is_empty() || !labels.gives.is_empty()).then(|| Box::new(labels)))
+    }
+}
+
+/// Whether any node of a graph says that its output carries something.
+fn declares(graph: &Graph) -> bool {
+    graph.nodes.iter().any(node_declares)
+}
+
+fn node_declares(node: &Node) -> bool {
+    !node.carries.is_empty()
+        || match &node.kind {
+            model::NodeKind::Each { body, .. } => node_declares(body),
+            model::NodeKind::Workflow { graph } => declares(graph),
+            _ => false,
+        }
+}

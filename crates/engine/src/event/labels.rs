@@ -1,0 +1,44 @@
+//! Facts about labels: what the nodes of a run can read, and which artifacts carry tags.
+
+use std::collections::BTreeMap;
+
+use minicbor::{Decode, Encode};
+use model::{ActionNo, Carried, Digest, Label, RunId};
+
+/// See [`super::Event::RunLabelled`]. Paths are those of nodes, without the numbers of items: `train`, `score[]`, `sub/clean`. What is not
+/// named carries nothing.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct RunLabelled {
+    /// The run.
+    #[n(0)]
+    pub run: RunId,
+    /// The rules by which tags were counted and taken off.
+    #[n(1)]
+    pub rules: Option<Digest>,
+    /// What each input carries.
+    #[n(2)]
+    pub inputs: BTreeMap<String, Label>,
+    /// What each node can read.
+    #[n(3)]
+    pub reads: BTreeMap<String, Label>,
+    /// What each node gives.
+    #[n(4)]
+    pub gives: BTreeMap<String, Carried>,
+    /// By which sanitizer a node takes tags off.
+    #[n(5)]
+    pub lowered: BTreeMap<String, String>,
+}
+
+/// See [`super::Event::ArtifactsLabelled`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct ArtifactsLabelled {
+    /// The run.
+    #[n(0)]
+    pub run: RunId,
+    /// The action that made them; none for those that the run was given.
+    #[n(1)]
+    pub action: Option<ActionNo>,
+    /// What each carries.
+    #[n(2)]
+    pub labels: BTreeMap<Digest, Label>,
+}

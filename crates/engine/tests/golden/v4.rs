@@ -1,0 +1,34 @@
+//! What `v4.journal` says: what runs and artifacts carry.
+
+use std::collections::BTreeMap;
+
+use engine::Event;
+use engine::event::*;
+use model::{ActionNo, Carried, Digest, Label, RunId};
+
+pub(crate) fn events() -> Vec<Event> {
+    let run = RunId(7);
+    let label = Label::of(["phi", "pii.ssn"]);
+    let carried = Carried { all: Label::of(["phi"]), fields: BTreeMap::from([("scan".to_owned(), Label::of(["raw"]))]) };
+    vec![
+        Event::RunLabelled(Box::new(RunLabelled {
+            run,
+            rules: Some(Digest([3; 32])),
+            inputs: BTreeMap::from([("study".to_owned(), label.clone())]),
+            reads: BTreeMap::from([("score[]".to_owned(), label.clone())]),
+            gives: BTreeMap::from([("score[]".to_owned(), carried)]),
+            lowered: BTreeMap::from([("deid".to_owned(), "deidentify".to_owned())]),
+        })),
+        Event::ArtifactsLabelled(ArtifactsLabelled {
+            run,
+            action: Some(ActionNo(2)),
+            labels: BTreeMap::from([(Digest([9; 32]), label.clone())]),
+        }),
+        Event::CancelRequested(CancelRequested {
+            run,
+            actions: vec![ActionNo(1)],
+            why: CancelReason::Denied,
+            ended: vec![ActionNo(2)],
+        }),
+    ]
+}

@@ -1,0 +1,148 @@
+//! What people and programs may do.
+
+use std::collections::BTreeMap;
+
+use cedar_policy::{Authorizer, Context, Entity, EntityUid, Request, RestrictedExpression};
+use model::Label;
+use serde::{Deserialize, Serialize};
+
+use crate::entities::{entities, plain, uid};
+use crate::rules::Rules;
+use crate::schema::schema;
+use crate::verdict::Verdict;
+
+/// The operations of the API.
+pub const OPERATIONS: [&str; 13] = [
+    "read",
+    "submit",
+    "steer",
+    "author",
+    "decide",
+    "operate",
+    "govern",
+    "audit",
+    "secrets",
+    "administer",
+    "work",
+    "view",
+    "approve",
+];
+
+/// The built-in roles.
+pub const ROLES: [&str; 10] =
+    ["viewer", "runner", "author", "approver", "operator", "policy-admin", "auditor", "secrets-admin", "worker", "admin"];
+
+/// What the built-in roles may do. A policy of one's own adds to it, or forbids.
+pub(crate) const BUILT_IN: &str = r#"
+@id("viewer") @reason("viewers see")
+permit (principal in Role::"viewer", action in [Action::"read", Action::"view"], resource);
+@id("runner") @reason("runners start and steer runs")
+permit (principal in Role::"runner", action in [Action::"read", Action::"view", Action::"submit", Action::"steer"], resource);
+@id("author") @reason("authors write workflows, triggers and connectors")
+permit (principal in Role::"author", action in [Action::"read", Action::"view", Action::"submit", Action::"steer", Action::"author"], resource);
+@id("approver") @reason("approvers decide")
+permit (principal in Role::"approver", action in [Action::"decide", Action::"approve"], resource);
+@id("operator") @reason("operators look after sites and runs")
+permit (principal in Role::"operator", action in [Action::"read", Action::"steer", Action::"operate"], resource);
+@id("policy-admin") @reason("policy administrators write the rules")
+permit (principal in Role::"policy-admin", action in [Action::"read", Action::"govern", Action::"approve", Action::"audit"], resource);
+@id("auditor") @reason("auditors read the record")
+permit (principal in Role::"auditor", action in [Action::"read", Action::"audit"], resource);
+@id("secrets-admin") @reason("secrets administrators look after secrets")
+permit (principal in Role::"secrets-admin", action in [Action::"read", Action::"secrets"], resource);
+@id("worker") @reason("workers do the work of connectors")
+permit (principal in Role::"worker", action == Action::"work", resource);
+@id("admin") @reason("administrators may do everything")
+permit (principal in Role::"admin", action in Action::"operation", resource);
+@id("not-the-author") @reason("whoever wrote it does not approve it")
+forbid (principal, action == Action::"approve", resource) when { resource.author == principal.name };
+"#;
+
+/// Who asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    /// Their name.
+    pub name: String,
+    /// Their groups.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Their roles.
+    #[serde(default)]
+    pub roles: Vec<String>,
+}
+
+/// What an operation is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Target {
+    /// run, workflow, site, secret, policy, … or `server` for the server as a whole.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its project.
+    pub project: String,
+    /// Its domain.
+    pub domain: String,
+    /// Who made it.
+    pub author: String,
+}
+
+impl Target {
+    /// The server as a whole.
+    pub fn server() -> Target {
+        Target { kind: "server".into(), ..Target::default() }
+    }
+}
+
+impl Rules {
+    /// Whether a caller may do an operation. `label` counts for `view` alone: what the values carry.
+    pub fn may(&self, caller: &Caller, operation: &str, target: &Target, label: &Label) -> Verdict {
+        match self.try_may(caller, operation, target, label) {
+            Some(verdict) => verdict,
+            None => Verdict::broken(format!("the question `{operation}` could not be put")),
+        }
+    }
+
+    fn try_may(&self, caller: &Caller, operation: &str, target: &Target, label: &Label) -> Option<Verdict> {
+        let principal = uid("User", &caller.name)?;
+        let groups = caller.groups.iter().map(|group| uid("Group", group));
+        let roles = caller.roles.iter().map(|role| uid("Role", role));
+        let parents: Option<Vec<EntityUid>> = groups.chain(roles).collect();
+        let thing = uid("Thing", &format!("{}/{}", target.kind, target.name))?;
+        let attributes = [
+            ("kind", target.kind.as_str()),
+            ("name", target.name.as_str()),
+            ("project", target.project.as_str()),
+            ("domain", target.domain.as_str()),
+            ("author", target.author.as_str()),
+        ];
+        let project = (!target.project.is_empty()).then(|| uid("Project", &target.project)).flatten();
+        let mut known: Vec<Entity> = vec![
+            plain(principal.clone(), &[("name", caller.name.as_str())], parents?)?,
+            plain(thing.clone(), &attributes, project.into_iter().collect())?,
+        ];
+        let mut pairs = Vec::new();
+        if operation == "view" {
+            let (data, tags) = self.data(label)?;
+            known.extend(tags);
+            pairs.push(("data".to_owned(), RestrictedExpression::new_entity_uid(data)));
+        }
+        let action = uid("Action", operation)?;
+        // Groups of actions are known from the schema.
+        let actions = schema()?.action_entities().ok()?;
+        known.extend(actions.iter().cloned());
+        let context = Context::from_pairs(pairs).ok()?;
+        let request = match Request::new(principal, action, thing, context, schema()) {
+            Ok(request) => request,
+            Err(error) => return Some(Verdict::broken(error)),
+        };
+        let entities = match entities(known) {
+            Ok(entities) => entities,
+            Err(error) => return Some(Verdict::broken(error)),
+        };
+        let response = Authorizer::new().is_authorized(&request, &self.policies, &entities);
+        let found: BTreeMap<String, String> =
+            attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Some(self.verdict(&response, label, &found))
+    }
+}
