@@ -40,7 +40,6 @@ pub use access::Access;
 pub use description::description;
 pub use listen::{Listen, Server, Tls, serve};
 pub use problem::problem as problem_of;
-pub(crate) use projection::rfc3339;
 pub use projection::rfc3339;
 
 /// What every handler has.

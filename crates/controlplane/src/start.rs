@@ -390,7 +390,7 @@ fn restore(reader: &Reader, sites: &Sites) -> Result<(State, (model::Seq, model:
     reader.replay(|_, at, event| state.evolve(&event, at)).map_err(unusable)?;
     state.replayed();
     for (project, domain, name, run) in reader.names_ahead(last_run).map_err(unusable)? {
-        state.reserve_name(project, domain, name, run);
+        state.reserve_name(&project, &domain, &name, run);
     }
     // What left each site in this month, whatever became of the runs: tiers of prices hang on it.
     let now = crate::clock::wall();

@@ -136,6 +136,8 @@ pub(crate) struct Passing {
 /// The names of a run that closed a moment ago.
 pub(crate) struct RecentRun {
     pub(crate) name: Digest,
+    /// The number that its name ends with.
+    pub(crate) number: Option<u64>,
     pub(crate) key: Option<Digest>,
 }
 
@@ -225,7 +227,7 @@ pub struct InputArtifact {
 }
 
 /// The number that a name ends with, when it does.
-fn number_at_end(name: &str) -> Option<u64> {
+pub(crate) fn number_at_end(name: &str) -> Option<u64> {
     name.rsplit_once('-')?.1.parse().ok()
 }
 
@@ -300,8 +302,8 @@ impl State {
 
     /// Keeps a name from being made for another run. The store knows those that were chosen by somebody and that a later run could be given
     /// by its number; a restart tells them here, since closed runs are not folded.
-    pub fn reserve_name(&mut self, project: String, domain: String, name: String, run: RunId) {
-        self.names.entry((project, domain, name)).or_insert(run);
+    pub fn reserve_name(&mut self, project: &str, domain: &str, name: &str, run: RunId) {
+        self.names.entry(handle([project, domain, name])).or_insert(run);
     }
 
     /// Ends a replay: what passed by while folding is dropped, since all that was asked for is in [`State::outstanding`].
@@ -380,7 +382,7 @@ impl State {
             let Some(old) = self.passing.recent.pop_front() else { break };
             let gone = |id: &RunId, runs: &BTreeMap<RunId, Run>| !runs.contains_key(id);
             // One that a later run could be given by its number is remembered until its number has passed.
-            let ahead = number_at_end(&old.name.2).is_some_and(|number| number > self.last_run);
+            let ahead = old.number.is_some_and(|number| number > self.last_run);
             if !ahead && self.names.get(&old.name).is_some_and(|id| gone(id, &self.runs)) {
                 self.names.remove(&old.name);
             }

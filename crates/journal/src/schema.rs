@@ -27,8 +27,13 @@ pub enum Durability {
 const PAGE_BYTES: i64 = 2_048;
 
 /// What each version of the tables changes, oldest first; the number of the last is the version that this program writes.
-const MIGRATIONS: &[&str] =
-    &[include_str!("tables/v1.sql"), include_str!("tables/v2.sql"), include_str!("tables/v3.sql"), include_str!("tables/v4.sql"), include_str!("tables/v5.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("tables/v1.sql"),
+    include_str!("tables/v2.sql"),
+    include_str!("tables/v3.sql"),
+    include_str!("tables/v4.sql"),
+    include_str!("tables/v5.sql"),
+];
 
 /// Opens the file to write, brings its tables to this version, and reads back what it was asked to be.
 pub(crate) fn open_to_write(file: &Path, durability: Durability) -> Result<Connection, JournalError> {

@@ -178,7 +178,7 @@ pub(crate) async fn ask_witness(url: String, body: Option<String>) -> Result<con
         CommandError::Unreachable { message, .. } => message,
         error => format!("{error:?}"),
     };
-    let client = Client::new(&format!("http://{host}"), None).map_err(unreachable)?;
+    let client = Client::new(&format!("http://{host}"), None, None).map_err(unreachable)?;
     let (method, kind) = if body.is_some() { (Method::POST, Some("text/plain; charset=utf-8")) } else { (Method::GET, None) };
     let response = client.send(method, path, whole(body.unwrap_or_default().into()), kind).await.map_err(unreachable)?;
     let status = response.status().as_u16();

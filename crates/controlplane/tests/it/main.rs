@@ -5,8 +5,8 @@ mod instants;
 mod keep;
 mod names;
 mod plans;
-mod witnesses;
 mod triggers;
+mod witnesses;
 
 use std::path::Path;
 

@@ -14,7 +14,7 @@ use crate::event::{
 };
 use crate::evolve::endings::settle_node;
 use crate::run::{Location, NodeState, Run, RunStatus, Scope};
-use crate::state::{RecentRun, handle};
+use crate::state::{RecentRun, handle, number_at_end};
 use crate::timer::{Timer, TimerKind};
 
 pub(super) fn submitted(state: &mut State, event: &RunSubmitted, at: Timestamp) {
@@ -189,6 +189,7 @@ pub(super) fn finished(state: &mut State, event: &RunFinished) {
     let names = &run.names;
     state.remember(RecentRun {
         name: handle([&names.project, &names.domain, &names.name]),
+        number: number_at_end(&names.name),
         key: run.idempotency_key.as_ref().map(|key| handle([&names.project, key])),
     });
 }

@@ -63,7 +63,7 @@ fn a_name_made_for_a_run_evades_one_that_somebody_chose() {
         .collect();
     assert!(names[0] == "score-2" && names[1].starts_with("score-2-") && names[1].len() == "score-2-".len() + 16, "{names:?}");
     // Told by the store of one that closed long ago.
-    rig.state.reserve_name("bank".into(), "development".into(), "score-3".into(), RunId(1));
+    rig.state.reserve_name("bank", "development", "score-3", RunId(1));
     let before = rig.events().len();
     rig.submit(&one(), json!({}));
     assert!(
