@@ -75,18 +75,33 @@ fn indented(text: &str, by: &str) -> String {
     text.lines().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("{by}{line}\n") }).collect()
 }
 
+const MODIFIERS: [&str; 11] = ["if", "with", "after", "needs", "retry", "timeout", "cache", "undo", "once", "lowers", "outputs"];
+const KINDS: [&str; 7] = ["use", "run", "task", "human", "wait", "each", "decide"];
+
+/// What a block begins with.
+fn first_key(block: &Block) -> &str {
+    let mut lines = block.text.lines();
+    let first = lines.find(|line| !line.trim_start().starts_with('#') && !line.trim().is_empty()).unwrap_or_default();
+    first.split(':').next().unwrap_or_default()
+}
+
+/// Whether a block is of our language: guides show files of other programs too. The reference of the language shows nothing else.
+fn is_ours(block: &Block) -> bool {
+    let key = first_key(block);
+    block.page == "docs/reference/language.md"
+        || ["workflow", "kind", "nodes"].contains(&key)
+        || MODIFIERS.contains(&key)
+        || KINDS.contains(&key)
+}
+
 /// A block as a whole file: pages show nodes, and parts of nodes, too.
 pub(crate) fn whole(block: &Block) -> String {
-    let first =
-        block.text.lines().find(|line| !line.trim_start().starts_with('#') && !line.trim().is_empty()).unwrap_or_default();
-    let key = first.split(':').next().unwrap_or_default();
-    let modifiers = ["if", "with", "after", "needs", "retry", "timeout", "cache", "undo", "once", "lowers", "outputs"];
-    let kinds = ["use", "run", "task", "human", "wait", "each", "decide"];
+    let key = first_key(block);
     match key {
         "workflow" | "kind" => block.text.clone(),
         "nodes" => format!("{}{}", PLACE.trim_end_matches("nodes:\n"), block.text),
-        key if modifiers.contains(&key) => format!("{PLACE}  x:\n    use: core/noop\n{}", indented(&block.text, "    ")),
-        key if kinds.contains(&key) => format!("{PLACE}  x:\n{}", indented(&block.text, "    ")),
+        key if MODIFIERS.contains(&key) => format!("{PLACE}  x:\n    use: core/noop\n{}", indented(&block.text, "    ")),
+        key if KINDS.contains(&key) => format!("{PLACE}  x:\n{}", indented(&block.text, "    ")),
         _ => format!("{PLACE}{}", indented(&block.text, "  ")),
     }
 }
@@ -112,7 +127,7 @@ pub(crate) fn right() -> Vec<Block> {
     let mut pages = vec!["README.md".to_owned(), "docs/reference/language.md".into(), "docs/reference/run-nodes.md".into()];
     pages.push("docs/reference/worker-protocol.md".into());
     pages.extend(["docs/concepts", "docs/guide", "docs/operations"].iter().flat_map(|folder| list(folder, ".md")));
-    let mut all: Vec<Block> = pages.iter().flat_map(|page| blocks(page)).collect();
+    let mut all: Vec<Block> = pages.iter().flat_map(|page| blocks(page)).filter(is_ours).collect();
     all.extend(list("docs/errors", ".md").iter().flat_map(|page| blocks(page)).filter(|block| block.heading == "What to do"));
     all
 }
