@@ -4,6 +4,26 @@
  */
 
 export interface paths {
+    "/api/v1/advice": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Advice on a workflow from what it did, each piece with its gain, its evidence and the edits that make it so.
+         * @description Needs the scope `read`.
+         */
+        get: operations["adviseWorkflow"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/apply": {
         parameters: {
             query?: never;
@@ -324,6 +344,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/costs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What was spent, by project, workflow, site, kind of action and day.
+         * @description Needs the scope `read`.
+         */
+        get: operations["listCosts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/diff": {
         parameters: {
             query?: never;
@@ -400,6 +440,26 @@ export interface paths {
          * @description Needs the scope `read`.
          */
         get: operations["listFacts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/forecast": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How much work will come, by project and site, hour by hour.
+         * @description Needs the scope `read`.
+         */
+        get: operations["forecastDemand"];
         put?: never;
         post?: never;
         delete?: never;
@@ -673,6 +733,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runs/{run}/outlook": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Where a run stands: what it has cost, what it will, when it will be done, what that hangs on.
+         * @description Needs the scope `read`.
+         */
+        get: operations["getRunOutlook"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/runs/{run}/pause": {
         parameters: {
             query?: never;
@@ -894,6 +974,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/whatif": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Plays a recorded period again with other sites, prices, capacities or settings, beside what happened.
+         * @description Needs the scope `read`.
+         */
+        post: operations["whatIf"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/workers/heartbeat": {
         parameters: {
             query?: never;
@@ -1107,6 +1207,29 @@ export interface components {
             /** @description When its last attempt began. */
             started_at?: string | null;
         };
+        /** @description A piece of advice. */
+        AdviceView: {
+            /** @description What that rests on. */
+            evidence: string;
+            /** @description right_size, more_memory, cache, parallel or move. */
+            kind: string;
+            /** @description The node. */
+            node: string;
+            /** @description The edits that make it so, as `POST /api/v1/edit` takes them. */
+            patch: unknown[];
+            /**
+             * Format: double
+             * @description What it would save a run.
+             */
+            saves: number;
+            /**
+             * Format: double
+             * @description Seconds that a run would end earlier.
+             */
+            saves_s: number;
+            /** @description What to do. */
+            what: string;
+        };
         /** @description One resource that was applied. */
         Applied: {
             /** @description created, changed or unchanged. */
@@ -1267,6 +1390,21 @@ export interface components {
             /** @description The name of the log; none in a directory that was never served. */
             origin?: string | null;
             sealed?: components["schemas"]["AuditHead"] | null;
+            witnessed?: components["schemas"]["AuditHead"] | null;
+            /** @description The witnesses. */
+            witnesses: components["schemas"]["AuditWitness"][];
+        };
+        /** @description A witness of the audit log. */
+        AuditWitness: {
+            /** @description What the policy calls it. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Entries of the checkpoint that it signed last.
+             */
+            size: number;
+            /** @description What went wrong last; none when it signs. */
+            trouble?: string | null;
         };
         BackupAnswer: {
             /** @description Where the backup lies. */
@@ -1282,11 +1420,11 @@ export interface components {
         ChangeView: {
             /** @description After. */
             after?: unknown;
-            /** @description What it concerns: `nodes.train.with`, `inputs.n`. */
+            /** @description What it concerns: `nodes.train.with.rows`, `inputs.n`. */
             at: string;
             /** @description Before. */
             before?: unknown;
-            /** @description added, removed or changed. */
+            /** @description added, removed, changed, or renamed (a node that differs in nothing else; `before` and `after` are its names). */
             change: string;
             /** @description Whether labels are concerned. */
             labels?: boolean;
@@ -1307,6 +1445,39 @@ export interface components {
              */
             version: number;
         };
+        /** @description What actions of one kind cost on one day. */
+        CostView: {
+            /**
+             * Format: int64
+             * @description How many actions.
+             */
+            actions: number;
+            /**
+             * Format: double
+             * @description What it cost.
+             */
+            cost: number;
+            /** @description The day in UTC, `2026-11-26`. */
+            day: string;
+            /**
+             * Format: double
+             * @description GB that moved.
+             */
+            gb: number;
+            /**
+             * Format: double
+             * @description Hours that they ran.
+             */
+            hours: number;
+            /** @description compute or egress. */
+            kind: string;
+            /** @description The project. */
+            project: string;
+            /** @description The site that is paid: of a transfer the one that the bytes left. */
+            site: string;
+            /** @description The workflow. */
+            workflow: string;
+        };
         /** @description A decision of a person. */
         DecisionRequest: {
             /** @description approve, reject or amend. */
@@ -1321,6 +1492,27 @@ export interface components {
             kind: string;
             /** @description The name. */
             name: string;
+        };
+        /** @description How much work will come. */
+        DemandView: {
+            /** @description Core-hours of each hour to come: 5 of 100 below, what is expected, 5 of 100 above. */
+            core_hours: number[][];
+            /**
+             * Format: double
+             * @description The share of hours inside of the interval that had been said of them.
+             */
+            coverage: number;
+            /** @description Hours that were looked back on. */
+            hours_seen: number;
+            /**
+             * Format: int64
+             * @description How many hours that share is of.
+             */
+            judged: number;
+            /** @description The project. */
+            project: string;
+            /** @description The site. */
+            site: string;
         };
         /** @description A request for the differences between two workflows. */
         DiffRequest: {
@@ -1458,6 +1650,24 @@ export interface components {
              * @description How long it may take, in milliseconds.
              */
             timeout_ms?: number | null;
+        };
+        /** @description What is to come. */
+        OutlookView: {
+            /** @description What it will still cost: 5 of 100 futures below, the median, 5 of 100 above. */
+            cost: number[];
+            /** @description The nodes that decide when it ends, first to last. */
+            critical_path: components["schemas"]["StepView"][];
+            /** @description Seconds from now to the end, likewise. */
+            ends_in_s: number[];
+            /**
+             * Format: double
+             * @description The share of futures in which the deadline is missed.
+             */
+            p_late?: number | null;
+            /** @description By node: seconds that it may be late without the end being later. */
+            slack_s: {
+                [key: string]: number;
+            };
         };
         /** @description A list with a cursor for what follows. */
         Page_ActionView: {
@@ -1770,6 +1980,27 @@ export interface components {
             /** @description The name of the token. */
             name: string;
         };
+        /** @description Where a run stands. */
+        RunOutlookView: {
+            /**
+             * Format: double
+             * @description What its attempts have cost.
+             */
+            cost_so_far: number;
+            /** @description When it should be done. */
+            deadline?: string | null;
+            /** @description By node: the site that the plan names. */
+            places?: {
+                [key: string]: string;
+            };
+            /** @description How its plan was found and what that expected: variant, objective, cost, end, critical path. */
+            plan?: unknown;
+            /** @description Why it was planned last: `admission`, or what changed. */
+            planned_because?: string | null;
+            /** @description The run. */
+            run: components["schemas"]["RunView"];
+            to_come?: components["schemas"]["OutlookView"] | null;
+        };
         /** @description A run. */
         RunView: {
             /** @description Its actions; only where one run is asked for. */
@@ -1848,6 +2079,63 @@ export interface components {
             /** @description What comes with it. */
             payload?: unknown;
         };
+        /** @description What is different about a site. */
+        SiteChangeView: {
+            /**
+             * Format: double
+             * @description Cores. With one of the three given, the others are 0 cores, memory without end, 0 accelerators unless given too.
+             */
+            cpu?: number | null;
+            /**
+             * Format: double
+             * @description A core for an hour.
+             */
+            cpu_hour?: number | null;
+            /**
+             * Format: double
+             * @description A GB that leaves it.
+             */
+            egress_gb?: number | null;
+            /** @description It is not there. */
+            gone?: boolean;
+            /**
+             * Format: double
+             * @description An accelerator for an hour.
+             */
+            gpu_hour?: number | null;
+            /**
+             * Format: int32
+             * @description Accelerators.
+             */
+            gpus?: number | null;
+            /** @description A new site has the attributes, prices and capacity of this one, but for what is given. */
+            like?: string | null;
+            /**
+             * Format: double
+             * @description GiB of memory.
+             */
+            memory_gib?: number | null;
+            /**
+             * Format: double
+             * @description A GiB of memory for an hour.
+             */
+            memory_gib_hour?: number | null;
+            /** @description The site. A name that is not known is a new site, and needs `like`. */
+            site: string;
+        };
+        /** @description A site's part. */
+        SiteSumView: {
+            /**
+             * Format: int64
+             * @description Actions that ran there.
+             */
+            actions: number;
+            /**
+             * Format: double
+             * @description The share of its capacity that was held, over the period.
+             */
+            utilisation: number;
+        };
         /** @description A site. */
         SiteView: {
             /** @description Facts that `needs.site` refers to. */
@@ -1914,6 +2202,16 @@ export interface components {
             /** @description Its name; not needed when one workflow stands in the documents. */
             workflow?: string | null;
         };
+        /** @description A node and its length. */
+        StepView: {
+            /** @description Its path, without the numbers of items. */
+            path: string;
+            /**
+             * Format: double
+             * @description Seconds that it takes.
+             */
+            seconds: number;
+        };
         /** @description Many runs in one request. */
         SubmitManyRequest: {
             /** @description The runs. */
@@ -1921,6 +2219,11 @@ export interface components {
         };
         /** @description A request for a run. */
         SubmitRequest: {
+            /**
+             * Format: int64
+             * @description Seconds from now in which it should be done; as the workflow says when there is none. Nothing is stopped when that passes.
+             */
+            deadline_s?: number | null;
             /** @description development (the default), staging or production. */
             domain?: string | null;
             /** @description The key of this submission: sent again, it gives the same run. The header `Idempotency-Key` says the same. */
@@ -1956,6 +2259,50 @@ export interface components {
              * @description Its number.
              */
             number?: number | null;
+        };
+        /** @description What a period comes to. */
+        SumView: {
+            /**
+             * Format: double
+             * @description The bill.
+             */
+            cost: number;
+            /**
+             * Format: double
+             * @description Of that: egress.
+             */
+            egress: number;
+            /**
+             * Format: double
+             * @description What that cost, by the prices of the runs.
+             */
+            late_cost: number;
+            /**
+             * Format: int64
+             * @description Runs that missed their deadline.
+             */
+            late_runs: number;
+            /**
+             * Format: double
+             * @description The longest that an action waited for a place.
+             */
+            longest_wait_s: number;
+            /**
+             * Format: double
+             * @description Seconds from the acceptance of a run to its end: the mean.
+             */
+            mean_run_s: number;
+            /** @description Of what. */
+            name: string;
+            /** @description By site. */
+            sites: {
+                [key: string]: components["schemas"]["SiteSumView"];
+            };
+            /**
+             * Format: int64
+             * @description Actions that no site may take.
+             */
+            stuck: number;
         };
         /** @description Neighbouring actions of a run. */
         TileView: {
@@ -2075,6 +2422,45 @@ export interface components {
             /** @description The version of the server. */
             version: string;
         };
+        /** @description A question about the past. */
+        WhatIfRequest: {
+            /**
+             * Format: double
+             * @description So many days back; 7 when nothing is said.
+             */
+            days?: number | null;
+            /**
+             * Format: double
+             * @description The share of the time to a deadline that is planned with, from 0.05 to 1.
+             */
+            margin?: number | null;
+            /** @description Of this project only. */
+            project?: string | null;
+            /**
+             * Format: double
+             * @description What expected lateness is multiplied with.
+             */
+            risk?: number | null;
+            /** @description What is different about sites. */
+            sites?: components["schemas"]["SiteChangeView"][];
+        };
+        /** @description What would have been. */
+        WhatIfView: {
+            /**
+             * Format: int64
+             * @description Recorded actions.
+             */
+            actions: number;
+            /** @description What such a replay cannot know. */
+            limits: string[];
+            /**
+             * Format: int64
+             * @description Runs that were played.
+             */
+            runs: number;
+            /** @description As it happened; the same places, played; the rule as it is; as asked. */
+            sums: components["schemas"]["SumView"][];
+        };
         /** @description A worker says who it is, and asks for work. */
         WorkerHello: {
             /** @description The connectors it serves: `namespace/action@version`. */
@@ -2101,6 +2487,38 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    adviseWorkflow: {
+        parameters: {
+            query: {
+                /** @description The registered workflow. */
+                workflow: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What gains most first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AdviceView"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     apply: {
         parameters: {
             query?: never;
@@ -2294,7 +2712,10 @@ export interface operations {
     };
     getCheckpoint: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The last that a quorum of the witnesses signed, with their signatures. */
+                witnessed?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -2360,6 +2781,8 @@ export interface operations {
             query?: {
                 /** @description Entries after this position; all when there is none. */
                 after?: number | null;
+                /** @description Entries of the run with this number only. Such a part cannot be checked by itself: it wants a proof for each entry. */
+                run?: number | null;
             };
             header?: never;
             path?: never;
@@ -2489,6 +2912,8 @@ export interface operations {
             query: {
                 /** @description The position of the entry. */
                 seq: number;
+                /** @description Under the last checkpoint that a quorum of the witnesses signed. */
+                witnessed?: boolean;
             };
             header?: never;
             path?: never;
@@ -2627,6 +3052,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ConnectorView"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listCosts: {
+        parameters: {
+            query?: {
+                /** @description So many days back; 30 when nothing is said. */
+                days?: number;
+                /** @description Of this project. */
+                project?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was spent. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CostView"][];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
@@ -2801,6 +3260,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_FactView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    forecastDemand: {
+        parameters: {
+            query?: {
+                /** @description So many days are looked back on; 28 when nothing is said. */
+                days?: number;
+                /** @description So many hours ahead; 24 when nothing is said. */
+                hours?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Core-hours to come. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DemandView"][];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
@@ -3365,6 +3858,38 @@ export interface operations {
             };
         };
     };
+    getRunOutlook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's name or number. */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What is to come. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunOutlookView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     pauseRun: {
         parameters: {
             query?: never;
@@ -3748,6 +4273,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RevokedView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    whatIf: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WhatIfRequest"];
+            };
+        };
+        responses: {
+            /** @description What would have been. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhatIfView"];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
