@@ -313,7 +313,8 @@ impl ControlPlane {
                 labels.gives.insert(step.path, step.output);
             }
         }
-        Ok((!labels.reads.is_empty() || !labels.gives.is_empty()).then(|| Box::new(labels)))
+        // What only comes in is stored with its labels too: another workflow may be given it without a word.
+        Ok((!labels.inputs.is_empty() || !labels.reads.is_empty() || !labels.gives.is_empty()).then(|| Box::new(labels)))
     }
 }
 
