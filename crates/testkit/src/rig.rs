@@ -158,7 +158,7 @@ impl Rig {
     /// Starts again from the journal, under the next epoch.
     pub fn restart(&mut self) {
         self.state = self.tape.restore();
-        self.asked = Asked::default();
+        self.asked.forget_orders();
         self.step(Command::BeginEpoch { version: "test".into() });
     }
 

@@ -86,6 +86,12 @@ impl Asked {
         }
     }
 
+    /// Forgets what was asked, as a server that starts again does. What was deaf stays deaf.
+    pub(super) fn forget_orders(&mut self) {
+        self.open.clear();
+        self.fresh.clear();
+    }
+
     pub(super) fn hears(&self, attempt: AttemptKey) -> bool {
         !self.deaf.contains(&attempt)
     }
