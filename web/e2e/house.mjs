@@ -80,6 +80,14 @@ export async function house(files = { "sites.yaml": SITES, "release.workflow.yam
   return {
     url,
     api,
+    /** Waits until something holds on the server. */
+    async until(holds) {
+      for (let tries = 0; tries < 400; tries += 1) {
+        if (await holds()) return;
+        await new Promise((wake) => setTimeout(wake, 50));
+      }
+      throw new Error(`it never came to be: ${holds}`);
+    },
     /** Kills the server and starts another on the same port and data. */
     async restart() {
       const gone = ended(child);

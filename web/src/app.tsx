@@ -30,9 +30,10 @@ const run = createRoute({
   getParentRoute: () => root,
   path: "/runs/$run",
   component: RunPage,
-  validateSearch: (search: Record<string, unknown>): { tab?: string; action?: string } => ({
+  validateSearch: (search: Record<string, unknown>): { tab?: string; action?: string; pane?: string } => ({
     tab: text(search.tab),
     action: text(search.action),
+    pane: text(search.pane),
   }),
 });
 const workflows = createRoute({ getParentRoute: () => root, path: "/workflows", component: WorkflowsPage });

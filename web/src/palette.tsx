@@ -5,6 +5,7 @@ import { Command } from "cmdk";
 import { useEffect, useRef } from "react";
 
 import { useRuns, useWorkflows } from "./api/queries";
+import { PLACES } from "./lib/keys";
 import { look } from "./lib/phases";
 import { setTheme } from "./lib/theme";
 
@@ -48,7 +49,7 @@ function Choices({ done }: { done: () => void }) {
       <Command.List className="max-h-[60vh] overflow-y-auto p-2">
         <Command.Empty className="px-3 py-6 text-center text-soft">Nothing of that name among pages, workflows and recent runs.</Command.Empty>
         <Command.Group heading="Go" className="[&_[cmdk-group-heading]]:px-3 [&_[cmdk-group-heading]]:py-1 [&_[cmdk-group-heading]]:text-faint">
-          {(["/", "/workflows", "/runs", "/inbox", "/sites", "/settings"] as const).map((to) => (
+          {[...PLACES.map((place) => place.to), "/settings" as const].map((to) => (
             <Command.Item key={to} value={`go ${to}`} className={ITEM} onSelect={then(() => navigate({ to }))}>
               {to === "/" ? "Home" : to.slice(1).replace(/^./, (first) => first.toUpperCase())}
             </Command.Item>

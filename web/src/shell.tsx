@@ -5,20 +5,13 @@ import { useCallback, useEffect, useRef, useState } from "react";
 
 import { useLink, useLiveUpdates } from "./api/events";
 import { useApprovals } from "./api/queries";
+import { KeyMap } from "./keymap";
+import { isWriting, PLACES } from "./lib/keys";
 import { Palette } from "./palette";
-import { Empty } from "./ui/kit";
-
-const PLACES = [
-  { to: "/", words: "Home", key: "h" },
-  { to: "/workflows", words: "Workflows", key: "w" },
-  { to: "/runs", words: "Runs", key: "r" },
-  { to: "/inbox", words: "Inbox", key: "i" },
-  { to: "/sites", words: "Sites", key: "s" },
-  { to: "/audit", words: "Audit", key: "a" },
-] as const;
+import { Empty, PageHead } from "./ui/kit";
 
 /** `g` and a letter go to a place, as the palette lists them. */
-function useGoKeys(openPalette: () => void) {
+function useGoKeys(openPalette: () => void, openMap: () => void) {
   const navigate = useNavigate();
   const armed = useRef(0);
   useEffect(() => {
@@ -28,28 +21,35 @@ function useGoKeys(openPalette: () => void) {
         openPalette();
         return;
       }
-      const target = event.target as HTMLElement;
-      if (event.metaKey || event.ctrlKey || event.altKey || target.closest("input, textarea, select, [data-editor]")) return;
+      if (event.metaKey || event.ctrlKey || event.altKey || isWriting(event) || document.querySelector("dialog[open]")) return;
       if (event.key === "/") {
         event.preventDefault();
         openPalette();
+      } else if (event.key === "?") {
+        openMap();
       } else if (event.key === "g") {
         armed.current = Date.now();
       } else if (Date.now() - armed.current < 1_000) {
         armed.current = 0;
         const place = PLACES.find((known) => known.key === event.key);
-        if (place) void navigate({ to: place.to });
+        if (place) {
+          // The page that is left may know the same letter.
+          event.stopImmediatePropagation();
+          void navigate({ to: place.to });
+        }
       }
     };
-    window.addEventListener("keydown", onKey);
-    return () => window.removeEventListener("keydown", onKey);
-  }, [navigate, openPalette]);
+    window.addEventListener("keydown", onKey, true);
+    return () => window.removeEventListener("keydown", onKey, true);
+  }, [navigate, openPalette, openMap]);
 }
 
 export function Shell() {
   const [palette, setPalette] = useState(false);
   useLiveUpdates();
-  useGoKeys(useCallback(() => setPalette(true), []));
+  const [map, setMap] = useState(false);
+  const openMap = useCallback(() => setMap(true), []);
+  useGoKeys(useCallback(() => setPalette(true), []), openMap);
   // The builder takes all the room there is.
   const wide = useLocation({ select: (location) => location.pathname === "/build" });
   const waiting = useApprovals().data?.length ?? 0;
@@ -86,6 +86,9 @@ export function Shell() {
             <button type="button" onClick={() => setPalette(true)} className="rounded-md border border-line px-2.5 py-1 text-soft hover:text-ink">
               Search <kbd className="ml-2 font-mono text-[11px]">Ctrl K</kbd>
             </button>
+            <button type="button" onClick={openMap} aria-label="Keys" title="Keys (?)" className="size-7 rounded-md border border-line text-soft hover:text-ink">
+              ?
+            </button>
             <Link to="/settings" className="text-soft hover:text-ink">
               Settings
             </Link>
@@ -96,6 +99,7 @@ export function Shell() {
         <Outlet />
       </main>
       <Palette open={palette} onOpenChange={setPalette} />
+      {map ? <KeyMap onClose={() => setMap(false)} /> : null}
     </div>
   );
 }
@@ -112,10 +116,13 @@ function LinkState() {
 
 export function NotFound() {
   return (
-    <Empty title="There is no such page">
-      <Link to="/" className="text-accent hover:underline">
-        Home
-      </Link>
-    </Empty>
+    <>
+      <PageHead title="There is no such page" />
+      <Empty title="The address leads nowhere">
+        <Link to="/" className="text-accent hover:underline">
+          Home
+        </Link>
+      </Empty>
+    </>
   );
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { findingsBy, freeName, parseField, pins, references, unwireAfter, wireAfter, wires } from "../src/pages/build/document";
+import { neighbour } from "../src/pages/build/walk";
 import { reduce, type State } from "../src/pages/build/sheet";
 import { difference, toUnits } from "../src/pages/build/text";
 
@@ -83,5 +84,23 @@ describe("steps", () => {
     const state = reduce(reduce(opened, { is: "typed", text: "ab" }), { is: "read", sheet: sheet("a") });
     expect(state.text).toBe("ab");
     expect(state.sheet?.text).toBe("a");
+  });
+});
+
+describe("the arrows", () => {
+  const places = [
+    { id: "a", x: 0, y: 0 },
+    { id: "b", x: 264, y: 0 },
+    { id: "c", x: 264, y: 104 },
+    { id: "d", x: 528, y: 52 },
+  ];
+  const wired = (one: string, other: string) => ["a c", "c a"].includes(`${one} ${other}`);
+
+  test("follow a wire before they go straight on", () => {
+    expect(neighbour(places, wired, "a", "right")).toBe("c");
+    expect(neighbour(places, () => false, "a", "right")).toBe("b");
+    expect(neighbour(places, wired, "c", "up")).toBe("b");
+    expect(neighbour(places, wired, "d", "right")).toBeUndefined();
+    expect(neighbour(places, wired, undefined, "left")).toBe("a");
   });
 });

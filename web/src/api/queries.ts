@@ -23,6 +23,13 @@ export function useRuns(filter: RunFilter = {}) {
   });
 }
 
+/** The latest runs of a workflow, newest first: to go from one to the next. */
+export const neighbourOptions = (workflow: string) =>
+  queryOptions({
+    queryKey: ["runs", "neighbours", workflow],
+    queryFn: async ({ signal }) => (await get<Page<RunView>>(`/api/v1/runs${search({ limit: 200, workflow })}`, signal)).items,
+  });
+
 export const runOptions = (name: string) =>
   queryOptions({ queryKey: ["run", name], queryFn: ({ signal }) => get<RunView>(`/api/v1/runs/${segment(name)}`, signal) });
 

@@ -2,7 +2,7 @@
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { useCallback, useEffect, useState } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 
 import { ApiError, post } from "../api/client";
 import { connectors, source } from "../api/editing";
@@ -36,7 +36,7 @@ export function BuildPage() {
 }
 
 function Builder({ workflow, text, version }: { workflow?: string; text: string; version: number }) {
-  const { state, open, apply, type, go, markSaved } = useSheet(workflow);
+  const { state, open, apply, settled, type, go, markSaved } = useSheet(workflow);
   const [chosen, choose] = useState<string>();
   const [base, setBase] = useState({ text, version });
   const [pane, setPane] = useState<Pane>("text");
@@ -46,17 +46,22 @@ function Builder({ workflow, text, version }: { workflow?: string; text: string;
   useEffect(() => void open(base.text, workflow === undefined ? "" : base.text).catch(setBroken), [open]);
   const undo = useCallback(() => void go("back"), [go]);
   const redo = useCallback(() => void go("forward"), [go]);
-  useUndoKeys(undo, redo);
   const save = useSave(workflow, base.version, (saved, newVersion) => {
     markSaved(saved);
     setBase({ text: saved, version: newVersion });
   });
+  const keys = useRef({ undo, redo, save: () => {}, text: () => {} });
+  const [wanted, want] = useState(0);
+  useBuilderKeys(keys, useCallback(() => void settled().then(() => want((times) => times + 1)), [settled]));
+  // The state of the last edit comes before the wish: both are told to React in this order.
+  useEffect(() => (wanted > 0 ? keys.current.save() : undefined), [wanted]);
   if (broken) return <Failed error={broken} />;
   const { sheet } = state;
   if (!sheet) return <Loading what="the file" />;
   const errors = sheet.findings.filter((finding) => finding.severity === "error");
   const dirty = state.text !== state.saved;
   const node = nodesOf(sheet.document).find(([id]) => id === chosen)?.[1];
+  const savable = dirty && errors.length === 0 && !save.isPending && version <= base.version && state.text === sheet.text;
   const add = (kind: Kind, of?: string) => {
     const name = freeName(sheet.document, of ? of.split("/").at(-1)!.split("@")[0]! : kind === "use" ? "step" : kind);
     void apply([{ op: "add", node: name, value: template(kind, of) }]);
@@ -64,6 +69,7 @@ function Builder({ workflow, text, version }: { workflow?: string; text: string;
     setPane("form");
   };
   const conflict = version > base.version;
+  keys.current = { undo, redo, save: () => (savable ? save.mutate(state.text) : undefined), text: () => setPane((old) => (old === "text" ? "form" : "text")) };
   return (
     <div className="-mx-5 -my-6 flex h-[calc(100vh-3.25rem)] flex-col">
       <div className="flex flex-wrap items-center gap-2 border-b border-line bg-raised px-4 py-2">
@@ -79,7 +85,7 @@ function Builder({ workflow, text, version }: { workflow?: string; text: string;
           <Button onClick={redo} disabled={state.future.length === 0}>
             Redo
           </Button>
-          <Button look="primary" disabled={!dirty || errors.length > 0 || save.isPending || conflict || state.text !== sheet.text} onClick={() => save.mutate(state.text)}>
+          <Button look="primary" disabled={!savable} title="Ctrl S" onClick={() => save.mutate(state.text)}>
             Save
           </Button>
           {!dirty && sheet.document.workflow ? (
@@ -158,19 +164,29 @@ function Builder({ workflow, text, version }: { workflow?: string; text: string;
   );
 }
 
-function useUndoKeys(undo: () => void, redo: () => void) {
+type BuilderKeys = { undo: () => void; redo: () => void; save: () => void; text: () => void };
+
+function useBuilderKeys(keys: React.RefObject<BuilderKeys>, save: () => void) {
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
-      if (!(event.metaKey || event.ctrlKey) || (event.target as HTMLElement).closest("input, textarea, [data-editor]")) return;
-      if (event.key === "z") {
-        event.preventDefault();
-        if (event.shiftKey) redo();
-        else undo();
-      }
+      if (!(event.metaKey || event.ctrlKey) || document.querySelector("dialog[open]")) return;
+      const key = event.key.toLowerCase();
+      const { undo, redo, text } = keys.current;
+      // In the text and in fields, undoing is theirs.
+      const undoes = key === "z" && !(event.target as HTMLElement).closest("input, textarea, [data-editor]");
+      if (!undoes && key !== "s" && !(key === "e" && event.shiftKey)) return;
+      event.preventDefault();
+      if (key === "s") {
+        // A field says what it holds when it is left.
+        if (document.activeElement instanceof HTMLInputElement || document.activeElement instanceof HTMLTextAreaElement) document.activeElement.blur();
+        save();
+      } else if (key === "e") text();
+      else if (event.shiftKey) redo();
+      else undo();
     };
     window.addEventListener("keydown", onKey);
     return () => window.removeEventListener("keydown", onKey);
-  }, [undo, redo]);
+  }, [keys, save]);
 }
 
 type Applied = { applied: { kind: string; name: string; version: number }[] };

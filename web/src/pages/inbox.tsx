@@ -2,12 +2,13 @@
 
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { useEffect, useState } from "react";
+import { useState } from "react";
 
 import { post, segment } from "../api/client";
 import { useApprovals } from "../api/queries";
 import type { ApprovalView, Assignment } from "../api/types";
 import { durationMs, seconds } from "../lib/format";
+import { useKeys } from "../lib/keys";
 import { Ago, Button, Card, Empty, Failed, Loading, PageHead, RunLink, useNow } from "../ui/kit";
 import { Form, initial, missing, type FormValue } from "../ui/form";
 import { Value } from "../ui/value";
@@ -78,16 +79,23 @@ export function InboxPage() {
   );
 }
 
+/** Letters lead to what decides and do not decide by themselves: a slip of the finger approves nothing. */
 function useTriageKeys(all: ApprovalView[], chosen: ApprovalView | undefined, choose: (approval: ApprovalView) => void) {
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent) => {
-      if ((event.target as HTMLElement).closest("input, textarea, select") || event.metaKey || event.ctrlKey || event.altKey) return;
-      const step = event.key === "j" ? 1 : event.key === "k" ? -1 : 0;
-      const next = step === 0 ? undefined : all[all.findIndex((approval) => approval === chosen) + step];
-      if (next) choose(next);
-    };
-    window.addEventListener("keydown", onKey);
-    return () => window.removeEventListener("keydown", onKey);
+  const step = (by: number) => () => {
+    const next = all[all.findIndex((approval) => approval === chosen) + by];
+    if (next) choose(next);
+  };
+  const focus = (selector: string) => (event: KeyboardEvent) => {
+    event.preventDefault();
+    document.querySelector<HTMLElement>(selector)?.focus();
+  };
+  useKeys({
+    j: step(1),
+    k: step(-1),
+    f: focus("[data-decision] :is(input, textarea, select)"),
+    a: focus("[data-decide=approve]"),
+    m: focus("[data-decide=amend]"),
+    r: focus("[data-decide=reject]"),
   });
 }
 
@@ -114,7 +122,7 @@ function Decision({ approval }: { approval: ApprovalView }) {
           <h3 className="mb-2 font-semibold">Evidence</h3>
           {approval.show === null || approval.show === undefined ? <p className="text-soft">The workflow shows none.</p> : <Value value={approval.show} />}
         </div>
-        <div>
+        <div data-decision>
           <h3 className="mb-2 font-semibold">Decision</h3>
           <Assigned assign={approval.assign} since={approval.since} />
           {approval.second ? (
@@ -130,13 +138,13 @@ function Decision({ approval }: { approval: ApprovalView }) {
           ) : null}
           {approval.form?.properties ? <Form schema={approval.form} values={values} onChange={setValues} /> : null}
           <div className="mt-4 flex flex-wrap gap-2">
-            <Button look="primary" disabled={decide.isPending || lacking.length > 0} onClick={() => decide.mutate("approve")}>
+            <Button data-decide="approve" look="primary" disabled={decide.isPending || lacking.length > 0} onClick={() => decide.mutate("approve")}>
               Approve
             </Button>
-            <Button disabled={decide.isPending || lacking.length > 0} onClick={() => decide.mutate("amend")} title="yes, with the changes in the form">
+            <Button data-decide="amend" disabled={decide.isPending || lacking.length > 0} onClick={() => decide.mutate("amend")} title="yes, with the changes in the form">
               Amend
             </Button>
-            <Button look="danger" disabled={decide.isPending} onClick={() => decide.mutate("reject")}>
+            <Button data-decide="reject" look="danger" disabled={decide.isPending} onClick={() => decide.mutate("reject")}>
               Reject
             </Button>
           </div>

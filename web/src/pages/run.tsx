@@ -5,9 +5,10 @@ import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router"
 import { Tabs } from "radix-ui";
 
 import { post, segment } from "../api/client";
-import { useRun, useWorkflow } from "../api/queries";
+import { neighbourOptions, useRun, useWorkflow } from "../api/queries";
 import type { RunView } from "../api/types";
 import { money, seconds } from "../lib/format";
+import { useKeys, useRowKeys } from "../lib/keys";
 import { isOver } from "../lib/phases";
 import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Phase, useNow } from "../ui/kit";
 import { Value } from "../ui/value";
@@ -25,11 +26,12 @@ export function RunPage() {
   const { tab = "timeline", action } = useSearch({ from: "/runs/$run" });
   const navigate = useNavigate({ from: "/runs/$run" });
   const query = useRun(name);
+  useRunKeys(query.data);
   const now = useNow(query.data && isOver(query.data.phase) ? 60_000 : 500);
   if (query.error) return <Failed error={query.error} retry={() => void query.refetch()} />;
   if (query.isPending) return <Loading what={name} />;
   const run = query.data;
-  const open = (path: string | undefined) => void navigate({ search: (old) => ({ ...old, action: path }), replace: true });
+  const open = (path: string | undefined) => void navigate({ search: (old) => ({ ...old, action: path, pane: undefined }), replace: true });
   return (
     <>
       <PageHead
@@ -76,11 +78,11 @@ export function RunPage() {
             </Tabs.Content>
             <Tabs.Content value="data" className="space-y-6 p-4">
               <section>
-                <h3 className="mb-2 font-semibold">Inputs</h3>
+                <h2 className="mb-2 font-semibold">Inputs</h2>
                 <Value value={run.inputs} />
               </section>
               <section>
-                <h3 className="mb-2 font-semibold">Outputs</h3>
+                <h2 className="mb-2 font-semibold">Outputs</h2>
                 {run.outputs ? <Value value={run.outputs} /> : <p className="text-soft">{isOver(run.phase) ? "It gave none." : "They come when it has succeeded."}</p>}
               </section>
             </Tabs.Content>
@@ -90,6 +92,30 @@ export function RunPage() {
       </div>
     </>
   );
+}
+
+/** Tabs by number, neighbours of the same workflow, and the action's pane. */
+function useRunKeys(run: RunView | undefined) {
+  const { action } = useSearch({ from: "/runs/$run" });
+  const navigate = useNavigate({ from: "/runs/$run" });
+  const queries = useQueryClient();
+  const neighbour = (by: number) => async () => {
+    if (!run) return;
+    const runs = await queries.fetchQuery(neighbourOptions(run.workflow));
+    const at = runs.findIndex((other) => other.number === run.number);
+    const other = at < 0 ? undefined : runs[at + by];
+    if (other) void navigate({ to: "/runs/$run", params: { run: other.name }, search: (old) => ({ tab: old.tab }) });
+  };
+  const tabs = TABS.map((tab, index): [string, () => void] => [String(index + 1), () => void navigate({ search: (old) => ({ ...old, tab }), replace: true })]);
+  useRowKeys();
+  useKeys({
+    ...Object.fromEntries(tabs),
+    // The newest run stands first.
+    "[": () => void neighbour(1)(),
+    "]": () => void neighbour(-1)(),
+    l: () => (action ? void navigate({ search: (old) => ({ ...old, pane: "logs" }), replace: true }) : undefined),
+    Escape: () => (action ? void navigate({ search: (old) => ({ ...old, action: undefined, pane: undefined }), replace: true }) : undefined),
+  });
 }
 
 function Facts({ run, now }: { run: RunView; now: number }) {

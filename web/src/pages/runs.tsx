@@ -5,6 +5,7 @@ import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useRuns, useWorkflows } from "../api/queries";
 import type { RunView } from "../api/types";
 import { money, seconds } from "../lib/format";
+import { useRowKeys } from "../lib/keys";
 import { look } from "../lib/phases";
 import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Phase, RunLink, Td, Th } from "../ui/kit";
 
@@ -64,6 +65,7 @@ export function RunsPage() {
 }
 
 export function RunTable({ runs }: { runs: RunView[] }) {
+  useRowKeys();
   return (
     <div className="overflow-x-auto">
       <table className="w-full">
@@ -82,7 +84,7 @@ export function RunTable({ runs }: { runs: RunView[] }) {
           {runs.map((run) => (
             <tr key={run.number} className="border-b border-line last:border-0 hover:bg-surface">
               <Td>
-                <RunLink name={run.name} />
+                <RunLink name={run.name} row />
               </Td>
               <Td>
                 <Phase phase={run.phase} />

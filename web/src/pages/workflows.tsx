@@ -5,6 +5,7 @@ import { Link } from "@tanstack/react-router";
 import { useRuns, useWorkflows } from "../api/queries";
 import type { RunView } from "../api/types";
 import { seconds } from "../lib/format";
+import { useRowKeys } from "../lib/keys";
 import { look, type Tone } from "../lib/phases";
 import { Ago, Card, Empty, Failed, Loading, PageHead, Td, Th } from "../ui/kit";
 
@@ -12,6 +13,7 @@ const SPARK_RUNS = 20;
 
 export function WorkflowsPage() {
   const workflows = useWorkflows();
+  useRowKeys();
   const runs = useRuns({ limit: 200 }).data?.pages[0]?.items ?? [];
   return (
     <>
@@ -44,7 +46,7 @@ export function WorkflowsPage() {
               {workflows.data.map((workflow) => (
                 <tr key={workflow.name} className="border-b border-line last:border-0 hover:bg-surface">
                   <Td>
-                    <Link to="/workflow/$" params={{ _splat: workflow.name }} className="font-medium text-accent hover:underline">
+                    <Link to="/workflow/$" params={{ _splat: workflow.name }} data-row className="font-medium text-accent hover:underline">
                       {workflow.name}
                     </Link>
                   </Td>

@@ -61,7 +61,7 @@ export function FactList({ facts, auditKey, withRun = true }: { facts: Fact[]; a
               {saying(fact)}
               {typeof data.principal === "string" ? <span className="text-soft"> by {data.principal}</span> : null}
               {withRun && typeof data.run === "number" ? (
-                <Link to="/runs/$run" params={{ run: String(data.run) }} className="ml-2 text-accent hover:underline">
+                <Link to="/runs/$run" params={{ run: String(data.run) }} className="ml-2 text-accent underline">
                   run {data.run}
                 </Link>
               ) : null}

@@ -125,9 +125,9 @@ export function Ago({ at }: { at: string }) {
   );
 }
 
-export function RunLink({ name, children }: { name: string; children?: ReactNode }) {
+export function RunLink({ name, children, row = false }: { name: string; children?: ReactNode; row?: boolean }) {
   return (
-    <Link to="/runs/$run" params={{ run: name }} className="font-medium text-accent hover:underline">
+    <Link to="/runs/$run" params={{ run: name }} data-row={row || undefined} className="font-medium text-accent hover:underline">
       {children ?? name}
     </Link>
   );

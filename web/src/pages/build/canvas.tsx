@@ -3,11 +3,14 @@
 import "@xyflow/react/dist/style.css";
 
 import { Background, Controls, Handle, MarkerType, Position, ReactFlow, type Connection, type Edge, type Node, type NodeProps } from "@xyflow/react";
-import { useEffect, useMemo, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
+import { flushSync } from "react-dom";
 
 import type { Sheet } from "../../api/editing";
 import { layers } from "../../lib/layers";
 import { findingsBy, kindOf, nodesOf, pins, summary, wires, type Doc } from "./document";
+import { ARROWS, neighbour } from "./walk";
+import { WireDialog } from "./wiring";
 
 type Data = { down: boolean; id: string; kind: string; words: string; note?: string; wrong: number };
 type FlowNode = Node<Data, "step">;
@@ -72,42 +75,76 @@ type Props = {
 export function Canvas({ sheet, chosen, onChoose, onPin, onWire, onUnwire, onRemove }: Props) {
   const made = useMemo(() => picture(sheet), [sheet]);
   const [nodes, setNodes] = useState(made.nodes);
-  useEffect(() => setNodes(made.nodes.map((node) => ({ ...node, selected: node.id === chosen }))), [made, chosen]);
-  return (
-    <ReactFlow
-      nodes={nodes}
-      edges={made.edges}
-      nodeTypes={NODE_TYPES}
-      fitView
-      fitViewOptions={{ minZoom: 0.5, maxZoom: 1, padding: 0.08 }}
-      minZoom={0.1}
-      onlyRenderVisibleElements={nodes.length > 100}
-      deleteKeyCode={["Delete", "Backspace"]}
-      onNodesChange={(changes) =>
-        setNodes((old) =>
-          changes.reduce((now, change) => {
-            if (change.type === "position" && change.position) return now.map((node) => (node.id === change.id ? { ...node, position: change.position! } : node));
-            if (change.type === "dimensions" && change.dimensions) return now.map((node) => (node.id === change.id ? { ...node, measured: change.dimensions! } : node));
-            return now;
-          }, old),
-        )
+  const [wiring, setWiring] = useState<string>();
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    // What was measured stays measured: a node that has to be measured again is hidden for a moment, and loses the focus.
+    setNodes((old) => {
+      const sizes = new Map(old.map((node) => [node.id, node.measured]));
+      return made.nodes.map((node) => ({ ...node, measured: sizes.get(node.id), selected: node.id === chosen }));
+    });
+  }, [made, chosen]);
+  const wired = useMemo(() => new Set(made.edges.flatMap((edge) => [`${edge.source} ${edge.target}`, `${edge.target} ${edge.source}`])), [made]);
+  const onKeys = (event: React.KeyboardEvent) => {
+    const arrow = ARROWS[event.key];
+    if (event.metaKey || event.ctrlKey || event.altKey || (!arrow && event.key !== "w" && event.key !== "e")) return;
+    const focused = (event.target as HTMLElement).closest<HTMLElement>(".react-flow__node")?.dataset.id;
+    const here = focused ?? chosen;
+    event.preventDefault();
+    // The arrows walk; the picture's own would move what is chosen.
+    event.stopPropagation();
+    if (arrow) {
+      const next = neighbour(nodes.map((node) => ({ id: node.id, ...node.position })), (a, b) => wired.has(`${a} ${b}`), here, arrow);
+      if (next) {
+        onChoose(next);
+        box.current?.querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(next)}"]`)?.focus();
       }
-      onNodeDragStop={(_, node) => onPin(node.id, [Math.round(node.position.x), Math.round(node.position.y)])}
-      onNodeClick={(_, node) => onChoose(node.id)}
-      onPaneClick={() => onChoose(undefined)}
-      onConnect={(connection: Connection) => onWire(connection.source, connection.target)}
-      onBeforeDelete={async ({ nodes: going, edges: cut }) => {
-        // The text is what changes; the picture follows it.
-        for (const edge of cut) if (edge.data?.kind === "after") onUnwire(edge.source, edge.target);
-        if (going.length > 0) onRemove(going.map((node) => node.id));
-        return false;
-      }}
-      proOptions={{ hideAttribution: true }}
-      aria-label="The picture of the workflow"
-    >
-      <Background gap={20} color="var(--line)" />
-      <Controls showInteractive={false} />
-    </ReactFlow>
+    } else if (event.key === "w" && here) setWiring(here);
+    else if (event.key === "e" && here) {
+      flushSync(() => onChoose(here));
+      document.querySelector<HTMLElement>("[data-node-form] :is(input, textarea)")?.focus();
+    }
+  };
+  return (
+    <>
+      {wiring ? <WireDialog from={wiring} to={nodes.map((node) => node.id).filter((id) => id !== wiring && !wired.has(`${wiring} ${id}`))} onWire={(to) => onWire(wiring, to)} onClose={() => setWiring(undefined)} /> : null}
+      <div ref={box} className="relative h-full" onKeyDownCapture={onKeys}>
+        <ReactFlow
+          nodes={nodes}
+          edges={made.edges}
+          nodeTypes={NODE_TYPES}
+          fitView
+          fitViewOptions={{ minZoom: 0.5, maxZoom: 1, padding: 0.08 }}
+          minZoom={0.1}
+          onlyRenderVisibleElements={nodes.length > 100}
+          deleteKeyCode={["Delete", "Backspace"]}
+          onNodesChange={(changes) =>
+            setNodes((old) =>
+              changes.reduce((now, change) => {
+                if (change.type === "position" && change.position) return now.map((node) => (node.id === change.id ? { ...node, position: change.position! } : node));
+                if (change.type === "dimensions" && change.dimensions) return now.map((node) => (node.id === change.id ? { ...node, measured: change.dimensions! } : node));
+                return now;
+              }, old),
+            )
+          }
+          onNodeDragStop={(_, node) => onPin(node.id, [Math.round(node.position.x), Math.round(node.position.y)])}
+          onNodeClick={(_, node) => onChoose(node.id)}
+          onPaneClick={() => onChoose(undefined)}
+          onConnect={(connection: Connection) => onWire(connection.source, connection.target)}
+          onBeforeDelete={async ({ nodes: going, edges: cut }) => {
+            // The text is what changes; the picture follows it.
+            for (const edge of cut) if (edge.data?.kind === "after") onUnwire(edge.source, edge.target);
+            if (going.length > 0) onRemove(going.map((node) => node.id));
+            return false;
+          }}
+          proOptions={{ hideAttribution: true }}
+          aria-label="The picture of the workflow"
+        >
+          <Background gap={20} color="var(--line)" />
+          <Controls showInteractive={false} />
+        </ReactFlow>
+      </div>
+    </>
   );
 }
 

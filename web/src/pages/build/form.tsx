@@ -71,7 +71,7 @@ export function NodeForm({ id, node, note, connectors, findings, pinned, onEdit,
   const withNames = [...new Set([...Object.keys(connector?.inputs.properties ?? {}), ...(typeof given === "object" && given !== null ? Object.keys(given) : [])])];
   const takesWith = ["use", "run", "task", "workflow"].includes(kind);
   return (
-    <div className="space-y-4 p-4">
+    <div data-node-form className="space-y-4 p-4">
       {findings.length > 0 ? (
         <ul className="space-y-1" aria-label="Findings">
           {findings.map((finding, index) => (

@@ -70,17 +70,26 @@ export function useSheet(workflow: string | undefined) {
     [workflow],
   );
 
+  // Edits are made one after the other: each on the text that the one before gave.
+  const line = useRef(Promise.resolve());
   const apply = useCallback(
-    async (edits: Edit[]) => {
-      if (edits.length === 0) return;
-      try {
-        change({ is: "edited", sheet: await edit(now.current.text, edits, workflow) });
-      } catch (error) {
-        say(error);
-      }
+    (edits: Edit[]) => {
+      if (edits.length === 0) return line.current;
+      line.current = line.current.then(async () => {
+        try {
+          const sheet = await edit(now.current.text, edits, workflow);
+          now.current = { ...now.current, sheet, text: sheet.text };
+          change({ is: "edited", sheet });
+        } catch (error) {
+          say(error);
+        }
+      });
+      return line.current;
     },
     [workflow],
   );
+  /** Ends when every edit that was asked for is made. */
+  const settled = useCallback(() => line.current, []);
 
   const type = useCallback((text: string) => change({ is: "typed", text }), []);
 
@@ -107,5 +116,5 @@ export function useSheet(workflow: string | undefined) {
   );
 
   const markSaved = useCallback((text: string) => change({ is: "saved", text }), []);
-  return { state, open, apply, type, go, markSaved };
+  return { state, open, apply, settled, type, go, markSaved };
 }

@@ -1,6 +1,6 @@
 // Everything about one action: what it was given and gave, what it wrote, why it is where it is.
 
-import { Link } from "@tanstack/react-router";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { Tabs } from "radix-ui";
 
 import { useAction } from "../../api/queries";
@@ -20,6 +20,9 @@ const WRITES = new Set(["run", "task"]);
 
 export function ActionSheet({ run, path, close }: { run: RunView; path: string; close: () => void }) {
   const query = useAction(run.name, path);
+  const { pane = "data" } = useSearch({ from: "/runs/$run" });
+  const navigate = useNavigate({ from: "/runs/$run" });
+  const panes = PANES.filter((known) => known !== "logs" || WRITES.has(query.data?.kind ?? ""));
   const skipped = run.actions?.find((action) => action.path === path && action.phase === "skipped");
   return (
     <Card
@@ -78,9 +81,9 @@ export function ActionSheet({ run, path, close }: { run: RunView; path: string; 
             ) : null}
             {isOver(run.phase) && !path.includes("/") && !path.includes("[") && query.data.kind !== "transfer" ? <Rerun run={run} node={path} label="Run again from here" /> : null}
           </div>
-          <Tabs.Root defaultValue="data">
+          <Tabs.Root value={panes.includes(pane as never) ? pane : "data"} onValueChange={(next) => void navigate({ search: (old) => ({ ...old, pane: next }), replace: true })}>
             <Tabs.List aria-label="About the action" className="mb-3 flex gap-1 border-b border-line">
-              {PANES.filter((pane) => pane !== "logs" || WRITES.has(query.data.kind)).map((pane) => (
+              {panes.map((pane) => (
                 <Tabs.Trigger key={pane} value={pane} className="border-b-2 border-transparent px-3 py-1.5 capitalize text-soft data-[state=active]:border-accent data-[state=active]:text-ink">
                   {pane}
                 </Tabs.Trigger>

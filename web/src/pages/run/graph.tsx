@@ -53,32 +53,32 @@ type BoxProps = { node: GraphNode; x: number; y: number; action?: ActionView; li
 
 function Box({ node, x, y, action, live, onOpen }: BoxProps) {
   const shown = action ? lookOf(action) : null;
-  const words = `${node.id}, ${kindOf(node)}${shown ? `, ${shown.words}` : live ? ", not reached yet" : ""}`;
+  const words = `${node.id}, ${kindOf(node)}${action?.site ? ` at ${action.site}` : ""}${shown ? `, ${shown.words}` : live ? ", not reached yet" : ""}`;
   const open = action && onOpen ? () => onOpen(node.id) : undefined;
   return (
     <g
       transform={`translate(${x} ${y})`}
       role={open ? "button" : "img"}
-      aria-label={words}
+      aria-label={open ? undefined : words}
       tabIndex={open ? 0 : undefined}
       onClick={open}
       onKeyDown={(event) => (event.key === "Enter" ? open?.() : undefined)}
       className={live && !action ? "opacity-60" : ""}
     >
+      <title>{words}</title>
       <rect width={BOX.width} height={BOX.height} rx={8} className={`fill-raised ${shown ? STROKES[shown.tone] : "stroke-line"}`} strokeWidth={1.5} strokeDasharray={action?.phase === "skipped" ? "4 4" : undefined} />
-      <text x={12} y={19} className="fill-ink text-[13px] font-medium">
+      <text aria-hidden x={12} y={19} className="fill-ink text-[13px] font-medium">
         {node.id.length > 20 ? `${node.id.slice(0, 19)}…` : node.id}
       </text>
-      <text x={12} y={35} className="fill-soft text-[11px]">
+      <text aria-hidden x={12} y={35} className="fill-soft text-[11px]">
         {kindOf(node)}
         {action?.site ? ` · ${action.site}` : ""}
       </text>
       {shown ? (
-        <text x={BOX.width - 14} y={20} textAnchor="end" className={`text-[13px] ${INKS[shown.tone]}`}>
+        <text aria-hidden x={BOX.width - 14} y={20} textAnchor="end" className={`text-[13px] ${INKS[shown.tone]}`}>
           {shown.glyph}
         </text>
       ) : null}
-      <title>{words}</title>
     </g>
   );
 }

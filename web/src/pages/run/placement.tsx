@@ -42,7 +42,7 @@ export function Placement({ run, path }: { run: string; path: string }) {
       <p className="mb-2">{explanation.data?.summary ?? "It has not been placed."}</p>
       {found ? (
         <>
-          <div className="overflow-x-auto rounded-md border border-line">
+          <div className="overflow-x-auto rounded-md border border-line" role="region" aria-label="Every site and its verdict" tabIndex={0}>
             <table className="w-full">
               <thead className="border-b border-line">
                 <tr>

@@ -105,8 +105,8 @@ function Rows({ leaves, flat, toggles, onToggle, open, chosen, onEnd }: RowsProp
             </span>
           ))}
         </div>
-        <div ref={box} className="overflow-y-auto" style={{ maxHeight: HEIGHT_MAX }} tabIndex={0} aria-label="Rows">
-          <div style={{ height: rows.getTotalSize(), position: "relative" }}>
+        <div ref={box} className="overflow-y-auto" style={{ maxHeight: HEIGHT_MAX }} role="rowgroup" tabIndex={0} aria-label="Rows">
+          <div role="presentation" style={{ height: rows.getTotalSize(), position: "relative" }}>
             {items.map(({ index, start }) => {
               const { item: action, depth, children } = leaves[index]!;
               const isOpen = toggles.get(action.path) ?? children <= OPEN_MAX;
@@ -120,13 +120,13 @@ function Rows({ leaves, flat, toggles, onToggle, open, chosen, onEnd }: RowsProp
                 >
                   <span role="cell" className="flex min-w-0 items-center" style={{ paddingLeft: depth * 18 }}>
                     {children > 0 ? (
-                      <button type="button" aria-expanded={isOpen} aria-label={`what is below ${action.path}`} onClick={() => onToggle(action.path, !isOpen)} className="mr-1 w-4 text-faint">
+                      <button type="button" aria-expanded={isOpen} aria-label={`what is below ${action.path}`} onClick={() => onToggle(action.path, !isOpen)} className="mr-1 size-6 shrink-0 text-faint">
                         {isOpen ? "▾" : "▸"}
                       </button>
                     ) : flat ? null : (
-                      <span className="mr-1 w-4" />
+                      <span className="mr-1 w-6 shrink-0" />
                     )}
-                    <button type="button" title={action.path} className="truncate font-medium text-accent hover:underline" onClick={() => open(action.path)}>
+                    <button type="button" data-row title={action.path} className="truncate font-medium text-accent hover:underline" onClick={() => open(action.path)}>
                       {flat ? action.path : nameOf(action.path)}
                     </button>
                     {children > 0 && !isOpen ? <span className="ml-2 text-faint">{children}</span> : null}
