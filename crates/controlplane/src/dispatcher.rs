@@ -8,6 +8,7 @@ use artifacts::StoreError;
 use engine::event::{Located, Usage};
 use engine::{Command, Dispatch, Effect, Outcome, Recall, Report, Transfer};
 use executors::local::LocalExecutor;
+use executors::tickets::Authority;
 use executors::{AttemptSpec, Executor as _, Observed, SubmitError};
 use failpoint::Point;
 use journal::Reader;
@@ -20,8 +21,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::clock::wall;
 use crate::core_loop::Release;
+use crate::tickets::Allowed;
 use crate::trace::RunTrace;
-use crate::{Flyte, Inbox, Sites, Workers, instants};
+use crate::{Flyte, Inbox, Sites, Workers, instants, tickets};
 
 /// What a process gets between the polite request to stop and force.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -37,6 +39,8 @@ pub(crate) struct Dispatcher {
     reader: Reader,
     workers: Workers,
     flyte: Flyte,
+    /// Signs orders.
+    authority: Arc<Authority>,
     transfers: Arc<Semaphore>,
     /// Attempts whose files are being brought, and whether they were cancelled meanwhile.
     bringing: Arc<Mutex<BTreeMap<AttemptKey, bool>>>,
@@ -45,9 +49,17 @@ pub(crate) struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(inbox: Inbox, sites: Sites, reader: Reader, workers: Workers, flyte: Flyte) -> Dispatcher {
+    pub(crate) fn new(
+        inbox: Inbox,
+        sites: Sites,
+        reader: Reader,
+        workers: Workers,
+        flyte: Flyte,
+        authority: Arc<Authority>,
+    ) -> Dispatcher {
         let transfers = Arc::new(Semaphore::new(TRANSFERS_MAX));
-        Dispatcher { inbox, sites, reader, workers, flyte, transfers, bringing: Arc::default(), offered: Arc::default() }
+        let (bringing, offered) = (Arc::default(), Arc::default());
+        Dispatcher { inbox, sites, reader, workers, flyte, authority, transfers, bringing, offered }
     }
 
     /// Carries out what is released, until the loop that releases is gone.
@@ -152,12 +164,13 @@ impl Dispatcher {
             self.workers.offer(spec, dispatch.site.clone());
             return;
         }
+        let (site, allowed) = (dispatch.site.clone(), Allowed { label: dispatch.label.clone(), ..Allowed::default() });
         let missing = match &spec.kind {
             NodeKind::Run { code, .. } => code.iter().filter(|file| !executor.store().has(&file.digest)).cloned().collect(),
             _ => Vec::new(),
         };
         if missing.is_empty() {
-            return self.order(&executor, spec).await;
+            return self.order(&executor, &site, spec, allowed).await;
         }
         // Nobody else waits for the files of one.
         self.bringing.lock().insert(key, false);
@@ -168,7 +181,7 @@ impl Dispatcher {
                 return;
             }
             match brought {
-                Ok(()) => this.order(&executor, spec).await,
+                Ok(()) => this.order(&executor, &site, spec, allowed).await,
                 Err((class, message)) => this.fail(key, epoch, class, message),
             }
         });
@@ -188,10 +201,17 @@ impl Dispatcher {
     }
 
     /// Gives an order to a site. Whatever is not taken is answered: an action must not wait for what nobody does.
-    async fn order(&self, executor: &LocalExecutor, spec: AttemptSpec) {
+    async fn order(&self, executor: &LocalExecutor, site: &str, spec: AttemptSpec, allowed: Allowed) {
         let (key, epoch) = (spec.key, spec.epoch);
-        match executor.submit(spec).await {
+        let ticket = tickets::issue(&self.authority, site, &spec, allowed);
+        match executor.submit(spec, ticket).await {
             Ok(()) => {}
+            Err(SubmitError::Ticket(error)) => {
+                tracing::error!(attempt = %key, site, code = error.code(), %error, "a site refused a ticket");
+                let message = format!("the site refused the ticket: {error}");
+                let failure = Failure { code: Some(error.code().into()), ..Failure::new(FailureClass::Refused, message) };
+                self.answer(key, epoch, Outcome::Failed(failure));
+            }
             // Another control plane is in charge, and gives its own orders.
             Err(error @ SubmitError::Stale { .. }) => tracing::warn!(attempt = %key, %error, "an order was refused"),
             Err(error @ SubmitError::Rejected(_)) => self.fail(key, epoch, FailureClass::Environment, error.to_string()),

@@ -34,6 +34,7 @@ mod planning;
 mod runs;
 mod sites;
 mod start;
+mod tickets;
 pub mod trace;
 mod triggers;
 mod whatif;

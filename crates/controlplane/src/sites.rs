@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use artifacts::Store;
 use executors::local::{LocalExecutor, Options};
+use executors::tickets::TicketKey;
 use executors::{Executor as _, Health, Observed};
 use model::{Digest, SiteSpec};
 use parking_lot::{Mutex, RwLock};
@@ -21,6 +22,8 @@ struct Inner {
     folder: PathBuf,
     shim: (PathBuf, Vec<String>),
     path: String,
+    /// Whose orders the sites take.
+    tickets: TicketKey,
     observed: UnboundedSender<Observed>,
     /// Held while a site is opened: two executors of one folder would not know of each other.
     opening: Mutex<()>,
@@ -36,6 +39,7 @@ impl Sites {
         data: &std::path::Path,
         shim: (PathBuf, Vec<String>),
         path: String,
+        tickets: TicketKey,
         observed: UnboundedSender<Observed>,
     ) -> Result<Sites, artifacts::StoreError> {
         let code = Store::open_at(data.join("code"))?;
@@ -44,6 +48,7 @@ impl Sites {
                 folder: data.join("sites"),
                 shim,
                 path,
+                tickets,
                 observed,
                 opening: Mutex::default(),
                 open: RwLock::default(),
@@ -70,6 +75,7 @@ impl Sites {
             shim: self.inner.shim.clone(),
             path: self.inner.path.clone(),
             capacity: spec.capacity,
+            tickets: self.inner.tickets,
         };
         let executor = LocalExecutor::open(options, self.inner.observed.clone())?;
         self.inner.open.write().insert(spec.name.clone(), executor);

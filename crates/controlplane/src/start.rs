@@ -25,7 +25,7 @@ use crate::governing::{self, Gate, Governance};
 use crate::learning::Learned;
 use crate::placer::Placer;
 use crate::triggers::Triggers;
-use crate::{Fault, FaultKind, Flyte, Inbox, Notices, Owner, Sites, Workers};
+use crate::{Fault, FaultKind, Flyte, Inbox, Notices, Owner, Sites, Workers, tickets};
 
 /// The version of the server.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -94,7 +94,9 @@ impl ControlPlane {
         let (reader, tree) = (opened.reader.clone(), opened.writer.tree());
         let audit = tokio::task::block_in_place(|| AuditLog::open(&options.data, reader, tree))?;
         let (observed, seen) = tokio::sync::mpsc::unbounded_channel();
-        let sites = Sites::new(&options.data, options.shim.clone(), options.path.clone(), observed).map_err(unusable)?;
+        let authority = tickets::authority(&options.data).map_err(unusable)?;
+        let sites = Sites::new(&options.data, options.shim.clone(), options.path.clone(), authority.key(), observed);
+        let sites = sites.map_err(unusable)?;
         let flyte = Flyte::open(&options.data, sites.code().clone()).map_err(unusable)?;
         let (state, last) = tokio::task::block_in_place(|| restore(&opened.reader, &sites))?;
         failpoint::hit(Point::StartRestored);
@@ -148,7 +150,7 @@ impl ControlPlane {
         control.start_task(learned.run(opened.reader.clone(), lessons));
         control.inbox().ask(Command::BeginEpoch { version: VERSION.into() }).await?;
         failpoint::hit(Point::StartEpoch);
-        let dispatcher = Dispatcher::new(inbox.clone(), sites, opened.reader, workers, flyte.clone());
+        let dispatcher = Dispatcher::new(inbox.clone(), sites, opened.reader, workers, flyte.clone(), authority);
         control.start_task(dispatcher.run(released));
         control.start_task(forward(seen, inbox, orphans, flyte));
         if !has_sites {
@@ -174,7 +176,8 @@ impl ControlPlane {
         let journal_options = journal::Options { path: options.data.join("journal"), shard: 0, durability: options.durability };
         let opened = tokio::task::block_in_place(|| journal::open(journal_options)).map_err(unusable)?;
         let (observed, _) = tokio::sync::mpsc::unbounded_channel();
-        let sites = Sites::new(&options.data, options.shim.clone(), options.path.clone(), observed).map_err(unusable)?;
+        let key = tickets::nobody().map_err(unusable)?.key();
+        let sites = Sites::new(&options.data, options.shim.clone(), options.path.clone(), key, observed).map_err(unusable)?;
         let flyte = Flyte::open(&options.data, sites.code().clone()).map_err(unusable)?;
         for site in opened.reader.sites().map_err(unusable)? {
             sites.open(&site.spec).map_err(unusable)?;

@@ -9,18 +9,44 @@ use std::time::{Duration as StdDuration, Instant};
 
 use engine::Outcome;
 use engine::event::Usage;
-use model::{ActionNo, AttemptKey, AttemptNo, Duration, Epoch, NodeKind, Resources, RunId};
+use model::{
+    ActionNo, AttemptKey, AttemptNo, Duration, Epoch, Label, NodeKind, Resources, RunId, SignedTicket, Ticket, Timestamp,
+};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-use crate::{AttemptSpec, Executor, Observed};
+use crate::tickets::{Authority, LIFETIME, task_digest};
+use crate::{AttemptSpec, Executor, Observed, SubmitError};
 
 mod cases;
 pub use cases::*;
 
 /// The longest that anything is waited for. What is waited for comes long before, or never.
 const PATIENCE: StdDuration = StdDuration::from_secs(60);
+
+/// The name of the site in the suite.
+pub const SITE: &str = "here";
+
+/// The control plane of the suite, as far as it signs. Executors are opened with its key.
+pub fn authority() -> Authority {
+    Authority::from_seed(&[7; 32]).expect("any seed is one")
+}
+
+/// A ticket for an order, good from now on.
+pub fn ticket(spec: &AttemptSpec) -> SignedTicket {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is later than 1970");
+    authority().sign(Ticket {
+        attempt: spec.key,
+        epoch: spec.epoch,
+        site: SITE.into(),
+        task: task_digest(spec),
+        label: Label::empty(),
+        secrets: Default::default(),
+        egress: Default::default(),
+        expires: Timestamp(now.as_micros() as u64).after(LIFETIME),
+    })
+}
 
 /// Brings an executor up for tests.
 pub trait Rig {
@@ -136,7 +162,13 @@ impl Incarnation {
     /// Orders a script as a given attempt.
     pub fn order(&self, key: AttemptKey, text: &str) {
         let spec = script(key, self.epoch.0, &self.shared, text);
-        self.ask(self.executor().submit(spec)).expect("the order is taken");
+        self.submit(spec).expect("the order is taken");
+    }
+
+    /// Gives an order with a ticket for it.
+    pub fn submit(&self, spec: AttemptSpec) -> Result<(), SubmitError> {
+        let ticket = ticket(&spec);
+        self.ask(self.executor().submit(spec, ticket))
     }
 
     fn next(&mut self) -> Observed {
@@ -244,7 +276,7 @@ macro_rules! contract_suite {
             cancelling_what_runs, cancelling_what_is_unknown, cancelling_races_with_the_end, cancelling_after_a_restart,
             a_process_that_does_not_listen_is_killed, logs_go_on_where_they_were_left, stale_orders_are_refused,
             the_first_outcome_stays, what_is_released_is_gone, orphans_are_found_and_ended, capacity_is_told,
-            what_cannot_run_is_rejected, usage_is_measured, failures_have_their_class);
+            what_cannot_run_is_rejected, orders_without_a_good_ticket_are_refused, a_used_ticket_begins_nothing, usage_is_measured, failures_have_their_class);
     };
     (@ $rig:expr; $($case:ident),*) => {
         $(

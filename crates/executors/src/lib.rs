@@ -9,11 +9,12 @@ pub mod local;
 mod machine;
 mod record;
 pub mod shim;
+pub mod tickets;
 
 use engine::Outcome;
 use engine::event::{Located, Usage};
 use model::graph::Port;
-use model::{AttemptKey, Duration, Epoch, NodeKind, Resources};
+use model::{AttemptKey, Duration, Epoch, NodeKind, Resources, SignedTicket};
 use serde_json::Value;
 
 /// An order to run an attempt.
@@ -76,6 +77,9 @@ pub enum SubmitError {
         /// The epoch in charge.
         known: Epoch,
     },
+    /// The ticket that came with it is not one for it. Nothing was started.
+    #[error("the ticket was refused: {0}")]
+    Ticket(tickets::TicketError),
     /// This site cannot run it, and will not later either. Nothing was started.
     #[error("this site cannot run it: {0}")]
     Rejected(String),
@@ -196,8 +200,8 @@ pub trait Executor: Send + Sync {
     /// What the site has.
     async fn capacity(&self) -> Capacity;
 
-    /// Starts an attempt, or finds the one that was started before.
-    async fn submit(&self, spec: AttemptSpec) -> Result<(), SubmitError>;
+    /// Starts an attempt, or finds the one that was started before. Without a ticket for exactly this order nothing is looked at.
+    async fn submit(&self, spec: AttemptSpec, ticket: SignedTicket) -> Result<(), SubmitError>;
 
     /// Every attempt that has not been released, to find what a restarted control plane knows nothing of.
     async fn list_owned(&self) -> std::io::Result<Vec<Owned>>;

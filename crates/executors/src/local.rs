@@ -16,12 +16,13 @@ use connectors::{Given, Place};
 use engine::Outcome;
 use engine::event::{Located, Usage};
 use model::limits::SITE_PROCESSES_MAX;
-use model::{AttemptKey, Duration, Epoch, Failure, FailureClass, NodeKind, Resources};
+use model::{AttemptKey, Duration, Epoch, Failure, FailureClass, NodeKind, Resources, SignedTicket};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::spawn_blocking;
 
+use crate::tickets::{Gate, TicketKey};
 use crate::{
     AttemptSpec, Capacity, Caps, Executor, Health, Idempotency, LogChunk, Observed, Owned, Stream, SubmitError, machine, shim,
 };
@@ -39,6 +40,8 @@ pub struct Options {
     pub path: String,
     /// What the site was registered with; zeros stand for what the machine has.
     pub capacity: Resources,
+    /// Whose orders it takes.
+    pub tickets: TicketKey,
 }
 
 /// Drives attempts as local processes. Cheap to clone.
@@ -62,6 +65,7 @@ struct Inner {
     wrappers: wrappers::Wrappers,
     observed: UnboundedSender<Observed>,
     known: Mutex<Known>,
+    gate: Mutex<Gate>,
     /// One for each process that may run.
     places: Semaphore,
     /// One for each process that may be on its way to run: wrappers are reused by those that come after.
@@ -108,6 +112,7 @@ impl LocalExecutor {
         let epoch = std::fs::read_to_string(folder.join(EPOCH)).ok().and_then(|text| text.trim().parse().ok());
         let known = Known { epoch: Epoch(epoch.unwrap_or(0)), ..Known::default() };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let gate = Gate::open(options.tickets, &options.site, &folder);
         let site = SiteFolder { name: options.site, folder, path: options.path, registered: Mutex::new(options.capacity) };
         let inner = Inner {
             site,
@@ -115,6 +120,7 @@ impl LocalExecutor {
             wrappers: wrappers::Wrappers::new(options.shim),
             observed,
             known: Mutex::new(known),
+            gate: Mutex::new(gate),
             places: Semaphore::new(SITE_PROCESSES_MAX),
             starting: Semaphore::new((cores * 2).max(4)),
         };
@@ -226,8 +232,9 @@ impl Inner {
         }
     }
 
-    /// Checks the epoch of an order, and whether it was given before. Some when there is something to do.
-    fn take_order(&self, spec: &AttemptSpec) -> Result<Option<()>, SubmitError> {
+    /// Checks the ticket and the epoch of an order, and whether it was given before. Some when there is something to do.
+    fn take_order(&self, spec: &AttemptSpec, ticket: &SignedTicket) -> Result<Option<()>, SubmitError> {
+        self.gate.lock().check(spec, ticket).map_err(SubmitError::Ticket)?;
         let mut known = self.known.lock();
         if spec.epoch < known.epoch {
             return Err(SubmitError::Stale { given: spec.epoch, known: known.epoch });
@@ -257,6 +264,10 @@ impl Inner {
             }
             _ => return Err(SubmitError::Rejected(format!("it cannot run `{}` nodes", spec.kind.as_str()))),
         };
+        // What an earlier server began is found, not begun: no ticket is used up by that.
+        if !process::is_known(&self.folder(spec.key)) {
+            self.gate.lock().consume(ticket)?;
+        }
         known.watched.insert(spec.key, (watched, spec.resources));
         Ok(Some(()))
     }
@@ -296,8 +307,8 @@ impl Executor for LocalExecutor {
         measured.await.unwrap_or_default()
     }
 
-    async fn submit(&self, spec: AttemptSpec) -> Result<(), SubmitError> {
-        if self.inner.take_order(&spec)?.is_none() {
+    async fn submit(&self, spec: AttemptSpec, ticket: SignedTicket) -> Result<(), SubmitError> {
+        if self.inner.take_order(&spec, &ticket)?.is_none() {
             return Ok(());
         }
         let inner = self.inner.clone();

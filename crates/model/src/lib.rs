@@ -20,6 +20,7 @@ pub mod phase;
 pub mod resources;
 pub mod site;
 pub mod template;
+pub mod ticket;
 pub mod time;
 pub mod value;
 
@@ -33,5 +34,6 @@ pub use phase::Phase;
 pub use resources::Resources;
 pub use site::{SiteName, SiteSpec};
 pub use template::Template;
+pub use ticket::{EgressGrant, SignedTicket, Ticket};
 pub use time::{Duration, Timestamp};
 pub use value::{ArtifactRef, Payload};

@@ -62,6 +62,10 @@ pub const ATTEMPT_FILE_BYTES_MAX: u64 = 64 << 30;
 pub const ATTEMPT_ARTIFACTS_MAX: usize = 4_096;
 /// Attempts with processes that run at once at a local site, whatever they ask for.
 pub const SITE_PROCESSES_MAX: usize = 256;
+/// Seconds that a ticket is good for: within them its attempt has to be handed to its site.
+pub const TICKET_SECONDS_MAX: u64 = 60;
+/// Tickets that a site remembers as used; more are not taken until some have expired.
+pub const TICKETS_REMEMBERED_MAX: usize = 262_144;
 /// Files of one directory artifact.
 pub const DIRECTORY_FILES_MAX: usize = 100_000;
 /// A name: project, workflow part, node id, site, trigger.

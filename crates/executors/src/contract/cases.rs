@@ -3,15 +3,16 @@
 use engine::Outcome;
 use model::{AttemptNo, Duration, Epoch, FailureClass, NodeKind};
 
-use super::{GRACE, Incarnation, Rig, fresh_key, gated, script, until};
+use super::{GRACE, Incarnation, Rig, authority, fresh_key, gated, script, ticket, until};
+use crate::tickets::{Authority, LIFETIME, TicketError};
 use crate::{OwnedPhase, Stream, SubmitError};
 
 /// The same order, given at the same time and again later, runs once.
 pub fn orders_given_twice_run_once(rig: &dyn Rig) {
     let mut control = Incarnation::start(rig, 1);
     let key = fresh_key();
-    let orders = (0..4).map(|_| control.executor().submit(script(key, 1, rig.shared(), &gated(key))));
-    let orders: Vec<_> = orders.collect();
+    let spec = script(key, 1, rig.shared(), &gated(key));
+    let orders: Vec<_> = (0..4).map(|_| control.executor().submit(spec.clone(), ticket(&spec))).collect();
     for order in orders {
         control.ask(order).expect("the order is taken");
     }
@@ -29,7 +30,7 @@ pub fn a_response_that_was_lost(rig: &dyn Rig) {
     let control = Incarnation::start(rig, 1);
     let key = fresh_key();
     let order = script(key, 1, rig.shared(), &gated(key));
-    drop(control.ask(control.executor().submit(order)));
+    drop(control.submit(order));
     control.die();
     let mut control = Incarnation::start(rig, 2);
     control.order(key, &gated(key));
@@ -190,11 +191,11 @@ pub fn stale_orders_are_refused(rig: &dyn Rig) {
     };
     let refused = SubmitError::Stale { given: Epoch(4), known: Epoch(5) };
     let (first, order) = stale();
-    assert_eq!(control.ask(control.executor().submit(order)), Err(refused.clone()));
+    assert_eq!(control.submit(order), Err(refused.clone()));
     control.die();
     let control = Incarnation::start(rig, 5);
     let (second, order) = stale();
-    assert_eq!(control.ask(control.executor().submit(order)), Err(refused));
+    assert_eq!(control.submit(order), Err(refused));
     assert!(control.marks(first, "ran").is_empty() && control.marks(second, "ran").is_empty());
     assert_eq!((control.owned(first), control.owned(second)), (None, None));
 }
@@ -266,7 +267,7 @@ pub fn capacity_is_told(rig: &dyn Rig) {
     let key = fresh_key();
     let mut order = script(key, 1, rig.shared(), &gated(key));
     order.resources.cpu_millis = 100;
-    control.ask(control.executor().submit(order)).expect("the order is taken");
+    control.submit(order).expect("the order is taken");
     control.until_marked(key, "ran");
     let during = control.ask(control.executor().capacity());
     assert_eq!(during.attempts, before.attempts + 1);
@@ -282,8 +283,69 @@ pub fn what_cannot_run_is_rejected(rig: &dyn Rig) {
     let key = fresh_key();
     let mut order = script(key, 1, rig.shared(), "true");
     order.kind = NodeKind::Human;
-    assert!(matches!(control.ask(control.executor().submit(order)), Err(SubmitError::Rejected(_))));
+    assert!(matches!(control.submit(order), Err(SubmitError::Rejected(_))));
     assert_eq!(control.owned(key), None);
+}
+
+/// A ticket that is forged, for something else, or out of time begins nothing, whoever brings it; and it leaves the epoch alone.
+pub fn orders_without_a_good_ticket_are_refused(rig: &dyn Rig) {
+    let mut control = Incarnation::start(rig, 1);
+    let key = fresh_key();
+    let spec = script(key, 1, rig.shared(), "mark ran");
+    let good = ticket(&spec);
+    let mut forged = good.clone();
+    forged.ticket.label = model::Label::of(["public"]);
+    let stranger = Authority::from_seed(&[8; 32]).expect("any seed is one");
+    let mut elsewhere = good.ticket.clone();
+    elsewhere.site = "elsewhere".into();
+    let mut expired = good.ticket.clone();
+    expired.expires = model::Timestamp(1);
+    let mut endless = good.ticket.clone();
+    endless.expires = good.ticket.expires.after(LIFETIME);
+    let other = ticket(&script(fresh_key(), 1, rig.shared(), "mark ran"));
+    let later = ticket(&script(key, 9, rig.shared(), "mark ran"));
+    let changed = ticket(&script(key, 1, rig.shared(), "mark other"));
+    for (bad, why) in [
+        (forged, TicketError::Forged),
+        (stranger.sign(good.ticket.clone()), TicketError::Forged),
+        (authority().sign(elsewhere), TicketError::Mismatch("site")),
+        (other, TicketError::Mismatch("attempt")),
+        (later, TicketError::Mismatch("epoch")),
+        (changed, TicketError::Mismatch("task")),
+        (authority().sign(expired), TicketError::Expired),
+        (authority().sign(endless), TicketError::Expired),
+    ] {
+        let answer = control.ask(control.executor().submit(spec.clone(), bad));
+        assert_eq!(answer, Err(SubmitError::Ticket(why)));
+    }
+    assert_eq!(control.owned(key), None);
+    // An order of a later epoch whose ticket nobody signed does not shut out the one in charge.
+    let ahead = script(key, 7, rig.shared(), "mark ran");
+    let unsigned = stranger.sign(ticket(&ahead).ticket);
+    let answer = control.ask(control.executor().submit(ahead, unsigned));
+    assert_eq!(answer, Err(SubmitError::Ticket(TicketError::Forged)));
+    control.ask(control.executor().submit(spec, good)).expect("the order is taken");
+    assert!(control.end_of(key).output().is_object());
+    assert_eq!(control.marks(key, "ran").len(), 1);
+}
+
+/// A ticket begins one attempt once. Given again it finds what is there; when that is gone, it begins nothing, after a restart neither.
+pub fn a_used_ticket_begins_nothing(rig: &dyn Rig) {
+    let mut control = Incarnation::start(rig, 1);
+    let key = fresh_key();
+    let spec = script(key, 1, rig.shared(), "mark ran");
+    let used = ticket(&spec);
+    let replayed = Err(SubmitError::Ticket(TicketError::Replayed));
+    for _ in 0..2 {
+        control.ask(control.executor().submit(spec.clone(), used.clone())).expect("the order is taken");
+        control.end_of(key);
+    }
+    control.ask(control.executor().release(key));
+    assert_eq!(control.ask(control.executor().submit(spec.clone(), used.clone())), replayed);
+    control.die();
+    let control = Incarnation::start(rig, 1);
+    assert_eq!(control.ask(control.executor().submit(spec, used)), replayed);
+    assert_eq!((control.owned(key), control.marks(key, "ran").len()), (None, 1));
 }
 
 /// Time, processor and memory are measured.
@@ -316,11 +378,11 @@ pub fn failures_have_their_class(rig: &dyn Rig) {
     let key = fresh_key();
     let mut order = script(key, 1, rig.shared(), "");
     order.input = serde_json::json!({"command": ["/no/such/program"]});
-    control.ask(control.executor().submit(order)).expect("the order is taken");
+    control.submit(order).expect("the order is taken");
     assert_eq!(control.end_of(key).failure().class, FailureClass::Environment);
     let key = fresh_key();
     let mut order = script(key, 1, rig.shared(), "mark ran; while :; do sleep 0.02 || :; done");
     order.timeout = Some(Duration::from_millis(200));
-    control.ask(control.executor().submit(order)).expect("the order is taken");
+    control.submit(order).expect("the order is taken");
     assert_eq!(control.end_of(key).failure().class, FailureClass::Timeout);
 }

@@ -40,7 +40,7 @@ fn with_memory(control: &mut Incarnation, rig: &dyn Rig, mib: u64, text: &str) -
     let key = fresh_key();
     let mut order = script(key, 1, rig.shared(), text);
     order.resources = Resources { memory_bytes: mib << 20, ..Resources::default() };
-    control.ask(control.executor().submit(order)).unwrap();
+    control.submit(order).unwrap();
     control.end_of(key)
 }
 
@@ -315,7 +315,7 @@ fn large_artifacts_alone() {
     let key = fresh_key();
     let mut order = script(key, 1, rig.shared(), "echo \"{\\\"size\\\": $(stat -c %s in/0-large)}\" > output.json");
     order.input["with"] = json!({"f": artifact.to_value()});
-    control.ask(control.executor().submit(order)).unwrap();
+    control.submit(order).unwrap();
     let end = control.end_of(key);
     assert_eq!((&end.output()["size"], end.usage.bytes_in), (&json!(2u64 << 30), 2 << 30));
     let grown = peak_memory() - before;
@@ -394,6 +394,6 @@ fn images_are_not_run_without_their_containers() {
     let control = Incarnation::start(&rig, 1);
     let mut order = script(fresh_key(), 1, rig.shared(), "true");
     order.kind = NodeKind::Run { image: Some("debian:12".into()), code: Vec::new() };
-    control.ask(control.executor().submit(order)).unwrap_err();
+    control.submit(order).unwrap_err();
     until("nothing is there", || control.ask(control.executor().list_owned()).unwrap().is_empty());
 }

@@ -28,11 +28,12 @@ impl LocalRig {
 
     pub(crate) fn options(&self) -> Options {
         Options {
-            site: "here".into(),
+            site: executors::contract::SITE.into(),
             folder: self.site(),
             shim: (env!("CARGO_BIN_EXE_tutti-shim").into(), Vec::new()),
             path: std::env::var("PATH").unwrap_or_default(),
             capacity: Resources::default(),
+            tickets: executors::contract::authority().key(),
         }
     }
 }
