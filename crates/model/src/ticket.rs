@@ -190,7 +190,7 @@ mod tests {
         assert!(changed(&|t| t.site = "there".into()));
         assert!(changed(&|t| t.task = Digest::of(b"other")));
         assert!(changed(&|t| t.label = Label::empty()));
-        assert!(changed(&|t| drop(t.secrets.insert("secret://a".into()))));
+        assert!(changed(&|t| t.secrets = BTreeSet::from(["secret://a".into()])));
         assert!(changed(&|t| t.egress.clear()));
         assert!(changed(&|t| t.expires = Timestamp(101)));
     }
