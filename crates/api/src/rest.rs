@@ -12,6 +12,8 @@ mod events;
 mod extract;
 mod foresight;
 pub mod foresight_views;
+mod governance;
+pub mod governance_views;
 mod listen;
 mod metrics;
 mod observe;
@@ -121,6 +123,13 @@ pub(crate) fn router(app: App) -> Router {
         .route("/forecast", get(foresight::demand))
         .route("/whatif", post(foresight::what_if))
         .route("/advice", get(foresight::advice))
+        .route("/policy", get(governance::status))
+        .route("/policy/history", get(governance::history))
+        .route("/policy/certificate", get(governance::certificate))
+        .route("/policy/ask", post(governance::ask))
+        .route("/policy/test", post(governance::test))
+        .route("/policy/approve", post(governance::approve))
+        .route("/policy/revoke", post(governance::revoke))
         .route("/plan", post(planning::plan))
         .route("/diff", post(planning::diff))
         .route("/backup", post(system::backup))

@@ -113,7 +113,7 @@ impl ControlPlane {
         }
         let documents: Vec<Sourced> =
             documents.into_iter().filter(|sourced| !matches!(sourced.document, Document::PolicyTest(_))).collect();
-        tokio::task::block_in_place(|| self.check_rules(&documents, &mut outcome))?;
+        tokio::task::block_in_place(|| self.check_rules(&documents, principal, &mut outcome))?;
         if outcome.failed() {
             return Ok(outcome);
         }
@@ -131,8 +131,8 @@ impl ControlPlane {
     }
 
     /// Checks the rules as they would be, and every workflow of the request by them.
-    fn check_rules(&self, documents: &[Sourced], outcome: &mut ApplyOutcome) -> Result<(), Fault> {
-        let mut registered = governing::registered(self.reader()).map_err(Fault::internal)?;
+    fn check_rules(&self, documents: &[Sourced], principal: &str, outcome: &mut ApplyOutcome) -> Result<(), Fault> {
+        let mut registered = governing::Registered::read(self.reader()).map_err(Fault::internal)?;
         let rows = self.reader().sites().map_err(Fault::internal)?;
         let mut sites: BTreeMap<String, model::SiteSpec> =
             rows.into_iter().map(|row| (row.spec.name.clone(), row.spec)).collect();
@@ -142,19 +142,25 @@ impl ControlPlane {
                 Document::Site(site) => drop(sites.insert(name, site.clone())),
                 _ if governing::KINDS.contains(&kind) => {
                     let mut body = body_of(sourced, "")?;
-                    if let Some(author) = registered.get(&(kind.into(), name.clone())).and_then(|known| known.get("author")) {
+                    if let Some(author) = registered.get(kind, &name).and_then(|known| known.get("author")) {
                         body["author"] = author.clone();
                     }
-                    registered.insert((kind.to_owned(), name), body);
+                    registered.put(kind, &name, principal, body);
                 }
                 _ => {}
             }
         }
-        let (rules, problems) = policy::Rules::new(governing::sources(&registered));
+        // What waits for its approvals has to be right too: it is the rules once it has them.
+        let (_, problems) = policy::Rules::new(registered.wanted());
         for problem in &problems {
             self.say(problem, documents, outcome);
         }
-        if !rules.governed() || outcome.failed() {
+        if outcome.failed() {
+            return Ok(());
+        }
+        // Workflows are held against what is in force.
+        let (rules, _) = policy::Rules::new(registered.sources());
+        if !rules.governed() {
             return Ok(());
         }
         let (fleet, mut cache) = (policy::Fleet::new(sites.values()), policy::Cache::default());

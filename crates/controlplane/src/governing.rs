@@ -1,60 +1,32 @@
 //! The gate: rules as they are in force, asked before a workflow is registered, before a run is accepted, and before an action is placed.
 
+mod asking;
+mod record;
+mod registered;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::event::RunLabelled;
 use engine::{Candidate, Event, State};
-use journal::Reader;
-use model::govern::{PolicySpec, SanitizerSpec, TagSpec, UNLABELED};
+use model::govern::UNLABELED;
 use model::{ActionKey, ArtifactRef, Graph, Label, Lowering, Node, SiteSpec, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use placement::Permitted;
-use policy::{Cache, Certificate, Fleet, Flow, Rules, Sources, Step, Work};
+use policy::{Cache, Certificate, Fleet, Flow, Rules, Step, Work};
 use serde_json::Value;
 use workflow::labels::{Table, pass};
 
 use crate::{ControlPlane, Fault, FaultKind};
 
+pub use asking::{ApprovalRequest, Approved, CaseOutcome};
+pub use record::{Change, What};
+pub use registered::{Registered, Vouched};
+
 /// Kinds of resources that rules are made of.
 pub(crate) const KINDS: [&str; 4] = ["tag", "policy", "sanitizer", "approval"];
 /// The domains of runs: a workflow is registered when it may run in one of them.
 pub(crate) const DOMAINS: [&str; 3] = ["development", "staging", "production"];
-
-/// What is registered of each kind, by name.
-pub(crate) type Registered = BTreeMap<(String, String), Value>;
-
-/// Rules made of what is registered. What was registered was checked; what cannot be read any more is left out and said.
-pub(crate) fn sources(registered: &Registered) -> Sources {
-    fn read<T: serde::de::DeserializeOwned>(registered: &Registered, kind: &str) -> Vec<T> {
-        let of_kind = registered.iter().filter(|((own, _), _)| own == kind);
-        let read = |((_, name), body): (&(String, String), &Value)| match serde_json::from_value(body.clone()) {
-            Ok(read) => Some(read),
-            Err(error) => {
-                tracing::error!(kind, name, %error, "a rule cannot be read");
-                None
-            }
-        };
-        of_kind.filter_map(read).collect()
-    }
-    Sources {
-        tags: read::<TagSpec>(registered, "tag"),
-        policies: read::<PolicySpec>(registered, "policy"),
-        sanitizers: read::<SanitizerSpec>(registered, "sanitizer"),
-        approvals: read(registered, "approval"),
-    }
-}
-
-/// What is registered in a journal.
-pub(crate) fn registered(reader: &Reader) -> Result<Registered, journal::JournalError> {
-    let mut all = Registered::new();
-    for kind in KINDS {
-        for row in reader.resources(kind, None, None)? {
-            all.insert((kind.to_owned(), row.name), row.body);
-        }
-    }
-    Ok(all)
-}
 
 /// The rules in force, for everybody who asks. The run loop replaces them.
 #[derive(Clone, Default)]
@@ -62,6 +34,8 @@ pub(crate) struct Governance {
     rules: Arc<RwLock<Arc<Rules>>>,
     /// Answers that doors have asked for.
     cache: Arc<Mutex<Cache>>,
+    /// What happened to the rules, as far as it was looked for.
+    record: Arc<Mutex<record::Record>>,
 }
 
 impl Governance {
@@ -98,7 +72,7 @@ impl Gate {
     }
 
     fn make(&mut self) {
-        let (rules, problems) = Rules::new(sources(&self.registered));
+        let (rules, problems) = Rules::new(self.registered.sources());
         for problem in problems.iter().filter(|problem| !problem.warning) {
             // It was checked when it was applied, with everything else as it was then.
             tracing::error!(document = ?problem.document, message = problem.message, "the rules are broken: nothing is permitted");
@@ -110,18 +84,11 @@ impl Gate {
 
     /// Takes what happened: rules are made anew when one was applied or deleted.
     pub(crate) fn note(&mut self, event: &Event) {
-        let governs = |kind: &str| KINDS.contains(&kind);
-        match event {
-            Event::ResourceApplied(e) if governs(&e.kind) => {
-                self.registered.insert((e.kind.clone(), e.name.clone()), e.body.value().clone());
-                self.make();
-            }
-            Event::ResourceDeleted(e) if governs(&e.kind) => {
-                self.registered.remove(&(e.kind.clone(), e.name.clone()));
-                self.make();
-            }
-            Event::SiteRegistered(_) | Event::SiteRemoved(_) => self.changed = true,
-            _ => {}
+        if matches!(event, Event::SiteRegistered(_) | Event::SiteRemoved(_)) {
+            self.changed = true;
+        }
+        if self.registered.note(event) {
+            self.make();
         }
     }
 

@@ -50,6 +50,7 @@ pub use editing::Sheet;
 pub use fault::{Fault, FaultKind};
 pub use flyte::{Flyte, Program, ROOT as FLYTE_ROOT};
 pub use foresight::Outlook;
+pub use governing::{ApprovalRequest, Approved, CaseOutcome, Change as RuleChange, Registered, Vouched, What as WhatChanged};
 pub use inputs::check_value;
 pub use keep::{BackupSummary, restore};
 pub use meters::{Ended, Histogram, Meters, SECONDS};

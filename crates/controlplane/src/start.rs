@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::core_loop::{CoreLoop, Release, inbox};
 use crate::dispatcher::{Dispatcher, end_orphans, forward};
 use crate::evaluator::LanguageEvaluator;
-use crate::governing::{self, Gate, Governance};
+use crate::governing::{Gate, Governance, Registered};
 use crate::learning::Learned;
 use crate::placer::Placer;
 use crate::triggers::Triggers;
@@ -110,7 +110,7 @@ impl ControlPlane {
         let keeper = opened.writer.keeper();
         let (learned, lessons) = Learned::new();
         let governance = Governance::default();
-        let governs = tokio::task::block_in_place(|| governing::registered(&opened.reader)).map_err(unusable)?;
+        let governs = tokio::task::block_in_place(|| Registered::read(&opened.reader)).map_err(unusable)?;
         let core = CoreLoop {
             state,
             writer: opened.writer,
@@ -185,7 +185,7 @@ impl ControlPlane {
         let (_, seq, _) = opened.reader.last().map_err(unusable)?;
         let audited = opened.reader.clone();
         let governance = Governance::default();
-        let _ = Gate::new(governing::registered(&opened.reader).map_err(unusable)?, governance.clone());
+        let _ = Gate::new(Registered::read(&opened.reader).map_err(unusable)?, governance.clone());
         // Nobody reads the other end: commands are answered with "the server is stopping".
         let (inbox, _) = inbox();
         let inner = Inner {

@@ -358,18 +358,35 @@ impl Reader {
             let sql = "SELECT kind, name, version, at, principal, body FROM resources r WHERE kind = ?1 AND (?2 IS NULL OR name = ?2)
                  AND version = coalesce(?3, (SELECT max(version) FROM resources WHERE kind = r.kind AND name = r.name)) ORDER BY name";
             let mut statement = db.prepare_cached(sql)?;
-            let rows = statement.query_map(params![kind, name, version], |row| {
-                let body: Option<String> = row.get(5)?;
-                Ok(ResourceRow {
-                    kind: row.get(0)?,
-                    name: row.get(1)?,
-                    version: row.get(2)?,
-                    at: Timestamp(row.get(3)?),
-                    principal: row.get(4)?,
-                    body: body.and_then(|body| serde_json::from_str(&body).ok()).unwrap_or_default(),
-                })
-            })?;
+            let rows = statement.query_map(params![kind, name, version], resource_row)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// Every version of the resources of a kind, by name and number.
+    pub fn versions(&self, kind: &str) -> Result<Vec<ResourceRow>> {
+        self.with(|db| {
+            let sql = "SELECT kind, name, version, at, principal, body FROM resources WHERE kind = ?1 ORDER BY name, version";
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map(params![kind], resource_row)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// What happened to resources after a position, bodies in place: at most so many entries.
+    pub fn resource_events(&self, after: Seq, limit: usize) -> Result<Vec<(Seq, Timestamp, Event)>> {
+        self.with(|db| {
+            let sql = "SELECT seq, at, bytes FROM journal WHERE run = 0 AND seq > ?1 AND kind IN (47, 48) AND bytes IS NOT NULL
+                 ORDER BY seq LIMIT ?2";
+            let mut statement = db.prepare_cached(sql)?;
+            let mut rows = statement.query(params![after.0, limit as i64])?;
+            let mut events = Vec::new();
+            while let Some(row) = rows.next()? {
+                let (seq, at): (u64, u64) = (row.get(0)?, row.get(1)?);
+                let bytes = row.get_ref(2)?.as_blob().unwrap_or_default();
+                events.push((Seq(seq), Timestamp(at), event_of(db, seq, bytes)?));
+            }
+            Ok(events)
         })
     }
 
@@ -539,6 +556,18 @@ fn body_of(db: &Connection, seq: u64, n: i64) -> Result<Option<Value>> {
     bytes
         .map(|bytes| serde_json::from_slice(&bytes).map_err(|error| JournalError::Damaged(format!("body {seq}.{n}: {error}"))))
         .transpose()
+}
+
+fn resource_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<ResourceRow> {
+    let body: Option<String> = row.get(5)?;
+    Ok(ResourceRow {
+        kind: row.get(0)?,
+        name: row.get(1)?,
+        version: row.get(2)?,
+        at: Timestamp(row.get(3)?),
+        principal: row.get(4)?,
+        body: body.and_then(|body| serde_json::from_str(&body).ok()).unwrap_or_default(),
+    })
 }
 
 /// Decodes an entry and puts its bodies in place.

@@ -139,6 +139,9 @@ pub struct Approval {
     pub name: String,
     /// Exactly what was approved: the identity of the sanitizer with what it strips, or the text of the policy.
     pub digest: Digest,
+    /// The version of the policy; none of a sanitizer, whose digest is all that counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
     /// Who approved.
     pub by: String,
     /// The groups they belonged to.

@@ -22,11 +22,13 @@ mod rules;
 mod sanitizers;
 mod schema;
 mod verdict;
+mod versions;
 
 pub use cache::Cache;
-pub use certificate::{Certificate, Flow, Refused, Step};
+pub use certificate::{Certificate, Certified, Flow, Refused, Step};
 pub use entities::{Fleet, Work};
 pub use operations::{Caller, OPERATIONS, ROLES, Target};
-pub use rules::{Problem, Rules, Sources};
+pub use rules::{About, Problem, Rules, Sources};
 pub use sanitizers::Standing;
 pub use verdict::{Reason, Verdict};
+pub use versions::{Stand, Version, Waiting, stand};

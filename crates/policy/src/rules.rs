@@ -56,15 +56,17 @@ pub struct Rules {
 
 /// What is known of a policy beside its text.
 #[derive(Clone, Debug)]
-pub(crate) struct About {
+pub struct About {
     /// `document/policy`.
-    pub(crate) name: String,
-    pub(crate) because: String,
+    pub name: String,
+    /// What its `@reason` says.
+    pub because: String,
     /// Attributes of the resource that it looks at.
-    pub(crate) attributes: BTreeSet<String>,
+    pub attributes: BTreeSet<String>,
     /// Tags that it looks for.
-    pub(crate) tags: BTreeSet<String>,
-    pub(crate) forbids: bool,
+    pub tags: BTreeSet<String>,
+    /// Whether it forbids, or permits.
+    pub forbids: bool,
 }
 
 impl Default for Rules {
@@ -77,7 +79,7 @@ impl Rules {
     /// Reads and checks rules. With a problem that is no warning they are not fit for use: nobody is permitted anything by them.
     pub fn new(sources: Sources) -> (Rules, Vec<Problem>) {
         let mut problems = Vec::new();
-        let digest = digest(&sources);
+        let digest = sources.digest();
         let governed = !sources.policies.is_empty() || !sources.tags.is_empty();
         let closed = sources.policies.iter().any(|policy| policy.closed);
         let tags = tags(&sources.tags, &mut problems);
@@ -129,9 +131,9 @@ impl Rules {
         self.about.values().filter(|about| !about.name.starts_with("builtin/")).count()
     }
 
-    /// The policies by name, with what their `@reason` says.
-    pub fn policies(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.about.values().map(|about| (about.name.as_str(), about.because.as_str()))
+    /// What is known of every policy, by name; those that are always there are of the document `builtin`.
+    pub fn policies(&self) -> impl Iterator<Item = &About> {
+        self.about.values()
     }
 
     /// Whether a tag is declared: with no tags declared at all, nobody has begun to say what there is.
@@ -158,15 +160,19 @@ impl Rules {
     }
 }
 
-/// A digest over everything that counts, in a fixed order.
-fn digest(sources: &Sources) -> Digest {
-    let mut parts: Vec<String> = Vec::new();
-    parts.extend(sources.tags.iter().map(|tag| serde_json::to_string(tag).unwrap_or_default()));
-    parts.extend(sources.policies.iter().map(|policy| policy.digest().to_string()));
-    parts.extend(sources.sanitizers.iter().map(|sanitizer| format!("{} {}", sanitizer.name, sanitizer.digest())));
-    parts.extend(sources.approvals.iter().map(|approval| serde_json::to_string(approval).unwrap_or_default()));
-    parts.sort();
-    Digest::of(parts.join("\n").as_bytes())
+impl Sources {
+    /// A digest over everything that counts, in a fixed order: what [`Rules::digest`] gives of the same sources.
+    pub fn digest(&self) -> Digest {
+        let mut parts: Vec<String> = Vec::new();
+        parts.extend(self.tags.iter().map(|tag| serde_json::to_string(tag).unwrap_or_default()));
+        parts.extend(self.policies.iter().map(|policy| policy.digest().to_string()));
+        // Who wrote it may not vouch for it, and when an approval ends is up to it.
+        let sanitizer = |s: &SanitizerSpec| format!("{} {} {:?} {}", s.name, s.digest(), s.author, s.expires.0);
+        parts.extend(self.sanitizers.iter().map(sanitizer));
+        parts.extend(self.approvals.iter().map(|approval| serde_json::to_string(approval).unwrap_or_default()));
+        parts.sort();
+        Digest::of(parts.join("\n").as_bytes())
+    }
 }
 
 fn tags(specs: &[TagSpec], problems: &mut Vec<Problem>) -> BTreeMap<String, TagSpec> {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    actions, applying, approvals, artifacts, audit, demo, describe, doctor, events, foresight, get, keeping, planning, reference,
-    runs, sites, tokens, up, witness,
+    actions, applying, approvals, artifacts, audit, demo, describe, doctor, events, foresight, get, keeping, planning, policy,
+    reference, runs, sites, tokens, up, witness,
 };
 use crate::variables;
 
@@ -72,6 +72,7 @@ pub(crate) enum Command {
     Artifact(artifacts::Artifact),
     Site(sites::Site),
     Token(tokens::Token),
+    Policy(policy::Policy),
     Audit(audit::Audit),
     Witness(witness::Witness),
     Backup(keeping::Backup),

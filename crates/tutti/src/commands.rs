@@ -13,6 +13,7 @@ pub(crate) mod foresight;
 pub(crate) mod get;
 pub(crate) mod keeping;
 pub(crate) mod planning;
+pub(crate) mod policy;
 pub(crate) mod reference;
 pub(crate) mod runs;
 pub(crate) mod sites;
@@ -60,6 +61,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CommandError> {
         Command::Artifact(artifact) => artifact.run(door).await,
         Command::Site(site) => site.run(door).await,
         Command::Token(token) => token.run(door).await,
+        Command::Policy(policy) => policy.run(door).await,
         Command::Audit(audit) => audit.run(door).await,
         Command::Witness(witness) => witness.run().await,
         Command::Backup(backup) => backup.run(door).await,

@@ -26,6 +26,15 @@ pub(crate) enum Kind {
     /// Connectors that workers serve.
     #[value(alias = "connectors")]
     Connector,
+    /// Tags that data can carry.
+    #[value(alias = "tags")]
+    Tag,
+    /// Policies.
+    #[value(alias = "policies")]
+    Policy,
+    /// Sanitizers.
+    #[value(alias = "sanitizers")]
+    Sanitizer,
     /// Decisions that wait for a person.
     #[value(alias = "approvals")]
     Approval,
@@ -35,6 +44,14 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// The word for several of them.
+    pub(crate) fn words(self) -> String {
+        match self {
+            Kind::Policy => "policies".into(),
+            other => format!("{}s", other.word()),
+        }
+    }
+
     /// The word for one of them.
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -44,6 +61,9 @@ impl Kind {
             Kind::Site => "site",
             Kind::Trigger => "trigger",
             Kind::Connector => "connector",
+            Kind::Tag => "tag",
+            Kind::Policy => "policy",
+            Kind::Sanitizer => "sanitizer",
             Kind::Approval => "approval",
             Kind::Token => "token",
         }
@@ -82,7 +102,7 @@ async fn names(client: &Client, kind: Kind) -> Result<Vec<String>, CommandError>
             let sites: Vec<SiteView> = client.get("/api/v1/sites").await?;
             sites.into_iter().map(|site| site.name).collect()
         }
-        Kind::Workflow | Kind::Trigger | Kind::Connector => {
+        Kind::Workflow | Kind::Trigger | Kind::Connector | Kind::Tag | Kind::Policy | Kind::Sanitizer => {
             let list: Vec<ResourceView> = client.get(&format!("/api/v1/resources/{}", kind.word())).await?;
             list.into_iter().map(|resource| resource.name).collect()
         }

@@ -34,7 +34,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Registers sites, workflows, triggers and connectors. With any error nothing is registered.
+         * Registers sites, workflows, triggers, connectors and rules. With any error nothing is registered.
          * @description Needs the scope `admin`.
          */
         post: operations["apply"];
@@ -505,6 +505,147 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/policy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The rules as they stand: policies with what waits to be approved, tags, sanitizers with their approvals.
+         * @description Needs the scope `read`.
+         */
+        get: operations["getPolicy"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policy/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approves a sanitizer as it is now, as one of the owners of its tags; or the version of a policy that waits. Whoever wrote it cannot.
+         * @description Needs the scope `approve`.
+         */
+        post: operations["approveRule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policy/ask": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Would this be allowed: such work on such data, at every site; or, with `operation`, that to this person. Nothing happens.
+         * @description Needs the scope `read`.
+         */
+        post: operations["askPolicy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policy/certificate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The flow certificate of a registered workflow by the rules in force: what each step can read, and where it may be. Without a place for
+         *     a step the answer is 403 with the refusal.
+         * @description Needs the scope `read`.
+         */
+        get: operations["getCertificate"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policy/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What happened to the rules, the latest first: what was applied, approved, taken back and deleted, with digests.
+         * @description Needs the scope `read`.
+         */
+        get: operations["getPolicyHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policy/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes back what was approved. What a sanitizer has taken off stays off; it takes nothing more off.
+         * @description Needs the scope `approve`.
+         */
+        post: operations["revokeRule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policy/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Decides the cases of policy tests by the documents alone. Nothing is registered; sanitizers are taken as approved.
+         * @description Needs the scope `read`.
+         */
+        post: operations["testPolicies"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/prune": {
         parameters: {
             query?: never;
@@ -533,7 +674,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Lists the resources of a kind (workflow, trigger, connector) by name, without their bodies.
+         * Lists the resources of a kind (workflow, trigger, connector, tag, policy, sanitizer) by name, without their bodies.
          * @description Needs the scope `read`.
          */
         get: operations["listResources"];
@@ -560,7 +701,7 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Deletes a resource. Runs that use it go on.
+         * Deletes a resource. Runs that use it go on. A policy that asks for approvals is not deleted: its change has to be approved first.
          * @description Needs the scope `admin`.
          */
         delete: operations["deleteResource"];
@@ -1269,6 +1410,21 @@ export interface components {
             /** @description The findings as text with the source beside them. */
             rendered: string;
         };
+        /** @description A person's word for a sanitizer. */
+        ApprovalOfRule: {
+            /** @description When. */
+            at: string;
+            /** @description Who. */
+            by: string;
+            /** @description What was approved. */
+            digest: string;
+            /** @description Why, in their words. */
+            reason: string;
+            /** @description `good`, `ended`, `revoked`, or `other` when it is of another version. */
+            state: string;
+            /** @description When it ends. */
+            until: string;
+        };
         /** @description A human action that waits for a decision. */
         ApprovalView: {
             /** @description The action's path. */
@@ -1289,6 +1445,118 @@ export interface components {
             since: string;
             /** @description What is asked. */
             title: string;
+        };
+        /** @description A person's word for a sanitizer or a version of a policy. */
+        ApproveRequest: {
+            /**
+             * @description What was looked at: the word is not taken when it is another by now.
+             * @default null
+             */
+            digest: string | null;
+            /**
+             * @description `sanitizer` or `policy`.
+             * @default
+             */
+            kind: string;
+            /**
+             * @description Its name.
+             * @default
+             */
+            name: string;
+            /**
+             * @description Why.
+             * @default
+             */
+            reason: string;
+        };
+        /** @description What a word was taken for, and how the rules stand with it. */
+        ApprovedView: {
+            /** @description What names exactly this. */
+            digest: string;
+            /** @description Whether it counts now. */
+            in_force: boolean;
+            /** @description `sanitizer` or `policy`. */
+            kind: string;
+            /** @description Its name. */
+            name: string;
+            /** @description How it stands, in words. */
+            standing: string[];
+        };
+        /** @description A question: where might such work on such data run; or, with `operation`, may this person do that? */
+        AskRequest: {
+            /**
+             * @description Who wrote it.
+             * @default null
+             */
+            author: string | null;
+            /**
+             * @description The domain; development when there is none.
+             * @default null
+             */
+            domain: string | null;
+            /**
+             * @description The site where the data lies: with it the question is also where it may move.
+             * @default null
+             */
+            from: string | null;
+            /**
+             * @description Their groups.
+             * @default []
+             */
+            groups: string[];
+            /**
+             * @description What it is about: run, workflow, site, secret, sanitizer, policy, server.
+             * @default null
+             */
+            kind: string | null;
+            /**
+             * @description The tags of the data.
+             * @default []
+             */
+            label: string[];
+            /**
+             * @description Its name.
+             * @default null
+             */
+            name: string | null;
+            /**
+             * @description What somebody wants to do: read, submit, steer, author, decide, operate, govern, audit, secrets, administer, work, view, approve.
+             * @default null
+             */
+            operation: string | null;
+            /**
+             * @description Their roles.
+             * @default []
+             */
+            roles: string[];
+            /**
+             * @description Who; the caller when nobody is named.
+             * @default null
+             */
+            user: string | null;
+            /**
+             * @description The connector with its version, the task, or `run` when there is none.
+             * @default null
+             */
+            work: string | null;
+            /**
+             * @description The workflow: `project/name`.
+             * @default
+             */
+            workflow: string;
+        };
+        /** @description The answer. */
+        Asked: {
+            /** @description Whether it is permitted: anywhere, when the question is about places. */
+            allowed: boolean;
+            /** @description The policies that decided. */
+            policies: string[];
+            /** @description What names the rules that answered. */
+            rules: string;
+            /** @description The answer for every site, when the question is about places. */
+            sites: components["schemas"]["SiteVerdict"][];
+            /** @description Why not, in a sentence. */
+            why: string;
         };
         /** @description A break of the audit log that a person accepted. */
         AuditBreak: {
@@ -1415,6 +1683,30 @@ export interface components {
         BackupRequest: {
             /** @description A directory of the server's machine that does not exist yet, as an absolute path. */
             to: string;
+        };
+        /** @description A flow certificate: that every step of a workflow has a place where its data may be. */
+        CertificateView: {
+            /** @description The digest of its graph. */
+            graph?: string | null;
+            /** @description What names the rules that it was made by. */
+            rules: string;
+            /** @description What names the sites that there were, with their attributes. */
+            sites: string;
+            /** @description Every step. */
+            steps: components["schemas"]["CertifiedStep"][];
+            /** @description What deserves attention. */
+            warnings: string[];
+            /** @description The workflow. */
+            workflow: string;
+        };
+        /** @description A step of a certificate. */
+        CertifiedStep: {
+            /** @description What it can read carries this. */
+            label: string[];
+            /** @description Its path in the workflow. */
+            path: string;
+            /** @description Where it may be; empty when it needs no place. */
+            sites: string[];
         };
         /** @description A difference in meaning. */
         ChangeView: {
@@ -1846,6 +2138,83 @@ export interface components {
             /** @description placed, nowhere (no site can take it), refused (a policy is in the way), or unplaced (it needs no place). */
             verdict: string;
         };
+        /** @description What became of a case. */
+        PolicyCase: {
+            /** @description Whether the rules decided as it expects. */
+            good: boolean;
+            /** @description The case. */
+            name: string;
+            /** @description What they decided, and why. */
+            said: string;
+        };
+        /** @description The rules as they stand. */
+        PolicyStatus: {
+            /** @description When that was. */
+            changed_at?: string | null;
+            /** @description Whether what no policy permits is refused. */
+            closed: boolean;
+            /** @description What names exactly these rules: recorded with every run. */
+            digest: string;
+            /**
+             * Format: int64
+             * @description The position in the journal of the last change: every decision since is by these rules.
+             */
+            epoch: number;
+            /** @description Whether there are any: without tags and policies work may run anywhere. */
+            governed: boolean;
+            /** @description The policy documents. */
+            policies: components["schemas"]["PolicyView"][];
+            /** @description The sanitizers. */
+            sanitizers: components["schemas"]["SanitizerView"][];
+            /** @description The tags. */
+            tags: components["schemas"]["TagView"][];
+            /**
+             * Format: int64
+             * @description How often the rules have changed.
+             */
+            version: number;
+        };
+        /** @description Documents with tests of policies, and all that they need: rules, sites, workflows. */
+        PolicyTestRequest: {
+            /**
+             * @description The documents.
+             * @default []
+             */
+            documents: components["schemas"]["SourceFile"][];
+            /**
+             * @description The files they refer to, as in an apply.
+             * @default {}
+             */
+            files: {
+                [key: string]: string;
+            };
+        };
+        /** @description A policy document and how it stands. */
+        PolicyView: {
+            /**
+             * Format: int32
+             * @description How many people beside its author have to approve a change of it.
+             */
+            approvals: number;
+            /** @description Its text, in Cedar. */
+            cedar: string;
+            /** @description Whether it takes the built-in permission away. */
+            closed: boolean;
+            /** @description What it is for. */
+            description: string;
+            /** @description What names exactly that version. */
+            digest?: string | null;
+            /**
+             * Format: int64
+             * @description The version that counts; none while the first one waits for approvals.
+             */
+            in_force?: number | null;
+            /** @description Its name. */
+            name: string;
+            /** @description What stands in it, of the version in force. */
+            rules: components["schemas"]["RuleView"][];
+            waiting?: components["schemas"]["WaitingView"] | null;
+        };
         /** @description RFC 9457 problem details. */
         Problem: {
             /** @description The stable code. */
@@ -1980,6 +2349,48 @@ export interface components {
             /** @description The name of the token. */
             name: string;
         };
+        /** @description A change of the rules. */
+        RuleChangeView: {
+            /** @description When. */
+            at: string;
+            /** @description Who. */
+            by: string;
+            /** @description applied, deleted, approved, revoked. */
+            change: string;
+            /** @description What names exactly this. */
+            digest?: string | null;
+            /**
+             * Format: int64
+             * @description Its position in the journal: the epoch that began with it.
+             */
+            epoch: number;
+            /** @description tag, policy, sanitizer. */
+            kind: string;
+            /** @description Its name. */
+            name: string;
+            /** @description Why, in their words. */
+            reason?: string;
+            /** @description What names all rules in force after it. */
+            rules: string;
+            /**
+             * Format: int64
+             * @description The version of it.
+             */
+            version?: number | null;
+        };
+        /** @description One policy of a document. */
+        RuleView: {
+            /** @description The attributes of a site or a thing that it looks at. */
+            attributes: string[];
+            /** @description `forbid` or `permit`. */
+            effect: string;
+            /** @description `document/policy`, as refusals name it. */
+            id: string;
+            /** @description Why it is there: its `@reason`. */
+            reason: string;
+            /** @description The tags that it looks for. */
+            tags: string[];
+        };
         /** @description Where a run stands. */
         RunOutlookView: {
             /**
@@ -2059,6 +2470,37 @@ export interface components {
             /** @description The workflow. */
             workflow: string;
         };
+        /** @description A sanitizer and how it stands. */
+        SanitizerView: {
+            /** @description What people said, the latest first; of earlier versions of its code too. */
+            approvals: components["schemas"]["ApprovalOfRule"][];
+            /** @description Who registered it: they cannot approve it. */
+            author: string;
+            /** @description What it is for. */
+            description: string;
+            /** @description What an approval is about: its code, what it takes off and what is looked at. */
+            digest: string;
+            /**
+             * Format: double
+             * @description Seconds for which an approval is good.
+             */
+            expires_seconds: number;
+            /** @description Its name. */
+            name: string;
+            /** @description What it runs. */
+            runs: string;
+            /** @description How it stands with the owners of each tag. */
+            standing: components["schemas"]["StandingView"][];
+            /**
+             * @description `approved` when it takes tags off; `waiting` when owners have yet to approve; `lapsed` when approvals have ended, were taken back or
+             *     were of another version.
+             */
+            state: string;
+            /** @description Which tags come off, and what each becomes; an empty text is nothing. */
+            strips: {
+                [key: string]: string;
+            };
+        };
         /** @description A line to a worker. What is not there is empty; an empty line is a sign of life. */
         ServerLine: {
             error?: components["schemas"]["Problem"] | null;
@@ -2136,6 +2578,17 @@ export interface components {
              */
             utilisation: number;
         };
+        /** @description The answer for a site. */
+        SiteVerdict: {
+            /** @description Whether it may run there. */
+            allowed: boolean;
+            /** @description The policies that decided. */
+            policies: string[];
+            /** @description The site. */
+            site: string;
+            /** @description Why not, in a sentence. */
+            why: string;
+        };
         /** @description A site. */
         SiteView: {
             /** @description Facts that `needs.site` refers to. */
@@ -2201,6 +2654,22 @@ export interface components {
             version?: number | null;
             /** @description Its name; not needed when one workflow stands in the documents. */
             workflow?: string | null;
+        };
+        /** @description How a sanitizer stands with the owners of a tag. */
+        StandingView: {
+            /** @description Who has approved it as it is now. */
+            approved_by: string[];
+            /**
+             * Format: int32
+             * @description How many have to.
+             */
+            needed: number;
+            /** @description Who may. */
+            owners: string[];
+            /** @description The same in words. */
+            said: string;
+            /** @description The tag. */
+            tag: string;
         };
         /** @description A node and its length. */
         StepView: {
@@ -2303,6 +2772,31 @@ export interface components {
              * @description Actions that no site may take.
              */
             stuck: number;
+        };
+        /** @description A tag. */
+        TagView: {
+            /**
+             * Format: int32
+             * @description How many owners have to approve a sanitizer of it.
+             */
+            approvals: number;
+            /** @description What it is for. */
+            description: string;
+            /** @description Its name. */
+            name: string;
+            /** @description What becomes of attempts that a changed rule denies: stop, finish. */
+            on_revoke: string;
+            /** @description Who may let a sanitizer take it off: groups and users. */
+            owners: string[];
+            /** @description The tag that it is a kind of. */
+            parent?: string | null;
+            /** @description secrecy, integrity, residency. */
+            protects: string;
+            /**
+             * Format: double
+             * @description Seconds that such data may be kept.
+             */
+            retention_seconds?: number | null;
         };
         /** @description Neighbouring actions of a run. */
         TileView: {
@@ -2407,6 +2901,27 @@ export interface components {
             pruned: number;
             /** @description The root of the Merkle tree, in hexadecimal digits. */
             root: string;
+        };
+        /** @description A version of a policy that waits. */
+        WaitingView: {
+            /** @description Who has. */
+            approved_by: string[];
+            /** @description Who applied it: they cannot approve it. */
+            author: string;
+            /** @description Its text. */
+            cedar: string;
+            /** @description What an approval is about. */
+            digest: string;
+            /**
+             * Format: int32
+             * @description How many have to approve it.
+             */
+            needed: number;
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            version: number;
         };
         /** @description What holds for this stream. */
         Welcome: {
@@ -3356,6 +3871,235 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PlanView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getPolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The rules. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyStatus"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    approveRule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApproveRequest"];
+            };
+        };
+        responses: {
+            /** @description How it stands now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovedView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    askPolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AskRequest"];
+            };
+        };
+        responses: {
+            /** @description The answer, with the policies that decided. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Asked"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getCertificate: {
+        parameters: {
+            query: {
+                /** @description The workflow. */
+                workflow: string;
+                /** @description Its version; the latest when there is none. */
+                version?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The certificate. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CertificateView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getPolicyHistory: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: number;
+                /** @description Rows of the page: 100 when nothing is said, at most 1,000. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of changes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleChangeView"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revokeRule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApproveRequest"];
+            };
+        };
+        responses: {
+            /** @description How it stands now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovedView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    testPolicies: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PolicyTestRequest"];
+            };
+        };
+        responses: {
+            /** @description What became of every case. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyCase"][];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */

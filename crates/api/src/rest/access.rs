@@ -22,6 +22,18 @@ use super::problem::{ApiError, ApiResult};
 /// What a token may be allowed.
 pub(crate) const SCOPES: [&str; 5] = ["read", "run", "approve", "admin", "worker"];
 
+/// The roles that a scope stands for.
+fn roles_of(scope: &str) -> &'static [&'static str] {
+    match scope {
+        "read" => &["viewer", "auditor"],
+        "run" => &["runner"],
+        "approve" => &["approver"],
+        "worker" => &["worker"],
+        "admin" => &["admin"],
+        _ => &[],
+    }
+}
+
 /// What an endpoint needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
@@ -98,6 +110,13 @@ pub const TABLE: &[(&str, &str, Needs)] = &[
     ("GET", "/api/v1/forecast", READ),
     ("POST", "/api/v1/whatif", READ),
     ("GET", "/api/v1/advice", READ),
+    ("GET", "/api/v1/policy", READ),
+    ("GET", "/api/v1/policy/history", READ),
+    ("GET", "/api/v1/policy/certificate", READ),
+    ("POST", "/api/v1/policy/ask", READ),
+    ("POST", "/api/v1/policy/test", READ),
+    ("POST", "/api/v1/policy/approve", APPROVE),
+    ("POST", "/api/v1/policy/revoke", APPROVE),
     ("POST", "/api/v1/plan", READ),
     ("POST", "/api/v1/diff", READ),
     ("POST", "/api/v1/backup", ADMIN),
@@ -139,6 +158,12 @@ pub(crate) struct Caller {
 pub(crate) struct Principal(pub(crate) String);
 
 impl Caller {
+    /// The caller as policies see them.
+    pub(crate) fn as_policy(&self) -> policy::Caller {
+        let roles = self.scopes.iter().flat_map(|scope| roles_of(scope)).map(|role| (*role).to_owned()).collect();
+        policy::Caller { name: self.principal.clone(), groups: self.groups.clone(), roles }
+    }
+
     /// Refuses a caller without a scope. `admin` includes all.
     fn check(&self, needs: Needs) -> ApiResult<()> {
         let Needs::Scope(scope) = needs else { return Ok(()) };

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::extract::{Extension, State};
 use base64::Engine as _;
 use controlplane::{ApplyOutcome, Fault, FaultKind, SourceFile};
-use engine::Command;
 use model::limits::APPLY_FILES_MAX;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -76,7 +75,7 @@ fn result(outcome: ApplyOutcome) -> ApplyResult {
     }
 }
 
-/// Registers sites, workflows, triggers and connectors. With any error nothing is registered.
+/// Registers sites, workflows, triggers, connectors and rules. With any error nothing is registered.
 #[utoipa::path(post, path = "/api/v1/apply", operation_id = "apply", tag = "resources", request_body = ApplyRequest,
     responses((status = 200, description = "What was registered.", body = ApplyResult)))]
 pub(crate) async fn apply(
@@ -131,7 +130,7 @@ pub(crate) struct ListQuery {
     limit: Option<usize>,
 }
 
-/// Lists the resources of a kind (workflow, trigger, connector) by name, without their bodies.
+/// Lists the resources of a kind (workflow, trigger, connector, tag, policy, sanitizer) by name, without their bodies.
 #[utoipa::path(get, path = "/api/v1/resources/{kind}", operation_id = "listResources", tag = "resources", params(ListQuery),
     responses((status = 200, description = "A page of resources.", body = Vec<ResourceView>)))]
 pub(crate) async fn list(
@@ -189,7 +188,7 @@ pub(crate) struct DeletedView {
     change: &'static str,
 }
 
-/// Deletes a resource. Runs that use it go on.
+/// Deletes a resource. Runs that use it go on. A policy that asks for approvals is not deleted: its change has to be approved first.
 #[utoipa::path(delete, path = "/api/v1/resources/{kind}/{name}", operation_id = "deleteResource", tag = "resources",
     responses((status = 200, description = "It is gone.", body = DeletedView)))]
 pub(crate) async fn delete_resource(
@@ -198,7 +197,6 @@ pub(crate) async fn delete_resource(
     Path((kind, name)): Path<(String, String)>,
 ) -> ApiResult<Json<DeletedView>> {
     check_kind(&kind)?;
-    let command = Command::DeleteResource { kind: kind.clone(), name: name.clone(), principal: caller.principal };
-    app.control.inbox().ask(command).await?;
+    app.control.delete_resource(&kind, &name, &caller.principal).await?;
     Ok(Json(DeletedView { kind, name, change: "deleted" }))
 }

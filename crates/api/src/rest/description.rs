@@ -9,8 +9,8 @@ use utoipa::{Modify, OpenApi};
 use super::access::{Needs, TABLE};
 use super::extract::Json;
 use super::{
-    actions, applying, approvals, artifacts, audit, editing, events, foresight, metrics, planning, runs, sites, system, tiles,
-    tokens, views, workers,
+    actions, applying, approvals, artifacts, audit, editing, events, foresight, governance, metrics, planning, runs, sites,
+    system, tiles, tokens, views, workers,
 };
 
 #[derive(OpenApi)]
@@ -67,6 +67,13 @@ use super::{
         foresight::demand,
         foresight::what_if,
         foresight::advice,
+        governance::status,
+        governance::history,
+        governance::certificate,
+        governance::ask,
+        governance::test,
+        governance::approve,
+        governance::revoke,
         planning::plan,
         planning::diff,
         system::verify,
@@ -93,6 +100,7 @@ use super::{
         (name = "artifacts", description = "Files in and out. Both directions stream."),
         (name = "events", description = "What happens, and what happened outside."),
         (name = "audit", description = "The account of the journal: its entries, signed checkpoints, proofs."),
+        (name = "policy", description = "Rules: how they stand, what they permit, certificates, approvals, tests."),
         (name = "workers", description = "The worker protocol."),
         (name = "system", description = "The server about itself.")
     ),

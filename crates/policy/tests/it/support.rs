@@ -78,6 +78,7 @@ pub(crate) fn approval(by: &str, groups: &[&str], at: u64) -> Approval {
         kind: "sanitizer".into(),
         name: "pseudonymise".into(),
         digest: sanitizer().digest(),
+        version: None,
         by: by.into(),
         groups: groups.iter().map(|group| (*group).to_owned()).collect(),
         at: Timestamp(at * 1_000_000),

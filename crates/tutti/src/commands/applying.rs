@@ -90,11 +90,11 @@ fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Take away a registered workflow, trigger or connector. Runs that use it go on.
+/// Take away a registered workflow, trigger, connector or rule. Runs that use it go on.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tutti delete trigger nightly\n  tutti delete workflow demo/greet")]
 pub(crate) struct Delete {
-    /// workflow, trigger or connector.
+    /// workflow, trigger, connector, tag, policy or sanitizer.
     kind: Kind,
     /// Its name.
     name: String,
@@ -103,12 +103,13 @@ pub(crate) struct Delete {
 impl Delete {
     /// Deletes.
     pub(crate) async fn run(self, door: &Door) -> Result<Exit, CommandError> {
-        if !matches!(self.kind, Kind::Workflow | Kind::Trigger | Kind::Connector) {
+        let kinds = [Kind::Workflow, Kind::Trigger, Kind::Connector, Kind::Tag, Kind::Policy, Kind::Sanitizer];
+        if !kinds.contains(&self.kind) {
             let hint = match self.kind {
                 Kind::Site => "`tutti site remove NAME` takes a site away",
                 Kind::Token => "`tutti token revoke NAME` revokes a token",
                 Kind::Run => "`tutti cancel RUN` stops a run; `tutti prune` destroys old values",
-                _ => "workflows, triggers and connectors can be deleted",
+                _ => "workflows, triggers, connectors and rules can be deleted",
             };
             return Err(CommandError::usage(format!("a {} cannot be deleted", self.kind.word())).hint(hint));
         }

@@ -70,7 +70,7 @@ impl Describe {
             (Kind::Approval | Kind::Token, None) => {
                 Err(CommandError::usage(format!("`tutti get {}s -o yaml` shows all there is of them", kind.word())))
             }
-            (Kind::Workflow | Kind::Trigger | Kind::Connector, None) => {
+            (Kind::Workflow | Kind::Trigger | Kind::Connector | Kind::Tag | Kind::Policy | Kind::Sanitizer, None) => {
                 match client.get::<ResourceView>(&resource_path(kind, name)).await {
                     Ok(resource) => self.show(&resource, &resource.name, describe_resource),
                     Err(error) => Err(names::suggest(client, kind, name, error).await),

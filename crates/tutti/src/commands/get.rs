@@ -13,7 +13,7 @@ use crate::session;
 /// Actions asked for at a time.
 const PAGE: usize = 10_000;
 
-/// Show what there is: runs, workflows, sites, triggers, connectors, approvals, tokens.
+/// Show what there is: runs, workflows, sites, triggers, connectors, rules, approvals, tokens.
 #[derive(Debug, clap::Args)]
 #[command(
     visible_alias = "ls",
@@ -73,7 +73,7 @@ impl Get {
             }
             (kind, None) => {
                 let list: Vec<ResourceView> = client.get(&format!("/api/v1/resources/{}", kind.word())).await?;
-                output::list(&list, form, &format!("no {}s", kind.word()))
+                output::list(&list, form, &format!("no {}", kind.words()))
             }
             (kind, Some(name)) => match client.get::<ResourceView>(&resource_path(kind, name)).await {
                 Ok(resource) => output::one(&resource, form),

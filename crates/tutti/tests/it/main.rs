@@ -10,6 +10,7 @@ mod keeping;
 mod leftovers;
 mod looking;
 mod people;
+mod policy;
 mod runs;
 mod server;
 mod tls;

@@ -1,0 +1,144 @@
+//! What is registered of rules: the latest of everything, and of policies every version, since one may wait for its approvals.
+
+use std::collections::BTreeMap;
+
+use engine::Event;
+use journal::Reader;
+use model::govern::{Approval, PolicySpec};
+use policy::{Sources, Stand, Version};
+use serde_json::Value;
+
+use super::KINDS;
+
+/// What is registered of rules.
+#[derive(Clone, Debug, Default)]
+pub struct Registered {
+    /// By kind and name, policies left out.
+    latest: BTreeMap<(String, String), Value>,
+    policies: BTreeMap<String, Vec<Version>>,
+}
+
+/// A policy with its versions and how they stand.
+#[derive(Clone, Debug)]
+pub struct Vouched {
+    /// The versions that are kept, oldest first.
+    pub versions: Vec<Version>,
+    /// How they stand.
+    pub stand: Stand,
+}
+
+fn read<T: serde::de::DeserializeOwned>(kind: &str, name: &str, body: &Value) -> Option<T> {
+    match serde_json::from_value(body.clone()) {
+        Ok(read) => Some(read),
+        Err(error) => {
+            tracing::error!(kind, name, %error, "a rule cannot be read");
+            None
+        }
+    }
+}
+
+impl Registered {
+    /// What is registered in a journal.
+    pub(crate) fn read(reader: &Reader) -> Result<Registered, journal::JournalError> {
+        let mut all = Registered::default();
+        for kind in KINDS.into_iter().filter(|kind| *kind != "policy") {
+            for row in reader.resources(kind, None, None)? {
+                all.latest.insert((kind.to_owned(), row.name), row.body);
+            }
+        }
+        for row in reader.versions("policy")? {
+            all.add(&row.name, row.version, &row.principal, &row.body);
+        }
+        Ok(all)
+    }
+
+    /// A policy as it was applied.
+    pub(crate) fn add(&mut self, name: &str, number: u64, author: &str, body: &Value) {
+        if let Some(spec) = read::<PolicySpec>("policy", name, body) {
+            let version = Version { number, spec, author: author.to_owned() };
+            self.policies.entry(name.to_owned()).or_default().push(version);
+        }
+    }
+
+    /// Puts something in as it would be. A policy is a version after all others.
+    pub(crate) fn put(&mut self, kind: &str, name: &str, author: &str, body: Value) {
+        if kind == "policy" {
+            let number = self.next(name);
+            self.add(name, number, author, &body);
+        } else {
+            self.latest.insert((kind.to_owned(), name.to_owned()), body);
+        }
+    }
+
+    /// Takes something away.
+    pub(crate) fn remove(&mut self, kind: &str, name: &str) {
+        if kind == "policy" {
+            self.policies.remove(name);
+        } else {
+            self.latest.remove(&(kind.to_owned(), name.to_owned()));
+        }
+    }
+
+    /// The number of the next version of a policy.
+    fn next(&self, name: &str) -> u64 {
+        self.policies.get(name).and_then(|versions| versions.last()).map_or(1, |version| version.number + 1)
+    }
+
+    /// Takes what happened. True when it was about rules.
+    pub(crate) fn note(&mut self, event: &Event) -> bool {
+        match event {
+            Event::ResourceApplied(e) if e.kind == "policy" => self.add(&e.name, e.version, &e.principal, e.body.value()),
+            Event::ResourceApplied(e) if KINDS.contains(&e.kind.as_str()) => {
+                self.latest.insert((e.kind.clone(), e.name.clone()), e.body.value().clone());
+            }
+            Event::ResourceDeleted(e) if KINDS.contains(&e.kind.as_str()) => self.remove(&e.kind, &e.name),
+            _ => return false,
+        }
+        true
+    }
+
+    /// The body of the latest of something that is no policy.
+    pub(crate) fn get(&self, kind: &str, name: &str) -> Option<&Value> {
+        self.latest.get(&(kind.to_owned(), name.to_owned()))
+    }
+
+    fn all<T: serde::de::DeserializeOwned>(&self, kind: &str) -> Vec<T> {
+        let of_kind = self.latest.iter().filter(|((own, _), _)| own == kind);
+        of_kind.filter_map(|((_, name), body)| read(kind, name, body)).collect()
+    }
+
+    /// The approvals of everything.
+    pub fn approvals(&self) -> Vec<Approval> {
+        self.all("approval")
+    }
+
+    /// Every policy with its versions and how they stand.
+    pub fn policies(&self) -> BTreeMap<String, Vouched> {
+        let approvals = self.approvals();
+        let vouched = |(name, versions): (&String, &Vec<Version>)| {
+            (name.clone(), Vouched { stand: policy::stand(versions, &approvals), versions: versions.clone() })
+        };
+        self.policies.iter().map(vouched).collect()
+    }
+
+    /// What rules are made of: of each policy the version that counts. What was registered was checked; what cannot be read any more is
+    /// left out and said.
+    pub fn sources(&self) -> Sources {
+        self.made_of(|stand, _| stand.in_force)
+    }
+
+    /// The same as if every version had its approvals.
+    pub(crate) fn wanted(&self) -> Sources {
+        self.made_of(|_, versions| versions.len().checked_sub(1))
+    }
+
+    fn made_of(&self, choose: impl Fn(&Stand, &[Version]) -> Option<usize>) -> Sources {
+        let approvals = self.approvals();
+        let chosen = |versions: &Vec<Version>| {
+            let at = choose(&policy::stand(versions, &approvals), versions)?;
+            versions.get(at).map(|version| version.spec.clone())
+        };
+        let policies = self.policies.values().filter_map(chosen).collect();
+        Sources { tags: self.all("tag"), policies, sanitizers: self.all("sanitizer"), approvals }
+    }
+}

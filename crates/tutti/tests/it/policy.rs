@@ -1,0 +1,145 @@
+//! `tutti policy …`: how rules stand, what they permit, approvals, tests, history.
+
+use crate::home::Home;
+
+const RULES: &str = "kind: site
+name: onprem
+capacity: {cpu: 4}
+attributes: {zone: on-premise}
+---
+kind: site
+name: cloud
+capacity: {cpu: 4}
+attributes: {zone: cloud}
+---
+kind: tag
+name: pii
+owners: [officers]
+---
+kind: tag
+name: pseudonymous
+---
+kind: policy
+name: personal
+cedar: |
+  @id(\"home\")
+  @reason(\"personal data stays on-premise\")
+  forbid (principal, action == Action::\"run\", resource)
+  when { context.data in Tag::\"pii\" }
+  unless { resource.zone == \"on-premise\" };
+---
+kind: sanitizer
+name: pseudonymise
+run: {command: [sh, mask.sh], files: [mask.sh]}
+strips: {pii: pseudonymous}
+";
+
+const WORKFLOW: &str = "workflow: t/masked
+inputs:
+  ssn: {type: string, labels: [pii]}
+nodes:
+  mask:
+    run: {command: [sh, mask.sh], files: [mask.sh]}
+    with: {ssn: '${ inputs.ssn }'}
+    lowers: {pii: pseudonymous}
+    outputs: {masked: string}
+  score:
+    use: core/noop
+    with: {value: '${ nodes.mask.masked }'}
+    needs: {site: {zone: cloud}}
+";
+
+const TESTS: &str = "kind: policy-test
+name: personal-data
+cases:
+  - {name: names stay at home, label: [pii], site: cloud, expect: refuse, policy: personal/home}
+  - {name: pseudonyms travel, label: [pseudonymous], site: cloud, expect: permit}
+";
+
+#[test]
+fn owners_vouch_for_a_sanitizer_and_only_then_may_the_data_travel() {
+    let home = Home::new();
+    home.write("mask.sh", "echo '{\"masked\": \"x\"}' > \"$TUTTI_OUTPUT\"\n");
+    home.write("rules.yaml", RULES);
+    home.write("masked.workflow.yaml", WORKFLOW);
+    let _server = home.up();
+    assert!(home.ok(&["policy", "status"]).stdout.contains("no tags and no policies"));
+    home.ok(&["apply", "-f", "rules.yaml"]);
+    let asked = home.run(&["policy", "ask", "--label", "pii"]);
+    assert!(asked.code == 0 && asked.stdout.contains("personal/home"), "{asked:?}");
+    // Nobody has vouched yet, so that what comes out is still personal.
+    let refused = home.run(&["apply", "-f", "masked.workflow.yaml"]);
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(refused.stderr.contains("0 of 2 owners of `pii`"), "{refused:?}");
+    let vouch = |person: &str, group: &str| home.run(&["policy", "approve", "pseudonymise", "--as", person, "--groups", group]);
+    assert_eq!(vouch("local", "officers").code, 3, "whoever registered it does not approve it");
+    assert_eq!(vouch("eve", "strangers").code, 3, "only owners approve");
+    assert!(vouch("ada", "officers").stdout.contains("not yet in force"));
+    assert!(vouch("ada", "officers").stdout.contains("not yet in force"), "twice the same person is one");
+    assert!(vouch("bob", "officers").stdout.contains("in force"));
+    home.ok(&["apply", "-f", "masked.workflow.yaml"]);
+    let certificate = home.json(&["policy", "certificate", "t/masked"]);
+    assert_eq!(certificate["steps"][1]["label"], serde_json::json!(["pseudonymous"]), "{certificate}");
+    let status = home.json(&["policy", "status"]);
+    assert_eq!(status["sanitizers"][0]["state"], "approved", "{status}");
+    assert_eq!(status["policies"][0]["rules"][0]["id"], "personal/home", "{status}");
+    // A byte of its code, and it is another.
+    home.write("mask.sh", "cat\n");
+    let changed = home.run(&["apply", "-f", "masked.workflow.yaml"]);
+    assert!(changed.code == 3 && changed.stderr.contains("no sanitizer is registered that is exactly this code"), "{changed:?}");
+    home.ok(&["apply", "-f", "rules.yaml"]);
+    assert_eq!(home.json(&["policy", "status"])["sanitizers"][0]["state"], "lapsed");
+    let stale = status["sanitizers"][0]["digest"].as_str().unwrap();
+    let late = home.run(&["policy", "approve", "pseudonymise", "--as", "cid", "--groups", "officers", "--digest", stale]);
+    assert!(late.code == 1 && late.stderr.contains("not what you looked at any more"), "{late:?}");
+    let history = home.json(&["policy", "history"]);
+    let changes: Vec<&str> = history.as_array().unwrap().iter().map(|change| change["change"].as_str().unwrap()).collect();
+    assert_eq!(changes, ["applied", "approved", "approved", "approved", "applied", "applied", "applied", "applied"]);
+    assert_eq!(history[0]["rules"], home.json(&["policy", "status"])["digest"]);
+}
+
+#[test]
+fn a_test_beside_the_rules_finds_the_edit_that_opens_the_hole() {
+    let home = Home::new();
+    home.write("mask.sh", "true\n");
+    home.write("rules.yaml", RULES);
+    home.write("rules.test.yaml", TESTS);
+    let good = home.ok(&["policy", "test", "rules.yaml", "rules.test.yaml"]);
+    assert!(good.stdout.contains("2 cases, 0 wrong"), "{good:?}");
+    home.write("rules.yaml", &RULES.replace("resource.zone == \"on-premise\"", "resource.zone != \"\""));
+    let caught = home.run(&["policy", "test", "rules.yaml", "rules.test.yaml"]);
+    assert_eq!(caught.code, 1, "{caught:?}");
+    assert!(caught.stdout.contains("WRONG  names stay at home") && caught.stdout.contains("2 cases, 1 wrong"), "{caught:?}");
+    assert_eq!(home.run(&["policy", "test", "rules.yaml"]).code, 2, "without a test there is nothing to be sure of");
+}
+
+#[test]
+fn a_change_of_a_guarded_policy_waits_for_other_people() {
+    let home = Home::new();
+    home.write("mask.sh", "true\n");
+    home.write("rules.yaml", &RULES.replace("name: personal\n", "name: personal\napprovals: 2\n"));
+    let _server = home.up();
+    home.ok(&["apply", "-f", "rules.yaml"]);
+    // The first version waits too: nothing is forbidden yet.
+    let waits = home.json(&["policy", "status"]);
+    assert_eq!(
+        (&waits["policies"][0]["in_force"], &waits["policies"][0]["waiting"]["needed"]),
+        (&serde_json::Value::Null, &2.into())
+    );
+    let vouch = |person: &str| home.run(&["policy", "approve", "policy/personal", "--as", person, "-o", "json"]);
+    assert_eq!(vouch("local").code, 3, "whoever wrote it does not approve it");
+    assert!(vouch("ada").stdout.contains("\"in_force\": false"));
+    assert!(vouch("bob").stdout.contains("\"in_force\": true"));
+    assert_eq!(vouch("cid").code, 1, "it is in force already");
+    let open = RULES.replace("name: personal\n", "name: personal\napprovals: 0\n").replace("== \"on-premise\"", "!= \"\"");
+    home.write("rules.yaml", &open);
+    home.ok(&["apply", "-f", "rules.yaml"]);
+    let asked = home.json(&["policy", "ask", "--label", "pii"]);
+    assert_eq!(asked["sites"][0]["allowed"], false, "the version before still counts: {asked}");
+    let gone = home.run(&["delete", "policy", "personal"]);
+    assert!(gone.code != 0 && gone.stderr.contains("approve"), "{gone:?}");
+    vouch("ada");
+    vouch("bob");
+    assert_eq!(home.json(&["policy", "ask", "--label", "pii"])["sites"][0]["allowed"], true);
+    home.ok(&["delete", "policy", "personal"]);
+}
