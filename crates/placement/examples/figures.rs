@@ -15,8 +15,8 @@
 //! site that is used, and no slots, so that gaps are upper bounds.
 //!
 //! **Streams.** 24 workflows a seed (20 to 119 tasks) arrive in bursts on 24 slots on premises and the clouds, more than the slots can
-//! take in time (the first workload written down was so light that the slots alone nearly sufficed; it was made heavier before settings were
-//! compared); run times stray by a factor of e^(0.35 N(0, 1)),
+//! take in time (the first workload written down was so light that the slots alone nearly sufficed; it was made heavier when the first
+//! comparison had shown that); run times stray by a factor of e^(0.35 N(0, 1)),
 //! spot capacity is called back 0.05 times an hour, deadlines are 1.5, 2, 3 or 5 times the earliest-finish makespan. Settings were chosen on
 //! seeds 0..8 (tuning); seeds 2000..2024 are held out and were run once for the table.
 
