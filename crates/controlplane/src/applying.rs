@@ -273,6 +273,7 @@ fn body_of(sourced: &Sourced, principal: &str) -> Result<Value, Fault> {
         }),
         Document::Site(site) => serde_json::to_value(site).map_err(Fault::internal)?,
         Document::Trigger(trigger) => serde_json::to_value(trigger).map_err(Fault::internal)?,
+        Document::Prices(list) => serde_json::to_value(list).map_err(Fault::internal)?,
         Document::Connector(connector) => serde_json::to_value(connector).map_err(Fault::internal)?,
         Document::Tag(tag) => serde_json::to_value(tag).map_err(Fault::internal)?,
         Document::Policy(policy) => serde_json::to_value(&policy.spec).map_err(Fault::internal)?,
@@ -301,15 +302,16 @@ pub(crate) fn read_all(reader: &journal::Reader, sources: &[SourceFile], files: 
                 (index, read, beside.read.into_inner())
             })
             .collect();
-        let before = (catalogue.connectors.len(), catalogue.workflows.len());
+        let before = (catalogue.connectors.len(), catalogue.workflows.len(), catalogue.prices.len());
         for document in last.iter().flat_map(|(_, read, _)| &read.documents) {
             match document {
                 Document::Connector(connector) => drop(catalogue.connectors.insert(connector.name.clone(), connector.clone())),
                 Document::Workflow(graph) => drop(catalogue.workflows.insert(graph.workflow.clone(), graph.clone())),
+                Document::Prices(list) => drop(catalogue.prices.insert(list.name.clone(), list.clone())),
                 _ => {}
             }
         }
-        if before == (catalogue.connectors.len(), catalogue.workflows.len()) {
+        if before == (catalogue.connectors.len(), catalogue.workflows.len(), catalogue.prices.len()) {
             break;
         }
     }
@@ -335,14 +337,15 @@ pub(crate) fn read_all(reader: &journal::Reader, sources: &[SourceFile], files: 
         documents.extend(read.documents.into_iter().map(sourced));
     }
     let rank = |document: &Document| match document {
-        Document::Site(_) => 0,
-        Document::Tag(_) => 1,
-        Document::Sanitizer(_) => 2,
-        Document::Policy(_) => 3,
-        Document::Connector(_) => 4,
-        Document::Workflow(_) => 5,
-        Document::Trigger(_) => 6,
-        Document::PolicyTest(_) => 7,
+        Document::Prices(_) => 0,
+        Document::Site(_) => 1,
+        Document::Tag(_) => 2,
+        Document::Sanitizer(_) => 3,
+        Document::Policy(_) => 4,
+        Document::Connector(_) => 5,
+        Document::Workflow(_) => 6,
+        Document::Trigger(_) => 7,
+        Document::PolicyTest(_) => 8,
     };
     documents.sort_by_key(|sourced: &Sourced| rank(&sourced.document));
     (documents, outcome)

@@ -7,7 +7,7 @@ use journal::Reader;
 use model::{Digest, Graph};
 use parking_lot::Mutex;
 use serde_json::Value;
-use workflow::documents::ConnectorSpec;
+use workflow::documents::{ConnectorSpec, PriceList};
 use workflow::{Catalogue, ConnectorType};
 
 /// Workflows a moment ago.
@@ -46,11 +46,12 @@ pub(crate) struct Registered<'r> {
     /// Applied in the same request, before what refers to it.
     pub(crate) connectors: BTreeMap<String, ConnectorSpec>,
     pub(crate) workflows: BTreeMap<String, Arc<Graph>>,
+    pub(crate) prices: BTreeMap<String, PriceList>,
 }
 
 impl<'r> Registered<'r> {
     pub(crate) fn new(reader: &'r Reader) -> Registered<'r> {
-        Registered { reader, connectors: BTreeMap::new(), workflows: BTreeMap::new() }
+        Registered { reader, connectors: BTreeMap::new(), workflows: BTreeMap::new(), prices: BTreeMap::new() }
     }
 
     fn applied(&self, kind: &str, name: Option<&str>) -> Vec<journal::ResourceRow> {
@@ -90,5 +91,10 @@ impl Catalogue for Registered<'_> {
 
     fn task(&self, _name: &str) -> Option<bool> {
         None
+    }
+
+    fn prices(&self, provider: &str) -> Option<PriceList> {
+        let applied = || serde_json::from_value(self.applied("prices", Some(provider)).first()?.body.clone()).ok();
+        self.prices.get(provider).cloned().or_else(applied)
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    actions, applying, approvals, artifacts, audit, demo, describe, doctor, events, foresight, get, keeping, planning, policy,
+    actions, applying, approvals, artifacts, audit, demo, describe, doctor, events, foresight, get, keeping, planning, policy, prices,
     reference, runs, sites, tokens, up, witness,
 };
 use crate::variables;
@@ -57,6 +57,7 @@ pub(crate) enum Command {
     Logs(actions::Logs),
     Explain(actions::Explain),
     Cost(foresight::Cost),
+    Prices(prices::Prices),
     Forecast(foresight::ForecastDemand),
     Whatif(foresight::WhatIf),
     Advise(foresight::Advise),

@@ -14,6 +14,7 @@ pub(crate) mod get;
 pub(crate) mod keeping;
 pub(crate) mod planning;
 pub(crate) mod policy;
+pub(crate) mod prices;
 pub(crate) mod reference;
 pub(crate) mod runs;
 pub(crate) mod sites;
@@ -46,6 +47,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CommandError> {
         Command::Logs(logs) => logs.run(door).await,
         Command::Explain(explain) => explain.run(door).await,
         Command::Cost(cost) => cost.run(door).await,
+        Command::Prices(prices) => prices.run(door).await,
         Command::Forecast(forecast) => forecast.run(door).await,
         Command::Whatif(whatif) => whatif.run(door).await,
         Command::Advise(advise) => advise.run(door).await,

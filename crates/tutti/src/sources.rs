@@ -131,7 +131,7 @@ impl Files for Beside {
 }
 
 /// A catalogue without anything in it.
-struct Nothing;
+pub(crate) struct Nothing;
 
 impl Catalogue for Nothing {
     fn connector(&self, _name: &str, _version: u32) -> Option<ConnectorType> {

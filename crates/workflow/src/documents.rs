@@ -1,15 +1,17 @@
-//! The other documents that `tutti apply` takes: sites, triggers, connectors, tags, policies, sanitizers. A file may hold several, and
+//! The other documents that `tutti apply` takes: sites, price lists, triggers, connectors, tags, policies, sanitizers. A file may hold several, and
 //! workflows among them.
 
 mod govern;
+mod prices;
+mod sites;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use govern::{DETECTORS, PolicyDocument, PolicyTest};
 use model::govern::{SanitizerSpec, TagSpec};
-use model::site::{ExecutorKind, Prices, Terms, Tier};
-use model::{Duration, Graph, Money, Resources, SiteSpec};
+use model::{Duration, Graph, SiteSpec};
+pub use prices::{Instance, PriceList, all as price_lists};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -25,6 +27,8 @@ pub enum Document {
     Workflow(Arc<Graph>),
     /// A site.
     Site(SiteSpec),
+    /// What a provider's machines cost.
+    Prices(PriceList),
     /// A trigger.
     Trigger(TriggerSpec),
     /// A connector whose actions a worker runs.
@@ -45,6 +49,7 @@ impl Document {
         match self {
             Document::Workflow(_) => "workflow",
             Document::Site(_) => "site",
+            Document::Prices(_) => "prices",
             Document::Trigger(_) => "trigger",
             Document::Connector(_) => "connector",
             Document::Tag(_) => "tag",
@@ -59,6 +64,7 @@ impl Document {
         match self {
             Document::Workflow(graph) => &graph.workflow,
             Document::Site(site) => &site.name,
+            Document::Prices(list) => &list.name,
             Document::Trigger(trigger) => &trigger.name,
             Document::Connector(connector) => &connector.name,
             Document::Tag(tag) => &tag.name,
@@ -185,11 +191,11 @@ pub fn read(text: &str, files: &dyn Files, catalogue: &dyn Catalogue) -> Read {
         read.diagnostics.push(finding.hint("begin with `workflow: project/name`, or `kind: site`"));
     }
     // Connectors of the file are known to its workflows, whatever the order.
-    let own = trees.iter().filter_map(|tree| match tree.get("kind").and_then(Tree::as_str) {
-        Some("connector") => connector(tree, &Findings::default()),
-        _ => None,
-    });
-    let catalogue = Beside { own: own.collect(), others: catalogue };
+    let kind = |tree: &Tree, kind| tree.get("kind").and_then(Tree::as_str) == Some(kind);
+    let own = trees.iter().filter(|tree| kind(tree, "connector")).filter_map(|tree| connector(tree, &Findings::default()));
+    let lists = trees.iter().filter(|tree| kind(tree, "prices")).filter_map(|tree| prices::list(tree, &Findings::default()));
+    let (own, lists) = (own.collect(), lists.collect());
+    let catalogue = Beside { own, lists, others: catalogue };
     for tree in &trees {
         if tree.get("workflow").is_some() && tree.get("kind").is_none() {
             let compiled = crate::compile_document(tree, text, files, &catalogue);
@@ -209,6 +215,7 @@ pub fn read(text: &str, files: &dyn Files, catalogue: &dyn Catalogue) -> Read {
 /// What is registered, and what the same file is about to register.
 struct Beside<'c> {
     own: Vec<ConnectorSpec>,
+    lists: Vec<PriceList>,
     others: &'c dyn Catalogue,
 }
 
@@ -230,9 +237,13 @@ impl Catalogue for Beside<'_> {
     fn task(&self, name: &str) -> Option<bool> {
         self.others.task(name)
     }
+
+    fn prices(&self, provider: &str) -> Option<PriceList> {
+        self.lists.iter().find(|list| list.name == provider).cloned().or_else(|| self.others.prices(provider))
+    }
 }
 
-const KINDS: [&str; 7] = ["site", "trigger", "connector", "tag", "policy", "sanitizer", "policy-test"];
+const KINDS: [&str; 8] = ["site", "prices", "trigger", "connector", "tag", "policy", "sanitizer", "policy-test"];
 
 fn resource(tree: &Tree, text: &str, files: &dyn Files, catalogue: &dyn Catalogue, findings: &Findings) -> Option<Document> {
     let Some(kind) = tree.get("kind") else {
@@ -243,7 +254,8 @@ fn resource(tree: &Tree, text: &str, files: &dyn Files, catalogue: &dyn Catalogu
         return None;
     };
     match kind.as_str() {
-        Some("site") => site(tree, findings).map(Document::Site),
+        Some("site") => sites::site(tree, catalogue, findings).map(Document::Site),
+        Some("prices") => prices::list(tree, findings).map(Document::Prices),
         Some("trigger") => trigger(tree, findings).map(Document::Trigger),
         Some("connector") => connector(tree, findings).map(Document::Connector),
         Some("tag") => govern::tag(tree, findings).map(Document::Tag),
@@ -274,101 +286,6 @@ fn texts(tree: Option<&Tree>, what: &str, findings: &Findings) -> BTreeMap<Strin
         other => other.to_string(),
     };
     fields.iter().map(|(key, value)| (key.text.clone(), text(value))).collect()
-}
-
-fn site(tree: &Tree, findings: &Findings) -> Option<SiteSpec> {
-    let known = ["kind", "name", "executor", "capacity", "attributes", "prices", "simulates"];
-    let fields = Fields::of(tree, "a site", &known, findings)?;
-    let name = fields.needed_name("name", "a site")?;
-    if let Some(executor) = fields.text("executor").filter(|executor| executor != "local") {
-        let span = fields.get("executor").map_or(0..0, |tree| tree.span.clone());
-        findings.error("W0104", &span, format!("there is no executor `{executor}`: this version has `local`"));
-    }
-    let mut capacity = Resources::default();
-    match fields.get("capacity") {
-        Some(tree) => {
-            let fields = Fields::of(tree, "`capacity`", &["cpu", "memory", "gpu", "disk"], findings)?;
-            capacity.cpu_millis = fields.cpu("cpu").unwrap_or(0);
-            capacity.memory_bytes = fields.bytes("memory").unwrap_or(0);
-            capacity.gpus = fields.count("gpu").unwrap_or(0) as u32;
-            capacity.disk_bytes = fields.bytes("disk").unwrap_or(0);
-        }
-        None => findings.error("W0102", &(tree.span.start..tree.span.start + 1), "a site needs `capacity`"),
-    }
-    Some(SiteSpec {
-        name,
-        executor: ExecutorKind::Local,
-        capacity,
-        attributes: texts(fields.get("attributes"), "attributes", findings),
-        prices: prices(fields.get("prices"), findings),
-        simulates: fields.text("simulates"),
-    })
-}
-
-fn prices(tree: Option<&Tree>, findings: &Findings) -> Prices {
-    let known = [
-        "cpu_hour",
-        "memory_gib_hour",
-        "gpu_hour",
-        "egress_gb",
-        "egress_near_gb",
-        "egress_tiers",
-        "bandwidth_mbps",
-        "boot",
-        "idle",
-        "preemptions_per_1000h",
-    ];
-    let Some(fields) = tree.and_then(|tree| Fields::of(tree, "`prices`", &known, findings)) else { return Prices::default() };
-    let price = |key: &str| price(&fields, key, findings).unwrap_or_default();
-    Prices {
-        cpu_hour: price("cpu_hour"),
-        memory_gib_hour: price("memory_gib_hour"),
-        gpu_hour: price("gpu_hour"),
-        egress_gb: price("egress_gb"),
-        terms: Some(terms(&fields, findings)).filter(|terms| *terms != Terms::default()),
-    }
-}
-
-fn price(fields: &Fields<'_>, key: &str, findings: &Findings) -> Option<Money> {
-    let tree = fields.get(key)?;
-    let amount = tree.to_value().as_f64().filter(|price| (0.0..1e9).contains(price));
-    if amount.is_none() {
-        findings.error("W0104", &tree.span, format!("`{key}` has to be an amount of money such as 0.031"));
-    }
-    amount.map(Money::from_units)
-}
-
-/// What comes with the prices of a site.
-fn terms(fields: &Fields<'_>, findings: &Findings) -> Terms {
-    let count = |key: &str| u32::try_from(fields.count(key).unwrap_or_default()).unwrap_or(u32::MAX);
-    let mut terms = Terms {
-        egress_near_gb: price(fields, "egress_near_gb", findings),
-        bandwidth_mbps: count("bandwidth_mbps"),
-        boot: fields.duration("boot").unwrap_or_default(),
-        idle: fields.duration("idle").unwrap_or_default(),
-        preemptions_per_1000h: count("preemptions_per_1000h"),
-        ..Terms::default()
-    };
-    let Some(tree) = fields.get("egress_tiers") else { return terms };
-    let Data::List(items) = &tree.data else {
-        findings.error("W0103", &tree.span, format!("`egress_tiers` has to be a list, and this is {}", tree.kind()));
-        return terms;
-    };
-    let mut before = 0;
-    if items.len() > terms.egress_tiers.len() {
-        findings.error("W0104", &tree.span, format!("`egress_tiers` has at most {} tiers", terms.egress_tiers.len()));
-    }
-    for (item, tier) in items.iter().zip(&mut terms.egress_tiers) {
-        let Some(inner) = Fields::of(item, "a tier", &["from_gb", "gb"], findings) else { continue };
-        let from_gb = u32::try_from(inner.count("from_gb").unwrap_or_default()).unwrap_or(u32::MAX);
-        match price(&inner, "gb", findings) {
-            Some(gb) if from_gb > before => *tier = Tier { from_gb, gb },
-            Some(_) => findings.error("W0104", &item.span, "a tier needs `from_gb`, and more than the one before"),
-            None => findings.error("W0102", &item.span, "a tier needs `gb`, the price of one GB"),
-        }
-        before = from_gb;
-    }
-    terms
 }
 
 fn choice<T: serde::de::DeserializeOwned + Default>(fields: &Fields<'_>, key: &str, all: &str, findings: &Findings) -> T {

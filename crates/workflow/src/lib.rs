@@ -63,6 +63,11 @@ pub trait Catalogue {
     fn workflow(&self, name: &str) -> Option<Arc<Graph>>;
     /// Whether a Flyte task is registered; none when that cannot be known here.
     fn task(&self, name: &str) -> Option<bool>;
+    /// A price list that was applied, by its provider. The lists that come with the program are known anyway.
+    fn prices(&self, provider: &str) -> Option<documents::PriceList> {
+        let _ = provider;
+        None
+    }
 }
 
 /// The types of a connector's action.

@@ -19,7 +19,7 @@ use super::projection::rfc3339;
 use super::views::{Applied, ApplyRequest, ApplyResult, ResourceView};
 
 /// Kinds that are kept as resources; `site` has a door of its own.
-const KINDS: [&str; 6] = ["workflow", "trigger", "connector", "tag", "policy", "sanitizer"];
+const KINDS: [&str; 7] = ["workflow", "trigger", "connector", "prices", "tag", "policy", "sanitizer"];
 
 /// Contents by path.
 pub(crate) type Files = BTreeMap<String, Arc<[u8]>>;

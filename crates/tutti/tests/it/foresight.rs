@@ -1,5 +1,7 @@
 //! What things cost, what they will, and what they would have.
 
+use serde_json::{Value, json};
+
 use crate::home::Home;
 
 const SITES: &str = "
@@ -88,8 +90,8 @@ fn costs_outlooks_and_questions_about_the_past() {
 
     // The same places, played, come near to what happened, but for bytes that the second run found there; a dearer site costs more.
     let same = home.json(&["whatif", "--days", "1"]);
-    let cost = |of: &serde_json::Value, index: usize| of["sums"][index]["cost"].as_f64().unwrap();
-    let egress = |of: &serde_json::Value, index: usize| of["sums"][index]["egress"].as_f64().unwrap();
+    let cost = |of: &Value, index: usize| of["sums"][index]["cost"].as_f64().unwrap();
+    let egress = |of: &Value, index: usize| of["sums"][index]["egress"].as_f64().unwrap();
     assert_eq!((same["runs"].as_u64(), same["sums"].as_array().unwrap().len()), (Some(2), 4), "{same}");
     let compute = |index: usize| cost(&same, index) - egress(&same, index);
     assert!((compute(1) / compute(0) - 1.0).abs() < 0.2, "{same}");
@@ -109,4 +111,37 @@ fn costs_outlooks_and_questions_about_the_past() {
     assert_eq!(of("parallel", "second")["patch"][0]["path"], "/nodes/second/after", "{advice}");
     assert_eq!(of("move", "third")["patch"][0]["op"], "unset", "{advice}");
     assert_eq!(home.ok(&["forecast"]).code, 0);
+}
+
+#[test]
+fn prices_come_from_lists_that_can_be_replaced() {
+    let home = Home::new();
+    let known = home.json(&["prices", "list", "aws"]);
+    let hour = |rows: &Value, name: &str| {
+        rows.as_array().and_then(|rows| rows.iter().find(|row| row["instance"] == name)).map(|row| row["hour"].clone())
+    };
+    assert_eq!(hour(&known, "aws/m5.xlarge"), Some(json!(0.192)));
+    home.write("site.yaml", "kind: site\nname: burst\ncapacity: {cpu: 4, memory: 16Gi}\nprices: {instance: aws/m5.xlarge}\n");
+    home.ok(&["apply", "-f", "site.yaml"]);
+    let list = "kind: prices\nname: aws\nas_of: 2026-11-01\nsource: the contract\ncore_hour: 0.03\nmemory_gib_hour: 0.003\ninstances:\n  \
+                m5.xlarge: {cpu: 4, memory: 16Gi, hour: 0.168}\n";
+    home.write("ours.yaml", list);
+    let looked = home.ok(&["prices", "refresh", "ours.yaml", "--dry-run"]);
+    assert!(looked.stdout.contains("-12.5 %") && looked.stderr.contains("nothing was registered"), "{looked:?}");
+    assert_eq!(hour(&home.json(&["prices", "list", "aws"]), "aws/m5.xlarge"), Some(json!(0.192)));
+    home.ok(&["prices", "refresh", "ours.yaml"]);
+    assert_eq!(hour(&home.json(&["prices", "list"]), "aws/m5.xlarge"), Some(json!(0.168)));
+    assert_eq!(hour(&home.json(&["prices", "list"]), "aws/m5.large"), None, "the list takes the place of the other one whole");
+    // What was applied keeps its prices until it is applied again.
+    let price =
+        || home.json(&["get", "sites"]).as_array().and_then(|sites| sites.iter().find(|site| site["name"] == "burst").cloned());
+    let cpu_hour = || price().map(|site| site["cpu_hour"].clone());
+    assert_eq!(cpu_hour(), Some(json!(0.033)));
+    home.ok(&["apply", "-f", "site.yaml"]);
+    assert_eq!(cpu_hour(), Some(json!(0.03)));
+    let wrong = home.run(&["prices", "list", "aws2"]);
+    assert!(wrong.code == 2 && wrong.stderr.contains("there are aws, azure, gcp, oci"), "{wrong:?}");
+    home.write("more.yaml", "kind: site\nname: x\ncapacity: {cpu: 1}\n");
+    let wrong = home.run(&["prices", "refresh", "more.yaml"]);
+    assert!(wrong.code == 2 && wrong.stderr.contains("has a site in it"), "{wrong:?}");
 }

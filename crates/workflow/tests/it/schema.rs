@@ -123,6 +123,10 @@ const WRONG: &[&str] = &[
     "kind: site\nname: x\ncapacity: {cpus: 1}",
     "kind: site\nname: x\ncapacity: {cpu: 1}\nprices: {cpu_hour: -1}",
     "kind: site\nname: x\ncapacity: {cpu: 1}\nexecutor: cloudy",
+    "kind: site\nname: x\ncapacity: {cpu: 1}\nprices: {instance: 3}",
+    "kind: prices\nname: x\nas_of: today\nsource: x\ninstances: {}",
+    "kind: prices\nname: x\nas_of: today\nsource: x\ncore_hour: 1\nmemory_gib_hour: 1\ninstances: {a: {cpu: 1, memory: 1Gi, hour: -1}}",
+    "kind: prices\nname: x\nas_of: today\nsource: x\ncore_hour: 1\nmemory_gib_hour: 1\ninstances: {a: {cpu: 1, memory: 1Gi}}",
     "kind: trigger\nname: x\nworkflow: a/b",
     "kind: trigger\nname: x\nworkflow: a/b\nevery: 1m\nevent: {name: x}",
     "kind: trigger\nname: x\nworkflow: a/b\nevery: 1m\ncatch_up: some",
@@ -231,7 +235,7 @@ fn every_field_of_the_language_has_an_example() {
     let mut whole = schema();
     let defs = whole["$defs"].as_object_mut().unwrap();
     // Words of JSON Schema are explained by JSON Schema; sites, triggers and connectors have pages of their own.
-    for elsewhere in ["schema", "site", "trigger", "connector", "tag", "policy", "sanitizer", "policy_test"] {
+    for elsewhere in ["schema", "site", "prices", "trigger", "connector", "tag", "policy", "sanitizer", "policy_test"] {
         defs.remove(elsewhere);
     }
     let mut wanted = BTreeSet::new();
