@@ -1,10 +1,14 @@
 //! What the views of the API look like in tables.
 
+use std::collections::BTreeSet;
+
 use api::rest::views::{
     ActionView, Applied, ApprovalView, ChangeView, PlannedNodeView, ResourceView, RunView, SiteView, TokenView,
 };
 use serde_json::Value;
 
+use crate::client::Client;
+use crate::failure::CommandError;
 use crate::output::{Row, money, seconds, size};
 
 impl Row for RunView {
@@ -163,6 +167,17 @@ impl Row for ChangeView {
     fn name(&self) -> String {
         self.at.clone()
     }
+}
+
+/// The sites that stand for other places.
+pub(crate) async fn simulated(client: &Client) -> Result<BTreeSet<String>, CommandError> {
+    let sites: Vec<SiteView> = client.get("/api/v1/sites").await?;
+    Ok(sites.into_iter().filter(|site| site.simulates.is_some()).map(|site| site.name).collect())
+}
+
+/// A site, marked when it stands for another place.
+pub(crate) fn marked(site: &str, simulated: &BTreeSet<String>) -> String {
+    place(Some(site).filter(|site| !site.is_empty()), simulated.get(site).map(String::as_str))
 }
 
 /// A site, with the place it stands for.

@@ -1,7 +1,7 @@
 """Signatures of models: Ed25519 over a statement that names the model and the figures it was judged by, by their digests.
 
-A trained model is a pickle: opening it runs code. So nobody opens one whose signature has not been checked, with a key and a digest
-that a person has approved.
+A trained model is a pickle: opening it runs code. It is opened without a signature by `validate` alone, on the site that made it; nobody
+else opens one whose signature has not been checked, with a key and a digest that a person has approved.
 """
 
 import base64

@@ -1,6 +1,6 @@
 //! What things cost, what they will, and what they would have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::rest::foresight_views::{
     AdviceView, CostView, DemandView, RunOutlookView, SiteChangeView, SumView, WhatIfRequest, WhatIfView,
@@ -12,6 +12,7 @@ use crate::failure::{CommandError, Exit};
 use crate::in_process::Need;
 use crate::names::{self, Kind, run_path};
 use crate::output::{self, Form, Format, Row, money, seconds};
+use crate::rows::{marked, simulated};
 use crate::session;
 
 /// Show what was spent, or what a run has cost and will.
@@ -93,7 +94,10 @@ impl Cost {
         }
         let project = self.project.as_ref().map(|project| format!("&project={}", segment(project))).unwrap_or_default();
         let path = format!("/api/v1/costs?days={}{project}", self.days);
-        let rows: Vec<CostView> = session::with(door, Need::Look, async |session| session.client.get(&path).await).await?;
+        let (rows, simulated): (Vec<CostView>, BTreeSet<String>) = session::with(door, Need::Look, async |session| {
+            Ok((session.client.get(&path).await?, simulated(&session.client).await?))
+        })
+        .await?;
         if self.focus {
             output::write(&focus(&rows))?;
             return Ok(Exit::Done);
@@ -103,13 +107,9 @@ impl Cost {
             let name = match self.by {
                 By::Project => row.project,
                 By::Workflow => row.workflow,
-                By::Site => {
-                    if row.site.is_empty() {
-                        "-".into()
-                    } else {
-                        row.site
-                    }
-                }
+                By::Site if self.form.output == Format::Table => marked(&row.site, &simulated),
+                By::Site if row.site.is_empty() => "-".into(),
+                By::Site => row.site,
                 By::Kind => row.kind,
                 By::Day => row.day,
             };
@@ -203,13 +203,13 @@ fn instant(day: &str, later: u32) -> String {
 
 async fn outlook(door: &Door, run: &str, format: Format) -> Result<Exit, CommandError> {
     let path = format!("{}/outlook", run_path(run));
-    let view: RunOutlookView = session::with(door, Need::Look, async |session| match session.client.get(&path).await {
-        Ok(view) => Ok(view),
+    let (view, simulated) = session::with(door, Need::Look, async |session| match session.client.get(&path).await {
+        Ok(view) => Ok::<(RunOutlookView, _), _>((view, simulated(&session.client).await?)),
         Err(error) => Err(names::suggest(&session.client, Kind::Run, run, error).await),
     })
     .await?;
     match format {
-        Format::Table => output::write(&told(&view))?,
+        Format::Table => output::write(&told(&view, &simulated))?,
         Format::Name => output::write(&format!("{}\n", view.run.name))?,
         form => output::value(&view, form)?,
     }
@@ -217,7 +217,7 @@ async fn outlook(door: &Door, run: &str, format: Format) -> Result<Exit, Command
 }
 
 /// A run's outlook in words.
-fn told(view: &RunOutlookView) -> String {
+fn told(view: &RunOutlookView, simulated: &BTreeSet<String>) -> String {
     let mut text = format!("{} ({}): {} so far\n", view.run.name, view.run.phase, money(view.cost_so_far));
     if let Some(deadline) = &view.deadline {
         text += &format!("deadline: {deadline}\n");
@@ -240,7 +240,7 @@ fn told(view: &RunOutlookView) -> String {
     if let (Some(why), Some(plan)) = (&view.planned_because, &view.plan) {
         text += &format!("plan: made at {why}, by {}\n", plan["variant"].as_str().unwrap_or("no variant"));
         for (path, site) in &view.places {
-            text += &format!("  {path} at {site}\n");
+            text += &format!("  {path} at {}\n", marked(site, simulated));
         }
     }
     text

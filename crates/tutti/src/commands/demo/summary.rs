@@ -1,6 +1,6 @@
 //! What is shown in the end: where each action ran, what travelled, what it cost, where the outputs are, and where to look next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::client::segment;
 use crate::failure::CommandError;
-use crate::output;
+use crate::{output, rows};
 
 use super::server::Served;
 use super::watch::place;
@@ -46,7 +46,8 @@ pub(super) async fn table(served: &Served, run: &RunView, kept: &BTreeMap<String
     work.sort_by_key(|action| places.get(action.path.as_str()).copied().flatten());
     let work: Vec<Vec<String>> = work.into_iter().map(cells).collect();
     let mut text = output::table(&["ACTION", "KIND", "WHERE", "PHASE", "TIME", "COST"], &work);
-    let travelled = transfers(served, run).await?;
+    let simulated = rows::simulated(&served.client).await?;
+    let travelled = transfers(served, run, &simulated).await?;
     if !travelled.is_empty() {
         text += "\n";
         text += &output::table(&["TRANSFER", "FROM", "TO", "BYTES", "COST"], &travelled);
@@ -64,7 +65,7 @@ pub(super) async fn table(served: &Served, run: &RunView, kept: &BTreeMap<String
         text += &format!("  {}: {}\n", failure.class, failure.message);
         text += &last_words(served, run).await?;
     }
-    if let Some(why) = why_there(served, run).await? {
+    if let Some(why) = why_there(served, run, &simulated).await? {
         text += &format!("\n{why}");
     }
     if !kept.is_empty() {
@@ -99,7 +100,7 @@ fn cells(action: &ActionView) -> Vec<String> {
 }
 
 /// What travelled: the names of artifacts are found in what the actions gave back.
-async fn transfers(served: &Served, run: &RunView) -> Result<Vec<Vec<String>>, CommandError> {
+async fn transfers(served: &Served, run: &RunView, simulated: &BTreeSet<String>) -> Result<Vec<Vec<String>>, CommandError> {
     let mut made: BTreeMap<String, (String, String)> = BTreeMap::new();
     let mut rows = Vec::new();
     for action in run.actions.iter().filter(|action| action.kind == "run" && action.phase == "succeeded") {
@@ -120,7 +121,13 @@ async fn transfers(served: &Served, run: &RunView) -> Result<Vec<Vec<String>>, C
             Some(bytes) => bytes.to_string(),
             None => action.phase.clone(),
         };
-        rows.push(vec![format!("{name} for {to}"), from, place(action), bytes, output::money(action.cost)]);
+        rows.push(vec![
+            format!("{name} for {to}"),
+            rows::marked(&from, simulated),
+            place(action),
+            bytes,
+            output::money(action.cost),
+        ]);
     }
     Ok(rows)
 }
@@ -130,7 +137,7 @@ async fn whole(served: &Served, run: &RunView, action: &ActionView) -> Result<Ac
 }
 
 /// Why the scoring ran where it did, as it was recorded.
-async fn why_there(served: &Served, run: &RunView) -> Result<Option<String>, CommandError> {
+async fn why_there(served: &Served, run: &RunView, simulated: &BTreeSet<String>) -> Result<Option<String>, CommandError> {
     let Some(action) = run.actions.iter().find(|action| action.path == "score[0]") else { return Ok(None) };
     let path = format!("/api/v1/runs/{}/explain?path={}", segment(&run.name), segment(&action.path));
     let found: Vec<ExplanationView> = served.client.get(&path).await?;
@@ -140,7 +147,7 @@ async fn why_there(served: &Served, run: &RunView) -> Result<Option<String>, Com
         .map(|site| {
             let text = |key: &str| site[key].as_str().unwrap_or_default().to_owned();
             let hour = site["compute_per_hour"].as_f64().unwrap_or_default() / 1e6;
-            vec![text("site"), text("verdict"), format!("{hour:.4}"), text("why")]
+            vec![rows::marked(&text("site"), simulated), text("verdict"), format!("{hour:.4}"), text("why")]
         })
         .collect();
     let table = output::table(&["SITE", "VERDICT", "USD/HOUR", "WHY"], &rows);
