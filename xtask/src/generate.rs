@@ -1,5 +1,6 @@
 //! Pages that are made from the code, and the check that they are fresh.
 
+mod documents;
 mod error_index;
 mod limits;
 mod schema;
@@ -27,6 +28,7 @@ pub(crate) const LIMITS: Page = Page { path: "docs/reference/limits.md", make: l
 pub(crate) const ALL: &[Page] = &[
     LIMITS,
     Page { path: "docs/reference/workflow.schema.json", make: schema::page },
+    Page { path: "docs/reference/documents.md", make: documents::page },
     Page { path: "docs/errors/README.md", make: error_index::page },
     Page { path: "docs/SUMMARY.md", make: error_index::contents },
 ];
