@@ -14,6 +14,7 @@ mod foresight;
 pub mod foresight_views;
 mod governance;
 pub mod governance_views;
+mod keys;
 mod listen;
 mod metrics;
 mod observe;
@@ -132,6 +133,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/policy/revoke", post(governance::revoke))
         .route("/plan", post(planning::plan))
         .route("/diff", post(planning::diff))
+        .route("/keys", get(keys::status))
+        .route("/keys/rotate", post(keys::rotate))
         .route("/backup", post(system::backup))
         .route("/prune", post(system::prune))
         .route("/schemas/workflow", get(system::workflow_schema))

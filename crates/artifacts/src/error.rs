@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use keyring::KeyError;
 use model::Digest;
 use model::limits::DIRECTORY_FILES_MAX;
 
@@ -22,6 +23,15 @@ pub enum StoreError {
         /// The digest of what was read.
         found: Digest,
     },
+    /// A sealed artifact was changed. It is no longer in the store.
+    #[error("the content of {0} is damaged: it is not what was sealed")]
+    Tampered(Digest),
+    /// The key of the artifact was destroyed, and with it the content.
+    #[error("the artifact {0} was erased")]
+    Erased(Digest),
+    /// The keys cannot be used.
+    #[error(transparent)]
+    Keys(KeyError),
     /// The disk is full.
     #[error("the disk of the store is full")]
     DiskFull,
@@ -57,5 +67,22 @@ pub(crate) fn at<E: Into<io::Error>>(path: &Path) -> impl FnOnce(E) -> StoreErro
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::DiskFull,
             _ => StoreError::Io { path: path.to_owned(), error },
         }
+    }
+}
+
+/// An error of the keys, about an artifact.
+pub(crate) fn of_keys(digest: &Digest) -> impl FnOnce(KeyError) -> StoreError + '_ {
+    move |error| match error {
+        KeyError::Erased(_) => StoreError::Erased(*digest),
+        KeyError::Tampered(_) => StoreError::Tampered(*digest),
+        other => StoreError::Keys(other),
+    }
+}
+
+/// An error while an artifact was read.
+pub(crate) fn reading<'p>(digest: &'p Digest, path: &'p Path) -> impl FnOnce(io::Error) -> StoreError + 'p {
+    move |error| match error.kind() {
+        io::ErrorKind::InvalidData => StoreError::Tampered(*digest),
+        _ => at(path)(error),
     }
 }

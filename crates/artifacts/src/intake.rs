@@ -74,7 +74,9 @@ impl Store {
     }
 
     fn take_file(&self, mut file: File, path: &Path, taking: Taking) -> Result<Taken> {
+        // What is to be sealed is written anew.
         if taking == Taking::Link
+            && self.keys.is_none()
             && let Some(put) = self.link_in(&mut file, path)?
         {
             return Ok(Taken::Linked(put));

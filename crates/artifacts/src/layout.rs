@@ -1,15 +1,14 @@
 //! Laying artifacts out for a process to read.
 
 use std::fs::{self, File};
-use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use model::value::ArtifactKind;
 use model::{ArtifactRef, Digest};
 
-use crate::error::{Result, at};
-use crate::{Store, StoreError};
+use crate::error::{Result, at, reading};
+use crate::{Content, Store, StoreError};
 
 /// Files from this size on are shared with the store where the file system allows; what is written to one is found out, see
 /// [`Store::open`]. Smaller ones are copied.
@@ -34,28 +33,35 @@ impl Store {
 
     fn lay_out_file(&self, digest: &Digest, to: &Path, executable: bool) -> Result<()> {
         let source = self.open(digest)?;
-        if !executable && self.size(digest)? >= SHARED_BYTES_MIN && fs::hard_link(self.place(digest), to).is_ok() {
+        let shared = !executable && !source.is_sealed() && self.size(digest)? >= SHARED_BYTES_MIN;
+        if shared && fs::hard_link(self.place(digest), to).is_ok() {
             return Ok(());
         }
-        copy(source, to, if executable { 0o555 } else { 0o444 })
+        self.copy(digest, source, to, if executable { 0o555 } else { 0o444 })
     }
 
     /// Copies a file out. The copy is the caller's to change.
     pub fn copy_out(&self, digest: &Digest, to: &Path, executable: bool) -> Result<()> {
-        copy(self.open(digest)?, to, if executable { 0o755 } else { 0o644 })
+        self.copy(digest, self.open(digest)?, to, if executable { 0o755 } else { 0o644 })
     }
-}
 
-/// The kernel copies, and shares the blocks where the file system can.
-fn copy(mut source: File, to: &Path, mode: u32) -> Result<()> {
-    let mut target = File::create_new(to).map_err(at(to))?;
-    io::copy(&mut source, &mut target).map_err(at(to))?;
-    target.set_permissions(fs::Permissions::from_mode(mode)).map_err(at(to))
+    fn copy(&self, digest: &Digest, source: Content, to: &Path, mode: u32) -> Result<()> {
+        let mut target = File::create_new(to).map_err(at(to))?;
+        if let Err(error) = source.copy_to(&mut target).map_err(reading(digest, to)) {
+            // Half of a content is nobody's.
+            let _ = fs::remove_file(to);
+            if matches!(error, StoreError::Tampered(_)) {
+                self.set_aside(digest);
+            }
+            return Err(error);
+        }
+        target.set_permissions(fs::Permissions::from_mode(mode)).map_err(at(to))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::io::{self, Write as _};
 
     use super::*;
 

@@ -1,12 +1,14 @@
 //! L2: content-addressed stores, one per site, and transfers between them. Large files stream; nothing is held in memory.
 //!
-//! A store holds files that are named by their digest and never changed. What is told to anybody is durable: the content is synced
+//! A store holds files that are named by their digest and never changed. A store with keys seals what it takes, each file under a key of its
+//! own; what lay open before stays readable. What is told to anybody is durable: the content is synced
 //! before the name, and the name before the answer. Everything here blocks: async code calls it on a thread for that.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
 mod beneath;
+mod content;
 mod directory;
 mod error;
 mod intake;
@@ -14,7 +16,11 @@ mod layout;
 mod store;
 mod transfer;
 
+#[cfg(test)]
+mod sealed_tests;
+
 pub use beneath::{open_beneath, replace_beneath};
+pub use content::Content;
 pub use directory::{Listing, ListingEntry};
 pub use error::StoreError;
 pub use intake::Taking;

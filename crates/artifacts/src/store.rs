@@ -7,18 +7,23 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
+use keyring::{FileKey, Holder, KeyError, Keyring, SealedReader, SealedWriter};
 use model::Digest;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempPath;
 
 use crate::directory::{HEAD, LISTING_BYTES_MAX, Listing};
-use crate::error::{Result, at};
-use crate::{Progress, StoreError};
+use crate::error::{Result, at, of_keys, reading};
+use crate::{Content, Progress, StoreError};
 
 /// A content-addressed store in a directory. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) root: PathBuf,
+    /// What seals; without it everything lies open.
+    pub(crate) keys: Option<Keyring>,
+    /// On whose behalf things are stored.
+    holder: Holder,
 }
 
 /// What was stored.
@@ -43,6 +48,8 @@ pub struct Usage {
 pub(crate) struct Staged {
     pub(crate) path: TempPath,
     pub(crate) put: Put,
+    /// The key that it is sealed under, which is nowhere else yet.
+    key: Option<FileKey>,
 }
 
 /// The date of everything in a store. A file that has another was written to, by a process it was laid out for or by an operator, and is
@@ -65,9 +72,15 @@ const BUFFER_BYTES: usize = 128 << 10;
 const SYNC_EACH_MAX: usize = 16;
 
 impl Store {
-    /// Opens the store in a directory, which is made when it is not there. What a killed process left half written is removed.
+    /// Opens a store that seals nothing in a directory, which is made when it is not there. What a killed process left half written is
+    /// removed.
     pub fn open_at(root: impl Into<PathBuf>) -> Result<Store> {
-        let store = Store { root: root.into() };
+        Store::open_with(root, None)
+    }
+
+    /// Opens a store that seals what it takes when there are keys.
+    pub fn open_with(root: impl Into<PathBuf>, keys: Option<Keyring>) -> Result<Store> {
+        let store = Store { root: root.into(), keys, holder: Holder::Unclaimed };
         let temporary = store.temporary();
         fs::create_dir_all(store.objects()).map_err(at(&store.root))?;
         fs::create_dir_all(&temporary).map_err(at(&temporary))?;
@@ -89,6 +102,12 @@ impl Store {
         Ok(store)
     }
 
+    /// The same store, for things that somebody holds. When the last holder of a content is erased, the content is.
+    #[must_use]
+    pub fn held_by(&self, holder: Holder) -> Store {
+        Store { holder, ..self.clone() }
+    }
+
     pub(crate) fn objects(&self) -> PathBuf {
         self.root.join("objects")
     }
@@ -108,31 +127,64 @@ impl Store {
     }
 
     /// Opens the artifact to read. One that was written to since it was stored is read through first: if it is damaged, it is taken out of
-    /// the store.
-    pub fn open(&self, digest: &Digest) -> Result<File> {
+    /// the store. One that is sealed is looked at as it is read.
+    pub fn open(&self, digest: &Digest) -> Result<Content> {
         let place = self.place(digest);
-        let mut file = File::open(&place).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => StoreError::Missing(*digest),
+        let file = File::open(&place).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => self.missing(digest),
             _ => StoreError::Io { path: place.clone(), error },
         })?;
         let date = file.metadata().and_then(|file| file.modified()).map_err(at(&place))?;
-        if date == untouched() {
-            return Ok(file);
+        let mut content = self.content(digest, file).inspect_err(|error| {
+            if matches!(error, StoreError::Tampered(_)) {
+                self.set_aside(digest);
+            }
+        })?;
+        // Where things are sealed, what lies open is older than the keys, or was put there by somebody who has none.
+        if date == untouched() && (content.is_sealed() || self.keys.is_none()) {
+            return Ok(content);
         }
-        let (found, _) = hash(&mut file, &mut |_| Ok(())).map_err(at(&place))?;
+        let found = match hash(&mut content, &mut |_| Ok(())) {
+            Ok((found, _)) => found,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                self.set_aside(digest);
+                return Err(StoreError::Tampered(*digest));
+            }
+            Err(error) => return Err(at(&place)(error)),
+        };
         if found != *digest {
             self.set_aside(digest);
             return Err(StoreError::Damaged { wanted: *digest, found });
         }
         // Only a convenience: without the date it is read through again the next time.
-        let _ = file.set_modified(untouched());
-        file.rewind().map_err(at(&place))?;
-        Ok(file)
+        let _ = File::open(&place).and_then(|file| file.set_modified(untouched()));
+        content.rewind().map_err(at(&place))?;
+        Ok(content)
+    }
+
+    fn missing(&self, digest: &Digest) -> StoreError {
+        match self.keys.as_ref().map(|keys| keys.was_erased(digest)) {
+            Some(Ok(true)) => StoreError::Erased(*digest),
+            _ => StoreError::Missing(*digest),
+        }
+    }
+
+    /// The content of a file, by what it begins with.
+    fn content(&self, digest: &Digest, mut file: File) -> Result<Content> {
+        let number = head(&mut file).map_err(at(&self.root))?;
+        let Some(number) = number else { return Ok(Content::plain(file)) };
+        let Some(keys) = &self.keys else { return Err(StoreError::Keys(KeyError::NoKeys(self.root.clone()))) };
+        let (key, sealed) = keys.file_key(&number).map_err(of_keys(digest))?;
+        if sealed != *digest {
+            // A sealed file in the place of another.
+            return Err(StoreError::Tampered(*digest));
+        }
+        SealedReader::new(file, key).map(Content::sealed).map_err(of_keys(digest))
     }
 
     /// Opens the artifact to read; the reader fails at the end when the content was not what its name says.
     pub fn open_verified(&self, digest: &Digest) -> Result<Verified> {
-        Ok(Verified { file: self.open(digest)?, hasher: Sha256::new(), wanted: *digest, ended: false })
+        Ok(Verified { content: self.open(digest)?, hasher: Sha256::new(), wanted: *digest, ended: false })
     }
 
     /// Takes a damaged artifact out of the store. It is kept beside it, for people.
@@ -144,10 +196,14 @@ impl Store {
         }
     }
 
-    /// Bytes of the artifact as it lies here.
+    /// Bytes of the artifact.
     pub fn size(&self, digest: &Digest) -> Result<u64> {
-        let place = self.place(digest);
-        fs::metadata(&place).map(|file| file.len()).map_err(|_| StoreError::Missing(*digest))
+        let mut file = File::open(self.place(digest)).map_err(|_| self.missing(digest))?;
+        let length = file.metadata().map_err(at(&self.root))?.len();
+        match head(&mut file).map_err(at(&self.root))? {
+            None => Ok(length),
+            Some(_) => keyring::plain_size(length).ok_or(StoreError::Tampered(*digest)),
+        }
     }
 
     /// Stores what a reader gives, hashing on the way.
@@ -182,30 +238,39 @@ impl Store {
         let _ = file.as_file().try_lock();
         let mut written = 0;
         let mut head = Vec::with_capacity(HEAD.len());
+        let key = self.keys.as_ref().map(|_| FileKey::new()).transpose().map_err(StoreError::Keys)?;
+        let mut sink = Sink::new(file.as_file_mut(), key.as_ref()).map_err(at(&temporary))?;
         let (digest, size) = hash(source, &mut |bytes| {
             head.extend_from_slice(&bytes[..bytes.len().min(HEAD.len() - head.len())]);
-            file.write_all(bytes)?;
+            sink.write_all(bytes)?;
             written += bytes.len() as u64;
             progress(written);
             Ok(())
         })
         .map_err(at(&temporary))?;
+        sink.finish().map_err(at(&temporary))?;
         if head == HEAD && !may_list {
             return Err(StoreError::ForgedListing);
         }
-        Ok(Staged { path: file.into_temp_path(), put: Put { digest, size } })
+        Ok(Staged { path: file.into_temp_path(), put: Put { digest, size }, key })
     }
 
     /// Makes staged files durable and gives them their names. Nobody is told of one before: the content comes first, then the name.
     pub(crate) fn keep(&self, staged: Vec<Staged>) -> Result<()> {
-        let new: Vec<(Staged, PathBuf)> = staged
-            .into_iter()
-            .map(|staged| {
-                let place = self.place(&staged.put.digest);
-                (staged, place)
-            })
-            .filter(|(_, place)| !place.is_file())
-            .collect();
+        let placed = staged.into_iter().map(|staged| {
+            let place = self.place(&staged.put.digest);
+            (staged, place)
+        });
+        let (new, known): (Vec<(Staged, PathBuf)>, Vec<_>) =
+            placed.partition(|(staged, place)| !self.is_kept(&staged.put.digest, place));
+        if let Some(keys) = &self.keys {
+            // Whoever brings what is there already holds it too.
+            let known: Vec<Digest> = known.iter().map(|(staged, _)| staged.put.digest).collect();
+            keys.hold(&known, self.holder).map_err(StoreError::Keys)?;
+            // A key before its file has a name: a file without its key would be lost.
+            let files = new.iter().filter_map(|(staged, _)| Some((staged.key.clone()?, staged.put.digest)));
+            keys.keep_files(&files.collect::<Vec<_>>(), self.holder).map_err(StoreError::Keys)?;
+        }
         let one_by_one = new.len() <= SYNC_EACH_MAX;
         for (staged, _) in &new {
             let file = File::open(&staged.path).map_err(at(&staged.path))?;
@@ -228,6 +293,12 @@ impl Store {
         folders.iter().try_for_each(|folder| sync_folder(folder))
     }
 
+    /// Whether a content is here and can be opened: what is left of one that was erased is nothing.
+    fn is_kept(&self, digest: &Digest, place: &Path) -> bool {
+        let Ok(file) = File::open(place) else { return false };
+        self.content(digest, file).is_ok()
+    }
+
     /// Makes a folder for objects, durably.
     pub(crate) fn make_folder(&self, folder: &Path) -> Result<()> {
         match fs::create_dir(folder) {
@@ -241,12 +312,12 @@ impl Store {
     pub fn listing(&self, digest: &Digest) -> Result<Option<Listing>> {
         let mut file = self.open(digest)?;
         let mut head = Vec::with_capacity(HEAD.len());
-        (&mut file).take(HEAD.len() as u64).read_to_end(&mut head).map_err(at(&self.root))?;
+        (&mut file).take(HEAD.len() as u64).read_to_end(&mut head).map_err(reading(digest, &self.root))?;
         if head != HEAD || self.size(digest)? > LISTING_BYTES_MAX {
             return Ok(None);
         }
         let mut bytes = head;
-        file.take(LISTING_BYTES_MAX).read_to_end(&mut bytes).map_err(at(&self.root))?;
+        file.take(LISTING_BYTES_MAX).read_to_end(&mut bytes).map_err(reading(digest, &self.root))?;
         Ok(Listing::read(&bytes))
     }
 
@@ -308,9 +379,46 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
 }
 
+/// The number of the key of a sealed file; none of one that lies open. The file is at its beginning again.
+fn head(file: &mut File) -> io::Result<Option<[u8; 16]>> {
+    let mut head = Vec::with_capacity(keyring::HEAD_BYTES);
+    file.take(keyring::HEAD_BYTES as u64).read_to_end(&mut head)?;
+    file.rewind()?;
+    Ok(keyring::sealed_head(&head))
+}
+
+/// Where the bytes of a new file go.
+enum Sink<'f> {
+    Plain(&'f mut File),
+    Sealed(Box<SealedWriter<&'f mut File>>),
+}
+
+impl<'f> Sink<'f> {
+    fn new(file: &'f mut File, key: Option<&FileKey>) -> io::Result<Sink<'f>> {
+        match key {
+            None => Ok(Sink::Plain(file)),
+            Some(FileKey { number, key }) => Ok(Sink::Sealed(Box::new(SealedWriter::new(file, *number, key.clone())?))),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Sink::Plain(file) => file.write_all(bytes),
+            Sink::Sealed(writer) => writer.write_all(bytes),
+        }
+    }
+
+    fn finish(self) -> io::Result<()> {
+        match self {
+            Sink::Plain(_) => Ok(()),
+            Sink::Sealed(writer) => writer.finish().map(drop),
+        }
+    }
+}
+
 /// An artifact that is checked while it is read.
 pub struct Verified {
-    file: File,
+    content: Content,
     hasher: Sha256,
     wanted: Digest,
     ended: bool,
@@ -318,7 +426,7 @@ pub struct Verified {
 
 impl Read for Verified {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read(buffer)?;
+        let count = self.content.read(buffer)?;
         self.hasher.update(&buffer[..count]);
         if count == 0 && !buffer.is_empty() && !self.ended {
             self.ended = true;

@@ -17,7 +17,7 @@ pub fn transfer(from: &Store, to: &Store, digest: &Digest, progress: Progress<'_
     let listing = match to.listing(digest) {
         // It is there whole, unless files of it were removed since.
         Ok(listing) => listing,
-        Err(StoreError::Missing(_) | StoreError::Damaged { .. }) => from.listing(digest)?,
+        Err(StoreError::Missing(_) | StoreError::Damaged { .. } | StoreError::Tampered(_)) => from.listing(digest)?,
         Err(error) => return Err(error),
     };
     for entry in listing.iter().flat_map(|listing| &listing.entries) {
@@ -36,6 +36,11 @@ fn bring(from: &Store, to: &Store, digest: &Digest, before: u64, progress: Progr
         Err(error @ StoreError::Damaged { .. }) => {
             from.set_aside(digest);
             Err(error)
+        }
+        // Only what is read can say so.
+        Err(StoreError::Io { error, .. }) if error.kind() == std::io::ErrorKind::InvalidData => {
+            from.set_aside(digest);
+            Err(StoreError::Tampered(*digest))
         }
         Err(error) => Err(error),
     }

@@ -25,7 +25,9 @@ fn user(message: impl Into<String>) -> Failure {
 fn storage(error: &StoreError) -> Failure {
     match error {
         StoreError::DiskFull => Failure::new(FailureClass::DiskFull, error.to_string()),
-        StoreError::Missing(_) | StoreError::Damaged { .. } => Failure::new(FailureClass::Transfer, error.to_string()),
+        StoreError::Missing(_) | StoreError::Damaged { .. } | StoreError::Tampered(_) | StoreError::Erased(_) => {
+            Failure::new(FailureClass::Transfer, error.to_string())
+        }
         StoreError::BadPath(path) => user(format!(
             "`{path}` is not a file inside the site's shared folder (links, special files and paths that lead out are not taken)"
         )),

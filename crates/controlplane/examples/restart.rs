@@ -42,6 +42,7 @@ async fn open(data: &Path) -> ControlPlane {
         durability: Durability::Full,
         shim: ("/bin/false".into(), Vec::new()),
         path: String::new(),
+        keys: Default::default(),
     };
     ControlPlane::open(options).await.expect("the data directory opens")
 }

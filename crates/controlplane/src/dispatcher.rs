@@ -12,6 +12,7 @@ use executors::tickets::Authority;
 use executors::{AttemptSpec, Executor as _, Observed, SubmitError};
 use failpoint::Point;
 use journal::Reader;
+use keyring::Holder;
 use model::graph::CodeFile;
 use model::{AttemptKey, Duration, Epoch, Failure, FailureClass, NodeKind};
 use parking_lot::Mutex;
@@ -189,7 +190,7 @@ impl Dispatcher {
 
     /// Brings files of a workflow to a site.
     async fn bring(&self, executor: &LocalExecutor, files: Vec<CodeFile>) -> Result<(), (FailureClass, String)> {
-        let (from, to) = (self.sites.code().clone(), executor.store().clone());
+        let (from, to) = (self.sites.code().clone(), executor.store().held_by(Holder::Kept));
         let brought = tokio::task::spawn_blocking(move || {
             files.iter().try_for_each(|file| artifacts::transfer(&from, &to, &file.digest, &mut |_| {}).map(drop))
         });
@@ -249,6 +250,7 @@ impl Dispatcher {
             self.fail(order.key, order.epoch, FailureClass::SiteDown, message);
             return;
         };
+        let to = to.held_by(Holder::Run(order.key.run.0));
         match artifacts::transfer(&from, &to, &order.artifact, &mut |_| {}) {
             Ok(moved) => {
                 let wall_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -265,7 +267,7 @@ impl Dispatcher {
                 let (class, message) = match &error {
                     StoreError::DiskFull => (FailureClass::DiskFull, format!("the disk of `{}` is full", order.to)),
                     // Asking again will not bring it back.
-                    StoreError::Missing(_) | StoreError::Damaged { .. } => {
+                    StoreError::Missing(_) | StoreError::Damaged { .. } | StoreError::Tampered(_) | StoreError::Erased(_) => {
                         (FailureClass::Transfer, format!("`{}` lost it: {error}", order.from))
                     }
                     _ => (FailureClass::SiteDown, error.to_string()),

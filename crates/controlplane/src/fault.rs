@@ -64,11 +64,15 @@ pub enum FaultKind {
     Exposed,
     /// The address cannot be listened on.
     Listen,
+    /// The keys of what is stored cannot be used.
+    Keys,
+    /// It was erased.
+    Erased,
 }
 
 impl FaultKind {
     /// Every kind.
-    pub const ALL: [FaultKind; 21] = [
+    pub const ALL: [FaultKind; 23] = [
         FaultKind::Malformed,
         FaultKind::NotFound,
         FaultKind::NameTaken,
@@ -90,6 +94,8 @@ impl FaultKind {
         FaultKind::Range,
         FaultKind::Exposed,
         FaultKind::Listen,
+        FaultKind::Keys,
+        FaultKind::Erased,
     ];
 
     /// The stable code.
@@ -116,6 +122,8 @@ impl FaultKind {
             FaultKind::Range => "E0019",
             FaultKind::Exposed => "E0020",
             FaultKind::Listen => "E0021",
+            FaultKind::Keys => "E0022",
+            FaultKind::Erased => "E0023",
         }
     }
 
@@ -143,6 +151,8 @@ impl FaultKind {
             FaultKind::Range => "the range is not there",
             FaultKind::Exposed => "the server would be open to others",
             FaultKind::Listen => "the address cannot be listened on",
+            FaultKind::Keys => "the keys cannot be used",
+            FaultKind::Erased => "it was erased",
         }
     }
 
@@ -155,11 +165,12 @@ impl FaultKind {
             FaultKind::NotFound => 404,
             FaultKind::MethodNotAllowed => 405,
             FaultKind::NameTaken | FaultKind::Conflict | FaultKind::KeyReused | FaultKind::DataDirectoryInUse => 409,
+            FaultKind::Erased => 410,
             FaultKind::TooLarge => 413,
             FaultKind::MediaType => 415,
             FaultKind::Range => 416,
             FaultKind::Busy => 429,
-            FaultKind::DataDirectory | FaultKind::Internal | FaultKind::Exposed | FaultKind::Listen => 500,
+            FaultKind::DataDirectory | FaultKind::Internal | FaultKind::Exposed | FaultKind::Listen | FaultKind::Keys => 500,
             FaultKind::Unavailable => 503,
         }
     }

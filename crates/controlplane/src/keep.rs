@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use artifacts::{Store, StoreError};
 use engine::Command;
 use failpoint::Point;
+use keyring::Keyring;
 use model::Digest;
 
 use crate::start::unusable;
@@ -32,13 +33,33 @@ pub struct BackupSummary {
     pub files: u64,
     /// Bytes of them.
     pub bytes: u64,
+    /// What it holds of the keys.
+    #[serde(default)]
+    pub keys: KeysKept,
+}
+
+/// What a backup holds of the keys that its values and artifacts are sealed under.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeysKept {
+    /// Nothing is sealed.
+    #[default]
+    Unsealed,
+    /// The keys and the key file: whoever has the backup can read everything in it.
+    WithKeyFile,
+    /// The keys as they are wrapped: whoever has the key service too can read it.
+    Wrapped,
+    /// None: without the keys nobody can read it.
+    Without,
 }
 
 impl ControlPlane {
     /// Copies journal and stores of artifacts to a new directory while the server runs. Artifacts are never changed, so that a copy made
     /// after the journal's holds everything the journal refers to.
-    pub async fn backup(&self, to: PathBuf) -> Result<BackupSummary, Fault> {
-        let (reader, data) = (self.reader().clone(), self.data().to_owned());
+    ///
+    /// The keys are part of it as they are wrapped, and the key file when it lies in the data directory, unless `without_keys`.
+    pub async fn backup(&self, to: PathBuf, without_keys: bool) -> Result<BackupSummary, Fault> {
+        let (reader, data, keys) = (self.reader().clone(), self.data().to_owned(), self.keys().cloned());
         let made = tokio::task::spawn_blocking(move || {
             must_be_empty(&to)?;
             let report = journal::backup(&reader, &to.join("journal")).map_err(unusable)?;
@@ -47,9 +68,11 @@ impl ControlPlane {
             for folder in FOLDERS {
                 copied.folder(&data.join(folder), &to.join(folder)).map_err(unusable)?;
             }
+            // The keys last: each of what was copied is among them, unless it was erased meanwhile.
+            let keys = back_up_keys(keys.filter(|_| !without_keys).as_ref(), &data, &to, without_keys)?;
             let Copied { files, bytes } = copied;
-            let summary =
-                BackupSummary { version: crate::start::VERSION.into(), entries: report.entries, root: report.root, files, bytes };
+            let (entries, root) = (report.entries, report.root);
+            let summary = BackupSummary { version: crate::start::VERSION.into(), entries, root, files, bytes, keys };
             let mut text = serde_json::to_string_pretty(&summary).map_err(Fault::internal)?;
             text.push('\n');
             write_synced(&to.join(SUMMARY), text.as_bytes()).map_err(unusable)?;
@@ -82,7 +105,54 @@ impl ControlPlane {
     }
 }
 
-/// Puts a backup into an empty directory, and verifies the journal's hashes and every artifact on the way.
+/// Copies the keys, and says what there is of them.
+fn back_up_keys(keys: Option<&Keyring>, data: &Path, to: &Path, without: bool) -> Result<KeysKept, Fault> {
+    let mark = Path::new(crate::keys::MARK);
+    if data.join(mark).is_file() {
+        std::fs::copy(data.join(mark), to.join(mark)).map_err(unusable)?;
+    }
+    let Some(keys) = keys else {
+        return Ok(if without && data.join(mark).is_file() { KeysKept::Without } else { KeysKept::Unsealed });
+    };
+    let folder = to.join(crate::keys::FOLDER);
+    keys.copy_to(&folder).map_err(|error| crate::keys::fault(&error))?;
+    let mut kept = KeysKept::Wrapped;
+    for name in [crate::keys::SOURCE, crate::keys::KEY_FILE] {
+        let file = keys.folder().join(name);
+        if file.is_file() {
+            std::fs::copy(&file, folder.join(name)).map_err(unusable)?;
+            // A key file that is not the one in use any more is no key to anything.
+            let in_use = name == crate::keys::KEY_FILE && !keys.folder().join(crate::keys::SOURCE).exists();
+            kept = if in_use { KeysKept::WithKeyFile } else { kept };
+        }
+    }
+    sync_folder(&folder).map_err(unusable)?;
+    Ok(kept)
+}
+
+/// Puts the keys of a backup in their place, and opens them; none when there are none, or the key service is not at hand.
+fn restore_keys(from: &Path, to: &Path) -> Result<Option<Keyring>, Fault> {
+    let mark = Path::new(crate::keys::MARK);
+    if from.join(mark).is_file() {
+        std::fs::copy(from.join(mark), to.join(mark)).map_err(unusable)?;
+    }
+    let folder = to.join(crate::keys::FOLDER);
+    if !from.join(crate::keys::FOLDER).is_dir() {
+        return Ok(None);
+    }
+    Copied::default().folder(&from.join(crate::keys::FOLDER), &folder).map_err(unusable)?;
+    std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o700)).map_err(unusable)?;
+    match crate::keys::open(to, &crate::Sealing::AsBefore) {
+        Ok(keys) => Ok(keys),
+        Err(fault) => {
+            tracing::warn!(error = %fault, "the keys cannot be opened here: sealed artifacts are not verified");
+            Ok(None)
+        }
+    }
+}
+
+/// Puts a backup into an empty directory, and verifies the journal's hashes and every artifact on the way. Sealed artifacts are verified when
+/// the backup's keys can be opened.
 pub fn restore(from: &Path, to: &Path) -> Result<BackupSummary, Fault> {
     let summary = std::fs::read(from.join(SUMMARY)).ok().and_then(|text| serde_json::from_slice::<BackupSummary>(&text).ok());
     let summary = summary.ok_or_else(|| {
@@ -109,8 +179,9 @@ pub fn restore(from: &Path, to: &Path) -> Result<BackupSummary, Fault> {
             summary.files, summary.bytes
         )));
     }
-    let damaged =
-        stores(to).map_err(unusable)?.iter().map(|store| damaged(store)).collect::<Result<Vec<_>, _>>().map_err(unusable)?;
+    let keys = restore_keys(from, to)?;
+    let stores = stores(to).map_err(unusable)?;
+    let damaged = stores.iter().map(|store| damaged(store, keys.as_ref())).collect::<Result<Vec<_>, _>>().map_err(unusable)?;
     if let Some((store, digest)) = damaged.into_iter().flatten().next() {
         return Err(unusable(format!("the artifact {digest} in `{}` is not what its name says", store.display())));
     }
@@ -144,12 +215,15 @@ fn stores(data: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 /// The first artifact of a store that is not what its name says.
-fn damaged(folder: &Path) -> Result<Option<(PathBuf, Digest)>, StoreError> {
-    let store = Store::open_at(folder)?;
+fn damaged(folder: &Path, keys: Option<&Keyring>) -> Result<Option<(PathBuf, Digest)>, StoreError> {
+    let store = Store::open_with(folder, keys.cloned())?;
     for (digest, _) in store.list()? {
         let sound = match store.open_verified(&digest) {
             Ok(mut content) => std::io::copy(&mut content, &mut std::io::sink()).is_ok(),
-            Err(StoreError::Damaged { .. }) => false,
+            Err(StoreError::Damaged { .. } | StoreError::Tampered(_)) => false,
+            // What was erased is nothing, and without keys nothing can be said.
+            Err(StoreError::Erased(_)) => true,
+            Err(StoreError::Keys(_)) if keys.is_none() => true,
             Err(error) => return Err(error),
         };
         if !sound {

@@ -58,7 +58,15 @@ pub struct Submitted {
 pub struct Awaited {
     answer: Answered,
     end: Ended,
+    sent: Sent,
+}
+
+/// What is remembered of a submission until it is accepted.
+#[derive(Debug)]
+struct Sent {
     claim: Option<Claim>,
+    /// Artifacts that its run holds from then on.
+    artifacts: Vec<Digest>,
 }
 
 impl Awaited {
@@ -182,16 +190,16 @@ impl ControlPlane {
 
     /// Starts a run.
     pub async fn submit(&self, request: Submission) -> Result<Submitted, Fault> {
-        let (submit, claim) = self.prepare_with_claim(request)?;
+        let (submit, sent) = self.prepare_with_claim(request)?;
         let answer = self.inbox().ask(Command::Submit(Box::new(submit))).await?;
-        self.accepted(answer, claim)
+        self.accepted(answer, sent)
     }
 
     /// Starts a run whose end is waited for.
     pub fn submit_and_await(&self, request: Submission) -> Result<Awaited, Fault> {
-        let (submit, claim) = self.prepare_with_claim(request)?;
+        let (submit, sent) = self.prepare_with_claim(request)?;
         let (answer, end) = self.inbox().post_and_watch(Command::Submit(Box::new(submit)))?;
-        Ok(Awaited { answer, end, claim })
+        Ok(Awaited { answer, end, sent })
     }
 
     /// What came of a submission whose end was waited for, or is not waited for any longer.
@@ -201,21 +209,21 @@ impl ControlPlane {
         if let Some(run) = answer.run {
             self.notices().tidy(run);
         }
-        self.accepted(answer, awaited.claim)
+        self.accepted(answer, awaited.sent)
     }
 
     /// Starts many runs: all are sent before the first is waited for, so that they share commits.
     pub async fn submit_many(&self, requests: Vec<Submission>) -> Vec<Result<Submitted, Fault>> {
         let post = |request| {
-            let (submit, claim) = self.prepare_with_claim(request)?;
-            Ok((self.inbox().post(Command::Submit(Box::new(submit)))?, claim))
+            let (submit, sent) = self.prepare_with_claim(request)?;
+            Ok((self.inbox().post(Command::Submit(Box::new(submit)))?, sent))
         };
         let sent: Vec<Result<_, Fault>> = tokio::task::block_in_place(|| requests.into_iter().map(post).collect());
         let mut results = Vec::with_capacity(sent.len());
         for sent in sent {
             results.push(match sent {
-                Ok((receiver, claim)) => match receiver.await {
-                    Ok(Ok(answer)) => self.accepted(answer, claim),
+                Ok((receiver, sent)) => match receiver.await {
+                    Ok(Ok(answer)) => self.accepted(answer, sent),
                     Ok(Err(refusal)) => Err(refusal.into()),
                     Err(_) => Err(Refusal::Stopping.into()),
                 },
@@ -231,7 +239,7 @@ impl ControlPlane {
     }
 
     /// A submission, and what was asked for, to be compared if its key is known already.
-    fn prepare_with_claim(&self, request: Submission) -> Result<(Submit, Option<Claim>), Fault> {
+    fn prepare_with_claim(&self, request: Submission) -> Result<(Submit, Sent), Fault> {
         let claim = request.idempotency_key.as_ref().map(|key| Claim {
             key: key.clone(),
             workflow: request.workflow.clone(),
@@ -240,14 +248,19 @@ impl ControlPlane {
             name: request.name.clone(),
             domain: request.domain.clone(),
         });
-        Ok((self.prepare(request)?, claim))
+        let submit = self.prepare(request)?;
+        let artifacts = artifacts_of(&submit);
+        Ok((submit, Sent { claim, artifacts }))
     }
 
     /// The run of an answer. One that the key gave is given back only to whoever asks for the same.
-    fn accepted(&self, answer: Answer, claim: Option<Claim>) -> Result<Submitted, Fault> {
+    fn accepted(&self, answer: Answer, sent: Sent) -> Result<Submitted, Fault> {
         let run = answer.run.ok_or_else(|| Fault::internal("a submission made no run"))?;
-        if let Some(claim) = claim.filter(|_| !answer.fresh) {
+        if let Some(claim) = sent.claim.filter(|_| !answer.fresh) {
             tokio::task::block_in_place(|| self.check_claim(run, &claim))?;
+        }
+        if answer.fresh && !sent.artifacts.is_empty() {
+            tokio::task::block_in_place(|| self.take_artifacts(run, &sent.artifacts))?;
         }
         Ok(Submitted { run, fresh: answer.fresh })
     }
@@ -326,9 +339,9 @@ impl ControlPlane {
     /// Repeats a run as a new one, reusing what is upstream of where it begins.
     pub async fn rerun(&self, name: &str, request: Rerun) -> Result<Submitted, Fault> {
         let submit = tokio::task::block_in_place(|| self.prepare_rerun(name, request))?;
+        let sent = Sent { claim: None, artifacts: artifacts_of(&submit) };
         let answer = self.inbox().ask(Command::Submit(Box::new(submit))).await?;
-        let run = answer.run.ok_or_else(|| Fault::internal("a submission made no run"))?;
-        Ok(Submitted { run, fresh: answer.fresh })
+        self.accepted(answer, sent)
     }
 
     fn prepare_rerun(&self, name: &str, request: Rerun) -> Result<Submit, Fault> {
@@ -397,6 +410,12 @@ impl ControlPlane {
         }
         Ok(reused)
     }
+}
+
+/// The artifacts that a submission names.
+fn artifacts_of(submit: &Submit) -> Vec<Digest> {
+    let artifacts: BTreeSet<Digest> = submit.locations.iter().map(|located| located.artifact).collect();
+    artifacts.into_iter().collect()
 }
 
 /// These nodes and all that depends on them.

@@ -8,6 +8,7 @@ use artifacts::Store;
 use executors::local::{LocalExecutor, Options};
 use executors::tickets::TicketKey;
 use executors::{Executor as _, Health, Observed};
+use keyring::Keyring;
 use model::{Digest, SiteSpec};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc::UnboundedSender;
@@ -24,6 +25,7 @@ struct Inner {
     path: String,
     /// Whose orders the sites take.
     tickets: TicketKey,
+    keys: Option<Keyring>,
     observed: UnboundedSender<Observed>,
     /// Held while a site is opened: two executors of one folder would not know of each other.
     opening: Mutex<()>,
@@ -40,6 +42,7 @@ impl Sites {
         shim: (PathBuf, Vec<String>),
         path: String,
         tickets: TicketKey,
+        keys: Option<Keyring>,
         observed: UnboundedSender<Observed>,
     ) -> Result<Sites, artifacts::StoreError> {
         let code = Store::open_at(data.join("code"))?;
@@ -49,6 +52,7 @@ impl Sites {
                 shim,
                 path,
                 tickets,
+                keys,
                 observed,
                 opening: Mutex::default(),
                 open: RwLock::default(),
@@ -76,6 +80,7 @@ impl Sites {
             path: self.inner.path.clone(),
             capacity: spec.capacity,
             tickets: self.inner.tickets,
+            keys: self.inner.keys.clone(),
         };
         let executor = LocalExecutor::open(options, self.inner.observed.clone())?;
         self.inner.open.write().insert(spec.name.clone(), executor);

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use engine::{Command, State};
 use failpoint::Point;
 use journal::{Batch, Durability, Keeper, Reader, Writer};
+use keyring::Keyring;
 use model::site::ExecutorKind;
 use model::{Digest, Graph, Resources, SiteSpec};
 use parking_lot::Mutex;
@@ -22,6 +23,7 @@ use crate::core_loop::{CoreLoop, Release, inbox};
 use crate::dispatcher::{Dispatcher, end_orphans, forward};
 use crate::evaluator::LanguageEvaluator;
 use crate::governing::{Gate, Governance, Registered};
+use crate::keys::Sealing;
 use crate::learning::Learned;
 use crate::placer::Placer;
 use crate::triggers::Triggers;
@@ -49,6 +51,8 @@ pub struct Options {
     pub shim: (PathBuf, Vec<String>),
     /// The search path of processes.
     pub path: String,
+    /// Whether and how what is stored is sealed.
+    pub keys: Sealing,
 }
 
 /// An open control plane. Cheap to clone; [`ControlPlane::stop`] ends it.
@@ -78,6 +82,7 @@ struct Inner {
     learned: Learned,
     plans: Plans,
     governance: Governance,
+    keys: Option<Keyring>,
 }
 
 pub(crate) fn unusable(error: impl std::fmt::Display) -> Fault {
@@ -88,6 +93,7 @@ impl ControlPlane {
     /// Opens a data directory and carries out what is outstanding there.
     pub async fn open(options: Options) -> Result<ControlPlane, Fault> {
         let owner = Owner::take(&options.data)?;
+        let keys = tokio::task::block_in_place(|| crate::keys::open(&options.data, &options.keys))?;
         let journal_options = journal::Options { path: options.data.join("journal"), shard: 0, durability: options.durability };
         let opened = tokio::task::block_in_place(|| journal::open(journal_options)).map_err(unusable)?;
         failpoint::hit(Point::StartOpened);
@@ -95,7 +101,8 @@ impl ControlPlane {
         let audit = tokio::task::block_in_place(|| AuditLog::open(&options.data, reader, tree))?;
         let (observed, seen) = tokio::sync::mpsc::unbounded_channel();
         let authority = tickets::authority(&options.data).map_err(unusable)?;
-        let sites = Sites::new(&options.data, options.shim.clone(), options.path.clone(), authority.key(), observed);
+        let sites =
+            Sites::new(&options.data, options.shim.clone(), options.path.clone(), authority.key(), keys.clone(), observed);
         let sites = sites.map_err(unusable)?;
         let flyte = Flyte::open(&options.data, sites.code().clone()).map_err(unusable)?;
         let (state, last) = tokio::task::block_in_place(|| restore(&opened.reader, &sites))?;
@@ -145,6 +152,7 @@ impl ControlPlane {
             learned: learned.clone(),
             plans: Plans::default(),
             governance,
+            keys,
         };
         let control = ControlPlane { inner: Arc::new(inner) };
         control.start_task(learned.run(opened.reader.clone(), lessons));
@@ -173,11 +181,13 @@ impl ControlPlane {
     /// Opens a data directory to look at what is there: nothing is begun, carried out or written, and every command is refused.
     pub async fn look(options: Options) -> Result<ControlPlane, Fault> {
         let owner = Owner::take(&options.data)?;
+        let keys = tokio::task::block_in_place(|| crate::keys::open(&options.data, &options.keys))?;
         let journal_options = journal::Options { path: options.data.join("journal"), shard: 0, durability: options.durability };
         let opened = tokio::task::block_in_place(|| journal::open(journal_options)).map_err(unusable)?;
         let (observed, _) = tokio::sync::mpsc::unbounded_channel();
         let key = tickets::nobody().map_err(unusable)?.key();
-        let sites = Sites::new(&options.data, options.shim.clone(), options.path.clone(), key, observed).map_err(unusable)?;
+        let sites = Sites::new(&options.data, options.shim.clone(), options.path.clone(), key, keys.clone(), observed);
+        let sites = sites.map_err(unusable)?;
         let flyte = Flyte::open(&options.data, sites.code().clone()).map_err(unusable)?;
         for site in opened.reader.sites().map_err(unusable)? {
             sites.open(&site.spec).map_err(unusable)?;
@@ -208,6 +218,7 @@ impl ControlPlane {
             learned: Learned::of(&opened.reader),
             plans: Plans::default(),
             governance,
+            keys,
         };
         Ok(ControlPlane { inner: Arc::new(inner) })
     }
@@ -252,6 +263,10 @@ impl ControlPlane {
     /// What Flyte programs need.
     pub fn flyte(&self) -> &Flyte {
         &self.inner.flyte
+    }
+
+    pub(crate) fn keys(&self) -> Option<&Keyring> {
+        self.inner.keys.as_ref()
     }
 
     pub(crate) fn governance(&self) -> &Governance {

@@ -15,6 +15,7 @@ use artifacts::{Store, StoreError};
 use connectors::{Given, Place};
 use engine::Outcome;
 use engine::event::{Located, Usage};
+use keyring::{Holder, Keyring};
 use model::limits::SITE_PROCESSES_MAX;
 use model::{AttemptKey, Duration, Epoch, Failure, FailureClass, NodeKind, Resources, SignedTicket};
 use parking_lot::Mutex;
@@ -42,6 +43,8 @@ pub struct Options {
     pub capacity: Resources,
     /// Whose orders it takes.
     pub tickets: TicketKey,
+    /// What seals the artifacts of its store; without keys they lie open.
+    pub keys: Option<Keyring>,
 }
 
 /// Drives attempts as local processes. Cheap to clone.
@@ -97,7 +100,7 @@ const EPOCH: &str = "epoch";
 impl LocalExecutor {
     /// Opens a site. What is observed goes to `observed`.
     pub fn open(options: Options, observed: UnboundedSender<Observed>) -> Result<LocalExecutor, StoreError> {
-        let store = Store::open_at(options.folder.join("store"))?;
+        let store = Store::open_with(options.folder.join("store"), options.keys)?;
         let io = |path: &Path| {
             let path = path.to_owned();
             move |error| StoreError::Io { path, error }
@@ -150,6 +153,11 @@ impl SiteFolder {
 }
 
 impl Inner {
+    /// The store, for what an attempt leaves: its run holds that.
+    fn store_of(&self, key: AttemptKey) -> Store {
+        self.store.held_by(Holder::Run(key.run.0))
+    }
+
     fn folder(&self, key: AttemptKey) -> PathBuf {
         self.site.folder.join("attempts").join(key.to_string())
     }
@@ -211,7 +219,8 @@ impl Inner {
         self.observe(Observed::Started { key: spec.key, host: "control plane".into() });
         let files = self.site.folder.join("files");
         let traceparent = spec.environment.iter().find(|(key, _)| key == "TRACEPARENT").map(|(_, context)| context.as_str());
-        let place = Place { store: &self.store, files: &files, idempotency_key: &spec.idempotency_key, traceparent };
+        let store = self.store_of(spec.key);
+        let place = Place { store: &store, files: &files, idempotency_key: &spec.idempotency_key, traceparent };
         let run = connectors::run(&connector, &spec.input, &place);
         let given = match spec.timeout {
             Some(span) => tokio::time::timeout(span.to_std(), run).await.unwrap_or_else(|_| {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    actions, applying, approvals, artifacts, audit, demo, describe, doctor, events, foresight, get, keeping, planning, policy,
+    actions, applying, approvals, artifacts, audit, demo, describe, doctor, events, foresight, get, keeping, keys, planning, policy,
     prices, reference, runs, sites, tokens, up, witness,
 };
 use crate::variables;
@@ -76,6 +76,7 @@ pub(crate) enum Command {
     Policy(policy::Policy),
     Audit(audit::Audit),
     Witness(witness::Witness),
+    Keys(keys::Keys),
     Backup(keeping::Backup),
     Restore(keeping::Restore),
     Prune(keeping::Prune),

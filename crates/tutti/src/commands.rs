@@ -12,6 +12,7 @@ pub(crate) mod events;
 pub(crate) mod foresight;
 pub(crate) mod get;
 pub(crate) mod keeping;
+pub(crate) mod keys;
 pub(crate) mod planning;
 pub(crate) mod policy;
 pub(crate) mod prices;
@@ -66,6 +67,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CommandError> {
         Command::Policy(policy) => policy.run(door).await,
         Command::Audit(audit) => audit.run(door).await,
         Command::Witness(witness) => witness.run().await,
+        Command::Keys(keys) => keys.run(door).await,
         Command::Backup(backup) => backup.run(door).await,
         Command::Restore(restore) => restore.run(door),
         Command::Prune(prune) => prune.run(door).await,

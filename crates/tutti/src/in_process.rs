@@ -42,6 +42,7 @@ pub(crate) fn options(data: &Path) -> Result<Options, CommandError> {
         durability: journal::Durability::Full,
         shim: (std::env::current_exe()?, vec!["shim".into()]),
         path: std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".into()),
+        keys: Default::default(),
     })
 }
 

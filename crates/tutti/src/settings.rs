@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use controlplane::Sealing;
 use serde::Deserialize;
 use workflow::Diagnostic;
 use workflow::source::{Data, Tree};
@@ -30,6 +31,36 @@ pub(crate) struct Config {
     pub(crate) witnesses: Option<PathBuf>,
     /// Traces.
     pub(crate) traces: Traces,
+    /// What holds the key that everything stored is sealed under; as it was before when nothing is said.
+    pub(crate) keys: Option<Keys>,
+}
+
+/// What holds the key that everything stored is sealed under.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Keys {
+    /// `none`: nothing is sealed.
+    Off(Nothing),
+    /// A key file, a passphrase file, or a transit engine.
+    Source(keyring::Source),
+}
+
+/// The word for nothing.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Nothing {
+    None,
+}
+
+impl Config {
+    /// Whether and how the data directory is sealed.
+    pub(crate) fn sealing(&self) -> Sealing {
+        match &self.keys {
+            None => Sealing::AsBefore,
+            Some(Keys::Off(Nothing::None)) => Sealing::Off,
+            Some(Keys::Source(source)) => Sealing::Under(source.clone()),
+        }
+    }
 }
 
 /// Where traces go.
@@ -53,8 +84,9 @@ pub(crate) struct Tls {
 }
 
 /// The keys that a YAML file may have, and those of their maps.
-const KEYS: [(&str, &[&str]); 7] = [
+const KEYS: [(&str, &[&str]); 8] = [
     ("data", &[]),
+    ("keys", &["file", "passphrase_file", "transit"]),
     ("listen", &[]),
     ("log", &[]),
     ("log_format", &[]),
@@ -134,6 +166,21 @@ mod tests {
         assert!(message.contains("t.yml:2:3") && message.contains("`certificate`"), "{message}");
         let message = said("data = \"x\"\nlisen = \"y\"\n", "t.toml");
         assert!(message.contains("line 2") && message.contains("lisen"), "{message}");
+    }
+
+    #[test]
+    fn keys_are_held_by_one_of_three_or_by_nothing() {
+        let of = |text: &str| parse(text, Path::new("t.yaml")).unwrap().sealing();
+        assert_eq!(of(""), Sealing::AsBefore);
+        assert_eq!(of("keys: none\n"), Sealing::Off);
+        assert_eq!(of("keys: {file: /k}\n"), Sealing::Under(keyring::Source::File("/k".into())));
+        let transit = "[keys.transit]\naddress = \"https://bao:8200\"\nkey = \"tutti\"\ntoken = \"/run/token\"\n";
+        let Sealing::Under(keyring::Source::Transit(options)) = parse(transit, Path::new("t.toml")).unwrap().sealing() else {
+            panic!()
+        };
+        assert_eq!((options.mount.as_str(), options.namespace), ("transit", None));
+        assert!(parse("keys: {file: /k, passphrase_file: /p}\n", Path::new("t.yaml")).is_err());
+        assert!(said("keys: {fiel: /k}\n", "t.yaml").contains("did you mean `file`"));
     }
 
     #[test]

@@ -43,15 +43,17 @@ pub(crate) const ROOMS: &[Room] = &[
     room("audit", Layer::L1, &["model"]),
     // Where a test lets a process die: nothing in release builds.
     room("failpoint", Layer::L2, &[]),
+    // Keys and what is sealed under them: below everything that stores.
+    room("keyring", Layer::L2, &["model"]),
     // It stores the engine's events and hashes them into the tree.
-    room("journal", Layer::L2, &["model", "engine", "audit", "failpoint"]),
-    room("artifacts", Layer::L2, &["model"]),
+    room("journal", Layer::L2, &["model", "engine", "audit", "failpoint", "keyring"]),
+    room("artifacts", Layer::L2, &["model", "keyring"]),
     // The words of a protocol, and files.
     room("flyte", Layer::L2, &["model"]),
     // What a connector's action reads and makes lies in the store of its site.
-    room("connectors", Layer::L2, &["model", "artifacts"]),
+    room("connectors", Layer::L2, &["model", "artifacts", "keyring"]),
     // Attempts report the engine's outcomes, their files lie in stores, and connectors run inside executors.
-    room("executors", Layer::L2, &["model", "engine", "artifacts", "connectors", "failpoint"]),
+    room("executors", Layer::L2, &["model", "engine", "artifacts", "connectors", "failpoint", "keyring"]),
     room("controlplane", Layer::L3, BELOW_L3),
     room("api", Layer::L4, BELOW_L4),
     room("tutti", Layer::L5, BELOW_L5),
@@ -74,6 +76,7 @@ const BELOW_L3: &[&str] = &[
     "remediation",
     "audit",
     "failpoint",
+    "keyring",
     "journal",
     "artifacts",
     "flyte",
@@ -90,6 +93,7 @@ const BELOW_L4: &[&str] = &[
     "remediation",
     "audit",
     "failpoint",
+    "keyring",
     "journal",
     "artifacts",
     "flyte",
@@ -107,6 +111,7 @@ const BELOW_L5: &[&str] = &[
     "remediation",
     "audit",
     "failpoint",
+    "keyring",
     "journal",
     "artifacts",
     "flyte",

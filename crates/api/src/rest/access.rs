@@ -119,6 +119,8 @@ pub const TABLE: &[(&str, &str, Needs)] = &[
     ("POST", "/api/v1/policy/revoke", APPROVE),
     ("POST", "/api/v1/plan", READ),
     ("POST", "/api/v1/diff", READ),
+    ("GET", "/api/v1/keys", ADMIN),
+    ("POST", "/api/v1/keys/rotate", ADMIN),
     ("POST", "/api/v1/backup", ADMIN),
     ("POST", "/api/v1/prune", ADMIN),
 ];

@@ -1,18 +1,19 @@
 //! Artifacts in and out. Both directions stream.
 
-use std::io::SeekFrom;
+use std::io::{Read as _, Seek as _, SeekFrom};
 
-use axum::body::Body;
+use artifacts::{Content, StoreError};
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use controlplane::{Fault, FaultKind};
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use model::value::ArtifactKind;
 use model::{ArtifactRef, Digest};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 
 use super::App;
 use super::extract::{Json, Path, Query};
@@ -120,10 +121,16 @@ fn part(range: Option<&HeaderValue>, length: u64) -> Part {
 pub(crate) async fn download(State(app): State<App>, Path(digest): Path<String>, headers: HeaderMap) -> ApiResult<Response> {
     let parsed: Digest = digest.parse().map_err(|error| Fault::new(FaultKind::Malformed, format!("{error}")))?;
     let sites = app.control.sites().clone();
-    let (file, length) = blocking(move || {
-        let store = sites.with_copy(&parsed).first().and_then(|site| sites.store(site));
-        let store = store.ok_or_else(|| Fault::new(FaultKind::NotFound, format!("no site has the artifact {parsed}")))?;
-        Ok((store.open(&parsed).map_err(Fault::internal)?, store.size(&parsed).map_err(Fault::internal)?))
+    let (content, length) = blocking(move || {
+        let site = sites.with_copy(&parsed).into_iter().next().or_else(|| sites.names().into_iter().next());
+        let unknown = || Fault::new(FaultKind::NotFound, format!("no site has the artifact {parsed}"));
+        let store = site.and_then(|site| sites.store(&site)).ok_or_else(unknown)?;
+        let failed = |error: StoreError| match error {
+            StoreError::Missing(_) => unknown(),
+            StoreError::Erased(_) => Fault::new(FaultKind::Erased, error.to_string()),
+            other => Fault::internal(other),
+        };
+        Ok((store.open(&parsed).map_err(failed)?, store.size(&parsed).map_err(failed)?))
     })
     .await?;
     // What has this digest never changes.
@@ -139,9 +146,7 @@ pub(crate) async fn download(State(app): State<App>, Path(digest): Path<String>,
             return Ok(([(header::CONTENT_RANGE, format!("bytes */{length}"))], ApiError(fault)).into_response());
         }
     };
-    let mut file = tokio::fs::File::from_std(file);
-    file.seek(SeekFrom::Start(first)).await.map_err(Fault::internal)?;
-    let body = Body::from_stream(tokio_util::io::ReaderStream::with_capacity(file.take(count), 64 << 10));
+    let body = Body::from_stream(pieces(content, first, count));
     // Never shown in place: an artifact may be a page with scripts.
     let answer = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
@@ -158,6 +163,35 @@ pub(crate) async fn download(State(app): State<App>, Path(digest): Path<String>,
         answer.headers_mut().insert(header::CONTENT_RANGE, range);
     }
     Ok(answer)
+}
+
+/// Pieces of a content that are read ahead of a client.
+const AHEAD: usize = 2;
+/// Bytes of a piece.
+const PIECE_BYTES: u64 = 64 << 10;
+
+/// A part of a content, piece by piece, read on a thread where that may wait. An error ends it, and with it the answer.
+fn pieces(mut content: Content, first: u64, count: u64) -> impl Stream<Item = std::io::Result<Bytes>> {
+    let (sender, receiver) = tokio::sync::mpsc::channel(AHEAD);
+    let read = move || {
+        let sought = content.seek(SeekFrom::Start(first));
+        let mut content = content.take(count);
+        let mut failed = sought.err();
+        while failed.is_none() {
+            let mut piece = Vec::new();
+            match (&mut content).take(PIECE_BYTES).read_to_end(&mut piece) {
+                Ok(0) => return,
+                // A client that went away wants no more.
+                Ok(_) if sender.blocking_send(Ok(Bytes::from(piece))).is_err() => return,
+                Ok(_) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.into_iter().for_each(|error| drop(sender.blocking_send(Err(error))));
+    };
+    // It ends with its client, or with the content.
+    drop(tokio::task::spawn_blocking(read));
+    futures::stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use utoipa::{Modify, OpenApi};
 use super::access::{Needs, TABLE};
 use super::extract::Json;
 use super::{
-    actions, applying, approvals, artifacts, audit, editing, events, foresight, governance, metrics, planning, runs, sites,
+    actions, applying, approvals, artifacts, audit, editing, events, foresight, governance, keys, metrics, planning, runs, sites,
     system, tiles, tokens, views, workers,
 };
 
@@ -77,6 +77,8 @@ use super::{
         planning::plan,
         planning::diff,
         system::verify,
+        keys::status,
+        keys::rotate,
         system::backup,
         system::prune,
         system::error_page,
@@ -101,6 +103,7 @@ use super::{
         (name = "events", description = "What happens, and what happened outside."),
         (name = "audit", description = "The account of the journal: its entries, signed checkpoints, proofs."),
         (name = "policy", description = "Rules: how they stand, what they permit, certificates, approvals, tests."),
+        (name = "keys", description = "The keys that what is stored is sealed under."),
         (name = "workers", description = "The worker protocol."),
         (name = "system", description = "The server about itself.")
     ),

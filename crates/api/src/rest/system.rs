@@ -40,7 +40,7 @@ macro_rules! pages {
 
 const PAGES: &[(&str, &str)] = pages!(
     "E0001" "E0002" "E0003" "E0004" "E0005" "E0006" "E0007" "E0008" "E0009" "E0010" "E0011" "E0012" "E0013" "E0014" "E0015" "E0016"
-    "E0017" "E0018" "E0019" "E0020" "E0021" "E0030" "E0031" "E0032" "E0033"
+    "E0017" "E0018" "E0019" "E0020" "E0021" "E0022" "E0023" "E0030" "E0031" "E0032" "E0033"
     "W0001" "W0002" "W0003" "W0004" "W0005" "W0101" "W0102" "W0103" "W0104" "W0105" "W0106" "W0107" "W0201" "W0202" "W0203" "W0204"
     "W0205" "W0206" "W0207" "W0301" "W0302" "W0303" "W0304" "W0305" "W0306" "W0501" "W0502" "W0503" "W0504" "W0601" "W0602"
 );
@@ -108,6 +108,9 @@ pub(crate) async fn verify(State(app): State<App>) -> ApiResult<Json<Verificatio
 pub(crate) struct BackupRequest {
     /// A directory of the server's machine that does not exist yet, as an absolute path.
     to: String,
+    /// Leave the keys out: nobody can read what is sealed in it without them.
+    #[serde(default)]
+    without_keys: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -137,7 +140,7 @@ pub(crate) async fn backup(State(app): State<App>, Json(request): Json<BackupReq
             format!("`{}` is there already; a backup makes a new directory", request.to),
         )));
     }
-    let summary = app.control.backup(to).await?;
+    let summary = app.control.backup(to, request.without_keys).await?;
     Ok(Json(BackupAnswer { backup: request.to, summary }))
 }
 
@@ -185,8 +188,14 @@ mod tests {
             let page = PAGES.iter().find(|(code, _)| *code == kind.code()).unwrap().1;
             assert_eq!(page.lines().next(), Some(format!("# {}: {}", kind.code(), kind.title()).as_str()));
             let status = format!("HTTP status {}", kind.status());
-            let startup =
-                matches!(kind, FaultKind::DataDirectoryInUse | FaultKind::DataDirectory | FaultKind::Exposed | FaultKind::Listen);
+            let startup = matches!(
+                kind,
+                FaultKind::DataDirectoryInUse
+                    | FaultKind::DataDirectory
+                    | FaultKind::Exposed
+                    | FaultKind::Listen
+                    | FaultKind::Keys
+            );
             assert!(startup || page.contains(&status), "{}", kind.code());
         }
     }

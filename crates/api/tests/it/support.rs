@@ -59,6 +59,7 @@ impl Up {
             // No test here starts a process.
             shim: ("/bin/false".into(), Vec::new()),
             path: "/usr/bin:/bin".into(),
+            keys: Default::default(),
         };
         let control = ControlPlane::open(options).await.unwrap();
         let server = Server::bind(listen, control.clone(), access).await.unwrap();

@@ -16,9 +16,9 @@ async fn backed_up(folder: &Path) -> PathBuf {
     let run = start(&control).await;
     control.end_of(run, std::time::Duration::from_secs(20)).await.unwrap().unwrap();
     control.sites().store("local").unwrap().put_bytes(b"an artifact of some bytes").unwrap();
-    let summary = control.backup(to.clone()).await.unwrap();
+    let summary = control.backup(to.clone(), false).await.unwrap();
     assert!(summary.entries > 3 && summary.files > 0, "{summary:?}");
-    let again = control.backup(to.clone()).await.unwrap_err();
+    let again = control.backup(to.clone(), false).await.unwrap_err();
     assert_eq!(again.kind, FaultKind::Conflict);
     control.stop().await;
     to

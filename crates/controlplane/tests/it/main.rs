@@ -21,6 +21,7 @@ async fn open(data: &Path) -> ControlPlane {
         durability: Durability::Relaxed,
         shim: ("/bin/false".into(), Vec::new()),
         path: String::new(),
+        keys: Default::default(),
     };
     ControlPlane::open(options).await.unwrap()
 }

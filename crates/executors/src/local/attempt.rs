@@ -36,7 +36,9 @@ pub(super) fn of_store(error: StoreError) -> Failure {
         StoreError::BadPath(_) | StoreError::TooManyFiles | StoreError::TooDeep(_) | StoreError::ForgedListing => {
             broken(FailureClass::Output, error.to_string())
         }
-        StoreError::Missing(_) | StoreError::Damaged { .. } => broken(FailureClass::Transfer, error.to_string()),
+        StoreError::Missing(_) | StoreError::Damaged { .. } | StoreError::Tampered(_) | StoreError::Erased(_) => {
+            broken(FailureClass::Transfer, error.to_string())
+        }
         other => broken(FailureClass::Environment, other.to_string()),
     }
 }

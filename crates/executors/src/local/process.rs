@@ -159,7 +159,7 @@ fn collect(inner: &Inner, folder: &Path, key: AttemptKey) -> Collected {
     let (outcome, stored) = match record.failure {
         Some(_) if record.stopped => (Outcome::Aborted, Vec::new()),
         Some(failure) => (Outcome::Failed(failure), Vec::new()),
-        None => match outputs::collect(&inner.store, folder) {
+        None => match outputs::collect(&inner.store_of(key), folder) {
             Ok((output, stored)) => (Outcome::Succeeded(output), stored),
             Err(failure) => (Outcome::Failed(failure), Vec::new()),
         },

@@ -34,6 +34,7 @@ impl LocalRig {
             path: std::env::var("PATH").unwrap_or_default(),
             capacity: Resources::default(),
             tickets: executors::contract::authority().key(),
+            keys: None,
         }
     }
 }

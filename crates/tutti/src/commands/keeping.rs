@@ -17,6 +17,9 @@ pub(crate) struct Backup {
     /// A directory of the server's machine that does not exist yet.
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
+    /// Leave the keys out: keep a copy of them elsewhere, and what was erased is erased in this backup too.
+    #[arg(long)]
+    without_keys: bool,
     #[command(flatten)]
     form: Form,
 }
@@ -26,9 +29,19 @@ impl Backup {
     pub(crate) async fn run(self, door: &Door) -> Result<Exit, CommandError> {
         // The server may stand in another directory than this command.
         let to = std::path::absolute(&self.to)?;
-        let request = json!({ "to": to });
+        let request = json!({ "to": to, "without_keys": self.without_keys });
         let answer: Value =
             session::with(door, Need::Change, async |session| session.client.post("/api/v1/backup", &request).await).await?;
+        eprintln!(
+            "{}",
+            match answer["summary"]["keys"].as_str() {
+                Some("with_key_file") => "it holds the keys and the key file: whoever has it can read everything in it",
+                Some("wrapped") =>
+                    "it holds the keys as they are wrapped: without the key file, passphrase or transit key nobody can read it",
+                Some("without") => "it holds no keys: nobody can read what is sealed in it without them",
+                _ => "nothing in it is sealed",
+            }
+        );
         print(&answer, self.form.output, &format!("{}\n", to.display()))
     }
 }

@@ -74,12 +74,13 @@ impl Up {
         }
         // Whoever can be reached by others asks everybody for a token, on loopback too.
         let local_user = listen.ip().is_loopback();
+        let sealing = config.sealing();
         let data = door.data.clone().or(config.data).unwrap_or_else(|| session::data_directory(door));
         let witnesses = self.witnesses.or(config.witnesses);
         let witnesses = witnesses.as_deref().map(super::audit::read_policy).transpose()?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let control = ControlPlane::open(in_process::options(&data)?).await?;
+        let control = ControlPlane::open(controlplane::Options { keys: sealing, ..in_process::options(&data)? }).await?;
         if let Some(policy) = witnesses {
             control.witness_by(policy, std::sync::Arc::new(|url, body| Box::pin(crate::client::ask_witness(url, body))));
         }
