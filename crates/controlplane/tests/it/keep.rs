@@ -24,11 +24,12 @@ async fn backed_up(folder: &Path) -> PathBuf {
     to
 }
 
-fn find(folder: &Path, bytes: &[u8]) -> Option<PathBuf> {
+/// The file of an artifact: it is sealed, and named by the digest of its content.
+fn find(folder: &Path, digest: &str) -> Option<PathBuf> {
     let entries = std::fs::read_dir(folder).ok()?;
     entries.flatten().map(|entry| entry.path()).find_map(|path| match path.is_dir() {
-        true => find(&path, bytes),
-        false => (std::fs::read(&path).ok()? == bytes).then_some(path),
+        true => find(&path, digest),
+        false => digest.ends_with(path.file_name()?.to_str()?).then_some(path),
     })
 }
 
@@ -59,18 +60,22 @@ async fn a_backup_that_is_not_whole_is_refused() {
     let backup = backed_up(folder.path()).await;
     let target = |name: &str| folder.path().join(name);
     // An artifact that rotted: same length, another byte.
-    let artifact = find(&backup, b"an artifact of some bytes").unwrap();
+    let artifact = find(&backup.join("sites"), &model::Digest::of(b"an artifact of some bytes").hex()).unwrap();
+    let sound = std::fs::read(&artifact).unwrap();
+    assert!(!sound.windows(8).any(|part| part == b"artifact"), "it is sealed");
     let bend = |bytes: &[u8]| {
         std::fs::remove_file(&artifact).unwrap();
         std::fs::write(&artifact, bytes).unwrap();
     };
-    bend(b"an artifact of some bytez");
+    let mut other = sound.clone();
+    *other.last_mut().unwrap() ^= 1;
+    bend(&other);
     let rotten = restore(&backup, &target("rotten")).unwrap_err();
     assert!(rotten.detail.contains("not what its name says"), "{rotten}");
-    bend(b"an artifact");
+    bend(&sound[..11]);
     let short = restore(&backup, &target("short")).unwrap_err();
     assert!(short.detail.contains("bytes beside the journal"), "{short}");
-    bend(b"an artifact of some bytes");
+    bend(&sound);
     restore(&backup, &target("sound")).unwrap();
     // Interrupted before its end.
     std::fs::remove_file(backup.join("backup.json")).unwrap();
@@ -78,4 +83,33 @@ async fn a_backup_that_is_not_whole_is_refused() {
     assert!(unfinished.detail.contains("no backup that was finished"), "{unfinished}");
     // A data directory is no backup.
     assert!(restore(&folder.path().join("data"), &target("data")).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_keys_are_told_at_the_start_and_nothing_is_made_in_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    open(&data).await.stop().await;
+    let options = || crate::options(&data);
+    for lost in ["keys/key", "keys"] {
+        let (here, away) = (data.join(lost), folder.path().join("away"));
+        std::fs::rename(&here, &away).unwrap();
+        let refused = controlplane::ControlPlane::open(options()).await.err().unwrap();
+        assert_eq!(refused.kind, FaultKind::Keys, "{refused}");
+        assert!(!here.exists(), "{lost}");
+        std::fs::rename(&away, &here).unwrap();
+    }
+    let off = controlplane::Options { keys: controlplane::Sealing::Off, ..options() };
+    assert_eq!(controlplane::ControlPlane::open(off).await.err().unwrap().kind, FaultKind::Keys);
+    // The key moves to another file: the new one is used from then on, and the old one opens nothing any more.
+    let elsewhere = keyring::Source::File(folder.path().join("elsewhere"));
+    keyring::KeyFile::open(&folder.path().join("elsewhere"), true).unwrap();
+    let moved = controlplane::Options { keys: controlplane::Sealing::Under(elsewhere), ..options() };
+    controlplane::ControlPlane::open(moved).await.unwrap().stop().await;
+    std::fs::remove_file(data.join("keys/key")).unwrap();
+    let control = open(&data).await;
+    assert!(control.key_status().await.unwrap().unwrap().service.contains("elsewhere"));
+    let summary = control.backup(folder.path().join("backup"), false).await.unwrap();
+    assert_eq!(summary.keys, controlplane::KeysKept::Wrapped);
+    control.stop().await;
 }

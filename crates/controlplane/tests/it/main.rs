@@ -14,16 +14,20 @@ use controlplane::{ControlPlane, Options, SourceFile, Submission};
 use journal::Durability;
 use model::RunId;
 
-/// A control plane on a directory, without a wrapper for processes.
-async fn open(data: &Path) -> ControlPlane {
-    let options = Options {
+/// How a directory is opened, without a wrapper for processes.
+fn options(data: &Path) -> Options {
+    Options {
         data: data.to_owned(),
         durability: Durability::Relaxed,
         shim: ("/bin/false".into(), Vec::new()),
         path: String::new(),
         keys: Default::default(),
-    };
-    ControlPlane::open(options).await.unwrap()
+    }
+}
+
+/// A control plane on a directory.
+async fn open(data: &Path) -> ControlPlane {
+    ControlPlane::open(options(data)).await.unwrap()
 }
 
 /// Registers a workflow.
