@@ -58,6 +58,7 @@ impl Up {
             None => Config::default(),
         };
         telemetry::start(self.log_format.or(config.log_format).unwrap_or_default(), config.log.as_deref().unwrap_or("info"))?;
+        let sealing = config.sealing();
         let collector = Collector::configured(&config.traces)?;
         let listen = self.listen.or(config.listen).unwrap_or(LISTEN);
         let tls = match (self.tls_cert.or(config.tls.cert), self.tls_key.or(config.tls.key)) {
@@ -74,7 +75,6 @@ impl Up {
         }
         // Whoever can be reached by others asks everybody for a token, on loopback too.
         let local_user = listen.ip().is_loopback();
-        let sealing = config.sealing();
         let data = door.data.clone().or(config.data).unwrap_or_else(|| session::data_directory(door));
         let witnesses = self.witnesses.or(config.witnesses);
         let witnesses = witnesses.as_deref().map(super::audit::read_policy).transpose()?;
