@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    actions, applying, approvals, artifacts, audit, demo, describe, doctor, events, foresight, get, keeping, keys, planning, policy,
-    prices, reference, runs, sites, tokens, up, witness,
+    actions, applying, approvals, artifacts, audit, demo, describe, doctor, events, foresight, get, keeping, keys, planning,
+    policy, prices, reference, runs, sites, tokens, up, witness,
 };
 use crate::variables;
 
