@@ -292,6 +292,10 @@ mod tests {
             ("executors", "connectors"),
             ("journal", "failpoint"),
             ("executors", "failpoint"),
+            ("journal", "keyring"),
+            ("artifacts", "keyring"),
+            ("connectors", "keyring"),
+            ("executors", "keyring"),
         ];
         for room in ROOMS {
             for other in room.may_use {
