@@ -56,6 +56,13 @@ impl Unit {
         Unit { node, undo, sub, body }
     }
 
+    /// The same with another request for memory.
+    pub(crate) fn with_memory(&self, bytes: u64) -> Unit {
+        let mut node = Node::clone(&self.node);
+        node.needs.resources.memory_bytes = bytes;
+        Unit { node: Arc::new(node), undo: self.undo.clone(), sub: self.sub.clone(), body: self.body.clone() }
+    }
+
     /// The kind of the actions it makes.
     pub(crate) fn kind(&self) -> ActionKind {
         kind_of(&self.node.kind)

@@ -24,6 +24,8 @@ mod v2;
 mod v3;
 #[path = "golden/v4.rs"]
 mod v4;
+#[path = "golden/v5.rs"]
+mod v5;
 
 struct File {
     name: &'static str,
@@ -37,6 +39,7 @@ fn files() -> Vec<File> {
         File { name: "v2", text: include_str!("golden/v2.journal"), expected: v2::events() },
         File { name: "v3", text: include_str!("golden/v3.journal"), expected: v3::events() },
         File { name: "v4", text: include_str!("golden/v4.journal"), expected: v4::events() },
+        File { name: "v5", text: include_str!("golden/v5.journal"), expected: v5::events() },
     ]
 }
 

@@ -87,6 +87,7 @@ fn finished(run: u64, action: u32) -> Event {
         cost: Money(12),
         retry_at: None,
         locations: Vec::new(),
+        memory_bytes: None,
     }))
 }
 

@@ -122,6 +122,7 @@ impl Mutation {
                     cost: Default::default(),
                     retry_at: None,
                     locations: Vec::new(),
+                    memory_bytes: None,
                 }));
                 true
             }

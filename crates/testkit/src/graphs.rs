@@ -241,6 +241,12 @@ impl Step {
         self
     }
 
+    /// How much memory it needs, in bytes.
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.node.needs.resources.memory_bytes = bytes;
+        self
+    }
+
     /// An attribute that its site must have.
     pub fn at(mut self, key: &str, value: &str) -> Self {
         self.node.needs.site.insert(key.into(), value.into());

@@ -28,6 +28,12 @@ impl SiteBuilder {
         self
     }
 
+    /// How much memory it has, in bytes.
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.0.capacity.memory_bytes = bytes;
+        self
+    }
+
     /// What an hour of a core and a gigabyte that leaves cost.
     pub fn prices(mut self, cpu_hour: f64, egress_gb: f64) -> Self {
         self.0.prices.cpu_hour = Money::from_units(cpu_hour);

@@ -123,6 +123,8 @@ impl Stepper<'_, '_> {
         // Preempted once too often: nobody asked for the end of the action, so that somebody has to answer for it.
         let stopped_for_good = phase == Phase::Aborted && failure.is_some() && retry_at.is_none() && self.is_wanted(key);
         let phase = if stopped_for_good { Phase::Failed } else { phase };
+        let killed = failure.as_ref().is_some_and(|failure| failure.class == FailureClass::Oom);
+        let memory_bytes = (killed && retry_at.is_some()).then(|| self.more_memory(key)).flatten();
         self.emit(Event::AttemptFinished(Box::new(AttemptFinished {
             run: attempt.run,
             action: attempt.action,
@@ -134,6 +136,7 @@ impl Stepper<'_, '_> {
             cost,
             retry_at,
             locations: locations.clone(),
+            memory_bytes,
         })));
         if phase == Phase::Succeeded {
             self.label_artifacts(key, output.as_ref());
@@ -196,6 +199,24 @@ impl Stepper<'_, '_> {
         }
         let retry = &action.unit.node.retry;
         (action.retries < retry.max).then(|| now.after(pause((retry.backoff_min, retry.backoff_max), action.retries, draw)))
+    }
+
+    /// The memory for the repeat of an action that used up what it had asked for: twice as much, as far as its site has it. When that is all
+    /// its site has, as far as another one does that has the attributes it needs.
+    fn more_memory(&self, key: ActionKey) -> Option<u64> {
+        let action = self.action(key)?;
+        let needs = &action.unit.node.needs;
+        let asked = needs.resources.memory_bytes;
+        if asked == 0 {
+            return None;
+        }
+        let sites = &self.state.fleet.sites;
+        let here = action.site.as_deref().and_then(|site| sites.get(site)).map_or(0, |site| site.spec.capacity.memory_bytes);
+        let fits =
+            |site: &&crate::fleet::Site| needs.site.iter().all(|(name, value)| site.spec.attributes.get(name) == Some(value));
+        let largest = || sites.values().filter(fits).map(|site| site.spec.capacity.memory_bytes).max().unwrap_or(0);
+        let most = if here > asked { here } else { largest() };
+        Some(asked.saturating_mul(2).min(most)).filter(|more| *more > asked)
     }
 
     /// The inputs of a placed action could not be brought to its site. It is placed again, and fails there when nothing is left to bring.

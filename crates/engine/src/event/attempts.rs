@@ -123,6 +123,9 @@ pub struct AttemptFinished {
     /// Where the artifacts of the output lie.
     #[n(9)]
     pub locations: Vec<Located>,
+    /// The memory that the repeat asks for, when it used up what it had asked for before.
+    #[n(10)]
+    pub memory_bytes: Option<u64>,
 }
 
 /// See [`super::Event::ReportIgnored`].

@@ -141,6 +141,9 @@ pub(super) fn attempt_finished(state: &mut State, event: &AttemptFinished, at: T
         Some(due) => {
             let Some(action) = state.runs.get_mut(&event.run).and_then(|run| run.action_mut(event.action)) else { return };
             action.state = ActionState::Backoff;
+            if let Some(bytes) = event.memory_bytes {
+                action.unit = Arc::new(action.unit.with_memory(bytes));
+            }
             if due <= at {
                 requeue(state, key, at);
             } else {

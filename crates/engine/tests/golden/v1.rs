@@ -91,6 +91,7 @@ fn attempt_finished(class: FailureClass, phase: Phase) -> Event {
         cost: Money(-1_250_000),
         retry_at: Some(Timestamp(1_800_000_000_000_000)),
         locations: located(10),
+        memory_bytes: None,
     }))
 }
 

@@ -65,6 +65,7 @@ pub(super) fn events() -> Vec<Event> {
             cost: Money(1),
             retry_at: Some(Timestamp(2)),
             locations: located(),
+            memory_bytes: None,
         })),
         Event::ActionFinished(Box::new(ActionFinished {
             run,

@@ -109,3 +109,30 @@ fn an_output_that_is_too_large_fails_the_attempt() {
     assert_eq!(rig.failure(run, "a").map(|failure: Failure| failure.class), Some(FailureClass::Output));
     assert_eq!(rig.finish(run).phase, Phase::Failed);
 }
+
+#[test]
+fn what_used_up_its_memory_is_repeated_with_more() {
+    const GIB: u64 = 1 << 30;
+    let second = Duration::from_secs(1);
+    let oom = || system(FailureClass::Oom);
+    let raised = |sites: Vec<model::SiteSpec>, asked: u64| {
+        let mut rig = Rig::new(sites);
+        let graph = flow("t/hungry").step(step("a").memory(asked).at("zone", "x").retry(4, second, second)).build();
+        rig.on("a", [oom(), fail("exit code 1"), oom(), oom(), Answer::Done(json!({}))]);
+        assert_eq!(rig.run(&graph, json!({})).phase, Phase::Succeeded);
+        let ends = ends(&rig);
+        ends.iter().map(|end| end.memory_bytes.map(|bytes| bytes / GIB)).collect::<Vec<_>>()
+    };
+    let small = || site("small").attribute("zone", "x").memory(6 * GIB).spec();
+    // Twice as much each time, as far as its site has it; no other failure asks for more.
+    assert_eq!(raised(vec![small()], 2 * GIB), [Some(4), None, Some(6), None, None]);
+    // When its site has no more, what a larger one has that may be used.
+    let both = || {
+        let large = site("large").attribute("zone", "x").memory(9 * GIB).spec();
+        vec![small(), large, site("elsewhere").attribute("zone", "y").memory(64 * GIB).spec()]
+    };
+    assert_eq!(raised(both(), 2 * GIB), [Some(4), None, Some(8), Some(9), None]);
+    assert_eq!(raised(both(), 6 * GIB), [Some(9), None, None, None, None]);
+    // Nothing was asked for, so that nothing is known to have been too little.
+    assert_eq!(raised(vec![small()], 0), [None, None, None, None, None]);
+}

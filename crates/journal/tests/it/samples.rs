@@ -295,6 +295,7 @@ impl Teller {
             cost: Money(self.dice.below(50) as i64),
             retry_at: retry.then(|| Timestamp(self.at + 1)),
             locations: Vec::new(),
+            memory_bytes: None,
         }))
     }
 }

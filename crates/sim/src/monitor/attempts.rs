@@ -2,7 +2,7 @@
 
 use engine::event::{ActionsPlaced, AttemptFinished, AttemptStarted, CancelReason, CancelRequested, Role};
 use engine::{Dispatch, Effect, Transfer};
-use model::{ActionKey, ActionNo, AttemptKey, Phase, Resources, RunId, Timestamp};
+use model::{ActionKey, ActionNo, AttemptKey, FailureClass, Node, Phase, Resources, RunId, Timestamp};
 
 use super::{At, Checked, Doing, Monitor, SiteFacts, broken};
 
@@ -80,6 +80,19 @@ impl Monitor {
                     (false, _) => At::Backoff(due),
                 };
                 action.attempt += u32::from(due <= at && transfer);
+                if let Some(bytes) = e.memory_bytes {
+                    let asked = action.node.needs.resources.memory_bytes;
+                    if e.failure.as_ref().is_none_or(|failure| failure.class != FailureClass::Oom) || asked == 0 || bytes <= asked
+                    {
+                        return broken(
+                            "retries",
+                            format!("`{}` is given {bytes} bytes after it had asked for {asked}", action.path),
+                        );
+                    }
+                    let mut node = Node::clone(&action.node);
+                    node.needs.resources.memory_bytes = bytes;
+                    action.node = node.into();
+                }
                 Ok(())
             }
         }
