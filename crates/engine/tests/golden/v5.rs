@@ -10,7 +10,8 @@ pub(crate) fn events() -> Vec<Event> {
         _ => None,
     });
     let more = |ended: AttemptFinished| {
-        let failure = ended.failure.map(|failure| Failure { class: FailureClass::Oom, code: Some("MemoryError".into()), ..failure });
+        let failure =
+            ended.failure.map(|failure| Failure { class: FailureClass::Oom, code: Some("MemoryError".into()), ..failure });
         Event::AttemptFinished(Box::new(AttemptFinished { failure, memory_bytes: Some(2 << 30), ..ended }))
     };
     ended.map(more).into_iter().collect()

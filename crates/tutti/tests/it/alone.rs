@@ -105,3 +105,14 @@ fn ctrl_c_leaves_a_run_that_can_be_carried_on() {
     let signalled = home.ok(&["signal", "held", "go", "--payload", "{\"n\": 1}"]);
     assert!(signalled.stdout.contains("succeeded"), "{signalled:?}");
 }
+
+#[test]
+fn what_used_up_its_memory_is_repeated_with_more() {
+    let home = Home::new();
+    let hungry = "workflow: demo/hungry\nnodes:\n  eat:\n    run: {command: [python3, -c, \"x = bytearray(140 << 20); print(len(x))\"]}\n    \
+                  needs: {memory: 100Mi}\n    retry: {max: 1, backoff: 10ms..10ms}\n";
+    home.write("hungry.workflow.yaml", hungry);
+    let run = home.run(&["run", "hungry.workflow.yaml", "--wait", "-o", "json"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(home.json(&["get", "run", "hungry-1"])["actions"][0]["attempts"], 2);
+}
