@@ -23,9 +23,11 @@ use crate::rest::App;
 use crate::rest::access::{Caller, Needs};
 use connect::{Refusal, stream, unary};
 
-const READ: Needs = Needs::Scope("read");
-const RUN: Needs = Needs::Scope("run");
-const APPROVE: Needs = Needs::Scope("approve");
+const READ: Needs = Needs::Operation("read");
+const VIEW: Needs = Needs::Operation("view");
+const SUBMIT: Needs = Needs::Operation("submit");
+const STEER: Needs = Needs::Operation("steer");
+const DECIDE: Needs = Needs::Operation("decide");
 
 /// Every method, and what it needs.
 const METHODS: &[(&str, Needs)] = &[
@@ -33,28 +35,28 @@ const METHODS: &[(&str, Needs)] = &[
     ("/flyteidl2.auth.IdentityService/UserInfo", READ),
     ("/flyteidl2.project.ProjectService/ListProjects", READ),
     ("/flyteidl2.project.ProjectService/GetProject", READ),
-    ("/flyteidl2.dataproxy.DataProxyService/CreateUploadLocation", RUN),
-    ("/flyteidl2.dataproxy.DataProxyService/UploadInputs", RUN),
-    ("/flyteidl2.dataproxy.DataProxyService/CreateDownloadLink", READ),
-    ("/flyteidl2.dataproxy.DataProxyService/GetActionData", READ),
-    ("/flyteidl2.dataproxy.DataProxyService/TailLogs", READ),
-    ("/flyteidl2.task.TaskService/DeployTask", RUN),
+    ("/flyteidl2.dataproxy.DataProxyService/CreateUploadLocation", SUBMIT),
+    ("/flyteidl2.dataproxy.DataProxyService/UploadInputs", SUBMIT),
+    ("/flyteidl2.dataproxy.DataProxyService/CreateDownloadLink", VIEW),
+    ("/flyteidl2.dataproxy.DataProxyService/GetActionData", VIEW),
+    ("/flyteidl2.dataproxy.DataProxyService/TailLogs", VIEW),
+    ("/flyteidl2.task.TaskService/DeployTask", SUBMIT),
     ("/flyteidl2.task.TaskService/GetTaskDetails", READ),
     ("/flyteidl2.task.TaskService/ListTasks", READ),
     ("/flyteidl2.task.TaskService/ListVersions", READ),
-    ("/flyteidl2.workflow.RunService/CreateRun", RUN),
-    ("/flyteidl2.workflow.RunService/AbortRun", RUN),
-    ("/flyteidl2.workflow.RunService/AbortAction", RUN),
+    ("/flyteidl2.workflow.RunService/CreateRun", SUBMIT),
+    ("/flyteidl2.workflow.RunService/AbortRun", STEER),
+    ("/flyteidl2.workflow.RunService/AbortAction", STEER),
     ("/flyteidl2.workflow.RunService/GetRunDetails", READ),
     ("/flyteidl2.workflow.RunService/GetActionDetails", READ),
     ("/flyteidl2.workflow.RunService/WatchActionDetails", READ),
-    ("/flyteidl2.workflow.RunService/GetActionData", READ),
+    ("/flyteidl2.workflow.RunService/GetActionData", VIEW),
     ("/flyteidl2.workflow.RunService/ListRuns", READ),
     ("/flyteidl2.workflow.RunService/ListActions", READ),
-    ("/flyteidl2.workflow.RunService/SignalEvent", APPROVE),
-    ("/flyteidl2.actions.ActionsService/Enqueue", RUN),
+    ("/flyteidl2.workflow.RunService/SignalEvent", DECIDE),
+    ("/flyteidl2.actions.ActionsService/Enqueue", SUBMIT),
     ("/flyteidl2.actions.ActionsService/WatchForUpdates", READ),
-    ("/flyteidl2.actions.ActionsService/Abort", RUN),
+    ("/flyteidl2.actions.ActionsService/Abort", STEER),
 ];
 
 /// What an address of this room needs; none when it is not one. Links and objects have signatures of their own.

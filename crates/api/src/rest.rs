@@ -8,6 +8,7 @@ mod artifacts;
 mod audit;
 mod description;
 mod editing;
+mod endpoints;
 mod events;
 mod extract;
 mod foresight;
@@ -18,6 +19,7 @@ mod keys;
 mod listen;
 mod metrics;
 mod observe;
+mod permission;
 mod planning;
 mod problem;
 mod projection;
@@ -51,6 +53,8 @@ pub(crate) struct App {
     pub(crate) control: ControlPlane,
     pub(crate) access: Arc<Access>,
     pub(crate) tokens: Arc<access::Tokens>,
+    /// What the rules said of callers and operations.
+    pub(crate) said: Arc<permission::Said>,
     pub(crate) http: Arc<observe::HttpMeters>,
     /// A permit for each connection.
     pub(crate) room: Arc<Semaphore>,
@@ -63,7 +67,7 @@ pub(crate) struct App {
 impl App {
     fn new(control: ControlPlane, access: Access, stopped: watch::Receiver<bool>, connections: usize) -> App {
         let room = Arc::new(Semaphore::new(connections));
-        App { control, access: Arc::new(access), tokens: Arc::default(), http: Arc::default(), room, connections, stopped }
+        App { control, access: Arc::new(access), tokens: Arc::default(), said: Arc::default(), http: Arc::default(), room, connections, stopped }
     }
 
     /// Ends when the server stops.

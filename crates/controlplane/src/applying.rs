@@ -104,6 +104,18 @@ impl ControlPlane {
         dry_run: bool,
         principal: &str,
     ) -> Result<ApplyOutcome, Fault> {
+        self.apply_if(sources, files, dry_run, principal, |_, _| Ok(())).await
+    }
+
+    /// The same, if `may` permits every document, by its kind and its name.
+    pub async fn apply_if(
+        &self,
+        sources: Vec<SourceFile>,
+        files: Files,
+        dry_run: bool,
+        principal: &str,
+        may: impl Fn(&str, &str) -> Result<(), Fault>,
+    ) -> Result<ApplyOutcome, Fault> {
         let reader = self.reader().clone();
         let beside = files.clone();
         let (documents, mut outcome) =
@@ -113,6 +125,7 @@ impl ControlPlane {
         }
         let documents: Vec<Sourced> =
             documents.into_iter().filter(|sourced| !matches!(sourced.document, Document::PolicyTest(_))).collect();
+        documents.iter().try_for_each(|sourced| may(sourced.document.kind(), sourced.document.name()))?;
         tokio::task::block_in_place(|| self.check_rules(&documents, principal, &mut outcome))?;
         if outcome.failed() {
             return Ok(outcome);

@@ -27,7 +27,7 @@ mod versions;
 pub use cache::Cache;
 pub use certificate::{Certificate, Certified, Flow, Refused, Step};
 pub use entities::{Fleet, Work};
-pub use operations::{Caller, OPERATIONS, ROLES, Target};
+pub use operations::{Caller, Ever, OPERATIONS, ROLES, Target};
 pub use rules::{About, Problem, Rules, Sources};
 pub use sanitizers::Standing;
 pub use verdict::{Reason, Verdict};

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use cedar_policy::{Authorizer, Context, Entity, EntityUid, Request, RestrictedExpression};
+use cedar_policy::{Authorizer, Context, Decision, Entity, EntityUid, PartialEntities, PartialEntityUid, PartialRequest, Request};
+use cedar_policy::RestrictedExpression;
 use model::Label;
 use serde::{Deserialize, Serialize};
 
@@ -52,14 +53,37 @@ permit (principal in Role::"auditor", action in [Action::"read", Action::"audit"
 permit (principal in Role::"secrets-admin", action in [Action::"read", Action::"secrets"], resource);
 @id("worker") @reason("workers do the work of connectors")
 permit (principal in Role::"worker", action == Action::"work", resource);
+@id("scope-read") @reason("the scope `read` sees, and reads the record")
+permit (principal in Role::"scope-read", action in [Action::"read", Action::"view", Action::"audit"], resource);
+@id("scope-run") @reason("the scope `run` starts and steers runs")
+permit (principal in Role::"scope-run", action in [Action::"submit", Action::"steer"], resource);
 @id("admin") @reason("administrators may do everything")
 permit (principal in Role::"admin", action in Action::"operation", resource);
 @id("not-the-author") @reason("whoever wrote it does not approve it")
 forbid (principal, action == Action::"approve", resource) when { resource.author == principal.name };
 "#;
 
+/// What is left when the rules are broken: somebody has to be able to repair them.
+pub(crate) const REPAIR: &str = r#"
+@id("repair") @reason("the rules are broken: administrators may look and repair them, and nobody else may do anything")
+permit (principal in Role::"admin", action in [Action::"read", Action::"audit", Action::"govern"], resource);
+@id("repair-by-policy-admin") @reason("the rules are broken: policy administrators may look and repair them, and nobody else may do anything")
+permit (principal in Role::"policy-admin", action in [Action::"read", Action::"audit", Action::"govern"], resource);
+"#;
+
+/// What may be said of an operation before it is known what it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ever {
+    /// It is permitted, whatever it is about.
+    Always,
+    /// It is refused, whatever it is about.
+    Never,
+    /// It depends.
+    Depends,
+}
+
 /// Who asks.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Caller {
     /// Their name.
     pub name: String,
@@ -101,6 +125,37 @@ impl Rules {
             Some(verdict) => verdict,
             None => Verdict::broken(format!("the question `{operation}` could not be put")),
         }
+    }
+
+    /// Whether a caller may do an operation at all. It is found by partial evaluation, with what it is about unknown; what gives no clear
+    /// answer depends, and is to be asked in full.
+    pub fn ever(&self, caller: &Caller, operation: &str) -> Ever {
+        self.try_ever(caller, operation).unwrap_or(Ever::Depends)
+    }
+
+    fn try_ever(&self, caller: &Caller, operation: &str) -> Option<Ever> {
+        let schema = schema()?;
+        let principal = uid("User", &caller.name)?;
+        let groups = caller.groups.iter().map(|group| uid("Group", group));
+        let roles = caller.roles.iter().map(|role| uid("Role", role));
+        let parents: Option<Vec<EntityUid>> = groups.chain(roles).collect();
+        let mut known = vec![plain(principal.clone(), &[("name", caller.name.as_str())], parents?)?];
+        known.extend(schema.action_entities().ok()?.iter().cloned());
+        let context = (operation != "view").then(Context::empty);
+        let thing = PartialEntityUid::new("Thing".parse().ok()?, None);
+        let action = uid("Action", operation)?;
+        let request =
+            PartialRequest::new(PartialEntityUid::from_concrete(principal), action, thing, context, schema).ok()?;
+        let known = PartialEntities::from_concrete(entities(known).ok()?, schema).ok()?;
+        let response = self.policies.tpe(&request, &known, schema).ok()?;
+        if response.error_permits().next().is_some() || response.error_forbids().next().is_some() {
+            return None;
+        }
+        Some(match response.decision() {
+            Some(Decision::Allow) => Ever::Always,
+            Some(Decision::Deny) => Ever::Never,
+            None => Ever::Depends,
+        })
     }
 
     fn try_may(&self, caller: &Caller, operation: &str, target: &Target, label: &Label) -> Option<Verdict> {

@@ -8,9 +8,10 @@ use cedar_policy::{Effect, Policy, PolicyId, PolicySet, ValidationMode, Validato
 use miette::Diagnostic as _;
 use model::govern::{Approval, PolicySpec, SanitizerSpec, TagSpec, UNLABELED};
 use model::limits::{POLICIES_MAX, POLICY_BYTES_MAX, TAGS_MAX};
-use model::{Digest, Timestamp};
+use model::{Digest, Label, Timestamp};
 
 use crate::lint;
+use crate::operations::{Caller, Target};
 use crate::schema::{BUILT_IN, OPEN, schema};
 
 /// What rules are made of.
@@ -76,7 +77,8 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// Reads and checks rules. With a problem that is no warning they are not fit for use: nobody is permitted anything by them.
+    /// Reads and checks rules. With a problem that is no warning they are not fit for use: nobody is permitted anything by
+    /// them but to repair them.
     pub fn new(sources: Sources) -> (Rules, Vec<Problem>) {
         let mut problems = Vec::new();
         let digest = sources.digest();
@@ -101,9 +103,37 @@ impl Rules {
         let mut rules = Rules { policies, about, tags, sanitizers, approvals: sources.approvals, digest, governed, closed };
         rules.check_sanitizers(&mut problems);
         if problems.iter().any(|problem| !problem.warning) {
-            rules.policies = PolicySet::new();
+            let (tags, mut ignored) = (BTreeMap::new(), Vec::new());
+            let mut builder =
+                Builder { policies: PolicySet::new(), about: BTreeMap::new(), tags: &tags, problems: &mut ignored };
+            builder.built_in("builtin", crate::operations::REPAIR);
+            let Builder { policies, about, .. } = builder;
+            (rules.policies, rules.about) = (policies, about);
+        } else {
+            rules.check_repairable(&mut problems);
         }
         (rules, problems)
+    }
+
+    /// Rules that nobody can change any more are a mistake that nobody can mend.
+    fn check_repairable(&self, problems: &mut Vec<Problem>) {
+        let may = |role: &str| {
+            let caller = Caller { name: "anybody".into(), groups: Vec::new(), roles: vec![role.to_owned()] };
+            let target = Target { kind: "policy".into(), name: "any".into(), ..Target::default() };
+            self.may(&caller, "govern", &target, &Label::empty())
+        };
+        let verdict = may("admin");
+        if verdict.allowed || may("policy-admin").allowed {
+            return;
+        }
+        let document = verdict.reasons.first().and_then(|reason| reason.policy.split('/').next()).unwrap_or_default();
+        problems.push(Problem {
+            document: ("policy", document.to_owned()),
+            span: 0..0,
+            message: "by these rules nobody could change the rules any more".into(),
+            hint: Some("leave `govern` to the roles `admin` or `policy-admin`".into()),
+            warning: false,
+        });
     }
 
     /// What names exactly these rules.

@@ -111,10 +111,17 @@ impl Row for ApprovalView {
 }
 
 impl Row for TokenView {
-    const COLUMNS: &'static [&'static str] = &["NAME", "USER", "GROUPS", "SCOPES", "CREATED"];
+    const COLUMNS: &'static [&'static str] = &["NAME", "USER", "GROUPS", "SCOPES", "ROLES", "CREATED"];
 
     fn cells(&self) -> Vec<String> {
-        vec![self.name.clone(), self.user.clone(), self.groups.join(","), self.scopes.join(","), moment(&self.created_at)]
+        vec![
+            self.name.clone(),
+            self.user.clone(),
+            self.groups.join(","),
+            self.scopes.join(","),
+            self.roles.join(","),
+            moment(&self.created_at),
+        ]
     }
 
     fn name(&self) -> String {

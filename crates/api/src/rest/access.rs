@@ -1,4 +1,4 @@
-//! Who calls, and what they may do. One table says what each endpoint needs; what is not in it cannot be reached.
+//! Who calls. What they may do is asked of the rules, see [`super::permission`].
 //!
 //! Without tokens every caller of the loopback address is the local user with all scopes; with tokens every call needs one. Tokens are
 //! stored as hashes.
@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use controlplane::{ControlPlane, Fault, FaultKind};
@@ -17,118 +17,21 @@ use parking_lot::RwLock;
 use serde_json::Value;
 
 use super::App;
+pub use super::endpoints::{Needs, TABLE};
+use super::endpoints::needs;
 use super::problem::{ApiError, ApiResult};
 
 /// What a token may be allowed.
 pub(crate) const SCOPES: [&str; 5] = ["read", "run", "approve", "admin", "worker"];
 
-/// The roles that a scope stands for.
-fn roles_of(scope: &str) -> &'static [&'static str] {
+/// The role that a scope stands for.
+fn role_of(scope: &str) -> &str {
     match scope {
-        "read" => &["viewer", "auditor"],
-        "run" => &["runner"],
-        "approve" => &["approver"],
-        "worker" => &["worker"],
-        "admin" => &["admin"],
-        _ => &[],
+        "read" => "scope-read",
+        "run" => "scope-run",
+        "approve" => "approver",
+        other => other,
     }
-}
-
-/// What an endpoint needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Needs {
-    /// Nothing: everybody who can connect may call it.
-    Nothing,
-    /// A token (or the local user) with this scope; `admin` includes all.
-    Scope(&'static str),
-}
-
-const READ: Needs = Needs::Scope("read");
-const RUN: Needs = Needs::Scope("run");
-const APPROVE: Needs = Needs::Scope("approve");
-const WORKER: Needs = Needs::Scope("worker");
-const ADMIN: Needs = Needs::Scope("admin");
-
-/// Every endpoint, and what it needs.
-pub const TABLE: &[(&str, &str, Needs)] = &[
-    ("GET", "/healthz", Needs::Nothing),
-    ("GET", "/docs/errors/{code}", Needs::Nothing),
-    ("GET", "/api/v1/openapi.json", Needs::Nothing),
-    // Editors read it, and it says nothing of this server.
-    ("GET", "/api/v1/schemas/workflow", Needs::Nothing),
-    // Its signature says who calls.
-    ("POST", "/hooks/{trigger}", Needs::Nothing),
-    ("GET", "/metrics", READ),
-    ("GET", "/api/v1/runs", READ),
-    ("POST", "/api/v1/runs", RUN),
-    ("POST", "/api/v1/runs:batch", RUN),
-    ("GET", "/api/v1/runs/{run}", READ),
-    ("POST", "/api/v1/runs/{run}/cancel", RUN),
-    ("POST", "/api/v1/runs/{run}/pause", RUN),
-    ("POST", "/api/v1/runs/{run}/resume", RUN),
-    ("POST", "/api/v1/runs/{run}/signal", RUN),
-    ("POST", "/api/v1/runs/{run}/rerun", RUN),
-    ("GET", "/api/v1/runs/{run}/actions", READ),
-    ("GET", "/api/v1/runs/{run}/tiles", READ),
-    ("GET", "/api/v1/runs/{run}/action", READ),
-    ("GET", "/api/v1/runs/{run}/explain", READ),
-    ("GET", "/api/v1/runs/{run}/logs", READ),
-    ("POST", "/api/v1/runs/{run}/decision", APPROVE),
-    ("GET", "/api/v1/approvals", READ),
-    ("GET", "/api/v1/sites", READ),
-    ("POST", "/api/v1/sites/{site}/{order}", ADMIN),
-    ("POST", "/api/v1/apply", ADMIN),
-    ("POST", "/api/v1/check", READ),
-    ("GET", "/api/v1/resources/{kind}", READ),
-    ("GET", "/api/v1/resources/{kind}/{*name}", READ),
-    ("DELETE", "/api/v1/resources/{kind}/{*name}", ADMIN),
-    ("PUT", "/api/v1/artifacts", RUN),
-    ("GET", "/api/v1/artifacts/{digest}", READ),
-    ("POST", "/api/v1/edit", READ),
-    ("GET", "/api/v1/connectors", READ),
-    ("GET", "/api/v1/events", READ),
-    ("GET", "/api/v1/facts", READ),
-    ("POST", "/api/v1/events", RUN),
-    ("GET", "/api/v1/tokens", ADMIN),
-    ("POST", "/api/v1/tokens", ADMIN),
-    ("DELETE", "/api/v1/tokens/{name}", ADMIN),
-    ("POST", "/api/v1/workers/lease", WORKER),
-    ("POST", "/api/v1/workers/report", WORKER),
-    ("POST", "/api/v1/workers/heartbeat", WORKER),
-    ("POST", "/api/v1/workers/stream", WORKER),
-    ("GET", "/api/v1/audit/verify", READ),
-    ("GET", "/api/v1/audit/export", READ),
-    ("GET", "/api/v1/audit/proof", READ),
-    ("GET", "/api/v1/audit/tlog-proof", READ),
-    ("GET", "/api/v1/audit/consistency", READ),
-    ("GET", "/api/v1/audit/leaves", READ),
-    ("GET", "/api/v1/audit/checkpoint", READ),
-    ("GET", "/api/v1/audit/status", READ),
-    ("POST", "/api/v1/audit/accept", ADMIN),
-    ("GET", "/api/v1/costs", READ),
-    ("GET", "/api/v1/runs/{run}/outlook", READ),
-    ("GET", "/api/v1/forecast", READ),
-    ("POST", "/api/v1/whatif", READ),
-    ("GET", "/api/v1/advice", READ),
-    ("GET", "/api/v1/policy", READ),
-    ("GET", "/api/v1/policy/history", READ),
-    ("GET", "/api/v1/policy/certificate", READ),
-    ("POST", "/api/v1/policy/ask", READ),
-    ("POST", "/api/v1/policy/test", READ),
-    ("POST", "/api/v1/policy/approve", APPROVE),
-    ("POST", "/api/v1/policy/revoke", APPROVE),
-    ("POST", "/api/v1/plan", READ),
-    ("POST", "/api/v1/diff", READ),
-    ("GET", "/api/v1/keys", ADMIN),
-    ("POST", "/api/v1/keys/rotate", ADMIN),
-    ("POST", "/api/v1/backup", ADMIN),
-    ("POST", "/api/v1/prune", ADMIN),
-];
-
-/// What an endpoint needs; none when there is no such endpoint.
-pub(crate) fn needs(method: &Method, route: &str) -> Option<Needs> {
-    let method = if method == Method::HEAD { "GET" } else { method.as_str() };
-    TABLE.iter().find(|(known, at, _)| *known == method && *at == route).map(|(_, _, needs)| *needs)
 }
 
 /// How callers are known.
@@ -152,7 +55,8 @@ impl Access {
 pub(crate) struct Caller {
     pub(crate) principal: String,
     pub(crate) groups: Vec<String>,
-    scopes: Vec<String>,
+    /// Roles of theirs, those that their scopes stand for among them.
+    roles: Vec<String>,
 }
 
 /// Who was answered, for the log.
@@ -162,18 +66,7 @@ pub(crate) struct Principal(pub(crate) String);
 impl Caller {
     /// The caller as policies see them.
     pub(crate) fn as_policy(&self) -> policy::Caller {
-        let roles = self.scopes.iter().flat_map(|scope| roles_of(scope)).map(|role| (*role).to_owned()).collect();
-        policy::Caller { name: self.principal.clone(), groups: self.groups.clone(), roles }
-    }
-
-    /// Refuses a caller without a scope. `admin` includes all.
-    fn check(&self, needs: Needs) -> ApiResult<()> {
-        let Needs::Scope(scope) = needs else { return Ok(()) };
-        if self.scopes.iter().any(|has| has == scope || has == "admin") {
-            return Ok(());
-        }
-        let message = format!("`{}` has not the scope `{scope}`", self.principal);
-        Err(ApiError(Fault::new(FaultKind::Forbidden, message).hint("use a token that has it: `tutti token create --scope …`")))
+        policy::Caller { name: self.principal.clone(), groups: self.groups.clone(), roles: self.roles.clone() }
     }
 }
 
@@ -206,7 +99,7 @@ fn local_user(headers: &HeaderMap) -> Caller {
         groups: header("x-tutti-groups")
             .map(|groups| groups.split(',').map(|group| group.trim().to_owned()).collect())
             .unwrap_or_default(),
-        scopes: vec!["admin".into()],
+        roles: vec!["admin".into()],
     }
 }
 
@@ -278,7 +171,7 @@ fn caller(app: &App, request: &Request) -> ApiResult<Caller> {
 }
 
 /// Finds the caller, looks whether they may, and hands them on.
-pub(crate) async fn authenticate(State(app): State<App>, mut request: Request, next: Next) -> ApiResult<Response> {
+pub(crate) async fn authenticate(State(app): State<App>, request: Request, next: Next) -> ApiResult<Response> {
     let route = request.extensions().get::<MatchedPath>().cloned();
     // What matches nothing is answered by the fallback.
     let Some(route) = route else { return Ok(next.run(request).await) };
@@ -295,7 +188,9 @@ pub(crate) async fn authenticate(State(app): State<App>, mut request: Request, n
         return Ok(next.run(request).await);
     }
     let caller = caller(&app, &request)?;
-    caller.check(needs)?;
+    let (mut parts, body) = request.into_parts();
+    super::permission::check(&app, &caller, needs, &mut parts).await?;
+    let mut request = Request::from_parts(parts, body);
     let principal = Principal(caller.principal.clone());
     request.extensions_mut().insert(caller);
     let mut response = next.run(request).await;
@@ -317,7 +212,9 @@ fn known(tokens: &BTreeMap<String, Value>, token: &str) -> ApiResult<Caller> {
         list.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect()
     };
     let principal = body.get("user").and_then(Value::as_str).unwrap_or(name).to_owned();
-    Ok(Caller { principal, groups: texts("groups"), scopes: texts("scopes") })
+    let mut roles: Vec<String> = texts("scopes").iter().map(|scope| role_of(scope).to_owned()).collect();
+    roles.extend(texts("roles"));
+    Ok(Caller { principal, groups: texts("groups"), roles })
 }
 
 #[cfg(test)]

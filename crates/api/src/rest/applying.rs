@@ -24,14 +24,46 @@ const KINDS: [&str; 7] = ["workflow", "trigger", "connector", "prices", "tag", "
 /// Contents by path.
 pub(crate) type Files = BTreeMap<String, Arc<[u8]>>;
 
-async fn run(app: App, caller: Caller, request: ApplyRequest, dry_run: bool) -> ApiResult<ApplyOutcome> {
+/// What writing a document of a kind is: sites are operated, rules govern, everything else is written by authors.
+fn operation_on(kind: &str) -> &'static str {
+    match kind {
+        "site" => "operate",
+        "tag" | "policy" | "sanitizer" => "govern",
+        _ => "author",
+    }
+}
+
+/// The project that a document belongs to, when its name says so.
+fn project_of<'n>(kind: &str, name: &'n str) -> &'n str {
+    match kind {
+        "workflow" => name.split_once('/').map_or("default", |(project, _)| project),
+        _ => "",
+    }
+}
+
+async fn run(app: App, caller: Caller, request: ApplyRequest, dry_run: bool, asks: bool) -> ApiResult<ApplyOutcome> {
     if request.documents.len() + request.files.len() > APPLY_FILES_MAX {
         let message =
             format!("{} files; at most {APPLY_FILES_MAX} are applied at a time", request.documents.len() + request.files.len());
         return Err(ApiError(Fault::new(FaultKind::TooLarge, message)));
     }
     let files = files_of(&app, request.files, request.beside).await?;
-    Ok(app.control.apply(source_files(request.documents), files, dry_run, &caller.principal).await?)
+    let may = |kind: &str, name: &str| {
+        let target = policy::Target {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            project: project_of(kind, name).to_owned(),
+            ..policy::Target::default()
+        };
+        super::permission::may(&app, &caller, operation_on(kind), &target, &model::Label::empty()).map_err(|error| error.0)
+    };
+    // Checking a file changes nothing, and anybody who may look may do it.
+    let documents = source_files(request.documents);
+    let outcome = match asks {
+        true => app.control.apply_if(documents, files, dry_run, &caller.principal, may).await?,
+        false => app.control.apply(documents, files, dry_run, &caller.principal).await?,
+    };
+    Ok(outcome)
 }
 
 /// The files sent, and those of a registered workflow that were not sent.
@@ -84,7 +116,7 @@ pub(crate) async fn apply(
     Json(request): Json<ApplyRequest>,
 ) -> ApiResult<Json<ApplyResult>> {
     let dry_run = request.dry_run;
-    let outcome = run(app, caller, request, dry_run).await?;
+    let outcome = run(app, caller, request, dry_run, true).await?;
     if outcome.failed() { Err(ApiError(outcome.into())) } else { Ok(Json(result(outcome))) }
 }
 
@@ -96,7 +128,7 @@ pub(crate) async fn check(
     Extension(caller): Extension<Caller>,
     Json(request): Json<ApplyRequest>,
 ) -> ApiResult<Json<ApplyResult>> {
-    Ok(Json(result(run(app, caller, request, true).await?)))
+    Ok(Json(result(run(app, caller, request, true, false).await?)))
 }
 
 fn check_kind(kind: &str) -> ApiResult<()> {
@@ -197,6 +229,13 @@ pub(crate) async fn delete_resource(
     Path((kind, name)): Path<(String, String)>,
 ) -> ApiResult<Json<DeletedView>> {
     check_kind(&kind)?;
+    let target = policy::Target {
+        kind: kind.clone(),
+        name: name.clone(),
+        project: project_of(&kind, &name).to_owned(),
+        ..policy::Target::default()
+    };
+    super::permission::may(&app, &caller, operation_on(&kind), &target, &model::Label::empty())?;
     app.control.delete_resource(&kind, &name, &caller.principal).await?;
     Ok(Json(DeletedView { kind, name, change: "deleted" }))
 }

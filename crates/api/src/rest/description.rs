@@ -6,7 +6,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{ContentBuilder, License, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use super::access::{Needs, TABLE};
+use super::access::TABLE;
 use super::extract::Json;
 use super::{
     actions, applying, approvals, artifacts, audit, editing, events, foresight, governance, keys, metrics, planning, runs, sites,
@@ -123,7 +123,7 @@ impl Modify for Common {
         api.info.license = Some(License::new("Apache-2.0"));
         let components = api.components.get_or_insert_default();
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
-            "`Authorization: Bearer TOKEN`. The scope an operation needs stands beside it; `admin` includes all. Without tokens, callers on \
+            "`Authorization: Bearer TOKEN`. What an operation needs stands beside it; the scope `admin` includes all. Without tokens, callers on \
              loopback need none.",
         ));
         components.add_security_scheme(BEARER, SecurityScheme::Http(scheme.build()));
@@ -142,10 +142,10 @@ impl Modify for Common {
 fn complete(operation: &mut Operation, method: &str, route: &str) {
     let needs =
         TABLE.iter().find(|(known, at, _)| *known == method && at.replace("{*", "{") == *route).map(|(_, _, needs)| *needs);
-    if let Some(Needs::Scope(scope)) = needs {
+    if let Some((needs, scope)) = needs.and_then(|needs| Some((needs, needs.scope()?))) {
         operation.security = Some(vec![SecurityRequirement::new(BEARER, [scope])]);
         let text = operation.description.take().unwrap_or_default();
-        operation.description = Some(format!("{text}\n\nNeeds the scope `{scope}`.").trim().to_owned());
+        operation.description = Some(format!("{text}\n\n{}", needed(needs.operations(), scope)).trim().to_owned());
     } else {
         operation.security = Some(Vec::new());
     }
@@ -155,6 +155,12 @@ fn complete(operation: &mut Operation, method: &str, route: &str) {
         .content("application/problem+json", content)
         .build();
     operation.responses.responses.insert("default".into(), RefOr::T(problem));
+}
+
+/// What an operation needs, in words.
+fn needed(operations: &[&str], scope: &str) -> String {
+    let words: Vec<String> = operations.iter().map(|operation| format!("`{operation}`")).collect();
+    format!("Needs the scope `{scope}`, or a role that may {}.", words.join(" or "))
 }
 
 /// The OpenAPI description.

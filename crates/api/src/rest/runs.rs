@@ -118,6 +118,19 @@ fn traceparent(headers: &HeaderMap) -> Option<String> {
     headers.get("traceparent").and_then(|context| context.to_str().ok()).map(str::to_owned)
 }
 
+/// Whether the rules let a caller start this workflow, in its project and domain.
+fn may_submit(app: &App, caller: &Caller, request: &SubmitRequest) -> ApiResult<()> {
+    let of_workflow = || request.workflow.split_once('/').map_or("default", |(project, _)| project).to_owned();
+    let target = policy::Target {
+        kind: "workflow".into(),
+        name: request.workflow.clone(),
+        project: request.project.clone().unwrap_or_else(of_workflow),
+        domain: request.domain.clone().unwrap_or_else(|| "development".into()),
+        ..policy::Target::default()
+    };
+    super::permission::may(app, caller, "submit", &target, &model::Label::empty())
+}
+
 fn submission(request: SubmitRequest, caller: &Caller, headers: &HeaderMap) -> Submission {
     Submission {
         workflow: request.workflow,
@@ -160,6 +173,7 @@ pub(crate) async fn submit(
         }
         request.idempotency_key = Some(key.to_owned());
     }
+    may_submit(&app, &caller, &request)?;
     let submission = submission(request, &caller, &headers);
     let (submitted, end) = match patience {
         Some(patience) => ended(&app, app.control.submit_and_await(submission)?, patience).await?,
@@ -198,6 +212,10 @@ pub(crate) async fn submit_many(
     if request.runs.len() > BULK_RUNS_MAX {
         let message = format!("{} runs in one request; at most {BULK_RUNS_MAX} are allowed", request.runs.len());
         return Err(ApiError(Fault::new(FaultKind::TooLarge, message)));
+    }
+    // With one that may not be started none is: whoever asked knows where they are.
+    for request in &request.runs {
+        may_submit(&app, &caller, request)?;
     }
     let submissions = request.runs.into_iter().map(|request| submission(request, &caller, &headers)).collect();
     let submitted = match patience {

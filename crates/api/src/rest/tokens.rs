@@ -29,7 +29,12 @@ pub(crate) struct TokenRequest {
     #[serde(default)]
     groups: Vec<String>,
     /// read, run, approve, admin, worker. Each allows what it says and no more; `admin` allows all.
+    #[serde(default)]
     scopes: Vec<String>,
+    /// Roles: viewer, runner, author, approver, operator, policy-admin, auditor, secrets-admin, worker, admin, and those of which policies
+    /// speak.
+    #[serde(default)]
+    roles: Vec<String>,
 }
 
 /// Makes a token. It is shown this once.
@@ -44,8 +49,13 @@ pub(crate) async fn create(
         let fault = Fault::new(FaultKind::Malformed, format!("`{unknown}` is not a scope"));
         return Err(ApiError(fault.hint(format!("there are {}", SCOPES.join(", ")))));
     }
-    if request.scopes.is_empty() || request.groups.len() > 100 {
-        return Err(ApiError(Fault::new(FaultKind::Malformed, "a token has at least one scope, and at most 100 groups")));
+    let (nothing, many) = (request.scopes.is_empty() && request.roles.is_empty(), request.groups.len().max(request.roles.len()));
+    if nothing || many > 100 {
+        let message = "a token has at least one scope or role, and at most 100 groups and 100 roles";
+        return Err(ApiError(Fault::new(FaultKind::Malformed, message)));
+    }
+    if let Some(wrong) = request.roles.iter().find(|role| !workflow::is_name(role)) {
+        return Err(ApiError(Fault::new(FaultKind::Malformed, format!("`{wrong}` is not the name of a role"))));
     }
     if !workflow::is_name(&request.name) {
         return Err(ApiError(Fault::new(FaultKind::Malformed, format!("`{}` is not a name", request.name))));
@@ -54,7 +64,7 @@ pub(crate) async fn create(
     let token = format!("{}.{}", request.name, Digest(secret).hex());
     let user = request.user.unwrap_or_else(|| request.name.clone());
     let hash = Digest::of(token.as_bytes());
-    let body = json!({"hash": hash, "user": user, "groups": request.groups, "scopes": request.scopes});
+    let body = json!({"hash": hash, "user": user, "groups": request.groups, "scopes": request.scopes, "roles": request.roles});
     let command = Command::ApplyResource { kind: "token".into(), name: request.name.clone(), body, principal: caller.principal };
     app.control.inbox().ask(command).await?;
     let view = TokenView {
@@ -62,6 +72,7 @@ pub(crate) async fn create(
         user,
         groups: request.groups,
         scopes: request.scopes,
+        roles: request.roles,
         created_at: rfc3339(controlplane::wall()),
         token: Some(token),
     };
@@ -80,6 +91,7 @@ pub(crate) async fn list(State(app): State<App>) -> ApiResult<Json<Vec<TokenView
             user: row.body["user"].as_str().unwrap_or_default().to_owned(),
             groups: texts("groups"),
             scopes: texts("scopes"),
+            roles: texts("roles"),
             created_at: rfc3339(row.at),
             name: row.name,
             token: None,

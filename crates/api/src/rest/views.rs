@@ -407,6 +407,9 @@ pub struct TokenView {
     pub groups: Vec<String>,
     /// What it allows.
     pub scopes: Vec<String>,
+    /// Roles of the user.
+    #[serde(default)]
+    pub roles: Vec<String>,
     /// When it was made (RFC 3339).
     pub created_at: String,
     /// The token itself; only in the answer that makes it.

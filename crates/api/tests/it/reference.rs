@@ -102,7 +102,8 @@ fn operation(api: &Value, page: &mut String, method: &str, path: &str, operation
     for part in more {
         let _ = writeln!(page, "\n{}", part.split_whitespace().collect::<Vec<_>>().join(" "));
     }
-    let needs = scope.map_or("Everybody may call it.".to_owned(), |scope| format!("Needs the scope `{scope}`."));
+    let said = description.split("\n\n").find(|part| part.starts_with("Needs the scope"));
+    let needs = said.filter(|_| scope.is_some()).unwrap_or("Everybody may call it.");
     let _ = writeln!(page, "\n{needs}");
     if let Some(parameters) = operation["parameters"].as_array().filter(|parameters| !parameters.is_empty()) {
         let _ = writeln!(page, "\n| parameter | in | type | what |\n|---|---|---|---|");

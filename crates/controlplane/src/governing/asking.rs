@@ -14,6 +14,9 @@ use super::{Registered, certify, project_of};
 use crate::applying::read_all;
 use crate::{ControlPlane, Fault, FaultKind, SourceFile};
 
+/// Entries at the beginning of a run among which its labels are.
+const FIRST_EVENTS: usize = 4;
+
 /// A person's word for a sanitizer or for a version of a policy, or the end of it.
 #[derive(Clone, Debug, Default)]
 pub struct ApprovalRequest {
@@ -193,6 +196,23 @@ impl ControlPlane {
             }
             None => Ok(()),
         }
+    }
+
+    /// What can be read in a run: by the action of a path, or by any of its actions when no path is given or none of it is known.
+    pub fn label_of_run(&self, run: &journal::RunRow, path: Option<&str>) -> Result<Label, Fault> {
+        let mut label = Label::empty();
+        // It is written in the turn in which the run is accepted, right behind that.
+        let events = self.reader().events(model::Seq(0), Some(run.id), FIRST_EVENTS).map_err(Fault::internal)?;
+        let labelled = events.iter().find_map(|(_, _, _, event)| match event {
+            engine::Event::RunLabelled(labelled) => Some(labelled),
+            _ => None,
+        });
+        let Some(labelled) = labelled else { return Ok(label) };
+        if let Some(reads) = path.and_then(|path| labelled.reads.get(path)) {
+            return Ok(reads.clone());
+        }
+        labelled.inputs.values().chain(labelled.reads.values()).for_each(|one| label.join(one));
+        Ok(label)
     }
 
     /// What is registered of rules.

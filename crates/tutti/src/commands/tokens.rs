@@ -24,7 +24,7 @@ pub(crate) struct Token {
 #[derive(Debug, Subcommand)]
 enum Order {
     /// Make a token. It is shown this once.
-    #[command(after_help = "Examples:\n  tutti token create --name ada --scope run --scope approve --group risk")]
+    #[command(after_help = "Examples:\n  tutti token create --name ada --scope run --scope approve --group risk\n  tutti token create --name eve --role policy-admin")]
     Create(Create),
     /// List the tokens, without the tokens.
     #[command(after_help = "Examples:\n  tutti token list")]
@@ -40,8 +40,11 @@ struct Create {
     #[arg(long)]
     name: String,
     /// What it allows: read, run, approve, worker or admin; may be given several times.
-    #[arg(long, value_name = "SCOPE", required = true, value_delimiter = ',')]
+    #[arg(long, value_name = "SCOPE", required_unless_present = "role", value_delimiter = ',')]
     scope: Vec<String>,
+    /// A role of that user, built-in (viewer, runner, author, operator, policy-admin, auditor, …) or of your own; may be given several times.
+    #[arg(long, value_name = "ROLE", value_delimiter = ',')]
+    role: Vec<String>,
     /// Who uses it; the name when nobody is given.
     #[arg(long)]
     user: Option<String>,
@@ -89,7 +92,7 @@ impl Token {
 
 impl Create {
     async fn run(self, door: &Door) -> Result<Exit, CommandError> {
-        let request = json!({"name": self.name, "user": self.user, "groups": self.group, "scopes": self.scope});
+        let request = json!({"name": self.name, "user": self.user, "groups": self.group, "scopes": self.scope, "roles": self.role});
         let view: TokenView =
             session::with(door, Need::Change, async |session| session.client.post("/api/v1/tokens", &request).await).await?;
         match self.form.output {
