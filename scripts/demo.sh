@@ -19,7 +19,7 @@ trap 'kill "$rig" 2>/dev/null || true' EXIT
 scripts/web.sh build || say "going on without the web app: the server's page says how to get it"
 
 say "building tutti (profile $profile, in $CARGO_TARGET_DIR); the first time takes minutes, and the Python packages come meanwhile"
-cargo build --locked --quiet --profile "$profile" --package tutti </dev/null
+cargo build --locked --quiet --profile "$profile" --package tutti --package verifier </dev/null
 
 if ! wait "$rig"; then
     say "the Python packages of the bank story could not be installed; the end of $rig_log:"

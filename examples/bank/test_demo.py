@@ -161,6 +161,29 @@ class EndToEnd(unittest.TestCase):
         self.assertGreater(outputs["auc"], 0.75)
         self.assertGreater(outputs["scored_rows"], 1000)
 
+    def test_names_may_not_leave_and_the_demo_shows_it(self):
+        said = "".join(self.said)
+        self.assertIn("leaky.workflow.yaml sends names to a cloud, and is refused (E0010)", said)
+        self.assertIn("[pii] → quality → train", said)
+        self.assertIn("personal-data/stays-home: personal data stays on-premise", said)
+        self.assertIn("✗ names do not run in a cloud of the Union", said)
+        leaky = subprocess.run(
+            [TUTTI, "apply", "-f", str(Path(__file__).parent / "leaky.workflow.yaml"), "--data", str(self.data)],
+            env=environment(), capture_output=True, text=True, timeout=PATIENCE,
+        )  # fmt: skip
+        self.assertEqual(leaky.returncode, 3, leaky.stderr)
+        self.assertIn("[pii] → quality → train", leaky.stderr)
+
+    def test_the_account_holds_and_a_changed_copy_does_not(self):
+        said = "".join(self.said)
+        self.assertIn("checked without the server by", said)
+        self.assertIn("a copy in which one character of one entry is another one", said)
+        kept = min(self.data.glob("demo/*/audit.jsonl"))
+        key = tutti("audit", "key", "--data", str(self.data)).strip()
+        tutti("audit", "verify", str(kept), "--key", key)
+        changed = [TUTTI, "audit", "verify", str(kept.with_name("audit-changed.jsonl")), "--key", key]
+        self.assertEqual(subprocess.run(changed, env=environment(), capture_output=True, timeout=PATIENCE).returncode, 1)
+
     def test_the_keys_never_left_the_bank(self):
         keys = {path.relative_to(self.data / "sites").parts[0] for path in self.data.glob("sites/*/files/keys/*")}
         self.assertEqual(keys, {"onprem"})
@@ -231,7 +254,12 @@ class Decisions(unittest.TestCase):
         cls.data = Path(folder.name) / "data"
         cls.server = Server(cls.data)
         cls.addClassCleanup(cls.server.stop)
-        tutti("apply", "-f", str(Path(__file__).parent), "--server", cls.server.url)
+        bank = Path(__file__).parent
+        server = ("--server", cls.server.url)
+        tutti("apply", "-f", str(bank / "sites.yaml"), str(bank / "rules.yaml"), *server)
+        for person in ("ada", "bob"):
+            tutti("policy", "approve", "pseudonymise", "--as", person, "--groups", "data-protection", *server)
+        tutti("apply", "-f", str(bank / "fraud-model.workflow.yaml"), *server)
         # At the same time: they share the keys that the first of them makes.
         for name, inputs in (("weak", {"bar": 0.95}), ("rejected", {}), ("mistaken", {})):
             cls.server.call("runs", {"workflow": "bank/fraud-model", "name": name, "inputs": inputs})

@@ -1,5 +1,7 @@
 //! `tutti demo`: a story, end to end, through a server of its own and the public API.
 
+mod evidence;
+mod governed;
 mod officer;
 mod server;
 mod story;
@@ -88,13 +90,18 @@ impl Demo {
     }
 
     async fn tell(&self, served: &mut Served) -> Result<Exit, CommandError> {
-        let applied: ApplyResult = served.client.post("/api/v1/apply", &story::documents()).await?;
+        let mut applied: ApplyResult = served.client.post("/api/v1/apply", &story::rules()).await?;
         leave_this_machine_out(served).await?;
+        governed::vouch(served).await?;
+        let workflow: ApplyResult = served.client.post("/api/v1/apply", &story::workflow()).await?;
+        applied.applied.extend(workflow.applied);
         let changed = applied.applied.iter().filter(|applied| applied.change != "unchanged").count();
-        say(&format!("three sites and the workflow {} are registered ({changed} new)", story::WORKFLOW));
+        say(&format!("three sites, the rules and the workflow {} are registered ({changed} new)", story::WORKFLOW));
+        governed::refuse(served).await?;
         let run = self.submit(served).await?;
         let run = watch::to_the_end(served, &run, officer::decide).await?;
         let kept = summary::keep(served, &run).await?;
+        evidence::check(served, &run.name).await?;
         match self.output {
             Format::Table => output::write(&summary::table(served, &run, &kept).await?)?,
             Format::Name => output::write(&format!("{}\n", run.name))?,

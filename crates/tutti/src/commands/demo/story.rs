@@ -1,5 +1,8 @@
 //! The files of the bank story, which the binary brings along: it tells the story wherever it is installed.
 
+use std::collections::BTreeMap;
+
+use api::rest::governance_views::PolicyTestRequest;
 use api::rest::views::{ApplyRequest, SourceFile};
 use base64::Engine as _;
 
@@ -12,8 +15,14 @@ macro_rules! files {
     };
 }
 
-/// What is applied.
-const DOCUMENTS: [(&str, &str); 2] = files!["sites.yaml", "fraud-model.workflow.yaml"];
+/// Places and rules: applied first, since somebody has to vouch for the sanitizer before a workflow may rely on it.
+const RULES: [(&str, &str); 2] = files!["sites.yaml", "rules.yaml"];
+/// What the rules are there for.
+const TESTS: [(&str, &str); 1] = files!["rules.test.yaml"];
+/// The workflow that is run.
+const GOOD: [(&str, &str); 1] = files!["fraud-model.workflow.yaml"];
+/// The one that is refused.
+const LEAKY: [(&str, &str); 1] = files!["leaky.workflow.yaml"];
 /// What the workflow refers to.
 const FILES: [(&str, &str); 18] = files![
     "forms/approve-model.json",
@@ -36,16 +45,47 @@ const FILES: [(&str, &str); 18] = files![
     "steps/validate.py",
 ];
 
-/// The story as `tutti apply -f examples/bank` would send it.
-pub(super) fn documents() -> ApplyRequest {
-    let path = |name: &str| format!("bank/{name}");
+fn path(name: &str) -> String {
+    format!("bank/{name}")
+}
+
+fn sources<'f>(files: impl IntoIterator<Item = &'f (&'static str, &'static str)>) -> Vec<SourceFile> {
+    files.into_iter().map(|(name, text)| SourceFile { path: path(name), text: (*text).into() }).collect()
+}
+
+fn files() -> BTreeMap<String, String> {
     let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
-    ApplyRequest {
-        documents: DOCUMENTS.iter().map(|(name, text)| SourceFile { path: path(name), text: (*text).into() }).collect(),
-        files: FILES.iter().map(|(name, text)| (path(name), encode(text))).collect(),
-        dry_run: false,
-        beside: None,
+    FILES.iter().map(|(name, text)| (path(name), encode(text))).collect()
+}
+
+fn request(documents: Vec<SourceFile>) -> ApplyRequest {
+    ApplyRequest { documents, files: files(), dry_run: false, beside: None }
+}
+
+/// Sites and rules, as `tutti apply -f examples/bank/sites.yaml examples/bank/rules.yaml` would send them.
+pub(super) fn rules() -> ApplyRequest {
+    request(sources(&RULES))
+}
+
+/// The workflow.
+pub(super) fn workflow() -> ApplyRequest {
+    request(sources(&GOOD))
+}
+
+/// The workflow that is refused.
+pub(super) fn leaky() -> ApplyRequest {
+    request(sources(&LEAKY))
+}
+
+/// The rules with their tests, as `tutti policy test examples/bank` would send them; after an edit of the rules, when there is one.
+pub(super) fn tests(edit: Option<(&str, &str)>) -> PolicyTestRequest {
+    let mut documents = sources(RULES.iter().chain(&TESTS).chain(&GOOD).chain(&LEAKY));
+    if let Some((from, to)) = edit {
+        for document in documents.iter_mut().filter(|document| document.path.ends_with("rules.yaml")) {
+            document.text = document.text.replace(from, to);
+        }
     }
+    PolicyTestRequest { documents, files: files() }
 }
 
 #[cfg(test)]
