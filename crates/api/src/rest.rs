@@ -133,6 +133,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/policy/certificate", get(governance::certificate))
         .route("/policy/ask", post(governance::ask))
         .route("/policy/test", post(governance::test))
+        .route("/policy/simulate", post(governance::simulate))
         .route("/policy/approve", post(governance::approve))
         .route("/policy/revoke", post(governance::revoke))
         .route("/plan", post(planning::plan))

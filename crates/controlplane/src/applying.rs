@@ -273,7 +273,7 @@ fn same_but_author(one: &Value, other: &Value) -> bool {
 }
 
 /// What is stored of a document. A workflow's graph lies beside, under its digest.
-fn body_of(sourced: &Sourced, principal: &str) -> Result<Value, Fault> {
+pub(crate) fn body_of(sourced: &Sourced, principal: &str) -> Result<Value, Fault> {
     Ok(match &sourced.document {
         Document::Workflow(graph) => json!({
             "graph": graph.digest(),

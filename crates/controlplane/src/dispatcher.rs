@@ -101,7 +101,9 @@ impl Dispatcher {
                 let this = self.clone();
                 tokio::task::spawn_blocking(move || {
                     let answer = match this.reader.recall(&project, &key, wall()) {
-                        Ok(Some(found)) => Recall::Output { value: found.output, locations: found.locations },
+                        Ok(Some(found)) => {
+                            Recall::Output { value: found.output, locations: found.locations, carried: found.carried }
+                        }
                         Ok(None) => Recall::Unknown,
                         Err(error) => {
                             tracing::error!(%error, "a key could not be looked up; the action runs");

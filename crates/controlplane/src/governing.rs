@@ -3,6 +3,7 @@
 mod asking;
 mod record;
 mod registered;
+mod simulating;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::{ControlPlane, Fault, FaultKind};
 pub use asking::{ApprovalRequest, Approved, CaseOutcome};
 pub use record::{Change, What};
 pub use registered::{Registered, Vouched};
+pub use simulating::{Changed, Simulated};
 
 /// Kinds of resources that rules are made of.
 pub(crate) const KINDS: [&str; 4] = ["tag", "policy", "sanitizer", "approval"];

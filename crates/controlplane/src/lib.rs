@@ -51,7 +51,10 @@ pub use editing::Sheet;
 pub use fault::{Fault, FaultKind};
 pub use flyte::{Flyte, Program, ROOT as FLYTE_ROOT};
 pub use foresight::Outlook;
-pub use governing::{ApprovalRequest, Approved, CaseOutcome, Change as RuleChange, Registered, Vouched, What as WhatChanged};
+pub use governing::{
+    ApprovalRequest, Approved, CaseOutcome, Change as RuleChange, Changed as Redecided, Registered, Simulated, Vouched,
+    What as WhatChanged,
+};
 pub use inputs::check_value;
 pub use keep::{BackupSummary, KeysKept, restore};
 pub use keys::{KeyStatus, Sealing};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{ActionKey, AttemptKey, Digest, Epoch, Failure, Graph, Label, Node, NodeIx, Phase, RunId, SiteSpec, Timestamp};
+use model::{ActionKey, AttemptKey, Carried, Digest, Epoch, Failure, Graph, Label, Node, NodeIx, Phase, RunId, SiteSpec, Timestamp};
 
 use crate::event::{Located, Origin, RecallKey, RunLabelled, RunPlanned, Usage};
 
@@ -303,6 +303,8 @@ pub enum Recall {
         value: serde_json::Value,
         /// Where its artifacts lie.
         locations: Vec<Located>,
+        /// What it carries, as it was counted when it was made.
+        carried: Carried,
     },
 }
 

@@ -11,10 +11,10 @@ mod submit;
 mod tick;
 mod wind_up;
 
-use model::{ActionKey, Failure, Payload, Phase, RunId, Timestamp};
+use model::{ActionKey, Carried, Failure, FailureClass, Payload, Phase, RunId, Timestamp};
 
 use crate::action::{Action, ActionState};
-use crate::event::{ActionFinished, ActionRef, Located, OutputKept, RecallAsked};
+use crate::event::{ActionFinished, ActionRef, Located, OutputKept, RecallAsked, RecallKind};
 use crate::run::{Run, RunStatus};
 use crate::state::Freed;
 use crate::{Command, Context, Event, Recall, Rejection, State};
@@ -173,7 +173,8 @@ impl<'s, 'c> Stepper<'s, 'c> {
         }
         match answer {
             Recall::Unknown => self.emit(Event::RecallMissed(ActionRef { run: key.run, action: key.action })),
-            Recall::Output { value, locations } => {
+            Recall::Output { carried, .. } if !self.may_take(key, &carried) => self.not_taken(key, &carried),
+            Recall::Output { value, locations, .. } => {
                 let output = Some(self.payload(key.run, value));
                 self.emit(Event::ActionFinished(Box::new(ActionFinished {
                     run: key.run,
@@ -188,6 +189,34 @@ impl<'s, 'c> Stepper<'s, 'c> {
         }
     }
 
+    /// Whether an output that was made elsewhere carries nothing that is not known of what this action gives.
+    fn may_take(&self, key: ActionKey, carried: &Carried) -> bool {
+        carried.is_empty() || self.carried_by(key).is_some_and(|own| carried.is_within(&own))
+    }
+
+    fn carried_by(&self, key: ActionKey) -> Option<Carried> {
+        Some(self.run(key.run)?.carried_by(self.action(key)?))
+    }
+
+    /// An output that carries more than this run was accepted for: taken as it is, it would lose its tags. What is cached is computed
+    /// again; what is to happen once must not happen again, so that the action fails.
+    fn not_taken(&mut self, key: ActionKey, carried: &Carried) {
+        let once = self.action(key).and_then(|action| action.recall.as_ref()).is_some_and(|key| key.kind == RecallKind::Once);
+        if !once {
+            return self.emit(Event::RecallMissed(ActionRef { run: key.run, action: key.action }));
+        }
+        let message = format!("the output that is kept under its key carries {}, and this run was not accepted for that", carried.of(None));
+        self.emit(Event::ActionFinished(Box::new(ActionFinished {
+            run: key.run,
+            action: key.action,
+            phase: Phase::Failed,
+            output: None,
+            failure: Some(Failure::new(FailureClass::Refused, message)),
+            reused: false,
+            locations: Vec::new(),
+        })));
+    }
+
     /// The action that held the once key of this one has ended. Its output is taken; without one, this action holds the key now.
     fn after_twin(&mut self, freed: Freed) {
         let key = freed.waiting;
@@ -198,6 +227,10 @@ impl<'s, 'c> Stepper<'s, 'c> {
             self.emit(Event::RecallAsked(RecallAsked { run: key.run, action: key.action, key: recall }));
             return;
         };
+        let carried = run.carried_by(twin);
+        if !self.may_take(key, &carried) {
+            return self.not_taken(key, &carried);
+        }
         let value = twin.output.as_ref().map_or_else(|| serde_json::json!({}), |output| output.value().clone());
         let locations = run.copies_of(&value);
         let output = Some(self.payload(key.run, value));

@@ -231,15 +231,22 @@ impl Run {
         label
     }
 
+    /// What an action gives back carries.
+    pub(crate) fn carried_by(&self, action: &Action) -> Carried {
+        match action.role {
+            // What an action asked for by itself gives what it could read.
+            Role::Child { .. } => Carried { all: action.label.clone(), fields: BTreeMap::new() },
+            _ => self.gives.get(&without_items(&action.path)).cloned().unwrap_or_default(),
+        }
+    }
+
     /// What the artifacts of an output carry.
     pub(crate) fn labels_of(&self, action: &Action, output: &Value) -> BTreeMap<Digest, Label> {
         let mut labels: BTreeMap<Digest, Label> = BTreeMap::new();
-        let given = match action.role {
-            // What an action asked for by itself gives what it could read.
-            Role::Child { .. } => Some(Carried { all: action.label.clone(), fields: BTreeMap::new() }),
-            _ => self.gives.get(&without_items(&action.path)).cloned(),
-        };
-        let Some(given) = given.filter(|given| !given.is_empty()) else { return labels };
+        let given = self.carried_by(action);
+        if given.is_empty() {
+            return labels;
+        }
         let mut note = |value: &Value, label: &Label| {
             for artifact in ArtifactRef::all_in(value) {
                 labels.entry(artifact.digest).or_default().join(label);

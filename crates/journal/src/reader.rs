@@ -424,7 +424,8 @@ impl Reader {
                 return Ok(None);
             }
             let Some(output) = body_of(db, seq, 0)? else { return Ok(None) };
-            Ok(Some(RecallRow { output, locations: locations_of(&locations), at }))
+            let carried = carried_at(db, seq)?;
+            Ok(Some(RecallRow { output, locations: locations_of(&locations), at, carried }))
         })
     }
 
@@ -571,6 +572,32 @@ fn resource_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<ResourceRow> {
 }
 
 /// Decodes an entry and puts its bodies in place.
+/// What an output carries that an entry kept: what its run says of the node that gave it.
+fn carried_at(db: &Connection, seq: u64) -> Result<model::Carried> {
+    let sql = "SELECT bytes FROM journal WHERE seq = ?1 AND bytes IS NOT NULL";
+    let bytes: Option<Vec<u8>> = db.prepare_cached(sql)?.query_row([seq], |row| row.get(0)).optional()?;
+    let Some(bytes) = bytes else { return Ok(model::Carried::default()) };
+    let Event::OutputKept(kept) = event_of(db, seq, &bytes)? else { return Ok(model::Carried::default()) };
+    // It is written with the acceptance of the run.
+    let sql = "SELECT j.seq, j.bytes FROM journal j JOIN runs r ON r.id = ?1 WHERE j.seq BETWEEN r.first_seq AND r.first_seq + 1000
+               AND j.run = ?1 AND j.kind = 31 ORDER BY j.seq LIMIT 1";
+    let found = db.prepare_cached(sql)?.query_row([kept.run.0], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, Vec<u8>>(1)?)));
+    let Some((at, bytes)) = found.optional()? else { return Ok(model::Carried::default()) };
+    let Event::RunLabelled(labelled) = event_of(db, at, &bytes)? else { return Ok(model::Carried::default()) };
+    let sql = "SELECT path FROM actions WHERE run = ?1 AND no = ?2";
+    let path = db.prepare_cached(sql)?.query_row(params![kept.run.0, kept.action.0], |row| row.get::<_, Option<String>>(0));
+    let path = path.optional()?.flatten().unwrap_or_default();
+    let sql = "SELECT EXISTS (SELECT 1 FROM children WHERE run = ?1 AND no = ?2)";
+    let child: bool = db.prepare_cached(sql)?.query_row(params![kept.run.0, kept.action.0], |row| row.get(0))?;
+    if !child {
+        return Ok(labelled.gives.get(&engine::without_items(&path)).cloned().unwrap_or_default());
+    }
+    // What another action asked for is no node, and gives what could be read where it was asked for: at most all of it.
+    let mut all = model::Label::empty();
+    labelled.reads.values().for_each(|label| all.join(label));
+    Ok(model::Carried { all, ..model::Carried::default() })
+}
+
 /// Whether what was kept by an entry was undone since: an effect that stands no more is nobody's output any more.
 fn was_undone(db: &Connection, seq: u64) -> Result<bool> {
     let sql = "SELECT bytes FROM journal WHERE seq = ?1 AND bytes IS NOT NULL";

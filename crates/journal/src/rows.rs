@@ -297,6 +297,8 @@ pub struct RecallRow {
     pub locations: Vec<Located>,
     /// When it was kept.
     pub at: Timestamp,
+    /// What it carries, as it was counted when the run that made it was accepted.
+    pub carried: model::Carried,
 }
 
 /// An entry of the journal.

@@ -108,6 +108,12 @@ impl Carried {
         self.all.is_empty() && self.fields.values().all(Label::is_empty)
     }
 
+    /// Whether all that this carries is known of another: whoever reads this under the other's name reads nothing that was not said.
+    pub fn is_within(&self, other: &Carried) -> bool {
+        self.all.0.is_subset(&other.all.0)
+            && self.fields.keys().all(|field| self.of(Some(field)).0.is_subset(&other.of(Some(field)).0))
+    }
+
     /// What a field carries; the whole when none is named.
     pub fn of(&self, field: Option<&str>) -> Label {
         let mut label = self.all.clone();

@@ -108,3 +108,7 @@ pub const POLICY_BYTES_MAX: usize = 256 << 10;
 pub const TAGS_MAX: usize = 256;
 /// Cases of one policy test.
 pub const POLICY_CASES_MAX: usize = 10_000;
+/// Runs that other rules are tried on, the latest first.
+pub const SIMULATED_RUNS_MAX: usize = 10_000;
+/// Entries of the journal that other rules are tried on.
+pub const SIMULATED_ENTRIES_MAX: usize = 1_000_000;

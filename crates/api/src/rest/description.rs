@@ -72,6 +72,7 @@ use super::{
         governance::certificate,
         governance::ask,
         governance::test,
+        governance::simulate,
         governance::approve,
         governance::revoke,
         planning::plan,

@@ -121,6 +121,7 @@ pub const TABLE: &[(&str, &str, Needs)] = &[
     ("GET", "/api/v1/policy/certificate", READ),
     ("POST", "/api/v1/policy/ask", READ),
     ("POST", "/api/v1/policy/test", READ),
+    ("POST", "/api/v1/policy/simulate", READ),
     ("POST", "/api/v1/policy/approve", VOUCH),
     ("POST", "/api/v1/policy/revoke", VOUCH),
     ("POST", "/api/v1/plan", READ),

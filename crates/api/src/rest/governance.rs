@@ -13,7 +13,8 @@ use super::applying::{files_of, source_files};
 use super::extract::{Json, Listed, Query, page_size};
 use super::governance_views::{
     ApprovalOfRule, ApproveRequest, ApprovedView, AskRequest, Asked, CertificateView, CertifiedStep, PolicyCase, PolicyStatus,
-    PolicyTestRequest, PolicyView, RuleChangeView, RuleView, SanitizerView, SiteVerdict, StandingView, TagView, WaitingView,
+    PolicyTestRequest, PolicyView, RedecidedView, RuleChangeView, RuleView, SanitizerView, SimulateRequest, SimulatedView,
+    SiteVerdict, StandingView, TagView, WaitingView,
 };
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::rfc3339;
@@ -356,4 +357,52 @@ pub(crate) async fn test(State(app): State<App>, Json(request): Json<PolicyTestR
     let outcomes = blocking(move || control.test_policies(&documents, &files)).await?;
     let view = |outcome: controlplane::CaseOutcome| PolicyCase { name: outcome.name, good: outcome.good, said: outcome.said };
     Ok(Json(outcomes.into_iter().map(view).collect()))
+}
+
+/// Days that are looked back when nothing is said.
+const DAYS: f64 = 30.0;
+
+/// What would have been decided by other rules: what was placed and moved lately is decided again. Nothing is registered, and nothing
+/// happens.
+#[utoipa::path(post, path = "/api/v1/policy/simulate", operation_id = "simulatePolicy", tag = "policy", request_body = SimulateRequest,
+    responses((status = 200, description = "What would be another answer.", body = SimulatedView)))]
+pub(crate) async fn simulate(
+    State(app): State<App>,
+    Json(request): Json<SimulateRequest>,
+) -> ApiResult<Json<SimulatedView>> {
+    let days = request.days.unwrap_or(DAYS);
+    if !(0.0..=36_500.0).contains(&days) {
+        return Err(ApiError(Fault::new(FaultKind::Malformed, format!("`days` is {days}, not from 0 to 36500"))));
+    }
+    let back = (days * 86_400.0 * 1e6) as u64;
+    let since = Timestamp(controlplane::wall().0.saturating_sub(back));
+    let documents = source_files(request.documents);
+    let files = files_of(&app, request.files, None).await?;
+    let control = app.control.clone();
+    let found = blocking(move || control.simulate_rules(&documents, &files, since)).await?;
+    let times = |allowed: bool| found.changes.iter().filter(|change| change.allowed == allowed).map(|change| change.times as u64).sum();
+    let (denied, permitted) = (times(false), times(true));
+    let view = |change: controlplane::Redecided| RedecidedView {
+        workflow: change.work.workflow,
+        domain: change.work.domain,
+        work: change.work.work,
+        label: change.label.0.into_iter().collect(),
+        site: change.site,
+        from: change.from,
+        allowed: change.allowed,
+        why: change.why,
+        times: change.times as u64,
+        run: change.latest.0,
+        action: change.latest.1,
+    };
+    Ok(Json(SimulatedView {
+        runs: found.runs as u64,
+        decisions: found.decisions as u64,
+        denied,
+        permitted,
+        more: found.more,
+        changes: found.changes.into_iter().map(view).collect(),
+        refused: found.refused,
+        freed: found.freed,
+    }))
 }

@@ -306,6 +306,67 @@ pub struct PolicyCase {
     pub said: String,
 }
 
+/// Rules to try on what has happened.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SimulateRequest {
+    /// Documents of rules: they are put in the place of those of the same names, everything else stays.
+    pub documents: Vec<SourceFile>,
+    /// The files they refer to, as in an apply.
+    pub files: BTreeMap<String, String>,
+    /// How many days to look back: 30 when nothing is said.
+    pub days: Option<f64>,
+}
+
+/// What other rules would have changed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct SimulatedView {
+    /// Runs that were looked at.
+    pub runs: u64,
+    /// Placements and transfers of theirs that were decided again.
+    pub decisions: u64,
+    /// How many of them would be refused.
+    pub denied: u64,
+    /// How many would be permitted that the rules in force refuse by now.
+    pub permitted: u64,
+    /// Whether there was more than is looked at.
+    pub more: bool,
+    /// Answers that would be other ones, alike ones together.
+    pub changes: Vec<RedecidedView>,
+    /// Registered workflows that would be refused, with the refusal.
+    pub refused: BTreeMap<String, String>,
+    /// Registered workflows that are refused by the rules in force and would not be.
+    pub freed: Vec<String>,
+}
+
+/// Answers that would be other ones.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct RedecidedView {
+    /// The workflow.
+    pub workflow: String,
+    /// development, staging, production.
+    pub domain: String,
+    /// The connector with its version, or `run`.
+    pub work: String,
+    /// The tags of the data.
+    pub label: Vec<String>,
+    /// Where it ran, or where the data went.
+    pub site: String,
+    /// Where the data came from, when it moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Whether it would be permitted.
+    pub allowed: bool,
+    /// Why not, by whichever rules refuse it.
+    pub why: String,
+    /// How often it happened.
+    pub times: u64,
+    /// The latest run.
+    pub run: String,
+    /// Its action.
+    pub action: String,
+}
+
 /// A flow certificate: that every step of a workflow has a place where its data may be.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct CertificateView {

@@ -208,7 +208,7 @@ impl ControlPlane {
             _ => None,
         });
         let Some(labelled) = labelled else { return Ok(label) };
-        if let Some(reads) = path.and_then(|path| labelled.reads.get(path)) {
+        if let Some(reads) = path.and_then(|path| labelled.reads.get(&engine::without_items(path))) {
             return Ok(reads.clone());
         }
         labelled.inputs.values().chain(labelled.reads.values()).for_each(|one| label.join(one));

@@ -123,7 +123,7 @@ fn the_answer_to_a_question_is_taken_once_and_only_while_it_is_asked() {
     let run = rig.submit(&flow("t/cache").step(step("a").cached(None)).build(), json!({}));
     let action = rig.action(run, "a");
     rig.step(Command::Recalled { action, answer: Recall::Unknown });
-    let late = Recall::Output { value: json!({"late": true}), locations: Vec::new() };
+    let late = Recall::Output { value: json!({"late": true}), locations: Vec::new(), carried: Default::default() };
     assert!(rig.step(Command::Recalled { action, answer: late }).is_empty());
     rig.work();
     rig.report(rig.attempt(run, "a"), Outcome::Succeeded(json!({})));

@@ -34,6 +34,7 @@ impl World {
                 let answer = fresh.map_or(Recall::Unknown, |(value, _, locations, _)| Recall::Output {
                     value: value.clone(),
                     locations: locations.clone(),
+                    carried: Default::default(),
                 });
                 let delay = self.delay();
                 self.after(delay, Happening::Recalled(incarnation, action, answer));

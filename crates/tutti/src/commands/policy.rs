@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use api::rest::governance_views::{
     ApproveRequest, ApprovedView, AskRequest, Asked, CertificateView, PolicyCase, PolicyStatus, PolicyTestRequest, PolicyView,
-    RuleChangeView, SanitizerView,
+    RuleChangeView, SanitizerView, SimulateRequest, SimulatedView,
 };
 
 use crate::cli::Door;
@@ -30,6 +30,9 @@ enum What {
     /// Decide the cases of policy tests (`kind: policy-test`) by the documents of files and folders alone.
     #[command(after_help = "Examples:\n  tutti policy test examples/bank")]
     Test(Test),
+    /// Say what other rules would have changed: what was placed and moved lately is decided again by them.
+    #[command(after_help = "Examples:\n  tutti policy simulate rules.yaml --days 7")]
+    Simulate(Simulate),
     /// Ask on which sites work on data with these tags may run, or whether somebody may do something.
     #[command(
         after_help = "Examples:\n  tutti policy ask --label pii --workflow bank/fraud-model\n  tutti policy ask --operation submit --user ada --role viewer"
@@ -79,6 +82,18 @@ struct Test {
     /// Files and folders: rules, sites, workflows and tests.
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
+    #[command(flatten)]
+    form: Form,
+}
+
+#[derive(Debug, clap::Args)]
+struct Simulate {
+    /// Files and folders with rules. They are put in the place of those of the same names.
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// How many days to look back.
+    #[arg(long, default_value_t = 30.0)]
+    days: f64,
     #[command(flatten)]
     form: Form,
 }
@@ -143,6 +158,7 @@ impl Policy {
         match self.what {
             What::Status(shown) => status(door, shown.form.output).await,
             What::Test(test) => test.run(door).await,
+            What::Simulate(simulate) => simulate.run(door).await,
             What::Ask(ask) => ask.run(door).await,
             What::Certificate(named) => certificate(door, &named).await,
             What::Approve(word) => word.send(door, "approve").await,
@@ -229,6 +245,43 @@ impl Test {
             form => output::value(&cases, form)?,
         }
         Ok(if wrong == 0 { Exit::Done } else { Exit::Failed })
+    }
+}
+
+impl Simulate {
+    async fn run(self, door: &Door) -> Result<Exit, CommandError> {
+        let read = sources::read(&self.paths)?;
+        let request = SimulateRequest { documents: read.documents, files: read.files, days: Some(self.days) };
+        let found: SimulatedView = session::with(door, Need::Look, async |session| {
+            session.client.post("/api/v1/policy/simulate", &request).await
+        })
+        .await?;
+        match self.form.output {
+            Format::Table => {
+                let (decisions, runs) = (found.decisions, found.runs);
+                line(&format!("{decisions} decisions of {runs} runs: {} denied, {} permitted", found.denied, found.permitted))?;
+                for change in &found.changes {
+                    let word = if change.allowed { "permitted" } else { "denied   " };
+                    let label = if change.label.is_empty() { "-".into() } else { change.label.join(", ") };
+                    let place = match &change.from {
+                        Some(from) => format!("{from} → {}", change.site),
+                        None => change.site.clone(),
+                    };
+                    line(&format!("{word}  {} × {}  [{label}]  {place}  ({} {})", change.times, change.workflow, change.run, change.action))?;
+                    line(&format!("           {}", change.why))?;
+                }
+                for (workflow, why) in &found.refused {
+                    line(&format!("refused    {workflow}\n           {}", why.replace('\n', "\n           ")))?;
+                }
+                found.freed.iter().try_for_each(|workflow| line(&format!("accepted   {workflow}")))?;
+                if found.more {
+                    eprintln!("there was more than is looked at: give fewer --days");
+                }
+            }
+            Format::Name => found.changes.iter().try_for_each(|change| line(&format!("{}/{}", change.run, change.action)))?,
+            form => output::value(&found, form)?,
+        }
+        Ok(Exit::Done)
     }
 }
 
