@@ -67,7 +67,16 @@ pub(crate) struct App {
 impl App {
     fn new(control: ControlPlane, access: Access, stopped: watch::Receiver<bool>, connections: usize) -> App {
         let room = Arc::new(Semaphore::new(connections));
-        App { control, access: Arc::new(access), tokens: Arc::default(), said: Arc::default(), http: Arc::default(), room, connections, stopped }
+        App {
+            control,
+            access: Arc::new(access),
+            tokens: Arc::default(),
+            said: Arc::default(),
+            http: Arc::default(),
+            room,
+            connections,
+            stopped,
+        }
     }
 
     /// Ends when the server stops.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use model::{ActionKey, AttemptKey, Carried, Digest, Epoch, Failure, Graph, Label, Node, NodeIx, Phase, RunId, SiteSpec, Timestamp};
+use model::{
+    ActionKey, AttemptKey, Carried, Digest, Epoch, Failure, Graph, Label, Node, NodeIx, Phase, RunId, SiteSpec, Timestamp,
+};
 
 use crate::event::{Located, Origin, RecallKey, RunLabelled, RunPlanned, Usage};
 

@@ -205,7 +205,8 @@ impl<'s, 'c> Stepper<'s, 'c> {
         if !once {
             return self.emit(Event::RecallMissed(ActionRef { run: key.run, action: key.action }));
         }
-        let message = format!("the output that is kept under its key carries {}, and this run was not accepted for that", carried.of(None));
+        let message =
+            format!("the output that is kept under its key carries {}, and this run was not accepted for that", carried.of(None));
         self.emit(Event::ActionFinished(Box::new(ActionFinished {
             run: key.run,
             action: key.action,

@@ -579,7 +579,8 @@ fn carried_at(db: &Connection, seq: u64) -> Result<model::Carried> {
     let Some(bytes) = bytes else { return Ok(model::Carried::default()) };
     let Event::OutputKept(kept) = event_of(db, seq, &bytes)? else { return Ok(model::Carried::default()) };
     // It is written with the acceptance of the run.
-    let sql = "SELECT j.seq, j.bytes FROM journal j JOIN runs r ON r.id = ?1 WHERE j.seq BETWEEN r.first_seq AND r.first_seq + 1000
+    let sql =
+        "SELECT j.seq, j.bytes FROM journal j JOIN runs r ON r.id = ?1 WHERE j.seq BETWEEN r.first_seq AND r.first_seq + 1000
                AND j.run = ?1 AND j.kind = 31 ORDER BY j.seq LIMIT 1";
     let found = db.prepare_cached(sql)?.query_row([kept.run.0], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, Vec<u8>>(1)?)));
     let Some((at, bytes)) = found.optional()? else { return Ok(model::Carried::default()) };

@@ -104,6 +104,10 @@ pub const WHATIF_ACTIONS_MAX: usize = 1_000_000;
 pub const POLICIES_MAX: usize = 1_000;
 /// The Cedar text of one policy document, in bytes.
 pub const POLICY_BYTES_MAX: usize = 256 << 10;
+/// Brackets within one another in a policy.
+pub const POLICY_DEPTH_MAX: usize = 32;
+/// Characters of operators in one policy of a document.
+pub const POLICY_OPERATORS_MAX: usize = 128;
 /// Tags that are declared.
 pub const TAGS_MAX: usize = 256;
 /// Cases of one policy test.

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use cedar_policy::{Authorizer, Context, Decision, Entity, EntityUid, PartialEntities, PartialEntityUid, PartialRequest, Request};
 use cedar_policy::RestrictedExpression;
+use cedar_policy::{
+    Authorizer, Context, Decision, Entity, EntityUid, PartialEntities, PartialEntityUid, PartialRequest, Request,
+};
 use model::Label;
 use serde::{Deserialize, Serialize};
 
@@ -144,8 +146,7 @@ impl Rules {
         let context = (operation != "view").then(Context::empty);
         let thing = PartialEntityUid::new("Thing".parse().ok()?, None);
         let action = uid("Action", operation)?;
-        let request =
-            PartialRequest::new(PartialEntityUid::from_concrete(principal), action, thing, context, schema).ok()?;
+        let request = PartialRequest::new(PartialEntityUid::from_concrete(principal), action, thing, context, schema).ok()?;
         let known = PartialEntities::from_concrete(entities(known).ok()?, schema).ok()?;
         let response = self.policies.tpe(&request, &known, schema).ok()?;
         if response.error_permits().next().is_some() || response.error_forbids().next().is_some() {

@@ -10,6 +10,7 @@ use model::govern::{Approval, PolicySpec, SanitizerSpec, TagSpec, UNLABELED};
 use model::limits::{POLICIES_MAX, POLICY_BYTES_MAX, TAGS_MAX};
 use model::{Digest, Label, Timestamp};
 
+use crate::bounds::too_deep;
 use crate::lint;
 use crate::operations::{Caller, Target};
 use crate::schema::{BUILT_IN, OPEN, schema};
@@ -104,8 +105,7 @@ impl Rules {
         rules.check_sanitizers(&mut problems);
         if problems.iter().any(|problem| !problem.warning) {
             let (tags, mut ignored) = (BTreeMap::new(), Vec::new());
-            let mut builder =
-                Builder { policies: PolicySet::new(), about: BTreeMap::new(), tags: &tags, problems: &mut ignored };
+            let mut builder = Builder { policies: PolicySet::new(), about: BTreeMap::new(), tags: &tags, problems: &mut ignored };
             builder.built_in("builtin", crate::operations::REPAIR);
             let Builder { policies, about, .. } = builder;
             (rules.policies, rules.about) = (policies, about);
@@ -251,6 +251,11 @@ impl Builder<'_> {
         if policy.cedar.len() > POLICY_BYTES_MAX {
             let message = format!("the policy is {} bytes; at most {POLICY_BYTES_MAX} are allowed", policy.cedar.len());
             self.problem(("policy", policy.name.clone()), 0..0, message, Some("split it into several documents".into()));
+            return;
+        }
+        if let Some((at, what)) = too_deep(&policy.cedar) {
+            let hint = Some("split it into several policies, or compare with a set: `[…].contains(…)`".into());
+            self.problem(("policy", policy.name.clone()), at..at + 1, what, hint);
             return;
         }
         self.text(&policy.name, &policy.cedar, true);

@@ -233,11 +233,9 @@ impl Rig {
             }
             Effect::Recall { action, project, key } => {
                 let answer = match self.memory.get(&(project, key.key)) {
-                    Some((value, locations)) => Recall::Output {
-                        value: value.clone(),
-                        locations: locations.clone(),
-                        carried: Default::default(),
-                    },
+                    Some((value, locations)) => {
+                        Recall::Output { value: value.clone(), locations: locations.clone(), carried: Default::default() }
+                    }
                     None => Recall::Unknown,
                 };
                 self.step(Command::Recalled { action, answer });

@@ -17,8 +17,8 @@ use parking_lot::RwLock;
 use serde_json::Value;
 
 use super::App;
-pub use super::endpoints::{Needs, TABLE};
 use super::endpoints::needs;
+pub use super::endpoints::{Needs, TABLE};
 use super::problem::{ApiError, ApiResult};
 
 /// What a token may be allowed.

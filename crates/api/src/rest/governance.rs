@@ -366,10 +366,7 @@ const DAYS: f64 = 30.0;
 /// happens.
 #[utoipa::path(post, path = "/api/v1/policy/simulate", operation_id = "simulatePolicy", tag = "policy", request_body = SimulateRequest,
     responses((status = 200, description = "What would be another answer.", body = SimulatedView)))]
-pub(crate) async fn simulate(
-    State(app): State<App>,
-    Json(request): Json<SimulateRequest>,
-) -> ApiResult<Json<SimulatedView>> {
+pub(crate) async fn simulate(State(app): State<App>, Json(request): Json<SimulateRequest>) -> ApiResult<Json<SimulatedView>> {
     let days = request.days.unwrap_or(DAYS);
     if !(0.0..=36_500.0).contains(&days) {
         return Err(ApiError(Fault::new(FaultKind::Malformed, format!("`days` is {days}, not from 0 to 36500"))));
@@ -380,7 +377,8 @@ pub(crate) async fn simulate(
     let files = files_of(&app, request.files, None).await?;
     let control = app.control.clone();
     let found = blocking(move || control.simulate_rules(&documents, &files, since)).await?;
-    let times = |allowed: bool| found.changes.iter().filter(|change| change.allowed == allowed).map(|change| change.times as u64).sum();
+    let times =
+        |allowed: bool| found.changes.iter().filter(|change| change.allowed == allowed).map(|change| change.times as u64).sum();
     let (denied, permitted) = (times(false), times(true));
     let view = |change: controlplane::Redecided| RedecidedView {
         workflow: change.work.workflow,

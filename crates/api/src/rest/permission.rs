@@ -108,13 +108,8 @@ fn about(
             "view" => control.label_of_run(&row, query.and_then(path_of).as_deref())?,
             _ => Label::empty(),
         };
-        let target = Target {
-            kind: "run".into(),
-            name: row.name,
-            project: row.project,
-            domain: row.domain,
-            author: row.principal,
-        };
+        let target =
+            Target { kind: "run".into(), name: row.name, project: row.project, domain: row.domain, author: row.principal };
         return Ok((target, label));
     }
     if let Some(digest) = parameters.get("digest") {

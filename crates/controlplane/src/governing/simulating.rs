@@ -151,8 +151,7 @@ impl ControlPlane {
         let graph = self.reader().graph(&run.graph).map_err(Fault::internal)?;
         // What each step runs does not hang on labels.
         let table = graph.map(|graph| workflow::labels::pass(&graph, &BTreeMap::new(), &|_| None)).unwrap_or_default();
-        let works: BTreeMap<String, String> =
-            table.steps.into_iter().filter_map(|step| Some((step.path, step.work?))).collect();
+        let works: BTreeMap<String, String> = table.steps.into_iter().filter_map(|step| Some((step.path, step.work?))).collect();
         let mut opened: BTreeMap<u32, (String, Label, String)> = BTreeMap::new();
         let mut after = Seq(0);
         loop {
@@ -227,5 +226,6 @@ fn answer(rules: &Rules, cache: &mut Cache, fleet: &Fleet, question: &Question) 
         Some(_) => None,
     };
     // A site that is gone is nobody's refusal.
-    verdict.map_or((true, String::new()), |verdict| (verdict.allowed, if verdict.allowed { String::new() } else { verdict.why() }))
+    verdict
+        .map_or((true, String::new()), |verdict| (verdict.allowed, if verdict.allowed { String::new() } else { verdict.why() }))
 }

@@ -169,3 +169,160 @@ async fn a_policy_that_is_not_right_is_shown_where_it_stands() {
     assert!(refused(&control, &unknown).await.contains("there is no tag `pi`"));
     control.stop().await;
 }
+
+fn phase_of(control: &ControlPlane, run: model::RunId, path: &str) -> Phase {
+    let filter = journal::ActionFilter { from: 0, limit: 100, phase: None };
+    let actions = control.reader().actions(run, &filter).unwrap();
+    actions.into_iter().find(|action| action.path == path).unwrap().phase
+}
+
+/// What happens once gives its output to everybody who asks under the same key; a run that was not accepted for what it carries gets none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_does_not_launder_what_is_kept_under_it() {
+    let data = tempfile::tempdir().unwrap();
+    let control = open(data.path()).await;
+    apply(&control, SITES.into()).await;
+    apply(&control, RULE.into()).await;
+    let reads = "workflow: t/w\ninputs:\n  ssn: {type: string, labels: [pii]}\nnodes:\n  \
+                 a: {use: core/noop, with: {value: '${ inputs.ssn }'}, KEEP}\n";
+    let quiet = "workflow: t/w\ninputs:\n  ssn: {type: string}\nnodes:\n  \
+                 a: {use: core/noop, with: {value: '${ inputs.ssn }'}, KEEP}\n  \
+                 b: {use: core/noop, with: {value: '${ nodes.a }'}, needs: {site: {zone: cloud}}}\n";
+    for (keep, phase, reused) in [("once: k", Phase::Failed, false), ("cache: true", Phase::Succeeded, false)] {
+        apply(&control, reads.replace("KEEP", keep)).await;
+        let first = run(&control, "t/w", json!({"ssn": "x"})).await.unwrap();
+        assert_eq!(control.end_of(first, PATIENCE).await.unwrap().unwrap().phase, Phase::Succeeded);
+        let again = run(&control, "t/w", json!({"ssn": "x"})).await.unwrap();
+        assert_eq!(control.end_of(again, PATIENCE).await.unwrap().unwrap().phase, Phase::Succeeded, "its own kind may have it");
+        apply(&control, quiet.replace("KEEP", keep)).await;
+        let second = run(&control, "t/w", json!({"ssn": "x"})).await.unwrap();
+        let end = control.end_of(second, PATIENCE).await.unwrap().unwrap();
+        assert_eq!((end.phase, phase_of(&control, second, "a")), (phase, phase), "{keep}");
+        let filter = journal::ActionFilter { from: 0, limit: 100, phase: None };
+        let actions = control.reader().actions(second, &filter).unwrap();
+        assert_eq!(actions.iter().find(|action| action.path == "a").unwrap().reused, reused, "{keep}");
+        if phase == Phase::Failed {
+            let failure = end.failure.as_ref().unwrap();
+            assert!(failure.message.contains("carries pii") || failure.message.contains("carries"), "{failure:?}");
+        }
+    }
+    control.stop().await;
+}
+
+/// A sub-workflow may be somebody else's: what it says of its own inputs and where it wants to run counts for nothing against what it is given.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sub_workflow_is_no_deputy_that_can_be_confused() {
+    let data = tempfile::tempdir().unwrap();
+    let control = open(data.path()).await;
+    apply(&control, SITES.into()).await;
+    apply(&control, RULE.into()).await;
+    let inner = "workflow: t/inner\ninputs:\n  text: {type: string}\nnodes:\n  \
+                 send: {use: core/noop, with: {value: '${ inputs.text }'}, needs: {site: {zone: cloud}}}\n";
+    apply(&control, inner.into()).await;
+    let outer = "workflow: t/outer\ninputs:\n  ssn: {type: string, labels: [pii]}\nnodes:\n  \
+                 sub: {workflow: t/inner, with: {text: '${ inputs.ssn }'}}\n";
+    let said = refused(&control, outer).await;
+    assert!(said.contains("`sub/send` may run nowhere") && said.contains("inputs.ssn [pii]"), "{said}");
+    // Chosen by it, without being given it: the branch tells.
+    let branch = "workflow: t/branch\ninputs:\n  ssn: {type: string, labels: [pii]}\nnodes:\n  \
+                  sub: {workflow: t/inner, with: {text: nothing}, if: '${ inputs.ssn == \"x\" }'}\n";
+    assert!(refused(&control, branch).await.contains("`sub/send` may run nowhere"));
+    // As many as it has items: the count tells.
+    let each = "workflow: t/each\ninputs:\n  all: {type: array, items: {type: string}, maxItems: 9, labels: [pii]}\nnodes:\n  \
+                m: {each: {items: '${ inputs.all }', do: {use: core/noop, with: {value: 1}, needs: {site: {zone: cloud}}}}}\n";
+    assert!(refused(&control, each).await.contains("may run nowhere"));
+    control.stop().await;
+}
+
+/// The client says what a value carries? It may add tags by a type, and takes none off: not by words in the value, nor in a file's name.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_value_says_of_itself_counts_for_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let control = open(data.path()).await;
+    apply(&control, SITES.into()).await;
+    apply(&control, RULE.into()).await;
+    let bytes = b"name,ssn\n";
+    control.sites().store("onprem").unwrap().put_bytes(bytes).unwrap();
+    let file = |name: &str| json!({"$artifact": {"digest": Digest::of(bytes).to_string(), "size": bytes.len(), "kind": "file", "name": name}});
+    let marks = "workflow: t/marks\ninputs:\n  file: {type: file, labels: [pii]}\nnodes:\n  a: {wait: {signal: never}}\n";
+    apply(&control, marks.into()).await;
+    run(&control, "t/marks", json!({"file": file("a.csv")})).await.unwrap();
+    let quiet = "workflow: t/quiet\ninputs:\n  any: {type: object}\nnodes:\n  \
+                 a: {use: core/noop, with: {value: '${ inputs.any }'}, needs: {site: {zone: cloud}}}\n";
+    apply(&control, quiet.into()).await;
+    for spoofed in [
+        json!({"f": file("public.csv")}),
+        json!({"f": file("a.csv"), "labels": [], "label": "public"}),
+        json!({"deep": [{"er": file("x [public] labels: []")}]}),
+    ] {
+        let refusal = run(&control, "t/quiet", json!({"any": spoofed})).await.unwrap_err();
+        assert!(refusal.kind == FaultKind::Refused && refusal.detail.contains("[pii]"), "{spoofed}: {refusal:?}");
+    }
+    assert!(run(&control, "t/quiet", json!({"any": {"labels": ["pii"]}})).await.is_ok(), "words are no labels either");
+    control.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_rules_are_tried_on_what_has_happened() {
+    let data = tempfile::tempdir().unwrap();
+    let control = open(data.path()).await;
+    apply(&control, SITES.into()).await;
+    apply(&control, "kind: tag\nname: pii\nowners: [officers]\napprovals: 1\n".into()).await;
+    let workflow = "workflow: t/w\ninputs:\n  ssn: {type: string, labels: [pii]}\nnodes:\n  \
+                    a: {use: core/noop, with: {value: '${ inputs.ssn }'}, needs: {site: {zone: cloud}}}\n  b: {use: core/noop}\n";
+    apply(&control, workflow.into()).await;
+    for _ in 0..3 {
+        let run = run(&control, "t/w", json!({"ssn": "x"})).await.unwrap();
+        control.end_of(run, PATIENCE).await.unwrap().unwrap();
+    }
+    let simulate = |text: &str| {
+        let sources = [SourceFile { path: "r.yaml".into(), text: text.into() }];
+        control.simulate_rules(&sources, &Default::default(), model::Timestamp(0)).unwrap()
+    };
+    let found = simulate(RULE);
+    assert_eq!((found.runs, found.decisions, found.changes.len()), (3, 6, 1), "{found:?}");
+    let change = &found.changes[0];
+    assert_eq!((change.times, change.allowed, change.site.as_str()), (3, false, "cloud"), "{change:?}");
+    assert!(change.why.contains("personal/home") && change.latest.1 == "a", "{change:?}");
+    assert_eq!(found.refused.keys().collect::<Vec<_>>(), ["t/w"]);
+    assert!(!control.rules().knows("nothing-was-registered") && control.rules().count() == 0);
+    // And back: what the rules in force refuse by now, and others would not.
+    apply(&control, RULE.into()).await;
+    let open = RULE.replace("resource.zone == \"on-premise\"", "resource.zone != \"\"");
+    let found = simulate(&open);
+    assert_eq!(
+        (found.changes.len(), found.changes[0].allowed, found.freed.as_slice()),
+        (1, true, &["t/w".to_owned()][..]),
+        "{found:?}"
+    );
+    assert!(simulate("kind: tag\nname: other\n").changes.is_empty());
+    control.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_that_are_huge_or_contradict_themselves_are_refused_or_refuse() {
+    let data = tempfile::tempdir().unwrap();
+    let control = open(data.path()).await;
+    apply(&control, SITES.into()).await;
+    apply(&control, RULE.into()).await;
+    let many = |count: usize| {
+        let one = |n: usize| format!("  forbid (principal == User::\"u{n}\", action == Action::\"submit\", resource);\n");
+        format!("kind: policy\nname: many\ncedar: |\n{}", (0..count).map(one).collect::<String>())
+    };
+    assert!(refused(&control, &many(5_000)).await.contains("bytes; at most"));
+    let deep = format!(
+        "kind: policy\nname: deep\ncedar: |\n  forbid (principal, action, resource) when {{ {}true{} }};\n",
+        "(".repeat(5_000),
+        ")".repeat(5_000)
+    );
+    assert!(refused(&control, &deep).await.contains("brackets stand more than"), "it neither hangs nor takes the stack");
+    let tags: String = (0..300).map(|n| format!("---\nkind: tag\nname: t{n}\n")).collect();
+    assert!(refused(&control, tags.trim_start_matches("---\n")).await.contains("at most 256"));
+    // What one permits and another forbids is forbidden.
+    let both = "kind: policy\nname: both\ncedar: |\n  permit (principal, action == Action::\"run\", resource);\n  \
+                forbid (principal, action == Action::\"run\", resource);\n";
+    apply(&control, both.into()).await;
+    let places = control.would_run(&Default::default(), &Label::empty(), None).unwrap();
+    assert!(places.values().all(|verdict| !verdict.allowed) && !places.is_empty());
+    control.stop().await;
+}

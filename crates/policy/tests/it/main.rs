@@ -1,5 +1,6 @@
 //! Questions and answers, attacks included.
 
+mod deep;
 mod equal;
 mod people;
 mod places;

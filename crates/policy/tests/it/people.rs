@@ -60,7 +60,8 @@ fn what_is_said_before_it_is_known_what_it_is_about_holds_whatever_it_is_about()
         for role in ROLES.into_iter().chain(["desk", "scope-read", "scope-run", "nobody"]) {
             for operation in OPERATIONS {
                 let of = |project: &str, author: &str, label: Label| {
-                    let target = Target { kind: "run".into(), project: project.into(), author: author.into(), ..Target::default() };
+                    let target =
+                        Target { kind: "run".into(), project: project.into(), author: author.into(), ..Target::default() };
                     rules.may(&caller(&[role]), operation, &target, &label).allowed
                 };
                 let all = [
@@ -88,7 +89,8 @@ fn rules_by_which_nobody_could_change_the_rules_are_not_accepted() {
     // One that cannot be evaluated refuses as well.
     let erring = problems(r#"forbid (principal, action, resource) when { 9223372036854775807 + 1 > 5 };"#);
     assert!(erring.iter().any(|problem| problem.message.contains("nobody could change the rules")), "{erring:?}");
-    let others = problems(r#"forbid (principal, action == Action::"govern", resource) unless { principal in Role::"policy-admin" };"#);
+    let others =
+        problems(r#"forbid (principal, action == Action::"govern", resource) unless { principal in Role::"policy-admin" };"#);
     assert!(others.iter().all(|problem| problem.warning), "{others:?}");
 }
 

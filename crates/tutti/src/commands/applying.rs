@@ -16,7 +16,9 @@ use crate::{session, sources};
 ///
 /// Everything is checked first; with any error nothing is registered. Files that workflows refer to go along.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  tutti apply -f examples/bank/sites.yaml examples/bank/rules.yaml\n  tutti apply -f sites.yaml nightly.workflow.yaml --dry-run")]
+#[command(
+    after_help = "Examples:\n  tutti apply -f examples/bank/sites.yaml examples/bank/rules.yaml\n  tutti apply -f sites.yaml nightly.workflow.yaml --dry-run"
+)]
 pub(crate) struct Apply {
     /// Files, or folders with `*.yaml` files in them and below.
     #[arg(short, long = "file", value_name = "PATH", num_args = 1.., required = true)]

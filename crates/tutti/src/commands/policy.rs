@@ -252,10 +252,9 @@ impl Simulate {
     async fn run(self, door: &Door) -> Result<Exit, CommandError> {
         let read = sources::read(&self.paths)?;
         let request = SimulateRequest { documents: read.documents, files: read.files, days: Some(self.days) };
-        let found: SimulatedView = session::with(door, Need::Look, async |session| {
-            session.client.post("/api/v1/policy/simulate", &request).await
-        })
-        .await?;
+        let found: SimulatedView =
+            session::with(door, Need::Look, async |session| session.client.post("/api/v1/policy/simulate", &request).await)
+                .await?;
         match self.form.output {
             Format::Table => {
                 let (decisions, runs) = (found.decisions, found.runs);
@@ -267,7 +266,10 @@ impl Simulate {
                         Some(from) => format!("{from} → {}", change.site),
                         None => change.site.clone(),
                     };
-                    line(&format!("{word}  {} × {}  [{label}]  {place}  ({} {})", change.times, change.workflow, change.run, change.action))?;
+                    line(&format!(
+                        "{word}  {} × {}  [{label}]  {place}  ({} {})",
+                        change.times, change.workflow, change.run, change.action
+                    ))?;
                     line(&format!("           {}", change.why))?;
                 }
                 for (workflow, why) in &found.refused {

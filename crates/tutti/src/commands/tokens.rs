@@ -24,7 +24,9 @@ pub(crate) struct Token {
 #[derive(Debug, Subcommand)]
 enum Order {
     /// Make a token. It is shown this once.
-    #[command(after_help = "Examples:\n  tutti token create --name ada --scope run --scope approve --group risk\n  tutti token create --name eve --role policy-admin")]
+    #[command(
+        after_help = "Examples:\n  tutti token create --name ada --scope run --scope approve --group risk\n  tutti token create --name eve --role policy-admin"
+    )]
     Create(Create),
     /// List the tokens, without the tokens.
     #[command(after_help = "Examples:\n  tutti token list")]
@@ -92,7 +94,8 @@ impl Token {
 
 impl Create {
     async fn run(self, door: &Door) -> Result<Exit, CommandError> {
-        let request = json!({"name": self.name, "user": self.user, "groups": self.group, "scopes": self.scope, "roles": self.role});
+        let request =
+            json!({"name": self.name, "user": self.user, "groups": self.group, "scopes": self.scope, "roles": self.role});
         let view: TokenView =
             session::with(door, Need::Change, async |session| session.client.post("/api/v1/tokens", &request).await).await?;
         match self.form.output {

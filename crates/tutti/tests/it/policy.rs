@@ -4,12 +4,12 @@ use crate::home::Home;
 
 const RULES: &str = "kind: site
 name: onprem
-capacity: {cpu: 4}
+capacity: {cpu: 4, memory: 4Gi}
 attributes: {zone: on-premise}
 ---
 kind: site
 name: cloud
-capacity: {cpu: 4}
+capacity: {cpu: 4, memory: 4Gi}
 attributes: {zone: cloud}
 ---
 kind: tag
@@ -142,4 +142,76 @@ fn a_change_of_a_guarded_policy_waits_for_other_people() {
     vouch("bob");
     assert_eq!(home.json(&["policy", "ask", "--label", "pii"])["sites"][0]["allowed"], true);
     home.ok(&["delete", "policy", "personal"]);
+}
+
+/// A rule that comes while work runs: what it denies is stopped and waits, unless the tag says that it may end.
+#[test]
+fn work_that_a_new_rule_denies_is_stopped_or_may_end_as_its_tag_says() {
+    let home = Home::new();
+    let sites = RULES.split("---\nkind: tag").next().unwrap().to_owned();
+    let work = |name: &str, tag: &str| {
+        format!(
+            "workflow: t/{name}\ninputs:\n  x: {{type: string, labels: [{tag}]}}\nnodes:\n  hold:\n    run: [sh, -c, 'until [ -e \"$X\" ]; do sleep 0.1; done; rm -f \"$X\"']\n    \
+             with: {{x: '${{ inputs.x }}'}}\n    needs: {{site: {{zone: cloud}}}}\n"
+        )
+    };
+    let tags = "kind: tag\nname: stops\nowners: [o]\n---\nkind: tag\nname: ends\nowners: [o]\non_revoke: finish\n";
+    home.write("all.yaml", &[sites.as_str(), tags].join("---\n"));
+    for (name, tag) in [("stops", "stops"), ("ends", "ends")] {
+        let flag = home.path().join(format!("go-{name}"));
+        home.write(&format!("{name}.workflow.yaml"), &work(name, tag).replace("$X", flag.to_str().unwrap()));
+    }
+    let _server = home.up();
+    home.ok(&["apply", "-f", "all.yaml", "stops.workflow.yaml", "ends.workflow.yaml"]);
+    for name in ["stops", "ends"] {
+        home.ok(&["run", &format!("t/{name}"), "--name", name, "--input", "x=y"]);
+    }
+    let action = |run: &str| home.json(&["get", "actions", run])[0].clone();
+    let until = |run: &str, holds: &dyn Fn(&serde_json::Value) -> bool| {
+        for _ in 0..600 {
+            let found = action(run);
+            if holds(&found) {
+                return found;
+            }
+        }
+        panic!("{run}: {}", action(run));
+    };
+    for name in ["stops", "ends"] {
+        until(name, &|action| action["phase"] == "running" && action["site"] == "cloud");
+    }
+    let rule = "kind: policy\nname: late\ncedar: |\n  @id(\"home\") @reason(\"it stays at home\")\n  forbid (principal, action == Action::\"run\", resource)\n  \
+                when { context.data in Tag::\"stops\" || context.data in Tag::\"ends\" } unless { resource.zone == \"on-premise\" };\n";
+    home.write("late.yaml", rule);
+    home.ok(&["apply", "-f", "late.yaml"]);
+    until("stops", &|action| action["phase"] != "running");
+    assert_eq!(action("ends")["phase"], "running", "its tag says that it may end");
+    // It waits, with the reason, and is not lost: without the rule it goes on.
+    let explained = home.ok(&["explain", "stops", "hold"]).stdout;
+    assert!(explained.contains("it stays at home"), "{explained}");
+    home.ok(&["delete", "policy", "late"]);
+    until("stops", &|action| action["phase"] == "running");
+    for name in ["stops", "ends"] {
+        home.write(&format!("go-{name}"), "");
+        until(name, &|action| action["phase"] == "succeeded");
+    }
+}
+
+#[test]
+fn other_rules_are_tried_on_the_past_before_they_hold() {
+    let home = Home::new();
+    home.write("mask.sh", "true\n");
+    home.write("rules.yaml", RULES);
+    home.write("sites.yaml", RULES.split("---\nkind: tag").next().unwrap());
+    home.write(
+        "w.workflow.yaml",
+        "workflow: t/w\ninputs:\n  x: {type: string, labels: [pii]}\nnodes:\n  \
+         a: {use: core/noop, with: {value: '${ inputs.x }'}, needs: {site: {zone: cloud}}}\n",
+    );
+    let _server = home.up();
+    home.ok(&["apply", "-f", "sites.yaml", "w.workflow.yaml"]);
+    home.ok(&["run", "t/w", "--input", "x=1", "--wait"]);
+    let tried = home.ok(&["policy", "simulate", "rules.yaml"]).stdout;
+    assert!(tried.starts_with("1 decisions of 1 runs: 1 denied, 0 permitted\n"), "{tried}");
+    assert!(tried.contains("personal/home") && tried.contains("refused    t/w"), "{tried}");
+    assert!(home.ok(&["policy", "status"]).stdout.contains("no tags and no policies"), "nothing is registered");
 }

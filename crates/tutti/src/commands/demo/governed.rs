@@ -59,7 +59,10 @@ pub(super) async fn refuse(served: &Served) -> Result<(), CommandError> {
     if wrong.is_empty() {
         return Err(anyhow!("an edit that opens the rules is not caught by their tests").into());
     }
-    say(&format!("  an edit of the rules that would let names into any cloud of the Union fails {} of their tests:", wrong.len()));
+    say(&format!(
+        "  an edit of the rules that would let names into any cloud of the Union fails {} of their tests:",
+        wrong.len()
+    ));
     wrong.iter().for_each(|name| say(&format!("    ✗ {name}")));
     say("");
     Ok(())
