@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * Advice on a workflow from what it did, each piece with its gain, its evidence and the edits that make it so.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["adviseWorkflow"];
         put?: never;
@@ -35,7 +35,7 @@ export interface paths {
         put?: never;
         /**
          * Registers sites, workflows, triggers, connectors and rules. With any error nothing is registered.
-         * @description Needs the scope `admin`.
+         * @description Needs the scope `admin`, or a role that may `author` or `operate` or `govern`.
          */
         post: operations["apply"];
         delete?: never;
@@ -53,7 +53,7 @@ export interface paths {
         };
         /**
          * Lists the human actions that wait, the oldest first.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["listApprovals"];
         put?: never;
@@ -74,7 +74,7 @@ export interface paths {
         get?: never;
         /**
          * Uploads a file to a site's store. The answer is the value that stands for it in inputs.
-         * @description Needs the scope `run`.
+         * @description Needs the scope `run`, or a role that may `submit`.
          */
         put: operations["uploadArtifact"];
         post?: never;
@@ -93,7 +93,7 @@ export interface paths {
         };
         /**
          * Downloads an artifact, or a part of it, from a site that has it.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `view`.
          */
         get: operations["downloadArtifact"];
         put?: never;
@@ -115,7 +115,7 @@ export interface paths {
         put?: never;
         /**
          * Goes on although the audit log contradicts what was signed before: dispatch was stopped for it.
-         * @description Needs the scope `admin`.
+         * @description Needs the scope `admin`, or a role that may `administer`.
          */
         post: operations["acceptAuditBreak"];
         delete?: never;
@@ -133,7 +133,7 @@ export interface paths {
         };
         /**
          * The last checkpoint: origin, size and root of the tree, signed (c2sp.org/tlog-checkpoint).
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `audit`.
          */
         get: operations["getCheckpoint"];
         put?: never;
@@ -153,7 +153,7 @@ export interface paths {
         };
         /**
          * The proof that an earlier tree is the beginning of a later one (RFC 6962, consistency).
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `audit`.
          */
         get: operations["proveConsistency"];
         put?: never;
@@ -173,7 +173,7 @@ export interface paths {
         };
         /**
          * The journal's entries as lines of JSON: first the head of the tree, then one entry a line up to it.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `audit`.
          */
         get: operations["exportAudit"];
         put?: never;
@@ -193,7 +193,7 @@ export interface paths {
         };
         /**
          * The hashes of leaves: 32 bytes each, one after the other.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `audit`.
          */
         get: operations["listLeaves"];
         put?: never;
@@ -213,7 +213,7 @@ export interface paths {
         };
         /**
          * An entry with the proof that it is in the tree (RFC 6962, inclusion).
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `audit`.
          */
         get: operations["proveEntry"];
         put?: never;
@@ -233,7 +233,7 @@ export interface paths {
         };
         /**
          * How the audit log is: its key, its last checkpoint, and whether dispatch is stopped.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `audit`.
          */
         get: operations["getAuditStatus"];
         put?: never;
@@ -253,7 +253,7 @@ export interface paths {
         };
         /**
          * The proof of an entry as a file that needs no server (c2sp.org/tlog-proof): the entry, the hashes, and the last signed checkpoint.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `audit`.
          */
         get: operations["proveEntryByFile"];
         put?: never;
@@ -273,7 +273,7 @@ export interface paths {
         };
         /**
          * Computes every hash of the journal again and compares.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `audit`.
          */
         get: operations["verifyJournal"];
         put?: never;
@@ -295,7 +295,7 @@ export interface paths {
         put?: never;
         /**
          * Copies journal and artifacts to a new directory while the server runs.
-         * @description Needs the scope `admin`.
+         * @description Needs the scope `admin`, or a role that may `administer`.
          */
         post: operations["backUp"];
         delete?: never;
@@ -315,7 +315,7 @@ export interface paths {
         put?: never;
         /**
          * Checks files and registers nothing. Findings come with status 200.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         post: operations["check"];
         delete?: never;
@@ -333,7 +333,7 @@ export interface paths {
         };
         /**
          * Lists what `use` can name: built-in connectors, and those that workers serve.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["listConnectors"];
         put?: never;
@@ -353,7 +353,7 @@ export interface paths {
         };
         /**
          * What was spent, by project, workflow, site, kind of action and day.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["listCosts"];
         put?: never;
@@ -375,7 +375,7 @@ export interface paths {
         put?: never;
         /**
          * What differs in meaning between two workflows.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         post: operations["diffWorkflows"];
         delete?: never;
@@ -395,7 +395,7 @@ export interface paths {
         put?: never;
         /**
          * Edits the text of a workflow file and checks the result. Nothing is stored.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         post: operations["edit"];
         delete?: never;
@@ -413,13 +413,13 @@ export interface paths {
         };
         /**
          * Server-sent events: every fact of the journal, its position as the id, so that a client goes on where it stopped.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["streamEvents"];
         put?: never;
         /**
          * Reports something that happened outside: waits for it end, and triggers on it fire.
-         * @description Needs the scope `run`.
+         * @description Needs the scope `run`, or a role that may `submit`.
          */
         post: operations["reportEvent"];
         delete?: never;
@@ -437,7 +437,7 @@ export interface paths {
         };
         /**
          * Lists the facts of the journal in order, of one run or of all: what the stream of events sends, page by page.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["listFacts"];
         put?: never;
@@ -457,7 +457,7 @@ export interface paths {
         };
         /**
          * How much work will come, by project and site, hour by hour.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["forecastDemand"];
         put?: never;
@@ -496,7 +496,7 @@ export interface paths {
         put?: never;
         /**
          * Where the nodes of a workflow would run, at what price, and where they may not. Nothing is registered.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         post: operations["planWorkflow"];
         delete?: never;
@@ -514,7 +514,7 @@ export interface paths {
         };
         /**
          * The rules as they stand: policies with what waits to be approved, tags, sanitizers with their approvals.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["getPolicy"];
         put?: never;
@@ -536,7 +536,7 @@ export interface paths {
         put?: never;
         /**
          * Approves a sanitizer as it is now, as one of the owners of its tags; or the version of a policy that waits. Whoever wrote it cannot.
-         * @description Needs the scope `approve`.
+         * @description Needs the scope `approve`, or a role that may `approve`.
          */
         post: operations["approveRule"];
         delete?: never;
@@ -556,7 +556,7 @@ export interface paths {
         put?: never;
         /**
          * Would this be allowed: such work on such data, at every site; or, with `operation`, that to this person. Nothing happens.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         post: operations["askPolicy"];
         delete?: never;
@@ -575,7 +575,7 @@ export interface paths {
         /**
          * The flow certificate of a registered workflow by the rules in force: what each step can read, and where it may be. Without a place for
          *     a step the answer is 403 with the refusal.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["getCertificate"];
         put?: never;
@@ -595,7 +595,7 @@ export interface paths {
         };
         /**
          * What happened to the rules, the latest first: what was applied, approved, taken back and deleted, with digests.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["getPolicyHistory"];
         put?: never;
@@ -617,9 +617,30 @@ export interface paths {
         put?: never;
         /**
          * Takes back what was approved. What a sanitizer has taken off stays off; it takes nothing more off.
-         * @description Needs the scope `approve`.
+         * @description Needs the scope `approve`, or a role that may `approve`.
          */
         post: operations["revokeRule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policy/simulate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What would have been decided by other rules: what was placed and moved lately is decided again. Nothing is registered, and nothing
+         *     happens.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        post: operations["simulatePolicy"];
         delete?: never;
         options?: never;
         head?: never;
@@ -637,7 +658,7 @@ export interface paths {
         put?: never;
         /**
          * Decides the cases of policy tests by the documents alone. Nothing is registered; sanitizers are taken as approved.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         post: operations["testPolicies"];
         delete?: never;
@@ -657,7 +678,7 @@ export interface paths {
         put?: never;
         /**
          * Destroys the values of runs that ended long ago. Facts and hashes stay.
-         * @description Needs the scope `admin`.
+         * @description Needs the scope `admin`, or a role that may `administer`.
          */
         post: operations["prune"];
         delete?: never;
@@ -675,7 +696,7 @@ export interface paths {
         };
         /**
          * Lists the resources of a kind (workflow, trigger, connector, tag, policy, sanitizer) by name, without their bodies.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["listResources"];
         put?: never;
@@ -695,14 +716,14 @@ export interface paths {
         };
         /**
          * A resource. For a workflow `body.definition` is its checked graph.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["getResource"];
         put?: never;
         post?: never;
         /**
          * Deletes a resource. Runs that use it go on. A policy that asks for approvals is not deleted: its change has to be approved first.
-         * @description Needs the scope `admin`.
+         * @description Needs the scope `admin`, or a role that may `author` or `operate` or `govern`.
          */
         delete: operations["deleteResource"];
         options?: never;
@@ -719,13 +740,13 @@ export interface paths {
         };
         /**
          * Lists runs, the newest first.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["listRuns"];
         put?: never;
         /**
          * Starts a run. The same `Idempotency-Key` gives the same run. With `wait` the answer comes when the run has ended, or then.
-         * @description Needs the scope `run`.
+         * @description Needs the scope `run`, or a role that may `submit`.
          */
         post: operations["submitRun"];
         delete?: never;
@@ -743,7 +764,7 @@ export interface paths {
         };
         /**
          * A run by name or number, with inputs, outputs and actions.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["getRun"];
         put?: never;
@@ -763,7 +784,7 @@ export interface paths {
         };
         /**
          * An action with its input and output.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["getAction"];
         put?: never;
@@ -783,7 +804,7 @@ export interface paths {
         };
         /**
          * Lists the actions of a run in the order in which they were opened.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["listActions"];
         put?: never;
@@ -805,7 +826,7 @@ export interface paths {
         put?: never;
         /**
          * Stops a run and undoes what can be undone.
-         * @description Needs the scope `run`.
+         * @description Needs the scope `run`, or a role that may `steer`.
          */
         post: operations["cancelRun"];
         delete?: never;
@@ -825,7 +846,7 @@ export interface paths {
         put?: never;
         /**
          * Decides a human action.
-         * @description Needs the scope `approve`.
+         * @description Needs the scope `approve`, or a role that may `decide`.
          */
         post: operations["decideAction"];
         delete?: never;
@@ -843,7 +864,7 @@ export interface paths {
         };
         /**
          * Why actions are where they are, or nowhere.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["explainActions"];
         put?: never;
@@ -863,7 +884,7 @@ export interface paths {
         };
         /**
          * What a process wrote. The header `Tutti-Log-Offset` says where the text begins: later than asked for when older parts were dropped.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `view`.
          */
         get: operations["getLogs"];
         put?: never;
@@ -883,7 +904,7 @@ export interface paths {
         };
         /**
          * Where a run stands: what it has cost, what it will, when it will be done, what that hangs on.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["getRunOutlook"];
         put?: never;
@@ -905,7 +926,7 @@ export interface paths {
         put?: never;
         /**
          * Holds a run: nothing new is opened or placed.
-         * @description Needs the scope `run`.
+         * @description Needs the scope `run`, or a role that may `steer`.
          */
         post: operations["pauseRun"];
         delete?: never;
@@ -925,7 +946,7 @@ export interface paths {
         put?: never;
         /**
          * Repeats a run as a new one.
-         * @description Needs the scope `run`.
+         * @description Needs the scope `run`, or a role that may `submit`.
          */
         post: operations["rerunRun"];
         delete?: never;
@@ -945,7 +966,7 @@ export interface paths {
         put?: never;
         /**
          * Goes on with a held run.
-         * @description Needs the scope `run`.
+         * @description Needs the scope `run`, or a role that may `steer`.
          */
         post: operations["resumeRun"];
         delete?: never;
@@ -965,7 +986,7 @@ export interface paths {
         put?: never;
         /**
          * Sends a signal to a run. It is kept until a wait asks for it.
-         * @description Needs the scope `run`.
+         * @description Needs the scope `run`, or a role that may `steer`.
          */
         post: operations["signalRun"];
         delete?: never;
@@ -983,7 +1004,7 @@ export interface paths {
         };
         /**
          * The actions of a run as a bounded number of tiles, each with counts and times: what a timeline of any size is drawn from.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["getTiles"];
         put?: never;
@@ -1005,7 +1026,7 @@ export interface paths {
         put?: never;
         /**
          * Starts many runs in one request: they share commits.
-         * @description Needs the scope `run`.
+         * @description Needs the scope `run`, or a role that may `submit`.
          */
         post: operations["submitRuns"];
         delete?: never;
@@ -1040,7 +1061,7 @@ export interface paths {
         };
         /**
          * Lists the sites with what they hold now, by name.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["listSites"];
         put?: never;
@@ -1062,7 +1083,7 @@ export interface paths {
         put?: never;
         /**
          * Gives an order to a site: cordon, uncordon, drain or remove.
-         * @description Needs the scope `admin`.
+         * @description Needs the scope `admin`, or a role that may `operate`.
          */
         post: operations["orderSite"];
         delete?: never;
@@ -1080,13 +1101,13 @@ export interface paths {
         };
         /**
          * Lists the tokens, without the tokens.
-         * @description Needs the scope `admin`.
+         * @description Needs the scope `admin`, or a role that may `administer`.
          */
         get: operations["listTokens"];
         put?: never;
         /**
          * Makes a token. It is shown this once.
-         * @description Needs the scope `admin`.
+         * @description Needs the scope `admin`, or a role that may `administer`.
          */
         post: operations["createToken"];
         delete?: never;
@@ -1107,7 +1128,7 @@ export interface paths {
         post?: never;
         /**
          * Revokes a token. What it opened goes on; the next request with it is refused.
-         * @description Needs the scope `admin`.
+         * @description Needs the scope `admin`, or a role that may `administer`.
          */
         delete: operations["revokeToken"];
         options?: never;
@@ -1126,7 +1147,7 @@ export interface paths {
         put?: never;
         /**
          * Plays a recorded period again with other sites, prices, capacities or settings, beside what happened.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         post: operations["whatIf"];
         delete?: never;
@@ -1146,7 +1167,7 @@ export interface paths {
         put?: never;
         /**
          * Keeps the leases of a worker that has nothing to say.
-         * @description Needs the scope `worker`.
+         * @description Needs the scope `worker`, or a role that may `work`.
          */
         post: operations["keepLeases"];
         delete?: never;
@@ -1166,7 +1187,7 @@ export interface paths {
         put?: never;
         /**
          * Asks for work. The answer comes when there is some, or after ten seconds.
-         * @description Needs the scope `worker`.
+         * @description Needs the scope `worker`, or a role that may `work`.
          */
         post: operations["leaseActions"];
         delete?: never;
@@ -1186,7 +1207,7 @@ export interface paths {
         put?: never;
         /**
          * Reports how actions ended.
-         * @description Needs the scope `worker`.
+         * @description Needs the scope `worker`, or a role that may `work`.
          */
         post: operations["reportActions"];
         delete?: never;
@@ -1207,7 +1228,7 @@ export interface paths {
         /**
          * One stream in each direction: lines of JSON. The worker's first line is `{"hello": {…}}`, later ones carry `reports` or nothing, to
          *     be heard; the server's carry `welcome`, `leases`, `stop`, `kept`, `lost`. What is leased and not reported counts against the slots.
-         * @description Needs the scope `worker`.
+         * @description Needs the scope `worker`, or a role that may `work`.
          */
         post: operations["streamActions"];
         delete?: never;
@@ -1279,7 +1300,7 @@ export interface paths {
         };
         /**
          * Figures for Prometheus.
-         * @description Needs the scope `read`.
+         * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["getMetrics"];
         put?: never;
@@ -2265,6 +2286,34 @@ export interface components {
             /** @description Why. */
             reason?: string;
         };
+        /** @description Answers that would be other ones. */
+        RedecidedView: {
+            /** @description Its action. */
+            action: string;
+            /** @description Whether it would be permitted. */
+            allowed: boolean;
+            /** @description development, staging, production. */
+            domain: string;
+            /** @description Where the data came from, when it moved. */
+            from?: string | null;
+            /** @description The tags of the data. */
+            label: string[];
+            /** @description The latest run. */
+            run: string;
+            /** @description Where it ran, or where the data went. */
+            site: string;
+            /**
+             * Format: int64
+             * @description How often it happened.
+             */
+            times: number;
+            /** @description Why not, by whichever rules refuse it. */
+            why: string;
+            /** @description The connector with its version, or `run`. */
+            work: string;
+            /** @description The workflow. */
+            workflow: string;
+        };
         /** @description What became of reports. */
         ReportAnswer: {
             /** @description Attempts that are not held any more: their reports were not taken. */
@@ -2520,6 +2569,60 @@ export interface components {
             name: string;
             /** @description What comes with it. */
             payload?: unknown;
+        };
+        /** @description Rules to try on what has happened. */
+        SimulateRequest: {
+            /**
+             * Format: double
+             * @description How many days to look back: 30 when nothing is said.
+             * @default null
+             */
+            days: number | null;
+            /**
+             * @description Documents of rules: they are put in the place of those of the same names, everything else stays.
+             * @default []
+             */
+            documents: components["schemas"]["SourceFile"][];
+            /**
+             * @description The files they refer to, as in an apply.
+             * @default {}
+             */
+            files: {
+                [key: string]: string;
+            };
+        };
+        /** @description What other rules would have changed. */
+        SimulatedView: {
+            /** @description Answers that would be other ones, alike ones together. */
+            changes: components["schemas"]["RedecidedView"][];
+            /**
+             * Format: int64
+             * @description Placements and transfers of theirs that were decided again.
+             */
+            decisions: number;
+            /**
+             * Format: int64
+             * @description How many of them would be refused.
+             */
+            denied: number;
+            /** @description Registered workflows that are refused by the rules in force and would not be. */
+            freed: string[];
+            /** @description Whether there was more than is looked at. */
+            more: boolean;
+            /**
+             * Format: int64
+             * @description How many would be permitted that the rules in force refuse by now.
+             */
+            permitted: number;
+            /** @description Registered workflows that would be refused, with the refusal. */
+            refused: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int64
+             * @description Runs that were looked at.
+             */
+            runs: number;
         };
         /** @description What is different about a site. */
         SiteChangeView: {
@@ -2843,8 +2946,13 @@ export interface components {
             groups?: string[];
             /** @description The name of the token. */
             name: string;
+            /**
+             * @description Roles: viewer, runner, author, approver, operator, policy-admin, auditor, secrets-admin, worker, admin, and those of which policies
+             *     speak.
+             */
+            roles?: string[];
             /** @description read, run, approve, admin, worker. Each allows what it says and no more; `admin` allows all. */
-            scopes: string[];
+            scopes?: string[];
             /** @description Who uses it; the name when nobody is given. */
             user?: string | null;
         };
@@ -2856,6 +2964,8 @@ export interface components {
             groups: string[];
             /** @description The name. */
             name: string;
+            /** @description Roles of the user. */
+            roles?: string[];
             /** @description What it allows. */
             scopes: string[];
             /** @description The token itself; only in the answer that makes it. */
@@ -4067,6 +4177,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ApprovedView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    simulatePolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SimulateRequest"];
+            };
+        };
+        responses: {
+            /** @description What would be another answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SimulatedView"];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */

@@ -27,7 +27,7 @@ pub(crate) type Files = BTreeMap<String, Arc<[u8]>>;
 /// What writing a document of a kind is: sites are operated, rules govern, everything else is written by authors.
 fn operation_on(kind: &str) -> &'static str {
     match kind {
-        "site" => "operate",
+        "site" | "prices" => "operate",
         "tag" | "policy" | "sanitizer" => "govern",
         _ => "author",
     }
