@@ -222,6 +222,8 @@ impl ControlPlane {
         let document = &sourced.document;
         let (kind, name) = (document.kind().to_owned(), document.name().to_owned());
         if let Document::Site(site) = document {
+            let (sites, site) = (self.sites().clone(), site.clone());
+            let site = &tokio::task::spawn_blocking(move || sites.attested(site)).await.map_err(Fault::internal)?;
             let known = self.reader().sites().map_err(Fault::internal)?.into_iter().find(|known| known.spec.name == site.name);
             let change = match known {
                 None => "created",

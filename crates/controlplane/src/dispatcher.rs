@@ -167,7 +167,11 @@ impl Dispatcher {
             self.workers.offer(spec, dispatch.site.clone());
             return;
         }
-        let (site, allowed) = (dispatch.site.clone(), Allowed { label: dispatch.label.clone(), ..Allowed::default() });
+        let (site, label) = (dispatch.site.clone(), dispatch.label.clone());
+        // Data with a label goes nowhere by the network, whatever the site may reach.
+        let mut egress = if label.is_empty() { self.sites.egress(&site) } else { Default::default() };
+        egress.extend(self.flyte.way(&dispatch));
+        let allowed = Allowed { label, egress, ..Allowed::default() };
         let missing = match &spec.kind {
             NodeKind::Run { code, .. } => code.iter().filter(|file| !executor.store().has(&file.digest)).cloned().collect(),
             _ => Vec::new(),
@@ -303,6 +307,8 @@ fn spec_of(dispatch: &Dispatch, input: Value, simulates: Option<String>) -> Atte
         timeout: dispatch.timeout,
         environment: environment.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         idempotency_key: dispatch.idempotency_key.clone(),
+        shown: Vec::new(),
+        unboxed: false,
     }
 }
 

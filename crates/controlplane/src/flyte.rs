@@ -12,7 +12,7 @@ use flyte::process::{Environment, Surroundings};
 use flyte::wire::TaskSpec;
 use flyte::{Call, Objects};
 use model::graph::Port;
-use model::{AttemptKey, Digest, Failure, FailureClass, Graph, Node, NodeKind, Template};
+use model::{AttemptKey, Digest, EgressGrant, Failure, FailureClass, Graph, Node, NodeKind, Template};
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 
@@ -143,8 +143,21 @@ impl Flyte {
         order.input = flyte::process::input(&spec, &call, &at);
         order.kind = NodeKind::Run { image: None, code: Vec::new() };
         order.outputs = Vec::new();
+        // Programs of others expect the network and make their environments themselves; a site that requires walls gets them.
+        order.unboxed = true;
+        order.shown = vec![self.inner.environments.clone()];
+        order.shown.extend(self.inner.default_environment.iter().map(PathBuf::from));
         self.inner.attempts.lock().insert(dispatch.key, call.outputs(at.attempt));
         Ok(order)
+    }
+
+    /// The way from a task to the server itself, which it needs for everything; none for what is no task.
+    pub(crate) fn way(&self, dispatch: &Dispatch) -> Option<EgressGrant> {
+        let NodeKind::Task { .. } = dispatch.node.kind else { return None };
+        let address = self.inner.address.read();
+        let (_, place) = address.split_once("://")?;
+        let place = place.split('/').next().unwrap_or(place);
+        place.parse().ok().map(|grant| EgressGrant { bytes_max: u64::MAX, ..grant })
     }
 
     /// Refuses an image that no environment stands for, before a process is begun.

@@ -1,17 +1,22 @@
 //! The sites that are open in this process: an executor and a store each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use artifacts::Store;
 use executors::local::{LocalExecutor, Options};
+use executors::sandbox::{Isolation, Machine, Settings};
 use executors::tickets::TicketKey;
 use executors::{Executor as _, Health, Observed};
 use keyring::Keyring;
-use model::{Digest, SiteSpec};
+use model::site::SandboxMode;
+use model::{Digest, EgressGrant, SiteSpec};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc::UnboundedSender;
+
+/// The attribute that says what is enforced around processes: `sandbox`, `partial` or `none`.
+pub(crate) const ISOLATION: &str = "isolation";
 
 /// Open sites by name. Cheap to clone.
 #[derive(Clone)]
@@ -30,6 +35,12 @@ struct Inner {
     /// Held while a site is opened: two executors of one folder would not know of each other.
     opening: Mutex<()>,
     open: RwLock<BTreeMap<String, LocalExecutor>>,
+    /// What walls this machine can build.
+    machine: Arc<Machine>,
+    /// The data of the server, which no process is shown.
+    data: PathBuf,
+    /// What processes of a site may reach.
+    egress: RwLock<BTreeMap<String, BTreeSet<EgressGrant>>>,
     /// The places that simulated sites stand for.
     simulates: RwLock<BTreeMap<String, String>>,
     /// Files of workflows, from which sites get theirs.
@@ -49,6 +60,9 @@ impl Sites {
         Ok(Sites {
             inner: Arc::new(Inner {
                 folder: data.join("sites"),
+                machine: Machine::new(shim.clone()),
+                data: data.canonicalize().unwrap_or_else(|_| data.to_owned()),
+                egress: RwLock::default(),
                 shim,
                 path,
                 tickets,
@@ -69,8 +83,12 @@ impl Sites {
             Some(place) => drop(self.inner.simulates.write().insert(spec.name.clone(), place.clone())),
             None => drop(self.inner.simulates.write().remove(&spec.name)),
         }
+        let grants = spec.sandbox.iter().flat_map(|sandbox| &sandbox.egress);
+        let grants = grants.filter_map(|text| text.parse::<EgressGrant>().ok()).collect();
+        self.inner.egress.write().insert(spec.name.clone(), grants);
         if let Some(executor) = self.inner.open.read().get(&spec.name) {
             executor.set_capacity(spec.capacity);
+            executor.set_sandbox(self.settings(spec));
             return Ok(());
         }
         let options = Options {
@@ -81,16 +99,50 @@ impl Sites {
             capacity: spec.capacity,
             tickets: self.inner.tickets,
             keys: self.inner.keys.clone(),
+            sandbox: self.settings(spec),
         };
         let executor = LocalExecutor::open(options, self.inner.observed.clone())?;
         self.inner.open.write().insert(spec.name.clone(), executor);
         Ok(())
     }
 
+    /// How the processes of a site are kept in.
+    fn settings(&self, spec: &SiteSpec) -> Settings {
+        let wanted = spec.sandbox.clone().unwrap_or_default();
+        Settings {
+            mode: wanted.mode,
+            machine: self.inner.machine.clone(),
+            runtime: wanted.runtime.iter().map(PathBuf::from).collect(),
+            writable: Vec::new(),
+            hidden: vec![self.inner.data.clone()],
+        }
+    }
+
+    /// What this machine enforces around processes. The first time this starts a process and waits for it.
+    pub fn isolation(&self) -> Isolation {
+        self.inner.machine.isolation().clone()
+    }
+
+    /// The same site with what this machine enforces there as its attribute: a fact, whatever its document says.
+    pub(crate) fn attested(&self, mut spec: SiteSpec) -> SiteSpec {
+        let tier = match spec.sandbox.as_ref().map(|sandbox| sandbox.mode).unwrap_or_default() {
+            SandboxMode::Off => "none",
+            SandboxMode::Prefer | SandboxMode::Require => self.inner.machine.isolation().tier(),
+        };
+        spec.attributes.insert(ISOLATION.into(), tier.into());
+        spec
+    }
+
+    /// What processes of a site may reach over the network.
+    pub(crate) fn egress(&self, site: &str) -> BTreeSet<EgressGrant> {
+        self.inner.egress.read().get(site).cloned().unwrap_or_default()
+    }
+
     /// Forgets a site that was removed. Its folder stays: what is in it may be wanted.
     pub(crate) fn close(&self, name: &str) {
         self.inner.open.write().remove(name);
         self.inner.simulates.write().remove(name);
+        self.inner.egress.write().remove(name);
     }
 
     /// Asks a site how it is. One that is not open is opened, if that is possible now.

@@ -162,12 +162,14 @@ impl ControlPlane {
         control.start_task(dispatcher.run(released));
         control.start_task(forward(seen, inbox, orphans, flyte));
         if !has_sites {
-            let command = Command::RegisterSite { site: this_machine(), principal: "system".into() };
+            let site = tokio::task::block_in_place(|| control.sites().attested(this_machine()));
+            let command = Command::RegisterSite { site, principal: "system".into() };
             control.inbox().ask(command).await?;
             control.carried_out().await;
         }
         // What an earlier server had asked for and not heard of came with the new epoch: attempts are found again by their tokens.
         drop(releases);
+        control.start_task(control.clone().attest_sites());
         control.start_task(control.clone().probe());
         control.start_task(control.clone().watch_fleet());
         control.start_task(control.clone().watch_directory());
@@ -375,6 +377,19 @@ impl ControlPlane {
         }
     }
 
+    /// Brings what is said of sites up to date with what this machine enforces: it may be another one, or have another kernel.
+    async fn attest_sites(self) {
+        let control = self.clone();
+        let changed = tokio::task::spawn_blocking(move || {
+            let known = control.reader().sites().unwrap_or_default().into_iter().map(|row| row.spec);
+            let attested = known.map(|spec| (control.sites().attested(spec.clone()), spec));
+            attested.filter(|(attested, known)| attested != known).map(|(attested, _)| attested).collect::<Vec<_>>()
+        });
+        for site in changed.await.unwrap_or_default() {
+            self.inbox().report(Command::RegisterSite { site, principal: "system".into() });
+        }
+    }
+
     /// Probes sites.
     async fn probe(self) {
         loop {
@@ -443,6 +458,7 @@ fn this_machine() -> SiteSpec {
         attributes: BTreeMap::from([("zone".into(), "local".into())]),
         prices: Default::default(),
         simulates: None,
+        sandbox: None,
     }
 }
 

@@ -26,6 +26,8 @@ mod v3;
 mod v4;
 #[path = "golden/v5.rs"]
 mod v5;
+#[path = "golden/v6.rs"]
+mod v6;
 
 struct File {
     name: &'static str,
@@ -40,6 +42,7 @@ fn files() -> Vec<File> {
         File { name: "v3", text: include_str!("golden/v3.journal"), expected: v3::events() },
         File { name: "v4", text: include_str!("golden/v4.journal"), expected: v4::events() },
         File { name: "v5", text: include_str!("golden/v5.journal"), expected: v5::events() },
+        File { name: "v6", text: include_str!("golden/v6.journal"), expected: v6::events() },
     ]
 }
 

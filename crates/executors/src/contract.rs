@@ -108,6 +108,8 @@ pub fn script(key: AttemptKey, epoch: u64, shared: &Path, text: &str) -> Attempt
         timeout: None,
         environment: Vec::new(),
         idempotency_key: format!("contract/{key}"),
+        shown: Vec::new(),
+        unboxed: false,
     }
 }
 

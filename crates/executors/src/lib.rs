@@ -8,6 +8,7 @@ pub mod contract;
 pub mod local;
 mod machine;
 mod record;
+pub mod sandbox;
 pub mod shim;
 pub mod tickets;
 
@@ -38,6 +39,10 @@ pub struct AttemptSpec {
     pub environment: Vec<(String, String)>,
     /// The key that stays the same over all attempts.
     pub idempotency_key: String,
+    /// Folders of the machine that it is shown beside the site's runtime, to be read.
+    pub shown: Vec<std::path::PathBuf>,
+    /// Whether it runs without walls around it where the site does not require them.
+    pub unboxed: bool,
 }
 
 /// What an executor sees. Reported at least once.

@@ -17,15 +17,18 @@ use engine::Outcome;
 use engine::event::{Located, Usage};
 use keyring::{Holder, Keyring};
 use model::limits::SITE_PROCESSES_MAX;
+use model::site::SandboxMode;
 use model::{AttemptKey, Duration, Epoch, Failure, FailureClass, NodeKind, Resources, SignedTicket};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::spawn_blocking;
 
+use crate::sandbox::runtime::Runtime;
 use crate::tickets::{Gate, TicketKey};
 use crate::{
-    AttemptSpec, Capacity, Caps, Executor, Health, Idempotency, LogChunk, Observed, Owned, Stream, SubmitError, machine, shim,
+    AttemptSpec, Capacity, Caps, Executor, Health, Idempotency, LogChunk, Observed, Owned, Stream, SubmitError, machine, sandbox,
+    shim,
 };
 
 /// How a local site is set up.
@@ -45,6 +48,8 @@ pub struct Options {
     pub tickets: TicketKey,
     /// What seals the artifacts of its store; without keys they lie open.
     pub keys: Option<Keyring>,
+    /// How its processes are kept in.
+    pub sandbox: sandbox::Settings,
 }
 
 /// Drives attempts as local processes. Cheap to clone.
@@ -60,6 +65,13 @@ struct SiteFolder {
     folder: PathBuf,
     path: String,
     registered: Mutex<Resources>,
+    sandbox: Mutex<Arc<Kept>>,
+}
+
+/// How processes are kept in, and what of the machine they are shown.
+struct Kept {
+    settings: sandbox::Settings,
+    runtime: Runtime,
 }
 
 struct Inner {
@@ -116,7 +128,9 @@ impl LocalExecutor {
         let known = Known { epoch: Epoch(epoch.unwrap_or(0)), ..Known::default() };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let gate = Gate::open(options.tickets, &options.site, &folder);
-        let site = SiteFolder { name: options.site, folder, path: options.path, registered: Mutex::new(options.capacity) };
+        let kept = Mutex::new(Arc::new(Kept::of(&options.path, options.sandbox)));
+        let (name, path, registered) = (options.site, options.path, Mutex::new(options.capacity));
+        let site = SiteFolder { name, folder, path, registered, sandbox: kept };
         let inner = Inner {
             site,
             store,
@@ -143,6 +157,38 @@ impl LocalExecutor {
     /// The site was registered with something else.
     pub fn set_capacity(&self, capacity: Resources) {
         *self.inner.site.registered.lock() = capacity;
+    }
+
+    /// Its processes are kept in otherwise from now on; what runs is not changed.
+    pub fn set_sandbox(&self, settings: sandbox::Settings) {
+        let known = self.inner.site.sandbox.lock().clone();
+        if (known.settings.mode, &known.settings.runtime) != (settings.mode, &settings.runtime) {
+            let kept = Arc::new(Kept::of(&self.inner.site.path, settings));
+            *self.inner.site.sandbox.lock() = kept;
+        }
+    }
+
+    /// How its processes are kept in, and what this machine enforces of that.
+    pub fn sandbox(&self) -> (SandboxMode, sandbox::Isolation) {
+        let kept = self.inner.site.sandbox.lock().clone();
+        (kept.settings.mode, kept.settings.machine.isolation().clone())
+    }
+
+    /// What an attempt did over the network, as far as it is written down by now; nothing once its logs are gone.
+    pub fn connections(&self, key: AttemptKey) -> Vec<sandbox::Connection> {
+        let (folder, released) = (self.inner.folder(key), self.inner.logs(key));
+        sandbox::egress::read(if folder.exists() { &folder } else { &released })
+    }
+}
+
+impl Kept {
+    fn of(path: &str, settings: sandbox::Settings) -> Kept {
+        // Looking for it is work that a site without walls does not need.
+        let runtime = match settings.mode {
+            SandboxMode::Off => Runtime::default(),
+            _ => Runtime::of(path, &settings.runtime),
+        };
+        Kept { settings, runtime }
     }
 }
 
@@ -293,6 +339,9 @@ impl Executor for LocalExecutor {
         let inner = self.inner.clone();
         let tried = spawn_blocking(move || {
             let folder = &inner.site.folder;
+            if let Some(why) = inner.site.sandbox.lock().clone().settings.unfit() {
+                return Err(why);
+            }
             if machine::disk_is_nearly_full(folder) {
                 return Err("its disk is full".to_owned());
             }
@@ -322,7 +371,7 @@ impl Executor for LocalExecutor {
         }
         let inner = self.inner.clone();
         let NodeKind::Use { connector, .. } = spec.kind.clone() else {
-            tokio::spawn(process::drive(inner, spec));
+            tokio::spawn(process::drive(inner, spec, ticket.ticket));
             return Ok(());
         };
         if let Some(outcome) = connectors::run_instant(&connector, &spec.input, spec.key.attempt.0) {

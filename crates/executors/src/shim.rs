@@ -14,11 +14,11 @@ mod watch;
 
 use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use failpoint::Point;
@@ -27,6 +27,8 @@ use model::{AttemptKey, Epoch, Failure, FailureClass};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::record::{self, CompletionRecord};
+use crate::sandbox::enter::{self, Inside, NotStarted};
+use crate::sandbox::{Walls, answer_probe};
 pub(crate) use control::{ask_to_stop, make as make_control};
 use groups::Groups;
 pub(crate) use groups::{clear_abandoned, kill_group_of};
@@ -58,8 +60,15 @@ pub(crate) struct ShimSpec {
     pub(crate) bytes_in: u64,
     /// The declared outputs, for collecting after a restart.
     pub(crate) ports: Vec<Port>,
+    /// The walls around it; none where it runs as the server does.
+    #[serde(default)]
+    pub(crate) walls: Option<Walls>,
 }
 
+/// The code of a failure to build walls.
+const WALLS: &str = "E0034";
+/// Asks what walls this machine can build.
+pub(crate) const PROBE: &str = "--probe";
 pub(crate) const SPEC: &str = "shim.json";
 /// Holds the wrapper's process id and start time; created by the wrapper that won.
 pub(crate) const OWNER: &str = "shim.pid";
@@ -78,7 +87,8 @@ pub(crate) enum Word {
     Done = 3,
 }
 
-/// The program. With `folder` it serves that attempt and ends; without it serves those it is told on its standard input.
+/// The program. With `folder` it serves that attempt and ends; without it serves those it is told on its standard input. With `--probe` it
+/// says what walls this machine can build.
 pub fn main(folder: Option<OsString>) -> ExitCode {
     serve_in(Groups::join, folder)
 }
@@ -97,6 +107,7 @@ fn serve_in(groups: fn() -> Groups, folder: Option<OsString>) -> ExitCode {
     }
     let groups = groups();
     let served = match folder {
+        Some(folder) if folder == PROBE => answer_probe(groups.keep_memory(), groups.keep_processes()),
         Some(folder) => run(Path::new(&folder), &groups).map(drop),
         None => serve(&groups),
     };
@@ -148,10 +159,11 @@ fn run(folder: &Path, groups: &Groups) -> std::io::Result<bool> {
     failpoint::hit(Point::WrapperClaimed);
     // Space for the record, so that a process that fills the disk does not also take the place of what says so.
     let reserved = record::reserve(folder);
-    let unenforced = groups.limit(&spec);
+    let mut unenforced = groups.limit(&spec);
+    unenforced.extend(spec.walls.iter().flat_map(|walls| walls.lacking.iter().cloned()));
     let began = Instant::now();
-    let (ended, mut usage) = match start(folder, &spec) {
-        Ok(child) => watch::until_the_end(folder, &spec, child, &control, groups, began)?,
+    let (ended, mut usage) = match start(folder, &opened, &spec) {
+        Ok(started) => watch::until_the_end(folder, &spec, started, &control, groups, began)?,
         Err(failure) => (watch::Ended { failure: Some(failure), stopped: false }, engine::event::Usage::default()),
     };
     usage.bytes_in = spec.bytes_in;
@@ -178,28 +190,60 @@ pub(crate) fn claim(folder: &Path) -> std::io::Result<bool> {
     }
 }
 
-fn start(folder: &Path, spec: &ShimSpec) -> Result<Child, Failure> {
-    let broken = |message: String| Failure::new(FailureClass::Environment, message);
+/// A command that runs.
+pub(crate) struct Started {
+    /// The process that leads its group.
+    leader: u32,
+    stdout: Option<OwnedFd>,
+    stderr: Option<OwnedFd>,
+    /// What there is more of it within walls.
+    inside: Option<Inside>,
+}
+
+fn start(folder: &Path, opened: &std::fs::File, spec: &ShimSpec) -> Result<Started, Failure> {
+    let broken = broken_by;
     let (program, arguments) = spec.command.split_first().ok_or_else(|| broken("the command is empty".into()))?;
     set_inherited_limits(spec);
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(spec.environment.iter().cloned());
-    command
-        .current_dir(folder.join(&spec.work))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
     // Inherited: when memory runs out, the kernel takes the process before its wrapper or the server.
     tree::offer_for_memory(true);
-    let spawned = command.spawn();
+    let started = match &spec.walls {
+        Some(walls) => enter::start(walls, opened, &mut command).map(|mut inside| Started {
+            leader: inside.leader,
+            stdout: inside.stdout.take(),
+            stderr: inside.stderr.take(),
+            inside: Some(inside),
+        }),
+        None => start_open(folder, spec, &mut command).map_err(NotStarted::Command),
+    };
     tree::offer_for_memory(false);
-    spawned.map_err(|error| match error.kind() {
+    let error = match started {
+        Ok(started) => return Ok(started),
+        Err(NotStarted::Walls(broken)) => {
+            let message = format!("the walls around it could not be built: {}: {}", broken.step, broken.error);
+            return Err(Failure { code: Some(WALLS.into()), ..broken_by(message) });
+        }
+        Err(NotStarted::Command(error)) => error,
+    };
+    Err(match error.kind() {
         std::io::ErrorKind::NotFound => broken(format!("there is no program `{program}` at this site")),
         std::io::ErrorKind::PermissionDenied => broken(format!("`{program}` may not be executed")),
         std::io::ErrorKind::StorageFull => Failure::new(FailureClass::DiskFull, "the site's disk is full"),
         _ => broken(format!("`{program}` could not be started: {error}")),
     })
+}
+
+fn broken_by(message: String) -> Failure {
+    Failure::new(FailureClass::Environment, message)
+}
+
+/// Starts a command as this process itself runs.
+fn start_open(folder: &Path, spec: &ShimSpec, command: &mut Command) -> std::io::Result<Started> {
+    command.current_dir(folder.join(&spec.work)).process_group(0);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (stdout, stderr) = (child.stdout.take().map(OwnedFd::from), child.stderr.take().map(OwnedFd::from));
+    Ok(Started { leader: child.id(), stdout, stderr, inside: None })
 }
 
 /// Limits that the process inherits. They are the same for every attempt that a wrapper serves.

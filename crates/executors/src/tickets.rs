@@ -91,8 +91,11 @@ impl TicketError {
 /// What a ticket is for, beside the attempt and the epoch.
 pub fn task_digest(spec: &AttemptSpec) -> Digest {
     // In one order, and with every field: a value that cannot be written as JSON cannot be ordered.
-    let said =
-        ((&spec.kind, &spec.input, &spec.outputs), (&spec.resources, &spec.timeout), (&spec.environment, &spec.idempotency_key));
+    let said = (
+        (&spec.kind, &spec.input, &spec.outputs),
+        (&spec.resources, &spec.timeout),
+        (&spec.environment, &spec.idempotency_key, &spec.shown, spec.unboxed),
+    );
     Digest::of_parts(&[b"tutti/task/1\n", &serde_json::to_vec(&said).unwrap_or_default()])
 }
 

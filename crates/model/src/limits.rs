@@ -66,6 +66,8 @@ pub const SITE_PROCESSES_MAX: usize = 256;
 pub const TICKET_SECONDS_MAX: u64 = 60;
 /// Tickets that a site remembers as used; more are not taken until some have expired.
 pub const TICKETS_REMEMBERED_MAX: usize = 262_144;
+/// Places in the network that are granted to one attempt.
+pub const EGRESS_GRANTS_MAX: usize = 64;
 /// Files of one directory artifact.
 pub const DIRECTORY_FILES_MAX: usize = 100_000;
 /// A name: project, workflow part, node id, site, trigger.

@@ -1,6 +1,6 @@
 //! Sites: places with capacity, attributes, prices and an artifact store of their own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Duration, Money, Resources};
 
@@ -33,6 +33,62 @@ pub struct SiteSpec {
     #[n(5)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulates: Option<String>,
+    /// How its processes are kept in; none for what is usual.
+    #[n(6)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<SandboxSpec>,
+}
+
+/// How the processes of a site are kept in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, minicbor::Encode, minicbor::Decode)]
+#[serde(deny_unknown_fields, default)]
+pub struct SandboxSpec {
+    /// Whether there are walls around them.
+    #[n(0)]
+    pub mode: SandboxMode,
+    /// Places in the network that they may reach: `HOST`, `HOST:PORT`, `*.DOMAIN`. Nothing otherwise.
+    #[n(1)]
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub egress: BTreeSet<String>,
+    /// Folders that they may read and execute, beside the programs of the system and of the search path.
+    #[n(2)]
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub runtime: BTreeSet<String>,
+}
+
+/// Whether there are walls around the processes of a site.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, minicbor::Encode, minicbor::Decode,
+)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum SandboxMode {
+    /// As many as the machine can build; what is missing is said.
+    #[default]
+    #[n(0)]
+    Prefer,
+    /// All of them, or nothing runs there.
+    #[n(1)]
+    Require,
+    /// None: they may do whatever the server's user may.
+    #[n(2)]
+    Off,
+}
+
+impl SandboxMode {
+    /// The mode as users write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SandboxMode::Prefer => "prefer",
+            SandboxMode::Require => "require",
+            SandboxMode::Off => "off",
+        }
+    }
+
+    /// The mode of a word.
+    pub fn parse(word: &str) -> Option<SandboxMode> {
+        [SandboxMode::Prefer, SandboxMode::Require, SandboxMode::Off].into_iter().find(|mode| mode.as_str() == word)
+    }
 }
 
 /// What drives attempts on a site.

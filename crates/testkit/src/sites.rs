@@ -18,6 +18,7 @@ pub fn site(name: &str) -> SiteBuilder {
         attributes: BTreeMap::new(),
         prices: Prices::default(),
         simulates: None,
+        sandbox: None,
     })
 }
 

@@ -3,6 +3,7 @@
 
 mod govern;
 mod prices;
+mod sandbox;
 mod sites;
 
 use std::collections::BTreeMap;

@@ -2,11 +2,13 @@
 
 use controlplane::{Fault, wall};
 use engine::event::ActionKind;
+use executors::sandbox::Isolation;
 use journal::{ActionFilter, ActionRow, Reader, RunRow, SiteRow};
+use model::site::SandboxMode;
 use model::{Phase, Timestamp};
 use serde_json::Value;
 
-use super::views::{ActionView, FailureView, ResourcesView, RunView, SiteView};
+use super::views::{ActionView, FailureView, ResourcesView, RunView, SandboxView, SiteView};
 
 /// A point in time as RFC 3339.
 pub fn rfc3339(at: Timestamp) -> String {
@@ -119,7 +121,29 @@ pub(crate) fn action_view(row: &ActionRow, sites: &[SiteRow]) -> ActionView {
 }
 
 /// A site.
-pub(crate) fn site_view(row: &SiteRow, used: Option<(model::Resources, u64)>) -> SiteView {
+/// What is wanted of the walls of a site, and what there is.
+fn sandbox_view(row: &SiteRow, isolation: &Isolation) -> SandboxView {
+    let wanted = row.spec.sandbox.clone().unwrap_or_default();
+    let (layers, off) = (isolation.layers, wanted.mode == SandboxMode::Off);
+    let walls = [
+        ("namespaces", layers.namespaces && !off),
+        ("network", layers.network && !off),
+        ("landlock", layers.landlock && !off),
+        ("seccomp", layers.seccomp && !off),
+        ("memory", isolation.memory),
+        ("processes", isolation.processes),
+    ];
+    SandboxView {
+        mode: wanted.mode.as_str().into(),
+        isolation: if off { "none" } else { isolation.tier() }.into(),
+        enforced: walls.iter().filter(|(_, stands)| *stands).map(|(wall, _)| (*wall).to_owned()).collect(),
+        lacking: if off { vec!["the site has `sandbox: off`".into()] } else { isolation.lacking.clone() },
+        egress: wanted.egress.into_iter().collect(),
+        runtime: wanted.runtime.into_iter().collect(),
+    }
+}
+
+pub(crate) fn site_view(row: &SiteRow, isolation: &Isolation, used: Option<(model::Resources, u64)>) -> SiteView {
     let resources = |amount: model::Resources| ResourcesView {
         cpu: f64::from(amount.cpu_millis) / 1000.0,
         memory_bytes: amount.memory_bytes,
@@ -138,6 +162,7 @@ pub(crate) fn site_view(row: &SiteRow, used: Option<(model::Resources, u64)>) ->
         state: state.into(),
         reason: row.reason.clone(),
         simulates: row.spec.simulates.clone(),
+        sandbox: sandbox_view(row, isolation),
         attributes: row.spec.attributes.clone(),
         capacity: resources(row.spec.capacity),
         used: resources(used),

@@ -29,13 +29,15 @@ pub(crate) struct ListQuery {
     responses((status = 200, description = "A page of sites.", body = Vec<SiteView>)))]
 pub(crate) async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> ApiResult<Listed<SiteView>> {
     let limit = page_size(query.limit, 1_000, 10_000)?;
-    let reader = app.control.reader().clone();
+    let (reader, open) = (app.control.reader().clone(), app.control.sites().clone());
     let page = blocking(move || {
         let sites = reader.sites().map_err(Fault::internal)?;
         let running = reader.running_by_site().map_err(Fault::internal)?;
         let after = |site: &&journal::SiteRow| query.cursor.as_ref().is_none_or(|cursor| site.spec.name > *cursor);
-        let view =
-            |site: &journal::SiteRow| site_view(site, running.get(&site.spec.name).map(|count| (Resources::default(), *count)));
+        let isolation = open.isolation();
+        let view = |site: &journal::SiteRow| {
+            site_view(site, &isolation, running.get(&site.spec.name).map(|count| (Resources::default(), *count)))
+        };
         let items: Vec<SiteView> = sites.iter().filter(after).take(limit).map(view).collect();
         let next = items.last().filter(|_| items.len() == limit).map(|last| last.name.clone());
         Ok(Listed { items, next, limit })

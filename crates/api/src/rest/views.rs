@@ -167,6 +167,9 @@ pub struct SiteView {
     /// The place it stands for, when it is simulated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulates: Option<String>,
+    /// What is enforced around the processes there.
+    #[serde(default)]
+    pub sandbox: SandboxView,
     /// Facts that `needs.site` refers to.
     pub attributes: std::collections::BTreeMap<String, String>,
     /// What it can hold.
@@ -181,6 +184,27 @@ pub struct SiteView {
     pub memory_gib_hour: f64,
     /// Price of one GB that leaves the site.
     pub egress_gb: f64,
+}
+
+/// What is enforced around the processes of a site.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct SandboxView {
+    /// What is wanted: require, prefer or off.
+    pub mode: String,
+    /// What there is: sandbox (every wall), partial, or none. It is also the attribute `isolation`.
+    pub isolation: String,
+    /// The walls: namespaces, network, landlock, seccomp, memory, processes.
+    #[serde(default)]
+    pub enforced: Vec<String>,
+    /// What is not enforced, and why.
+    #[serde(default)]
+    pub lacking: Vec<String>,
+    /// Places in the network that processes may reach.
+    #[serde(default)]
+    pub egress: Vec<String>,
+    /// Folders that are shown beside the system's and those of the search path.
+    #[serde(default)]
+    pub runtime: Vec<String>,
 }
 
 /// Amounts of capacity.

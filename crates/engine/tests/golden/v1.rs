@@ -181,6 +181,7 @@ fn of_the_fleet() -> Vec<Event> {
             terms: None,
         },
         simulates: Some("a device in the plant".into()),
+        sandbox: None,
     };
     vec![
         Event::EpochBegan(EpochBegan { epoch: Epoch(3), version: "0.1.0".into() }),

@@ -29,6 +29,7 @@ pub(crate) fn events() -> Vec<Event> {
             }),
         },
         simulates: Some("a public cloud".into()),
+        sandbox: None,
     };
     vec![
         Event::RunPlanned(Box::new(RunPlanned {

@@ -5,13 +5,15 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use artifacts::{Store, StoreError};
-use model::limits::{ATTEMPT_FILE_BYTES_MAX, ATTEMPT_PROCESSES_MAX};
-use model::{ArtifactRef, Digest, Failure, FailureClass};
+use model::limits::{ATTEMPT_FILE_BYTES_MAX, ATTEMPT_PROCESSES_MAX, EGRESS_GRANTS_MAX};
+use model::site::SandboxMode;
+use model::{ArtifactRef, Digest, Failure, FailureClass, Ticket};
 use serde_json::{Value, json};
 
 use super::{SiteFolder, folders};
 use crate::AttemptSpec;
 use crate::machine::disk_is_nearly_full;
+use crate::sandbox::{Layers, PROXY_PORT, Walls};
 use crate::shim::{self, ShimSpec};
 
 /// Microseconds between the polite request to stop and force, at a deadline.
@@ -64,10 +66,17 @@ pub(super) fn clear_half_made(folder: &Path) -> io::Result<bool> {
 }
 
 /// Lays everything out in a folder that is not there yet.
-pub(super) fn prepare(site: &SiteFolder, store: &Store, folder: &Path, spec: &AttemptSpec) -> Result<(), Failure> {
+pub(super) fn prepare(
+    site: &SiteFolder,
+    store: &Store,
+    folder: &Path,
+    spec: &AttemptSpec,
+    ticket: &Ticket,
+) -> Result<(), Failure> {
     if disk_is_nearly_full(&site.folder) {
         return Err(broken(FailureClass::DiskFull, "the site's disk is full"));
     }
+    let walls = walls(site, folder, spec, ticket)?;
     let work = folder.join("work");
     for needed in [folder, &work, &work.join("in"), &work.join("out")] {
         std::fs::create_dir(needed).map_err(of_io("the attempt's folder"))?;
@@ -89,7 +98,7 @@ pub(super) fn prepare(site: &SiteFolder, store: &Store, folder: &Path, spec: &At
         attempt: spec.key,
         epoch: spec.epoch,
         command,
-        environment: environment(site, spec, variables.as_ref(), folder),
+        environment: environment(site, spec, variables.as_ref(), folder, walls.as_ref()),
         work: "work".into(),
         memory_bytes: if memory_asked { spec.resources.memory_bytes } else { site.capacity().memory_bytes },
         memory_asked,
@@ -99,6 +108,7 @@ pub(super) fn prepare(site: &SiteFolder, store: &Store, folder: &Path, spec: &At
         grace_us: GRACE_US,
         bytes_in: laid.bytes,
         ports: spec.outputs.clone(),
+        walls,
     };
     let bytes = serde_json::to_vec(&shim_spec).map_err(|error| broken(FailureClass::Unknown, error.to_string()))?;
     if bytes.len() as u64 > shim::NOTE_BYTES_MAX {
@@ -186,7 +196,58 @@ fn command(input: &Value, command: Option<Value>, work: &Path) -> Result<Vec<Str
     Ok(command)
 }
 
-fn environment(site: &SiteFolder, spec: &AttemptSpec, given: Option<&Value>, folder: &Path) -> Vec<(String, String)> {
+/// The walls around an attempt; none where there are to be none.
+fn walls(site: &SiteFolder, folder: &Path, spec: &AttemptSpec, ticket: &Ticket) -> Result<Option<Walls>, Failure> {
+    let kept = site.sandbox.lock().clone();
+    let settings = &kept.settings;
+    if let Some(why) = settings.unfit() {
+        return Err(Failure { code: Some("E0035".into()), ..broken(FailureClass::Refused, why) });
+    }
+    let wanted = match settings.mode {
+        SandboxMode::Off => false,
+        SandboxMode::Prefer => !spec.unboxed,
+        SandboxMode::Require => true,
+    };
+    if !wanted || settings.machine.isolation().layers == Layers::default() {
+        return Ok(None);
+    }
+    if ticket.egress.len() > EGRESS_GRANTS_MAX {
+        return Err(broken(
+            FailureClass::Quota,
+            format!("more than {EGRESS_GRANTS_MAX} places in the network were granted to it"),
+        ));
+    }
+    let isolation = settings.machine.isolation();
+    let runtime = kept.runtime.with(&spec.shown);
+    let runtime = if isolation.layers.namespaces { runtime } else { runtime.without(&settings.hidden) };
+    let mut writable = vec![site.folder.join("files")];
+    writable.extend(settings.writable.iter().cloned());
+    let mut walls = Walls {
+        layers: isolation.layers,
+        folder: folder.to_owned(),
+        work: folder.join("work"),
+        runtime,
+        hidden: settings.hidden.clone(),
+        writable,
+        egress: ticket.egress.iter().cloned().collect(),
+        accelerators: spec.resources.gpus > 0,
+        shared_memory_bytes: spec.resources.memory_bytes,
+        lacking: isolation.lacking.clone(),
+        processes_max: ATTEMPT_PROCESSES_MAX,
+    };
+    if walls.network_is_open() {
+        walls.lacking.push("what was granted of the network cannot be given alone here: all of it is open".into());
+    }
+    Ok(Some(walls))
+}
+
+fn environment(
+    site: &SiteFolder,
+    spec: &AttemptSpec,
+    given: Option<&Value>,
+    folder: &Path,
+    walls: Option<&Walls>,
+) -> Vec<(String, String)> {
     let path = |path: PathBuf| path.to_string_lossy().into_owned();
     let work = folder.join("work");
     let mut environment: Vec<(String, String)> = vec![
@@ -197,6 +258,16 @@ fn environment(site: &SiteFolder, spec: &AttemptSpec, given: Option<&Value>, fol
         ("PYTHONUNBUFFERED".into(), "1".into()),
         ("PYTHONDONTWRITEBYTECODE".into(), "1".into()),
     ];
+    // Where a program asks for what was granted. Its own words in `env` win.
+    if walls.is_some_and(|walls| walls.layers.network && !walls.egress.is_empty()) {
+        let proxy = format!("http://127.0.0.1:{PROXY_PORT}");
+        for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"] {
+            environment.push((name.into(), proxy.clone()));
+        }
+        for name in ["no_proxy", "NO_PROXY"] {
+            environment.push((name.into(), "localhost,127.0.0.0/8,127.0.0.1,::1".into()));
+        }
+    }
     for (key, value) in given.and_then(Value::as_object).into_iter().flatten() {
         environment.push((key.clone(), text_of(value)));
     }

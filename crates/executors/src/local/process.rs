@@ -7,7 +7,7 @@ use std::sync::Arc;
 use engine::Outcome;
 use engine::event::Usage;
 use failpoint::Point;
-use model::{AttemptKey, Epoch, Failure, FailureClass};
+use model::{AttemptKey, Epoch, Failure, FailureClass, Ticket};
 use tokio::io::unix::AsyncFd;
 use tokio::task::spawn_blocking;
 
@@ -17,7 +17,7 @@ use crate::shim::{self, Word};
 use crate::{AttemptSpec, Observed};
 
 /// Runs an attempt, or goes on with what is there of it.
-pub(super) async fn drive(inner: Arc<Inner>, spec: AttemptSpec) {
+pub(super) async fn drive(inner: Arc<Inner>, spec: AttemptSpec, ticket: Ticket) {
     let folder = inner.folder(spec.key);
     let (key, epoch) = (spec.key, spec.epoch);
     if is_known(&folder) {
@@ -36,7 +36,7 @@ pub(super) async fn drive(inner: Arc<Inner>, spec: AttemptSpec) {
         move || {
             failpoint::hit(Point::ExecutorBeforePrepare);
             match attempt::clear_half_made(&folder) {
-                Ok(true) => attempt::prepare(&inner.site, &inner.store, &folder, &spec).map(|()| true),
+                Ok(true) => attempt::prepare(&inner.site, &inner.store, &folder, &spec, &ticket).map(|()| true),
                 Ok(false) => Ok(false),
                 Err(error) => Err(attempt::of_io("the attempt's folder")(error)),
             }

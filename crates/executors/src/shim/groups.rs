@@ -129,6 +129,16 @@ impl Groups {
         unenforced
     }
 
+    /// Whether the kernel can keep limits of memory here.
+    pub(super) fn keep_memory(&self) -> bool {
+        self.memory.is_some()
+    }
+
+    /// Whether the kernel can keep limits of processes here.
+    pub(super) fn keep_processes(&self) -> bool {
+        self.pids.is_some()
+    }
+
     /// Whether the kernel keeps the limit of memory of the present attempt.
     pub(super) fn limit_memory(&self) -> bool {
         self.limits_memory.get()

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStderr, ChildStdout};
 use std::time::Instant;
 
 use model::limits::LOG_BYTES_MAX;
@@ -30,12 +29,12 @@ pub(super) struct Pump {
 }
 
 impl Pump {
-    pub(super) fn stdout(folder: &Path, pipe: Option<ChildStdout>) -> io::Result<Pump> {
-        Pump::new(folder, Stream::Stdout, pipe.map(OwnedFd::from))
+    pub(super) fn stdout(folder: &Path, pipe: Option<OwnedFd>) -> io::Result<Pump> {
+        Pump::new(folder, Stream::Stdout, pipe)
     }
 
-    pub(super) fn stderr(folder: &Path, pipe: Option<ChildStderr>) -> io::Result<Pump> {
-        Pump::new(folder, Stream::Stderr, pipe.map(OwnedFd::from))
+    pub(super) fn stderr(folder: &Path, pipe: Option<OwnedFd>) -> io::Result<Pump> {
+        Pump::new(folder, Stream::Stderr, pipe)
     }
 
     fn new(folder: &Path, stream: Stream, pipe: Option<OwnedFd>) -> io::Result<Pump> {

@@ -32,10 +32,12 @@ fn children(pid: u32, threads: &mut u32) -> Vec<u32> {
     found
 }
 
-/// Everything below this process (orphans come to it, since it is their subreaper), and the number of their threads.
-fn descendants() -> (Vec<u32>, u32) {
+/// Everything below this process (orphans come to it, since it is their subreaper), and the number of their threads; but for a child that
+/// is no process of the attempt.
+fn descendants(spared: Option<u32>) -> (Vec<u32>, u32) {
     let mut threads = 0;
     let mut found = children(std::process::id(), &mut threads);
+    found.retain(|pid| Some(*pid) != spared);
     let (mut next, mut threads) = (0, 0);
     while let Some(pid) = found.get(next).copied() {
         next += 1;
@@ -71,8 +73,8 @@ pub(crate) fn start_time(pid: u32) -> Option<u64> {
 }
 
 /// Measures. `limit` is the memory they may have, when it is this measurement that decides.
-pub(super) fn measure(limit: Option<u64>) -> Seen {
-    let (all, threads) = descendants();
+pub(super) fn measure(limit: Option<u64>, spared: Option<u32>) -> Seen {
+    let (all, threads) = descendants(spared);
     let mut memory_bytes: u64 = all.iter().map(|pid| resident(*pid)).sum();
     let decides = limit.is_some_and(|limit| memory_bytes > limit);
     if all.len() > 1 && (all.len() <= SHARES_COUNTED_MAX || decides) {
@@ -95,11 +97,11 @@ pub(super) fn terminate(leader: u32) {
 }
 
 /// Kills the group, and everything that escaped from it as far as it is seen now.
-pub(super) fn kill_group(leader: u32) {
+pub(super) fn kill_group(leader: u32, spared: Option<u32>) {
     if let Some(group) = pid(leader) {
         let _ = kill_process_group(group, Signal::KILL);
     }
-    kill(&descendants().0);
+    kill(&descendants(spared).0);
 }
 
 fn kill(all: &[u32]) {
@@ -127,13 +129,13 @@ pub(super) fn kill_until_none(find: &mut dyn FnMut() -> Vec<u32>) {
 }
 
 /// Kills everything below the wrapper, and waits until nothing is left.
-pub(super) fn kill_all(leader: u32, reap: &mut dyn FnMut()) {
+pub(super) fn kill_all(leader: u32, spared: Option<u32>, reap: &mut dyn FnMut()) {
     if let Some(group) = pid(leader) {
         let _ = kill_process_group(group, Signal::KILL);
     }
     kill_until_none(&mut || {
         reap();
-        descendants().0
+        descendants(spared).0
     });
 }
 

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::time::{Duration as StdDuration, Instant};
 
 use engine::event::Usage;
@@ -13,8 +13,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::groups::Groups;
 use super::logs::Pump;
 use super::reap::Reaper;
-use super::{ShimSpec, control, tree};
+use super::{ShimSpec, Started, control, tree};
 use crate::machine::disk_is_nearly_full;
+use crate::sandbox::enter::Inside;
 
 /// How long what is left in the pipes is read after every process is dead.
 const DRAIN: StdDuration = StdDuration::from_secs(5);
@@ -31,6 +32,8 @@ struct Watch<'w> {
     spec: &'w ShimSpec,
     groups: &'w Groups,
     leader: u32,
+    /// The child that is no process of the attempt: what connects it to the outside.
+    spared: Option<u32>,
     began: Instant,
     next_sample: Instant,
     deadline: Option<Instant>,
@@ -45,20 +48,24 @@ struct Watch<'w> {
 pub(super) fn until_the_end(
     folder: &Path,
     spec: &ShimSpec,
-    mut child: Child,
+    mut started: Started,
     control: &control::Control,
     groups: &Groups,
     began: Instant,
 ) -> std::io::Result<(Ended, Usage)> {
-    let leader = child.id();
-    let process = rustix::process::pidfd_open(rustix::process::Pid::from_child(&child), rustix::process::PidfdFlags::empty())?;
+    let leader = started.leader;
+    let pid = i32::try_from(leader).ok().and_then(rustix::process::Pid::from_raw).ok_or(rustix::io::Errno::SRCH)?;
+    let process = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+    let egress = started.inside.as_mut().and_then(|inside| inside.egress.take());
+    let spared = egress.as_ref().map(|egress| egress.pid);
     let mut reaper = Reaper::new(leader);
-    let mut pumps = [Pump::stdout(folder, child.stdout.take())?, Pump::stderr(folder, child.stderr.take())?];
+    let mut pumps = [Pump::stdout(folder, started.stdout.take())?, Pump::stderr(folder, started.stderr.take())?];
     let mut watch = Watch {
         folder,
         spec,
         groups,
         leader,
+        spared,
         began,
         next_sample: began + sampling_pause(began),
         deadline: (spec.timeout_us > 0).then(|| began + StdDuration::from_micros(spec.timeout_us)),
@@ -90,10 +97,13 @@ pub(super) fn until_the_end(
         watch.look(&mut reaper);
     }
     groups.forbid_new_processes();
-    tree::kill_all(leader, &mut || reaper.reap());
+    tree::kill_all(leader, spared, &mut || reaper.reap());
     let until = Instant::now() + DRAIN;
     for pump in &mut pumps {
         pump.drain(until);
+    }
+    if let Some(egress) = egress {
+        egress.end();
     }
     let used = reaper.used;
     let usage = Usage {
@@ -104,7 +114,9 @@ pub(super) fn until_the_end(
         ..Usage::default()
     };
     let stopped = watch.stopped;
-    Ok((Ended { failure: watch.judge(reaper.status.unwrap_or_default()), stopped }, usage))
+    // Within walls it is the first process there that knows, unless it was killed itself.
+    let told = started.inside.as_mut().and_then(Inside::status);
+    Ok((Ended { failure: watch.judge(told.or(reaper.status).unwrap_or_default()), stopped }, usage))
 }
 
 fn wait(ready: &mut [PollFd<'_>], pause: StdDuration) -> std::io::Result<()> {
@@ -143,7 +155,7 @@ impl Watch<'_> {
 
     fn force(&mut self) {
         self.groups.forbid_new_processes();
-        tree::kill_group(self.leader);
+        tree::kill_group(self.leader, self.spared);
         self.force_at = Some(Instant::now() + StdDuration::from_millis(200));
     }
 
@@ -179,7 +191,7 @@ impl Watch<'_> {
             self.end(Failure::new(FailureClass::NodeLost, "its folder was removed"));
             return;
         }
-        let seen = tree::measure(limit);
+        let seen = tree::measure(limit, self.spared);
         self.memory_peak = self.memory_peak.max(seen.memory_bytes);
         if self.cause.is_some() {
             return;

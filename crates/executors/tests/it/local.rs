@@ -4,9 +4,15 @@ use std::path::{Path, PathBuf};
 
 use executors::contract::{Incarnation, Rig};
 use executors::local::{LocalExecutor, Options};
+use executors::sandbox::Settings;
 use executors::{Executor, Observed, contract_suite};
 use model::Resources;
 use tokio::sync::mpsc::UnboundedSender;
+
+/// The program that wraps processes.
+pub(crate) fn shim() -> (PathBuf, Vec<String>) {
+    (env!("CARGO_BIN_EXE_tutti-shim").into(), Vec::new())
+}
 
 /// A site in a folder of its own.
 pub(crate) struct LocalRig {
@@ -16,7 +22,11 @@ pub(crate) struct LocalRig {
 
 impl LocalRig {
     pub(crate) fn new() -> LocalRig {
-        let folder = tempfile::tempdir().unwrap();
+        LocalRig::within(&std::env::temp_dir())
+    }
+
+    pub(crate) fn within(folder: &Path) -> LocalRig {
+        let folder = tempfile::tempdir_in(folder).unwrap();
         let shared = folder.path().join("shared");
         std::fs::create_dir(&shared).unwrap();
         LocalRig { folder, shared }
@@ -30,11 +40,12 @@ impl LocalRig {
         Options {
             site: executors::contract::SITE.into(),
             folder: self.site(),
-            shim: (env!("CARGO_BIN_EXE_tutti-shim").into(), Vec::new()),
+            shim: shim(),
             path: std::env::var("PATH").unwrap_or_default(),
             capacity: Resources::default(),
             tickets: executors::contract::authority().key(),
             keys: None,
+            sandbox: Settings::off(shim()),
         }
     }
 }

@@ -95,6 +95,7 @@ fn site(name: &str) -> Event {
         attributes: Default::default(),
         prices: Default::default(),
         simulates: None,
+        sandbox: None,
     };
     Event::SiteRegistered(Box::new(SiteRegistered { site, principal: "tester".into() }))
 }

@@ -176,6 +176,12 @@ fn describe_action(action: &ActionView) -> String {
     text
 }
 
+fn describe_sandbox(site: &SiteView) -> String {
+    let sandbox = &site.sandbox;
+    let walls = if sandbox.enforced.is_empty() { "nothing".to_owned() } else { sandbox.enforced.join(", ") };
+    format!("{} ({}): {walls} enforced", sandbox.isolation, sandbox.mode)
+}
+
 fn describe_site(site: &SiteView) -> String {
     let attributes: Vec<String> = site.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
     fields(&[
@@ -184,6 +190,9 @@ fn describe_site(site: &SiteView) -> String {
         ("Reason", site.reason.clone()),
         ("Stands for", site.simulates.as_ref().map(|place| format!("{place} (simulated)")).unwrap_or_default()),
         ("Executor", site.executor.clone()),
+        ("Sandbox", describe_sandbox(site)),
+        ("Not enforced", site.sandbox.lacking.join("; ")),
+        ("May reach", site.sandbox.egress.join(", ")),
         ("Attributes", attributes.join(", ")),
         ("Cores", site.capacity.cpu.to_string()),
         ("Memory", size(site.capacity.memory_bytes)),

@@ -84,7 +84,7 @@ impl Doctor {
         let there = nearest_existing(&data);
         let mut checks = vec![kernel(), machine(), directory(&data, &there), disk(&there), file_system(&there)];
         checks.push(durability(&there));
-        checks.extend([python(), cgroups(), wrapper(), open_files()]);
+        checks.extend([python(), cgroups(), wrapper(), sandbox(), open_files()]);
         checks.push(server(door).await);
         checks.push(port().await);
         output::list(&checks, self.form.output, "")?;
@@ -251,6 +251,31 @@ fn wrapper() -> Check {
         }
         Ok(program) => broken("wrapper", format!("{} cannot be executed", program.display()), "processes of `run` nodes need it"),
         Err(error) => broken("wrapper", error.to_string(), "processes of `run` nodes need it"),
+    }
+}
+
+/// What walls can be built around processes, by building them.
+fn sandbox() -> Check {
+    let Ok(program) = std::env::current_exe() else {
+        return broken("sandbox", "this program does not know where it lies", "walls around processes need it");
+    };
+    let isolation = executors::sandbox::probe(&(program, vec!["shim".into()]));
+    let layers = isolation.layers;
+    let walls = [
+        ("namespaces", layers.namespaces),
+        ("network", layers.network),
+        ("landlock", layers.landlock),
+        ("seccomp", layers.seccomp),
+    ];
+    let (stand, fall): (Vec<_>, Vec<_>) = walls.into_iter().partition(|(_, stands)| *stands);
+    let names = |walls: &[(&str, bool)]| walls.iter().map(|(wall, _)| *wall).collect::<Vec<_>>().join(", ");
+    match fall.is_empty() {
+        true => ok("sandbox", format!("all walls stand: {}", names(&stand))),
+        false => {
+            let found = format!("{}: missing {}", isolation.tier(), names(&fall));
+            let hint = format!("processes of `run` nodes are kept in less than they should be: {}", isolation.lacking.join("; "));
+            degraded("sandbox", found, hint)
+        }
     }
 }
 

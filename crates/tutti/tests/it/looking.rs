@@ -155,14 +155,13 @@ nodes:
   hold: {wait: {signal: go}}
   talk:
     after: [hold]
-    run: {script: 'echo begun; while [ ! -e \"$WAIT_FOR\" ]; do sleep 0.05; done; echo ended', env: {WAIT_FOR: '${ inputs.file }'}}
-inputs: {file: {type: string}}
+    run: {script: 'echo begun; while [ ! -e \"$TUTTI_SITE_FILES/go-on\" ]; do sleep 0.05; done; echo ended'}
+    needs: {site: {zone: on-premise}}
 ",
     );
-    let file = home.path().join("go-on");
-    let name = format!("file={}", file.display());
+    let file = home.path().join("data/sites/onprem/files/go-on");
     home.ok(&["apply", "-f", "slow.workflow.yaml"]);
-    home.ok(&["run", "demo/slow", "--name", "slow", "-i", &name]);
+    home.ok(&["run", "demo/slow", "--name", "slow"]);
     // Asked for before there is a process.
     let mut following = Running::start(home.command(&["logs", "slow", "talk", "-f"]).stdout(Stdio::piped()));
     home.ok(&["signal", "slow", "go"]);

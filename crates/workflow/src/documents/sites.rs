@@ -10,7 +10,7 @@ use crate::suggest::nearest;
 use crate::{Catalogue, Diagnostic};
 
 pub(super) fn site(tree: &Tree, catalogue: &dyn Catalogue, findings: &Findings) -> Option<SiteSpec> {
-    let known = ["kind", "name", "executor", "capacity", "attributes", "prices", "simulates"];
+    let known = ["kind", "name", "executor", "capacity", "attributes", "prices", "simulates", "sandbox"];
     let fields = Fields::of(tree, "a site", &known, findings)?;
     let name = fields.needed_name("name", "a site")?;
     if let Some(executor) = fields.text("executor").filter(|executor| executor != "local") {
@@ -35,6 +35,7 @@ pub(super) fn site(tree: &Tree, catalogue: &dyn Catalogue, findings: &Findings) 
         attributes: super::texts(fields.get("attributes"), "attributes", findings),
         prices: prices(fields.get("prices"), catalogue, findings),
         simulates: fields.text("simulates"),
+        sandbox: fields.get("sandbox").and_then(|tree| super::sandbox::sandbox(tree, findings)),
     })
 }
 

@@ -1,0 +1,120 @@
+//! What this machine can enforce: found out by trying it in a process of its own, never by version numbers.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::enter::{self, NotStarted};
+use super::runtime::Runtime;
+use super::{Layers, Walls};
+use crate::shim;
+
+/// What a machine enforces around the processes of attempts, and what it does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Isolation {
+    /// What works.
+    pub layers: Layers,
+    /// Whether the kernel keeps limits of memory, through control groups.
+    pub memory: bool,
+    /// Whether the kernel keeps limits of processes, through control groups.
+    pub processes: bool,
+    /// What does not work, and why.
+    pub lacking: Vec<String>,
+}
+
+impl Isolation {
+    /// The tier, as the attribute `isolation` of a site has it: `sandbox` when every wall stands, `partial` when some do, `none`.
+    pub fn tier(&self) -> &'static str {
+        match self.layers {
+            Layers::ALL => "sandbox",
+            none if none == Layers::default() => "none",
+            _ => "partial",
+        }
+    }
+
+    /// Of a machine about which nothing could be found out.
+    pub fn unknown(why: impl Into<String>) -> Isolation {
+        Isolation { lacking: vec![why.into()], ..Isolation::default() }
+    }
+}
+
+/// Asks a wrapper what works here. The caller may have threads; the wrapper has none.
+pub fn probe((program, arguments): &(PathBuf, Vec<String>)) -> Isolation {
+    let mut command = Command::new(program);
+    command.args(arguments).arg(shim::PROBE).env_clear().current_dir("/");
+    let answered = match command.output() {
+        Ok(answered) => answered,
+        Err(error) => return Isolation::unknown(format!("the wrapper could not be started: {error}")),
+    };
+    serde_json::from_slice(&answered.stdout)
+        .unwrap_or_else(|_| Isolation::unknown(format!("the wrapper did not say what works ({})", answered.status)))
+}
+
+/// The answer of a wrapper, on its standard output.
+pub(crate) fn answer(memory: bool, processes: bool) -> std::io::Result<()> {
+    let folder = std::env::temp_dir().join(format!("tutti-probe-{}", std::process::id()));
+    let work = folder.join("work");
+    std::fs::create_dir_all(work.join("in"))?;
+    let folder = folder.canonicalize()?;
+    let isolation = find_out(&folder, memory, processes);
+    let removed = std::fs::remove_dir_all(&folder);
+    println!("{}", serde_json::to_string(&isolation)?);
+    removed
+}
+
+fn find_out(folder: &Path, memory: bool, processes: bool) -> Isolation {
+    let mut isolation = Isolation { memory, processes, ..Isolation::default() };
+    for (has, what) in [(memory, "memory"), (processes, "processes")] {
+        if !has {
+            isolation.lacking.push(format!("no control group for {what}: watched by sampling instead"));
+        }
+    }
+    if attempt(folder, Layers::ALL).is_ok() {
+        isolation.layers = Layers::ALL;
+        return isolation;
+    }
+    // One after the other, each on top of what works.
+    let mut layers = Layers::default();
+    let kinds: [(&str, fn(&mut Layers)); 4] = [
+        ("namespaces", |layers| layers.namespaces = true),
+        ("a network of its own", |layers| layers.network = true),
+        ("Landlock", |layers| layers.landlock = true),
+        ("the filter of system calls", |layers| layers.seccomp = true),
+    ];
+    for (what, add) in kinds {
+        let mut more = layers;
+        add(&mut more);
+        match attempt(folder, more) {
+            Ok(()) => layers = more,
+            Err(why) => isolation.lacking.push(format!("no {what}: {why}")),
+        }
+    }
+    isolation.layers = layers;
+    isolation
+}
+
+/// Runs a program that does nothing within walls.
+fn attempt(folder: &Path, layers: Layers) -> Result<(), String> {
+    let open = File::open(folder).map_err(|error| error.to_string())?;
+    let walls = Walls {
+        layers,
+        folder: folder.to_owned(),
+        work: folder.join("work"),
+        runtime: Runtime::of("/usr/bin:/bin", &[]),
+        ..Walls::default()
+    };
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "exit 7"]).env_clear();
+    let mut inside = match enter::start(&walls, &open, &mut command) {
+        Ok(inside) => inside,
+        Err(NotStarted::Walls(broken)) => return Err(format!("{}: {}", broken.step, broken.error)),
+        Err(NotStarted::Command(error)) => return Err(format!("starting a program: {error}")),
+    };
+    let pid = i32::try_from(inside.leader).ok().and_then(rustix::process::Pid::from_raw);
+    let waited = rustix::process::waitpid(pid, rustix::process::WaitOptions::empty()).map_err(|error| error.to_string())?;
+    let code = match inside.status() {
+        Some(status) => status.code(),
+        None => waited.and_then(|(_, status)| status.exit_status()),
+    };
+    if code == Some(7) { Ok(()) } else { Err(format!("a program ended with {code:?}")) }
+}

@@ -1,0 +1,199 @@
+//! The root that a process within the walls sees: an empty file system in memory, into which what it may see is bound.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change, unmount};
+
+use super::{Built, Step, Walls, below};
+
+/// Where the machine's root lies while the new one is built.
+const OLD: &str = "/.old";
+/// Device files that do no harm.
+const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
+/// Beginnings of the names of device files of accelerators.
+const ACCELERATORS: [&str; 4] = ["nvidia", "dri", "kfd", "accel"];
+/// Files of `/proc` that tell of the whole machine. They are hidden behind an empty device.
+const HIDDEN: [&str; 2] = ["/proc/kcore", "/proc/keys"];
+
+/// Builds the root and moves into it. Called in namespaces of its own, with the rights that come with them.
+pub(super) fn build(walls: &Walls, folder: &fs::File) -> Built<()> {
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", private).step(|| "making mounts private".into())?;
+    let base = walls.folder.as_path();
+    same(base, folder).step(|| "finding the attempt's folder".into())?;
+    mount("tmpfs", base, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755,size=4m,nr_inodes=4096")
+        .step(|| "mounting a root".into())?;
+    fs::create_dir(base.join(".old")).step(|| "laying out the root".into())?;
+    rustix::process::pivot_root(base, base.join(".old")).step(|| "changing the root".into())?;
+    rustix::process::chdir("/").step(|| "entering the root".into())?;
+    for (link, to) in &walls.runtime.links {
+        std::os::unix::fs::symlink(to, link).step(|| format!("linking {}", link.display()))?;
+    }
+    let is_within = |at: &Path| walls.hidden.iter().any(|hidden| at.starts_with(hidden));
+    let (within, before): (Vec<_>, Vec<_>) = walls.runtime.shown.iter().partition(|(at, _)| is_within(at));
+    show(&before)?;
+    for hidden in walls.hidden.iter().filter(|hidden| hidden.is_dir()) {
+        let flags = MountFlags::NOSUID | MountFlags::NODEV;
+        mount("tmpfs", hidden, "tmpfs", flags, c"mode=0755,size=1m").step(|| "hiding the server's data".into())?;
+    }
+    show(&within)?;
+    devices(walls)?;
+    proc()?;
+    writable(walls)?;
+    notes(walls).step(|| "writing /etc".into())?;
+    unmount(OLD, UnmountFlags::DETACH).step(|| "leaving the old root".into())?;
+    fs::remove_dir(OLD).step(|| "leaving the old root".into())?;
+    set(Path::new("/"), Mode::Read, false).step(|| "closing the root".into())
+}
+
+/// Whether the path still leads to the folder that the wrapper has open: a later server may have put another in its place.
+fn same(path: &Path, folder: &fs::File) -> io::Result<()> {
+    let (found, meant) = (fs::metadata(path)?, folder.metadata()?);
+    let is_same = (found.dev(), found.ino()) == (meant.dev(), meant.ino());
+    if is_same { Ok(()) } else { Err(io::Error::new(io::ErrorKind::NotFound, "it was replaced")) }
+}
+
+fn show(shown: &[(&PathBuf, &PathBuf)]) -> Built<()> {
+    for (at, lies) in shown {
+        // What was removed since the site was opened is not there inside either.
+        let source = below(Path::new(OLD), lies);
+        if source.exists() {
+            bind(&source, at, Mode::Read)?;
+        }
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Read,
+    Write,
+    /// Device files work.
+    Device,
+}
+
+/// Shows what lies at `source` at `at`.
+fn bind(source: &Path, at: &Path, mode: Mode) -> Built<()> {
+    let step = || format!("showing {}", at.display());
+    if source.is_dir() {
+        fs::create_dir_all(at).step(step)?;
+    } else {
+        fs::create_dir_all(at.parent().unwrap_or(at)).step(step)?;
+        if !at.exists() {
+            fs::File::create(at).step(step)?;
+        }
+    }
+    mount_bind_recursive(source, at).step(step)?;
+    if mode == Mode::Device { Ok(()) } else { set(at, mode, true).step(step) }
+}
+
+#[repr(C)]
+struct MountAttributes {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    userns: u64,
+}
+
+/// Takes rights off a mount, and off those below it.
+#[expect(unsafe_code, reason = "no safe binding of mount_setattr")]
+fn set(at: &Path, mode: Mode, recursive: bool) -> io::Result<()> {
+    let path = std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(at.as_os_str()))?;
+    let mut attributes =
+        MountAttributes { set: libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV, clear: 0, propagation: 0, userns: 0 };
+    if mode == Mode::Read {
+        attributes.set |= libc::MOUNT_ATTR_RDONLY;
+    }
+    let flags = if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path ends with a zero byte, and the structure is of the size that is said and outlives the call.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            flags,
+            &raw const attributes,
+            size_of::<MountAttributes>(),
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn devices(walls: &Walls) -> Built<()> {
+    let step = || "laying out /dev".to_owned();
+    fs::create_dir_all("/dev/shm").step(step)?;
+    let old = below(Path::new(OLD), Path::new("/dev"));
+    for device in DEVICES {
+        bind(&old.join(device), &Path::new("/dev").join(device), Mode::Device)?;
+    }
+    if walls.accelerators {
+        for entry in fs::read_dir(&old).step(step)?.flatten() {
+            let name = entry.file_name();
+            if ACCELERATORS.iter().any(|begin| name.to_string_lossy().starts_with(begin)) {
+                bind(&entry.path(), &Path::new("/dev").join(&name), Mode::Device)?;
+            }
+        }
+    }
+    for (link, to) in [("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")] {
+        std::os::unix::fs::symlink(to, Path::new("/dev").join(link)).step(step)?;
+    }
+    let size = if walls.shared_memory_bytes > 0 { format!("size={}", walls.shared_memory_bytes) } else { "size=25%".into() };
+    let options = std::ffi::CString::new(format!("mode=1777,{size}")).step(step)?;
+    mount("tmpfs", "/dev/shm", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str()).step(step)
+}
+
+/// The processes of this namespace, and no others. To be read only: what the machine lets root change there, nobody changes from here.
+fn proc() -> Built<()> {
+    let step = || "mounting /proc".to_owned();
+    fs::create_dir("/proc").step(step)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
+    mount("proc", "/proc", "proc", flags, None).step(step)?;
+    for hidden in HIDDEN {
+        if Path::new(hidden).exists() {
+            mount_bind_recursive("/dev/null", hidden).step(|| format!("hiding {hidden}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn writable(walls: &Walls) -> Built<()> {
+    let old = |path: &Path| below(Path::new(OLD), path);
+    let temporary = old(&walls.work).join(".tmp");
+    fs::create_dir_all(&temporary).step(|| "making a folder for /tmp".into())?;
+    // First, so that what lies below it is put into it.
+    bind(&temporary, Path::new("/tmp"), Mode::Write)?;
+    for folder in &walls.writable {
+        bind(&old(folder), folder, Mode::Write)?;
+    }
+    bind(&old(&walls.work), &walls.work, Mode::Write)?;
+    let given = walls.work.join("in");
+    bind(&old(&given), &given, Mode::Read)
+}
+
+/// The users, hosts and name servers that there are inside.
+fn notes(walls: &Walls) -> io::Result<()> {
+    fs::create_dir_all("/etc")?;
+    let (user, group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    let home = walls.work.display();
+    let root = if user == 0 { format!("root:x:0:0:root:{home}:/bin/sh\n") } else { "root:x:0:0:root:/:/bin/sh\n".into() };
+    let own = if user == 0 { String::new() } else { format!("tutti:x:{user}:{group}:tutti:{home}:/bin/sh\n") };
+    fs::write("/etc/passwd", format!("{root}{own}nobody:x:65534:65534:nobody:/:/bin/false\n"))?;
+    let own = if group == 0 { String::new() } else { format!("tutti:x:{group}:\n") };
+    fs::write("/etc/group", format!("root:x:0:\n{own}nogroup:x:65534:\n"))?;
+    fs::write("/etc/resolv.conf", "")?;
+    let mut hosts = "127.0.0.1 localhost\n::1 localhost\n".to_owned();
+    for (address, host) in super::network::names(&walls.egress) {
+        hosts.push_str(&format!("{address} {host}\n"));
+    }
+    fs::write("/etc/hosts", hosts)
+}
+
+/// What can be written inside, by the paths inside.
+pub(super) fn written(walls: &Walls) -> Vec<PathBuf> {
+    let mut paths = vec![PathBuf::from("/tmp"), walls.work.clone(), "/dev/shm".into()];
+    paths.extend(walls.writable.iter().cloned());
+    paths
+}

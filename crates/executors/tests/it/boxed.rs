@@ -1,0 +1,106 @@
+//! Attempts within walls: what held without them holds with them.
+
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use executors::contract::{Incarnation, Rig};
+use executors::local::{LocalExecutor, Options};
+use executors::sandbox::{Layers, Machine, Settings};
+use executors::{Executor, Observed, contract_suite};
+use model::site::SandboxMode;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::local::{LocalRig, shim};
+
+/// What this machine can build, found out once.
+static MACHINE: LazyLock<Arc<Machine>> = LazyLock::new(|| Machine::new(shim()));
+
+/// Whether every wall can be built here. Where not, says so.
+pub(crate) fn has_walls() -> bool {
+    let isolation = MACHINE.isolation();
+    if isolation.layers == Layers::ALL {
+        return true;
+    }
+    eprintln!("skipped: this machine cannot build the walls: {}", isolation.lacking.join("; "));
+    false
+}
+
+/// A site whose processes are kept in.
+pub(crate) struct Boxed {
+    pub(crate) rig: LocalRig,
+}
+
+impl Boxed {
+    pub(crate) fn new() -> Boxed {
+        Boxed { rig: LocalRig::new() }
+    }
+
+    /// In a folder that is not below that of temporary files, of which those within have one of their own.
+    pub(crate) fn elsewhere() -> Boxed {
+        Boxed { rig: LocalRig::within(Path::new(env!("CARGO_TARGET_TMPDIR"))) }
+    }
+
+    pub(crate) fn settings(&self, mode: SandboxMode) -> Settings {
+        Settings {
+            mode,
+            machine: MACHINE.clone(),
+            runtime: Vec::new(),
+            writable: vec![self.rig.shared().to_owned()],
+            hidden: vec![self.rig.site()],
+        }
+    }
+}
+
+impl Rig for Boxed {
+    fn open(&self, observed: UnboundedSender<Observed>) -> Box<dyn Executor> {
+        // On a machine that cannot build them all, the contract holds with those it can.
+        let options = Options { sandbox: self.settings(SandboxMode::Prefer), ..self.rig.options() };
+        Box::new(LocalExecutor::open(options, observed).unwrap())
+    }
+
+    fn shared(&self) -> &Path {
+        self.rig.shared()
+    }
+}
+
+mod contract {
+    use super::*;
+
+    contract_suite!(Boxed::new());
+}
+
+#[test]
+fn a_process_finds_what_it_needs() {
+    let rig = Boxed::new();
+    let mut control = Incarnation::start(&rig, 1);
+    // A home and a folder for temporary files, itself among the users, pipes, devices, its own processes.
+    let key = control.run(
+        r#"cd; pwd; echo x > /tmp/x; mktemp > made; cat "$(cat made)"; echo lost > /dev/null; head -c 3 /dev/urandom > r
+        id -un > /dev/null; echo a | cat > b; cat /proc/self/stat > c; echo err >&2; sh -c 'exit 3' || echo "$?" > code
+        echo "{\"code\": $(cat code), \"f\": {\"\$file\": \"f\"}}" > "$TUTTI_OUTPUT"; echo out > "$TUTTI_OUT_DIR/f""#,
+    );
+    let end = control.end_of(key);
+    let errors = String::from_utf8(control.log(key, executors::Stream::Stderr, 0).bytes).unwrap();
+    assert_eq!(end.output()["code"], 3, "{errors}");
+    assert_eq!(errors, "err\n");
+}
+
+#[test]
+fn a_site_that_requires_walls_takes_nothing_without_them() {
+    let rig = Boxed::new();
+    // A wrapper that cannot say what it can build.
+    let machine = Machine::new(("/bin/false".into(), Vec::new()));
+    let without = Settings { machine, ..rig.settings(SandboxMode::Require) };
+    let open = |sandbox: Settings| {
+        let (sender, _seen) = tokio::sync::mpsc::unbounded_channel();
+        LocalExecutor::open(Options { sandbox, ..rig.rig.options() }, sender).unwrap()
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _inside = runtime.enter();
+    let health = runtime.block_on(open(without).probe());
+    assert!(!health.healthy && health.reason.contains("requires a sandbox"), "{health:?}");
+    if has_walls() {
+        let health = runtime.block_on(open(rig.settings(SandboxMode::Require)).probe());
+        assert!(health.healthy, "{health:?}");
+    }
+}
