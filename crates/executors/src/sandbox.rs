@@ -23,7 +23,7 @@ use model::site::SandboxMode;
 pub use egress::Connection;
 pub(crate) use network::PROXY_PORT;
 pub(crate) use probe::answer as answer_probe;
-pub use probe::{Isolation, probe};
+pub use probe::{Isolation, probe, time_starts};
 
 /// Kinds of walls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

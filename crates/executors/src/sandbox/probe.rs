@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use super::enter::{self, NotStarted};
 use super::runtime::Runtime;
@@ -93,16 +94,32 @@ fn find_out(folder: &Path, memory: bool, processes: bool) -> Isolation {
     isolation
 }
 
+/// How long it takes to build walls, run a program that does nothing within them, and see it end: what a step costs at least. For
+/// benches. The caller has one thread.
+pub fn time_starts(layers: Layers, path: &str, rounds: u32) -> Result<Vec<Duration>, String> {
+    let folder = std::env::temp_dir().join(format!("tutti-starts-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("work/in")).map_err(|error| error.to_string())?;
+    let folder = folder.canonicalize().map_err(|error| error.to_string())?;
+    let runtime = Runtime::of(path, &[]);
+    let times: Result<Vec<Duration>, String> = (0..rounds)
+        .map(|_| {
+            let began = Instant::now();
+            run(&folder, layers, &runtime).map(|()| began.elapsed())
+        })
+        .collect();
+    let _ = std::fs::remove_dir_all(&folder);
+    times
+}
+
 /// Runs a program that does nothing within walls.
 fn attempt(folder: &Path, layers: Layers) -> Result<(), String> {
+    run(folder, layers, &Runtime::of("/usr/bin:/bin", &[]))
+}
+
+fn run(folder: &Path, layers: Layers, runtime: &Runtime) -> Result<(), String> {
     let open = File::open(folder).map_err(|error| error.to_string())?;
-    let walls = Walls {
-        layers,
-        folder: folder.to_owned(),
-        work: folder.join("work"),
-        runtime: Runtime::of("/usr/bin:/bin", &[]),
-        ..Walls::default()
-    };
+    let walls =
+        Walls { layers, folder: folder.to_owned(), work: folder.join("work"), runtime: runtime.clone(), ..Walls::default() };
     let mut command = Command::new("/bin/sh");
     command.args(["-c", "exit 7"]).env_clear();
     let mut inside = match enter::start(&walls, &open, &mut command) {
