@@ -1,4 +1,4 @@
-//! What `v5.journal` says: an attempt that used up its memory and is repeated with more.
+//! What `v7.journal` says: an attempt that used up its memory and is repeated with more.
 
 use engine::Event;
 use engine::event::*;
