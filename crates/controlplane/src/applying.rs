@@ -259,6 +259,9 @@ impl ControlPlane {
                 Command::ApplyResource { kind: kind.clone(), name: name.clone(), body, principal: principal.to_owned() };
             self.inbox().ask(command).await?;
             self.triggers().changed();
+            if let Document::Connector(connector) = document {
+                self.workers().promise(connector);
+            }
         }
         Ok(Applied { kind, name, change, version })
     }

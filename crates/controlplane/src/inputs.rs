@@ -65,8 +65,22 @@ pub fn check_value(schema: &Value, value: &Value) -> Result<(), String> {
         None => Ok(()),
         Some(error) => {
             let at = error.instance_path().to_string();
-            Err(if at.is_empty() { error.to_string() } else { format!("at `{at}`: {error}") })
+            // Without the value itself: it may be long, and somebody's own.
+            let message = error.masked_with(what(error.instance())).to_string();
+            Err(if at.is_empty() { message } else { format!("at `{at}`: {message}") })
         }
+    }
+}
+
+/// What a value is, without saying it.
+fn what(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing (null)".to_owned(),
+        Value::Bool(_) => "a truth value".to_owned(),
+        Value::Number(_) => "a number".to_owned(),
+        Value::String(text) => format!("a text of {} characters", text.chars().count()),
+        Value::Array(items) => format!("a list of {} items", items.len()),
+        Value::Object(fields) => format!("a map of {} fields", fields.len()),
     }
 }
 

@@ -132,6 +132,10 @@ impl ControlPlane {
         };
         let core = core.start(mailbox).map_err(unusable)?;
         let workers = Workers::new(inbox.clone());
+        for row in opened.reader.resources("connector", None, None).map_err(unusable)? {
+            // A body that is not understood is of a later version, and promises nothing here.
+            serde_json::from_value(row.body).into_iter().for_each(|connector| workers.promise(&connector));
+        }
         let inner = Inner {
             inbox: inbox.clone(),
             reader: opened.reader.clone(),

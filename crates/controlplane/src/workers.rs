@@ -17,6 +17,7 @@ use model::{AttemptKey, Epoch, Failure, FailureClass, NodeKind};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+use workflow::documents::ConnectorSpec;
 
 use crate::Inbox;
 
@@ -50,6 +51,8 @@ struct Queues {
     /// Who holds what.
     holders: HashMap<AttemptKey, String>,
     workers: BTreeMap<String, Worker>,
+    /// The schemas of the outputs of connectors, `name@version`.
+    promised: BTreeMap<String, Arc<Value>>,
 }
 
 /// A worker that is or was there.
@@ -64,6 +67,8 @@ struct Worker {
 struct Held {
     epoch: Epoch,
     outputs: Vec<Port>,
+    /// What the connector's manifest says of its output.
+    promised: Option<Arc<Value>>,
     since: Instant,
     announced: bool,
 }
@@ -189,7 +194,8 @@ impl Queues {
             timeout_ms: spec.timeout.map(|span| span.as_millis()),
             environment: spec.environment.into_iter().collect(),
         };
-        let held = Held { epoch: spec.epoch, outputs: spec.outputs, since: now, announced: false };
+        let promised = self.promised.get(&connector_of(&spec)).cloned();
+        let held = Held { epoch: spec.epoch, outputs: spec.outputs, promised, since: now, announced: false };
         self.holders.insert(spec.key, worker.to_owned());
         self.heard(worker, now).held.insert(spec.key, held);
         lease
@@ -226,6 +232,15 @@ impl Queues {
 impl Workers {
     pub(crate) fn new(inbox: Inbox) -> Workers {
         Workers { inner: Arc::new(Inner { inbox, queues: Mutex::default(), offered: Notify::new() }) }
+    }
+
+    /// What a connector's output has to be: its manifest's schema.
+    pub(crate) fn promise(&self, connector: &ConnectorSpec) {
+        if !connector.outputs.is_object() {
+            return;
+        }
+        let name = format!("{}@{}", connector.name, connector.version);
+        self.inner.queues.lock().promised.insert(name, Arc::new(connector.outputs.clone()));
     }
 
     /// Offers an action to whoever serves its connector. Offered twice is offered once.
@@ -321,7 +336,7 @@ impl Workers {
         }
         for (key, held, report) in taken {
             let usage = Usage { wall_us: report.wall_us, ..Usage::default() };
-            self.finish(key, held.epoch, outcome(&held.outputs, report), usage);
+            self.finish(key, held.epoch, outcome(&held, report), usage);
         }
         lost
     }
@@ -422,7 +437,7 @@ fn weight(value: &Value) -> usize {
 }
 
 /// What a report says, if its output keeps what was promised.
-fn outcome(outputs: &[Port], report: WorkerReport) -> Outcome {
+fn outcome(held: &Held, report: WorkerReport) -> Outcome {
     let failed = |class, message: String| Outcome::Failed(Failure::new(class, message));
     if let Some(error) = report.error {
         return failed(report.class.unwrap_or(FailureClass::User), error);
@@ -431,7 +446,10 @@ fn outcome(outputs: &[Port], report: WorkerReport) -> Outcome {
     let Some(fields) = output.as_object() else {
         return failed(FailureClass::Output, "the output is not an object".into());
     };
-    for port in outputs {
+    if let Some(why) = held.promised.as_ref().and_then(|schema| crate::inputs::check_value(schema, &output).err()) {
+        return failed(FailureClass::Output, format!("the output is not what its connector promises: {why}"));
+    }
+    for port in &held.outputs {
         let wrong = match fields.get(&port.name) {
             Some(value) => crate::inputs::check_value(&port.schema, value).err(),
             None => Some("is missing".into()),

@@ -303,10 +303,28 @@ impl Reader {
         for action in actions {
             let input = action.input.map(|(seq, n)| self.body(seq, n)).transpose()?.flatten().unwrap_or_default();
             if let Some(run) = self.run(action.run)? {
-                approvals.push(ApprovalRow { run, action, input });
+                let first_form = if action.first_by.is_some() { self.last_form(&run, action.no)? } else { None };
+                approvals.push(ApprovalRow { run, action, input, first_form });
             }
         }
         Ok(approvals)
+    }
+
+    /// The form of the last decision about a human action.
+    fn last_form(&self, run: &RunRow, action: u32) -> Result<Option<Value>> {
+        let seqs: Vec<(i64, Vec<u8>)> = self.with(|db| {
+            let sql = "SELECT seq, bytes FROM journal WHERE run = ?1 AND seq BETWEEN ?2 AND ?3 AND kind = 16 ORDER BY seq DESC";
+            let mut statement = db.prepare_cached(sql)?;
+            let range = params![run.id.0, run.first_seq.0, run.last_seq.0];
+            let rows = statement.query_map(range, |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })?;
+        let of_it =
+            |bytes: &[u8]| matches!(engine::codec::decode(bytes), Ok(Event::HumanDecided(decided)) if decided.action.0 == action);
+        match seqs.into_iter().find(|(_, bytes)| of_it(bytes)) {
+            Some((seq, _)) => self.body(Seq(seq as u64), 0),
+            None => Ok(None),
+        }
     }
 
     /// How many human actions of a run wait.

@@ -239,6 +239,8 @@ pub struct ApprovalRow {
     pub action: ActionRow,
     /// Its input: title, assign, show, form, second.
     pub input: Value,
+    /// What the first of two people gave.
+    pub first_form: Option<Value>,
 }
 
 /// A site.

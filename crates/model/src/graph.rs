@@ -61,9 +61,14 @@ pub struct Port {
     /// JSON Schema 2020-12, with `labels: [...]` on any sub-schema and `type: artifact` (also `file`, `directory`, `table`,
     /// `model`) for artifacts. `{}` takes anything.
     pub schema: Value,
-    /// The value when none is given. Without a default an input is required.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The value when none is given. Without a default an input is required; `null` is a default too.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub default: Option<Value>,
+}
+
+/// A value that is there, were it `null`: serde takes that for none otherwise.
+fn given<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    serde::Deserialize::deserialize(from).map(Some)
 }
 
 /// What happens to work in flight when a node fails for good.
@@ -364,6 +369,15 @@ impl Graph {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_default_of_null_is_a_default() {
+        for default in [None, Some(Value::Null), Some(Value::from(3))] {
+            let port = Port { name: "x".into(), schema: Value::Object(serde_json::Map::new()), default };
+            let text = serde_json::to_string(&port).unwrap();
+            assert_eq!(serde_json::from_str::<Port>(&text).unwrap(), port, "{text}");
+        }
+    }
     use serde_json::json;
 
     fn run(input: Value, digest: &[u8]) -> Node {

@@ -108,7 +108,8 @@ impl Files for Beside {
         if let Some(known) = read.get(path) {
             return Some(known.clone());
         }
-        let bytes: Arc<[u8]> = std::fs::read(self.folder.join(path)).ok()?.into();
+        let folder = if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder };
+        let bytes: Arc<[u8]> = std::fs::read(within(folder, &folder.join(path))?).ok()?.into();
         read.insert(path.to_owned(), bytes.clone());
         Some(bytes)
     }
@@ -119,7 +120,8 @@ impl Files for Beside {
         let list = names.get_or_insert_with(|| {
             let mut list = Vec::new();
             walk(folder, &mut |file| {
-                if let Some(name) = file.strip_prefix(folder).ok().and_then(Path::to_str) {
+                let inside = within(folder, file).is_some();
+                if let Some(name) = file.strip_prefix(folder).ok().and_then(Path::to_str).filter(|_| inside) {
                     list.push(name.to_owned());
                 }
             });
@@ -128,6 +130,12 @@ impl Files for Beside {
         });
         list.clone()
     }
+}
+
+/// Where a file really lies, if that is within the folder: a link may lead anywhere, and a workflow takes nothing along from there.
+fn within(folder: &Path, file: &Path) -> Option<PathBuf> {
+    let (folder, file) = (folder.canonicalize().ok()?, file.canonicalize().ok()?);
+    file.starts_with(folder).then_some(file)
 }
 
 /// A catalogue without anything in it.

@@ -44,6 +44,7 @@ fn view(row: ApprovalRow) -> ApprovalView {
         run: row.run.name,
         action: row.action.path,
         first_by: row.action.first_by,
+        first_form: row.first_form.unwrap_or_default(),
         since: rfc3339(row.action.opened_at),
     }
 }

@@ -148,6 +148,9 @@ pub struct ApprovalView {
     /// Who has decided already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_by: Option<String>,
+    /// What they gave: the fields of the form and their decision.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub first_form: Value,
     /// Since when it waits (RFC 3339).
     pub since: String,
 }

@@ -391,3 +391,19 @@ async fn a_server_that_stops_says_so() {
     assert_eq!(worker.hear.next().await, None);
     down.await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_that_the_manifest_does_not_promise_fails_the_attempt() {
+    let up = Up::start().await;
+    up.apply(WORK).await;
+    let up = up.restart().await;
+    submit(&up, "t/one", "w").await;
+    let (mut worker, _) = Worker::connect(&up, "w1", 1, json!([])).await;
+    let lease = worker.lease().await;
+    worker.report(&lease, json!({"n": "five"})).await;
+    let run = end(&up, "w").await;
+    assert_eq!((&run["phase"], &run["failure"]["class"]), (&json!("failed"), &json!("output")), "{run}");
+    let why = run["failure"]["message"].as_str().unwrap();
+    assert!(why.contains("at `/n`: a text of 4 characters is not of type \"integer\""), "{why}");
+    up.down().await;
+}

@@ -43,6 +43,13 @@ impl Stepper<'_, '_> {
                 "`{principal}` has decided already: the second decision is for another person"
             )));
         }
+        if let (Some((who, form)), "approve") = (&human.first, decision.as_str())
+            && let Some(field) = differs(form.value(), &fields)
+        {
+            return Err(Rejection::Conflict(format!(
+                "`{who}` approved with another `{field}`: agree by leaving it as it is, or `amend`, and a second person decides about that"
+            )));
+        }
         let mut recorded = fields.clone();
         recorded.insert("decision".into(), decision.clone().into());
         let form = self.payload(key.run, Value::Object(recorded));
@@ -54,7 +61,8 @@ impl Stepper<'_, '_> {
             form,
             decision: decision.clone(),
         })));
-        if wants_second && first_by.is_none() && decision != "reject" {
+        // Whoever changes what was approved is the first to have seen it so: another person has to agree with that.
+        if wants_second && decision != "reject" && (first_by.is_none() || decision == "amend") {
             return Ok(());
         }
         let output = answer(human.first.as_ref(), fields, &decision, &principal, &wait::rfc3339(self.now()));
@@ -64,13 +72,31 @@ impl Stepper<'_, '_> {
     }
 }
 
-/// The output of a human action: the fields of the form (the second person's over the first's), who and when.
-fn answer(first: Option<&(String, Payload)>, fields: Map<String, Value>, decision: &str, by: &str, at: &str) -> Value {
+/// The field of a form that says why, in a person's own words.
+const REMARK: &str = "comment";
+
+/// A field for which a second person gives another value than the first. Each has a remark of their own.
+fn differs<'f>(first: &Value, fields: &'f Map<String, Value>) -> Option<&'f str> {
+    let other =
+        |(name, value): &(&String, &Value)| name.as_str() != REMARK && first.get(name).is_some_and(|first| first != *value);
+    fields.iter().find(other).map(|(name, _)| name.as_str())
+}
+
+/// The output of a human action: the fields of the form, who and when. What two people approved is what the first gave and the second added,
+/// and is an amendment when the first one's was.
+fn answer(first: Option<&(String, Payload)>, mut fields: Map<String, Value>, decision: &str, by: &str, at: &str) -> Value {
     let mut output = match first.map(|(_, form)| form.value().clone()) {
         Some(Value::Object(fields)) => fields,
         _ => Map::new(),
     };
+    if first.is_some()
+        && let Some(remark) = fields.remove(REMARK)
+    {
+        output.insert("second_comment".into(), remark);
+    }
     output.extend(fields);
+    let amended = decision == "approve" && output.get("decision").is_some_and(|first| first == "amend");
+    let decision = if amended { "amend" } else { decision };
     output.insert("decision".into(), decision.into());
     output.insert("at".into(), at.into());
     match first {

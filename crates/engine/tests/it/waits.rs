@@ -206,10 +206,26 @@ fn a_second_person_is_another_person() {
     rig.restart();
     assert_eq!(rig.phase(run, "ask"), None);
     assert!(matches!(decide(&mut rig, run, "rita", &[], "approve", json!({})), Err(Rejection::Forbidden(_))));
-    decide(&mut rig, run, "tom", &[], "amend", json!({"n": 2})).unwrap();
+    // Nobody agrees to something else than what the first has seen.
+    let other = decide(&mut rig, run, "tom", &[], "approve", json!({"n": 2}));
+    assert!(matches!(&other, Err(Rejection::Conflict(why)) if why.contains("`rita` approved with another `n`")), "{other:?}");
+    // What is changed is decided about anew, and the first may be the second then.
+    decide(&mut rig, run, "tom", &[], "amend", json!({"n": 2, "comment": "two is enough"})).unwrap();
+    assert_eq!(rig.phase(run, "ask"), None);
+    assert!(matches!(decide(&mut rig, run, "tom", &[], "approve", json!({})), Err(Rejection::Forbidden(_))));
+    decide(&mut rig, run, "rita", &[], "approve", json!({"n": 2, "k": 3, "comment": "agreed"})).unwrap();
     let output = rig.output(run, "ask");
-    assert_eq!((&output["by"], &output["second_by"], &output["decision"]), (&json!("rita"), &json!("tom"), &json!("amend")));
-    assert_eq!((&output["n"], &output["m"]), (&json!(2), &json!(1)));
+    assert_eq!((&output["by"], &output["second_by"], &output["decision"]), (&json!("tom"), &json!("rita"), &json!("amend")));
+    assert_eq!((&output["n"], &output["k"], output.get("m")), (&json!(2), &json!(3), None));
+    assert_eq!((&output["comment"], &output["second_comment"]), (&json!("two is enough"), &json!("agreed")));
+    // Whoever agrees need not repeat anything; a second `reject` is a reject.
+    for (decision, expected) in [("approve", "approve"), ("reject", "reject")] {
+        let run = rig.submit(&graph(), json!({}));
+        decide(&mut rig, run, "rita", &[], "approve", json!({"n": 1})).unwrap();
+        decide(&mut rig, run, "tom", &[], decision, json!({})).unwrap();
+        let output = rig.output(run, "ask");
+        assert_eq!((&output["decision"], &output["n"]), (&json!(expected), &json!(1)));
+    }
     // A first `reject` needs no second.
     let run = rig.submit(&graph(), json!({}));
     decide(&mut rig, run, "rita", &[], "reject", json!({})).unwrap();

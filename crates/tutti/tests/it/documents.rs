@@ -181,3 +181,22 @@ fn what_is_taken_away() {
     let site = home.run(&["delete", "site", "local"]);
     assert!(site.code == 2 && site.stderr.contains("tutti site remove"), "{site:?}");
 }
+
+#[test]
+fn files_that_links_lead_to_outside_of_the_folder_are_not_taken_along() {
+    let home = Home::new();
+    home.write("secret.txt", "nobody else's business\n");
+    home.write("w/inner/real.txt", "ours\n");
+    home.write(
+        "w/links.workflow.yaml",
+        "workflow: demo/links\nnodes:\n  show: {run: {command: [cat, there.txt], files: [there.txt]}}\n",
+    );
+    let link = home.path().join("w/there.txt");
+    std::os::unix::fs::symlink("../secret.txt", &link).unwrap();
+    let refused = home.run(&["run", "w/links.workflow.yaml", "--wait"]);
+    assert!(refused.code == 1 && refused.stderr.contains("W0205"), "{refused:?}");
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink("inner/real.txt", &link).unwrap();
+    home.ok(&["run", "w/links.workflow.yaml", "--wait", "--name", "inside"]);
+    assert_eq!(home.ok(&["logs", "inside", "show"]).stdout, "ours\n");
+}
