@@ -24,6 +24,7 @@ mod planning;
 mod problem;
 mod projection;
 mod runs;
+mod secrets;
 mod sites;
 mod system;
 mod tiles;
@@ -149,6 +150,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/diff", post(planning::diff))
         .route("/keys", get(keys::status))
         .route("/keys/rotate", post(keys::rotate))
+        .route("/secrets", get(secrets::list))
+        .route("/secrets/{project}/{name}", put(secrets::set).delete(secrets::remove))
+        .route("/erase", post(system::erase))
         .route("/backup", post(system::backup))
         .route("/prune", post(system::prune))
         .route("/schemas/workflow", get(system::workflow_schema))

@@ -76,7 +76,7 @@ mod tests {
         let files = folder.path().join("files");
         std::fs::create_dir(&files).unwrap();
         let store = Store::open_at(folder.path().join("store")).unwrap();
-        let place = Place { store: &store, files: &files, idempotency_key: "k", traceparent: None };
+        let place = Place { store: &store, files: &files, idempotency_key: "k", traceparent: None, secrets: &[] };
         run(&json!({"write": "a/b.txt", "text": "hello"}), &place).unwrap();
         let given = run(&json!({"read": "a/b.txt"}), &place).unwrap();
         run(&json!({"write": "c.txt", "artifact": given.output["file"]}), &place).unwrap();

@@ -5,9 +5,13 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
+use keyring::{Secret, referenced};
 use model::limits::VALUE_BYTES_MAX;
 use model::{Duration, Failure, FailureClass};
 use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
+
+use crate::Place;
 
 /// How long a request may take when nothing is said, redirects included.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,14 +35,14 @@ struct Answer {
     body: Bytes,
 }
 
-pub(crate) async fn run(input: &Value, idempotency_key: &str, traceparent: Option<&str>) -> Result<Value, Failure> {
+pub(crate) async fn run(input: &Value, place: &Place<'_>) -> Result<Value, Failure> {
     let text = |key: &str| input.get(key).and_then(Value::as_str);
     let timeout = match text("timeout") {
         Some(text) => text.parse().map_err(|error| user(format!("`timeout`: {error}")))?,
         None => TIMEOUT,
     };
     let url = text("url").ok_or_else(|| user("`url` is missing"))?;
-    let order = Order::read(input, idempotency_key, traceparent)?;
+    let order = Order::read(input, place)?;
     let answer = tokio::time::timeout(timeout.to_std(), follow(&order, url)).await;
     let answer =
         answer.map_err(|_| Failure::new(FailureClass::Timeout, format!("`{url}` did not answer within {timeout}")))??;
@@ -74,16 +78,16 @@ struct Order {
 }
 
 impl Order {
-    fn read(input: &Value, idempotency_key: &str, traceparent: Option<&str>) -> Result<Order, Failure> {
+    fn read(input: &Value, place: &Place<'_>) -> Result<Order, Failure> {
         let text = |key: &str| input.get(key).and_then(Value::as_str);
         let method = text("method").unwrap_or("GET");
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| user(format!("`{method}` is not a method of HTTP")))?;
         let mut headers = HeaderMap::new();
         headers.insert("user-agent", HeaderValue::from_static("tutti"));
-        if let Ok(key) = HeaderValue::from_str(idempotency_key) {
+        if let Ok(key) = HeaderValue::from_str(place.idempotency_key) {
             headers.insert("idempotency-key", key);
         }
-        if let Some(Ok(context)) = traceparent.map(HeaderValue::from_str) {
+        if let Some(Ok(context)) = place.traceparent.map(HeaderValue::from_str) {
             headers.insert("traceparent", context);
         }
         let body = match (input.get("json"), text("body")) {
@@ -100,11 +104,35 @@ impl Order {
             }
             let wrong = || user(format!("the header `{name}` is not right: a name and a text of visible characters are wanted"));
             let text = value.as_str().ok_or_else(wrong)?;
+            let (text, is_secret) = with_secrets(text, place.secrets)
+                .map_err(|secret| user(format!("the secret `{secret}` of the header `{name}` was not released to it")))?;
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
-            headers.insert(name, HeaderValue::from_str(text).map_err(|_| wrong())?);
+            let mut value = HeaderValue::from_str(&text).map_err(|_| wrong())?;
+            value.set_sensitive(is_secret);
+            headers.insert(name, value);
         }
         Ok(Order { method, headers, body: body.into() })
     }
+}
+
+/// A header's text with the secrets that its words name, such as `Bearer secret://token`, and whether there is one. An error is the name of
+/// one that is not there.
+fn with_secrets(text: &str, secrets: &[Secret]) -> Result<(Zeroizing<String>, bool), String> {
+    let (mut filled, mut found) = (Zeroizing::new(String::new()), false);
+    for (index, word) in text.split(' ').enumerate() {
+        if index > 0 {
+            filled.push(' ');
+        }
+        match referenced(word) {
+            None => filled.push_str(word),
+            Some(name) => {
+                let secret = secrets.iter().find(|secret| secret.name == name).ok_or_else(|| name.to_owned())?;
+                filled.push_str(secret.expose());
+                found = true;
+            }
+        }
+    }
+    Ok((filled, found))
 }
 
 async fn follow(order: &Order, url: &str) -> Result<Answer, Failure> {
@@ -216,6 +244,28 @@ mod tests {
 
     fn answer(head: &str, body: &str) -> String {
         format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    }
+
+    /// A request as an attempt sends it.
+    async fn run(input: &Value, key: &str, traceparent: Option<&str>) -> Result<Value, Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        let store = artifacts::Store::open_at(folder.path().join("store")).unwrap();
+        let secrets = [Secret::new("token", "tok-4711-x")];
+        let place = Place { store: &store, files: folder.path(), idempotency_key: key, traceparent, secrets: &secrets };
+        super::run(input, &place).await
+    }
+
+    #[tokio::test]
+    async fn secrets_are_sent_in_headers_and_nowhere_else() {
+        let (url, mut asked) = server(vec![answer("200 OK", "{}")]).await;
+        let headers = json!({"Authorization": "Bearer secret://token", "X-Plain": "no secret here"});
+        run(&json!({"url": url, "method": "POST", "body": "secret://token", "headers": headers}), "k", None).await.unwrap();
+        let asked = asked.recv().await.unwrap();
+        assert!(asked.contains("authorization: bearer tok-4711-x\r\n"), "{asked}");
+        assert!(asked.contains("x-plain: no secret here") && asked.ends_with("secret://token"), "{asked}");
+        let unknown = json!({"url": url, "headers": {"X": "secret://other"}});
+        let failure = refused(unknown).await;
+        assert!(failure.message.contains("`other`") && failure.class == FailureClass::User, "{failure}");
     }
 
     async fn refused(input: Value) -> Failure {

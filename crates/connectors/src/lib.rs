@@ -9,6 +9,7 @@ mod instant;
 mod manifest;
 
 use artifacts::Store;
+use keyring::Secret;
 use model::{Failure, FailureClass};
 use serde_json::Value;
 
@@ -25,6 +26,8 @@ pub struct Place<'p> {
     pub idempotency_key: &'p str,
     /// The trace context of the attempt, as a W3C `traceparent`.
     pub traceparent: Option<&'p str>,
+    /// Secrets that were released to it.
+    pub secrets: &'p [Secret],
 }
 
 /// What an action gave back, and the artifacts it stored with their sizes.
@@ -39,14 +42,12 @@ pub struct Given {
 /// Runs an action that takes its time.
 pub async fn run(connector: &str, input: &Value, place: &Place<'_>) -> Result<Given, Failure> {
     match connector {
-        "core/http" => {
-            http::run(input, place.idempotency_key, place.traceparent).await.map(|output| Given { output, ..Given::default() })
-        }
+        "core/http" => http::run(input, place).await.map(|output| Given { output, ..Given::default() }),
         "core/file" => {
             let (input, store, files, key) =
                 (input.clone(), place.store.clone(), place.files.to_owned(), place.idempotency_key.to_owned());
             let ran = tokio::task::spawn_blocking(move || {
-                file::run(&input, &Place { store: &store, files: &files, idempotency_key: &key, traceparent: None })
+                file::run(&input, &Place { store: &store, files: &files, idempotency_key: &key, traceparent: None, secrets: &[] })
             });
             ran.await.unwrap_or_else(|error| Err(Failure::new(FailureClass::Unknown, format!("it broke off: {error}"))))
         }

@@ -59,9 +59,9 @@ type Files = BTreeMap<String, Arc<[u8]>>;
 pub(crate) struct Sourced {
     pub(crate) document: Document,
     /// The path of its file.
-    path: String,
+    pub(crate) path: String,
     /// The text of its file.
-    all: String,
+    pub(crate) all: String,
     /// The text of its file, when the file holds nothing else: what an editor opens.
     text: Option<String>,
     /// The files that it refers to, by their path from its own folder.
@@ -126,7 +126,10 @@ impl ControlPlane {
         let documents: Vec<Sourced> =
             documents.into_iter().filter(|sourced| !matches!(sourced.document, Document::PolicyTest(_))).collect();
         documents.iter().try_for_each(|sourced| may(sourced.document.kind(), sourced.document.name()))?;
-        tokio::task::block_in_place(|| self.check_rules(&documents, principal, &mut outcome))?;
+        tokio::task::block_in_place(|| {
+            self.check_rules(&documents, principal, &mut outcome)?;
+            self.check_secrets(&documents, &mut outcome)
+        })?;
         if outcome.failed() {
             return Ok(outcome);
         }

@@ -22,6 +22,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::clock::wall;
 use crate::core_loop::Release;
+use crate::secrets::Secrets;
 use crate::tickets::Allowed;
 use crate::trace::RunTrace;
 use crate::{Flyte, Inbox, Sites, Workers, instants, tickets};
@@ -42,6 +43,7 @@ pub(crate) struct Dispatcher {
     flyte: Flyte,
     /// Signs orders.
     authority: Arc<Authority>,
+    secrets: Secrets,
     transfers: Arc<Semaphore>,
     /// Attempts whose files are being brought, and whether they were cancelled meanwhile.
     bringing: Arc<Mutex<BTreeMap<AttemptKey, bool>>>,
@@ -57,10 +59,11 @@ impl Dispatcher {
         workers: Workers,
         flyte: Flyte,
         authority: Arc<Authority>,
+        secrets: Secrets,
     ) -> Dispatcher {
         let transfers = Arc::new(Semaphore::new(TRANSFERS_MAX));
         let (bringing, offered) = (Arc::default(), Arc::default());
-        Dispatcher { inbox, sites, reader, workers, flyte, authority, transfers, bringing, offered }
+        Dispatcher { inbox, sites, reader, workers, flyte, authority, secrets, transfers, bringing, offered }
     }
 
     /// Carries out what is released, until the loop that releases is gone.
@@ -176,14 +179,23 @@ impl Dispatcher {
             NodeKind::Run { code, .. } => code.iter().filter(|file| !executor.store().has(&file.digest)).cloned().collect(),
             _ => Vec::new(),
         };
-        if missing.is_empty() {
+        if missing.is_empty() && !self.secrets.are_named(&dispatch) {
             return self.order(&executor, &site, spec, allowed).await;
         }
-        // Nobody else waits for the files of one.
+        // Nobody else waits for the files and the secrets of one.
         self.bringing.lock().insert(key, false);
         let this = self.clone();
         tokio::spawn(async move {
-            let brought = this.bring(&executor, missing).await;
+            let (mut spec, mut allowed) = (spec, allowed);
+            let released = this.secrets.release(&dispatch, &this.inbox).await;
+            let brought = match released {
+                Ok(secrets) => {
+                    allowed.secrets = secrets.iter().map(|secret| secret.name.clone()).collect();
+                    spec.secrets = secrets;
+                    this.bring(&executor, missing).await
+                }
+                Err(Failure { class, message, .. }) => Err((class, message)),
+            };
             if this.bringing.lock().remove(&key) == Some(true) {
                 return;
             }
@@ -309,11 +321,19 @@ fn spec_of(dispatch: &Dispatch, input: Value, simulates: Option<String>) -> Atte
         idempotency_key: dispatch.idempotency_key.clone(),
         shown: Vec::new(),
         unboxed: false,
+        secrets: Vec::new(),
     }
 }
 
 /// Turns what executors see into commands, until none is left. What ends of the attempts that nobody asks for any more is released.
-pub(crate) async fn forward(mut observed: UnboundedReceiver<Observed>, inbox: Inbox, mut orphans: Orphans, flyte: Flyte) {
+/// No message of a failure holds a secret.
+pub(crate) async fn forward(
+    mut observed: UnboundedReceiver<Observed>,
+    inbox: Inbox,
+    mut orphans: Orphans,
+    flyte: Flyte,
+    secrets: Secrets,
+) {
     while let Some(observed) = observed.recv().await {
         let command = match observed {
             Observed::Started { key, .. } | Observed::Finished { key, .. } if orphans.contains_key(&key) => {
@@ -326,7 +346,13 @@ pub(crate) async fn forward(mut observed: UnboundedReceiver<Observed>, inbox: In
             }
             Observed::Started { key, host } => Command::Started { attempt: key, host },
             Observed::Finished { key, epoch, outcome, usage, locations } => {
-                let outcome = flyte.judge(key, outcome);
+                let outcome = match flyte.judge(key, outcome) {
+                    Outcome::Failed(failure) => {
+                        let message = tokio::task::block_in_place(|| secrets.redacted(&failure.message));
+                        Outcome::Failed(Failure { message, ..failure })
+                    }
+                    other => other,
+                };
                 Command::Report(Box::new(Report { attempt: key, epoch, outcome, usage, locations }))
             }
         };

@@ -134,6 +134,7 @@ fn back_up_keys(keys: Option<&Keyring>, data: &Path, to: &Path, without: bool) -
 fn restore_keys(from: &Path, to: &Path) -> Result<Option<Keyring>, Fault> {
     let mark = Path::new(crate::keys::MARK);
     if from.join(mark).is_file() {
+        std::fs::create_dir_all(to.join("journal")).map_err(unusable)?;
         std::fs::copy(from.join(mark), to.join(mark)).map_err(unusable)?;
     }
     let folder = to.join(crate::keys::FOLDER);
@@ -164,7 +165,8 @@ pub fn restore(from: &Path, to: &Path) -> Result<BackupSummary, Fault> {
     if std::fs::read_dir(to).map_err(unusable)?.flatten().any(|entry| entry.file_name() != owner::FILE) {
         return Err(not_empty(to));
     }
-    let report = journal::restore(&from.join("journal"), &to.join("journal")).map_err(unusable)?;
+    let keys = restore_keys(from, to)?;
+    let report = journal::restore(&from.join("journal"), &to.join("journal"), keys.as_ref()).map_err(unusable)?;
     if report.entries != summary.entries || report.root != summary.root {
         return Err(unusable(format!("the journal in `{}` is not the one that was backed up", from.display())));
     }
@@ -179,7 +181,6 @@ pub fn restore(from: &Path, to: &Path) -> Result<BackupSummary, Fault> {
             summary.files, summary.bytes
         )));
     }
-    let keys = restore_keys(from, to)?;
     let stores = stores(to).map_err(unusable)?;
     let damaged = stores.iter().map(|store| damaged(store, keys.as_ref())).collect::<Result<Vec<_>, _>>().map_err(unusable)?;
     if let Some((store, digest)) = damaged.into_iter().flatten().next() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use engine::event::{Origin, RunFinished};
 use engine::{Command, Known, Submit};
 use journal::{ActionFilter, RunRow};
-use model::limits::IDEMPOTENCY_KEY_BYTES_MAX;
+use model::limits::{IDEMPOTENCY_KEY_BYTES_MAX, SUBJECT_BYTES_MAX};
 use model::{Digest, Graph, Label, NodeIx, Phase, RunId};
 use serde_json::{Map, Value};
 
@@ -24,6 +24,8 @@ pub struct Submission {
     pub version: Option<u64>,
     /// The inputs.
     pub inputs: Map<String, Value>,
+    /// Whom it is about: all runs about somebody can be erased together.
+    pub subject: Option<String>,
     /// The name wanted.
     pub name: Option<String>,
     /// The project; from the workflow's name when there is none.
@@ -155,6 +157,9 @@ impl ControlPlane {
             let message = format!("the idempotency key has {} bytes, not 1 to {IDEMPOTENCY_KEY_BYTES_MAX}", key.len());
             return Err(Fault::new(FaultKind::Malformed, message));
         }
+        if request.subject.as_ref().is_some_and(|subject| subject.is_empty() || subject.len() > SUBJECT_BYTES_MAX) {
+            return Err(Fault::new(FaultKind::Malformed, format!("the subject has 0 or more than {SUBJECT_BYTES_MAX} bytes")));
+        }
         // Without a name or a key nothing can be there already, and nothing needs to be looked up.
         let known = if request.name.is_some() || request.idempotency_key.is_some() {
             let (name, key) = (request.name.as_deref(), request.idempotency_key.as_deref());
@@ -168,6 +173,7 @@ impl ControlPlane {
         let labels = if self.rules().governed() { tokio::task::block_in_place(label)? } else { label()? };
         Ok(Submit {
             labels,
+            subject: request.subject,
             name: request.name,
             project,
             domain,
@@ -348,7 +354,8 @@ impl ControlPlane {
         let row = self.find_run(name)?;
         let graph = self.reader().graph(&row.graph).map_err(Fault::internal)?;
         let graph = graph.ok_or_else(|| Fault::internal(format!("the graph of `{name}` is missing")))?;
-        let gone = || Fault::new(FaultKind::Conflict, format!("the values of `{name}` were pruned; it cannot be repeated"));
+        let gone =
+            || Fault::new(FaultKind::Conflict, format!("the values of `{name}` were pruned or erased; it cannot be repeated"));
         let Some(Value::Object(mut given)) = self.reader().body(row.first_seq, 0).map_err(Fault::internal)? else {
             return Err(gone());
         };
@@ -367,6 +374,8 @@ impl ControlPlane {
         let labels = self.label_run(&graph, &row.project, &row.domain, &inputs)?;
         Ok(Submit {
             labels,
+            // What is repeated is about the same.
+            subject: self.reader().subject(row.id).map_err(Fault::internal)?,
             name: None,
             project: row.project,
             domain: row.domain,

@@ -26,6 +26,7 @@ use crate::governing::{Gate, Governance, Registered};
 use crate::keys::Sealing;
 use crate::learning::Learned;
 use crate::placer::Placer;
+use crate::secrets::Secrets;
 use crate::triggers::Triggers;
 use crate::{Fault, FaultKind, Flyte, Inbox, Notices, Owner, Sites, Workers, tickets};
 
@@ -83,6 +84,7 @@ struct Inner {
     plans: Plans,
     governance: Governance,
     keys: Option<Keyring>,
+    secrets: Secrets,
 }
 
 pub(crate) fn unusable(error: impl std::fmt::Display) -> Fault {
@@ -94,7 +96,8 @@ impl ControlPlane {
     pub async fn open(options: Options) -> Result<ControlPlane, Fault> {
         let owner = Owner::take(&options.data)?;
         let keys = tokio::task::block_in_place(|| crate::keys::open(&options.data, &options.keys))?;
-        let journal_options = journal::Options { path: options.data.join("journal"), shard: 0, durability: options.durability };
+        let journal_options =
+            journal::Options { path: options.data.join("journal"), shard: 0, durability: options.durability, keys: keys.clone() };
         let opened = tokio::task::block_in_place(|| journal::open(journal_options)).map_err(unusable)?;
         failpoint::hit(Point::StartOpened);
         let (reader, tree) = (opened.reader.clone(), opened.writer.tree());
@@ -117,6 +120,7 @@ impl ControlPlane {
         let keeper = opened.writer.keeper();
         let (learned, lessons) = Learned::new();
         let governance = Governance::default();
+        let secrets = Secrets::new(keys.clone(), governance.clone(), opened.reader.clone());
         let governs = tokio::task::block_in_place(|| Registered::read(&opened.reader)).map_err(unusable)?;
         let core = CoreLoop {
             state,
@@ -156,15 +160,16 @@ impl ControlPlane {
             learned: learned.clone(),
             plans: Plans::default(),
             governance,
+            secrets: secrets.clone(),
             keys,
         };
         let control = ControlPlane { inner: Arc::new(inner) };
         control.start_task(learned.run(opened.reader.clone(), lessons));
         control.inbox().ask(Command::BeginEpoch { version: VERSION.into() }).await?;
         failpoint::hit(Point::StartEpoch);
-        let dispatcher = Dispatcher::new(inbox.clone(), sites, opened.reader, workers, flyte.clone(), authority);
+        let dispatcher = Dispatcher::new(inbox.clone(), sites, opened.reader, workers, flyte.clone(), authority, secrets.clone());
         control.start_task(dispatcher.run(released));
-        control.start_task(forward(seen, inbox, orphans, flyte));
+        control.start_task(forward(seen, inbox, orphans, flyte, secrets));
         if !has_sites {
             let site = tokio::task::block_in_place(|| control.sites().attested(this_machine()));
             let command = Command::RegisterSite { site, principal: "system".into() };
@@ -188,7 +193,8 @@ impl ControlPlane {
     pub async fn look(options: Options) -> Result<ControlPlane, Fault> {
         let owner = Owner::take(&options.data)?;
         let keys = tokio::task::block_in_place(|| crate::keys::open(&options.data, &options.keys))?;
-        let journal_options = journal::Options { path: options.data.join("journal"), shard: 0, durability: options.durability };
+        let journal_options =
+            journal::Options { path: options.data.join("journal"), shard: 0, durability: options.durability, keys: keys.clone() };
         let opened = tokio::task::block_in_place(|| journal::open(journal_options)).map_err(unusable)?;
         let (observed, _) = tokio::sync::mpsc::unbounded_channel();
         let key = tickets::nobody().map_err(unusable)?.key();
@@ -201,6 +207,7 @@ impl ControlPlane {
         let (_, seq, _) = opened.reader.last().map_err(unusable)?;
         let audited = opened.reader.clone();
         let governance = Governance::default();
+        let secrets = Secrets::new(keys.clone(), governance.clone(), opened.reader.clone());
         let _ = Gate::new(Registered::read(&opened.reader).map_err(unusable)?, governance.clone());
         // Nobody reads the other end: commands are answered with "the server is stopping".
         let (inbox, _) = inbox();
@@ -224,6 +231,7 @@ impl ControlPlane {
             learned: Learned::of(&opened.reader),
             plans: Plans::default(),
             governance,
+            secrets: secrets.clone(),
             keys,
         };
         Ok(ControlPlane { inner: Arc::new(inner) })
@@ -269,6 +277,10 @@ impl ControlPlane {
     /// What Flyte programs need.
     pub fn flyte(&self) -> &Flyte {
         &self.inner.flyte
+    }
+
+    pub(crate) fn secrets_of_dispatch(&self) -> &Secrets {
+        &self.inner.secrets
     }
 
     pub(crate) fn keys(&self) -> Option<&Keyring> {
@@ -363,6 +375,9 @@ impl ControlPlane {
 
     /// Destroys what an earlier server recorded as pruned and did not come to destroy.
     async fn finish_pruning(self) {
+        if let Err(error) = self.finish_erasing().await {
+            tracing::error!(%error, "what was erased could not be destroyed");
+        }
         let reader = self.reader().clone();
         if let Ok(Ok(true)) = tokio::task::spawn_blocking(move || reader.is_unswept()).await
             && let Err(error) = self.sweep().await

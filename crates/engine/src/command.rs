@@ -6,7 +6,7 @@ use model::{
     ActionKey, AttemptKey, Carried, Digest, Epoch, Failure, Graph, Label, Node, NodeIx, Phase, RunId, SiteSpec, Timestamp,
 };
 
-use crate::event::{Located, Origin, RecallKey, RunLabelled, RunPlanned, Usage};
+use crate::event::{Located, Origin, RecallKey, RunLabelled, RunPlanned, SecretsReleased, Usage};
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -177,11 +177,24 @@ pub enum Command {
         /// Who asked.
         principal: String,
     },
+    /// The keys and values of runs are to be destroyed.
+    RecordErasure {
+        /// The runs.
+        runs: Vec<RunId>,
+        /// Whether they were chosen because they are about one subject.
+        by_subject: bool,
+        /// Who asked.
+        principal: String,
+    },
+    /// Secrets are about to be released to an attempt.
+    RecordRelease(Box<SecretsReleased>),
 }
 
 /// A submission.
 #[derive(Clone, Debug, Default)]
 pub struct Submit {
+    /// Whom the run is about, so that all runs about somebody can be erased together.
+    pub subject: Option<String>,
     /// The name wanted; the engine makes one from the run's number when there is none.
     pub name: Option<String>,
     /// The project.

@@ -108,6 +108,9 @@ pub enum Event {
     /// Artifacts came into being that carry tags.
     #[n(32)]
     ArtifactsLabelled(#[n(0)] ArtifactsLabelled),
+    /// Secrets were released to an attempt: their names and versions, never their values.
+    #[n(33)]
+    SecretsReleased(#[n(0)] Box<SecretsReleased>),
 
     /// The server began a new incarnation.
     #[n(40)]
@@ -142,6 +145,9 @@ pub enum Event {
     /// Bodies older than the retention were destroyed; hashes stay.
     #[n(50)]
     BodiesPruned(#[n(0)] BodiesPruned),
+    /// The keys and values of runs were ordered to be destroyed; hashes stay.
+    #[n(51)]
+    DataErased(#[n(0)] DataErased),
 }
 
 impl Event {
@@ -171,6 +177,7 @@ impl Event {
             Event::OutputKept(e) => e.run,
             Event::RunLabelled(e) => e.run,
             Event::ArtifactsLabelled(e) => e.run,
+            Event::SecretsReleased(e) => e.run,
             Event::RunPlanned(e) => e.run,
             Event::ChildOpened(e) => e.run,
             Event::ActionStopRequested(e) => e.run,
@@ -184,7 +191,8 @@ impl Event {
             | Event::ResourceApplied(_)
             | Event::ResourceDeleted(_)
             | Event::TriggerFired(_)
-            | Event::BodiesPruned(_) => return None,
+            | Event::BodiesPruned(_)
+            | Event::DataErased(_) => return None,
         })
     }
 

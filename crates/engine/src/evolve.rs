@@ -66,6 +66,8 @@ pub(crate) fn evolve(state: &mut State, event: &Event, at: Timestamp) {
         | Event::ArtifactsLabelled(_)
         | Event::ActionStopRequested(_)
         | Event::TriggerFired(_)
-        | Event::BodiesPruned(_) => {}
+        | Event::BodiesPruned(_)
+        | Event::SecretsReleased(_)
+        | Event::DataErased(_) => {}
     }
 }

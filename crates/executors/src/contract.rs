@@ -110,6 +110,7 @@ pub fn script(key: AttemptKey, epoch: u64, shared: &Path, text: &str) -> Attempt
         idempotency_key: format!("contract/{key}"),
         shown: Vec::new(),
         unboxed: false,
+        secrets: Vec::new(),
     }
 }
 

@@ -9,11 +9,13 @@ pub mod local;
 mod machine;
 mod record;
 pub mod sandbox;
+mod secrets;
 pub mod shim;
 pub mod tickets;
 
 use engine::Outcome;
 use engine::event::{Located, Usage};
+use keyring::Secret;
 use model::graph::Port;
 use model::{AttemptKey, Duration, Epoch, NodeKind, Resources, SignedTicket};
 use serde_json::Value;
@@ -43,6 +45,8 @@ pub struct AttemptSpec {
     pub shown: Vec<std::path::PathBuf>,
     /// Whether it runs without walls around it where the site does not require them.
     pub unboxed: bool,
+    /// Secrets that were released to it. No record of it holds them.
+    pub secrets: Vec<Secret>,
 }
 
 /// What an executor sees. Reported at least once.

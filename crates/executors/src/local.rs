@@ -15,7 +15,7 @@ use artifacts::{Store, StoreError};
 use connectors::{Given, Place};
 use engine::Outcome;
 use engine::event::{Located, Usage};
-use keyring::{Holder, Keyring};
+use keyring::{Holder, Keyring, Redactor};
 use model::limits::SITE_PROCESSES_MAX;
 use model::site::SandboxMode;
 use model::{AttemptKey, Duration, Epoch, Failure, FailureClass, NodeKind, Resources, SignedTicket};
@@ -154,6 +154,19 @@ impl LocalExecutor {
         self.inner.site.folder.join("files")
     }
 
+    /// Removes the logs of a run that is erased.
+    pub fn erase_logs(&self, run: model::RunId) -> std::io::Result<()> {
+        let folder = self.inner.site.folder.join("logs");
+        for entry in std::fs::read_dir(&folder)? {
+            let entry = entry?;
+            let key: Option<AttemptKey> = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if key.is_some_and(|key| key.run == run) {
+                std::fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
     /// The site was registered with something else.
     pub fn set_capacity(&self, capacity: Resources) {
         *self.inner.site.registered.lock() = capacity;
@@ -266,7 +279,8 @@ impl Inner {
         let files = self.site.folder.join("files");
         let traceparent = spec.environment.iter().find(|(key, _)| key == "TRACEPARENT").map(|(_, context)| context.as_str());
         let store = self.store_of(spec.key);
-        let place = Place { store: &store, files: &files, idempotency_key: &spec.idempotency_key, traceparent };
+        let place =
+            Place { store: &store, files: &files, idempotency_key: &spec.idempotency_key, traceparent, secrets: &spec.secrets };
         let run = connectors::run(&connector, &spec.input, &place);
         let given = match spec.timeout {
             Some(span) => tokio::time::timeout(span.to_std(), run).await.unwrap_or_else(|_| {
@@ -275,12 +289,15 @@ impl Inner {
             None => run.await,
         };
         let wall_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        // The far side may send back what it was sent.
+        let redactor = Redactor::new(&spec.secrets);
         match given {
             Ok(Given { output, stored }) => {
                 let usage = Usage { wall_us, bytes_out: stored.iter().map(|(_, size)| size).sum(), ..Usage::default() };
-                self.finish(spec.key, spec.epoch, Outcome::Succeeded(output), usage, stored);
+                self.finish(spec.key, spec.epoch, Outcome::Succeeded(redacted(&redactor, output)), usage, stored);
             }
             Err(failure) => {
+                let failure = Failure { message: redactor.text(&failure.message), ..failure };
                 let usage = Usage { wall_us, ..Usage::default() };
                 self.finish(spec.key, spec.epoch, Outcome::Failed(failure), usage, Vec::new());
             }
@@ -447,6 +464,20 @@ impl Executor for LocalExecutor {
         }
         let (folder, logs) = (self.inner.folder(key), self.inner.logs(key));
         let _ = spawn_blocking(move || folders::release(&folder, &logs)).await;
+    }
+}
+
+/// A value without the secrets, wherever they stand in it.
+fn redacted(redactor: &Redactor, value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        value if redactor.is_empty() => value,
+        Value::String(text) => Value::String(redactor.text(&text)),
+        Value::Array(items) => items.into_iter().map(|item| redacted(redactor, item)).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(key, field)| (redactor.text(&key), redacted(redactor, field))).collect()
+        }
+        other => other,
     }
 }
 

@@ -22,6 +22,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use failpoint::Point;
+use keyring::Secret;
 use model::graph::Port;
 use model::{AttemptKey, Epoch, Failure, FailureClass};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -29,6 +30,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use crate::record::{self, CompletionRecord};
 use crate::sandbox::enter::{self, Inside, NotStarted};
 use crate::sandbox::{Walls, answer_probe};
+use crate::secrets;
 pub(crate) use control::{ask_to_stop, make as make_control};
 use groups::Groups;
 pub(crate) use groups::{clear_abandoned, kill_group_of};
@@ -155,6 +157,7 @@ fn run(folder: &Path, groups: &Groups) -> std::io::Result<bool> {
     if !claim(folder)? {
         return Ok(false);
     }
+    let secrets = secrets::take(folder);
     say(Word::Taken);
     failpoint::hit(Point::WrapperClaimed);
     // Space for the record, so that a process that fills the disk does not also take the place of what says so.
@@ -162,8 +165,8 @@ fn run(folder: &Path, groups: &Groups) -> std::io::Result<bool> {
     let mut unenforced = groups.limit(&spec);
     unenforced.extend(spec.walls.iter().flat_map(|walls| walls.lacking.iter().cloned()));
     let began = Instant::now();
-    let (ended, mut usage) = match start(folder, &opened, &spec) {
-        Ok(started) => watch::until_the_end(folder, &spec, started, &control, groups, began)?,
+    let (ended, mut usage) = match start(folder, &opened, &spec, &secrets) {
+        Ok(started) => watch::until_the_end(folder, &spec, started, &secrets, &control, groups, began)?,
         Err(failure) => (watch::Ended { failure: Some(failure), stopped: false }, engine::event::Usage::default()),
     };
     usage.bytes_in = spec.bytes_in;
@@ -200,12 +203,14 @@ pub(crate) struct Started {
     inside: Option<Inside>,
 }
 
-fn start(folder: &Path, opened: &std::fs::File, spec: &ShimSpec) -> Result<Started, Failure> {
+fn start(folder: &Path, opened: &std::fs::File, spec: &ShimSpec, secrets: &[Secret]) -> Result<Started, Failure> {
     let broken = broken_by;
     let (program, arguments) = spec.command.split_first().ok_or_else(|| broken("the command is empty".into()))?;
     set_inherited_limits(spec);
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().envs(spec.environment.iter().cloned());
+    let variable =
+        |(name, value): &(String, String)| (name.clone(), secrets::value_of(value, secrets).unwrap_or_default().to_owned());
+    command.args(arguments).env_clear().envs(spec.environment.iter().map(variable));
     // Inherited: when memory runs out, the kernel takes the process before its wrapper or the server.
     tree::offer_for_memory(true);
     let started = match &spec.walls {

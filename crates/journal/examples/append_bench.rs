@@ -45,6 +45,7 @@ fn submitted(run: u64, at: u64) -> Entry {
         locations: Vec::new(),
         traceparent: None,
         salt: [7; 32],
+        subject: None,
     };
     entry(run, at, Event::RunSubmitted(Box::new(event)))
 }
@@ -203,7 +204,7 @@ fn main() {
     let folder = parent.join(format!("append-bench-{}", std::process::id()));
     let relaxed = std::env::var_os("RELAXED").is_some();
     let durability = if relaxed { Durability::Relaxed } else { Durability::Full };
-    let opened = journal::open(Options { path: folder.clone(), shard: 0, durability }).expect("a journal");
+    let opened = journal::open(Options { path: folder.clone(), shard: 0, durability, keys: None }).expect("a journal");
     println!("in {}, {durability:?}", folder.display());
     println!(
         "{:>6} {:>9} {:>11} {:>11} {:>11} {:>9} {:>9} {:>10}",

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use keyring::Keyring;
 use rusqlite::{Connection, backup::Backup};
 
 use crate::{JournalError, Reader, Report, schema, verify};
@@ -17,15 +18,17 @@ pub fn backup(reader: &Reader, to: &Path) -> Result<Report, JournalError> {
     }
     let partial = to.join(".journal.partial");
     remove(&partial)?;
-    let copied = reader.with(|db| copy(db, &partial)).and_then(|()| put_in_place(&partial, &file));
+    let copied = reader.with(|db| copy(db, &partial)).and_then(|()| put_in_place(&partial, &file, reader.keys()));
     copied.inspect_err(|_| drop(std::fs::remove_file(&partial)))
 }
 
-/// Puts the journal of a backup into an empty directory and verifies it. What does not verify is not left there.
-pub fn restore(from: &Path, to: &Path) -> Result<Report, JournalError> {
+/// Puts the journal of a backup into an empty directory and verifies it. What does not verify is not left there. Sealed values are verified
+/// when there are keys.
+pub fn restore(from: &Path, to: &Path, keys: Option<&Keyring>) -> Result<Report, JournalError> {
     let (source, target) = (from.join(schema::FILE), to.join(schema::FILE));
     std::fs::create_dir_all(to).map_err(JournalError::io(to))?;
-    if std::fs::read_dir(to).map_err(JournalError::io(to))?.next().is_some() {
+    let foreign = |entry: &std::fs::DirEntry| entry.file_name() != "keyring";
+    if std::fs::read_dir(to).map_err(JournalError::io(to))?.flatten().any(|entry| foreign(&entry)) {
         return Err(JournalError::Foreign(format!("`{}` is not empty; restore into an empty directory", to.display())));
     }
     // A copy of the files of a running server is not a backup: its newest entries are in the log beside.
@@ -36,7 +39,7 @@ pub fn restore(from: &Path, to: &Path) -> Result<Report, JournalError> {
     }
     let partial = to.join(".journal.partial");
     let copied = std::fs::copy(&source, &partial).map_err(JournalError::io(&source));
-    let restored = copied.and_then(|_| put_in_place(&partial, &target));
+    let restored = copied.and_then(|_| put_in_place(&partial, &target, keys));
     restored.inspect_err(|_| drop(std::fs::remove_file(&partial)))
 }
 
@@ -53,10 +56,10 @@ fn copy(source: &Connection, partial: &Path) -> Result<(), JournalError> {
 }
 
 /// Syncs and verifies a copy, and only then gives it its name.
-fn put_in_place(partial: &PathBuf, file: &Path) -> Result<Report, JournalError> {
+fn put_in_place(partial: &PathBuf, file: &Path, keys: Option<&Keyring>) -> Result<Report, JournalError> {
     File::open(partial).and_then(|file| file.sync_all()).map_err(JournalError::io(partial))?;
     schema::check_file(partial)?;
-    let report = verify(&Reader::new(partial.clone()))?;
+    let report = verify(&Reader::new(partial.clone(), keys.cloned()))?;
     if let Some(problem) = report.problems.first() {
         return Err(JournalError::Damaged(problem.to_string()));
     }

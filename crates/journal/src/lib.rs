@@ -39,6 +39,7 @@ pub use writer::{Appended, Batch, Closed, Entry, Keeper, Tree, Writer};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use keyring::Keyring;
 use rusqlite::ErrorCode;
 
 /// How to open a journal.
@@ -50,6 +51,8 @@ pub struct Options {
     pub shard: u16,
     /// What an acknowledgement means.
     pub durability: Durability,
+    /// What the values of runs are sealed under; without keys they lie open.
+    pub keys: Option<Keyring>,
 }
 
 /// An open journal: one writer, any number of readers.
@@ -83,6 +86,9 @@ pub enum JournalError {
     /// What is stored contradicts itself.
     #[error("the journal is damaged: {0}")]
     Damaged(String),
+    /// The keys of values cannot be used.
+    #[error("the journal: {0}")]
+    Keys(String),
     /// The writer stopped after an error.
     #[error("the journal's writer has stopped: {0}")]
     Stopped(String),
@@ -131,6 +137,6 @@ pub fn open(options: Options) -> Result<Opened, JournalError> {
             other => other.map_err(JournalError::io(folder))?,
         }
     }
-    let writer = Writer::start(connection, options.shard)?;
-    Ok(Opened { reader: Reader::new(file), writer })
+    let writer = Writer::start(connection, options.shard, options.keys.clone())?;
+    Ok(Opened { reader: Reader::new(file, options.keys), writer })
 }

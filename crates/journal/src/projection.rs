@@ -383,6 +383,7 @@ impl Projection {
                 ("DELETE FROM resources WHERE kind = ?1 AND name = ?2", vec![e.kind.clone().into(), e.name.clone().into()])
             }
             Event::BodiesPruned(e) => return self.prune(seq, e.before.0),
+            Event::DataErased(e) => return self.erase(seq, &e.runs),
             Event::TriggerFired(e) => {
                 let run = e.run.map_or(rusqlite::types::Value::Null, |run| (run.0 as i64).into());
                 let values =
@@ -401,6 +402,16 @@ impl Projection {
         let mark = "UPDATE runs SET pruned = -?1 WHERE finished_at < ?2 AND finished_seq < ?1 AND pruned = 0";
         let forget = "DELETE FROM recalls WHERE run IN (SELECT id FROM runs WHERE pruned = -?1) AND ?2 IS NOT NULL";
         self.rest.extend([(mark, values()), (forget, values())]);
+    }
+
+    /// The same for runs that are erased.
+    fn erase(&mut self, seq: u64, runs: &[RunId]) {
+        for run in runs {
+            let values = || vec![column(seq).into(), column(run.0).into()];
+            let mark = "UPDATE runs SET pruned = -?1 WHERE id = ?2 AND pruned != 1";
+            let forget = "DELETE FROM recalls WHERE run = ?2 AND ?1 IS NOT NULL";
+            self.rest.extend([(mark, values()), (forget, values())]);
+        }
     }
 
     /// Writes the changes.

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use engine::event::{Located, RecallKey};
 use engine::{Event, Known};
+use keyring::Keyring;
 use model::{Digest, Graph, Payload, Phase, RunId, Seq, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::Value;
 
-use crate::bodies::{SALT, walk};
+use crate::bodies::{Kept, SALT, SUBJECT, open, walk};
 use crate::rows::{ACTION_COLUMNS, RUN_COLUMNS, kind_of, phase_of};
 use crate::{
     ActionRow, ApprovalRow, AttemptRow, ChildRow, EntryRow, FiringRow, JournalError, RecallRow, ResourceRow, RunRow, SiteRow,
@@ -25,6 +26,7 @@ const IDLE_MAX: usize = 4;
 pub struct Reader {
     file: Arc<PathBuf>,
     idle: Arc<Mutex<Vec<Connection>>>,
+    keys: Option<Keyring>,
 }
 
 /// Which runs.
@@ -69,8 +71,12 @@ pub struct Stats {
 type Result<T> = std::result::Result<T, JournalError>;
 
 impl Reader {
-    pub(crate) fn new(file: PathBuf) -> Reader {
-        Reader { file: Arc::new(file), idle: Arc::default() }
+    pub(crate) fn new(file: PathBuf, keys: Option<Keyring>) -> Reader {
+        Reader { file: Arc::new(file), idle: Arc::default(), keys }
+    }
+
+    pub(crate) fn keys(&self) -> Option<&Keyring> {
+        self.keys.as_ref()
     }
 
     pub(crate) fn file(&self) -> &std::path::Path {
@@ -101,7 +107,7 @@ impl Reader {
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let (seq, at): (u64, u64) = (row.get(0)?, row.get(1)?);
-                fold(Seq(seq), Timestamp(at), event_of(db, seq, row.get_ref(2)?.as_blob().unwrap_or_default())?);
+                fold(Seq(seq), Timestamp(at), event_of(db, self.keys(), seq, row.get_ref(2)?.as_blob().unwrap_or_default())?);
             }
             Ok(())
         })
@@ -327,6 +333,56 @@ impl Reader {
         }
     }
 
+    /// Whom a run is about.
+    pub fn subject(&self, run: RunId) -> Result<Option<String>> {
+        self.with(|db| {
+            let sql = "SELECT first_seq FROM runs WHERE id = ?1";
+            let seq: Option<u64> = db.prepare_cached(sql)?.query_row(params![run.0], |row| row.get(0)).optional()?;
+            let bytes = seq.map(|seq| bytes_of(db, self.keys(), seq, SUBJECT)).transpose()?.flatten();
+            Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
+        })
+    }
+
+    /// The runs about a subject. Every run that is about one is looked at: their names are sealed.
+    pub fn about(&self, subject: &str) -> Result<Vec<RunId>> {
+        self.with(|db| {
+            let sql = "SELECT r.id, b.seq, b.bytes FROM runs r JOIN bodies b ON b.seq = r.first_seq AND b.n = ?1";
+            let mut statement = db.prepare_cached(sql)?;
+            let mut rows = statement.query(params![SUBJECT])?;
+            let mut about = Vec::new();
+            while let Some(row) = rows.next()? {
+                let (run, seq, kept): (u64, u64, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                if let Kept::Bytes(bytes) = open(self.keys(), seq, SUBJECT, kept)?
+                    && bytes == subject.as_bytes()
+                {
+                    about.push(RunId(run));
+                }
+            }
+            Ok(about)
+        })
+    }
+
+    /// Whether the values of a run were erased, or are about to be.
+    pub fn is_erased(&self, run: RunId) -> Result<bool> {
+        Ok(self.erased()?.contains(&run))
+    }
+
+    /// The runs that entries say are erased.
+    pub fn erased(&self) -> Result<std::collections::BTreeSet<RunId>> {
+        self.with(|db| {
+            // An entry of this kind is of the fleet, of which there are few.
+            let mut statement = db.prepare_cached("SELECT bytes FROM journal WHERE run = 0 AND kind = 51")?;
+            let mut rows = statement.query([])?;
+            let mut erased = std::collections::BTreeSet::new();
+            while let Some(row) = rows.next()? {
+                if let Ok(Event::DataErased(entry)) = engine::codec::decode(row.get_ref(0)?.as_blob().unwrap_or_default()) {
+                    erased.extend(entry.runs);
+                }
+            }
+            Ok(erased)
+        })
+    }
+
     /// How many human actions of a run wait.
     pub fn waiting(&self, run: RunId) -> Result<u64> {
         self.with(|db| {
@@ -337,7 +393,7 @@ impl Reader {
 
     /// A body: the `n`-th payload of an entry. None after pruning.
     pub fn body(&self, seq: Seq, n: u32) -> Result<Option<Value>> {
-        self.with(|db| body_of(db, seq.0, n.into()))
+        self.with(|db| body_of(db, self.keys(), seq.0, n.into()))
     }
 
     /// The explanation of a placement.
@@ -402,7 +458,7 @@ impl Reader {
             while let Some(row) = rows.next()? {
                 let (seq, at): (u64, u64) = (row.get(0)?, row.get(1)?);
                 let bytes = row.get_ref(2)?.as_blob().unwrap_or_default();
-                events.push((Seq(seq), Timestamp(at), event_of(db, seq, bytes)?));
+                events.push((Seq(seq), Timestamp(at), event_of(db, self.keys(), seq, bytes)?));
             }
             Ok(events)
         })
@@ -441,8 +497,8 @@ impl Reader {
             if was_undone(db, seq)? {
                 return Ok(None);
             }
-            let Some(output) = body_of(db, seq, 0)? else { return Ok(None) };
-            let carried = carried_at(db, seq)?;
+            let Some(output) = body_of(db, self.keys(), seq, 0)? else { return Ok(None) };
+            let carried = carried_at(db, self.keys(), seq)?;
             Ok(Some(RecallRow { output, locations: locations_of(&locations), at, carried }))
         })
     }
@@ -477,7 +533,7 @@ impl Reader {
             while let Some(row) = rows.next()? {
                 let (seq, at, run): (u64, u64, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
                 let bytes = row.get_ref(3)?.as_blob().unwrap_or_default();
-                events.push((Seq(seq), Timestamp(at), RunId(run), event_of(db, seq, bytes)?));
+                events.push((Seq(seq), Timestamp(at), RunId(run), event_of(db, self.keys(), seq, bytes)?));
             }
             Ok(events)
         })
@@ -569,10 +625,21 @@ fn graph_of(json: &str) -> Result<Arc<Graph>> {
     serde_json::from_str(json).map(Arc::new).map_err(|error| JournalError::Damaged(format!("a graph: {error}")))
 }
 
-fn body_of(db: &Connection, seq: u64, n: i64) -> Result<Option<Value>> {
+/// The bytes of a body; none when it was pruned or erased.
+fn bytes_of(db: &Connection, keys: Option<&Keyring>, seq: u64, n: i64) -> Result<Option<Vec<u8>>> {
     let sql = "SELECT bytes FROM bodies WHERE seq = ?1 AND n = ?2";
-    let bytes: Option<Vec<u8>> = db.prepare_cached(sql)?.query_row(params![seq, n], |row| row.get(0)).optional()?;
-    bytes
+    let kept: Option<Vec<u8>> = db.prepare_cached(sql)?.query_row(params![seq, n], |row| row.get(0)).optional()?;
+    let Some(kept) = kept else { return Ok(None) };
+    match open(keys, seq, n, kept)? {
+        Kept::Bytes(bytes) => Ok(Some(bytes)),
+        Kept::Erased => Ok(None),
+        Kept::Sealed => Err(JournalError::Keys("its values are sealed, and there are no keys to open them with".into())),
+        Kept::Tampered => Err(JournalError::Damaged(format!("the value {seq}.{n} is not what was sealed"))),
+    }
+}
+
+fn body_of(db: &Connection, keys: Option<&Keyring>, seq: u64, n: i64) -> Result<Option<Value>> {
+    bytes_of(db, keys, seq, n)?
         .map(|bytes| serde_json::from_slice(&bytes).map_err(|error| JournalError::Damaged(format!("body {seq}.{n}: {error}"))))
         .transpose()
 }
@@ -589,20 +656,19 @@ fn resource_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<ResourceRow> {
     })
 }
 
-/// Decodes an entry and puts its bodies in place.
 /// What an output carries that an entry kept: what its run says of the node that gave it.
-fn carried_at(db: &Connection, seq: u64) -> Result<model::Carried> {
+fn carried_at(db: &Connection, keys: Option<&Keyring>, seq: u64) -> Result<model::Carried> {
     let sql = "SELECT bytes FROM journal WHERE seq = ?1 AND bytes IS NOT NULL";
     let bytes: Option<Vec<u8>> = db.prepare_cached(sql)?.query_row([seq], |row| row.get(0)).optional()?;
     let Some(bytes) = bytes else { return Ok(model::Carried::default()) };
-    let Event::OutputKept(kept) = event_of(db, seq, &bytes)? else { return Ok(model::Carried::default()) };
+    let Event::OutputKept(kept) = event_of(db, keys, seq, &bytes)? else { return Ok(model::Carried::default()) };
     // It is written with the acceptance of the run.
     let sql =
         "SELECT j.seq, j.bytes FROM journal j JOIN runs r ON r.id = ?1 WHERE j.seq BETWEEN r.first_seq AND r.first_seq + 1000
                AND j.run = ?1 AND j.kind = 31 ORDER BY j.seq LIMIT 1";
     let found = db.prepare_cached(sql)?.query_row([kept.run.0], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, Vec<u8>>(1)?)));
     let Some((at, bytes)) = found.optional()? else { return Ok(model::Carried::default()) };
-    let Event::RunLabelled(labelled) = event_of(db, at, &bytes)? else { return Ok(model::Carried::default()) };
+    let Event::RunLabelled(labelled) = event_of(db, keys, at, &bytes)? else { return Ok(model::Carried::default()) };
     let sql = "SELECT path FROM actions WHERE run = ?1 AND no = ?2";
     let path = db.prepare_cached(sql)?.query_row(params![kept.run.0, kept.action.0], |row| row.get::<_, Option<String>>(0));
     let path = path.optional()?.flatten().unwrap_or_default();
@@ -622,27 +688,27 @@ fn was_undone(db: &Connection, seq: u64) -> Result<bool> {
     let sql = "SELECT bytes FROM journal WHERE seq = ?1 AND bytes IS NOT NULL";
     let bytes: Option<Vec<u8>> = db.prepare_cached(sql)?.query_row([seq], |row| row.get(0)).optional()?;
     let Some(bytes) = bytes else { return Ok(false) };
-    let Event::OutputKept(kept) = event_of(db, seq, &bytes)? else { return Ok(false) };
+    let Ok(Event::OutputKept(kept)) = engine::codec::decode(&bytes) else { return Ok(false) };
     let sql = "SELECT EXISTS (SELECT 1 FROM actions AS kept JOIN actions AS undo ON undo.run = kept.run AND undo.no > kept.no
                WHERE kept.run = ?1 AND kept.no = ?2 AND undo.path = kept.path || '!undo' AND undo.phase = ?3)";
     let succeeded = Phase::Succeeded as i64;
     Ok(db.prepare_cached(sql)?.query_row(params![kept.run.0, kept.action.0, succeeded], |row| row.get(0))?)
 }
 
-pub(crate) fn event_of(db: &Connection, seq: u64, bytes: &[u8]) -> Result<Event> {
+/// Decodes an entry and puts its bodies in place.
+pub(crate) fn event_of(db: &Connection, keys: Option<&Keyring>, seq: u64, bytes: &[u8]) -> Result<Event> {
     let mut event = engine::codec::decode(bytes).map_err(|error| match error {
         engine::codec::DecodeError::Newer(_) => JournalError::Foreign(format!("entry {seq}: {error}")),
         _ => JournalError::Damaged(format!("entry {seq}: {error}")),
     })?;
     if let Event::RunSubmitted(submitted) = &mut event {
-        let sql = "SELECT bytes FROM bodies WHERE seq = ?1 AND n = ?2";
-        let salt: Option<[u8; 32]> = db.prepare_cached(sql)?.query_row(params![seq, SALT], |row| row.get(0)).optional()?;
-        submitted.salt = salt.unwrap_or_default();
+        let salt = bytes_of(db, keys, seq, SALT)?;
+        submitted.salt = salt.and_then(|salt| salt.try_into().ok()).unwrap_or_default();
     }
     let mut payloads: Vec<&mut Payload> = Vec::new();
     walk(&mut event, &mut |payload| payloads.push(payload));
     for (n, payload) in payloads.into_iter().enumerate() {
-        payload.body = body_of(db, seq, n as i64)?.map(Arc::new);
+        payload.body = body_of(db, keys, seq, n as i64)?.map(Arc::new);
     }
     Ok(event)
 }

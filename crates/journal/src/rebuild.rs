@@ -1,5 +1,6 @@
 //! Making the read models anew from the journal: after a change of their tables, and to see that they say what the journal says.
 
+use keyring::Keyring;
 use model::{RunId, Seq, Timestamp};
 use rusqlite::{Connection, Transaction, params};
 
@@ -32,7 +33,7 @@ pub fn rebuild(options: &Options) -> Result<(), JournalError> {
     for (table, _) in READ_MODELS {
         transaction.execute(&format!("DELETE FROM main.{table}"), [])?;
     }
-    fold(&transaction)?;
+    fold(&transaction, options.keys.as_ref())?;
     transaction.commit()?;
     Ok(())
 }
@@ -49,7 +50,7 @@ pub fn differences(reader: &Reader) -> Result<Vec<String>, JournalError> {
         let sql: String = transaction.query_row(sql, params![table], |row| row.get(0))?;
         transaction.execute_batch(&sql.replacen("CREATE TABLE", "CREATE TEMP TABLE", 1))?;
     }
-    fold(&transaction)?;
+    fold(&transaction, reader.keys())?;
     let mut differences = Vec::new();
     for (table, unknown) in READ_MODELS {
         let columns = columns(&transaction, table, unknown)?;
@@ -75,7 +76,7 @@ fn columns(transaction: &Transaction<'_>, table: &str, unknown: &str) -> Result<
 }
 
 /// Folds the journal into read models that are empty.
-fn fold(transaction: &Transaction<'_>) -> Result<(), JournalError> {
+fn fold(transaction: &Transaction<'_>, keys: Option<&Keyring>) -> Result<(), JournalError> {
     let mut after = 0;
     loop {
         let mut statement =
@@ -84,7 +85,7 @@ fn fold(transaction: &Transaction<'_>) -> Result<(), JournalError> {
         let (mut projection, mut found) = (Projection::default(), false);
         while let Some(row) = rows.next()? {
             let (seq, run, at) = (row.get(0)?, RunId(row.get(1)?), Timestamp(row.get(2)?));
-            let event = event_of(transaction, seq, row.get_ref(3)?.as_blob().unwrap_or_default())?;
+            let event = event_of(transaction, keys, seq, row.get_ref(3)?.as_blob().unwrap_or_default())?;
             projection.note(seq, &Entry { run, at, event });
             (after, found) = (Seq(seq).0, true);
         }

@@ -5,10 +5,11 @@ use std::fmt;
 
 use audit::Frontier;
 use engine::{Event, codec};
+use keyring::Keyring;
 use model::{Digest, Graph, Payload, RunId, Seq, Timestamp};
 use rusqlite::{Connection, params};
 
-use crate::bodies::{SALT, walk};
+use crate::bodies::{Kept, SALT, SUBJECT, open, walk};
 use crate::{JournalError, Reader};
 
 /// Problems that are reported; the rest is only counted.
@@ -41,6 +42,10 @@ pub struct Report {
     pub bodies: u64,
     /// Bodies that were pruned: an entry of the journal says so, and their commitments are still there.
     pub pruned: u64,
+    /// Bodies that were erased: an entry says so, and the key is destroyed.
+    pub erased: u64,
+    /// Bodies that are sealed and were not looked at: there were no keys.
+    pub sealed: u64,
     /// The root of the tree, in hexadecimal digits.
     pub root: String,
     /// Whether nothing is wrong.
@@ -57,7 +62,7 @@ pub fn verify(reader: &Reader) -> Result<Report, JournalError> {
     reader.with(|db| {
         // One view of all tables.
         let transaction = db.unchecked_transaction()?;
-        let mut check = Check::new(&transaction);
+        let mut check = Check::new(&transaction, reader.keys());
         check.graphs()?;
         check.entries()?;
         check.finish()
@@ -66,6 +71,7 @@ pub fn verify(reader: &Reader) -> Result<Report, JournalError> {
 
 struct Check<'d> {
     db: &'d Connection,
+    keys: Option<&'d Keyring>,
     report: Report,
     frontier: Frontier,
     /// Salts of runs that have not ended yet at the entry looked at.
@@ -76,19 +82,26 @@ struct Check<'d> {
     ended: BTreeMap<RunId, (Seq, Timestamp)>,
     /// Entries that say that bodies of runs that ended before a time were pruned.
     prunings: Vec<(Seq, Timestamp)>,
+    /// Runs that entries say are erased.
+    erased: BTreeSet<RunId>,
+    /// Runs of which something is sealed, when there are no keys.
+    unopened: BTreeSet<RunId>,
     graphs: BTreeSet<Digest>,
 }
 
 impl<'d> Check<'d> {
-    fn new(db: &'d Connection) -> Check<'d> {
+    fn new(db: &'d Connection, keys: Option<&'d Keyring>) -> Check<'d> {
         Check {
             db,
+            keys,
             report: Report::default(),
             frontier: Frontier::new(),
             salts: BTreeMap::new(),
             gone: BTreeMap::new(),
             ended: BTreeMap::new(),
             prunings: Vec::new(),
+            erased: BTreeSet::new(),
+            unopened: BTreeSet::new(),
             graphs: BTreeSet::new(),
         }
     }
@@ -155,13 +168,15 @@ impl<'d> Check<'d> {
         }
         let mut payloads: Vec<Payload> = Vec::new();
         walk(event, &mut |payload| payloads.push(payload.clone()));
-        let mut stored = if payloads.is_empty() { BTreeMap::new() } else { self.stored(seq)? };
+        let mut stored = if payloads.is_empty() { BTreeMap::new() } else { self.stored(run, seq)? };
         if let Event::RunSubmitted(submitted) = event {
             match stored.remove(&SALT).map(<[u8; 32]>::try_from) {
                 Some(Ok(salt)) => drop(self.salts.insert(run, salt)),
                 Some(Err(_)) => self.problem(Some(seq), "the salt of the run is not one"),
                 None => self.missing(run, seq),
             }
+            // It is committed to by nothing: only that it was sealed for this place is known.
+            stored.remove(&SUBJECT);
             if !self.graphs.contains(&submitted.graph) {
                 self.problem(Some(seq), format!("the graph {} is missing", submitted.graph));
             }
@@ -192,12 +207,27 @@ impl<'d> Check<'d> {
                 }
             }
             Event::BodiesPruned(pruned) => self.prunings.push((seq, pruned.before)),
+            Event::DataErased(entry) => self.erased.extend(&entry.runs),
             _ => {}
         }
         Ok(())
     }
 
-    fn stored(&self, seq: Seq) -> Result<BTreeMap<i64, Vec<u8>>, JournalError> {
+    /// The values beside an entry, opened. What cannot be opened is not among them.
+    fn stored(&mut self, run: RunId, seq: Seq) -> Result<BTreeMap<i64, Vec<u8>>, JournalError> {
+        let mut opened = BTreeMap::new();
+        for (n, kept) in self.kept(seq)? {
+            match open(self.keys, seq.0, n, kept)? {
+                Kept::Bytes(bytes) => drop(opened.insert(n, bytes)),
+                Kept::Erased => {}
+                Kept::Sealed => drop(self.unopened.insert(run)),
+                Kept::Tampered => self.problem(Some(seq), format!("its value {n} is not what was sealed")),
+            }
+        }
+        Ok(opened)
+    }
+
+    fn kept(&self, seq: Seq) -> Result<BTreeMap<i64, Vec<u8>>, JournalError> {
         let mut statement = self.db.prepare_cached("SELECT n, bytes FROM bodies WHERE seq = ?1")?;
         let bytes = |row: &rusqlite::Row<'_>| Ok::<_, rusqlite::Error>(row.get_ref(1)?.as_bytes().unwrap_or_default().to_vec());
         let rows = statement.query_map(params![seq.0], |row| Ok((row.get(0)?, bytes(row)?)))?;
@@ -211,6 +241,14 @@ impl<'d> Check<'d> {
     fn finish(mut self) -> Result<Report, JournalError> {
         for (run, (seq, count)) in std::mem::take(&mut self.gone) {
             let ended = self.ended.get(&run).copied();
+            if self.unopened.contains(&run) {
+                self.report.sealed += count;
+                continue;
+            }
+            if self.erased.contains(&run) {
+                self.report.erased += count;
+                continue;
+            }
             let said = ended.is_some_and(|(end, at)| self.prunings.iter().any(|(said, before)| *said > end && at < *before));
             match said {
                 true => self.report.pruned += count,

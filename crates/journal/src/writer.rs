@@ -7,11 +7,12 @@ use audit::Frontier;
 use crossbeam_channel::{Receiver, Sender};
 use engine::Event;
 use failpoint::Point;
+use keyring::Keyring;
 use model::{Digest, Graph, RunId, Seq, Timestamp};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::bodies::{SALT, walk};
+use crate::bodies::{SALT, SUBJECT, seal, walk};
 use crate::merge::Merging;
 use crate::projection::Projection;
 use crate::{JournalError, Pruned, retention};
@@ -87,12 +88,12 @@ impl Tree {
 }
 
 impl Writer {
-    pub(crate) fn start(mut connection: Connection, shard: u16) -> Result<Writer, JournalError> {
+    pub(crate) fn start(mut connection: Connection, shard: u16, keys: Option<Keyring>) -> Result<Writer, JournalError> {
         let frontier = read_edge(&connection, shard)?;
         let merging = Merging::start(&mut connection)?;
         let (jobs, queue) = crossbeam_channel::bounded(QUEUE_MAX);
         let tree = Tree { edge: Arc::new(Mutex::new(frontier.clone())) };
-        let worker = Worker { connection, frontier, shard, merging, failed: None, tree: tree.clone() };
+        let worker = Worker { connection, frontier, shard, keys, merging, failed: None, tree: tree.clone() };
         let thread = std::thread::Builder::new().name("tutti-journal".into()).spawn(move || worker.run(&queue));
         let thread = thread.map_err(JournalError::io("thread"))?;
         Ok(Writer { jobs, thread: Some(thread), tree })
@@ -196,6 +197,7 @@ pub(crate) struct Worker {
     connection: Connection,
     frontier: Frontier,
     shard: u16,
+    keys: Option<Keyring>,
     merging: Merging,
     failed: Option<String>,
     tree: Tree,
@@ -288,7 +290,7 @@ impl Worker {
                     frontier.append(leaf);
                     let kind = engine::codec::kind(&bytes);
                     row.execute(params![last, self.shard, entry.run.0, entry.at.0, kind, bytes, leaf])?;
-                    write_bodies(&mut body, last, &mut entry.event)?;
+                    write_bodies(&mut body, self.keys.as_ref(), last, entry)?;
                     projection.note(last, entry);
                 }
                 places.push(Appended { first, last: Seq(last) });
@@ -307,16 +309,29 @@ impl Worker {
     }
 }
 
-fn write_bodies(insert: &mut rusqlite::CachedStatement<'_>, seq: u64, event: &mut Event) -> Result<(), JournalError> {
-    if let Event::RunSubmitted(submitted) = event {
-        insert.execute(params![seq, SALT, submitted.salt])?;
+fn write_bodies(
+    insert: &mut rusqlite::CachedStatement<'_>,
+    keys: Option<&Keyring>,
+    seq: u64,
+    entry: &mut Entry,
+) -> Result<(), JournalError> {
+    let run = entry.run;
+    let mut write = |n: i64, bytes: &[u8]| -> Result<(), JournalError> {
+        insert.execute(params![seq, n, seal(keys, run, seq, n, bytes)?])?;
+        Ok(())
+    };
+    if let Event::RunSubmitted(submitted) = &entry.event {
+        write(SALT, &submitted.salt)?;
+        if let Some(subject) = &submitted.subject {
+            write(SUBJECT, subject.as_bytes())?;
+        }
     }
     let (mut n, mut failure) = (0i64, None);
-    walk(event, &mut |payload| {
+    walk(&mut entry.event, &mut |payload| {
         if let (Some(value), None) = (&payload.body, &failure) {
-            failure = insert.execute(params![seq, n, value.to_string().as_bytes()]).err();
+            failure = write(n, value.to_string().as_bytes()).err();
         }
         n += 1;
     });
-    failure.map_or(Ok(()), |error| Err(error.into()))
+    failure.map_or(Ok(()), Err)
 }

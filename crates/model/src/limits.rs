@@ -72,6 +72,12 @@ pub const EGRESS_GRANTS_MAX: usize = 64;
 pub const DIRECTORY_FILES_MAX: usize = 100_000;
 /// A name: project, workflow part, node id, site, trigger.
 pub const NAME_BYTES_MAX: usize = 63;
+/// The value of a secret: shorter ones could not be told from other text in logs.
+pub const SECRET_BYTES_MIN: usize = 8;
+/// The value of a secret, in bytes.
+pub const SECRET_BYTES_MAX: usize = 32 << 10;
+/// The name of whom a run is about, in bytes.
+pub const SUBJECT_BYTES_MAX: usize = 256;
 /// Commands that wait for the engine before callers are told to come back later.
 pub const INBOX_COMMANDS_MAX: usize = 65_536;
 /// Commands decided in one batch.

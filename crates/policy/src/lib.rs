@@ -19,6 +19,7 @@ mod entities;
 mod lint;
 mod operations;
 mod places;
+mod releases;
 mod rules;
 mod sanitizers;
 mod schema;

@@ -34,6 +34,9 @@ action place;
 action run in [place] appliesTo { principal: Task, resource: Site, context: { data: Data, domain: String } };
 action move in [place] appliesTo { principal: Task, resource: Site, context: { data: Data, domain: String, from: Site } };
 
+// May this work have this secret, at this site.
+action release appliesTo { principal: Task, resource: Thing, context: { data: Data, domain: String, site: Site } };
+
 // What people and programs do through the API.
 action operation;
 action "read", "submit", "steer", "author", "decide", "operate", "govern", "audit", "secrets", "administer", "work"
@@ -46,6 +49,9 @@ action approve in [operation] appliesTo { principal: User, resource: Thing, cont
 
 /// What is always there.
 pub(crate) const BUILT_IN: &str = r#"
+@id("own-secrets")
+@reason("work may have the secrets of its own project")
+permit (principal is Task, action == Action::"release", resource is Thing) when { principal.project == resource.project };
 @id("unlabeled-stays")
 @reason("data that nobody has labelled stays where it came from")
 forbid (principal, action == Action::"move", resource) when { context.data in Tag::"unlabeled" };

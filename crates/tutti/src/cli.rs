@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     actions, applying, approvals, artifacts, audit, demo, describe, doctor, events, foresight, get, keeping, keys, planning,
-    policy, prices, reference, runs, sites, tokens, up, witness,
+    policy, prices, reference, runs, secrets, sites, tokens, up, witness,
 };
 use crate::variables;
 
@@ -76,9 +76,11 @@ pub(crate) enum Command {
     Policy(policy::Policy),
     Audit(audit::Audit),
     Witness(witness::Witness),
+    Secrets(secrets::Secrets),
     Keys(keys::Keys),
     Backup(keeping::Backup),
     Restore(keeping::Restore),
+    Erase(keeping::Erase),
     Prune(keeping::Prune),
     Doctor(doctor::Doctor),
     Demo(demo::Demo),

@@ -89,6 +89,12 @@ impl Client {
         self.call(Method::POST, path, Some(bytes)).await
     }
 
+    /// Puts something in its place.
+    pub(crate) async fn put<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, CommandError> {
+        let bytes = serde_json::to_vec(body).context("encode the request")?;
+        self.call(Method::PUT, path, Some(bytes)).await
+    }
+
     /// Gives an order that needs no words.
     pub(crate) async fn order<T: DeserializeOwned>(&self, path: &str) -> Result<T, CommandError> {
         self.call(Method::POST, path, None).await

@@ -18,6 +18,7 @@ pub(crate) mod policy;
 pub(crate) mod prices;
 pub(crate) mod reference;
 pub(crate) mod runs;
+pub(crate) mod secrets;
 pub(crate) mod sites;
 pub(crate) mod tokens;
 pub(crate) mod up;
@@ -67,9 +68,11 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CommandError> {
         Command::Policy(policy) => policy.run(door).await,
         Command::Audit(audit) => audit.run(door).await,
         Command::Witness(witness) => witness.run().await,
+        Command::Secrets(secrets) => secrets.run(door).await,
         Command::Keys(keys) => keys.run(door).await,
         Command::Backup(backup) => backup.run(door).await,
         Command::Restore(restore) => restore.run(door),
+        Command::Erase(erase) => erase.run(door).await,
         Command::Prune(prune) => prune.run(door).await,
         Command::Doctor(doctor) => doctor.run(door).await,
         Command::Demo(demo) => demo.run(door).await,

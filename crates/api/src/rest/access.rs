@@ -34,6 +34,107 @@ fn role_of(scope: &str) -> &str {
     }
 }
 
+/// What an endpoint needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing: everybody who can connect may call it.
+    Nothing,
+    /// A token (or the local user) with this scope; `admin` includes all.
+    Scope(&'static str),
+}
+
+const READ: Needs = Needs::Scope("read");
+const RUN: Needs = Needs::Scope("run");
+const APPROVE: Needs = Needs::Scope("approve");
+const WORKER: Needs = Needs::Scope("worker");
+const ADMIN: Needs = Needs::Scope("admin");
+
+/// Every endpoint, and what it needs.
+pub const TABLE: &[(&str, &str, Needs)] = &[
+    ("GET", "/healthz", Needs::Nothing),
+    ("GET", "/docs/errors/{code}", Needs::Nothing),
+    ("GET", "/api/v1/openapi.json", Needs::Nothing),
+    // Editors read it, and it says nothing of this server.
+    ("GET", "/api/v1/schemas/workflow", Needs::Nothing),
+    // Its signature says who calls.
+    ("POST", "/hooks/{trigger}", Needs::Nothing),
+    ("GET", "/metrics", READ),
+    ("GET", "/api/v1/runs", READ),
+    ("POST", "/api/v1/runs", RUN),
+    ("POST", "/api/v1/runs:batch", RUN),
+    ("GET", "/api/v1/runs/{run}", READ),
+    ("POST", "/api/v1/runs/{run}/cancel", RUN),
+    ("POST", "/api/v1/runs/{run}/pause", RUN),
+    ("POST", "/api/v1/runs/{run}/resume", RUN),
+    ("POST", "/api/v1/runs/{run}/signal", RUN),
+    ("POST", "/api/v1/runs/{run}/rerun", RUN),
+    ("GET", "/api/v1/runs/{run}/actions", READ),
+    ("GET", "/api/v1/runs/{run}/tiles", READ),
+    ("GET", "/api/v1/runs/{run}/action", READ),
+    ("GET", "/api/v1/runs/{run}/explain", READ),
+    ("GET", "/api/v1/runs/{run}/logs", READ),
+    ("POST", "/api/v1/runs/{run}/decision", APPROVE),
+    ("GET", "/api/v1/approvals", READ),
+    ("GET", "/api/v1/sites", READ),
+    ("POST", "/api/v1/sites/{site}/{order}", ADMIN),
+    ("POST", "/api/v1/apply", ADMIN),
+    ("POST", "/api/v1/check", READ),
+    ("GET", "/api/v1/resources/{kind}", READ),
+    ("GET", "/api/v1/resources/{kind}/{*name}", READ),
+    ("DELETE", "/api/v1/resources/{kind}/{*name}", ADMIN),
+    ("PUT", "/api/v1/artifacts", RUN),
+    ("GET", "/api/v1/artifacts/{digest}", READ),
+    ("POST", "/api/v1/edit", READ),
+    ("GET", "/api/v1/connectors", READ),
+    ("GET", "/api/v1/events", READ),
+    ("GET", "/api/v1/facts", READ),
+    ("POST", "/api/v1/events", RUN),
+    ("GET", "/api/v1/tokens", ADMIN),
+    ("POST", "/api/v1/tokens", ADMIN),
+    ("DELETE", "/api/v1/tokens/{name}", ADMIN),
+    ("POST", "/api/v1/workers/lease", WORKER),
+    ("POST", "/api/v1/workers/report", WORKER),
+    ("POST", "/api/v1/workers/heartbeat", WORKER),
+    ("POST", "/api/v1/workers/stream", WORKER),
+    ("GET", "/api/v1/audit/verify", READ),
+    ("GET", "/api/v1/audit/export", READ),
+    ("GET", "/api/v1/audit/proof", READ),
+    ("GET", "/api/v1/audit/tlog-proof", READ),
+    ("GET", "/api/v1/audit/consistency", READ),
+    ("GET", "/api/v1/audit/leaves", READ),
+    ("GET", "/api/v1/audit/checkpoint", READ),
+    ("GET", "/api/v1/audit/status", READ),
+    ("POST", "/api/v1/audit/accept", ADMIN),
+    ("GET", "/api/v1/costs", READ),
+    ("GET", "/api/v1/runs/{run}/outlook", READ),
+    ("GET", "/api/v1/forecast", READ),
+    ("POST", "/api/v1/whatif", READ),
+    ("GET", "/api/v1/advice", READ),
+    ("GET", "/api/v1/policy", READ),
+    ("GET", "/api/v1/policy/history", READ),
+    ("GET", "/api/v1/policy/certificate", READ),
+    ("POST", "/api/v1/policy/ask", READ),
+    ("POST", "/api/v1/policy/test", READ),
+    ("POST", "/api/v1/policy/approve", APPROVE),
+    ("POST", "/api/v1/policy/revoke", APPROVE),
+    ("POST", "/api/v1/plan", READ),
+    ("POST", "/api/v1/diff", READ),
+    ("GET", "/api/v1/keys", ADMIN),
+    ("POST", "/api/v1/keys/rotate", ADMIN),
+    ("GET", "/api/v1/secrets", ADMIN),
+    ("PUT", "/api/v1/secrets/{project}/{name}", ADMIN),
+    ("DELETE", "/api/v1/secrets/{project}/{name}", ADMIN),
+    ("POST", "/api/v1/erase", ADMIN),
+    ("POST", "/api/v1/backup", ADMIN),
+    ("POST", "/api/v1/prune", ADMIN),
+];
+
+/// What an endpoint needs; none when there is no such endpoint.
+pub(crate) fn needs(method: &Method, route: &str) -> Option<Needs> {
+    let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+    TABLE.iter().find(|(known, at, _)| *known == method && *at == route).map(|(_, _, needs)| *needs)
+}
+
 /// How callers are known.
 #[derive(Clone, Debug, Default)]
 pub struct Access {

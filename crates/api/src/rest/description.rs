@@ -9,8 +9,8 @@ use utoipa::{Modify, OpenApi};
 use super::access::TABLE;
 use super::extract::Json;
 use super::{
-    actions, applying, approvals, artifacts, audit, editing, events, foresight, governance, keys, metrics, planning, runs, sites,
-    system, tiles, tokens, views, workers,
+    actions, applying, approvals, artifacts, audit, editing, events, foresight, governance, keys, metrics, planning, runs,
+    secrets, sites, system, tiles, tokens, views, workers,
 };
 
 #[derive(OpenApi)]
@@ -80,6 +80,10 @@ use super::{
         system::verify,
         keys::status,
         keys::rotate,
+        secrets::list,
+        secrets::set,
+        secrets::remove,
+        system::erase,
         system::backup,
         system::prune,
         system::error_page,

@@ -148,6 +148,8 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         Event::ResourceDeleted(_) => "resource_deleted",
         Event::TriggerFired(_) => "trigger_fired",
         Event::BodiesPruned(_) => "bodies_pruned",
+        Event::DataErased(_) => "data_erased",
+        Event::SecretsReleased(_) => "secrets_released",
     }
 }
 
@@ -216,6 +218,15 @@ fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
         }
         Event::TriggerFired(e) => data["name"] = e.trigger.clone().into(),
         Event::BodiesPruned(e) => data["principal"] = e.principal.clone().into(),
+        Event::DataErased(e) => {
+            data["runs"] = e.runs.iter().map(|run| run.0).collect();
+            data["principal"] = e.principal.clone().into();
+        }
+        Event::SecretsReleased(e) => {
+            data["action"] = e.action.0.into();
+            data["site"] = e.site.clone().into();
+            data["secrets"] = json!(e.secrets);
+        }
         _ => {}
     }
     data

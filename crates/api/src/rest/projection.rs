@@ -57,6 +57,9 @@ pub(crate) fn whole_run(reader: &Reader, row: &RunRow, actions_max: usize) -> Re
     let mut view = run_view(row);
     view.waiting_for_human = if row.finished_at.is_none() { reader.waiting(row.id).map_err(Fault::internal)? } else { 0 };
     view.inputs = reader.body(row.first_seq, 0).map_err(Fault::internal)?;
+    if view.inputs.is_none() && reader.is_erased(row.id).map_err(Fault::internal)? {
+        view.erased = Some(controlplane::FaultKind::Erased.code().into());
+    }
     view.outputs = row.outputs_seq.map(|seq| reader.body(seq, 0)).transpose().map_err(Fault::internal)?.flatten();
     let sites = reader.sites().map_err(Fault::internal)?;
     let filter = ActionFilter { limit: actions_max, ..ActionFilter::default() };

@@ -136,6 +136,7 @@ fn submission(request: SubmitRequest, caller: &Caller, headers: &HeaderMap) -> S
         workflow: request.workflow,
         version: request.version,
         inputs: request.inputs,
+        subject: request.subject,
         name: request.name,
         project: request.project,
         domain: request.domain,

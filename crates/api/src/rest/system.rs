@@ -42,7 +42,7 @@ const PAGES: &[(&str, &str)] = pages!(
     "E0001" "E0002" "E0003" "E0004" "E0005" "E0006" "E0007" "E0008" "E0009" "E0010" "E0011" "E0012" "E0013" "E0014" "E0015" "E0016"
     "E0017" "E0018" "E0019" "E0020" "E0021" "E0022" "E0023" "E0030" "E0031" "E0032" "E0033" "E0034" "E0035" "E0036"
     "W0001" "W0002" "W0003" "W0004" "W0005" "W0101" "W0102" "W0103" "W0104" "W0105" "W0106" "W0107" "W0201" "W0202" "W0203" "W0204"
-    "W0205" "W0206" "W0207" "W0301" "W0302" "W0303" "W0304" "W0305" "W0306" "W0501" "W0502" "W0503" "W0504" "W0601" "W0602"
+    "W0205" "W0206" "W0207" "W0301" "W0302" "W0303" "W0304" "W0305" "W0306" "W0501" "W0502" "W0503" "W0504" "W0601" "W0602" "W0701"
 );
 
 /// The page of an error code: what it means, what to do.
@@ -82,6 +82,10 @@ pub(crate) struct Verification {
     bodies: u64,
     /// Values that were pruned: an entry of the journal says so, and their commitments are still there.
     pruned: u64,
+    /// Values that were erased: an entry of the journal says so, and their key is destroyed.
+    erased: u64,
+    /// Values that are sealed and were not looked at.
+    sealed: u64,
     /// The root of the Merkle tree, in hexadecimal digits.
     root: String,
     /// Whether nothing is wrong.
@@ -99,8 +103,8 @@ pub(crate) struct Verification {
 pub(crate) async fn verify(State(app): State<App>) -> ApiResult<Json<Verification>> {
     let reader = app.control.reader().clone();
     let report = blocking(move || journal::verify(&reader).map_err(Fault::internal)).await?;
-    let journal::Report { entries, bodies, pruned, root, holds, problems_total, problems } = report;
-    Ok(Json(Verification { entries, bodies, pruned, root, holds, problems_total, problems }))
+    let journal::Report { entries, bodies, pruned, erased, sealed, root, holds, problems_total, problems } = report;
+    Ok(Json(Verification { entries, bodies, pruned, erased, sealed, root, holds, problems_total, problems }))
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -176,6 +180,41 @@ pub(crate) async fn prune(
     let before = Timestamp(controlplane::wall().0.saturating_sub(age.0));
     let pruned = app.control.prune(before, request.dry_run, &caller.principal).await?;
     Ok(Json(PruneAnswer { runs: pruned.runs, bodies: pruned.bodies, bytes: pruned.bytes }))
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EraseRequest {
+    /// Runs, by name or number. They must have ended.
+    #[serde(default)]
+    runs: Vec<String>,
+    /// Every run about this subject.
+    #[serde(default)]
+    subject: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EraseAnswer {
+    /// The runs that are erased now.
+    runs: Vec<u64>,
+    /// Values destroyed.
+    bodies: u64,
+    /// Artifacts that nobody else holds, and that are destroyed.
+    artifacts: u64,
+}
+
+/// Destroys the keys of runs, and with them their values and the artifacts that no other run holds. Facts and hashes stay, and the log still
+/// verifies.
+#[utoipa::path(post, path = "/api/v1/erase", operation_id = "erase", tag = "keys", request_body = EraseRequest,
+    responses((status = 200, description = "They are gone.", body = EraseAnswer)))]
+pub(crate) async fn erase(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Json(request): Json<EraseRequest>,
+) -> ApiResult<Json<EraseAnswer>> {
+    let erased = app.control.erase(&request.runs, request.subject.as_deref(), &caller.principal).await?;
+    let runs = erased.runs.iter().map(|run| run.0).collect();
+    Ok(Json(EraseAnswer { runs, bodies: erased.bodies, artifacts: erased.artifacts }))
 }
 
 #[cfg(test)]

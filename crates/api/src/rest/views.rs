@@ -41,6 +41,9 @@ pub struct RunView {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureView>,
+    /// The code that says that its values were erased; only where one run is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<String>,
     /// What it was given; only where one run is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<Value>,
@@ -261,6 +264,9 @@ pub struct SubmitRequest {
     /// The inputs by name.
     #[serde(default)]
     pub inputs: serde_json::Map<String, Value>,
+    /// Whom it is about, such as the number of a patient: all runs about one can be erased together. It is sealed, and stands in no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// The name of the run; the server makes one when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,

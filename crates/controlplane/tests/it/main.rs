@@ -1,5 +1,6 @@
 //! The control plane as a whole, in this process.
 
+mod erasing;
 mod governing;
 mod instants;
 mod keep;

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::action::ActionState;
 use crate::event::{
-    BodiesPruned, ByWhom, CancelReason, CancelRequested, EpochBegan, ResourceApplied, ResourceDeleted, RunCancelRequested,
-    SignalReceived, SiteHealthChanged, SiteNamed, SiteRegistered, Usage,
+    BodiesPruned, ByWhom, CancelReason, CancelRequested, DataErased, EpochBegan, ResourceApplied, ResourceDeleted,
+    RunCancelRequested, SignalReceived, SiteHealthChanged, SiteNamed, SiteRegistered, Usage,
 };
 use crate::run::{Run, RunStatus};
 use crate::{Command, Event, Rejection, SiteOrder, wait};
@@ -103,6 +103,13 @@ impl Stepper<'_, '_> {
             Command::RecordPruning { before, runs, principal } => {
                 self.emit(Event::BodiesPruned(BodiesPruned { before, runs, principal }));
             }
+            Command::RecordErasure { runs, by_subject, principal } => {
+                if let Some(open) = runs.iter().find(|run| self.state.runs.contains_key(run)) {
+                    return Err(Rejection::Conflict(format!("run {open} has not ended: cancel it first, or wait for its end")));
+                }
+                self.emit(Event::DataErased(DataErased { runs, by_subject, principal }));
+            }
+            Command::RecordRelease(released) => self.emit(Event::SecretsReleased(released)),
             _ => {}
         }
         Ok(())

@@ -57,6 +57,7 @@ impl Stepper<'_, '_> {
             locations: submit.locations,
             traceparent: submit.traceparent,
             salt: submit.salt,
+            subject: submit.subject,
         })));
         if let Some(labels) = submit.labels {
             let given = self.given_labels(run, &labels);

@@ -114,3 +114,17 @@ pub struct BodiesPruned {
     #[n(2)]
     pub principal: String,
 }
+
+/// See [`super::Event::DataErased`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct DataErased {
+    /// The runs, which have all ended.
+    #[n(0)]
+    pub runs: Vec<RunId>,
+    /// Whether they were chosen because they are about one subject. Its name stands nowhere.
+    #[n(1)]
+    pub by_subject: bool,
+    /// Who asked.
+    #[n(2)]
+    pub principal: String,
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use minicbor::{Decode, Encode};
-use model::{ActionNo, Carried, Digest, Label, RunId};
+use model::{ActionNo, AttemptNo, Carried, Digest, Label, RunId};
 
 /// See [`super::Event::RunLabelled`]. Paths are those of nodes, without the numbers of items: `train`, `score[]`, `sub/clean`. What is not
 /// named carries nothing.
@@ -41,4 +41,24 @@ pub struct ArtifactsLabelled {
     /// What each carries.
     #[n(2)]
     pub labels: BTreeMap<Digest, Label>,
+}
+
+/// See [`super::Event::SecretsReleased`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct SecretsReleased {
+    /// The run.
+    #[n(0)]
+    pub run: RunId,
+    /// The action.
+    #[n(1)]
+    pub action: ActionNo,
+    /// The attempt.
+    #[n(2)]
+    pub attempt: AttemptNo,
+    /// The site.
+    #[n(3)]
+    pub site: String,
+    /// Which secrets, and which version of each.
+    #[n(4)]
+    pub secrets: BTreeMap<String, u64>,
 }

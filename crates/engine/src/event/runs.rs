@@ -56,6 +56,9 @@ pub struct RunSubmitted {
     /// Salt of the run's commitments. Not part of the journal: it lies with the bodies and dies with them.
     #[cbor(skip)]
     pub salt: [u8; 32],
+    /// Whom the run is about. Not part of the journal either: it lies with the bodies and dies with them.
+    #[cbor(skip)]
+    pub subject: Option<String>,
 }
 
 /// See [`super::Event::RunPlanned`].

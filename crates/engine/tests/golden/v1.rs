@@ -49,6 +49,7 @@ fn submitted(origin: Origin) -> Event {
         locations: located(5),
         traceparent: None,
         salt: [0; 32],
+        subject: None,
     }))
 }
 

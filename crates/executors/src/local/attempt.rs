@@ -11,10 +11,10 @@ use model::{ArtifactRef, Digest, Failure, FailureClass, Ticket};
 use serde_json::{Value, json};
 
 use super::{SiteFolder, folders};
-use crate::AttemptSpec;
 use crate::machine::disk_is_nearly_full;
 use crate::sandbox::{Layers, PROXY_PORT, Walls};
 use crate::shim::{self, ShimSpec};
+use crate::{AttemptSpec, secrets};
 
 /// Microseconds between the polite request to stop and force, at a deadline.
 const GRACE_US: u64 = 10_000_000;
@@ -114,6 +114,11 @@ pub(super) fn prepare(
     if bytes.len() as u64 > shim::NOTE_BYTES_MAX {
         return Err(broken(FailureClass::Environment, "its command line and environment are too large"));
     }
+    if let Some((variable, _)) = shim_spec.environment.iter().find(|(_, value)| secrets::value_of(value, &spec.secrets).is_none())
+    {
+        return Err(broken(FailureClass::Environment, format!("the secret that `{variable}` names was not released to it")));
+    }
+    secrets::put(folder, &spec.secrets).map_err(of_io("the secrets"))?;
     shim::make_control(folder).map_err(of_io("the control pipe"))?;
     std::fs::write(folder.join(shim::SPEC), bytes).map_err(of_io("shim.json"))
 }

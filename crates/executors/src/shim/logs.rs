@@ -6,6 +6,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use keyring::{Redactor, Secret};
 use model::limits::LOG_BYTES_MAX;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -26,23 +27,24 @@ fn segment(folder: &Path, stream: &str, offset: u64) -> PathBuf {
 pub(super) struct Pump {
     pipe: Option<File>,
     segments: Segments,
+    redactor: Redactor,
 }
 
 impl Pump {
-    pub(super) fn stdout(folder: &Path, pipe: Option<OwnedFd>) -> io::Result<Pump> {
-        Pump::new(folder, Stream::Stdout, pipe)
+    pub(super) fn stdout(folder: &Path, pipe: Option<OwnedFd>, secrets: &[Secret]) -> io::Result<Pump> {
+        Pump::new(folder, Stream::Stdout, pipe, secrets)
     }
 
-    pub(super) fn stderr(folder: &Path, pipe: Option<OwnedFd>) -> io::Result<Pump> {
-        Pump::new(folder, Stream::Stderr, pipe)
+    pub(super) fn stderr(folder: &Path, pipe: Option<OwnedFd>, secrets: &[Secret]) -> io::Result<Pump> {
+        Pump::new(folder, Stream::Stderr, pipe, secrets)
     }
 
-    fn new(folder: &Path, stream: Stream, pipe: Option<OwnedFd>) -> io::Result<Pump> {
+    fn new(folder: &Path, stream: Stream, pipe: Option<OwnedFd>, secrets: &[Secret]) -> io::Result<Pump> {
         if let Some(pipe) = &pipe {
             rustix::io::ioctl_fionbio(pipe, true)?;
         }
         let segments = Segments { folder: folder.to_owned(), stream: stream.as_str(), offset: 0, open: None };
-        Ok(Pump { pipe: pipe.map(File::from), segments })
+        Ok(Pump { pipe: pipe.map(File::from), segments, redactor: Redactor::new(secrets) })
     }
 
     /// The reading end while it is open.
@@ -55,15 +57,25 @@ impl Pump {
         let Some(pipe) = &mut self.pipe else { return false };
         let mut buffer = [0; PIECE_BYTES];
         match pipe.read(&mut buffer) {
-            Ok(0) => self.pipe = None,
+            Ok(0) => self.close(),
             Ok(count) => {
-                self.segments.append(&buffer[..count]);
+                let shown = self.redactor.push(&buffer[..count]);
+                self.segments.append(&shown);
                 return true;
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
-            Err(_) => self.pipe = None,
+            Err(_) => self.close(),
         }
         false
+    }
+
+    /// Nothing more comes: what looked like the beginning of a secret was none.
+    fn close(&mut self) {
+        self.pipe = None;
+        let rest = self.redactor.finish();
+        if !rest.is_empty() {
+            self.segments.append(&rest);
+        }
     }
 
     /// Copies what is left, for no longer than `until`: something out of reach may hold the other end.
@@ -73,7 +85,7 @@ impl Pump {
                 continue;
             }
             let left = until.saturating_duration_since(Instant::now());
-            let Some(pipe) = self.pipe().filter(|_| !left.is_zero()) else { return };
+            let Some(pipe) = self.pipe().filter(|_| !left.is_zero()) else { return self.close() };
             let pause = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
             let _ = poll(&mut [PollFd::from_borrowed_fd(pipe, PollFlags::IN)], Some(&pause));
         }
@@ -92,6 +104,9 @@ struct Segments {
 impl Segments {
     /// When the disk is full, bytes are dropped: a process must not hang for its log.
     fn append(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         let end = self.offset + bytes.len() as u64;
         if self.open.as_ref().is_none_or(|(_, first)| end - first > SEGMENT_BYTES) {
             self.open = File::create(segment(&self.folder, self.stream, self.offset)).ok().map(|file| (file, self.offset));

@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use std::time::{Duration as StdDuration, Instant};
 
 use engine::event::Usage;
+use keyring::Secret;
 use model::{Failure, FailureClass};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -49,6 +50,7 @@ pub(super) fn until_the_end(
     folder: &Path,
     spec: &ShimSpec,
     mut started: Started,
+    secrets: &[Secret],
     control: &control::Control,
     groups: &Groups,
     began: Instant,
@@ -59,7 +61,7 @@ pub(super) fn until_the_end(
     let egress = started.inside.as_mut().and_then(|inside| inside.egress.take());
     let spared = egress.as_ref().map(|egress| egress.pid);
     let mut reaper = Reaper::new(leader);
-    let mut pumps = [Pump::stdout(folder, started.stdout.take())?, Pump::stderr(folder, started.stderr.take())?];
+    let mut pumps = [Pump::stdout(folder, started.stdout.take(), secrets)?, Pump::stderr(folder, started.stderr.take(), secrets)?];
     let mut watch = Watch {
         folder,
         spec,

@@ -38,7 +38,7 @@ fn a_backup_made_while_facts_are_appended_is_a_journal_as_of_one_commit() {
     for (number, report) in reports.iter().enumerate() {
         assert!(report.holds && report.entries >= before && (report.entries - before).is_multiple_of(4), "{report:?}");
         let target = folder.path().join(format!("restored-{number}"));
-        assert_eq!(&restore(&folder.path().join(format!("backup-{number}")), &target).unwrap(), report);
+        assert_eq!(&restore(&folder.path().join(format!("backup-{number}")), &target, None).unwrap(), report);
         let restored = journal::open(options(&target)).unwrap();
         let entries = restored.reader.entries(Seq(0), 1_000_000).unwrap();
         assert_eq!(entries.len() as u64, report.entries);
@@ -78,10 +78,10 @@ fn a_backup_goes_to_a_new_directory_and_a_restore_to_an_empty_one() {
     assert!(matches!(again, Err(JournalError::Foreign(_))), "{again:?}");
     std::fs::create_dir(&target).unwrap();
     std::fs::write(target.join("notes.txt"), "mine").unwrap();
-    assert!(matches!(restore(&copy, &target), Err(JournalError::Foreign(_))));
+    assert!(matches!(restore(&copy, &target, None), Err(JournalError::Foreign(_))));
     assert_eq!(std::fs::read_dir(&target).unwrap().count(), 1, "nothing was put beside what was there");
     std::fs::remove_file(target.join("notes.txt")).unwrap();
-    restore(&copy, &target).unwrap();
+    restore(&copy, &target, None).unwrap();
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn what_does_not_verify_is_not_restored() {
         let (copy, target) = (folder.path().join(name), folder.path().join(format!("{name}-target")));
         backup(&opened.reader, &copy).unwrap();
         rusqlite::Connection::open(copy.join("journal.db")).unwrap().execute_batch(sql).unwrap();
-        let restored = restore(&copy, &target);
+        let restored = restore(&copy, &target, None);
         assert!(matches!(restored, Err(JournalError::Damaged(_))), "{name}: {restored:?}");
         assert_eq!(std::fs::read_dir(&target).unwrap().count(), 0, "{name}: something was left there");
     };
@@ -104,10 +104,10 @@ fn what_does_not_verify_is_not_restored() {
     backup(&opened.reader, &copy).unwrap();
     let file = std::fs::OpenOptions::new().write(true).open(copy.join("journal.db")).unwrap();
     file.set_len(file.metadata().unwrap().len() / 2).unwrap();
-    assert!(restore(&copy, &folder.path().join("cut-target")).is_err());
+    assert!(restore(&copy, &folder.path().join("cut-target"), None).is_err());
     // A copy of a journal that is open is no backup.
-    let live = restore(&folder.path().join("live"), &folder.path().join("live-target"));
+    let live = restore(&folder.path().join("live"), &folder.path().join("live-target"), None);
     assert!(matches!(&live, Err(JournalError::Foreign(text)) if text.contains("log")), "{live:?}");
-    let nothing = restore(folder.path(), &folder.path().join("nothing-target"));
+    let nothing = restore(folder.path(), &folder.path().join("nothing-target"), None);
     assert!(matches!(nothing, Err(JournalError::Io { .. })), "{nothing:?}");
 }

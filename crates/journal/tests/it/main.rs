@@ -9,5 +9,6 @@ mod power;
 mod read_models;
 mod retention;
 mod samples;
+mod sealing;
 mod verifying;
 mod vfs;

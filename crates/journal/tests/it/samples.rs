@@ -39,7 +39,7 @@ impl Dice {
 }
 
 pub(crate) fn options(path: &std::path::Path) -> Options {
-    Options { path: path.to_owned(), shard: 0, durability: Durability::Full }
+    Options { path: path.to_owned(), shard: 0, durability: Durability::Full, keys: None }
 }
 
 pub(crate) fn graph() -> Arc<Graph> {
@@ -74,6 +74,7 @@ pub(crate) fn submitted(run: u64, key: Option<String>) -> Event {
         locations: Vec::new(),
         traceparent: None,
         salt: salt(run),
+        subject: None,
     }))
 }
 

@@ -185,7 +185,8 @@ fn durability(there: &Path) -> Check {
         Ok(folder) => folder,
         Err(error) => return broken("durability", error.to_string(), "give a directory that can be written with --data"),
     };
-    let options = journal::Options { path: folder.path().join("journal"), shard: 0, durability: journal::Durability::Full };
+    let options =
+        journal::Options { path: folder.path().join("journal"), shard: 0, durability: journal::Durability::Full, keys: None };
     if let Err(error) = journal::open(options) {
         return broken("durability", error.to_string(), "SQLite does not keep its promise here: use another disk");
     }

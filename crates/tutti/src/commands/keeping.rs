@@ -94,6 +94,32 @@ impl Prune {
     }
 }
 
+/// Destroy the keys of runs, and with them their values and artifacts. Facts and hashes stay, and the log still verifies.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tutti erase --run read-17\n  tutti erase --subject patient-4711")]
+pub(crate) struct Erase {
+    /// A run that has ended, by name or number; may be given several times.
+    #[arg(long, value_name = "RUN", required_unless_present = "subject")]
+    run: Vec<String>,
+    /// Every run about this subject.
+    #[arg(long, value_name = "NAME")]
+    subject: Option<String>,
+    #[command(flatten)]
+    form: Form,
+}
+
+impl Erase {
+    /// Erases.
+    pub(crate) async fn run(self, door: &Door) -> Result<Exit, CommandError> {
+        let request = json!({"runs": self.run, "subject": self.subject});
+        let erased: Value =
+            session::with(door, Need::Change, async |session| session.client.post("/api/v1/erase", &request).await).await?;
+        let runs = erased["runs"].as_array().map_or(0, Vec::len);
+        eprintln!("backups made before still hold them, where those hold keys: delete these backups");
+        print(&erased, self.form.output, &format!("{runs} runs are erased, with {} artifacts\n", erased["artifacts"]))
+    }
+}
+
 fn print(answer: &Value, form: Format, text: &str) -> Result<Exit, CommandError> {
     match form {
         Format::Table | Format::Name => output::write(text)?,

@@ -53,6 +53,9 @@ pub(crate) struct Run {
     /// Larger is placed first.
     #[arg(long, value_name = "NUMBER", default_value_t = 0, allow_negative_numbers = true)]
     priority: i32,
+    /// Whom it is about: `tutti erase --subject` erases all runs about one.
+    #[arg(long, value_name = "NAME")]
+    subject: Option<String>,
     /// In what time it should be done, such as `2h`; as the workflow says when there is none. Nothing is stopped when that passes.
     #[arg(long, value_name = "DURATION")]
     deadline: Option<model::Duration>,
@@ -115,6 +118,7 @@ impl Run {
             workflow,
             version: self.workflow_version,
             inputs: given,
+            subject: self.subject.clone(),
             name: self.name.clone(),
             project: self.project.clone(),
             domain: self.domain.clone(),

@@ -22,7 +22,9 @@ pub(crate) struct Verdict {
 
 /// Looks at everything. The server is stopped.
 pub(crate) fn judge(place: &Place, acknowledged: &Acknowledged) -> Verdict {
-    let options = Options { path: place.data().join("journal"), shard: 0, durability: Durability::Full };
+    let source = keyring::Source::File(place.data().join("keys/key"));
+    let keys = keyring::Keyring::open(&place.data().join("keys"), &source, None, None).unwrap();
+    let options = Options { path: place.data().join("journal"), shard: 0, durability: Durability::Full, keys: Some(keys) };
     let opened = journal::open(options).unwrap();
     let report = verify(&opened.reader).unwrap();
     assert!(report.holds, "{report:?}");

@@ -12,6 +12,7 @@ mod looking;
 mod people;
 mod policy;
 mod runs;
+mod secrets;
 mod server;
 mod tls;
 mod traces;

@@ -146,6 +146,11 @@ impl Translator {
             }
             Event::ResourceDeleted(e) => ("resource.delete", e.principal.as_str(), format!("{}/{}", e.kind, e.name), 4, true),
             Event::BodiesPruned(e) => ("values.prune", e.principal.as_str(), format!("{} runs", e.runs), 4, true),
+            Event::DataErased(e) => ("data.erase", e.principal.as_str(), format!("{} runs", e.runs.len()), 4, true),
+            Event::SecretsReleased(e) => {
+                let names: Vec<String> = e.secrets.iter().map(|(name, version)| format!("{name}@{version}")).collect();
+                ("secrets.release", "system", format!("{} for {}", names.join(", "), self.name(place.run)), 99, true)
+            }
             _ => return None,
         };
         Some(json!({

@@ -70,6 +70,7 @@ pub(super) fn page(checkpoint: &Checkpoint, status: &AuditStatus, facts: &[Fact]
         Event::SiteRegistered(e) => Some(vec![e.principal.clone(), format!("site {} registered", e.site.name), "-".into()]),
         Event::SiteRemoved(e) => Some(vec![e.principal.clone(), format!("site {} removed", e.site), "-".into()]),
         Event::BodiesPruned(e) => Some(vec![e.principal.clone(), format!("values of {} runs destroyed", e.runs), "-".into()]),
+        Event::DataErased(e) => Some(vec![e.principal.clone(), format!("{} runs erased", e.runs.len()), "-".into()]),
         _ => None,
     });
     let runs = collect(&|event| match event {

@@ -1,0 +1,80 @@
+//! Erasing runs and subjects over the whole control plane.
+
+use std::time::Duration;
+
+use controlplane::{FaultKind, Submission};
+use keyring::Holder;
+use model::{ArtifactRef, Digest, RunId};
+use serde_json::json;
+
+use crate::{apply, open};
+
+const WORKFLOW: &str = "workflow: t/w\ninputs: {patient: {type: string}, scan: {type: artifact}}\nnodes:\n  a: {use: core/noop, with: {p: \"${ inputs.patient }\"}}\noutputs: {p: \"${ nodes.a.p }\"}\n";
+
+async fn run_about(control: &controlplane::ControlPlane, subject: &str, scan: &ArtifactRef) -> RunId {
+    let inputs = json!({"patient": format!("name of {subject}"), "scan": scan.to_value()});
+    let submission = Submission {
+        workflow: "t/w".into(),
+        principal: "test".into(),
+        inputs: inputs.as_object().unwrap().clone(),
+        subject: Some(subject.into()),
+        ..Submission::default()
+    };
+    let run = control.submit(submission).await.unwrap().run;
+    control.end_of(run, Duration::from_secs(20)).await.unwrap().unwrap();
+    run
+}
+
+fn upload(control: &controlplane::ControlPlane, text: &[u8]) -> ArtifactRef {
+    let put = control.sites().store("local").unwrap().put_bytes(text).unwrap();
+    ArtifactRef { digest: put.digest, size: put.size, kind: Default::default(), name: String::new() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subject_is_erased_and_the_log_still_verifies() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let control = open(&data).await;
+    apply(&control, WORKFLOW.into()).await;
+    let (own, shared) = (upload(&control, b"a scan of one"), upload(&control, b"a scan of both"));
+    let first = run_about(&control, "p1", &own).await;
+    let second = run_about(&control, "p1", &shared).await;
+    let other = run_about(&control, "p2", &shared).await;
+    let kept = control.sites().store("local").unwrap().held_by(Holder::Kept);
+    kept.put_bytes(b"no run's").unwrap();
+
+    assert_eq!(control.erase(&[], Some("p3"), "ada").await.unwrap_err().kind, FaultKind::NotFound);
+    let erased = control.erase(&[], Some("p1"), "ada").await.unwrap();
+    assert_eq!((erased.runs, erased.artifacts), (vec![first, second], 1));
+    let reader = control.reader();
+    for run in [first, second] {
+        let row = reader.run(run).unwrap().unwrap();
+        assert_eq!(reader.body(row.first_seq, 0).unwrap(), None);
+        assert!(reader.is_erased(run).unwrap());
+    }
+    let row = reader.run(other).unwrap().unwrap();
+    assert_eq!(reader.body(row.first_seq, 0).unwrap().unwrap()["patient"], "name of p2");
+    let store = control.sites().store("local").unwrap();
+    assert!(matches!(store.open(&own.digest), Err(artifacts::StoreError::Erased(_))));
+    assert!(store.open(&shared.digest).is_ok() && store.open(&Digest::of(b"no run's")).is_ok());
+    let report = journal::verify(reader).unwrap();
+    assert!(report.holds && report.erased > 0, "{report:?}");
+    // Once more is no error, and changes nothing.
+    assert_eq!(control.erase(&[first.to_string()], None, "ada").await.unwrap().artifacts, 0);
+    control.stop().await;
+    let control = open(&data).await;
+    assert!(journal::verify(control.reader()).unwrap().holds);
+    assert!(control.reader().about("p1").unwrap().is_empty(), "whom they were about is gone too");
+    control.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_on_is_not_erased() {
+    let folder = tempfile::tempdir().unwrap();
+    let control = open(&folder.path().join("data")).await;
+    apply(&control, "workflow: t/w\nnodes:\n  a: {wait: {for: 1h}}\n".into()).await;
+    let run = crate::start(&control).await;
+    let refused = control.erase(&[run.to_string()], None, "ada").await.unwrap_err();
+    assert_eq!(refused.kind, FaultKind::Conflict, "{refused}");
+    control.stop().await;
+}
