@@ -113,7 +113,7 @@ fn forms(value: &[u8]) -> Vec<Vec<u8>> {
     let mut forms = vec![value.to_vec(), hex(false), hex(true), percent(true), percent(false)];
     if let Ok(text) = std::str::from_utf8(value) {
         let json = serde_json::Value::from(text).to_string();
-        forms.push(json[1..json.len() - 1].as_bytes().to_vec());
+        forms.push(json.as_bytes()[1..json.len() - 1].to_vec());
         // As JSON that writes everything outside of ASCII as escapes.
         let mut escaped = String::new();
         for unit in json[1..json.len() - 1].encode_utf16() {
