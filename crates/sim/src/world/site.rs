@@ -207,9 +207,10 @@ impl World {
         }
     }
 
-    /// A site repeats what it has not been told to forget.
+    /// A site repeats what it has not been told to forget. One that is away begins again when it is back: what nobody could hear does not
+    /// count as said.
     pub(super) fn repeats(&mut self, name: &str) {
-        let Some(site) = self.sites.get_mut(name) else { return };
+        let Some(site) = self.sites.get_mut(name).filter(|site| site.up) else { return };
         let mut due = Vec::new();
         for (attempt, known) in &mut site.attempts {
             if known.ended.is_some() && known.repeats < REPEATS_MAX {
