@@ -63,7 +63,7 @@ impl ControlPlane {
         let made = tokio::task::spawn_blocking(move || {
             must_be_empty(&to)?;
             let report = journal::backup(&reader, &to.join("journal")).map_err(unusable)?;
-            failpoint::hit(Point::BackupJournal);
+            failpoint::check(Point::BackupJournal).map_err(unusable)?;
             let mut copied = Copied::default();
             for folder in FOLDERS {
                 copied.folder(&data.join(folder), &to.join(folder)).map_err(unusable)?;
@@ -93,7 +93,7 @@ impl ControlPlane {
         }
         let command = Command::RecordPruning { before, runs: prunable.runs, principal: principal.to_owned() };
         self.inbox().ask(command).await?;
-        failpoint::hit(Point::PruneRecorded);
+        failpoint::check(Point::PruneRecorded).map_err(|error| Fault::new(FaultKind::Unavailable, error.to_string()))?;
         self.sweep().await
     }
 

@@ -99,7 +99,7 @@ impl ControlPlane {
         let journal_options =
             journal::Options { path: options.data.join("journal"), shard: 0, durability: options.durability, keys: keys.clone() };
         let opened = tokio::task::block_in_place(|| journal::open(journal_options)).map_err(unusable)?;
-        failpoint::hit(Point::StartOpened);
+        failpoint::check(Point::StartOpened).map_err(unusable)?;
         let (reader, tree) = (opened.reader.clone(), opened.writer.tree());
         let audit = tokio::task::block_in_place(|| AuditLog::open(&options.data, reader, tree))?;
         let (observed, seen) = tokio::sync::mpsc::unbounded_channel();
@@ -109,7 +109,7 @@ impl ControlPlane {
         let sites = sites.map_err(unusable)?;
         let flyte = Flyte::open(&options.data, sites.code().clone()).map_err(unusable)?;
         let (state, last) = tokio::task::block_in_place(|| restore(&opened.reader, &sites))?;
-        failpoint::hit(Point::StartRestored);
+        failpoint::check(Point::StartRestored).map_err(unusable)?;
         let (inbox, mailbox) = inbox();
         let (releases, released) = tokio::sync::mpsc::unbounded_channel();
         let has_sites = !state.fleet().sites().is_empty();

@@ -84,6 +84,15 @@ pub fn hit(point: Point) -> bool {
     }
 }
 
+/// As [`hit`], for a step whose failure is the file system's: it fails as on a full disk.
+#[inline]
+pub fn check(point: Point) -> std::io::Result<()> {
+    match hit(point) {
+        true => Err(std::io::Error::new(std::io::ErrorKind::StorageFull, "a test lets it fail")),
+        false => Ok(()),
+    }
+}
+
 #[cfg(debug_assertions)]
 mod armed {
     use std::collections::BTreeMap;

@@ -34,7 +34,7 @@ pub(super) async fn drive(inner: Arc<Inner>, spec: AttemptSpec, ticket: Ticket) 
     let prepared = spawn_blocking({
         let (inner, folder) = (inner.clone(), folder.clone());
         move || {
-            failpoint::hit(Point::ExecutorBeforePrepare);
+            failpoint::check(Point::ExecutorBeforePrepare).map_err(attempt::of_io("the attempt's folder"))?;
             match attempt::clear_half_made(&folder) {
                 Ok(true) => attempt::prepare(&inner.site, &inner.store, &folder, &spec, &ticket).map(|()| true),
                 Ok(false) => Ok(false),
@@ -54,8 +54,11 @@ pub(super) async fn drive(inner: Arc<Inner>, spec: AttemptSpec, ticket: Ticket) 
         drop(starting);
         return follow(inner.clone(), key).await;
     }
-    failpoint::hit(Point::ExecutorPrepared);
-    let mut wrapper = match inner.wrappers.hand_over(&folder).await {
+    let handed_over = match failpoint::check(Point::ExecutorPrepared) {
+        Ok(()) => inner.wrappers.hand_over(&folder).await,
+        Err(error) => Err(error),
+    };
+    let mut wrapper = match handed_over {
         Ok(wrapper) => wrapper,
         Err(error) => {
             let failure = Failure::new(FailureClass::NodeLost, format!("the wrapper could not be started: {error}"));

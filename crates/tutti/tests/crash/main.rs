@@ -191,6 +191,71 @@ fn a_journal_that_fails_ends_the_server() {
     assert_eq!((verdict.lost, verdict.duplicated), (0, 0), "{verdict:?}");
 }
 
+/// A full disk where an attempt is prepared, a wrapper begun, a backup or a pruning made: that step fails and says so, and nothing else does.
+#[test]
+fn a_step_that_fails_takes_nothing_else_along() {
+    let (place, acknowledged) = (Place::new(), Acknowledged::default());
+    let worker = Worker::start();
+    let points =
+        [(Point::ExecutorBeforePrepare, 2), (Point::ExecutorPrepared, 2), (Point::BackupJournal, 1), (Point::PruneRecorded, 1)];
+    let armed: Vec<String> = points.iter().map(|(point, nth)| format!("{}=error@{nth}", point.name())).collect();
+    let server = Server::start(&place, &armed.join(","));
+    apply(&server.url);
+    worker.serve(&server.url);
+    for workflow in ["crash/quick", "crash/story", "crash/quick"] {
+        acknowledged.submit(&server.url, workflow);
+    }
+    settle(&place, &server, &acknowledged);
+    let backup = |name: &str| {
+        let to = json!({ "to": place.folder.path().join(name) });
+        call(&server.url, "POST", "/api/v1/backup", &to).unwrap()
+    };
+    let prune = || call(&server.url, "POST", "/api/v1/prune", &json!({ "older_than": "0s" })).unwrap();
+    for (status, problem) in [backup("first"), prune()] {
+        assert!(
+            status >= 500 && problem["detail"].as_str().is_some_and(|said| said.contains("a test lets it fail")),
+            "{problem}"
+        );
+    }
+    assert_eq!((backup("second").0, prune().0), (200, 200), "asked again, it is done");
+    acknowledged.submit(&server.url, "crash/quick");
+    settle(&place, &server, &acknowledged);
+    server.stop();
+    drop(worker);
+    for (point, _) in points {
+        assert!(was_hit(&place, point, "Error"), "nothing came by {}", point.name());
+    }
+    let verdict = judge(&place, &acknowledged);
+    assert_eq!((verdict.lost, verdict.duplicated), (0, 0), "{verdict:?}");
+}
+
+/// A start that fails halfway says why, leaves everything as it was, and the next one goes on.
+#[test]
+fn a_start_that_fails_leaves_everything_for_the_next() {
+    let (place, acknowledged) = (Place::new(), Acknowledged::default());
+    let worker = Worker::start();
+    let server = Server::start(&place, "");
+    apply(&server.url);
+    worker.serve(&server.url);
+    acknowledged.submit(&server.url, "crash/story");
+    server.kill();
+    for point in [Point::StartOpened, Point::StartRestored] {
+        let mut server = Server::spawn(&place, &format!("{}=error@1", point.name()));
+        assert!(!server.comes_up(), "{} let it start", point.name());
+        let status = server.ended_within(PATIENCE);
+        assert!(status.is_some_and(|status| status.code().is_some_and(|code| code != 0)), "{}: {status:?}", point.name());
+        assert!(was_hit(&place, point, "Error") && place.log_tail().contains("a test lets it fail"), "{}", place.log_tail());
+    }
+    let server = Server::start(&place, "");
+    worker.serve(&server.url);
+    acknowledged.send_again(&server.url);
+    settle(&place, &server, &acknowledged);
+    server.stop();
+    drop(worker);
+    let verdict = judge(&place, &acknowledged);
+    assert_eq!((verdict.lost, verdict.duplicated), (0, 0), "{verdict:?}");
+}
+
 /// Every point passed slowly: other orders of events than a quick machine shows.
 #[test]
 fn everything_delayed() {
