@@ -29,6 +29,7 @@ mod sites;
 mod system;
 mod tiles;
 mod tokens;
+pub mod triggers;
 pub mod views;
 mod worker_views;
 mod workers;
@@ -112,6 +113,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/check", post(applying::check))
         .route("/resources/{kind}", get(applying::list))
         .route("/resources/{kind}/{*name}", get(applying::get_resource).delete(applying::delete_resource))
+        .route("/triggers", get(triggers::list))
+        .route("/triggers/{trigger}", get(triggers::get_trigger))
         .route("/artifacts", put(artifacts::upload).layer(DefaultBodyLimit::disable()))
         .route("/artifacts/{digest}", get(artifacts::download))
         .route("/edit", post(editing::edit))

@@ -261,7 +261,9 @@ impl ControlPlane {
             let command =
                 Command::ApplyResource { kind: kind.clone(), name: name.clone(), body, principal: principal.to_owned() };
             self.inbox().ask(command).await?;
-            self.triggers().changed();
+            if kind == "trigger" {
+                tokio::task::block_in_place(|| self.trigger_changed(&name))?;
+            }
             if let Document::Connector(connector) = document {
                 self.workers().promise(connector);
             }

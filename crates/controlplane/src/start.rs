@@ -183,6 +183,7 @@ impl ControlPlane {
         control.start_task(control.clone().watch_fleet());
         control.start_task(control.clone().watch_directory());
         control.start_task(control.workers().clone().watch());
+        tokio::task::block_in_place(|| control.load_triggers())?;
         control.start_task(control.clone().run_triggers());
         control.start_task(control.clone().finish_pruning());
         control.start_task(control.clone().seal_as_it_grows());
@@ -234,7 +235,9 @@ impl ControlPlane {
             secrets: secrets.clone(),
             keys,
         };
-        Ok(ControlPlane { inner: Arc::new(inner) })
+        let control = ControlPlane { inner: Arc::new(inner) };
+        tokio::task::block_in_place(|| control.load_triggers())?;
+        Ok(control)
     }
 
     pub(crate) fn start_task(&self, task: impl Future<Output = ()> + Send + 'static) {

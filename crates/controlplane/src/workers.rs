@@ -13,7 +13,7 @@ use engine::{Command, Outcome, Report};
 use executors::AttemptSpec;
 use model::graph::Port;
 use model::limits::{WORKER_LEASES_MAX, WORKER_SLOTS_MAX};
-use model::{AttemptKey, Epoch, Failure, FailureClass, NodeKind};
+use model::{AttemptKey, Epoch, Failure, FailureClass, NodeKind, Resources};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -66,6 +66,8 @@ struct Worker {
 
 struct Held {
     epoch: Epoch,
+    kind: NodeKind,
+    resources: Resources,
     outputs: Vec<Port>,
     /// What the connector's manifest says of its output.
     promised: Option<Arc<Value>>,
@@ -195,7 +197,15 @@ impl Queues {
             environment: spec.environment.into_iter().collect(),
         };
         let promised = self.promised.get(&connector_of(&spec)).cloned();
-        let held = Held { epoch: spec.epoch, outputs: spec.outputs, promised, since: now, announced: false };
+        let held = Held {
+            epoch: spec.epoch,
+            kind: spec.kind,
+            resources: spec.resources,
+            outputs: spec.outputs,
+            promised,
+            since: now,
+            announced: false,
+        };
         self.holders.insert(spec.key, worker.to_owned());
         self.heard(worker, now).held.insert(spec.key, held);
         lease
@@ -300,6 +310,39 @@ impl Workers {
             }
         }
         turn
+    }
+
+    /// Gives back what never reached the worker it was leased to: others have it at once, under the same attempt.
+    pub fn give_back(&self, worker: &str, leases: Vec<Lease>) {
+        let mut queues = self.inner.queues.lock();
+        let mut some = false;
+        for lease in leases {
+            let Ok(key) = lease.attempt.parse::<AttemptKey>() else { continue };
+            // Somebody may have it by now, under a later epoch.
+            let holds = |worker: &Worker| worker.held.get(&key).is_some_and(|held| held.epoch.0 == lease.epoch);
+            if !queues.workers.get(worker).is_some_and(holds) {
+                continue;
+            }
+            let Some((_, held)) = queues.take_from_holder(key) else { continue };
+            let spec = AttemptSpec {
+                key,
+                epoch: held.epoch,
+                kind: held.kind,
+                input: lease.input,
+                outputs: held.outputs,
+                resources: held.resources,
+                timeout: lease.timeout_ms.map(model::Duration::from_millis),
+                environment: lease.environment.into_iter().collect(),
+                idempotency_key: lease.idempotency_key,
+            };
+            queues.waiting.entry(lease.connector).or_default().push_front(key);
+            queues.specs.insert(key, spec);
+            some = true;
+        }
+        drop(queues);
+        if some {
+            self.inner.offered.notify_waiters();
+        }
     }
 
     /// How many more actions a worker may hold that has so many slots.

@@ -163,10 +163,12 @@ pub enum Command {
         trigger: String,
         /// When it was due.
         due: Timestamp,
-        /// The run to start; none when the firing is left out.
+        /// The run to start; none when there is nothing that could be started.
         submit: Option<Box<Submit>>,
         /// Firings before this one that were left out.
         missed: u32,
+        /// What becomes of it while a run of an earlier firing is open.
+        overlap: Overlap,
     },
     /// Bodies were destroyed by retention.
     RecordPruning {
@@ -188,6 +190,20 @@ pub enum Command {
     },
     /// Secrets are about to be released to an attempt.
     RecordRelease(Box<SecretsReleased>),
+}
+
+/// What becomes of a firing while a run of an earlier firing of the same trigger is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overlap {
+    /// Its run begins beside the other.
+    #[default]
+    Allow,
+    /// It is left out.
+    Skip,
+    /// Its run begins once no earlier one is open.
+    Queue,
+    /// The others are cancelled, and its run begins once they have ended.
+    Replace,
 }
 
 /// A submission.

@@ -2,6 +2,7 @@
 //! the same step; a rejection comes before the first event or not at all.
 
 mod children;
+mod fire;
 mod human;
 mod open;
 mod orders;
@@ -39,7 +40,9 @@ impl<'s, 'c> Stepper<'s, 'c> {
     pub(crate) fn decide(&mut self, command: Command) -> Result<Option<RunId>, Rejection> {
         match command {
             Command::Submit(submit) => return self.submit(*submit).map(Some),
-            Command::FireTrigger { trigger, due, submit, missed } => return self.fire_trigger(trigger, due, submit, missed),
+            Command::FireTrigger { trigger, due, submit, missed, overlap } => {
+                return Ok(self.fire_trigger(trigger, due, submit, missed, overlap));
+            }
             Command::Spawn(spawn) => return self.spawn(*spawn).map(Some),
             Command::StopAction { action, principal, reason } => self.stop_action(action, principal, reason)?,
             Command::Started { attempt, host } => self.started(attempt, host),
@@ -115,6 +118,7 @@ impl<'s, 'c> Stepper<'s, 'c> {
         match &run.status {
             RunStatus::Active if !run.troubles.is_empty() => self.answer_trouble(id),
             RunStatus::Active if run.paused => return false,
+            RunStatus::Active if run.waits_its_turn => return self.begin_in_turn(id),
             RunStatus::Active => {
                 if let Some(number) = run.complete.first().copied() {
                     self.complete(ActionKey::new(id, number));

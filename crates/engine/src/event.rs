@@ -112,6 +112,10 @@ pub enum Event {
     #[n(33)]
     SecretsReleased(#[n(0)] Box<SecretsReleased>),
 
+    /// A run that waited for an earlier one of its trigger begins.
+    #[n(34)]
+    RunBegan(#[n(0)] ByWhom),
+
     /// The server began a new incarnation.
     #[n(40)]
     EpochBegan(#[n(0)] EpochBegan),
@@ -167,7 +171,7 @@ impl Event {
             Event::CancelRequested(e) => e.run,
             Event::RunCancelRequested(e) => e.run,
             Event::RunFailing(e) => e.run,
-            Event::RunPaused(e) | Event::RunResumed(e) => e.run,
+            Event::RunPaused(e) | Event::RunResumed(e) | Event::RunBegan(e) => e.run,
             Event::RunFinished(e) => e.run,
             Event::HumanDecided(e) => e.run,
             Event::HumanEscalated(e) => e.run,

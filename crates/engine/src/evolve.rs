@@ -22,6 +22,7 @@ pub(crate) fn evolve(state: &mut State, event: &Event, at: Timestamp) {
         Event::RunFailing(e) => runs::failing(state, e),
         Event::RunPaused(e) => runs::paused(state, e.run, true),
         Event::RunResumed(e) => runs::paused(state, e.run, false),
+        Event::RunBegan(e) => runs::began(state, e.run, at),
         Event::RunFinished(e) => runs::finished(state, e),
         Event::SignalReceived(e) => runs::signal(state, e),
         Event::CompensationStarted(e) => runs::compensation(state, e),

@@ -30,6 +30,10 @@ pub(crate) struct Run {
     pub(crate) salt: [u8; 32],
     pub(crate) status: RunStatus,
     pub(crate) paused: bool,
+    /// The trigger that started it.
+    pub(crate) trigger: Option<Arc<str>>,
+    /// Whether it begins only when no earlier run of its trigger is open.
+    pub(crate) waits_its_turn: bool,
     pub(crate) scopes: Vec<Scope>,
     pub(crate) actions: Vec<Action>,
     /// Nodes whose dependencies are settled and that are neither opened nor skipped yet.
@@ -73,7 +77,8 @@ pub(crate) struct Run {
     pub(crate) goal: Option<Goal>,
     /// Where the actions of its nodes should go, by path without the numbers of items, with the seconds that are to follow.
     pub(crate) plan: BTreeMap<Arc<str>, (Arc<str>, u32)>,
-    pub(crate) submitted_at: Timestamp,
+    /// When it was submitted, or when its turn came.
+    pub(crate) began_at: Timestamp,
     pub(crate) deadline: Option<Timestamp>,
 }
 

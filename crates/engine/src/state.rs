@@ -54,6 +54,8 @@ pub struct State {
     pub(crate) keys: BTreeMap<Digest, RunId>,
     /// Actions that wait for an event, by its name.
     pub(crate) event_waits: BTreeMap<String, BTreeSet<ActionKey>>,
+    /// Open runs by the trigger that started them.
+    pub(crate) triggered: BTreeMap<Arc<str>, BTreeSet<RunId>>,
     /// By project and once key: who runs under it, and who waits for that.
     pub(crate) once: BTreeMap<(String, Digest), OnceHolder>,
     /// What lives only within a step or as a hint; never part of what a replay has to restore.

@@ -24,12 +24,14 @@ mod v2;
 mod v3;
 #[path = "golden/v4.rs"]
 mod v4;
+#[path = "golden/v5.rs"]
+mod v5;
 #[path = "golden/v6.rs"]
 mod v6;
 #[path = "golden/v7.rs"]
 mod v7;
-#[path = "golden/v5.rs"]
-mod v5;
+#[path = "golden/v8.rs"]
+mod v8;
 
 struct File {
     name: &'static str,
@@ -43,9 +45,10 @@ fn files() -> Vec<File> {
         File { name: "v2", text: include_str!("golden/v2.journal"), expected: v2::events() },
         File { name: "v3", text: include_str!("golden/v3.journal"), expected: v3::events() },
         File { name: "v4", text: include_str!("golden/v4.journal"), expected: v4::events() },
+        File { name: "v5", text: include_str!("golden/v5.journal"), expected: v5::events() },
         File { name: "v6", text: include_str!("golden/v6.journal"), expected: v6::events() },
         File { name: "v7", text: include_str!("golden/v7.journal"), expected: v7::events() },
-        File { name: "v5", text: include_str!("golden/v5.journal"), expected: v5::events() },
+        File { name: "v8", text: include_str!("golden/v8.journal"), expected: v8::events() },
     ]
 }
 

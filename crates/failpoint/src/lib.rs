@@ -62,6 +62,10 @@ points! {
     WrapperBeforeRecord = "wrapper-before-record",
     /// The record is there, and nobody was told.
     WrapperAfterRecord = "wrapper-after-record",
+    /// A trigger fires, and nothing is asked for.
+    TriggerDue = "trigger-due",
+    /// Its firing is recorded with its run, and the trigger's task was not told.
+    TriggerFired = "trigger-fired",
     /// The journal is open, and nothing is read.
     StartOpened = "start-opened",
     /// The state is restored, and no epoch begun.

@@ -44,6 +44,7 @@ fn submitted(run: u64, at: u64) -> Entry {
         label: Label::empty(),
         locations: Vec::new(),
         traceparent: None,
+        behind: None,
         salt: [7; 32],
         subject: None,
     };

@@ -110,6 +110,7 @@ impl Projection {
             | Event::RunFailing(_)
             | Event::RunPaused(_)
             | Event::RunResumed(_)
+            | Event::RunBegan(_)
             | Event::RunFinished(_)
             | Event::NodesSkipped(_) => self.note_run(seq, entry),
             Event::ActionsOpened(_)
@@ -150,7 +151,7 @@ impl Projection {
         match &entry.event {
             Event::RunSubmitted(e) => {
                 let change = self.run(e.run);
-                change.phase = Some(Phase::Running);
+                change.phase = Some(if e.behind.is_some() { Phase::Queued } else { Phase::Running });
                 change.submitted = Some(Submitted {
                     name: e.name.clone(),
                     project: e.project.clone(),
@@ -167,6 +168,7 @@ impl Projection {
             Event::RunFailing(e) => self.run(e.run).failure = Some(failure_json(&e.failure)),
             Event::RunPaused(e) => self.run(e.run).paused = Some(true),
             Event::RunResumed(e) => self.run(e.run).paused = Some(false),
+            Event::RunBegan(e) => self.run(e.run).phase = Some(Phase::Running),
             Event::RunCancelRequested(e) => self.run(e.run).paused = Some(false),
             Event::RunFinished(e) => {
                 let change = self.run(e.run);
@@ -386,9 +388,17 @@ impl Projection {
             Event::DataErased(e) => return self.erase(seq, &e.runs),
             Event::TriggerFired(e) => {
                 let run = e.run.map_or(rusqlite::types::Value::Null, |run| (run.0 as i64).into());
-                let values =
-                    vec![(seq as i64).into(), e.trigger.clone().into(), column(e.due.0).into(), at.into(), run, e.missed.into()];
-                ("INSERT OR REPLACE INTO firings VALUES (?1, ?2, ?3, ?4, ?5, ?6)", values)
+                let left_out = e.left_out.map_or(rusqlite::types::Value::Null, |why| why.as_str().to_owned().into());
+                let values = vec![
+                    (seq as i64).into(),
+                    e.trigger.clone().into(),
+                    column(e.due.0).into(),
+                    at.into(),
+                    run,
+                    e.missed.into(),
+                    left_out,
+                ];
+                ("INSERT OR REPLACE INTO firings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)", values)
             }
             _ => return,
         };

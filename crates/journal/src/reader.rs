@@ -467,7 +467,8 @@ impl Reader {
     /// The last firings of a trigger, the latest due first.
     pub fn firings(&self, trigger: &str, limit: usize) -> Result<Vec<FiringRow>> {
         self.with(|db| {
-            let sql = "SELECT name, due, at, run, missed FROM firings WHERE name = ?1 ORDER BY due DESC LIMIT ?2";
+            let sql =
+                "SELECT name, due, at, run, missed, left_out FROM firings WHERE name = ?1 ORDER BY due DESC, seq DESC LIMIT ?2";
             let mut statement = db.prepare_cached(sql)?;
             let rows = statement.query_map(params![trigger, limit as i64], |row| {
                 Ok(FiringRow {
@@ -476,8 +477,21 @@ impl Reader {
                     at: Timestamp(row.get(2)?),
                     run: row.get::<_, Option<u64>>(3)?.map(RunId),
                     missed: row.get(4)?,
+                    left_out: row.get(5)?,
                 })
             })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// When the last firing of each trigger was due.
+    pub fn last_firings(&self) -> Result<std::collections::BTreeMap<String, Timestamp>> {
+        self.with(|db| {
+            // One look-up a trigger, however often each has fired.
+            let sql = "SELECT name, (SELECT max(due) FROM firings WHERE name = t.name) AS due
+                 FROM (SELECT DISTINCT name FROM resources WHERE kind = 'trigger') t WHERE due IS NOT NULL";
+            let mut statement = db.prepare(sql)?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, Timestamp(row.get(1)?))))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
@@ -514,6 +528,17 @@ impl Reader {
 
     /// Entries after a position, of one run or of all, bodies in place where they are still there.
     pub fn events(&self, after: Seq, run: Option<RunId>, limit: usize) -> Result<Vec<(Seq, Timestamp, RunId, Event)>> {
+        self.events_within(after, run, limit, usize::MAX)
+    }
+
+    /// Entries after a position, until there are so many or so many bytes of them; the first is given however large it is.
+    pub fn events_within(
+        &self,
+        after: Seq,
+        run: Option<RunId>,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<(Seq, Timestamp, RunId, Event)>> {
         self.with(|db| {
             // Those of a run lie between its first and its last. Whoever follows one that waits must not look through all that others did.
             let (first, last) = match run.filter(|run| *run != RunId::FLEET) {
@@ -529,10 +554,13 @@ impl Reader {
                  AND bytes IS NOT NULL ORDER BY seq LIMIT ?3";
             let mut statement = db.prepare_cached(sql)?;
             let mut rows = statement.query(params![after.0, run.map(|run| run.0), limit as i64, first, last])?;
-            let mut events = Vec::new();
-            while let Some(row) = rows.next()? {
+            let (mut events, mut taken) = (Vec::new(), 0);
+            while taken < bytes_max
+                && let Some(row) = rows.next()?
+            {
                 let (seq, at, run): (u64, u64, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
                 let bytes = row.get_ref(3)?.as_blob().unwrap_or_default();
+                taken = taken.saturating_add(bytes.len());
                 events.push((Seq(seq), Timestamp(at), RunId(run), event_of(db, self.keys(), seq, bytes)?));
             }
             Ok(events)

@@ -288,6 +288,8 @@ pub struct FiringRow {
     pub run: Option<RunId>,
     /// Firings left out before it.
     pub missed: u32,
+    /// Why it started no run: `still_runs`, `queue_full` or `refused`.
+    pub left_out: Option<String>,
 }
 
 /// An output kept under a key.

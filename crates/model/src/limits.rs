@@ -86,6 +86,8 @@ pub const BATCH_COMMANDS_MAX: usize = 4_096;
 pub const BULK_RUNS_MAX: usize = 10_000;
 /// Firings of one trigger caught up after an outage.
 pub const CATCH_UP_FIRINGS_MAX: u32 = 100;
+/// Runs of one trigger that wait for an earlier one to end, when it queues; firings beyond that are left out.
+pub const QUEUED_FIRINGS_MAX: usize = 100;
 /// One line of a worker's stream, in bytes.
 pub const WORKER_LINE_BYTES_MAX: usize = 4 << 20;
 /// Actions that a worker may hold at a time.

@@ -1,5 +1,6 @@
 //! The kinds of things that have names, and what to say when a name is not known.
 
+use api::rest::triggers::TriggerView;
 use api::rest::views::{Page, ResourceView, RunView, SiteView};
 
 use crate::client::{Client, segment};
@@ -108,6 +109,14 @@ async fn names(client: &Client, kind: Kind) -> Result<Vec<String>, CommandError>
         }
         Kind::Action | Kind::Approval | Kind::Token => Vec::new(),
     })
+}
+
+/// Reads a trigger.
+pub(crate) async fn trigger(client: &Client, name: &str) -> Result<TriggerView, CommandError> {
+    match client.get(&format!("/api/v1/triggers/{}", segment(name))).await {
+        Ok(trigger) => Ok(trigger),
+        Err(error) => Err(suggest(client, Kind::Trigger, name, error).await),
+    }
 }
 
 /// Reads a run by its name or number.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use api::rest::triggers::{FiringView, TriggerView};
 use api::rest::views::{
     ActionView, Applied, ApprovalView, ChangeView, PlannedNodeView, ResourceView, RunView, SiteView, TokenView,
 };
@@ -72,6 +73,50 @@ impl Row for ResourceView {
 
     fn name(&self) -> String {
         self.name.clone()
+    }
+}
+
+impl Row for TriggerView {
+    const COLUMNS: &'static [&'static str] = &["NAME", "WORKFLOW", "STARTS", "NEXT", "LAST", "OVERLAP"];
+
+    fn cells(&self) -> Vec<String> {
+        let next = self.next_due.as_deref().map(moment);
+        vec![
+            self.name.clone(),
+            self.workflow.clone(),
+            self.starts.clone(),
+            if self.paused { "paused".into() } else { next.unwrap_or_else(|| "-".into()) },
+            self.firings.first().map_or("-".into(), became),
+            self.overlap.clone(),
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl Row for FiringView {
+    const COLUMNS: &'static [&'static str] = &["DUE", "RUN", "PHASE", "MISSED BEFORE"];
+
+    fn cells(&self) -> Vec<String> {
+        let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
+        vec![moment(&self.due), or_none(&self.run), self.phase.clone().unwrap_or_else(|| became(self)), self.missed.to_string()]
+    }
+
+    fn name(&self) -> String {
+        self.due.clone()
+    }
+}
+
+/// What became of a firing, in a few words.
+fn became(firing: &FiringView) -> String {
+    match (&firing.run, firing.left_out.as_deref()) {
+        (Some(run), _) => run.clone(),
+        (None, Some("still_runs")) => "left out: an earlier run still runs".into(),
+        (None, Some("queue_full")) => "left out: too many wait".into(),
+        (None, Some("refused")) => "left out: its workflow does not take it".into(),
+        (None, _) => "left out".into(),
     }
 }
 

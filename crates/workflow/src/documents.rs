@@ -94,7 +94,7 @@ pub struct TriggerSpec {
     /// What becomes of firings that were missed while the server was down.
     #[serde(default)]
     pub catch_up: CatchUp,
-    /// Whether it fires while the run before still runs.
+    /// What becomes of a firing while a run of an earlier one is open.
     #[serde(default)]
     pub overlap: Overlap,
     /// Whether it is held.
@@ -142,15 +142,19 @@ pub enum CatchUp {
     All,
 }
 
-/// Whether a trigger fires while the run before still runs.
+/// What becomes of a firing while a run of an earlier firing of the trigger is open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overlap {
-    /// It does.
+    /// Its run begins beside the other.
     #[default]
     Allow,
-    /// It leaves that firing out.
+    /// It is left out.
     Skip,
+    /// Its run waits, and begins once no earlier one is open.
+    Queue,
+    /// The others are cancelled, and its run begins once they have ended.
+    Replace,
 }
 
 /// A connector whose actions a worker runs.
@@ -319,7 +323,7 @@ fn trigger(tree: &Tree, findings: &Findings) -> Option<TriggerSpec> {
         inputs,
         on: trigger_kind(tree, &fields, findings)?,
         catch_up: choice(&fields, "catch_up", "skip, last, all", findings),
-        overlap: choice(&fields, "overlap", "allow, skip", findings),
+        overlap: choice(&fields, "overlap", "allow, skip, queue, replace", findings),
         paused: fields.flag("paused").unwrap_or(false),
     })
 }

@@ -82,6 +82,8 @@ pub const TABLE: &[(&str, &str, Needs)] = &[
     ("GET", "/api/v1/resources/{kind}", READ),
     ("GET", "/api/v1/resources/{kind}/{*name}", READ),
     ("DELETE", "/api/v1/resources/{kind}/{*name}", ADMIN),
+    ("GET", "/api/v1/triggers", READ),
+    ("GET", "/api/v1/triggers/{trigger}", READ),
     ("PUT", "/api/v1/artifacts", RUN),
     ("GET", "/api/v1/artifacts/{digest}", READ),
     ("POST", "/api/v1/edit", READ),

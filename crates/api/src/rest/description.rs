@@ -11,6 +11,8 @@ use super::extract::Json;
 use super::{
     actions, applying, approvals, artifacts, audit, editing, events, foresight, governance, keys, metrics, planning, runs,
     secrets, sites, system, tiles, tokens, views, workers,
+    actions, applying, approvals, artifacts, audit, editing, events, foresight, governance, keys, metrics, planning, runs, sites,
+    system, tiles, tokens, triggers, views, workers,
 };
 
 #[derive(OpenApi)]
@@ -45,6 +47,8 @@ use super::{
         applying::list,
         applying::get_resource,
         applying::delete_resource,
+        triggers::list,
+        triggers::get_trigger,
         artifacts::upload,
         artifacts::download,
         editing::edit,

@@ -24,6 +24,8 @@ use super::views::{Page, SignalRequest};
 
 /// Events read at a time: a client that reads slowly is sent no more than it takes, and nothing waits for it.
 const BATCH: usize = 200;
+/// Bytes of entries after which no more are read at a time: a map of ten thousand items is one entry of a megabyte.
+const BATCH_BYTES: usize = 256 << 10;
 /// Facts of a page at most.
 const FACTS_MAX: usize = 1_000;
 
@@ -102,7 +104,7 @@ pub(crate) async fn stream(
 
 async fn read(control: &ControlPlane, after: Seq, run: Option<RunId>) -> Option<Vec<(Seq, Timestamp, RunId, Event)>> {
     let reader = control.reader().clone();
-    let read = tokio::task::spawn_blocking(move || reader.events(after, run, BATCH)).await.ok()?;
+    let read = tokio::task::spawn_blocking(move || reader.events_within(after, run, BATCH, BATCH_BYTES)).await.ok()?;
     read.inspect_err(|error| tracing::error!(%error, "a stream of events ends: the journal cannot be read")).ok()
 }
 
@@ -124,6 +126,7 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         Event::RunFailing(_) => "run_failing",
         Event::RunPaused(_) => "run_paused",
         Event::RunResumed(_) => "run_resumed",
+        Event::RunBegan(_) => "run_began",
         Event::RunFinished(_) => "run_finished",
         Event::HumanDecided(_) => "human_decided",
         Event::HumanEscalated(_) => "human_escalated",
@@ -188,7 +191,7 @@ fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
         Event::HumanEscalated(e) => data["action"] = e.action.0.into(),
         Event::OutputKept(e) => data["action"] = e.action.0.into(),
         Event::RunCancelRequested(e) => data["principal"] = e.principal.clone().into(),
-        Event::RunPaused(e) | Event::RunResumed(e) => data["principal"] = e.principal.clone().into(),
+        Event::RunPaused(e) | Event::RunResumed(e) | Event::RunBegan(e) => data["principal"] = e.principal.clone().into(),
         Event::SignalReceived(e) => {
             data["name"] = e.name.clone().into();
             data["principal"] = e.principal.clone().into();
@@ -216,7 +219,15 @@ fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
             data["name"] = format!("{} {}", e.kind, e.name).into();
             data["principal"] = e.principal.clone().into();
         }
-        Event::TriggerFired(e) => data["name"] = e.trigger.clone().into(),
+        Event::TriggerFired(e) => {
+            data["name"] = e.trigger.clone().into();
+            if let Some(run) = e.run {
+                data["run"] = run.0.into();
+            }
+            if let Some(why) = e.left_out {
+                data["left_out"] = why.as_str().into();
+            }
+        }
         Event::BodiesPruned(e) => data["principal"] = e.principal.clone().into(),
         Event::DataErased(e) => {
             data["runs"] = e.runs.iter().map(|run| run.0).collect();

@@ -237,7 +237,12 @@ async fn converse(
     http.timer(TokioTimer::new());
     let connection = watcher.watch(http.serve_connection(TokioIo::new(stream), service));
     if let Err(error) = connection.await {
-        tracing::debug!(%remote, %error, "a connection broke off");
+        // hyper wraps what the connection said.
+        let cut = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
+        match cut.filter(|cut| cut.kind() == io::ErrorKind::TimedOut) {
+            Some(cut) => tracing::warn!(%remote, reason = %cut, "a connection was cut off"),
+            None => tracing::debug!(%remote, %error, "a connection broke off"),
+        }
     }
 }
 

@@ -95,6 +95,13 @@ impl From<Lease> for LeaseView {
     }
 }
 
+impl From<LeaseView> for Lease {
+    fn from(lease: LeaseView) -> Lease {
+        let LeaseView { attempt, epoch, connector, input, idempotency_key, timeout_ms, environment } = lease;
+        Lease { attempt, epoch, connector, input, idempotency_key, timeout_ms, environment }
+    }
+}
+
 /// What a worker is told.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct TurnView {
@@ -215,6 +222,15 @@ pub(crate) struct ServerLine {
     /// Why the server ends the stream: a line that it does not understand, or its own stop (`E0012`: connect again).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<Problem>,
+}
+
+impl ServerLine {
+    /// Whether it says nothing: a sign of life.
+    pub(crate) fn is_empty(&self) -> bool {
+        let ServerLine { welcome, leases, stop, kept, lost, error } = self;
+        let nothing = leases.is_empty() && stop.is_empty() && kept.is_empty() && lost.is_empty();
+        nothing && welcome.is_none() && error.is_none()
+    }
 }
 
 impl From<WorkerTurn> for ServerLine {

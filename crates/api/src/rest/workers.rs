@@ -1,6 +1,9 @@
 //! The worker protocol: an external process leases actions of the connectors it declares, reports, and keeps its leases by being heard.
 //! One request a turn, or one stream of lines in each direction; the messages are the same.
 
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
@@ -67,37 +70,80 @@ pub(crate) async fn heartbeat(State(app): State<App>, Json(request): Json<Heartb
     request_body(content = WorkerLine, content_type = "application/x-ndjson", description = "Lines, as long as the worker lives."),
     responses((status = 200, description = "Lines, as long as the worker lives.", body = ServerLine, content_type = "application/x-ndjson")))]
 pub(crate) async fn stream(State(app): State<App>, body: Body) -> Response {
-    let (lines, answers) = tokio::sync::mpsc::channel(LINES);
+    let (lines, queue) = tokio::sync::mpsc::channel(LINES);
+    let workers = app.control.workers().clone();
+    let name = Arc::new(OnceLock::new());
+    let answers = Answers { queue, workers: workers.clone(), name: name.clone() };
     tokio::spawn(async move {
-        let mut conversation = Conversation { workers: app.control.workers().clone(), app, lines, hello: None };
+        let mut conversation = Conversation { workers, app, lines, name, hello: None };
         // However it ends, the leases stay for as long as they hold: the worker may come back.
         if let Some(fault) = conversation.hold(body.into_data_stream()).await {
             let error = Some(problem(&fault));
             conversation.say(ServerLine { error, ..ServerLine::default() }).await;
         }
     });
-    let answers = futures::stream::unfold(answers, |mut answers| async move { answers.recv().await.map(|line| (line, answers)) });
     ([("content-type", "application/x-ndjson")], Body::from_stream(answers)).into_response()
+}
+
+/// What waits to be sent to a worker. What it never took is nobody's: others have it at once.
+struct Answers {
+    queue: tokio::sync::mpsc::Receiver<ServerLine>,
+    workers: Workers,
+    name: Arc<OnceLock<String>>,
+}
+
+impl futures::Stream for Answers {
+    type Item = Result<Bytes, std::io::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.queue.poll_recv(context).map(|line| {
+            line.map(|line| {
+                let mut bytes = if line.is_empty() { Vec::new() } else { serde_json::to_vec(&line)? };
+                bytes.push(b'\n');
+                Ok(bytes.into())
+            })
+        })
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        self.queue.close();
+        while let Ok(line) = self.queue.try_recv() {
+            give_back(&self.workers, self.name.get(), line);
+        }
+    }
+}
+
+fn give_back(workers: &Workers, name: Option<&String>, line: ServerLine) {
+    if let Some(name) = name.filter(|_| !line.leases.is_empty()) {
+        workers.give_back(name, line.leases.into_iter().map(Into::into).collect());
+    }
 }
 
 struct Conversation {
     app: App,
     workers: Workers,
-    lines: tokio::sync::mpsc::Sender<Result<Bytes, std::io::Error>>,
+    lines: tokio::sync::mpsc::Sender<ServerLine>,
+    /// The worker's name, for whoever sends the lines.
+    name: Arc<OnceLock<String>>,
     hello: Option<LeaseRequest>,
 }
 
 impl Conversation {
     /// Sends a line. None when the worker takes none.
     async fn say(&self, line: ServerLine) -> Option<()> {
-        let mut bytes = serde_json::to_vec(&line).ok()?;
-        bytes.push(b'\n');
-        self.send(bytes.into()).await
-    }
-
-    async fn send(&self, bytes: Bytes) -> Option<()> {
-        // A worker that does not read is as good as gone, and its leases are lost with it.
-        tokio::time::timeout(LEASE, self.lines.send(Ok(bytes))).await.ok()?.ok()
+        // A worker that does not read is as good as gone. What it holds is lost when its leases are, and what did not reach it at once.
+        match tokio::time::timeout(LEASE, self.lines.reserve()).await {
+            Ok(Ok(room)) => {
+                room.send(line);
+                Some(())
+            }
+            _ => {
+                give_back(&self.workers, self.name.get(), line);
+                None
+            }
+        }
     }
 
     /// Talks until either side ends. Gives what was wrong with the worker's part, if anything was.
@@ -132,7 +178,7 @@ impl Conversation {
                     if heard.elapsed() > LEASE {
                         return Some(Fault::new(FaultKind::Malformed, "nothing was heard from the worker for as long as a lease holds"));
                     }
-                    self.send(Bytes::from_static(b"\n")).await?;
+                    self.say(ServerLine::default()).await?;
                     continue;
                 }
                 () = self.app.stopping() => return Some(Fault::new(FaultKind::Unavailable, "the server is stopping")),
@@ -166,6 +212,7 @@ impl Conversation {
             };
             // What it holds is sorted out before it is given more.
             let turn = self.workers.take(&LeaseRequest { slots: 0, ..hello.clone() });
+            let _ = self.name.set(hello.worker.clone());
             self.hello = Some(hello);
             if self.say(ServerLine { welcome: Some(welcome), ..turn.into() }).await.is_none() {
                 return Ok(None);

@@ -74,3 +74,28 @@ async fn an_event_fires_the_triggers_that_match() {
     assert_eq!(run["outputs"], json!({"got": {"kind": "parcel", "id": 7}}));
     up.down().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_shows_when_it_is_due_and_what_became_of_its_firings() {
+    let up = Up::start().await;
+    up.apply(
+        "workflow: t/ask\nnodes:\n  a: {human: {title: Go on?}}\n---\nkind: trigger\nname: asks\nworkflow: t/ask\nevent: {name: seen}\noverlap: skip\n---\nkind: trigger\nname: daily\nworkflow: t/ask\nevery: 1d\n",
+    )
+    .await;
+    for _ in 0..2 {
+        assert_eq!(up.post("/api/v1/events", json!({"name": "seen"})).await.status, StatusCode::OK);
+    }
+    let seen = up.get("/api/v1/triggers/asks").await.json();
+    assert_eq!((&seen["starts"], &seen["overlap"], &seen["next_due"]), (&json!("event seen"), &json!("skip"), &json!(null)));
+    let firings = seen["firings"].as_array().unwrap();
+    assert_eq!((&firings[0]["left_out"], &firings[0]["run"]), (&json!("still_runs"), &json!(null)));
+    assert_eq!((&firings[1]["left_out"], &firings[1]["phase"]), (&json!(null), &json!("running")));
+    let daily = up.get("/api/v1/triggers/daily").await.json();
+    assert!(daily["next_due"].is_string() && daily["definition"]["workflow"] == "t/ask", "{daily}");
+    let first = up.get("/api/v1/triggers?limit=1").await.json();
+    assert_eq!((first.as_array().unwrap().len(), &first[0]["name"]), (1, &json!("asks")));
+    assert_eq!(first[0]["firings"].as_array().unwrap().len(), 1);
+    assert_eq!(up.get("/api/v1/triggers?cursor=asks").await.json()[0]["name"], "daily");
+    up.get("/api/v1/triggers/none").await.is_problem(404, "E0002");
+    up.down().await;
+}

@@ -171,6 +171,9 @@ impl ControlPlane {
         }
         let command = Command::DeleteResource { kind: kind.to_owned(), name: name.to_owned(), principal: principal.to_owned() };
         self.inbox().ask(command).await?;
+        if kind == "trigger" {
+            tokio::task::block_in_place(|| self.trigger_changed(name))?;
+        }
         Ok(())
     }
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use model::{ArtifactRef, Digest, Failure, FailureClass, Label, Payload, RunId, Timestamp};
+use model::{ArtifactRef, Digest, Failure, FailureClass, Label, Payload, RunId};
 
-use crate::event::{ArtifactsLabelled, ReusedNode, RunFailing, RunLabelled, RunPlanned, RunSubmitted, TriggerFired};
+use crate::event::{ArtifactsLabelled, ReusedNode, RunFailing, RunLabelled, RunPlanned, RunSubmitted};
 use crate::state::handle;
 use crate::{Event, Rejection, Submit};
 
@@ -13,12 +13,20 @@ use super::Stepper;
 impl Stepper<'_, '_> {
     /// Accepts a run, or finds the run that the same submission made before.
     pub(super) fn submit(&mut self, submit: Submit) -> Result<RunId, Rejection> {
-        if let Some(key) = &submit.idempotency_key {
-            let known = self.state.keys.get(&handle([&submit.project, key])).copied().or(submit.known.by_key);
-            if let Some(run) = known {
-                return Ok(run);
-            }
+        match self.known_run(&submit) {
+            Some(run) => Ok(run),
+            None => self.accept(submit, None),
         }
+    }
+
+    /// The run that the same submission made before.
+    pub(super) fn known_run(&self, submit: &Submit) -> Option<RunId> {
+        let key = submit.idempotency_key.as_ref()?;
+        self.state.keys.get(&handle([&submit.project, key])).copied().or(submit.known.by_key)
+    }
+
+    /// Accepts a run that nobody has submitted before. It begins once nothing of its trigger before it is open, when it is behind a run.
+    pub(super) fn accept(&mut self, submit: Submit, behind: Option<RunId>) -> Result<RunId, Rejection> {
         let run = RunId(self.state.last_run + 1);
         let taken = |name: &str| self.state.names.get(&handle([&submit.project, &submit.domain, name])).copied();
         let name = match &submit.name {
@@ -56,6 +64,7 @@ impl Stepper<'_, '_> {
             label: submit.label,
             locations: submit.locations,
             traceparent: submit.traceparent,
+            behind,
             salt: submit.salt,
             subject: submit.subject,
         })));
@@ -91,19 +100,6 @@ impl Stepper<'_, '_> {
         if self.run(plan.run).is_some() {
             self.emit(Event::RunPlanned(Box::new(plan)));
         }
-    }
-
-    /// Records a firing, with the run it starts. A run that cannot be accepted does not lose the firing.
-    pub(super) fn fire_trigger(
-        &mut self,
-        trigger: String,
-        due: Timestamp,
-        submit: Option<Box<Submit>>,
-        missed: u32,
-    ) -> Result<Option<RunId>, Rejection> {
-        let run = submit.map(|submit| self.submit(*submit)).transpose()?;
-        self.emit(Event::TriggerFired(Box::new(TriggerFired { trigger, due, run, missed })));
-        Ok(run)
     }
 
     /// Fails the run as a whole.

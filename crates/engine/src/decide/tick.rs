@@ -29,7 +29,7 @@ impl Stepper<'_, '_> {
 
     fn fire(&mut self, timer: Timer) {
         let Some(number) = timer.action else {
-            let span = self.run(timer.run).map(|run| self.now().since(run.submitted_at)).unwrap_or_default();
+            let span = self.run(timer.run).map(|run| self.now().since(run.began_at)).unwrap_or_default();
             self.fail_run(timer.run, FailureClass::Timeout, format!("the run has taken {span}, longer than its timeout"));
             return;
         };

@@ -93,12 +93,41 @@ pub struct TriggerFired {
     /// When it was due.
     #[n(1)]
     pub due: Timestamp,
-    /// The run it started; none when the firing was left out (too late, or the one before still runs).
+    /// The run it started; none when the firing was left out.
     #[n(2)]
     pub run: Option<RunId>,
     /// Firings before this one that were left out by the catch-up policy.
     #[n(3)]
     pub missed: u32,
+    /// Why it started no run; of old entries it is not known.
+    #[n(4)]
+    pub left_out: Option<LeftOut>,
+}
+
+/// Why a firing started no run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum LeftOut {
+    /// A run of an earlier firing still runs, and the trigger skips then.
+    #[n(0)]
+    StillRuns,
+    /// As many runs of earlier firings wait as may.
+    #[n(1)]
+    QueueFull,
+    /// The run was not accepted: what the trigger starts, or its inputs, do not fit any more.
+    #[n(2)]
+    Refused,
+}
+
+impl LeftOut {
+    /// Its name in surfaces.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LeftOut::StillRuns => "still_runs",
+            LeftOut::QueueFull => "queue_full",
+            LeftOut::Refused => "refused",
+        }
+    }
 }
 
 /// See [`super::Event::BodiesPruned`].

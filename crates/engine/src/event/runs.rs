@@ -53,6 +53,9 @@ pub struct RunSubmitted {
     /// The trace that the submitter is in, as a W3C `traceparent`: the run's spans continue it.
     #[n(14)]
     pub traceparent: Option<String>,
+    /// The earlier run of the same trigger that it waits for: it begins once no earlier one is open.
+    #[n(15)]
+    pub behind: Option<RunId>,
     /// Salt of the run's commitments. Not part of the journal: it lies with the bodies and dies with them.
     #[cbor(skip)]
     pub salt: [u8; 32],

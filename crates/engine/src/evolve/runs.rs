@@ -9,8 +9,8 @@ use crate::State;
 use crate::action::ActionState;
 use crate::effect::RunNames;
 use crate::event::{
-    CompensationStarted, NodesSkipped, PlannedPlace, RunCancelRequested, RunFailing, RunFinished, RunPlanned, RunSubmitted,
-    SignalReceived,
+    CompensationStarted, NodesSkipped, Origin, PlannedPlace, RunCancelRequested, RunFailing, RunFinished, RunPlanned,
+    RunSubmitted, SignalReceived,
 };
 use crate::evolve::endings::settle_node;
 use crate::run::{Location, NodeState, Run, RunStatus, Scope};
@@ -29,7 +29,16 @@ pub(super) fn submitted(state: &mut State, event: &RunSubmitted, at: Timestamp) 
         submitted_at: at,
         traceparent: event.traceparent.clone(),
     };
-    let deadline = compiled.graph.timeout.map(|span| at.after(span));
+    let waits_its_turn = event.behind.is_some();
+    // The time of a run that waits its turn begins with that turn.
+    let deadline = compiled.graph.timeout.filter(|_| !waits_its_turn).map(|span| at.after(span));
+    let trigger: Option<Arc<str>> = match &event.origin {
+        Origin::Trigger { trigger, .. } => Some(Arc::from(trigger.as_str())),
+        _ => None,
+    };
+    if let Some(trigger) = &trigger {
+        state.triggered.entry(trigger.clone()).or_default().insert(event.run);
+    }
     let mut locations: BTreeMap<_, Location> = BTreeMap::new();
     for located in &event.locations {
         let entry = locations.entry(located.artifact).or_default();
@@ -51,6 +60,8 @@ pub(super) fn submitted(state: &mut State, event: &RunSubmitted, at: Timestamp) 
         salt: event.salt,
         status: RunStatus::Active,
         paused: false,
+        trigger,
+        waits_its_turn,
         root_complete: root.nodes.is_empty(),
         scopes: vec![root],
         actions: Vec::new(),
@@ -74,7 +85,7 @@ pub(super) fn submitted(state: &mut State, event: &RunSubmitted, at: Timestamp) 
         cost: Money(0),
         goal: None,
         plan: BTreeMap::new(),
-        submitted_at: at,
+        began_at: at,
         deadline,
         names: Arc::new(names),
     };
@@ -132,6 +143,19 @@ pub(super) fn paused(state: &mut State, id: RunId, paused: bool) {
     state.passing.dirty.insert(id);
 }
 
+/// The turn of a run has come; its time runs from now on.
+pub(super) fn began(state: &mut State, id: RunId, at: Timestamp) {
+    let Some(run) = state.runs.get_mut(&id) else { return };
+    run.waits_its_turn = false;
+    run.began_at = at;
+    let timeout = run.scopes.first().and_then(|root| root.compiled.graph.timeout);
+    run.deadline = timeout.map(|span| at.after(span));
+    if let Some(at) = run.deadline {
+        state.timers.set(Timer { at, run: id, action: None, kind: TimerKind::RunTimeout });
+    }
+    state.passing.dirty.insert(id);
+}
+
 pub(super) fn compensation(state: &mut State, event: &CompensationStarted) {
     let Some(run) = state.runs.get_mut(&event.run) else { return };
     let (ends, failure) = match &run.status {
@@ -184,6 +208,16 @@ pub(super) fn finished(state: &mut State, event: &RunFinished) {
         for (at, kind) in &action.timers {
             let action = Some(ActionNo(number as u32));
             state.timers.clear(&Timer { at: *at, run: event.run, action, kind: *kind });
+        }
+    }
+    if let Some(trigger) = &run.trigger
+        && let Some(open) = state.triggered.get_mut(trigger)
+    {
+        open.remove(&event.run);
+        match open.first() {
+            // It may be its turn now.
+            Some(next) => drop(state.passing.dirty.insert(*next)),
+            None => drop(state.triggered.remove(trigger)),
         }
     }
     let names = &run.names;

@@ -48,6 +48,7 @@ fn submitted(origin: Origin) -> Event {
         label: label(),
         locations: located(5),
         traceparent: None,
+        behind: None,
         salt: [0; 32],
         subject: None,
     }))
@@ -205,6 +206,7 @@ fn of_the_fleet() -> Vec<Event> {
             due: Timestamp(1_799_999_999_999_999),
             run: Some(RunId(7)),
             missed: 2,
+            left_out: None,
         })),
         Event::BodiesPruned(BodiesPruned { before: Timestamp(1_700_000_000_000_000), runs: 12, principal: "operator".into() }),
     ]

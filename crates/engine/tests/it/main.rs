@@ -11,5 +11,6 @@ mod retries;
 mod skipping;
 mod submitting;
 mod timeouts;
+mod triggers;
 mod undoing;
 mod waits;

@@ -1,9 +1,9 @@
-//! Submitting, names and keys, triggers, sub-workflows, repeating.
+//! Submitting, names and keys, sub-workflows, repeating.
 
 use engine::event::Origin;
 use engine::{Command, Event, Known, Rejection, Submit};
 use model::limits::SUBWORKFLOW_DEPTH_MAX;
-use model::{FailureClass, Phase, RunId, Timestamp};
+use model::{FailureClass, Phase, RunId};
 use serde_json::json;
 use testkit::{Answer, Rig, fail, flow, site, step};
 
@@ -79,32 +79,6 @@ fn runs_are_numbered_on_over_restarts() {
     rig.run(&one(), json!({}));
     rig.restart();
     assert_eq!(rig.submit(&one(), json!({})), RunId(2));
-}
-
-#[test]
-fn a_firing_is_recorded_with_its_run_or_without() {
-    let mut rig = Rig::new([site("here").spec()]);
-    let submit = rig.submission(&one(), json!({}));
-    let due = Timestamp(5);
-    let origin = Origin::Trigger { trigger: "nightly".into(), due };
-    let submit = Box::new(Submit { idempotency_key: Some("nightly/5".into()), origin, ..submit });
-    let fire = |submit: Option<&Box<Submit>>| Command::FireTrigger {
-        trigger: "nightly".into(),
-        due,
-        submit: submit.cloned(),
-        missed: 2,
-    };
-    rig.tape.keep_graph(submit.graph_digest, &submit.graph);
-    let fired = |events: Vec<Event>| {
-        events.into_iter().find_map(|event| match event {
-            Event::TriggerFired(fired) => Some((fired.run, fired.missed)),
-            _ => None,
-        })
-    };
-    assert_eq!(fired(rig.step(fire(Some(&submit)))), Some((Some(RunId(1)), 2)));
-    // Fired again after a crash: the same run.
-    assert_eq!(fired(rig.step(fire(Some(&submit)))), Some((Some(RunId(1)), 2)));
-    assert_eq!(fired(rig.step(fire(None))), Some((None, 2)));
 }
 
 #[test]

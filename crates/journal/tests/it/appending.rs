@@ -45,6 +45,24 @@ fn what_is_queued_meanwhile_shares_a_commit_and_is_told_in_order() {
 }
 
 #[test]
+fn entries_are_read_until_there_are_so_many_or_so_many_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = journal::open(options(folder.path())).unwrap();
+    append(&opened.writer, Teller::new(3).entries(100)).unwrap();
+    let (mut after, mut pages, mut found) = (Seq(0), 0, 0);
+    loop {
+        let page = opened.reader.events_within(after, None, 40, 1_000).unwrap();
+        let Some((last, ..)) = page.last() else { break };
+        // One entry is smaller than that, and so many as are asked for are larger.
+        assert!(page.len() < 40);
+        (after, pages, found) = (*last, pages + 1, found + page.len());
+    }
+    assert!(found == 100 && pages > 3, "{found} entries on {pages} pages");
+    assert_eq!(opened.reader.events_within(Seq(0), None, 40, 1).unwrap().len(), 1, "the first, however large");
+    assert_eq!(opened.reader.events_within(Seq(0), None, 7, usize::MAX).unwrap().len(), 7);
+}
+
+#[test]
 fn an_event_comes_back_with_its_values_and_the_salt() {
     let folder = tempfile::tempdir().unwrap();
     let opened = journal::open(options(folder.path())).unwrap();

@@ -73,6 +73,7 @@ pub(crate) fn submitted(run: u64, key: Option<String>) -> Event {
         label: Label::empty(),
         locations: Vec::new(),
         traceparent: None,
+        behind: None,
         salt: salt(run),
         subject: None,
     }))
@@ -172,7 +173,13 @@ impl Teller {
             7 => site(name),
             _ => {
                 let due = Timestamp(self.at + self.dice.below(5));
-                Event::TriggerFired(Box::new(TriggerFired { trigger: name.into(), due, run: None, missed: 1 }))
+                Event::TriggerFired(Box::new(TriggerFired {
+                    trigger: name.into(),
+                    due,
+                    run: None,
+                    missed: 1,
+                    left_out: Some(LeftOut::StillRuns),
+                }))
             }
         }
     }

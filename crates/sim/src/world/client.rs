@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::event::Origin;
-use engine::{Command, Known, Rejection, SiteOrder, Submit};
+use engine::{Command, Known, Overlap, Rejection, SiteOrder, Submit};
 use model::{ActionKey, ActionNo, Graph, NodeKind, RunId, Timestamp};
 use serde_json::json;
 
@@ -301,7 +301,14 @@ impl World {
         let submit = if key.is_some() { self.submission(key) } else { None };
         let origin = Origin::Trigger { trigger: "nightly".into(), due };
         let submit = submit.map(|submit| Box::new(Submit { origin, ..submit }));
-        self.ask(Command::FireTrigger { trigger: "nightly".into(), due, submit, missed: 0 }, None);
+        // No draw of its own: what else happens stays as it was without it.
+        let overlap = match due.0 % 8 {
+            0 => Overlap::Skip,
+            1 => Overlap::Replace,
+            2 | 3 => Overlap::Queue,
+            _ => Overlap::Allow,
+        };
+        self.ask(Command::FireTrigger { trigger: "nightly".into(), due, submit, missed: 0, overlap }, None);
     }
 
     /// Faults stop. From here on every run has to settle.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use api::rest::triggers::{FiringView, TriggerView};
 use api::rest::views::{ActionView, ResourceView, RunView, SiteView};
 use serde_json::Value;
 
@@ -70,7 +71,11 @@ impl Describe {
             (Kind::Approval | Kind::Token, None) => {
                 Err(CommandError::usage(format!("`tutti get {}s -o yaml` shows all there is of them", kind.word())))
             }
-            (Kind::Workflow | Kind::Trigger | Kind::Connector | Kind::Tag | Kind::Policy | Kind::Sanitizer, None) => {
+            (Kind::Trigger, None) => {
+                let trigger = names::trigger(client, name).await?;
+                self.show(&trigger, &trigger.name, describe_trigger)
+            }
+            (Kind::Workflow | Kind::Connector | Kind::Tag | Kind::Policy | Kind::Sanitizer, None) => {
                 match client.get::<ResourceView>(&resource_path(kind, name)).await {
                     Ok(resource) => self.show(&resource, &resource.name, describe_resource),
                     Err(error) => Err(names::suggest(client, kind, name, error).await),
@@ -204,6 +209,26 @@ fn describe_site(site: &SiteView) -> String {
     ])
 }
 
+fn describe_trigger(trigger: &TriggerView) -> String {
+    let mut text = fields(&[
+        ("Trigger", trigger.name.clone()),
+        ("Workflow", trigger.workflow.clone()),
+        ("Starts", trigger.starts.clone()),
+        ("Next", if trigger.paused { "paused".into() } else { trigger.next_due.as_deref().map(moment).unwrap_or_default() }),
+        ("Overlap", trigger.overlap.clone()),
+        ("Catch-up", trigger.catch_up.clone()),
+        ("Version", trigger.version.to_string()),
+        ("Applied", moment(&trigger.applied_at)),
+        ("By", trigger.principal.clone()),
+    ]);
+    text += &section("Inputs", trigger.definition.get("inputs"));
+    if !trigger.firings.is_empty() {
+        let cells: Vec<Vec<String>> = trigger.firings.iter().map(Row::cells).collect();
+        let _ = write!(text, "\n{}", output::table(FiringView::COLUMNS, &cells));
+    }
+    text
+}
+
 fn describe_resource(resource: &ResourceView) -> String {
     let mut text = fields(&[
         (kind_title(&resource.kind), resource.name.clone()),
@@ -235,7 +260,9 @@ fn describe_resource(resource: &ResourceView) -> String {
 fn kind_title(kind: &str) -> &'static str {
     match kind {
         "workflow" => "Workflow",
-        "trigger" => "Trigger",
+        "tag" => "Tag",
+        "policy" => "Policy",
+        "sanitizer" => "Sanitizer",
         _ => "Connector",
     }
 }

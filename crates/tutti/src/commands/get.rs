@@ -1,5 +1,6 @@
 //! `tutti get`: lists and single things of every kind.
 
+use api::rest::triggers::TriggerView;
 use api::rest::views::{ActionView, ApprovalView, Page, ResourceView, RunView, SiteView, TokenView};
 
 use crate::cli::Door;
@@ -12,6 +13,8 @@ use crate::session;
 
 /// Actions asked for at a time.
 const PAGE: usize = 10_000;
+/// Triggers asked for at a time.
+const TRIGGERS: usize = 1_000;
 
 /// Show what there is: runs, workflows, sites, triggers, connectors, rules, approvals, tokens.
 #[derive(Debug, clap::Args)]
@@ -71,6 +74,8 @@ impl Get {
                 waiting.retain(|approval| run.as_ref().is_none_or(|run| approval.run == *run));
                 output::list(&waiting, form, "nothing waits for a person")
             }
+            (Kind::Trigger, None) => output::list(&self.triggers(client).await?, form, "no triggers"),
+            (Kind::Trigger, Some(name)) => output::one(&names::trigger(client, name).await?, form),
             (kind, None) => {
                 let list: Vec<ResourceView> = client.get(&format!("/api/v1/resources/{}", kind.word())).await?;
                 output::list(&list, form, &format!("no {}", kind.words()))
@@ -98,6 +103,19 @@ impl Get {
             cursor = format!("&cursor={next}");
         }
         Ok(runs)
+    }
+
+    async fn triggers(&self, client: &Client) -> Result<Vec<TriggerView>, CommandError> {
+        let mut triggers: Vec<TriggerView> = Vec::new();
+        loop {
+            let cursor = triggers.last().map(|last| format!("&cursor={}", segment(&last.name))).unwrap_or_default();
+            let page: Vec<TriggerView> = client.get(&format!("/api/v1/triggers?limit={TRIGGERS}{cursor}")).await?;
+            let last = page.len() < TRIGGERS;
+            triggers.extend(page);
+            if last {
+                return Ok(triggers);
+            }
+        }
     }
 
     async fn actions(&self, client: &Client, run: &str) -> Result<Vec<ActionView>, CommandError> {

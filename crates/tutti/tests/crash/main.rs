@@ -8,6 +8,7 @@ mod judge;
 mod leftovers;
 mod server;
 mod story;
+mod triggers;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -98,6 +99,7 @@ fn exercise(place: &Place, url: &str, acknowledged: &Acknowledged, worker: &Work
     acknowledged.send_again(url);
     acknowledged.submit(url, "crash/quick");
     acknowledged.submit(url, "crash/story");
+    let _ = call(url, "POST", "/api/v1/events", &json!({ "name": "seen" }));
     let backup = place.folder.path().join(format!("backup-{}", url.replace(':', "-")));
     let _ = call(url, "POST", "/api/v1/backup", &json!({ "to": backup }));
     for _ in 0..200 {

@@ -13,6 +13,11 @@ const DOCUMENTS: &str = r#"
 kind: connector
 name: crash/echo
 runtime: worker
+---
+kind: trigger
+name: seen
+workflow: crash/quick
+event: {name: seen}
 "#;
 
 /// Every process writes a line that names its attempt before it does anything else.
