@@ -10,9 +10,7 @@ use super::access::TABLE;
 use super::extract::Json;
 use super::{
     actions, applying, approvals, artifacts, audit, editing, events, foresight, governance, keys, metrics, planning, runs,
-    secrets, sites, system, tiles, tokens, views, workers,
-    actions, applying, approvals, artifacts, audit, editing, events, foresight, governance, keys, metrics, planning, runs, sites,
-    system, tiles, tokens, triggers, views, workers,
+    secrets, sites, system, tiles, tokens, triggers, views, workers,
 };
 
 #[derive(OpenApi)]

@@ -61,7 +61,8 @@ pub(super) fn until_the_end(
     let egress = started.inside.as_mut().and_then(|inside| inside.egress.take());
     let spared = egress.as_ref().map(|egress| egress.pid);
     let mut reaper = Reaper::new(leader);
-    let mut pumps = [Pump::stdout(folder, started.stdout.take(), secrets)?, Pump::stderr(folder, started.stderr.take(), secrets)?];
+    let mut pumps =
+        [Pump::stdout(folder, started.stdout.take(), secrets)?, Pump::stderr(folder, started.stderr.take(), secrets)?];
     let mut watch = Watch {
         folder,
         spec,
