@@ -196,7 +196,7 @@ impl Queues {
             timeout_ms: spec.timeout.map(|span| span.as_millis()),
             environment: spec.environment.into_iter().collect(),
         };
-        let promised = self.promised.get(&connector_of(&spec)).cloned();
+        let promised = self.promised.get(&lease.connector).cloned();
         let held = Held {
             epoch: spec.epoch,
             kind: spec.kind,
@@ -334,6 +334,9 @@ impl Workers {
                 timeout: lease.timeout_ms.map(model::Duration::from_millis),
                 environment: lease.environment.into_iter().collect(),
                 idempotency_key: lease.idempotency_key,
+                shown: Vec::new(),
+                unboxed: false,
+                secrets: Vec::new(),
             };
             queues.waiting.entry(lease.connector).or_default().push_front(key);
             queues.specs.insert(key, spec);
