@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use api::{Access, Server};
-use controlplane::{ControlPlane, Options, random_bytes};
+use controlplane::{ControlPlane, Fault, FaultKind, Options, random_bytes};
 use model::Digest;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -46,6 +46,13 @@ pub(crate) fn options(data: &Path) -> Result<Options, CommandError> {
     })
 }
 
+/// Why a control plane can write nothing any more, when that comes.
+pub(crate) async fn broken(control: &ControlPlane) -> Fault {
+    let reason = control.notices().failure().await;
+    let fault = Fault::new(FaultKind::Unavailable, format!("the journal cannot be written: {reason}"));
+    fault.hint("make room or repair the disk, then start again: what was acknowledged is there, and goes on")
+}
+
 impl InProcess {
     /// Takes the directory and opens its engine.
     pub(crate) async fn open(data: &Path, need: Need) -> Result<(InProcess, Client), CommandError> {
@@ -65,6 +72,11 @@ impl InProcess {
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(api::serve(server, async move { drop(stopped.await) }));
         Ok((InProcess { control, stop, serving }, Client::new(&url, Some(token), None)?))
+    }
+
+    /// Why the journal can be written no more, when that comes.
+    pub(crate) async fn broken(&self) -> Fault {
+        broken(&self.control).await
     }
 
     /// Writes what was decided, and ends.

@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use controlplane::Fault;
+
 use crate::cli::Door;
 use crate::client::Client;
 use crate::failure::CommandError;
@@ -66,7 +68,11 @@ pub(crate) async fn with<T>(
             Err(error) => return Err(error),
         };
         let found = session.found;
-        let done = work(&session).await;
+        let done = tokio::select! {
+            done = work(&session) => done,
+            // What the disk holds has to be read anew: nothing more comes of waiting for this engine.
+            fault = session.broken() => Err(fault.into()),
+        };
         session.close().await;
         match done {
             // It went away before it was asked anything, or was only looked at: the directory is free now.
@@ -96,6 +102,14 @@ impl Session {
     /// Whether what answers goes away with another command: nobody starts it anew.
     pub(crate) fn is_fleeting(&self) -> bool {
         self.found == Found::Command
+    }
+
+    /// Why the engine in this process can write nothing any more, when that comes.
+    async fn broken(&self) -> Fault {
+        match &self.local {
+            Some(local) => local.broken().await,
+            None => std::future::pending().await,
+        }
     }
 
     async fn close(self) {

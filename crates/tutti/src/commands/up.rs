@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use api::{Access, Listen, Server, Tls};
-use controlplane::{ControlPlane, Fault, FaultKind};
+use controlplane::ControlPlane;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Door;
@@ -145,10 +145,7 @@ async fn serve(
         served = api::serve(server, stop) => served?,
         () = async { let _ = stopped.await; tokio::time::sleep(GRACE).await; } => {}
         // What the disk holds has to be read anew, by the next start.
-        reason = control.notices().failure() => {
-            let fault = Fault::new(FaultKind::Unavailable, format!("the journal cannot be written: {reason}"));
-            return Err(fault.hint("make room or repair the disk, then start the server again").into());
-        }
+        fault = in_process::broken(&control) => return Err(fault.into()),
     }
     Ok(())
 }

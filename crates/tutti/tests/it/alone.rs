@@ -116,3 +116,16 @@ fn what_used_up_its_memory_is_repeated_with_more() {
     assert_eq!(run.code, 0, "{run:?}");
     assert_eq!(home.json(&["get", "run", "hungry-1"])["actions"][0]["attempts"], 2);
 }
+
+#[test]
+fn a_journal_that_fails_ends_the_command() {
+    let home = Home::new();
+    home.write("greet.workflow.yaml", GREET);
+    home.ok(&["run", "greet.workflow.yaml", "--input", "name=Ada", "--wait"]);
+    let mut command = home.command(&["run", "demo/greet", "--input", "name=Eva", "--wait"]);
+    let ended = command.env("TUTTI_FAILPOINTS", "journal-before-commit=error@4").stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.code() == Some(1) && said.contains("error[E0012]") && said.contains("make room"), "{ended:?}");
+    // What was acknowledged is there, and goes on.
+    home.ok(&["run", "demo/greet", "--input", "name=Eva", "--wait"]);
+}
