@@ -17,6 +17,8 @@ use tokio::sync::mpsc::UnboundedSender;
 
 /// The attribute that says what is enforced around processes: `sandbox`, `partial` or `none`.
 pub(crate) const ISOLATION: &str = "isolation";
+/// The same for policies, whose sites have a field of this name: nobody may claim another.
+const SANDBOX: &str = "sandbox";
 
 /// Open sites by name. Cheap to clone.
 #[derive(Clone)]
@@ -129,7 +131,9 @@ impl Sites {
             SandboxMode::Off => "none",
             SandboxMode::Prefer | SandboxMode::Require => self.inner.machine.isolation().tier(),
         };
-        spec.attributes.insert(ISOLATION.into(), tier.into());
+        for attribute in [ISOLATION, SANDBOX] {
+            spec.attributes.insert(attribute.into(), tier.into());
+        }
         spec
     }
 

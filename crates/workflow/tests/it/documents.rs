@@ -1,6 +1,7 @@
 //! Sites, triggers, connectors.
 
 use model::Money;
+use model::site::SandboxMode;
 use workflow::documents::{CatchUp, Document, TriggerKind, read};
 
 use crate::{Shelf, files};
@@ -45,6 +46,10 @@ fn mistakes_in_resources_are_found() {
         ("kind: sight\nname: x", "W0104"),
         ("kind: site\nname: x\ncapacity: {cpu: many}", "W0104"),
         ("kind: site\nname: x\ncapacity: {cpu: 1}\nprice: 1", "W0101"),
+        ("kind: site\nname: x\ncapacity: {cpu: 1}\nsandbox: strict", "W0104"),
+        ("kind: site\nname: x\ncapacity: {cpu: 1}\nsandbox: {egress: ['a b']}", "W0104"),
+        ("kind: site\nname: x\ncapacity: {cpu: 1}\nsandbox: {egress: all}", "W0103"),
+        ("kind: site\nname: x\ncapacity: {cpu: 1}\nsandbox: {runtime: [models]}", "W0104"),
         ("kind: trigger\nname: x\nworkflow: a/b", "W0106"),
         ("kind: trigger\nname: x\nworkflow: a/b\nevery: 10ms", "W0104"),
         ("kind: trigger\nname: x\nworkflow: a/b\nevery: 1m\ncatch_up: some", "W0104"),
@@ -55,6 +60,20 @@ fn mistakes_in_resources_are_found() {
         assert!(found.diagnostics.iter().any(|finding| finding.code == code), "{text}: {:?}", found.diagnostics);
         assert!(found.documents.is_empty());
     }
+}
+
+#[test]
+fn how_processes_of_a_site_are_kept_in() {
+    let spec = |sandbox: &str| {
+        let found = read(&format!("{SITE}sandbox: {sandbox}\n"), &files(&[]), &Shelf);
+        match (&found.documents[..], &found.diagnostics[..]) {
+            ([Document::Site(site)], []) => site.sandbox.clone().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((spec("require").mode, spec("off").mode), (SandboxMode::Require, SandboxMode::Off));
+    let full = spec("{egress: [a.example, 'b.example:80'], runtime: [/opt/x]}");
+    assert_eq!((full.mode, full.egress.len(), full.runtime.len()), (SandboxMode::Prefer, 2, 1));
 }
 
 const SITE: &str = "kind: site\nname: burst\ncapacity: {cpu: 64, memory: 256Gi}\n";
