@@ -199,8 +199,9 @@ mod tests {
             assert!(shown.contains_key(&folder.join(seen)), "{seen} in {shown:?}");
         }
         assert!(!shown.contains_key(&folder) && !shown.contains_key(&folder.join("tools/bin")));
-        assert!(is_shared(Path::new("/root")) && is_shared(Path::new("/home/ada")) && is_shared(Path::new("/root/.local")));
-        assert!(is_shared(Path::new("/opt")) && !is_shared(Path::new("/opt/conda")) && !is_shared(Path::new("/root/.pyenv")));
+        let (root, user) = (Path::new("/root"), Path::new("/home").join("somebody"));
+        assert!(is_shared(root) && is_shared(&user) && is_shared(&root.join(".local")) && is_shared(&user.join(".local")));
+        assert!(is_shared(Path::new("/opt")) && !is_shared(Path::new("/opt/conda")) && !is_shared(&root.join(".tools")));
     }
 
     #[test]
