@@ -27,8 +27,8 @@ fn entry(at: u64, event: Event) -> Entry {
 fn two_runs(opened: &Opened) {
     let mut entries = Vec::new();
     for run in [1, 2] {
-        entries.push(entry(run, submitted(run, None)));
-        entries.push(entry(10 + run, finished(run, Phase::Succeeded)));
+        entries.push(entry(2 * run, submitted(run, None)));
+        entries.push(entry(2 * run + 1, finished(run, Phase::Succeeded)));
     }
     append(&opened.writer, entries).unwrap();
 }

@@ -44,8 +44,8 @@ nodes:
         echo "plain $TOKEN end"
         printf %s "user:$TOKEN" | base64
         printf %s "$TOKEN" | od -An -tx1 | tr -d ' \n'; echo
-        printf 'half %s' "${TOKEN%4711}" >&2; sleep 0.1; printf '4711 whole' >&2
-        test "${#TOKEN}" = 16
+        printf 'half %s' "$${TOKEN%4711}" >&2; sleep 0.1; printf '4711 whole' >&2
+        test "$${#TOKEN}" = 16
       env: {TOKEN: "secret://token"}
 "#;
 
