@@ -7,6 +7,8 @@ mod file;
 mod http;
 mod instant;
 mod manifest;
+#[cfg(test)]
+mod pages;
 
 use artifacts::Store;
 use keyring::Secret;

@@ -127,7 +127,9 @@ pub(crate) fn documents(text: &str) -> Vec<Value> {
 pub(crate) fn right() -> Vec<Block> {
     let mut pages = vec!["README.md".to_owned(), "docs/reference/language.md".into(), "docs/reference/run-nodes.md".into()];
     pages.push("docs/reference/worker-protocol.md".into());
-    pages.extend(["docs/concepts", "docs/guide", "docs/operations"].iter().flat_map(|folder| list(folder, ".md")));
+    pages.extend(
+        ["docs/concepts", "docs/connectors", "docs/guide", "docs/operations"].iter().flat_map(|folder| list(folder, ".md")),
+    );
     let mut all: Vec<Block> = pages.iter().flat_map(|page| blocks(page)).filter(is_ours).collect();
     all.extend(list("docs/errors", ".md").iter().flat_map(|page| blocks(page)).filter(|block| block.heading == "What to do"));
     all
