@@ -145,7 +145,7 @@ async fn serve(
         served = api::serve(server, stop) => served?,
         () = async { let _ = stopped.await; tokio::time::sleep(GRACE).await; } => {}
         // What the disk holds has to be read anew, by the next start.
-        fault = in_process::broken(&control) => return Err(fault.into()),
+        fault = in_process::broken(control) => return Err(fault.into()),
     }
     Ok(())
 }
