@@ -468,6 +468,47 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How the keys stand.
+         * @description Needs the scope `admin`, or a role that may `secrets`.
+         */
+        get: operations["getKeys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/keys/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rotates the keys: a new version of the key service's key, a new root key, and every other key wrapped anew. What is stored stays as it
+         *     is, and work goes on.
+         * @description Needs the scope `admin`, or a role that may `secrets`.
+         */
+        post: operations["rotateKeys"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/openapi.json": {
         parameters: {
             query?: never;
@@ -1704,6 +1745,8 @@ export interface components {
         BackupRequest: {
             /** @description A directory of the server's machine that does not exist yet, as an absolute path. */
             to: string;
+            /** @description Leave the keys out: nobody can read what is sealed in it without them. */
+            without_keys?: boolean;
         };
         /** @description A flow certificate: that every step of a workflow has a place where its data may be. */
         CertificateView: {
@@ -1938,6 +1981,34 @@ export interface components {
         HookView: {
             /** @description The run that was started; null when the firing was left out because an earlier run still runs. */
             run?: string | null;
+        };
+        KeyStatus: {
+            /**
+             * Format: int64
+             * @description Keys of stored files.
+             */
+            file_keys: number;
+            /** @description The name of the keyring: what is sealed remembers it. */
+            keyring: string;
+            /**
+             * Format: int64
+             * @description Root keys: more than one while a rotation has not come to its end.
+             */
+            roots: number;
+            /** @description When the newest root key was made: at the beginning, or by the last rotation. */
+            rotated_at: string;
+            /**
+             * Format: int64
+             * @description Keys of runs, among them those made ahead.
+             */
+            run_keys: number;
+            /**
+             * Format: int64
+             * @description Secrets.
+             */
+            secrets: number;
+            /** @description What wraps its root keys. */
+            service: string;
         };
         /** @description An action given to a worker. */
         LeaseView: {
@@ -2397,6 +2468,23 @@ export interface components {
             change: string;
             /** @description The name of the token. */
             name: string;
+        };
+        RotateAnswer: {
+            /**
+             * Format: int64
+             * @description Keys of files.
+             */
+            file_keys: number;
+            /**
+             * Format: int64
+             * @description Keys of runs that were wrapped anew.
+             */
+            run_keys: number;
+            /**
+             * Format: int64
+             * @description Secrets.
+             */
+            secrets: number;
         };
         /** @description A change of the rules. */
         RuleChangeView: {
@@ -3919,6 +4007,64 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DemandView"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How they stand. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyStatus"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rotateKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was wrapped anew. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RotateAnswer"];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */

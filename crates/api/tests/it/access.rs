@@ -324,3 +324,38 @@ fn find_digest(value: &Value) -> Option<String> {
         _ => None,
     }
 }
+
+/// A file carries what it was made from, and whoever may look at files may not look at every file.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_file_carries_decides_who_may_see_it() {
+    let up = Up::start().await;
+    let put = up.call(Method::PUT, "/api/v1/artifacts?name=a.csv", &[], Bytes::from_static(b"name,ssn\n")).await;
+    let digest = find_digest(&put.json()).expect("a digest");
+    up.apply(
+        "kind: tag\nname: pii\nowners: [officers]\n---\nkind: policy\nname: eyes\ncedar: |\n  @id(\"names\")\n  \
+         @reason(\"names are for the officers\")\n  forbid (principal, action == Action::\"view\", resource)\n  \
+         when { context.data in Tag::\"pii\" } unless { principal in Group::\"officers\" };\n---\nworkflow: a/b\ninputs:\n  \
+         file: {type: file, labels: [pii]}\nnodes:\n  a: {wait: {signal: never}}\n",
+    )
+    .await;
+    let run = up.post("/api/v1/runs", json!({"workflow": "a/b", "name": "r", "inputs": {"file": put.json()}})).await;
+    assert_eq!(run.status, StatusCode::CREATED, "{}", run.text());
+    let admin = token(&up, "admin", &["admin"], "").await;
+    let headers = [("content-type", "application/json"), ("authorization", admin.as_str())];
+    let body = json!({"name": "officer", "groups": ["officers"], "roles": ["viewer"]}).to_string();
+    let made = up.call(Method::POST, "/api/v1/tokens", &headers, body.into()).await;
+    let officer = format!("Bearer {}", made.json()["token"].as_str().unwrap());
+    let viewer = token_with_role(&up, "viewer", "viewer", &admin).await;
+    let get = async |token: &str, path: &str| up.call(Method::GET, path, &[("authorization", token)], Bytes::new()).await;
+    let path = format!("/api/v1/artifacts/{digest}");
+    for token in [&viewer, &admin] {
+        let refused = get(token, &path).await;
+        refused.is_problem(403, "E0010");
+        assert_eq!(refused.json()["diagnostics"]["policies"][0]["policy"], "eyes/names", "{}", refused.text());
+        // What it writes while it works on them carries it too.
+        get(token, "/api/v1/runs/r/logs?path=a").await.is_problem(403, "E0010");
+        assert_eq!(get(token, "/api/v1/runs/r").await.status, StatusCode::OK);
+    }
+    assert_eq!(get(&officer, &path).await.status, StatusCode::OK);
+    up.down().await;
+}
