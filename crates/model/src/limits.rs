@@ -118,6 +118,8 @@ pub const POLICY_BYTES_MAX: usize = 256 << 10;
 pub const POLICY_DEPTH_MAX: usize = 32;
 /// Characters of operators in one policy of a document.
 pub const POLICY_OPERATORS_MAX: usize = 128;
+/// `if`s in one policy of a document: what is known of a question before its site doubles the work with each that stands in another.
+pub const POLICY_IFS_MAX: usize = 8;
 /// Tags that are declared.
 pub const TAGS_MAX: usize = 256;
 /// Cases of one policy test.

@@ -326,3 +326,22 @@ async fn rules_that_are_huge_or_contradict_themselves_are_refused_or_refuse() {
     assert!(places.values().all(|verdict| !verdict.allowed) && !places.is_empty());
     control.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_as_deep_as_they_may_be_are_read_and_asked() {
+    let data = tempfile::tempdir().unwrap();
+    let control = open(data.path()).await;
+    apply(&control, SITES.into()).await;
+    apply(&control, RULE.into()).await;
+    for inner in [
+        format!("{}false{}", "(".repeat(30), ")".repeat(30)),
+        format!("{}false", "false || ".repeat(60)),
+        format!("{}false{}", "if false then true else (".repeat(8), ")".repeat(8)),
+    ] {
+        let text = format!("kind: policy\nname: long\ncedar: |\n  forbid (principal, action, resource) when {{ {inner} }};\n");
+        apply(&control, text).await;
+        let places = control.would_run(&Default::default(), &Label::of(["pii"]), None).unwrap();
+        assert!(places["onprem"].allowed && !places["cloud"].allowed);
+    }
+    control.stop().await;
+}

@@ -19,8 +19,8 @@ fn what_is_permitted_is_read_and_what_is_deeper_is_refused() {
         (format!("{}false{}", "(".repeat(30), ")".repeat(30)), format!("{}false{}", "(".repeat(9_999), ")".repeat(9_999))),
         (format!("{}false", "false || ".repeat(60)), format!("{}false", "false || ".repeat(9_999))),
         (
-            format!("{}false{}", "if false then true else (".repeat(30), ")".repeat(30)),
-            format!("{}false", "if false then true else ".repeat(9_999)),
+            format!("{}false{}", "if false then true else (".repeat(8), ")".repeat(8)),
+            format!("{}false{}", "if false then true else (".repeat(9), ")".repeat(9)),
         ),
         (
             format!("true{}", " && resource.name == \"x\"".repeat(24)),
