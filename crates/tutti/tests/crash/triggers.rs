@@ -55,7 +55,7 @@ fn a_trigger_fires_once_for_each_time_it_is_due() {
     server.stop();
     let verdict = judge(&place, &acknowledged);
     assert_eq!((verdict.lost, verdict.duplicated), (0, 0), "{verdict:?}");
-    let options = Options { path: place.data().join("journal"), shard: 0, durability: Durability::Full };
+    let options = Options { path: place.data().join("journal"), shard: 0, durability: Durability::Full, keys: None };
     let opened = journal::open(options).unwrap();
     let (mut due, mut started, mut runs) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (_, _, _, event) in opened.reader.events(Seq(0), None, usize::MAX >> 1).unwrap() {
