@@ -20,12 +20,17 @@ pub(crate) struct Verdict {
     pub(crate) duplicated: usize,
 }
 
-/// Looks at everything. The server is stopped.
-pub(crate) fn judge(place: &Place, acknowledged: &Acknowledged) -> Verdict {
+/// The journal of a server that is stopped.
+pub(crate) fn open(place: &Place) -> journal::Opened {
     let source = keyring::Source::File(place.data().join("keys/key"));
     let keys = keyring::Keyring::open(&place.data().join("keys"), &source, None, None).unwrap();
     let options = Options { path: place.data().join("journal"), shard: 0, durability: Durability::Full, keys: Some(keys) };
-    let opened = journal::open(options).unwrap();
+    journal::open(options).unwrap()
+}
+
+/// Looks at everything. The server is stopped.
+pub(crate) fn judge(place: &Place, acknowledged: &Acknowledged) -> Verdict {
+    let opened = open(place);
     let report = verify(&opened.reader).unwrap();
     assert!(report.holds, "{report:?}");
     assert_eq!(differences(&opened.reader).unwrap(), Vec::<String>::new());

@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use engine::Event;
 use engine::event::Origin;
 use failpoint::Point;
-use journal::{Durability, Options};
 use model::Seq;
 use serde_json::{Value, json};
 
-use crate::judge::judge;
+use crate::judge::{judge, open};
 use crate::server::{PATIENCE, Place, Server, call};
 use crate::story::{Acknowledged, apply, settle};
 use crate::was_hit;
@@ -55,8 +54,7 @@ fn a_trigger_fires_once_for_each_time_it_is_due() {
     server.stop();
     let verdict = judge(&place, &acknowledged);
     assert_eq!((verdict.lost, verdict.duplicated), (0, 0), "{verdict:?}");
-    let options = Options { path: place.data().join("journal"), shard: 0, durability: Durability::Full, keys: None };
-    let opened = journal::open(options).unwrap();
+    let opened = open(&place);
     let (mut due, mut started, mut runs) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (_, _, _, event) in opened.reader.events(Seq(0), None, usize::MAX >> 1).unwrap() {
         match event {
