@@ -27,7 +27,7 @@ pub(crate) struct Secrets {
 enum Order {
     /// Set a secret. Its value is read from standard input; on a terminal it is asked for.
     #[command(
-        after_help = "Examples:\n  tutti secrets set bank/api-token\n  vault read … | tutti secrets set bank/api-token --tag pii"
+        after_help = "Examples:\n  tutti secrets set bank/api-token\n  tutti secrets set bank/api-token --tag pii < token.txt"
     )]
     Set(Set),
     /// List the secrets, without their values.

@@ -123,7 +123,7 @@ fn a_journal_that_fails_ends_the_command() {
     home.write("greet.workflow.yaml", GREET);
     home.ok(&["run", "greet.workflow.yaml", "--input", "name=Ada", "--wait"]);
     let mut command = home.command(&["run", "demo/greet", "--input", "name=Eva", "--wait"]);
-    let ended = command.env("TUTTI_FAILPOINTS", "journal-before-commit=error@4").stdin(Stdio::null()).output().unwrap();
+    let ended = command.env("TUTTI_FAILPOINTS", "journal-before-commit=error@3").stdin(Stdio::null()).output().unwrap();
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(ended.status.code() == Some(1) && said.contains("error[E0012]") && said.contains("make room"), "{ended:?}");
     // What was acknowledged is there, and goes on.
