@@ -63,6 +63,11 @@ impl ControlPlane {
     fn look_up(&self, source: WorkflowSource) -> Result<(Arc<Graph>, Vec<SiteView>, String), Fault> {
         let rows = self.reader().sites().map_err(Fault::internal)?;
         let mut sites: Vec<SiteView> = rows.iter().map(idle).collect();
+        if sites.is_empty() {
+            // Nothing was run here yet: the first run would register the machine itself.
+            let spec = crate::start::this_machine();
+            sites.push(idle(&SiteRow { spec, cordoned: false, drained: false, healthy: true, reason: String::new() }));
+        }
         if source.documents.is_empty() {
             let name = source.name.ok_or_else(|| Fault::new(FaultKind::Malformed, "neither a name nor a document is given"))?;
             return Ok((self.workflow(&name, source.version)?.0, sites, String::new()));

@@ -462,7 +462,7 @@ fn restore(reader: &Reader, sites: &Sites) -> Result<(State, (model::Seq, model:
 }
 
 /// The site that is there when none was registered: the machine itself.
-fn this_machine() -> SiteSpec {
+pub(crate) fn this_machine() -> SiteSpec {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let memory = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;

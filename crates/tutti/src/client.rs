@@ -135,6 +135,17 @@ impl Client {
         Ok(response.into_body())
     }
 
+    /// Opens a log, with the place in it at which what is still there begins.
+    pub(crate) async fn log(&self, path: &str) -> Result<(u64, Incoming), CommandError> {
+        let response = self.send(Method::GET, path, whole(Bytes::new()), None).await?;
+        if !response.status().is_success() {
+            answer(response).await?;
+            return Err(anyhow!("the server gave no answer to {path}").into());
+        }
+        let offset = response.headers().get("tutti-log-offset").and_then(|offset| offset.to_str().ok()?.parse().ok());
+        Ok((offset.unwrap_or(0), response.into_body()))
+    }
+
     /// Opens a stream.
     pub(crate) async fn lines(&self, path: &str) -> Result<Lines, CommandError> {
         Ok(Lines { body: self.bytes(path).await?, rest: Vec::new(), ended: false })

@@ -86,7 +86,7 @@ pub(crate) fn resource_path(kind: Kind, name: &str) -> String {
 pub(crate) async fn suggest(client: &Client, kind: Kind, name: &str, mut error: CommandError) -> CommandError {
     let Some(problem) = error.problem("E0002") else { return error };
     let known = names(client, kind).await.unwrap_or_default();
-    if let Some(near) = workflow::nearest(name, known.iter().map(String::as_str)) {
+    if let Some(near) = workflow::nearest(name, known.iter().map(String::as_str)).filter(|near| *near != name) {
         let rest = problem.hint.take().map(|hint| format!("; {hint}")).unwrap_or_default();
         problem.hint = Some(format!("did you mean `{near}`?{rest}"));
     }

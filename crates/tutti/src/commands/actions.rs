@@ -143,7 +143,10 @@ fn has_log(action: &ActionView) -> bool {
 
 /// Copies a stream to where it belongs.
 async fn copy(client: &Client, path: String, showing: Showing) -> Result<(), CommandError> {
-    let mut body = client.bytes(&path).await?;
+    let (gone, mut body) = client.log(&path).await?;
+    if gone > 0 {
+        eprintln!("({} of the log before this are not kept)", output::size(gone));
+    }
     let mut rest: Vec<u8> = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| anyhow::anyhow!("the log broke off: {error}"))?;

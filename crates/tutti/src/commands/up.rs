@@ -71,7 +71,9 @@ impl Up {
         // Whether there are tokens is known when the data directory is open.
         if !listen.ip().is_loopback() && tls.is_none() {
             let message = format!("`{listen}` can be reached by others: that wants tokens and TLS");
-            return Err(CommandError::usage(message).hint("`tutti token create` makes a token; or listen on 127.0.0.1"));
+            return Err(CommandError::usage(message).hint(
+                "`--tls-cert` and `--tls-key` name a certificate and its key, `tutti token create` makes a token; or listen on 127.0.0.1",
+            ));
         }
         // Whoever can be reached by others asks everybody for a token, on loopback too.
         let local_user = listen.ip().is_loopback();

@@ -129,3 +129,11 @@ fn a_journal_that_fails_ends_the_command() {
     // What was acknowledged is there, and goes on.
     home.ok(&["run", "demo/greet", "--input", "name=Eva", "--wait"]);
 }
+
+#[test]
+fn a_plan_may_be_the_first_thing_that_is_asked_for() {
+    let home = Home::new();
+    home.write("greet.workflow.yaml", GREET);
+    let plan = home.ok(&["plan", "greet.workflow.yaml"]);
+    assert!(plan.stdout.contains("local"), "{plan:?}");
+}
