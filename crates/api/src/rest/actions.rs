@@ -150,6 +150,11 @@ fn explanation(control: &ControlPlane, row: &ActionRow) -> Result<ExplanationVie
     let placement = row.explanation.map(|id| control.reader().explanation(id)).transpose().map_err(Fault::internal)?.flatten();
     let summary = match (row.phase, &row.site, &placement) {
         (Phase::WaitingForResources, _, Some(_)) => "no site has room for it, or may take it, at the moment".to_owned(),
+        (Phase::Queued, Some(site), Some(_)) if row.attempt > 0 => {
+            let why = row.failure.as_ref().and_then(|failure| failure["message"].as_str()).unwrap_or("it was taken from there");
+            format!("attempt {} at `{site}` came to nothing ({why}): it is repeated", row.attempt)
+        }
+        (phase, None, Some(_)) if phase.is_terminal() => "it ended before it had a place".to_owned(),
         (_, Some(site), Some(_)) => format!("it was placed at `{site}`"),
         (Phase::Queued, _, _) => "it has not been considered yet".to_owned(),
         _ => "it needs no place: the control plane itself does it".to_owned(),

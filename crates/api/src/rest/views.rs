@@ -100,6 +100,9 @@ pub struct ActionView {
     pub seconds: f64,
     /// What its attempts cost.
     pub cost: f64,
+    /// What its last attempt was measured to use; of processes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<UsageView>,
     /// Whether an earlier output was taken instead of running it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reused: bool,
@@ -112,6 +115,15 @@ pub struct ActionView {
     /// What it gave back; where one action is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
+}
+
+/// What an attempt used.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct UsageView {
+    /// Seconds of processor time, user and system.
+    pub cpu_seconds: f64,
+    /// The largest resident memory of its processes together, in bytes.
+    pub memory_peak_bytes: u64,
 }
 
 /// Why an action is where it is, or nowhere.

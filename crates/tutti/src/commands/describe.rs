@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use api::rest::triggers::{FiringView, TriggerView};
-use api::rest::views::{ActionView, ResourceView, RunView, SiteView};
+use api::rest::views::{ActionView, ResourceView, RunView, SiteView, UsageView};
 use serde_json::Value;
 
 use crate::cli::Door;
@@ -160,6 +160,10 @@ pub(crate) fn describe_run(run: &RunView) -> String {
     text
 }
 
+fn used(usage: &UsageView) -> String {
+    format!("{} of processor time, {} of memory at its peak", seconds(usage.cpu_seconds), size(usage.memory_peak_bytes))
+}
+
 fn describe_action(action: &ActionView) -> String {
     let mut text = fields(&[
         ("Action", action.path.clone()),
@@ -173,6 +177,7 @@ fn describe_action(action: &ActionView) -> String {
         ("Started", action.started_at.as_deref().map(moment).unwrap_or_default()),
         ("Finished", action.finished_at.as_deref().map(moment).unwrap_or_default()),
         ("Time", seconds(action.seconds)),
+        ("Used", action.usage.as_ref().map(used).unwrap_or_default()),
         ("Cost", money(action.cost)),
         ("Reused", if action.reused { "an earlier output was taken".into() } else { String::new() }),
     ]);

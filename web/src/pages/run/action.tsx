@@ -56,6 +56,14 @@ export function ActionSheet({ run, path, close }: { run: RunView; path: string; 
                 </dd>
               </>
             ) : null}
+            {query.data.usage ? (
+              <>
+                <dt className="text-soft">Used</dt>
+                <dd>
+                  {seconds(query.data.usage.cpu_seconds)} of processor time, {bytes(query.data.usage.memory_peak_bytes)} of memory at its peak
+                </dd>
+              </>
+            ) : null}
             {query.data.attempts > 0 ? (
               <>
                 <dt className="text-soft">Attempts</dt>
