@@ -5,7 +5,7 @@ import { Tabs } from "radix-ui";
 
 import { useAction } from "../../api/queries";
 import type { RunView } from "../../api/types";
-import { money, seconds } from "../../lib/format";
+import { bytes, money, seconds } from "../../lib/format";
 import { isOver } from "../../lib/phases";
 import { Button, Card, Failed, Loading, Phase, SiteName } from "../../ui/kit";
 import { Value } from "../../ui/value";
