@@ -7,11 +7,15 @@ use std::sync::{Arc, Mutex};
 use anyhow::Context as _;
 use api::rest::views::{ApplyRequest, SourceFile};
 use base64::Engine as _;
+use controlplane::{Fault, FaultKind};
 use model::Graph;
+use model::limits::WORKFLOW_BYTES_MAX;
 use workflow::{Catalogue, ConnectorType, Files};
 
 use crate::failure::CommandError;
 
+/// Bytes of a file that goes along with a workflow: a request has to hold it as text.
+const CODE_BYTES_MAX: usize = model::limits::REQUEST_BYTES_MAX / 2;
 /// Files of a folder that are looked at when a workflow asks for names.
 const FILES_MAX: usize = 20_000;
 /// Folders that hold no sources.
@@ -77,13 +81,31 @@ fn walk(folder: &Path, each: &mut dyn FnMut(&Path)) {
     }
 }
 
+/// Refuses a file that no server takes, before it is read and sent.
+fn check_size(path: &Path, most: usize, hint: &str) -> Result<(), CommandError> {
+    let bytes = std::fs::metadata(path).map_or(0, |meta| meta.len());
+    if bytes <= most as u64 {
+        return Ok(());
+    }
+    let message = format!("`{}` has {bytes} bytes, and at most {most} are taken", path.display());
+    Err(Fault::new(FaultKind::TooLarge, message).hint(hint).into())
+}
+
 fn add(path: &Path, request: &mut ApplyRequest) -> Result<(), CommandError> {
+    check_size(
+        path,
+        WORKFLOW_BYTES_MAX,
+        "a part that can be understood alone is a workflow of its own; data is an input or an artifact",
+    )?;
     let bytes = std::fs::read(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
     let text = String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("`{}` is not text (UTF-8)", path.display()))?;
     let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
-    let beside = Beside { folder: folder.clone(), names: Mutex::default(), read: Mutex::default() };
+    let beside = Beside { folder: folder.clone(), names: Mutex::default(), read: Mutex::default(), large: Mutex::default() };
     // What it says is found wrong by the server; what is wanted here is which files it asks for.
     workflow::documents::read(&text, &beside, &Nothing);
+    if let Some(large) = beside.large.into_inner().ok().flatten() {
+        check_size(&large, CODE_BYTES_MAX, "code is small: give data as an input, `--input name=@FILE`, or as an artifact")?;
+    }
     for (name, content) in beside.read.into_inner().unwrap_or_default() {
         let encoded = base64::engine::general_purpose::STANDARD.encode(&content);
         request.files.insert(folder.join(name).display().to_string(), encoded);
@@ -97,6 +119,8 @@ struct Beside {
     folder: PathBuf,
     names: Mutex<Option<Vec<String>>>,
     read: Mutex<BTreeMap<String, Arc<[u8]>>>,
+    /// A file that is too large to go along.
+    large: Mutex<Option<PathBuf>>,
 }
 
 impl Files for Beside {
@@ -109,7 +133,12 @@ impl Files for Beside {
             return Some(known.clone());
         }
         let folder = if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder };
-        let bytes: Arc<[u8]> = std::fs::read(within(folder, &folder.join(path))?).ok()?.into();
+        let file = within(folder, &folder.join(path))?;
+        if check_size(&file, CODE_BYTES_MAX, "").is_err() {
+            self.large.lock().ok()?.get_or_insert(file);
+            return Some(Arc::default());
+        }
+        let bytes: Arc<[u8]> = std::fs::read(file).ok()?.into();
         read.insert(path.to_owned(), bytes.clone());
         Some(bytes)
     }

@@ -116,10 +116,8 @@ pub(crate) fn action_view(row: &ActionRow, sites: &[SiteRow]) -> ActionView {
         attempts: row.attempt,
         seconds: if measured > 0.0 { measured } else { spanned.unwrap_or(0.0) },
         cost: row.cost.units(),
-        usage: (row.usage.cpu_us > 0 || row.usage.memory_peak_bytes > 0).then(|| UsageView {
-            cpu_seconds: row.usage.cpu_us as f64 / 1e6,
-            memory_peak_bytes: row.usage.memory_peak_bytes,
-        }),
+        usage: (row.usage.cpu_us > 0 || row.usage.memory_peak_bytes > 0)
+            .then(|| UsageView { cpu_seconds: row.usage.cpu_us as f64 / 1e6, memory_peak_bytes: row.usage.memory_peak_bytes }),
         reused: row.reused,
         failure: failure(row.failure.as_ref()),
         input: None,

@@ -200,3 +200,19 @@ fn files_that_links_lead_to_outside_of_the_folder_are_not_taken_along() {
     home.ok(&["run", "w/links.workflow.yaml", "--wait", "--name", "inside"]);
     assert_eq!(home.ok(&["logs", "inside", "show"]).stdout, "ours\n");
 }
+
+#[test]
+fn what_is_too_large_is_named_and_not_sent() {
+    let home = Home::new();
+    home.write("big.workflow.yaml", &format!("workflow: demo/big\nnodes: {{}}\n#{}\n", "x".repeat(5 << 20)));
+    home.write(
+        "w/code.workflow.yaml",
+        "workflow: demo/code\nnodes:\n  a: {run: {command: [cat, data.bin], files: [data.bin]}}\n",
+    );
+    home.write("w/data.bin", &"x".repeat(9 << 20));
+    let _server = home.up();
+    for (file, named) in [("big.workflow.yaml", "big.workflow.yaml"), ("w/code.workflow.yaml", "data.bin")] {
+        let refused = home.run(&["check", file]);
+        assert!(refused.code == 1 && refused.stderr.contains("error[E0007]") && refused.stderr.contains(named), "{refused:?}");
+    }
+}
