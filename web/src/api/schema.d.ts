@@ -404,6 +404,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/erase": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Destroys the keys of runs, and with them their values and the artifacts that no other run holds. Facts and hashes stay, and the log still
+         *     verifies.
+         * @description Needs the scope `admin`, or a role that may `administer`.
+         */
+        post: operations["erase"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -1093,6 +1114,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/secrets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The secrets, without their values.
+         * @description Needs the scope `admin`, or a role that may `secrets`.
+         */
+        get: operations["listSecrets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/secrets/{project}/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Sets a secret of a project.
+         * @description Needs the scope `admin`, or a role that may `secrets`.
+         */
+        put: operations["setSecret"];
+        post?: never;
+        /**
+         * Destroys a secret.
+         * @description Needs the scope `admin`, or a role that may `secrets`.
+         */
+        delete: operations["removeSecret"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sites": {
         parameters: {
             query?: never;
@@ -1172,6 +1237,46 @@ export interface paths {
          * @description Needs the scope `admin`, or a role that may `administer`.
          */
         delete: operations["revokeToken"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/triggers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the triggers by name, each with its last firing.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        get: operations["listTriggers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/triggers/{trigger}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A trigger: when it is due next, and what became of its last firings.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        get: operations["getTrigger"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1495,6 +1600,8 @@ export interface components {
             assign: unknown;
             /** @description Who has decided already. */
             first_by?: string | null;
+            /** @description What they gave: the fields of the form and their decision. */
+            first_form?: unknown;
             /** @description The JSON Schema of the form. */
             form: unknown;
             /** @description The run. */
@@ -1903,6 +2010,26 @@ export interface components {
             /** @description The text. Bytes that no edit concerns are as they were. */
             text: string;
         };
+        EraseAnswer: {
+            /**
+             * Format: int64
+             * @description Artifacts that nobody else holds, and that are destroyed.
+             */
+            artifacts: number;
+            /**
+             * Format: int64
+             * @description Values destroyed.
+             */
+            bodies: number;
+            /** @description The runs that are erased now. */
+            runs: number[];
+        };
+        EraseRequest: {
+            /** @description Runs, by name or number. They must have ended. */
+            runs?: string[];
+            /** @description Every run about this subject. */
+            subject?: string | null;
+        };
         /** @description Why an action is where it is, or nowhere. */
         ExplanationView: {
             /** @description The action's path. */
@@ -1943,6 +2070,24 @@ export interface components {
         FiredView: {
             /** @description The numbers of the runs that triggers started. */
             runs: number[];
+        };
+        /** @description What became of a firing. */
+        FiringView: {
+            /** @description When it was recorded (RFC 3339). */
+            at: string;
+            /** @description When it was due (RFC 3339). */
+            due: string;
+            /** @description Why there is no run: `still_runs`, `queue_full`, or `refused` when the workflow is gone or does not take the inputs. */
+            left_out?: string | null;
+            /**
+             * Format: int32
+             * @description Firings before it that were left out by the catch-up policy.
+             */
+            missed: number;
+            /** @description The phase of that run. */
+            phase?: string | null;
+            /** @description The run it started; none when it was left out. */
+            run?: string | null;
         };
         Health: {
             /**
@@ -2144,6 +2289,8 @@ export interface components {
                 cost: number;
                 /** @description development, staging or production. */
                 domain: string;
+                /** @description The code that says that its values were erased; only where one run is asked for. */
+                erased?: string | null;
                 failure?: components["schemas"]["FailureView"] | null;
                 /** @description When it ended. */
                 finished_at?: string | null;
@@ -2570,6 +2717,8 @@ export interface components {
             cost: number;
             /** @description development, staging or production. */
             domain: string;
+            /** @description The code that says that its values were erased; only where one run is asked for. */
+            erased?: string | null;
             failure?: components["schemas"]["FailureView"] | null;
             /** @description When it ended. */
             finished_at?: string | null;
@@ -2607,6 +2756,21 @@ export interface components {
             /** @description The workflow. */
             workflow: string;
         };
+        /** @description What is enforced around the processes of a site. */
+        SandboxView: {
+            /** @description Places in the network that processes may reach. */
+            egress?: string[];
+            /** @description The walls: namespaces, network, landlock, seccomp, memory, processes. */
+            enforced?: string[];
+            /** @description What there is: sandbox (every wall), partial, or none. It is also the attribute `isolation`. */
+            isolation: string;
+            /** @description What is not enforced, and why. */
+            lacking?: string[];
+            /** @description What is wanted: require, prefer or off. */
+            mode: string;
+            /** @description Folders that are shown beside the system's and those of the search path. */
+            runtime?: string[];
+        };
         /** @description A sanitizer and how it stands. */
         SanitizerView: {
             /** @description What people said, the latest first; of earlier versions of its code too. */
@@ -2637,6 +2801,37 @@ export interface components {
             strips: {
                 [key: string]: string;
             };
+        };
+        SecretRequest: {
+            /** @description Tags that whoever is given it carries from then on. */
+            tags?: string[];
+            /** @description The value. It is sealed, and given to no one but the attempts whose nodes name it. */
+            value: string;
+        };
+        SecretSet: {
+            /**
+             * Format: int64
+             * @description The version it has now.
+             */
+            version: number;
+        };
+        /** @description What is known of a secret without its value. */
+        SecretView: {
+            /** @description Its name: workflows say `secret://NAME`. */
+            name: string;
+            /** @description The project whose workflows may name it. */
+            project: string;
+            /** @description When it was set. */
+            set_at: string;
+            /** @description Who set it. */
+            set_by: string;
+            /** @description Tags that whoever is given it carries. */
+            tags: string[];
+            /**
+             * Format: int64
+             * @description How often it was set.
+             */
+            version: number;
         };
         /** @description A line to a worker. What is not there is empty; an empty line is a sign of life. */
         ServerLine: {
@@ -2814,6 +3009,8 @@ export interface components {
              * @description Actions that hold it.
              */
             running: number;
+            /** @description What is enforced around the processes there. */
+            sandbox?: components["schemas"]["SandboxView"];
             /** @description The place it stands for, when it is simulated. */
             simulates?: string | null;
             /** @description open, cordoned, drained or unhealthy. */
@@ -2901,6 +3098,8 @@ export interface components {
             priority?: number;
             /** @description The project; taken from the workflow's name when there is none. */
             project?: string | null;
+            /** @description Whom it is about, such as the number of a patient: all runs about one can be erased together. It is sealed, and stands in no answer. */
+            subject?: string | null;
             /**
              * Format: int64
              * @description Its version; the latest when there is none.
@@ -3061,6 +3260,36 @@ export interface components {
             /** @description Who uses it. */
             user: string;
         };
+        /** @description A trigger, with when it is due and what became of its last firings. */
+        TriggerView: {
+            /** @description When this version was applied (RFC 3339). */
+            applied_at: string;
+            /** @description What becomes of firings that were missed while the server was down: `last`, `all`, `skip`. */
+            catch_up: string;
+            /** @description The document, of one trigger. */
+            definition?: unknown;
+            /** @description Its last firings, the latest first: the last alone in lists, 20 of one trigger. */
+            firings: components["schemas"]["FiringView"][];
+            /** @description Its name. */
+            name: string;
+            /** @description When it is due next (RFC 3339); none when it is held, or waits for something else than time. */
+            next_due?: string | null;
+            /** @description What becomes of a firing while a run of an earlier one is open: `allow`, `skip`, `queue`, `replace`. */
+            overlap: string;
+            /** @description Whether it is held. */
+            paused: boolean;
+            /** @description Who applied it. */
+            principal: string;
+            /** @description What starts it: `cron 30 2 * * * Europe/Berlin`, `every 15m`, `webhook`, `event NAME`. */
+            starts: string;
+            /**
+             * Format: int64
+             * @description Its version, dense from 1.
+             */
+            version: number;
+            /** @description The workflow it starts. */
+            workflow: string;
+        };
         /** @description What a worker is told. */
         TurnView: {
             /** @description Attempts of `holding` that it goes on with, under the epoch of now. */
@@ -3083,6 +3312,11 @@ export interface components {
              * @description Entries looked at.
              */
             entries: number;
+            /**
+             * Format: int64
+             * @description Values that were erased: an entry of the journal says so, and their key is destroyed.
+             */
+            erased: number;
             /** @description Whether nothing is wrong. */
             holds: boolean;
             /** @description The first of them. */
@@ -3099,6 +3333,11 @@ export interface components {
             pruned: number;
             /** @description The root of the Merkle tree, in hexadecimal digits. */
             root: string;
+            /**
+             * Format: int64
+             * @description Values that are sealed and were not looked at.
+             */
+            sealed: number;
         };
         /** @description A version of a policy that waits. */
         WaitingView: {
@@ -3865,6 +4104,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EditResult"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    erase: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EraseRequest"];
+            };
+        };
+        responses: {
+            /** @description They are gone. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EraseAnswer"];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
@@ -5160,6 +5432,104 @@ export interface operations {
             };
         };
     };
+    listSecrets: {
+        parameters: {
+            query?: {
+                /** @description Those of this project alone. */
+                project?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What secrets there are. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SecretView"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SecretRequest"];
+            };
+        };
+        responses: {
+            /** @description It is set. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SecretSet"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    removeSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listSites: {
         parameters: {
             query?: {
@@ -5306,6 +5676,71 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RevokedView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listTriggers: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description Rows of the page: 200 when nothing is said, at most 1,000. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of triggers. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TriggerView"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getTrigger: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                trigger: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The trigger. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TriggerView"];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */

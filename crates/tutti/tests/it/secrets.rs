@@ -25,7 +25,8 @@ fn lies_open(folder: &Path, text: &str) -> Vec<std::path::PathBuf> {
         let path = entry.path();
         if path.is_dir() {
             found.extend(lies_open(&path, text));
-        } else if let Ok(bytes) = std::fs::read(&path)
+        } else if path.is_file()
+            && let Ok(bytes) = std::fs::read(&path)
             && bytes.windows(text.len()).any(|window| window == text.as_bytes())
         {
             found.push(path);
