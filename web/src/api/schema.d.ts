@@ -1514,6 +1514,7 @@ export interface components {
             site?: string | null;
             /** @description When its last attempt began. */
             started_at?: string | null;
+            usage?: components["schemas"]["UsageView"] | null;
         };
         /** @description A piece of advice. */
         AdviceView: {
@@ -2245,6 +2246,7 @@ export interface components {
                 site?: string | null;
                 /** @description When its last attempt began. */
                 started_at?: string | null;
+                usage?: components["schemas"]["UsageView"] | null;
             }[];
             /** @description Give this as `cursor` for the next page; none at the end. */
             next?: string | null;
@@ -3300,6 +3302,19 @@ export interface components {
             lost: string[];
             /** @description Attempts to stop: nobody waits for them any more. */
             stop: string[];
+        };
+        /** @description What an attempt used. */
+        UsageView: {
+            /**
+             * Format: double
+             * @description Seconds of processor time, user and system.
+             */
+            cpu_seconds: number;
+            /**
+             * Format: int64
+             * @description The largest resident memory of its processes together, in bytes.
+             */
+            memory_peak_bytes: number;
         };
         Verification: {
             /**
