@@ -318,7 +318,8 @@ class Errors(unittest.TestCase):
         self.assertNotIn("submitted", done.stderr)
 
     def test_a_step_that_fails_says_why_where_people_look(self):
-        with tempfile.TemporaryDirectory() as folder:
+        # Within walls `/tmp` is the step's own: an interpreter there is not found.
+        with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
             python = Path(folder) / "venv/bin/python"
             python.parent.mkdir(parents=True)
             python.write_text(f'#!/bin/sh\ncase "$1" in -c) exec {sys.executable} "$@";; *) echo "no such luck" >&2; exit 7;; esac\n')
