@@ -69,7 +69,7 @@ fn a_secret_is_given_to_its_node_and_shown_nowhere() {
         assert!(!all.contains(form), "{form}: {all}");
     }
     assert_eq!(lies_open(home.path(), VALUE), Vec::<std::path::PathBuf>::new());
-    let facts = home.ok(&["audit", "export", "-o", "json"]).stdout;
+    let facts = home.ok(&["audit", "export"]).stdout;
     assert!(!facts.contains(VALUE));
     let events = home.ok(&["get", "runs", "-o", "json"]).stdout;
     assert!(!events.contains(VALUE));
