@@ -187,8 +187,7 @@ impl Sketch {
                 mean: scaled(outlook.run.mean),
                 deviation: scaled(outlook.run.deviation),
             });
-            let fits = needs.site.iter().all(|(key, wanted)| site.attributes.get(key) == Some(wanted))
-                && site.capacity.covers(&needs.resources);
+            let fits = needs.unmet(&site.attributes).is_none() && site.capacity.covers(&needs.resources);
             if fits && site.closed.is_none() && gate.refusal(&site.name).is_none() && index < 64 {
                 permitted |= 1 << index;
             }

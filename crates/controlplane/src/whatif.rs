@@ -280,10 +280,7 @@ impl Known {
         let work = node.map_or_else(|| "run".to_owned(), work_of);
         let family = Family { workflow, path, work: &work };
         let needs = node.map(|node| node.needs.clone()).unwrap_or_default();
-        let fits = |site: &&SiteView| {
-            needs.site.iter().all(|(key, wanted)| site.attributes.get(key) == Some(wanted))
-                && site.capacity.covers(&needs.resources)
-        };
+        let fits = |site: &&SiteView| needs.unmet(&site.attributes).is_none() && site.capacity.covers(&needs.resources);
         let permitted = sites.iter().enumerate().take(64).filter(|(_, site)| fits(site));
         Known {
             need: Need::from(&needs.resources),

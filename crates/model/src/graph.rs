@@ -250,6 +250,13 @@ pub struct Needs {
     pub site: BTreeMap<String, String>,
 }
 
+impl Needs {
+    /// The first attribute that a site with these does not have as it has to be, and what it has to be.
+    pub fn unmet(&self, attributes: &BTreeMap<String, String>) -> Option<(&String, &String)> {
+        self.site.iter().find(|(name, wanted)| attributes.get(*name) != Some(*wanted))
+    }
+}
+
 /// How often and when a failed attempt is repeated.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Retry {

@@ -191,8 +191,7 @@ fn millis(seconds: f64) -> f64 {
 
 fn verdict(site: &SiteView, demand: &Demand, terms: &Terms, has_room: bool) -> (Verdict, String) {
     let needs = &demand.needs;
-    let unlike = needs.site.iter().find(|(key, wanted)| site.attributes.get(*key) != Some(*wanted));
-    if let Some((key, wanted)) = unlike {
+    if let Some((key, wanted)) = needs.unmet(&site.attributes) {
         let found = site.attributes.get(key).map_or("not set".to_owned(), |found| format!("`{found}`"));
         return (Verdict::Unfit, format!("needs `{key}` to be `{wanted}`, and it is {found} here"));
     }

@@ -212,9 +212,8 @@ impl Stepper<'_, '_> {
         }
         let sites = &self.state.fleet.sites;
         let here = action.site.as_deref().and_then(|site| sites.get(site)).map_or(0, |site| site.spec.capacity.memory_bytes);
-        let fits =
-            |site: &&crate::fleet::Site| needs.site.iter().all(|(name, value)| site.spec.attributes.get(name) == Some(value));
-        let largest = || sites.values().filter(fits).map(|site| site.spec.capacity.memory_bytes).max().unwrap_or(0);
+        let fitting = || sites.values().filter(|site| needs.unmet(&site.spec.attributes).is_none());
+        let largest = || fitting().map(|site| site.spec.capacity.memory_bytes).max().unwrap_or(0);
         let most = if here > asked { here } else { largest() };
         Some(asked.saturating_mul(2).min(most)).filter(|more| *more > asked)
     }
