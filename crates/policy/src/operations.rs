@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use cedar_policy::RestrictedExpression;
 use cedar_policy::{
-    Authorizer, Context, Decision, Entity, EntityUid, PartialEntities, PartialEntityUid, PartialRequest, Request,
+    Context, Decision, Entity, EntityUid, PartialEntities, PartialEntityUid, PartialRequest, Request, RestrictedExpression,
 };
 use model::Label;
 use serde::{Deserialize, Serialize};
@@ -188,17 +187,9 @@ impl Rules {
         let actions = schema()?.action_entities().ok()?;
         known.extend(actions.iter().cloned());
         let context = Context::from_pairs(pairs).ok()?;
-        let request = match Request::new(principal, action, thing, context, schema()) {
-            Ok(request) => request,
-            Err(error) => return Some(Verdict::broken(error)),
-        };
-        let entities = match entities(known) {
-            Ok(entities) => entities,
-            Err(error) => return Some(Verdict::broken(error)),
-        };
-        let response = Authorizer::new().is_authorized(&request, &self.policies, &entities);
         let found: BTreeMap<String, String> =
             attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Some(self.verdict(&response, label, &found))
+        let request = Request::new(principal, action, thing, context, schema());
+        Some(self.answer(&self.policies, request, known, label, &found))
     }
 }

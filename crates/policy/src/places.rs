@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use cedar_policy::{Authorizer, Context, Decision, Entity, EntityUid, PartialEntities, PartialEntityUid, PartialRequest};
-use cedar_policy::{PolicySet, Request, Response, RestrictedExpression};
+use cedar_policy::{PolicySet, Request, RequestValidationError, Response, RestrictedExpression};
 use model::Label;
 
 use crate::entities::{SiteFacts, entities, uid};
@@ -80,18 +80,27 @@ impl Rules {
 
     /// One question: all that is known, at one site.
     fn at(&self, asked: &Asked, policies: &PolicySet, label: &Label, facts: &SiteFacts) -> Verdict {
-        let request =
-            Request::new(asked.principal.clone(), asked.action.clone(), facts.uid.clone(), asked.context.clone(), schema());
+        let (principal, action) = (asked.principal.clone(), asked.action.clone());
+        let known = asked.entities.iter().filter(|entity| entity.uid() != facts.uid).cloned().chain([facts.entity.clone()]);
+        let request = Request::new(principal, action, facts.uid.clone(), asked.context.clone(), schema());
+        self.answer(policies, request, known, label, &facts.attributes)
+    }
+
+    /// What policies say to a request about what is known. A request that does not fit the schema is refused.
+    pub(crate) fn answer(
+        &self,
+        policies: &PolicySet,
+        request: Result<Request, RequestValidationError>,
+        known: impl IntoIterator<Item = Entity>,
+        label: &Label,
+        found: &BTreeMap<String, String>,
+    ) -> Verdict {
         let request = match request {
             Ok(request) => request,
             Err(error) => return Verdict::broken(error),
         };
-        let known = asked.entities.iter().filter(|entity| entity.uid() != facts.uid).cloned().chain([facts.entity.clone()]);
         match entities(known) {
-            Ok(entities) => {
-                let response = Authorizer::new().is_authorized(&request, policies, &entities);
-                self.verdict(&response, label, &facts.attributes)
-            }
+            Ok(entities) => self.verdict(&Authorizer::new().is_authorized(&request, policies, &entities), label, found),
             Err(error) => Verdict::broken(error),
         }
     }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use cedar_policy::{Authorizer, Context, Request, RestrictedExpression};
+use cedar_policy::{Context, Request, RestrictedExpression};
 use model::Label;
 
-use crate::entities::{entities, plain, uid};
+use crate::entities::{plain, uid};
 use crate::rules::Rules;
 use crate::schema::schema;
 use crate::verdict::Verdict;
@@ -36,16 +36,8 @@ impl Rules {
             ("site".to_owned(), RestrictedExpression::new_entity_uid(facts.uid.clone())),
         ];
         let context = Context::from_pairs(pairs).ok()?;
-        let request = match Request::new(work.uid()?, uid("Action", "release")?, thing, context, schema()) {
-            Ok(request) => request,
-            Err(error) => return Some(Verdict::broken(error)),
-        };
-        let entities = match entities(known) {
-            Ok(entities) => entities,
-            Err(error) => return Some(Verdict::broken(error)),
-        };
-        let response = Authorizer::new().is_authorized(&request, &self.policies, &entities);
+        let request = Request::new(work.uid()?, uid("Action", "release")?, thing, context, schema());
         let found: BTreeMap<String, String> = [("name".to_owned(), secret.to_owned())].into();
-        Some(self.verdict(&response, label, &found))
+        Some(self.answer(&self.policies, request, known, label, &found))
     }
 }
