@@ -1,21 +1,23 @@
 //! Reading: the journal for a restart and for streams, and the read models for everybody else. Calls block: from async code they belong
 //! on a blocking thread.
 
+mod approvals;
+mod recall;
+mod subjects;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use engine::event::{Located, RecallKey};
 use engine::{Event, Known};
 use keyring::Keyring;
 use model::{Digest, Graph, Payload, Phase, RunId, Seq, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::Value;
 
-use crate::bodies::{Kept, SALT, SUBJECT, open, walk};
+use crate::bodies::{Kept, SALT, open, walk};
 use crate::rows::{ACTION_COLUMNS, RUN_COLUMNS, kind_of, phase_of};
 use crate::{
-    ActionRow, ApprovalRow, AttemptRow, ChildRow, EntryRow, FiringRow, JournalError, RecallRow, ResourceRow, RunRow, SiteRow,
-    SkippedRow, schema,
+    ActionRow, AttemptRow, ChildRow, EntryRow, FiringRow, JournalError, ResourceRow, RunRow, SiteRow, SkippedRow, schema,
 };
 
 /// Connections kept for the next caller.
@@ -293,104 +295,6 @@ impl Reader {
         })
     }
 
-    /// Human actions that wait for a decision, the oldest first: of one run or of all, after a position.
-    pub fn approvals(&self, run: Option<RunId>, after: Option<(RunId, u32)>, limit: usize) -> Result<Vec<ApprovalRow>> {
-        let actions: Vec<ActionRow> = self.with(|db| {
-            let sql = format!(
-                "SELECT {ACTION_COLUMNS} FROM actions WHERE kind = 4 AND finished_at IS NULL AND (?1 IS NULL OR run = ?1)
-                 AND (run, no) > (?2, ?3) ORDER BY run, no LIMIT ?4"
-            );
-            let (after_run, after_no) = after.map_or((0, 0), |(run, no)| (run.0, i64::from(no)));
-            let mut statement = db.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![run.map(|run| run.0), after_run, after_no, limit as i64], ActionRow::read)?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })?;
-        let mut approvals = Vec::with_capacity(actions.len());
-        for action in actions {
-            let input = action.input.map(|(seq, n)| self.body(seq, n)).transpose()?.flatten().unwrap_or_default();
-            if let Some(run) = self.run(action.run)? {
-                let first_form = if action.first_by.is_some() { self.last_form(&run, action.no)? } else { None };
-                approvals.push(ApprovalRow { run, action, input, first_form });
-            }
-        }
-        Ok(approvals)
-    }
-
-    /// The form of the last decision about a human action.
-    fn last_form(&self, run: &RunRow, action: u32) -> Result<Option<Value>> {
-        let seqs: Vec<(i64, Vec<u8>)> = self.with(|db| {
-            let sql = "SELECT seq, bytes FROM journal WHERE run = ?1 AND seq BETWEEN ?2 AND ?3 AND kind = 16 ORDER BY seq DESC";
-            let mut statement = db.prepare_cached(sql)?;
-            let range = params![run.id.0, run.first_seq.0, run.last_seq.0];
-            let rows = statement.query_map(range, |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })?;
-        let of_it =
-            |bytes: &[u8]| matches!(engine::codec::decode(bytes), Ok(Event::HumanDecided(decided)) if decided.action.0 == action);
-        match seqs.into_iter().find(|(_, bytes)| of_it(bytes)) {
-            Some((seq, _)) => self.body(Seq(seq as u64), 0),
-            None => Ok(None),
-        }
-    }
-
-    /// Whom a run is about.
-    pub fn subject(&self, run: RunId) -> Result<Option<String>> {
-        self.with(|db| {
-            let sql = "SELECT first_seq FROM runs WHERE id = ?1";
-            let seq: Option<u64> = db.prepare_cached(sql)?.query_row(params![run.0], |row| row.get(0)).optional()?;
-            let bytes = seq.map(|seq| bytes_of(db, self.keys(), seq, SUBJECT)).transpose()?.flatten();
-            Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
-        })
-    }
-
-    /// The runs about a subject. Every run that is about one is looked at: their names are sealed.
-    pub fn about(&self, subject: &str) -> Result<Vec<RunId>> {
-        self.with(|db| {
-            let sql = "SELECT r.id, b.seq, b.bytes FROM runs r JOIN bodies b ON b.seq = r.first_seq AND b.n = ?1";
-            let mut statement = db.prepare_cached(sql)?;
-            let mut rows = statement.query(params![SUBJECT])?;
-            let mut about = Vec::new();
-            while let Some(row) = rows.next()? {
-                let (run, seq, kept): (u64, u64, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                if let Kept::Bytes(bytes) = open(self.keys(), seq, SUBJECT, kept)?
-                    && bytes == subject.as_bytes()
-                {
-                    about.push(RunId(run));
-                }
-            }
-            Ok(about)
-        })
-    }
-
-    /// Whether the values of a run were erased, or are about to be.
-    pub fn is_erased(&self, run: RunId) -> Result<bool> {
-        Ok(self.erased()?.contains(&run))
-    }
-
-    /// The runs that entries say are erased.
-    pub fn erased(&self) -> Result<std::collections::BTreeSet<RunId>> {
-        self.with(|db| {
-            // An entry of this kind is of the fleet, of which there are few.
-            let mut statement = db.prepare_cached("SELECT bytes FROM journal WHERE run = 0 AND kind = 51")?;
-            let mut rows = statement.query([])?;
-            let mut erased = std::collections::BTreeSet::new();
-            while let Some(row) = rows.next()? {
-                if let Ok(Event::DataErased(entry)) = engine::codec::decode(row.get_ref(0)?.as_blob().unwrap_or_default()) {
-                    erased.extend(entry.runs);
-                }
-            }
-            Ok(erased)
-        })
-    }
-
-    /// How many human actions of a run wait.
-    pub fn waiting(&self, run: RunId) -> Result<u64> {
-        self.with(|db| {
-            let sql = "SELECT count(*) FROM actions WHERE run = ?1 AND kind = 4 AND finished_at IS NULL";
-            Ok(db.prepare_cached(sql)?.query_row(params![run.0], |row| row.get(0))?)
-        })
-    }
-
     /// A body: the `n`-th payload of an entry. None after pruning.
     pub fn body(&self, seq: Seq, n: u32) -> Result<Option<Value>> {
         self.with(|db| body_of(db, self.keys(), seq.0, n.into()))
@@ -493,27 +397,6 @@ impl Reader {
             let mut statement = db.prepare(sql)?;
             let rows = statement.query_map([], |row| Ok((row.get(0)?, Timestamp(row.get(1)?))))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
-    }
-
-    /// The output kept under a key, when it is young enough.
-    pub fn recall(&self, project: &str, key: &RecallKey, now: Timestamp) -> Result<Option<RecallRow>> {
-        self.with(|db| {
-            let sql = "SELECT seq, at, locations FROM recalls WHERE project = ?1 AND kind = ?2 AND key = ?3";
-            let found = db.prepare_cached(sql)?.query_row(params![project, key.kind as i64, key.key.0], |row| {
-                Ok((row.get::<_, u64>(0)?, row.get::<_, u64>(1)?, row.get::<_, String>(2)?))
-            });
-            let Some((seq, at, locations)) = found.optional()? else { return Ok(None) };
-            let at = Timestamp(at);
-            if key.max_age.is_some_and(|age| now.since(at) > age) {
-                return Ok(None);
-            }
-            if was_undone(db, seq)? {
-                return Ok(None);
-            }
-            let Some(output) = body_of(db, self.keys(), seq, 0)? else { return Ok(None) };
-            let carried = carried_at(db, self.keys(), seq)?;
-            Ok(Some(RecallRow { output, locations: locations_of(&locations), at, carried }))
         })
     }
 
@@ -684,45 +567,6 @@ fn resource_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<ResourceRow> {
     })
 }
 
-/// What an output carries that an entry kept: what its run says of the node that gave it.
-fn carried_at(db: &Connection, keys: Option<&Keyring>, seq: u64) -> Result<model::Carried> {
-    let sql = "SELECT bytes FROM journal WHERE seq = ?1 AND bytes IS NOT NULL";
-    let bytes: Option<Vec<u8>> = db.prepare_cached(sql)?.query_row([seq], |row| row.get(0)).optional()?;
-    let Some(bytes) = bytes else { return Ok(model::Carried::default()) };
-    let Event::OutputKept(kept) = event_of(db, keys, seq, &bytes)? else { return Ok(model::Carried::default()) };
-    // It is written with the acceptance of the run.
-    let sql =
-        "SELECT j.seq, j.bytes FROM journal j JOIN runs r ON r.id = ?1 WHERE j.seq BETWEEN r.first_seq AND r.first_seq + 1000
-               AND j.run = ?1 AND j.kind = 31 ORDER BY j.seq LIMIT 1";
-    let found = db.prepare_cached(sql)?.query_row([kept.run.0], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, Vec<u8>>(1)?)));
-    let Some((at, bytes)) = found.optional()? else { return Ok(model::Carried::default()) };
-    let Event::RunLabelled(labelled) = event_of(db, keys, at, &bytes)? else { return Ok(model::Carried::default()) };
-    let sql = "SELECT path FROM actions WHERE run = ?1 AND no = ?2";
-    let path = db.prepare_cached(sql)?.query_row(params![kept.run.0, kept.action.0], |row| row.get::<_, Option<String>>(0));
-    let path = path.optional()?.flatten().unwrap_or_default();
-    let sql = "SELECT EXISTS (SELECT 1 FROM children WHERE run = ?1 AND no = ?2)";
-    let child: bool = db.prepare_cached(sql)?.query_row(params![kept.run.0, kept.action.0], |row| row.get(0))?;
-    if !child {
-        return Ok(labelled.gives.get(&engine::without_items(&path)).cloned().unwrap_or_default());
-    }
-    // What another action asked for is no node, and gives what could be read where it was asked for: at most all of it.
-    let mut all = model::Label::empty();
-    labelled.reads.values().for_each(|label| all.join(label));
-    Ok(model::Carried { all, ..model::Carried::default() })
-}
-
-/// Whether what was kept by an entry was undone since: an effect that stands no more is nobody's output any more.
-fn was_undone(db: &Connection, seq: u64) -> Result<bool> {
-    let sql = "SELECT bytes FROM journal WHERE seq = ?1 AND bytes IS NOT NULL";
-    let bytes: Option<Vec<u8>> = db.prepare_cached(sql)?.query_row([seq], |row| row.get(0)).optional()?;
-    let Some(bytes) = bytes else { return Ok(false) };
-    let Ok(Event::OutputKept(kept)) = engine::codec::decode(&bytes) else { return Ok(false) };
-    let sql = "SELECT EXISTS (SELECT 1 FROM actions AS kept JOIN actions AS undo ON undo.run = kept.run AND undo.no > kept.no
-               WHERE kept.run = ?1 AND kept.no = ?2 AND undo.path = kept.path || '!undo' AND undo.phase = ?3)";
-    let succeeded = Phase::Succeeded as i64;
-    Ok(db.prepare_cached(sql)?.query_row(params![kept.run.0, kept.action.0, succeeded], |row| row.get(0))?)
-}
-
 /// Decodes an entry and puts its bodies in place.
 pub(crate) fn event_of(db: &Connection, keys: Option<&Keyring>, seq: u64, bytes: &[u8]) -> Result<Event> {
     let mut event = engine::codec::decode(bytes).map_err(|error| match error {
@@ -739,18 +583,6 @@ pub(crate) fn event_of(db: &Connection, keys: Option<&Keyring>, seq: u64, bytes:
         payload.body = body_of(db, keys, seq, n as i64)?.map(Arc::new);
     }
     Ok(event)
-}
-
-fn locations_of(json: &str) -> Vec<Located> {
-    let list: Vec<Value> = serde_json::from_str(json).unwrap_or_default();
-    let read = |value: &Value| {
-        Some(Located {
-            artifact: value.get("artifact")?.as_str()?.parse().ok()?,
-            size: value.get("size")?.as_u64()?,
-            site: value.get("site")?.as_str()?.to_owned(),
-        })
-    };
-    list.iter().filter_map(read).collect()
 }
 
 #[cfg(test)]
