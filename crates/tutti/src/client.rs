@@ -127,23 +127,24 @@ impl Client {
 
     /// Reads bytes as they are.
     pub(crate) async fn bytes(&self, path: &str) -> Result<Incoming, CommandError> {
-        let response = self.send(Method::GET, path, whole(Bytes::new()), None).await?;
-        if !response.status().is_success() {
-            answer(response).await?;
-            return Err(anyhow!("the server gave no answer to {path}").into());
-        }
-        Ok(response.into_body())
+        Ok(self.open(path).await?.into_body())
     }
 
     /// Opens a log, with the place in it at which what is still there begins.
     pub(crate) async fn log(&self, path: &str) -> Result<(u64, Incoming), CommandError> {
+        let response = self.open(path).await?;
+        let offset = response.headers().get("tutti-log-offset").and_then(|offset| offset.to_str().ok()?.parse().ok());
+        Ok((offset.unwrap_or(0), response.into_body()))
+    }
+
+    /// Asks for something that is read as it comes.
+    async fn open(&self, path: &str) -> Result<Response<Incoming>, CommandError> {
         let response = self.send(Method::GET, path, whole(Bytes::new()), None).await?;
         if !response.status().is_success() {
             answer(response).await?;
             return Err(anyhow!("the server gave no answer to {path}").into());
         }
-        let offset = response.headers().get("tutti-log-offset").and_then(|offset| offset.to_str().ok()?.parse().ok());
-        Ok((offset.unwrap_or(0), response.into_body()))
+        Ok(response)
     }
 
     /// Opens a stream.

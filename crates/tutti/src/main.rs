@@ -15,6 +15,7 @@ mod session;
 mod settings;
 mod shim;
 mod sources;
+mod speaker;
 mod telemetry;
 mod transport;
 mod variables;

@@ -8,9 +8,8 @@ use anyhow::Context as _;
 use api::rest::views::{ApplyRequest, SourceFile};
 use base64::Engine as _;
 use controlplane::{Fault, FaultKind};
-use model::Graph;
 use model::limits::WORKFLOW_BYTES_MAX;
-use workflow::{Catalogue, ConnectorType, Files};
+use workflow::{Files, Nothing};
 
 use crate::failure::CommandError;
 
@@ -165,25 +164,4 @@ impl Files for Beside {
 fn within(folder: &Path, file: &Path) -> Option<PathBuf> {
     let (folder, file) = (folder.canonicalize().ok()?, file.canonicalize().ok()?);
     file.starts_with(folder).then_some(file)
-}
-
-/// A catalogue without anything in it.
-pub(crate) struct Nothing;
-
-impl Catalogue for Nothing {
-    fn connector(&self, _name: &str, _version: u32) -> Option<ConnectorType> {
-        None
-    }
-
-    fn connectors(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn workflow(&self, _name: &str) -> Option<Arc<Graph>> {
-        None
-    }
-
-    fn task(&self, _name: &str) -> Option<bool> {
-        None
-    }
 }

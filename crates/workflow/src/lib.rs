@@ -64,8 +64,28 @@ pub trait Catalogue {
     /// Whether a Flyte task is registered; none when that cannot be known here.
     fn task(&self, name: &str) -> Option<bool>;
     /// A price list that was applied, by its provider. The lists that come with the program are known anyway.
-    fn prices(&self, provider: &str) -> Option<documents::PriceList> {
-        let _ = provider;
+    fn prices(&self, _provider: &str) -> Option<documents::PriceList> {
+        None
+    }
+}
+
+/// A catalogue without anything in it.
+pub struct Nothing;
+
+impl Catalogue for Nothing {
+    fn connector(&self, _name: &str, _version: u32) -> Option<ConnectorType> {
+        None
+    }
+
+    fn connectors(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn workflow(&self, _name: &str) -> Option<Arc<Graph>> {
+        None
+    }
+
+    fn task(&self, _name: &str) -> Option<bool> {
         None
     }
 }

@@ -10,6 +10,7 @@ use crate::in_process::Need;
 use crate::names::{self, Kind, run_path};
 use crate::output::{self, Form};
 use crate::progress::{self, Until};
+use crate::speaker::Speaker;
 use crate::{inputs, session};
 
 /// What every decision takes.
@@ -25,12 +26,8 @@ pub(crate) struct Decision {
     /// A remark: the form's field `comment`.
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
-    /// Decide as this person: only on loopback and without tokens, where the server takes callers at their word.
-    #[arg(long = "as", value_name = "USER")]
-    user: Option<String>,
-    /// Groups of that person, with commas between.
-    #[arg(long, value_name = "GROUP", value_delimiter = ',')]
-    groups: Vec<String>,
+    #[command(flatten)]
+    speaker: Speaker,
     #[command(flatten)]
     form: Form,
 }
@@ -74,7 +71,7 @@ impl Reject {
 impl Decision {
     async fn send(self, door: &Door, word: &str) -> Result<Exit, CommandError> {
         session::with(door, Need::Change, async |session| {
-            let client = session.client.speaking_for(self.user.as_deref(), &self.groups);
+            let client = self.speaker.client(&session.client);
             let waiting: Vec<ApprovalView> = client.get("/api/v1/approvals").await?;
             let form = waiting.iter().find(|approval| {
                 approval.run == self.run && self.action.as_ref().is_none_or(|action| approval.action == *action)

@@ -12,6 +12,7 @@ use crate::client::segment;
 use crate::failure::{CommandError, Exit};
 use crate::in_process::Need;
 use crate::output::{self, Form, Format};
+use crate::speaker::Speaker;
 use crate::{session, sources};
 
 /// Look at the rules, ask them, test them, vouch for what waits.
@@ -142,12 +143,8 @@ struct Word {
     /// Why.
     #[arg(long, default_value = "")]
     reason: String,
-    /// Speak as this person: only on loopback and without tokens, where the server takes callers at their word.
-    #[arg(long = "as", value_name = "USER")]
-    user: Option<String>,
-    /// Groups of that person, with commas between.
-    #[arg(long, value_name = "GROUP", value_delimiter = ',')]
-    groups: Vec<String>,
+    #[command(flatten)]
+    speaker: Speaker,
     #[command(flatten)]
     form: Form,
 }
@@ -346,7 +343,7 @@ impl Word {
         let request =
             ApproveRequest { kind: kind.into(), name: name.into(), digest: self.digest.clone(), reason: self.reason.clone() };
         let stands: ApprovedView = session::with(door, Need::Change, async |session| {
-            let client = session.client.speaking_for(self.user.as_deref(), &self.groups);
+            let client = self.speaker.client(&session.client);
             client.post(&format!("/api/v1/policy/{order}"), &request).await
         })
         .await?;

@@ -182,7 +182,7 @@ fn machines(list: &PriceList) -> impl Iterator<Item = Machine> {
 impl Refresh {
     async fn run(self, door: &Door) -> Result<Exit, CommandError> {
         let text = fetch(&self.source, door).await?;
-        let found = workflow::documents::read(&text, &BTreeMap::new(), &crate::sources::Nothing);
+        let found = workflow::documents::read(&text, &BTreeMap::new(), &workflow::Nothing);
         let odd = found.documents.iter().find(|document| !matches!(document, Document::Prices(_)));
         if let Some(odd) = odd {
             let message = format!("`{}` has a {} in it, and a price list was asked for", self.source, odd.kind());

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::sites::{EGRESS, price, terms};
 use super::{Document, read};
+use crate::Nothing;
 use crate::fields::{Fields, Findings};
 use crate::source::{Data, Tree};
-use crate::{Catalogue, ConnectorType};
 
 /// The lists that come with the program.
 const BUILT_IN: &str = include_str!("prices.yaml");
@@ -94,27 +94,6 @@ pub fn all() -> &'static [PriceList] {
         let found = read(BUILT_IN, &BTreeMap::new(), &Nothing).documents;
         found.into_iter().filter_map(|document| if let Document::Prices(list) = document { Some(list) } else { None }).collect()
     })
-}
-
-/// Price lists refer to nothing.
-struct Nothing;
-
-impl Catalogue for Nothing {
-    fn connector(&self, _: &str, _: u32) -> Option<ConnectorType> {
-        None
-    }
-
-    fn connectors(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn workflow(&self, _: &str) -> Option<std::sync::Arc<model::Graph>> {
-        None
-    }
-
-    fn task(&self, _: &str) -> Option<bool> {
-        None
-    }
 }
 
 /// A document of `kind: prices`.
