@@ -293,9 +293,13 @@ pub(super) async fn put(
     either(written.await)
 }
 
-/// The numbers of the parts that an upload ends with.
-fn numbers(body: &str) -> Vec<u32> {
-    body.split("<PartNumber>").skip(1).filter_map(|rest| rest.split('<').next()?.trim().parse().ok()).collect()
+/// The texts of all elements of a name in the body of a request. The bodies that clients of S3 send hold no attributes, comments or sections
+/// within those.
+fn texts_of(body: &str, element: &str) -> Vec<String> {
+    let plain = |text: &str| text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&");
+    let open = format!("<{element}>");
+    // What stands before the first is no text of it.
+    body.split(&open).skip(1).filter_map(|rest| Some(plain(rest.split_once("</")?.0))).collect()
 }
 
 /// Begins an upload in parts, or ends it.
@@ -323,7 +327,10 @@ pub(super) async fn post(
             return Err(refuse(StatusCode::NOT_IMPLEMENTED, "NotImplemented", "this request is not known here"));
         };
         let body = body_of(&parts.headers, body).await?;
-        let numbers = numbers(&String::from_utf8_lossy(&body));
+        let numbers: Vec<u32> = texts_of(&String::from_utf8_lossy(&body), "PartNumber")
+            .iter()
+            .filter_map(|number| number.trim().parse().ok())
+            .collect();
         let meta = blocking(move || objects.finish_upload(&key, &name, &numbers)).await?;
         Ok(xml(format!(
             "<CompleteMultipartUploadResult><Key>{shown}</Key><ETag>&quot;{}&quot;</ETag></CompleteMultipartUploadResult>",
@@ -363,12 +370,8 @@ pub(super) async fn bucket(State(app): State<App>, request: Request) -> Response
             return Ok(StatusCode::OK.into_response());
         }
         let body = body_of(&parts.headers, body).await?;
-        let body = String::from_utf8_lossy(&body).into_owned();
-        let plain = |text: &str| text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&");
-        let keys: Vec<String> =
-            body.split("<Key>").skip(1).filter_map(|rest| Some(plain(rest.split("</Key>").next()?))).collect();
         let mut deleted = String::new();
-        for key in keys {
+        for key in texts_of(&String::from_utf8_lossy(&body), "Key") {
             let (objects, shown) = (app.control.flyte().objects().clone(), escape(&key));
             blocking(move || objects.delete(&key)).await?;
             deleted.push_str(&format!("<Deleted><Key>{shown}</Key></Deleted>"));
