@@ -31,7 +31,7 @@ use crate::record::{self, CompletionRecord};
 use crate::sandbox::enter::{self, Inside, NotStarted};
 use crate::sandbox::{Walls, answer_probe};
 use crate::secrets;
-pub(crate) use control::{ask_to_stop, make as make_control};
+pub(crate) use control::{ask_to_stop, make as make_control, remove as remove_control};
 use groups::Groups;
 pub(crate) use groups::{clear_abandoned, kill_group_of};
 pub(crate) use logs::{are_empty as logs_are_empty, read as read_log};

@@ -45,6 +45,7 @@ pub(super) fn owned(folder: &Path) -> io::Result<Vec<Owned>> {
 pub(super) fn release(folder: &Path, logs: &Path) {
     let kept = !shim::logs_are_empty(folder) || folder.join(crate::sandbox::egress::RECORD).exists();
     let removed = remove(&if kept { folder.join("work") } else { folder.to_owned() });
+    shim::remove_control(folder);
     // Logs of another attempt of that name are of a journal that was replaced by a backup.
     let moved = if kept { removed.and_then(|()| remove(logs)).and_then(|()| std::fs::rename(folder, logs)) } else { removed };
     match moved {

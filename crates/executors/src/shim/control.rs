@@ -21,6 +21,12 @@ pub(crate) fn make(folder: &Path) -> std::io::Result<()> {
     }
 }
 
+/// Takes the pipe away when the attempt is over: whoever reads the files of a folder would wait at it for ever.
+pub(crate) fn remove(folder: &Path) {
+    // What cannot be removed is found again by the sweep of old logs.
+    let _ = std::fs::remove_file(folder.join(PIPE));
+}
+
 fn open_pipe(folder: &Path) -> std::io::Result<File> {
     // Open for both, so that the pipe has a reader and a writer at all times: no end of file, no waiting to open.
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
