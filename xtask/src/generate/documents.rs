@@ -49,7 +49,7 @@ const KINDS: &[(&str, &str, &str)] = &[
     (
         "sanitizer",
         "kind: sanitizer\nname: aggregate\ndescription: Counts instead of people.\nrun: {command: [wc, -l]}\nstrips: [pii]\n\
-         checks: {bytes_max: 64Ki}\nexpires: 90d\n",
+         expires: 90d\n",
         "[Policies](policy.md)",
     ),
     (

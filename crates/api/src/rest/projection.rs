@@ -125,7 +125,6 @@ pub(crate) fn action_view(row: &ActionRow, sites: &[SiteRow]) -> ActionView {
     }
 }
 
-/// A site.
 /// What is wanted of the walls of a site, and what there is.
 fn sandbox_view(row: &SiteRow, isolation: &Isolation) -> SandboxView {
     let wanted = row.spec.sandbox.clone().unwrap_or_default();
