@@ -21,6 +21,7 @@ mod metrics;
 mod observe;
 mod permission;
 mod planning;
+pub mod planning_views;
 mod problem;
 mod projection;
 mod runs;

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use api::rest::planning_views::{ChangeView, PlannedNodeView};
 use api::rest::triggers::{FiringView, TriggerView};
-use api::rest::views::{
-    ActionView, Applied, ApprovalView, ChangeView, PlannedNodeView, ResourceView, RunView, SiteView, TokenView,
-};
+use api::rest::views::{ActionView, Applied, ApprovalView, ResourceView, RunView, SiteView, TokenView};
 use serde_json::Value;
 
 use crate::client::Client;

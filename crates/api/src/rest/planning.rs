@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::App;
 use super::applying::{files_of, source_files};
 use super::extract::Json;
+use super::planning_views::{ChangeView, DiffRequest, PlanRequest, PlanView, PlannedNodeView, SourceRequest};
 use super::problem::{ApiResult, blocking};
-use super::views::{ChangeView, DiffRequest, PlanRequest, PlanView, PlannedNodeView, SourceRequest};
 
 async fn source(app: &App, request: SourceRequest) -> ApiResult<WorkflowSource> {
     Ok(WorkflowSource {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use api::rest::views::{ChangeView, DiffRequest, PlanRequest, PlanView, PlannedNodeView, SourceRequest};
+use api::rest::planning_views::{ChangeView, DiffRequest, PlanRequest, PlanView, PlannedNodeView, SourceRequest};
 use placement::Explanation;
 
 use crate::cli::Door;
