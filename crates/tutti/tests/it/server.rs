@@ -93,15 +93,16 @@ fn a_configuration_file_and_what_is_wrong_with_it() {
 fn runs_outlive_a_server_that_is_killed() {
     let home = Home::new();
     home.write("p.workflow.yaml", PATIENT);
-    let server = home.up();
-    let port = server.url.rsplit(':').next().unwrap().to_owned();
+    // An address of its own: a port that the kernel chose would be anybody's as soon as the server is gone.
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let address = format!("127.{}.{middle}.{low}:7200", high | 0x40);
+    let server = home.up_at(&address, &[]);
     home.ok(&["apply", "-f", "p.workflow.yaml"]);
     home.ok(&["run", "demo/patient", "--name", "held"]);
     let watching = Running::start(home.command(&["watch", "held"]).stdout(Stdio::piped()).stderr(Stdio::piped()));
     until("the run waits", || home.json(&["get", "run", "held"])["actions_done"].as_u64().filter(|done| *done == 1));
     drop(server);
     // The same address again: who watches goes on watching.
-    let address = format!("127.0.0.1:{port}");
     let _again = Running::start(home.command(&["up", "--listen", &address]).stdout(Stdio::piped()).stderr(Stdio::null()));
     until("the server is back", || {
         (home.run(&["get", "run", "held", "--server", &format!("http://{address}")]).code == 0).then_some(())
