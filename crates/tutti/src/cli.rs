@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::client::Client;
 use crate::commands::{
     actions, applying, approvals, artifacts, audit, demo, describe, doctor, events, foresight, get, keeping, keys, planning,
     policy, prices, reference, runs, secrets, sites, tokens, up, witness,
@@ -39,6 +40,24 @@ pub(crate) struct Door {
     /// The data directory [default: .tutti]. When it is given, no other server than its owner is used.
     #[arg(long, global = true, value_name = "DIR", env = variables::DATA, hide_env_values = true)]
     pub(crate) data: Option<PathBuf>,
+}
+
+/// Whom a command speaks for, where the server takes callers at their word.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Speaker {
+    /// Speak as this person: only on loopback and without tokens, where the server takes callers at their word.
+    #[arg(long = "as", value_name = "USER")]
+    user: Option<String>,
+    /// Groups of that person, with commas between.
+    #[arg(long, value_name = "GROUP", value_delimiter = ',')]
+    groups: Vec<String>,
+}
+
+impl Speaker {
+    /// A client that speaks for them.
+    pub(crate) fn client(&self, client: &Client) -> Client {
+        client.speaking_for(self.user.as_deref(), &self.groups)
+    }
 }
 
 /// What to do.

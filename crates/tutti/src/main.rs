@@ -15,7 +15,6 @@ mod session;
 mod settings;
 mod shim;
 mod sources;
-mod speaker;
 mod telemetry;
 mod transport;
 mod variables;

@@ -3,14 +3,13 @@
 use api::rest::views::{ApprovalView, DecisionRequest, RunView};
 use serde_json::{Map, Value};
 
-use crate::cli::Door;
+use crate::cli::{Door, Speaker};
 use crate::client::segment;
 use crate::failure::{CommandError, Exit};
 use crate::in_process::Need;
 use crate::names::{self, Kind, run_path};
 use crate::output::{self, Form};
 use crate::progress::{self, Until};
-use crate::speaker::Speaker;
 use crate::{inputs, session};
 
 /// What every decision takes.

@@ -7,12 +7,11 @@ use api::rest::governance_views::{
     RuleChangeView, SanitizerView, SimulateRequest, SimulatedView,
 };
 
-use crate::cli::Door;
+use crate::cli::{Door, Speaker};
 use crate::client::segment;
 use crate::failure::{CommandError, Exit};
 use crate::in_process::Need;
 use crate::output::{self, Form, Format};
-use crate::speaker::Speaker;
 use crate::{session, sources};
 
 /// Look at the rules, ask them, test them, vouch for what waits.
