@@ -57,6 +57,14 @@ impl CommandError {
         CommandError::Usage(message.into(), None)
     }
 
+    /// The same, when nothing comes of asking twice: whether the request arrived does not matter then.
+    pub(crate) fn may_be_asked_again(self) -> CommandError {
+        match self {
+            CommandError::Unreachable { message, .. } => CommandError::Unreachable { message, asked: false },
+            other => other,
+        }
+    }
+
     /// The same with what to do about it.
     pub(crate) fn hint(mut self, text: impl Into<String>) -> CommandError {
         match &mut self {

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use api::rest::views::{ApplyResult, ReasonRequest, RerunRequest, ResourceView, RunView, SignalRequest, SubmitRequest};
+use model::Digest;
 use serde_json::{Map, Value, json};
 
 use crate::cli::Door;
@@ -71,15 +72,16 @@ pub(crate) struct Run {
 
 impl Run {
     /// Starts it.
-    pub(crate) async fn run(self, door: &Door) -> Result<Exit, CommandError> {
-        // What follows may begin anew when another command's engine goes away; the run is started once.
+    pub(crate) async fn run(mut self, door: &Door) -> Result<Exit, CommandError> {
+        // What follows may begin anew when another command's engine goes away; the run is started once, also when its answer was lost.
+        self.idempotency_key.get_or_insert_with(|| Digest(controlplane::random_bytes()).hex());
         let started = RefCell::new(None);
         session::with(door, Need::Change, async |session| {
             let known = started.borrow().clone();
             let run = match known {
                 Some(run) => run,
                 None => {
-                    let run = self.start(&session.client).await?;
+                    let run = self.start(&session.client).await.map_err(CommandError::may_be_asked_again)?;
                     started.replace(Some(run.clone()));
                     run
                 }
