@@ -86,7 +86,9 @@ impl Run {
                     run
                 }
             };
-            finish(session, run, self.wait, self.form.output).await
+            // What is left is looking at it.
+            let finished = finish(session, run, self.wait, self.form.output).await;
+            if session.is_fleeting() { finished.map_err(CommandError::may_be_asked_again) } else { finished }
         })
         .await
     }

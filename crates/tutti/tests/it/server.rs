@@ -99,8 +99,12 @@ fn runs_outlive_a_server_that_is_killed() {
     let server = home.up_at(&address, &[]);
     home.ok(&["apply", "-f", "p.workflow.yaml"]);
     home.ok(&["run", "demo/patient", "--name", "held"]);
-    let watching = Running::start(home.command(&["watch", "held"]).stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let seen = home.path().join("seen");
+    let mut watching = home.command(&["watch", "held"]);
+    let watching = watching.stdout(Stdio::piped()).stderr(std::fs::File::create(&seen).unwrap());
+    let watching = Running::start(watching);
     until("the run waits", || home.json(&["get", "run", "held"])["actions_done"].as_u64().filter(|done| *done == 1));
+    until("it is watched", || std::fs::metadata(&seen).ok().filter(|seen| seen.len() > 0));
     drop(server);
     // The same address again: who watches goes on watching.
     let _again = Running::start(home.command(&["up", "--listen", &address]).stdout(Stdio::piped()).stderr(Stdio::null()));
