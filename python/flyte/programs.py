@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -203,3 +204,61 @@ other = flyte.TaskEnvironment(name="elsewhere", image=flyte.Image.from_base("tea
 @other.task
 async def nowhere() -> int:
     return 1
+
+
+warm = flyte.TaskEnvironment(name="warm", reusable=flyte.ReusePolicy(replicas=4, idle_ttl=60))
+
+
+@warm.task
+async def who(x: int) -> str:
+    """The process that it runs in, and what that knows of the action."""
+    print(f"warm {x}")
+    ctx = flyte.ctx()
+    return f"{os.getpid()} {ctx.action.name} {os.environ['ACTION_NAME']}"
+
+
+@warm.task
+async def one_after_another(n: int) -> list[str]:
+    return [await who(i) for i in range(n)]
+
+
+@warm.task
+async def breaks(x: int) -> int:
+    raise ValueError(f"warm {x}")
+
+
+@warm.task
+async def ends_its_process(x: int) -> int:
+    os._exit(3)
+
+
+@warm.task
+async def lingers_warm(x: int) -> int:
+    await asyncio.sleep(3)
+    return x
+
+
+@warm.task
+async def waits_warm(n: int) -> list[int]:
+    return list(await asyncio.gather(*[lingers_warm(i) for i in range(n)]))
+
+
+@warm.task
+async def sleeps_warm() -> str:
+    Path("ready").touch()
+    subprocess.Popen(["sleep", "300"])
+    await asyncio.sleep(300)
+    return "slept"
+
+
+@env.task
+async def pid() -> str:
+    return f"{os.getpid()} {Path('/proc/self/cmdline').read_text()}"
+
+
+cold = flyte.TaskEnvironment(name="cold", env_vars={"PYTHONHASHSEED": "7"})
+
+
+@cold.task
+async def started_cold() -> str:
+    return f"{os.environ['PYTHONHASHSEED']} {hash('tutti')}"

@@ -1,123 +1,19 @@
-"""The unmodified Flyte SDK against a real server: TUTTI_BIN is the binary, the Python that runs this has the SDK."""
+"""Programs of the unmodified Flyte SDK on a real server."""
 
 import json
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import time
 import unittest
 import urllib.error
 import urllib.request
-from pathlib import Path
 
-# The SDK reports errors to its makers unless it is told otherwise.
-os.environ.update(FLYTE_DISABLE_SENTRY="true", DO_NOT_TRACK="1")
-for name in ("FLYTECTL_CONFIG", "UCTL_CONFIG"):
-    os.environ.pop(name, None)
+from rig import OnServer, finish, flyte, output, start, until
 
-import flyte  # noqa: E402
-import flyte.remote  # noqa: E402
-from flyte.models import ActionPhase  # noqa: E402
+import flyte.remote
+from flyte.models import ActionPhase
 
-import programs  # noqa: E402
-
-HERE = Path(__file__).resolve().parent
-PATIENCE = 90
+import programs
 
 
-class Server:
-    """A server on a data directory and a port of its own, which stay the same when it is started again."""
-
-    def __init__(self):
-        self.folder = Path(tempfile.mkdtemp(prefix="tutti-flyte-"))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.process = None
-
-    def start(self):
-        command = [os.environ["TUTTI_BIN"], "up", "--data", self.folder / "data", "--listen", f"127.0.0.1:{self.port}"]
-        environment = {**os.environ, "TUTTI_FLYTE_VENV": sys.prefix}
-        with open(self.folder / "log", "ab") as log:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment)
-        line = self.process.stdout.readline()
-        if b"is up" not in line:
-            raise RuntimeError((self.folder / "log").read_text()[-2000:])
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        self.process.stdout.close()
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(timeout=30)
-        self.process.stdout.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def get(self, path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1{path}") as answer:
-            return json.load(answer)
-
-    def actions(self, run):
-        return self.get(f"/runs/{run}")["actions"]
-
-
-def until(what, look):
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"{what} did not come within {PATIENCE} s")
-
-
-def start(task, **inputs):
-    # The client remembers for a day where it uploaded code to; a server of another test may have had this port.
-    return flyte.with_runcontext(disable_run_cache=True).run(task, **inputs)
-
-
-def finish(run):
-    run.wait(quiet=True)
-    return run
-
-
-def output(task, **inputs):
-    run = finish(start(task, **inputs))
-    if run.phase != ActionPhase.SUCCEEDED:
-        raise AssertionError(f"{run.name} {run.phase}: {run.details().action_details.error_info}")
-    return run.outputs()[0]
-
-
-class Acceptance(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = Server()
-        cls.server.start()
-        flyte.init(
-            endpoint=f"dns:///localhost:{cls.server.port}",
-            insecure=True,
-            org="tutti",
-            project="acceptance",
-            domain="development",
-            root_dir=HERE,
-            image_builder="remote",
-        )
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.server.stop()
-
-    def phases_become(self, run, expected):
-        """What is stopped gets some time to end in order: the client may hear of the root before that."""
-        phases = lambda: sorted(action["phase"] for action in self.server.actions(run.name))  # noqa: E731
-        until(f"{expected} of {run.name}", lambda: phases() == expected)
-
+class Acceptance(OnServer):
     def test_children_are_actions_of_the_run(self):
         run = finish(start(programs.nested, x=3))
         self.assertEqual(run.outputs()[0], 10)

@@ -322,6 +322,7 @@ fn spec_of(dispatch: &Dispatch, input: Value, simulates: Option<String>) -> Atte
         shown: Vec::new(),
         unboxed: false,
         secrets: Vec::new(),
+        host: None,
     }
 }
 

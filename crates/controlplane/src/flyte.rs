@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use artifacts::Store;
 use engine::{Command, Dispatch, Known, Outcome, Submit};
-use executors::AttemptSpec;
+use executors::{AttemptSpec, Host, Reuse};
 use flyte::process::{Environment, Surroundings};
 use flyte::wire::TaskSpec;
 use flyte::{Call, Objects};
@@ -40,6 +40,8 @@ struct Inner {
     specs: Store,
     environments: PathBuf,
     default_environment: Option<String>,
+    /// The program that forks processes which have the SDK already.
+    host: PathBuf,
     address: RwLock<String>,
     /// Where attempts that are under way write.
     attempts: Mutex<BTreeMap<AttemptKey, String>>,
@@ -71,7 +73,13 @@ impl Flyte {
         let secret = objects.secret("secret", || Digest(random_bytes()).hex())?;
         let environments = root.join("environments");
         std::fs::create_dir_all(&environments)?;
+        // Of this version of the server.
+        let host = root.join("host.py");
+        let beside = root.join("host.py.new");
+        std::fs::write(&beside, flyte::process::HOST)?;
+        std::fs::rename(&beside, &host)?;
         let inner = Inner {
+            host: host.canonicalize()?,
             objects,
             secret,
             specs,
@@ -141,6 +149,7 @@ impl Flyte {
             attempt: dispatch.key.attempt.0,
         };
         order.input = flyte::process::input(&spec, &call, &at);
+        order.host = self.host(&spec, &call, dispatch, &order.input);
         order.kind = NodeKind::Run { image: None, code: Vec::new() };
         order.outputs = Vec::new();
         // Programs of others expect the network and make their environments themselves; a site that requires walls gets them.
@@ -158,6 +167,30 @@ impl Flyte {
         let (_, place) = address.split_once("://")?;
         let place = place.split('/').next().unwrap_or(place);
         place.parse().ok().map(|grant| EgressGrant { bytes_max: u64::MAX, ..grant })
+    }
+
+    /// How a process stands in that has the SDK already, where there is one of the environment.
+    fn host(&self, spec: &TaskSpec, call: &Call, dispatch: &Dispatch, input: &Value) -> Option<Host> {
+        let environment = |key: &str| input.get("env")?.get(key)?.as_str();
+        let (kind, name) = (environment("TUTTI_FLYTE_KIND")?, environment("TUTTI_FLYTE_ENVIRONMENT")?);
+        let folder = match kind {
+            "at" => PathBuf::from(name),
+            "named" => self.inner.environments.join(name),
+            // One that is being made is used when it is there.
+            _ => {
+                let folder = self.inner.environments.join(format!("flyte-{}", if name.is_empty() { "latest" } else { name }));
+                folder.join(".ready").exists().then_some(folder)?
+            }
+        };
+        let names = &dispatch.names;
+        let label = dispatch.label.to_string();
+        let hosted = flyte::process::hosted(spec, call, input, &[&names.project, &names.domain, &label], &names.name)?;
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        Some(Host {
+            program: vec![text(&folder.join("bin/python")), text(&self.inner.host), "nursery".into()],
+            arguments: hosted.arguments,
+            reuse: hosted.reuse.map(|(key, keep, idle)| Reuse { key, keep, idle }),
+        })
     }
 
     /// Refuses an image that no environment stands for, before a process is begun.

@@ -336,6 +336,7 @@ impl Workers {
                 idempotency_key: lease.idempotency_key,
                 shown: Vec::new(),
                 unboxed: false,
+                host: None,
                 secrets: Vec::new(),
             };
             queues.waiting.entry(lease.connector).or_default().push_front(key);

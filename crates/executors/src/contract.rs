@@ -111,6 +111,7 @@ pub fn script(key: AttemptKey, epoch: u64, shared: &Path, text: &str) -> Attempt
         shown: Vec::new(),
         unboxed: false,
         secrets: Vec::new(),
+        host: None,
     }
 }
 

@@ -47,6 +47,32 @@ pub struct AttemptSpec {
     pub unboxed: bool,
     /// Secrets that were released to it. No record of it holds them.
     pub secrets: Vec<Secret>,
+    /// What may stand in for starting the command, where the site can do that.
+    pub host: Option<Host>,
+}
+
+/// A process that is there already and becomes that of an attempt: it was made by a program that has loaded what such attempts need. Where
+/// the program cannot serve, the command is started.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Host {
+    /// The program that makes such processes, and its arguments. What it is told and what it answers is in `local/nurseries.rs` and
+    /// `shim/host.rs`.
+    pub program: Vec<String>,
+    /// What the process is told instead of the command.
+    pub arguments: Vec<String>,
+    /// Whether the process stays for other attempts.
+    pub reuse: Option<Reuse>,
+}
+
+/// Which attempts may have the same process one after another, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Reuse {
+    /// Those of the same key.
+    pub key: String,
+    /// How many processes of the key may be without work.
+    pub keep: usize,
+    /// For how long.
+    pub idle: Duration,
 }
 
 /// What an executor sees. Reported at least once.

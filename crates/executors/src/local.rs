@@ -3,6 +3,7 @@
 
 mod attempt;
 mod folders;
+mod nurseries;
 mod outputs;
 mod process;
 mod wrappers;
@@ -36,7 +37,7 @@ use crate::{
 pub struct Options {
     /// The site's name.
     pub site: String,
-    /// The site's folder: `store/`, `attempts/`, `logs/` and `files/` lie below it.
+    /// The site's folder: `store/`, `attempts/`, `homes/`, `logs/` and `files/` lie below it.
     pub folder: PathBuf,
     /// The program that wraps processes, and what stands before the attempt's folder on its command line.
     pub shim: (PathBuf, Vec<String>),
@@ -117,24 +118,26 @@ impl LocalExecutor {
             let path = path.to_owned();
             move |error| StoreError::Io { path, error }
         };
-        for folder in ["attempts", "files", "logs"] {
+        for folder in ["attempts", "files", "homes", "logs"] {
             let folder = options.folder.join(folder);
             std::fs::create_dir_all(&folder).map_err(io(&folder))?;
         }
         let folder = options.folder.canonicalize().map_err(io(&options.folder))?;
         shim::clear_abandoned();
         folders::sweep(&folder.join("attempts"), &folder.join("logs"));
+        folders::sweep_homes(&folder.join("homes"));
         let epoch = std::fs::read_to_string(folder.join(EPOCH)).ok().and_then(|text| text.trim().parse().ok());
         let known = Known { epoch: Epoch(epoch.unwrap_or(0)), ..Known::default() };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let gate = Gate::open(options.tickets, &options.site, &folder);
+        let homes = folder.join("homes");
         let kept = Mutex::new(Arc::new(Kept::of(&options.path, options.sandbox)));
         let (name, path, registered) = (options.site, options.path, Mutex::new(options.capacity));
         let site = SiteFolder { name, folder, path, registered, sandbox: kept };
         let inner = Inner {
             site,
             store,
-            wrappers: wrappers::Wrappers::new(options.shim),
+            wrappers: wrappers::Wrappers::new(options.shim, homes),
             observed,
             known: Mutex::new(known),
             gate: Mutex::new(gate),

@@ -7,6 +7,7 @@
 
 mod control;
 mod groups;
+mod host;
 mod logs;
 mod reap;
 mod tree;
@@ -34,6 +35,7 @@ use crate::secrets;
 pub(crate) use control::{ask_to_stop, make as make_control, remove as remove_control};
 use groups::Groups;
 pub(crate) use groups::{clear_abandoned, kill_group_of};
+use host::Host;
 pub(crate) use logs::{are_empty as logs_are_empty, read as read_log};
 pub(crate) use tree::{kill_marked, start_time};
 
@@ -65,6 +67,20 @@ pub(crate) struct ShimSpec {
     /// The walls around it; none where it runs as the server does.
     #[serde(default)]
     pub(crate) walls: Option<Walls>,
+    /// What a process is told that is there already; without one the command is started.
+    #[serde(default)]
+    pub(crate) host: Option<HostSpec>,
+}
+
+/// What a process that is there already is told beside its environment.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct HostSpec {
+    /// Instead of the command.
+    pub(crate) arguments: Vec<String>,
+    /// Whether it stays for the next attempt.
+    pub(crate) keep: bool,
+    /// Where one that stays is at home.
+    pub(crate) home: String,
 }
 
 /// The code of a failure to build walls.
@@ -87,10 +103,12 @@ pub(crate) enum Word {
     Lost = 2,
     /// The attempt has ended, and its record is there.
     Done = 3,
+    /// As [`Word::Done`], and the process that it had is there for another attempt.
+    Kept = 4,
 }
 
-/// The program. With `folder` it serves that attempt and ends; without it serves those it is told on its standard input. With `--probe` it
-/// says what walls this machine can build.
+/// The program. With `folder` it serves that attempt and ends; without it, or with a child that it finds itself with, it serves those it is
+/// told on its standard input. With `--probe` it says what walls this machine can build.
 pub fn main(folder: Option<OsString>) -> ExitCode {
     serve_in(Groups::join, folder)
 }
@@ -108,25 +126,37 @@ fn serve_in(groups: fn() -> Groups, folder: Option<OsString>) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let groups = groups();
+    let mut host = Host::of(folder.as_deref());
+    if let Some(host) = &host {
+        host.adopt(&groups);
+    }
     let served = match folder {
         Some(folder) if folder == PROBE => answer_probe(groups.keep_memory(), groups.keep_processes()),
-        Some(folder) => run(Path::new(&folder), &groups).map(drop),
-        None => serve(&groups),
+        Some(folder) if host.is_none() => run(Path::new(&folder), &groups, &mut None).map(drop),
+        _ => serve(&groups, &mut host),
     };
+    if host.is_some() {
+        // A child that stayed has no more to do. It leads a group of its own, and ours is that of the wrapper itself.
+        tree::kill_all(0, None, &mut || reap::Reaper::new(0).reap());
+    }
     groups.remove();
     // Nobody reads this; the absence of a record says that the wrapper failed.
     if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn serve(groups: &Groups) -> std::io::Result<()> {
+fn serve(groups: &Groups, host: &mut Option<Host>) -> std::io::Result<()> {
     let (mut orders, mut pending) = (std::io::stdin().lock(), Vec::new());
     loop {
         while let Some(end) = pending.iter().position(|byte| *byte == 0) {
             let mut folder: Vec<u8> = pending.drain(..=end).collect();
             folder.pop();
             let folder = PathBuf::from(OsString::from_vec(folder));
-            let taken = run(&folder, groups)?;
-            say(if taken { Word::Done } else { Word::Lost });
+            let taken = run(&folder, groups, host)?;
+            say(match (taken, &host) {
+                (false, _) => Word::Lost,
+                (true, Some(_)) => Word::Kept,
+                (true, None) => Word::Done,
+            });
         }
         let mut buffer = [0; 4096];
         match orders.read(&mut buffer) {
@@ -145,7 +175,7 @@ fn say(word: Word) {
 }
 
 /// Serves one attempt. False when it is another wrapper's.
-fn run(folder: &Path, groups: &Groups) -> std::io::Result<bool> {
+fn run(folder: &Path, groups: &Groups, host: &mut Option<Host>) -> std::io::Result<bool> {
     // By its descriptor from here on: a later server may put a new folder in the place of this one.
     let Ok(opened) = std::fs::File::open(folder) else { return Ok(false) };
     let folder = PathBuf::from(format!("/proc/self/fd/{}", opened.as_raw_fd()));
@@ -165,12 +195,14 @@ fn run(folder: &Path, groups: &Groups) -> std::io::Result<bool> {
     let mut unenforced = groups.limit(&spec);
     unenforced.extend(spec.walls.iter().flat_map(|walls| walls.lacking.iter().cloned()));
     let began = Instant::now();
-    let (ended, mut usage) = match start(folder, &opened, &spec, &secrets) {
+    let given = host.take();
+    let (ended, mut usage) = match start(folder, &opened, &spec, &secrets, given.as_ref()) {
         Ok(started) => watch::until_the_end(folder, &spec, started, &secrets, &control, groups, began)?,
-        Err(failure) => (watch::Ended { failure: Some(failure), stopped: false }, engine::event::Usage::default()),
+        Err(failure) => (watch::Ended { failure: Some(failure), ..watch::Ended::default() }, engine::event::Usage::default()),
     };
     usage.bytes_in = spec.bytes_in;
-    let watch::Ended { failure, stopped } = ended;
+    let watch::Ended { failure, stopped, kept } = ended;
+    *host = given.filter(|_| kept);
     let (attempt, epoch, boot) = (spec.attempt, spec.epoch, record::boot());
     failpoint::hit(Point::WrapperBeforeRecord);
     CompletionRecord { attempt, epoch, failure, stopped, usage, unenforced, boot }.create(folder, reserved)?;
@@ -193,20 +225,48 @@ pub(crate) fn claim(folder: &Path) -> std::io::Result<bool> {
     }
 }
 
-/// A command that runs.
-pub(crate) struct Started {
+/// A process of an attempt that has begun.
+pub(crate) struct Started<'h> {
     /// The process that leads its group.
     leader: u32,
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
     /// What there is more of it within walls.
     inside: Option<Inside>,
+    /// Processor time that it had used before.
+    before_us: u64,
+    /// Who says how the attempt ended, when the process stays.
+    host: Option<&'h Host>,
 }
 
-fn start(folder: &Path, opened: &std::fs::File, spec: &ShimSpec, secrets: &[Secret]) -> Result<Started, Failure> {
+impl Started<'_> {
+    /// A process that was started for the attempt.
+    fn new(leader: u32, stdout: Option<OwnedFd>, stderr: Option<OwnedFd>) -> Self {
+        Started { leader, stdout, stderr, inside: None, before_us: 0, host: None }
+    }
+}
+
+fn start<'h>(
+    folder: &Path,
+    opened: &std::fs::File,
+    spec: &ShimSpec,
+    secrets: &[Secret],
+    host: Option<&'h Host>,
+) -> Result<Started<'h>, Failure> {
+    // Walls are built around what is started, and secrets go to nothing that was there before or stays: the orders say so too.
+    if let (Some(host), Some(told), None, []) = (host, &spec.host, &spec.walls, secrets)
+        && let Ok(begun) = host.begin(folder, spec, told)
+    {
+        let host::Begun { pid, stdout, stderr, before_us } = begun;
+        let started = Started::new(pid, Some(stdout), Some(stderr));
+        return Ok(Started { before_us, host: told.keep.then_some(host), ..started });
+    }
     let broken = broken_by;
     let (program, arguments) = spec.command.split_first().ok_or_else(|| broken("the command is empty".into()))?;
-    set_inherited_limits(spec);
+    for (resource, limit) in inherited_limits(spec) {
+        // A limit above what the wrapper itself has cannot be set, and need not be.
+        let _ = setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) });
+    }
     let mut command = Command::new(program);
     let variable =
         |(name, value): &(String, String)| (name.clone(), secrets::value_of(value, secrets).unwrap_or_default().to_owned());
@@ -214,11 +274,9 @@ fn start(folder: &Path, opened: &std::fs::File, spec: &ShimSpec, secrets: &[Secr
     // Inherited: when memory runs out, the kernel takes the process before its wrapper or the server.
     tree::offer_for_memory(true);
     let started = match &spec.walls {
-        Some(walls) => enter::start(walls, opened, &mut command).map(|mut inside| Started {
-            leader: inside.leader,
-            stdout: inside.stdout.take(),
-            stderr: inside.stderr.take(),
-            inside: Some(inside),
+        Some(walls) => enter::start(walls, opened, &mut command).map(|mut inside| {
+            let started = Started::new(inside.leader, inside.stdout.take(), inside.stderr.take());
+            Started { inside: Some(inside), ..started }
         }),
         None => start_open(folder, spec, &mut command).map_err(NotStarted::Command),
     };
@@ -244,21 +302,14 @@ fn broken_by(message: String) -> Failure {
 }
 
 /// Starts a command as this process itself runs.
-fn start_open(folder: &Path, spec: &ShimSpec, command: &mut Command) -> std::io::Result<Started> {
+fn start_open(folder: &Path, spec: &ShimSpec, command: &mut Command) -> std::io::Result<Started<'static>> {
     command.current_dir(folder.join(&spec.work)).process_group(0);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let (stdout, stderr) = (child.stdout.take().map(OwnedFd::from), child.stderr.take().map(OwnedFd::from));
-    Ok(Started { leader: child.id(), stdout, stderr, inside: None })
+    Ok(Started::new(child.id(), stdout, stderr))
 }
 
-/// Limits that the process inherits. They are the same for every attempt that a wrapper serves.
-fn set_inherited_limits(spec: &ShimSpec) {
-    let set = |resource, limit: u64| {
-        let limit = Some(limit);
-        // A limit above what the wrapper itself has cannot be set, and need not be.
-        let _ = setrlimit(resource, Rlimit { current: limit, maximum: limit });
-    };
-    set(Resource::Core, 0);
-    set(Resource::Fsize, spec.file_bytes_max);
-    set(Resource::Nofile, 4_096);
+/// Limits that processes inherit. They are the same for every attempt that a wrapper serves.
+fn inherited_limits(spec: &ShimSpec) -> host::Limits {
+    [(Resource::Core, 0), (Resource::Fsize, spec.file_bytes_max), (Resource::Nofile, 4_096)]
 }

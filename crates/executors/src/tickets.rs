@@ -92,7 +92,7 @@ impl TicketError {
 pub fn task_digest(spec: &AttemptSpec) -> Digest {
     // In one order, and with every field: a value that cannot be written as JSON cannot be ordered.
     let said = (
-        (&spec.kind, &spec.input, &spec.outputs),
+        (&spec.kind, &spec.input, &spec.outputs, &spec.host),
         (&spec.resources, &spec.timeout),
         (&spec.environment, &spec.idempotency_key, &spec.shown, spec.unboxed),
     );

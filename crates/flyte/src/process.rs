@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use model::Duration;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
-use crate::call::Call;
+use crate::call::{Call, to_hex};
+use crate::task::span;
 use crate::wire::TaskSpec;
 
 /// What a process is told of where it runs.
@@ -57,6 +60,67 @@ pub fn environment(image: &str, version: &str) -> Environment {
 
 /// The script that finds or makes the environment and becomes the process.
 pub const LAUNCH: &str = include_str!("launch.sh");
+
+/// The program that forks processes which have the SDK already.
+pub const HOST: &str = include_str!("host.py");
+
+/// Variables that have a meaning before the first line of a program runs, or that change what runs: with one of them it is started.
+const STARTED_WITH: [&str; 5] = ["LD_", "PYTHON", "MALLOC_", "GLIBC_", "_F_EXEC_WRAPPER"];
+/// How long a process without work is kept when the program does not say, and at most.
+const IDLE: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(3_600));
+/// Processes without work that are kept of one kind, at most.
+const KEPT_MAX: usize = 64;
+
+/// How a process stands in that has the SDK already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hosted {
+    /// What it is told instead of the command.
+    pub arguments: Vec<String>,
+    /// Which actions may have the same process, how many of them wait without work, and for how long.
+    pub reuse: Option<(String, usize, Duration)>,
+}
+
+/// What a process is told that has the SDK already; none when this task has to be started. `input` is what [`input`] gave. `apart` tells
+/// actions apart whose processes must not be the same one: those whose data carry other tags, and of other projects.
+pub fn hosted(spec: &TaskSpec, call: &Call, input: &Value, apart: &[&str], run: &str) -> Option<Hosted> {
+    let template = spec.task_template.as_ref()?;
+    let container = template.container.as_ref()?;
+    let given = container.env.iter().map(|pair| &pair.key).chain(call.envs.keys());
+    if given.into_iter().any(|key| STARTED_WITH.iter().any(|start| key.starts_with(start))) {
+        return None;
+    }
+    let command: Vec<String> = input.get("command")?.as_array()?.iter().filter_map(|part| Some(part.as_str()?.into())).collect();
+    let (entry, arguments) = command.get(LAUNCH_PARTS..)?.split_first()?;
+    if entry != "a0" {
+        return None;
+    }
+    let reuse = template.reuse_policy.as_ref().map(|policy| {
+        let environment = spec.environment.as_ref().map(|name| name.value.as_str()).unwrap_or_default();
+        let bundle = arguments.windows(2).find(|pair| pair[0] == "--tgz" || pair[0] == "--pkl").map_or("", |pair| &pair[1]);
+        let mut hash = Sha256::new();
+        let mut part = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_be_bytes());
+            hash.update(bytes);
+        };
+        for text in apart.iter().chain([&environment, &bundle, &container.image.as_str()]) {
+            part(text.as_bytes());
+        }
+        // Of one run, or of all.
+        part(if policy.scope == 1 { run.as_bytes() } else { b"" });
+        part(template.security_context.as_deref().unwrap_or_default());
+        for (key, value) in container.env.iter().map(|pair| (&pair.key, &pair.value)).chain(&call.envs) {
+            part(key.as_bytes());
+            part(value.as_bytes());
+        }
+        let keep = usize::try_from(policy.max_replicas).unwrap_or(1).clamp(1, KEPT_MAX);
+        let idle = span(policy.idle_ttl.as_ref()).unwrap_or(IDLE.0).min(IDLE.1);
+        (to_hex(&hash.finalize()), keep, idle)
+    });
+    Some(Hosted { arguments: arguments.to_vec(), reuse })
+}
+
+/// What stands before the task's own command.
+const LAUNCH_PARTS: usize = 4;
 
 /// The input of the process as a `run` node has it: a script, its variables.
 pub fn input(spec: &TaskSpec, call: &Call, at: &Surroundings) -> Value {

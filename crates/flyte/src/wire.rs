@@ -830,6 +830,20 @@ pub struct TaskTemplate {
     pub interface: Bytes,
     #[prost(message, optional, tag = "6")]
     pub container: Option<Container>,
+    #[prost(bytes = "vec", optional, tag = "8")]
+    pub security_context: Option<Bytes>,
+    #[prost(message, optional, tag = "19")]
+    pub reuse_policy: Option<ReusePolicy>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ReusePolicy {
+    #[prost(int32, tag = "2")]
+    pub max_replicas: i32,
+    #[prost(message, optional, tag = "4")]
+    pub idle_ttl: Option<Time>,
+    #[prost(int32, tag = "6")]
+    pub scope: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 use super::{SiteFolder, folders};
 use crate::machine::disk_is_nearly_full;
 use crate::sandbox::{Layers, PROXY_PORT, Walls};
-use crate::shim::{self, ShimSpec};
-use crate::{AttemptSpec, secrets};
+use crate::shim::{self, HostSpec, ShimSpec};
+use crate::{AttemptSpec, Host, secrets};
 
 /// Microseconds between the polite request to stop and force, at a deadline.
 const GRACE_US: u64 = 10_000_000;
 /// The variable whose value no other attempt has.
-const MARK: &str = "TUTTI_OUTPUT";
+pub(super) const MARK: &str = "TUTTI_OUTPUT";
 
 fn broken(class: FailureClass, message: impl Into<String>) -> Failure {
     Failure::new(class, message)
@@ -65,13 +65,14 @@ pub(super) fn clear_half_made(folder: &Path) -> io::Result<bool> {
     std::fs::remove_dir_all(&aside).map(|()| true)
 }
 
-/// Lays everything out in a folder that is not there yet.
+/// Lays everything out in a folder that is not there yet. `home` is that of the process that will serve it, when it has one.
 pub(super) fn prepare(
     site: &SiteFolder,
     store: &Store,
     folder: &Path,
     spec: &AttemptSpec,
     ticket: &Ticket,
+    home: Option<&Path>,
 ) -> Result<(), Failure> {
     if disk_is_nearly_full(&site.folder) {
         return Err(broken(FailureClass::DiskFull, "the site's disk is full"));
@@ -94,6 +95,8 @@ pub(super) fn prepare(
     let variables = bare("env", &mut laid)?;
     let command = command(&spec.input, bare("command", &mut laid)?, &work)?;
     let memory_asked = spec.resources.memory_bytes > 0;
+    // Asked again, since the site may have been told otherwise meanwhile: whoever is to serve it then starts the command.
+    let host = host(site, spec, ticket).filter(|_| walls.is_none());
     let shim_spec = ShimSpec {
         attempt: spec.key,
         epoch: spec.epoch,
@@ -109,6 +112,11 @@ pub(super) fn prepare(
         bytes_in: laid.bytes,
         ports: spec.outputs.clone(),
         walls,
+        host: host.map(|host| HostSpec {
+            arguments: host.arguments.clone(),
+            keep: home.is_some(),
+            home: home.map(|home| home.to_string_lossy().into_owned()).unwrap_or_default(),
+        }),
     };
     let bytes = serde_json::to_vec(&shim_spec).map_err(|error| broken(FailureClass::Unknown, error.to_string()))?;
     if bytes.len() as u64 > shim::NOTE_BYTES_MAX {
@@ -201,6 +209,22 @@ fn command(input: &Value, command: Option<Value>, work: &Path) -> Result<Vec<Str
     Ok(command)
 }
 
+/// The process that may stand in for starting the command. None where there are to be walls, which are built around what is started, and
+/// none for what was given secrets: those go to nothing that was there before it or stays after it.
+pub(super) fn host<'s>(site: &SiteFolder, spec: &'s AttemptSpec, ticket: &Ticket) -> Option<&'s Host> {
+    let mode = site.sandbox.lock().settings.mode;
+    spec.host.as_ref().filter(|_| spec.secrets.is_empty() && !is_to_be_within_walls(mode, spec, ticket))
+}
+
+fn is_to_be_within_walls(mode: SandboxMode, spec: &AttemptSpec, ticket: &Ticket) -> bool {
+    match mode {
+        SandboxMode::Off => false,
+        // Whoever may go without walls may not take labelled data along.
+        SandboxMode::Prefer => !spec.unboxed || !ticket.label.is_empty(),
+        SandboxMode::Require => true,
+    }
+}
+
 /// The walls around an attempt; none where there are to be none.
 fn walls(site: &SiteFolder, folder: &Path, spec: &AttemptSpec, ticket: &Ticket) -> Result<Option<Walls>, Failure> {
     let kept = site.sandbox.lock().clone();
@@ -208,13 +232,7 @@ fn walls(site: &SiteFolder, folder: &Path, spec: &AttemptSpec, ticket: &Ticket) 
     if let Some(why) = settings.unfit() {
         return Err(Failure { code: Some("E0035".into()), ..broken(FailureClass::Refused, why) });
     }
-    let wanted = match settings.mode {
-        SandboxMode::Off => false,
-        // Whoever may go without walls may not take labelled data along.
-        SandboxMode::Prefer => !spec.unboxed || !ticket.label.is_empty(),
-        SandboxMode::Require => true,
-    };
-    if !wanted || settings.machine.isolation().layers == Layers::default() {
+    if !is_to_be_within_walls(settings.mode, spec, ticket) || settings.machine.isolation().layers == Layers::default() {
         return Ok(None);
     }
     if ticket.egress.len() > EGRESS_GRANTS_MAX {
@@ -292,4 +310,55 @@ fn inside(folder: &Path, path: &str) -> Option<PathBuf> {
     let relative = Path::new(path);
     let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
     (plain && !path.is_empty()).then(|| folder.join(relative))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use model::{Label, Resources};
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::contract;
+    use crate::local::Kept;
+    use crate::sandbox::Settings;
+
+    fn site(mode: SandboxMode) -> SiteFolder {
+        let settings = Settings { mode, ..Settings::off((PathBuf::from("none"), Vec::new())) };
+        SiteFolder {
+            name: "here".into(),
+            folder: PathBuf::from("/nowhere"),
+            path: String::new(),
+            registered: Mutex::new(Resources::default()),
+            sandbox: Mutex::new(Arc::new(Kept { settings, runtime: crate::sandbox::runtime::Runtime::default() })),
+        }
+    }
+
+    fn ticket(spec: &AttemptSpec, label: Label) -> Ticket {
+        Ticket { label, ..contract::ticket(spec).ticket }
+    }
+
+    #[test]
+    fn a_process_that_was_there_before_gets_neither_what_has_to_be_within_walls_nor_secrets() {
+        let host = Host { program: vec!["nursery".into()], arguments: Vec::new(), reuse: None };
+        let plain = contract::script(contract::fresh_key(), 1, Path::new("/"), "true");
+        let spec = AttemptSpec { host: Some(host), unboxed: true, ..plain };
+        let (open, labelled) = (ticket(&spec, Label::empty()), ticket(&spec, Label::of(["internal"])));
+        let boxed = AttemptSpec { unboxed: false, ..spec.clone() };
+        let secret = AttemptSpec { secrets: vec![keyring::Secret::new("token", "a long value")], ..spec.clone() };
+        let is_hosted = |mode, spec: &AttemptSpec, ticket| super::host(&site(mode), spec, ticket).is_some();
+        for (mode, [plain, tagged, unexcused]) in [
+            (SandboxMode::Off, [true, true, true]),
+            (SandboxMode::Prefer, [true, false, false]),
+            (SandboxMode::Require, [false, false, false]),
+        ] {
+            assert_eq!(is_hosted(mode, &spec, &open), plain, "{mode:?}");
+            assert_eq!(is_hosted(mode, &spec, &labelled), tagged, "{mode:?}, labelled data");
+            assert_eq!(is_hosted(mode, &boxed, &open), unexcused, "{mode:?}, not unboxed");
+            assert!(!is_hosted(mode, &secret, &open), "{mode:?}, with a secret");
+        }
+        assert_ne!(open.task, ticket(&AttemptSpec { host: None, ..spec.clone() }, Label::empty()).task);
+        assert_ne!(open.task, ticket(&boxed, Label::empty()).task);
+    }
 }

@@ -96,6 +96,16 @@ pub(super) fn sweep(attempts_folder: &Path, logs: &Path) {
     }
 }
 
+/// Removes homes of processes that are gone: each holds a lock on its own for as long as it lives.
+pub(super) fn sweep_homes(homes: &Path) {
+    for entry in std::fs::read_dir(homes).into_iter().flatten().flatten() {
+        let Ok(home) = std::fs::File::open(entry.path()) else { continue };
+        if rustix::fs::flock(&home, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok() {
+            let _ = remove(&entry.path());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,12 +31,21 @@ pub(super) async fn drive(inner: Arc<Inner>, spec: AttemptSpec, ticket: Ticket) 
     if !inner.is_watched(key) {
         return;
     }
+    let host = attempt::host(&inner.site, &spec, &ticket);
+    let reuse = host.and_then(|host| host.reuse.clone());
+    let wrapper = match inner.wrappers.find(host).await {
+        Ok(wrapper) => wrapper,
+        Err(error) => {
+            let failure = attempt::of_io("the wrapper")(error);
+            return inner.finish(key, epoch, Outcome::Failed(failure), Usage::default(), Vec::new());
+        }
+    };
     let prepared = spawn_blocking({
-        let (inner, folder) = (inner.clone(), folder.clone());
+        let (inner, folder, home) = (inner.clone(), folder.clone(), wrapper.home().map(Path::to_owned));
         move || {
             failpoint::check(Point::ExecutorBeforePrepare).map_err(attempt::of_io("the attempt's folder"))?;
             match attempt::clear_half_made(&folder) {
-                Ok(true) => attempt::prepare(&inner.site, &inner.store, &folder, &spec, &ticket).map(|()| true),
+                Ok(true) => attempt::prepare(&inner.site, &inner.store, &folder, &spec, &ticket, home.as_deref()).map(|()| true),
                 Ok(false) => Ok(false),
                 Err(error) => Err(attempt::of_io("the attempt's folder")(error)),
             }
@@ -55,7 +64,7 @@ pub(super) async fn drive(inner: Arc<Inner>, spec: AttemptSpec, ticket: Ticket) 
         return follow(inner.clone(), key).await;
     }
     let handed_over = match failpoint::check(Point::ExecutorPrepared) {
-        Ok(()) => inner.wrappers.hand_over(&folder).await,
+        Ok(()) => inner.wrappers.hand_over(wrapper, &folder).await,
         Err(error) => Err(error),
     };
     let mut wrapper = match handed_over {
@@ -77,8 +86,11 @@ pub(super) async fn drive(inner: Arc<Inner>, spec: AttemptSpec, ticket: Ticket) 
     if let Some(grace) = inner.stop_ordered(key) {
         let _ = shim::ask_to_stop(&folder, grace.to_std());
     }
-    if wrapper.word().await == Some(Word::Done) {
-        inner.wrappers.take_back(wrapper);
+    match (wrapper.word().await, &reuse) {
+        (Some(Word::Done), _) => inner.wrappers.take_back(wrapper),
+        (Some(Word::Kept), Some(reuse)) => inner.wrappers.take_back_kept(wrapper, reuse),
+        // It is gone, or ends when it hears nothing more.
+        _ => {}
     }
     finish(inner.clone(), key).await;
 }

@@ -1,14 +1,19 @@
 //! Wrappers that are ready: starting one costs more than most short processes take, so that one serves many attempts, one at a time.
+//! Some have a child that has loaded what an attempt needs; of those that keep their child, each serves attempts of one kind.
 
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::net::UnixStream;
 
+use super::nurseries::Nurseries;
 use crate::shim::Word;
+use crate::{Host, Reuse};
 
 /// Wrappers kept without work.
 const IDLE_MAX: usize = 8;
@@ -19,28 +24,69 @@ const IDLE_FOR: Duration = Duration::from_secs(60);
 pub(super) struct Wrappers {
     program: PathBuf,
     arguments: Vec<String>,
+    nurseries: Nurseries,
+    /// Where those that keep their child are at home.
+    homes: PathBuf,
     /// Those without work, the one that worked last at the end.
     idle: Mutex<Vec<(Wrapper, Instant)>>,
+    /// Those without work that keep their child, by what it serves.
+    kept: Mutex<BTreeMap<String, Vec<(Wrapper, Instant)>>>,
 }
 
 /// A wrapper that runs. Dropped, it ends with the attempt it has.
 pub(super) struct Wrapper {
-    child: Child,
-    orders: ChildStdin,
-    words: ChildStdout,
+    channel: UnixStream,
+    home: Option<Home>,
+}
+
+/// The folder of a process that is used again. It goes with the last who knows of it.
+#[derive(Debug)]
+pub(super) struct Home(tempfile::TempDir);
+
+impl Home {
+    pub(super) fn path(&self) -> &Path {
+        self.0.path()
+    }
 }
 
 impl Wrappers {
-    pub(super) fn new((program, arguments): (PathBuf, Vec<String>)) -> Wrappers {
-        Wrappers { program, arguments, idle: Mutex::default() }
+    pub(super) fn new((program, arguments): (PathBuf, Vec<String>), homes: PathBuf) -> Wrappers {
+        let nurseries = Nurseries::new((program.clone(), arguments.clone()));
+        Wrappers { program, arguments, nurseries, homes, idle: Mutex::default(), kept: Mutex::default() }
     }
 
-    /// Hands an attempt to a wrapper: one that is idle, or a new one.
-    pub(super) async fn hand_over(&self, folder: &Path) -> std::io::Result<Wrapper> {
+    /// A wrapper for an attempt, which has not been told of it yet.
+    pub(super) async fn find(&self, host: Option<&Host>) -> std::io::Result<Wrapper> {
+        if let Some(host) = host {
+            if let Some(wrapper) = host.reuse.as_ref().and_then(|reuse| self.kept_for(&reuse.key)) {
+                return Ok(wrapper);
+            }
+            if let Some(channel) = self.nurseries.wrapper(&host.program).await {
+                let home = match &host.reuse {
+                    Some(_) => Some(Home(tempfile::TempDir::new_in(&self.homes)?)),
+                    None => None,
+                };
+                return Ok(Wrapper { channel, home });
+            }
+        }
+        match self.idle.lock().pop() {
+            Some((wrapper, _)) => Ok(wrapper),
+            None => self.start(),
+        }
+    }
+
+    fn kept_for(&self, key: &str) -> Option<Wrapper> {
+        Some(self.kept.lock().get_mut(key)?.pop()?.0)
+    }
+
+    /// Hands an attempt to a wrapper. One that was killed while it was idle has a plain one take its place.
+    pub(super) async fn hand_over(&self, mut wrapper: Wrapper, folder: &Path) -> std::io::Result<Wrapper> {
+        if wrapper.order(folder).await.is_ok() {
+            return Ok(wrapper);
+        }
         loop {
             let idle = self.idle.lock().pop();
             let Some((mut wrapper, _)) = idle else { break };
-            // One that was killed meanwhile cannot be written to.
             if wrapper.order(folder).await.is_ok() {
                 return Ok(wrapper);
             }
@@ -51,16 +97,18 @@ impl Wrappers {
     }
 
     fn start(&self) -> std::io::Result<Wrapper> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let channel = UnixStream::from_std(ours)?;
         let mut command = Command::new(&self.program);
         // The process could read the wrapper's environment, so the server's secrets are not in it.
         command.args(&self.arguments).env_clear().current_dir("/");
         #[cfg(debug_assertions)]
         command.envs(failpoint::VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = tokio::process::Command::from(command).kill_on_drop(false).spawn()?;
-        let broken = || std::io::Error::other("the wrapper has no pipes");
-        let (orders, words) = (child.stdin.take().ok_or_else(broken)?, child.stdout.take().ok_or_else(broken)?);
-        Ok(Wrapper { child, orders, words })
+        command.stdin(OwnedFd::from(theirs.try_clone()?)).stdout(OwnedFd::from(theirs)).stderr(Stdio::null());
+        // The runtime reaps it.
+        drop(tokio::process::Command::from(command).kill_on_drop(false).spawn()?);
+        Ok(Wrapper { channel, home: None })
     }
 
     /// Takes a wrapper back that has finished its attempt.
@@ -71,30 +119,50 @@ impl Wrappers {
         }
     }
 
+    /// Takes a wrapper back that has finished its attempt and kept its child.
+    pub(super) fn take_back_kept(&self, wrapper: Wrapper, reuse: &Reuse) {
+        let until = Instant::now() + reuse.idle.to_std();
+        let mut kept = self.kept.lock();
+        let of_its_kind = kept.entry(reuse.key.clone()).or_default();
+        if of_its_kind.len() < reuse.keep {
+            of_its_kind.push((wrapper, until));
+        }
+    }
+
     /// Lets those go that have had no work for long.
     pub(super) fn expire(&self) {
+        let now = Instant::now();
         self.idle.lock().retain(|(_, since)| since.elapsed() < IDLE_FOR);
+        let mut kept = self.kept.lock();
+        for of_a_kind in kept.values_mut() {
+            of_a_kind.retain(|(_, until)| now < *until);
+        }
+        kept.retain(|_, of_a_kind| !of_a_kind.is_empty());
+        self.nurseries.expire();
     }
 }
 
 impl Wrapper {
+    /// Where its child is at home, when that stays.
+    pub(super) fn home(&self) -> Option<&Path> {
+        self.home.as_ref().map(Home::path)
+    }
+
     async fn order(&mut self, folder: &Path) -> std::io::Result<()> {
         let mut order = std::os::unix::ffi::OsStrExt::as_bytes(folder.as_os_str()).to_vec();
         order.push(0);
-        self.orders.write_all(&order).await
+        self.channel.write_all(&order).await
     }
 
     /// What it says next; none when it is gone. What is no word is passed over.
     pub(super) async fn word(&mut self) -> Option<Word> {
         let mut byte = [0];
-        while self.words.read(&mut byte).await.is_ok_and(|count| count == 1) {
-            let known = [Word::Taken, Word::Lost, Word::Done].into_iter().find(|word| *word as u8 == byte[0]);
-            if known.is_some() {
-                return known;
+        while self.channel.read(&mut byte).await.is_ok_and(|count| count == 1) {
+            let words = [Word::Taken, Word::Lost, Word::Done, Word::Kept];
+            if let Some(known) = words.into_iter().find(|word| *word as u8 == byte[0]) {
+                return Some(known);
             }
         }
-        // Somebody has to reap it.
-        let _ = self.child.wait().await;
         None
     }
 }

@@ -105,6 +105,14 @@ impl Groups {
         groups
     }
 
+    /// Puts a process into the groups that was made before the wrapper was in them.
+    pub(super) fn adopt(&self, pid: u32) {
+        for folder in &self.others {
+            // One that has ended needs no limits.
+            let _ = fs::write(folder.join("cgroup.procs"), pid.to_string());
+        }
+    }
+
     /// Sets the limits of an attempt. Gives what could not be enforced.
     pub(super) fn limit(&self, spec: &ShimSpec) -> Vec<String> {
         let mut unenforced = Vec::new();

@@ -31,15 +31,7 @@ pub(super) struct Pump {
 }
 
 impl Pump {
-    pub(super) fn stdout(folder: &Path, pipe: Option<OwnedFd>, secrets: &[Secret]) -> io::Result<Pump> {
-        Pump::new(folder, Stream::Stdout, pipe, secrets)
-    }
-
-    pub(super) fn stderr(folder: &Path, pipe: Option<OwnedFd>, secrets: &[Secret]) -> io::Result<Pump> {
-        Pump::new(folder, Stream::Stderr, pipe, secrets)
-    }
-
-    fn new(folder: &Path, stream: Stream, pipe: Option<OwnedFd>, secrets: &[Secret]) -> io::Result<Pump> {
+    pub(super) fn new(folder: &Path, stream: Stream, pipe: Option<OwnedFd>, secrets: &[Secret]) -> io::Result<Pump> {
         if let Some(pipe) = &pipe {
             rustix::io::ioctl_fionbio(pipe, true)?;
         }

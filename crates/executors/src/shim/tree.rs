@@ -72,6 +72,31 @@ pub(crate) fn start_time(pid: u32) -> Option<u64> {
     fields.nth(18)?.parse().ok()
 }
 
+/// Whether a child of this process has not ended.
+pub(super) fn is_alive(pid: u32) -> bool {
+    start_time(pid).is_some()
+}
+
+/// Microseconds of processor time that a process and its children that were waited for have used.
+pub(super) fn cpu_us(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = text.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    let ticks: u64 = fields.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum();
+    ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1)
+}
+
+/// The largest resident memory that a process ever had since [`reset_peak`].
+pub(super) fn peak(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// From here on the peak of a process's memory is counted anew.
+pub(super) fn reset_peak(pid: u32) {
+    let _ = std::fs::write(format!("/proc/{pid}/clear_refs"), "5");
+}
+
 /// Measures. `limit` is the memory they may have, when it is this measurement that decides.
 pub(super) fn measure(limit: Option<u64>, spared: Option<u32>) -> Seen {
     let (all, threads) = descendants(spared);
@@ -139,10 +164,25 @@ pub(super) fn kill_all(leader: u32, spared: Option<u32>, reap: &mut dyn FnMut())
     });
 }
 
+/// Kills everything below the wrapper but one process and its threads, and waits until nothing else is left.
+pub(super) fn kill_all_but(kept: u32, reap: &mut dyn FnMut()) {
+    kill_until_none(&mut || {
+        reap();
+        let mut found = descendants(None).0;
+        found.retain(|pid| *pid != kept);
+        found
+    });
+}
+
 /// Whether what is started from here on is the kernel's first choice when memory runs out.
 pub(super) fn offer_for_memory(offered: bool) {
     // Where this is not allowed, the kernel chooses by size alone.
     let _ = std::fs::write("/proc/self/oom_score_adj", if offered { "800" } else { "0" });
+}
+
+/// A process is the kernel's first choice when memory runs out.
+pub(super) fn offer_other_for_memory(pid: u32) {
+    let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), "800");
 }
 
 /// Kills every process that has this in its environment: what is left of an attempt whose wrapper was killed.

@@ -1,5 +1,6 @@
 //! The life of a process under its wrapper: output, deadline, limits, orders to stop, end.
 
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
@@ -12,9 +13,11 @@ use model::{Failure, FailureClass};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::groups::Groups;
+use super::host::Host;
 use super::logs::Pump;
 use super::reap::Reaper;
 use super::{ShimSpec, Started, control, tree};
+use crate::Stream;
 use crate::machine::disk_is_nearly_full;
 use crate::sandbox::enter::Inside;
 
@@ -26,6 +29,8 @@ const DRAIN: StdDuration = StdDuration::from_secs(5);
 pub(super) struct Ended {
     pub(super) failure: Option<Failure>,
     pub(super) stopped: bool,
+    /// Whether its process is there for the next attempt.
+    pub(super) kept: bool,
 }
 
 struct Watch<'w> {
@@ -49,20 +54,21 @@ struct Watch<'w> {
 pub(super) fn until_the_end(
     folder: &Path,
     spec: &ShimSpec,
-    mut started: Started,
+    mut started: Started<'_>,
     secrets: &[Secret],
     control: &control::Control,
     groups: &Groups,
     began: Instant,
 ) -> std::io::Result<(Ended, Usage)> {
-    let leader = started.leader;
-    let pid = i32::try_from(leader).ok().and_then(rustix::process::Pid::from_raw).ok_or(rustix::io::Errno::SRCH)?;
-    let process = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+    let (leader, host) = (started.leader, started.host);
+    let process = pidfd(leader)?;
     let egress = started.inside.as_mut().and_then(|inside| inside.egress.take());
     let spared = egress.as_ref().map(|egress| egress.pid);
     let mut reaper = Reaper::new(leader);
-    let mut pumps =
-        [Pump::stdout(folder, started.stdout.take(), secrets)?, Pump::stderr(folder, started.stderr.take(), secrets)?];
+    let mut pumps = [
+        Pump::new(folder, Stream::Stdout, started.stdout.take(), secrets)?,
+        Pump::new(folder, Stream::Stderr, started.stderr.take(), secrets)?,
+    ];
     let mut watch = Watch {
         folder,
         spec,
@@ -77,10 +83,14 @@ pub(super) fn until_the_end(
         stopped: false,
         memory_peak: 0,
     };
-    while reaper.status.is_none() {
+    let mut said = None;
+    while reaper.status.is_none() && said.is_none() {
         let mut ready = vec![PollFd::new(&process, PollFlags::IN), PollFd::new(control, PollFlags::IN)];
         let open: Vec<usize> = (0..pumps.len()).filter(|index| pumps[*index].pipe().is_some()).collect();
         ready.extend(open.iter().filter_map(|index| Some(PollFd::from_borrowed_fd(pumps[*index].pipe()?, PollFlags::IN))));
+        if let Some(host) = host {
+            ready.push(PollFd::new(host, PollFlags::IN));
+        }
         wait(&mut ready, watch.pause())?;
         let fired: Vec<bool> = ready.iter().map(|ready| !ready.revents().is_empty()).collect();
         drop(ready);
@@ -92,6 +102,10 @@ pub(super) fn until_the_end(
         {
             watch.stop(grace);
         }
+        if host.is_some() && fired.last() == Some(&true) {
+            // Nothing said: it is about to be reaped.
+            said = host.and_then(Host::ended);
+        }
         for (index, fired) in open.into_iter().zip(&fired[2..]) {
             if *fired {
                 pumps[index].copy_some();
@@ -99,8 +113,13 @@ pub(super) fn until_the_end(
         }
         watch.look(&mut reaper);
     }
-    groups.forbid_new_processes();
-    tree::kill_all(leader, spared, &mut || reaper.reap());
+    let kept = said.is_some() && reaper.status.is_none() && watch.cause.is_none() && !watch.stopped;
+    if kept {
+        tree::kill_all_but(leader, &mut || reaper.reap());
+    } else {
+        groups.forbid_new_processes();
+        tree::kill_all(leader, spared, &mut || reaper.reap());
+    }
     let until = Instant::now() + DRAIN;
     for pump in &mut pumps {
         pump.drain(until);
@@ -108,18 +127,32 @@ pub(super) fn until_the_end(
     if let Some(egress) = egress {
         egress.end();
     }
-    let used = reaper.used;
+    let mut used = reaper.used;
+    if kept {
+        used.cpu_us += tree::cpu_us(leader);
+        used.memory_peak_bytes = used.memory_peak_bytes.max(tree::peak(leader));
+    }
     let usage = Usage {
         wall_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
-        cpu_us: used.cpu_us,
+        cpu_us: used.cpu_us.saturating_sub(started.before_us),
         // The kernel's figure is of the largest single process and misses none; ours is of all together and may miss a short one.
         memory_peak_bytes: watch.memory_peak.max(used.memory_peak_bytes),
         ..Usage::default()
     };
     let stopped = watch.stopped;
-    // Within walls it is the first process there that knows, unless it was killed itself.
-    let told = started.inside.as_mut().and_then(Inside::status);
-    Ok((Ended { failure: watch.judge(told.or(reaper.status).unwrap_or_default()), stopped }, usage))
+    // Within walls it is the first process there that knows, unless it was killed itself; of one that stays, it is what it says.
+    let told = match said {
+        Some(code) => Some(ExitStatus::from_raw((code & 0xff) << 8)),
+        None => started.inside.as_mut().and_then(Inside::status),
+    };
+    let status = told.or(reaper.status).unwrap_or_default();
+    Ok((Ended { failure: watch.judge(status), stopped, kept }, usage))
+}
+
+fn pidfd(pid: u32) -> std::io::Result<OwnedFd> {
+    let gone = || std::io::Error::from(std::io::ErrorKind::NotFound);
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).ok_or_else(gone)?;
+    Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?)
 }
 
 fn wait(ready: &mut [PollFd<'_>], pause: StdDuration) -> std::io::Result<()> {

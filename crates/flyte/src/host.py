@@ -1,0 +1,369 @@
+"""A Python that has imported the Flyte SDK and is forked for each action, so that none pays for the imports.
+
+    python host.py check                    whether the SDK of this environment is one that this program knows
+    python host.py nursery SHIM [ARGUMENT]  makes wrappers, each with a child that waits for what to run
+
+The nursery is told on its standard input, a socket: each byte comes with a descriptor, and becomes a process that is the wrapper of an
+attempt (SHIM), with a child. The wrapper hands its child an order over a socket of their own: JSON after its length, with descriptors of
+where it prints and works. A child that is not to be reused ends like any process. One that is says how the action ended, and waits.
+
+What the SDK does not promise is used in `Sdk` and nowhere else, and checked by `check`; another SDK starts cold.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+
+# The minor versions of the SDK that the tests of Tutti run with.
+KNOWN = ("2.12",)
+# Written over with that of the attempt, so that whoever looks for its processes finds the forked ones too.
+MARK = "TUTTI_OUTPUT"
+MARK_BYTES = 4096
+
+
+class Unfit(Exception):
+    """The SDK is not one that this program knows."""
+
+
+class Sdk:
+    """The SDK: its entry point, and what of its inside has to be known to fork it and to use it again."""
+
+    def __init__(self):
+        import flyte
+        from flyte._bin import runtime
+        from flyte.syncify import syncify
+
+        self.version = flyte.__version__
+        if ".".join(self.version.split(".")[:2]) not in KNOWN:
+            raise Unfit(f"flyte {self.version} is not one of {', '.join(KNOWN)}")
+        # Imported here, what an action needs is there in every fork of this process.
+        import flyte._internal.controllers.remote._client
+        import flyte._internal.controllers.remote._controller
+        import flyte._internal.runtime.entrypoints
+        import flyte._internal.runtime.rusty
+        import flyte.io
+        import flyte.remote
+        import flyte.storage._parallel_reader  # noqa: F401
+
+        self.main = runtime.main
+        self.loop = syncify._bg_loop
+        for name in ("loop", "thread", "_run", "stop"):
+            if not hasattr(self.loop, name):
+                raise Unfit(f"the loop beside the program has no `{name}`")
+        missing = {"inputs", "outputs_path", "run_base_dir", "tgz", "pkl", "resolver"} - {p.name for p in self.main.params}
+        if missing:
+            raise Unfit(f"the entry point takes no {sorted(missing)}")
+
+    def rest(self):
+        """Ends the thread that importing the SDK began: forks have only the thread that forked."""
+        import threading
+
+        self.loop.stop()
+        if threading.active_count() != 1:
+            raise Unfit(f"these threads cannot be forked: {threading.enumerate()}")
+
+    def wake(self):
+        """Begins the thread again, on a loop of this process's own."""
+        import asyncio
+        import threading
+
+        from flyte._logging import initialize_logger
+
+        self.loop.loop = asyncio.new_event_loop()
+        self.loop.thread = threading.Thread(name=self.loop.thread.name, target=self.loop._run, daemon=True)
+        self.loop.thread.start()
+        initialize_logger()
+
+    def run(self, arguments):
+        """Runs one action as the entry point does. Gives the exit code."""
+        try:
+            self.main(args=arguments, prog_name="a0")
+        except SystemExit as ended:
+            return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        return 0
+
+
+class Kept:
+    """Runs one action after another, as reusable environments ask for. Code and connections stay; where values lie does not."""
+
+    def __init__(self, sdk):
+        import asyncio
+
+        self.sdk = sdk
+        self.loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self.loop)
+        self.controller = None
+        self.bundles = {}
+        self.tasks = {}
+
+    def run(self, arguments):
+        with self.sdk.main.make_context("a0", list(arguments)) as context:
+            return self.loop.run_until_complete(self.act(context.params))
+
+    async def act(self, given):
+        import flyte.errors
+        from flyte._internal.runtime.convert import convert_from_native_to_error
+        from flyte._internal.runtime.io import upload_error
+
+        if self.controller is None:
+            await self.connect(given)
+        try:
+            await self.act_under_watch(given)
+        except (flyte.errors.RuntimeSystemError, flyte.errors.RuntimeUserError) as error:
+            said = convert_from_native_to_error(error)
+            await upload_error(said.err, given["outputs_path"], recoverable=said.recoverable)
+        return 0
+
+    async def connect(self, given):
+        from flyte._initialize import init_in_cluster
+        from flyte._internal.controllers import create_controller
+
+        names = {name: given[name] for name in ("org", "project", "domain")}
+        self.controller = create_controller(ct="remote", **await init_in_cluster.aio(**names))
+
+    async def act_under_watch(self, given):
+        """The action, unless the connection to the server is lost for good meanwhile."""
+        import asyncio
+
+        action = asyncio.ensure_future(self.load_and_run(given))
+        watch = asyncio.ensure_future(self.controller.watch_for_errors())
+        done, _ = await asyncio.wait({action, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if watch in done:
+            self.controller = None
+        for one in {action, watch} - done:
+            one.cancel()
+            await asyncio.wait({one})
+        for one in done:
+            one.result()
+
+    async def load_and_run(self, given):
+        from datetime import datetime, timezone
+
+        import flyte._internal.runtime.rusty as runner
+
+        try:
+            bundle, task = await self.load(given)
+        except Exception as error:
+            from flyte._internal.runtime.convert import convert_from_native_to_error
+            from flyte._internal.runtime.io import upload_error
+
+            said = convert_from_native_to_error(error)
+            await upload_error(said.err, given["outputs_path"], recoverable=said.recoverable)
+            return
+        begins = datetime(1970, 1, 1, tzinfo=timezone.utc)
+        if given["run_start_time"]:
+            begins = datetime.fromisoformat(given["run_start_time"].replace("Z", "+00:00"))
+        names = ("org", "project", "domain", "run_name", "name", "raw_data_path", "run_base_dir", "version", "image_cache")
+        await runner.run_task(
+            task,
+            self.controller,
+            **{name: given[name] for name in names},
+            output_path=given["outputs_path"],
+            checkpoint_path=given["checkpoint_path"],
+            prev_checkpoint=given["prev_checkpoint"],
+            code_bundle=bundle,
+            input_path=given["inputs"],
+            run_start_time=begins,
+        )
+
+    async def load(self, given):
+        import flyte._internal.runtime.rusty as runner
+
+        where = given["tgz"] or given["pkl"]
+        known = (where, given["resolver"], *given["resolver_args"])
+        if known not in self.tasks:
+            bundle = self.bundles.get(where)
+            if given["pkl"]:
+                bundle, task = await runner.download_load_pkl(given["dest"] or ".", given["version"], given["pkl"])
+            else:
+                if given["tgz"] and bundle is None:
+                    bundle = await runner.download_tgz(given["dest"] or ".", given["version"], given["tgz"])
+                sys.path[:0] = [] if "." in sys.path else ["."]
+                task = runner.load_task_from_code_bundle(given["resolver"], list(given["resolver_args"]))
+            self.bundles[where] = bundle
+            self.tasks[known] = task
+        return self.bundles[where], self.tasks[known]
+
+
+def receive(channel):
+    """An order and its descriptors; None when there will be none."""
+    head, descriptors, _, _ = socket.recv_fds(channel, 4, 3)
+    if not head:
+        return None, []
+    while len(head) < 4:
+        head += channel.recv(4 - len(head)) or sys.exit(1)
+    (left,) = struct.unpack(">I", head)
+    parts = []
+    while left:
+        part = channel.recv(min(left, 1 << 20))
+        if not part:
+            return None, []
+        parts.append(part)
+        left -= len(part)
+    return json.loads(b"".join(parts)), descriptors
+
+
+def write_mark(place, value):
+    """What `/proc` shows of the environment is what a process was started with: this is where it lies."""
+    value = os.fsencode(value) + b"\0"
+    if place and len(value) < MARK_BYTES:
+        ctypes.memmove(place, value, len(value))
+
+
+def take(order, descriptors, mark):
+    """Becomes the process of an attempt: prints and works where it does, and knows what it is told."""
+    import tempfile
+    import time
+
+    out, err, work = descriptors
+    os.fchdir(work)
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    environment = dict(order["environment"])
+    environment["PATH"] = os.path.dirname(sys.executable) + os.pathsep + environment.get("PATH", "")
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    tempfile.tempdir = None
+    write_mark(mark, environment.get(MARK, ""))
+    sys.argv = ["a0", *order["arguments"]]
+
+
+def let_go():
+    """Nothing of this attempt holds its logs open."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def leave(code):
+    """Ends as a program does, without taking the modules apart one by one."""
+    import atexit
+    import threading
+
+    try:
+        threading._shutdown()
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def wait_for_orders(channel, sdk, mark):
+    """The life of a child of a wrapper."""
+    os.setsid()
+    order, descriptors = receive(channel)
+    if order is None:
+        os._exit(0)
+    take(order, descriptors, mark)
+    sdk.wake()
+    if not order["keep"]:
+        channel.close()
+        code = 1
+        try:
+            code = sdk.run(order["arguments"])
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+        leave(code)
+    # Code of the program lies beside what it works with, and stays as long as the process does.
+    os.chdir(order["home"])
+    fcntl.flock(os.open(order["home"], os.O_RDONLY), fcntl.LOCK_SH)
+    kept = Kept(sdk)
+    while order is not None:
+        code = 0
+        try:
+            code = kept.run(order["arguments"])
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+            leave(1)
+        let_go()
+        channel.sendall(struct.pack(">I", code))
+        order, descriptors = receive(channel)
+        if order is not None:
+            take(order, descriptors, mark)
+            os.chdir(order["home"])
+    leave(0)
+
+
+def make_wrapper(connection, orders, sdk, mark, shim):
+    """Forks a process that becomes a wrapper, with a child that has the SDK. Gives nothing in the nursery itself."""
+    if os.fork():
+        return
+    try:
+        orders.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        ours, theirs = socket.socketpair()
+        child = os.fork()
+        if child == 0:
+            ours.close()
+            os.close(connection)
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            for descriptor in (0, 1, 2):
+                os.dup2(nowhere, descriptor)
+            os.close(nowhere)
+            wait_for_orders(theirs, sdk, mark)
+        theirs.close()
+        os.dup2(connection, 0)
+        os.dup2(connection, 1)
+        os.dup2(ours.fileno(), 2)
+        os.execve(shim[0], [*shim, f"--host={child}"], {})
+    finally:
+        os._exit(1)
+
+
+def nursery(shim):
+    libc = ctypes.CDLL(None)
+    libc.getenv.restype = ctypes.c_void_p
+    mark = libc.getenv(MARK.encode())
+    orders = socket.socket(fileno=os.dup(0))
+    try:
+        sdk = Sdk()
+        sdk.rest()
+    except Exception as error:
+        orders.sendall(f"unfit {type(error).__name__}: {error}\n".encode())
+        return
+    # Nobody waits for wrappers: they are the server's business.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    import gc
+
+    gc.collect()
+    gc.freeze()
+    orders.sendall(f"ready {sdk.version}\n".encode())
+    while True:
+        byte, descriptors, _, _ = socket.recv_fds(orders, 1, 1)
+        if not byte:
+            return
+        for connection in descriptors:
+            make_wrapper(connection, orders, sdk, mark, shim)
+            os.close(connection)
+
+
+def main():
+    if sys.argv[1] == "check":
+        try:
+            sdk = Sdk()
+            sdk.rest()
+        except Exception as error:
+            sys.exit(f"unfit {type(error).__name__}: {error}")
+        print(f"ready {sdk.version}")
+    else:
+        nursery(sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()
