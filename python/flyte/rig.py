@@ -68,6 +68,19 @@ class Server:
         return self.get(f"/runs/{run}")["actions"]
 
 
+def connect(server):
+    """The client of this process talks to the server."""
+    flyte.init(
+        endpoint=f"dns:///localhost:{server.port}",
+        insecure=True,
+        org="tutti",
+        project="acceptance",
+        domain="development",
+        root_dir=HERE,
+        image_builder="remote",
+    )
+
+
 def until(what, look):
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
@@ -102,15 +115,7 @@ class OnServer(unittest.TestCase):
     def setUpClass(cls):
         cls.server = Server()
         cls.server.start()
-        flyte.init(
-            endpoint=f"dns:///localhost:{cls.server.port}",
-            insecure=True,
-            org="tutti",
-            project="acceptance",
-            domain="development",
-            root_dir=HERE,
-            image_builder="remote",
-        )
+        connect(cls.server)
 
     @classmethod
     def tearDownClass(cls):
