@@ -99,7 +99,12 @@ impl Report {
                 }
                 if let ("W1 process", Some(ms), Some(plain)) = (name.as_str(), mine("ms"), figure("floor spawn", "p50_us", round))
                 {
-                    derived.push(("overhead_ms_per_step", ms / CHAIN as f64 - plain / 1e3));
+                    derived.push(("ms_per_step_over_spawn", ms / CHAIN as f64 - plain / 1e3));
+                }
+                // Where there are no walls, the floor is without them too.
+                let floor = figure("floor walls", "p50_us", round).or_else(|| figure("floor spawn", "p50_us", round));
+                if let ("W1 process", Some(ms), Some(floor)) = (name.as_str(), mine("ms"), floor) {
+                    derived.push(("overhead_ms_per_step", ms / CHAIN as f64 - floor / 1e3));
                 }
                 // How many times longer the peer takes for the same work.
                 let peer = format!("{what} restate");

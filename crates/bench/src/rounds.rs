@@ -47,7 +47,7 @@ impl Part {
 }
 
 fn parts(peer: bool) -> Vec<Part> {
-    let mut parts: Vec<Part> = ["append", "overwrite", "chain", "fan", "spawn"].into_iter().map(Part::Floor).collect();
+    let mut parts: Vec<Part> = ["append", "overwrite", "chain", "fan", "spawn", "walls"].into_iter().map(Part::Floor).collect();
     for mode in [Mode::Builtin, Mode::Worker, Mode::Process] {
         parts.extend([Part::Chain(mode), Part::Fan(mode), Part::Batch(mode), Part::Singles(mode), Part::Series(mode)]);
     }
@@ -64,6 +64,7 @@ struct Bench {
     client: Client,
     store: floor::Store,
     folder: std::path::PathBuf,
+    tutti: std::path::PathBuf,
     peer: Option<Peer>,
 }
 
@@ -77,7 +78,15 @@ pub(crate) fn run_all(options: &Options, report: &mut Report) -> anyhow::Result<
     let worker = server.start_worker()?;
     let client = server.client()?;
     let peer = options.peer.as_deref().map(|peer| Peer::start(peer, &folder)).transpose()?;
-    let mut bench = Bench { server, worker, client, store: floor::Store::open(&folder)?, folder: folder.clone(), peer };
+    let mut bench = Bench {
+        server,
+        worker,
+        client,
+        store: floor::Store::open(&folder)?,
+        folder: folder.clone(),
+        tutti: options.tutti.clone(),
+        peer,
+    };
     report.note("client_p50_us", http::own_cost()?);
     let parts: Vec<Part> = parts(bench.peer.is_some()).into_iter().filter(|part| options.wants_workload(&part.name())).collect();
     // Warm once, so that the first round is like the others.
@@ -165,6 +174,7 @@ impl Bench {
             "overwrite" => floor::overwrite(&self.folder),
             "chain" => self.store.chain(),
             "fan" => self.store.fan(),
+            "walls" => floor::walls(&self.tutti),
             _ => floor::spawn(),
         }
     }

@@ -4,10 +4,14 @@
 //!
 //! The wrapper stays outside. It makes a child in new namespaces, which builds the walls, shuts itself in, and then starts the command as
 //! its own child: the first process of the namespace reaps what is orphaned, and when it ends, the kernel ends all the others.
+//!
+//! Most of the time goes into making and taking away namespaces, and most of that into waiting for the kernel. So a wrapper without work
+//! has a child build what is the same for the site's next attempt, and does not wait for the end of a namespace in which nothing runs.
 
 pub(crate) mod egress;
 pub(crate) mod enter;
 mod filter;
+mod inside;
 mod network;
 mod probe;
 mod root;
@@ -22,8 +26,8 @@ use model::site::SandboxMode;
 
 pub use egress::Connection;
 pub(crate) use network::PROXY_PORT;
-pub(crate) use probe::answer as answer_probe;
 pub use probe::{Isolation, probe, time_starts};
+pub(crate) use probe::{answer as answer_probe, answer_starts};
 
 /// Kinds of walls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -46,25 +50,42 @@ impl Layers {
 /// The walls of one attempt, as the wrapper builds them.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Walls {
+    #[serde(flatten)]
+    pub(crate) site: Site,
+    #[serde(flatten)]
+    pub(crate) attempt: Attempt,
+    /// What this machine does not enforce of what was asked for.
+    pub(crate) lacking: Vec<String>,
+}
+
+/// What is the same for most attempts at a site: it can be built before there is one.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Site {
     pub(crate) layers: Layers,
-    /// The attempt's folder by its own path. The new root is mounted over it.
-    pub(crate) folder: PathBuf,
-    /// The work folder by its own path.
-    pub(crate) work: PathBuf,
+    /// The folder of the folders of attempts by its own path. The new root is mounted over it.
+    #[serde(default)]
+    pub(crate) attempts: PathBuf,
     /// What can be read and executed.
     pub(crate) runtime: runtime::Runtime,
     /// What is not shown though something above it is: the data of the server.
     pub(crate) hidden: Vec<PathBuf>,
     /// What can be written beside the work folder.
     pub(crate) writable: Vec<PathBuf>,
-    /// What can be reached.
-    pub(crate) egress: Vec<EgressGrant>,
     /// Whether accelerators are let in.
     pub(crate) accelerators: bool,
+}
+
+/// What is an attempt's own.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Attempt {
+    /// Its folder by its own path.
+    pub(crate) folder: PathBuf,
+    /// The work folder by its own path.
+    pub(crate) work: PathBuf,
+    /// What can be reached.
+    pub(crate) egress: Vec<EgressGrant>,
     /// Bytes of shared memory; 0 for what the kernel gives.
     pub(crate) shared_memory_bytes: u64,
-    /// What this machine does not enforce of what was asked for.
-    pub(crate) lacking: Vec<String>,
     /// Processes and threads of the user within the walls, kept by the kernel also where there are no control groups.
     pub(crate) processes_max: u32,
 }
@@ -72,7 +93,7 @@ pub(crate) struct Walls {
 impl Walls {
     /// Whether the network is as it is outside: something of it was granted, and this machine cannot give that alone.
     pub(crate) fn network_is_open(&self) -> bool {
-        !self.layers.network && !self.egress.is_empty()
+        !self.site.layers.network && !self.attempt.egress.is_empty()
     }
 }
 

@@ -5,6 +5,7 @@
 //! on its standard input, and hears [`Word`]s on its standard output. When the server is gone, so is the input: the wrapper ends with the
 //! attempt it has.
 
+mod ahead;
 mod control;
 mod groups;
 mod host;
@@ -29,9 +30,10 @@ use model::{AttemptKey, Epoch, Failure, FailureClass};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::record::{self, CompletionRecord};
-use crate::sandbox::enter::{self, Inside, NotStarted};
-use crate::sandbox::{Walls, answer_probe};
+use crate::sandbox::enter::{self, Inside, NotStarted, Order, Ready};
+use crate::sandbox::{Walls, answer_probe, answer_starts};
 use crate::secrets;
+use ahead::Ahead;
 pub(crate) use control::{ask_to_stop, make as make_control, remove as remove_control};
 use groups::Groups;
 pub(crate) use groups::{clear_abandoned, kill_group_of};
@@ -87,6 +89,8 @@ pub(crate) struct HostSpec {
 const WALLS: &str = "E0034";
 /// Asks what walls this machine can build.
 pub(crate) const PROBE: &str = "--probe";
+/// Asks what starting something within walls costs.
+const STARTS: &str = "--starts";
 pub(crate) const SPEC: &str = "shim.json";
 /// Holds the wrapper's process id and start time; created by the wrapper that won.
 pub(crate) const OWNER: &str = "shim.pid";
@@ -108,7 +112,8 @@ pub(crate) enum Word {
 }
 
 /// The program. With `folder` it serves that attempt and ends; without it, or with a child that it finds itself with, it serves those it is
-/// told on its standard input. With `--probe` it says what walls this machine can build.
+/// told on its standard input. With `--probe` it says what walls this machine can build, with
+/// `--starts` what starting something within them costs.
 pub fn main(folder: Option<OsString>) -> ExitCode {
     serve_in(Groups::join, folder)
 }
@@ -132,12 +137,13 @@ fn serve_in(groups: fn() -> Groups, folder: Option<OsString>) -> ExitCode {
     }
     let served = match folder {
         Some(folder) if folder == PROBE => answer_probe(groups.keep_memory(), groups.keep_processes()),
-        Some(folder) if host.is_none() => run(Path::new(&folder), &groups, &mut None).map(drop),
+        Some(folder) if folder == STARTS => answer_starts(),
+        Some(folder) if host.is_none() => run(Path::new(&folder), &groups, &mut None, &mut Ahead::default()).map(drop),
         _ => serve(&groups, &mut host),
     };
     if host.is_some() {
         // A child that stayed has no more to do. It leads a group of its own, and ours is that of the wrapper itself.
-        tree::kill_all(0, None, &mut || reap::Reaper::new(0).reap());
+        tree::kill_all(0, &[], &mut || reap::Reaper::new(0).reap());
     }
     groups.remove();
     // Nobody reads this; the absence of a record says that the wrapper failed.
@@ -145,19 +151,20 @@ fn serve_in(groups: fn() -> Groups, folder: Option<OsString>) -> ExitCode {
 }
 
 fn serve(groups: &Groups, host: &mut Option<Host>) -> std::io::Result<()> {
-    let (mut orders, mut pending) = (std::io::stdin().lock(), Vec::new());
+    let (mut orders, mut pending, mut ahead) = (std::io::stdin().lock(), Vec::new(), Ahead::default());
     loop {
         while let Some(end) = pending.iter().position(|byte| *byte == 0) {
             let mut folder: Vec<u8> = pending.drain(..=end).collect();
             folder.pop();
             let folder = PathBuf::from(OsString::from_vec(folder));
-            let taken = run(&folder, groups, host)?;
+            let taken = run(&folder, groups, host, &mut ahead)?;
             say(match (taken, &host) {
                 (false, _) => Word::Lost,
                 (true, Some(_)) => Word::Kept,
                 (true, None) => Word::Done,
             });
         }
+        ahead.use_the_pause(groups);
         let mut buffer = [0; 4096];
         match orders.read(&mut buffer) {
             Ok(0) => return Ok(()),
@@ -175,7 +182,7 @@ fn say(word: Word) {
 }
 
 /// Serves one attempt. False when it is another wrapper's.
-fn run(folder: &Path, groups: &Groups, host: &mut Option<Host>) -> std::io::Result<bool> {
+fn run(folder: &Path, groups: &Groups, host: &mut Option<Host>, ahead: &mut Ahead) -> std::io::Result<bool> {
     // By its descriptor from here on: a later server may put a new folder in the place of this one.
     let Ok(opened) = std::fs::File::open(folder) else { return Ok(false) };
     let folder = PathBuf::from(format!("/proc/self/fd/{}", opened.as_raw_fd()));
@@ -192,16 +199,18 @@ fn run(folder: &Path, groups: &Groups, host: &mut Option<Host>) -> std::io::Resu
     failpoint::hit(Point::WrapperClaimed);
     // Space for the record, so that a process that fills the disk does not also take the place of what says so.
     let reserved = record::reserve(folder);
+    let ready = ahead.take(&spec);
     let mut unenforced = groups.limit(&spec);
     unenforced.extend(spec.walls.iter().flat_map(|walls| walls.lacking.iter().cloned()));
     let began = Instant::now();
     let given = host.take();
-    let (ended, mut usage) = match start(folder, &opened, &spec, &secrets, given.as_ref()) {
+    let (ended, mut usage) = match start(folder, &opened, &spec, &secrets, given.as_ref(), ready) {
         Ok(started) => watch::until_the_end(folder, &spec, started, &secrets, &control, groups, began)?,
         Err(failure) => (watch::Ended { failure: Some(failure), ..watch::Ended::default() }, engine::event::Usage::default()),
     };
     usage.bytes_in = spec.bytes_in;
-    let watch::Ended { failure, stopped, kept } = ended;
+    let watch::Ended { failure, stopped, kept, leaving } = ended;
+    ahead.is_leaving(leaving);
     *host = given.filter(|_| kept);
     let (attempt, epoch, boot) = (spec.attempt, spec.epoch, record::boot());
     failpoint::hit(Point::WrapperBeforeRecord);
@@ -252,6 +261,7 @@ fn start<'h>(
     spec: &ShimSpec,
     secrets: &[Secret],
     host: Option<&'h Host>,
+    ready: Option<Ready>,
 ) -> Result<Started<'h>, Failure> {
     // Walls are built around what is started, and secrets go to nothing that was there before or stays: the orders say so too.
     if let (Some(host), Some(told), None, []) = (host, &spec.host, &spec.walls, secrets)
@@ -267,18 +277,26 @@ fn start<'h>(
         // A limit above what the wrapper itself has cannot be set, and need not be.
         let _ = setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) });
     }
-    let mut command = Command::new(program);
-    let variable =
-        |(name, value): &(String, String)| (name.clone(), secrets::value_of(value, secrets).unwrap_or_default().to_owned());
-    command.args(arguments).env_clear().envs(spec.environment.iter().map(variable));
+    let environment: Vec<(String, String)> = spec
+        .environment
+        .iter()
+        .map(|(name, value)| (name.clone(), secrets::value_of(value, secrets).unwrap_or_default().to_owned()))
+        .collect();
     // Inherited: when memory runs out, the kernel takes the process before its wrapper or the server.
     tree::offer_for_memory(true);
     let started = match &spec.walls {
-        Some(walls) => enter::start(walls, opened, &mut command).map(|mut inside| {
-            let started = Started::new(inside.leader, inside.stdout.take(), inside.stderr.take());
-            Started { inside: Some(inside), ..started }
-        }),
-        None => start_open(folder, spec, &mut command).map_err(NotStarted::Command),
+        Some(walls) => {
+            let order = Order { command: spec.command.clone(), environment, walls: walls.clone() };
+            enter::start(ready, opened, &order).map(|mut inside| {
+                let started = Started::new(inside.leader, inside.stdout.take(), inside.stderr.take());
+                Started { inside: Some(inside), ..started }
+            })
+        }
+        None => {
+            let mut command = Command::new(program);
+            command.args(arguments).env_clear().envs(environment);
+            start_open(folder, spec, &mut command).map_err(NotStarted::Command)
+        }
     };
     tree::offer_for_memory(false);
     let error = match started {

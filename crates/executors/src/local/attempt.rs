@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{SiteFolder, folders};
 use crate::machine::disk_is_nearly_full;
-use crate::sandbox::{Layers, PROXY_PORT, Walls};
+use crate::sandbox::{Attempt, Layers, PROXY_PORT, Site, Walls};
 use crate::shim::{self, HostSpec, ShimSpec};
 use crate::{AttemptSpec, Host, secrets};
 
@@ -247,17 +247,22 @@ fn walls(site: &SiteFolder, folder: &Path, spec: &AttemptSpec, ticket: &Ticket) 
     let mut writable = vec![site.folder.join("files")];
     writable.extend(settings.writable.iter().cloned());
     let mut walls = Walls {
-        layers: isolation.layers,
-        folder: folder.to_owned(),
-        work: folder.join("work"),
-        runtime,
-        hidden: settings.hidden.clone(),
-        writable,
-        egress: ticket.egress.iter().cloned().collect(),
-        accelerators: spec.resources.gpus > 0,
-        shared_memory_bytes: spec.resources.memory_bytes,
+        site: Site {
+            layers: isolation.layers,
+            attempts: folder.parent().unwrap_or(folder).to_owned(),
+            runtime,
+            hidden: settings.hidden.clone(),
+            writable,
+            accelerators: spec.resources.gpus > 0,
+        },
+        attempt: Attempt {
+            folder: folder.to_owned(),
+            work: folder.join("work"),
+            egress: ticket.egress.iter().cloned().collect(),
+            shared_memory_bytes: spec.resources.memory_bytes,
+            processes_max: ATTEMPT_PROCESSES_MAX,
+        },
         lacking: isolation.lacking.clone(),
-        processes_max: ATTEMPT_PROCESSES_MAX,
     };
     if walls.network_is_open() {
         walls.lacking.push("what was granted of the network cannot be given alone here: all of it is open".into());
@@ -283,7 +288,7 @@ fn environment(
         ("PYTHONDONTWRITEBYTECODE".into(), "1".into()),
     ];
     // Where a program asks for what was granted. Its own words in `env` win.
-    if walls.is_some_and(|walls| walls.layers.network && !walls.egress.is_empty()) {
+    if walls.is_some_and(|walls| walls.site.layers.network && !walls.attempt.egress.is_empty()) {
         let proxy = format!("http://127.0.0.1:{PROXY_PORT}");
         for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"] {
             environment.push((name.into(), proxy.clone()));

@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
-use super::Walls;
+use model::EgressGrant;
+
+use super::inside;
 use super::network::Leads;
 use crate::record::open_plain;
 
@@ -91,7 +93,7 @@ pub(crate) struct Proxy {
 
 /// Starts the proxy. The caller has one thread.
 #[expect(unsafe_code, reason = "a process of its own without a program of its own")]
-pub(super) fn start(listeners: Vec<(TcpListener, Leads)>, walls: &Walls, folder: &File) -> io::Result<Proxy> {
+pub(super) fn start(listeners: Vec<(TcpListener, Leads)>, grants: &[EgressGrant], folder: &File) -> io::Result<Proxy> {
     let (alive, lifeline) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let folder = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string());
     let book = Book::open(&folder)?;
@@ -105,37 +107,13 @@ pub(super) fn start(listeners: Vec<(TcpListener, Leads)>, walls: &Walls, folder:
     let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let mut kept: Vec<i32> = listeners.iter().map(|(listener, _)| listener.as_raw_fd()).collect();
         kept.extend([alive.as_raw_fd(), book.file.lock().map_or(-1, |file| file.0.as_raw_fd())]);
-        close_but(kept)?;
-        proxy::serve(listeners, &walls.egress, book, &alive);
+        inside::keep_only(kept)?;
+        proxy::serve(listeners, grants, book, &alive);
         Ok::<(), io::Error>(())
     }));
     let failed = !matches!(served, Ok(Ok(())));
     // SAFETY: ends the process, and does nothing else.
     unsafe { libc::_exit(i32::from(failed)) }
-}
-
-/// Closes every file but these: the wrapper's pipes must not stay open for longer than the wrapper.
-#[expect(unsafe_code, reason = "no safe binding of close_range")]
-fn close_but(mut kept: Vec<i32>) -> io::Result<()> {
-    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
-    rustix::stdio::dup2_stdin(&null)?;
-    rustix::stdio::dup2_stdout(&null)?;
-    rustix::stdio::dup2_stderr(&null)?;
-    kept.extend([0, 1, 2]);
-    kept.sort_unstable();
-    let mut first = 0_u32;
-    for file in kept.into_iter().filter_map(|file| u32::try_from(file).ok()).chain([u32::MAX]) {
-        if file > first {
-            // SAFETY: the values that own these descriptors are the wrapper's, of which this process is a copy that never drops them.
-            unsafe {
-                libc::syscall(libc::SYS_close_range, first, file - 1, 0);
-            }
-        }
-        first = file.saturating_add(1);
-    }
-    // What stood for it was closed with the rest.
-    std::mem::forget(null);
-    Ok(())
 }
 
 impl Proxy {

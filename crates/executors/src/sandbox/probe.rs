@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::enter::{self, NotStarted};
+use super::enter::{self, NotStarted, Order};
 use super::runtime::Runtime;
-use super::{Layers, Walls};
+use super::{Attempt, Layers, Site, Walls};
 use crate::shim;
+
+/// Starts that are timed when somebody asks for it.
+const STARTS: u32 = 50;
 
 /// What a machine enforces around the processes of attempts, and what it does not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -94,9 +97,9 @@ fn find_out(folder: &Path, memory: bool, processes: bool) -> Isolation {
     isolation
 }
 
-/// How long it takes to build walls, run a program that does nothing within them, and see it end: what a step costs at least. For
-/// benches. The caller has one thread.
-pub fn time_starts(layers: Layers, path: &str, rounds: u32) -> Result<Vec<Duration>, String> {
+/// How long it takes to build walls, run a program within them that succeeds, and see it end and the walls go: what a step costs at
+/// least. For benches. The caller has one thread.
+pub fn time_starts(layers: Layers, path: &str, rounds: u32, command: &[&str]) -> Result<Vec<Duration>, String> {
     let folder = std::env::temp_dir().join(format!("tutti-starts-{}", std::process::id()));
     std::fs::create_dir_all(folder.join("work/in")).map_err(|error| error.to_string())?;
     let folder = folder.canonicalize().map_err(|error| error.to_string())?;
@@ -104,34 +107,44 @@ pub fn time_starts(layers: Layers, path: &str, rounds: u32) -> Result<Vec<Durati
     let times: Result<Vec<Duration>, String> = (0..rounds)
         .map(|_| {
             let began = Instant::now();
-            run(&folder, layers, &runtime).map(|()| began.elapsed())
+            run(&folder, layers, &runtime, command).map(|()| began.elapsed())
         })
         .collect();
     let _ = std::fs::remove_dir_all(&folder);
     times
 }
 
-/// Runs a program that does nothing within walls.
-fn attempt(folder: &Path, layers: Layers) -> Result<(), String> {
-    run(folder, layers, &Runtime::of("/usr/bin:/bin", &[]))
+/// Prints how many microseconds each of some starts within walls takes, as JSON. The caller has one thread.
+pub(crate) fn answer_starts() -> std::io::Result<()> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let times = time_starts(Layers::ALL, &path, STARTS, &["true"]).map_err(std::io::Error::other)?;
+    let micros: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e6).collect();
+    println!("{}", serde_json::to_string(&micros)?);
+    Ok(())
 }
 
-fn run(folder: &Path, layers: Layers, runtime: &Runtime) -> Result<(), String> {
+/// Runs a program that does nothing within walls.
+fn attempt(folder: &Path, layers: Layers) -> Result<(), String> {
+    run(folder, layers, &Runtime::of("/usr/bin:/bin", &[]), &["/bin/sh", "-c", "exit 0"])
+}
+
+fn run(folder: &Path, layers: Layers, runtime: &Runtime, command: &[&str]) -> Result<(), String> {
     let open = File::open(folder).map_err(|error| error.to_string())?;
-    let walls =
-        Walls { layers, folder: folder.to_owned(), work: folder.join("work"), runtime: runtime.clone(), ..Walls::default() };
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", "exit 7"]).env_clear();
-    let mut inside = match enter::start(&walls, &open, &mut command) {
+    let attempts = folder.parent().unwrap_or(folder).to_owned();
+    let site = Site { layers, attempts, runtime: runtime.clone(), ..Site::default() };
+    let attempt = Attempt { folder: folder.to_owned(), work: folder.join("work"), ..Attempt::default() };
+    let walls = Walls { site, attempt, lacking: Vec::new() };
+    let command = command.iter().map(|&part| part.to_owned()).collect();
+    let mut inside = match enter::start(None, &open, &Order { command, environment: Vec::new(), walls }) {
         Ok(inside) => inside,
         Err(NotStarted::Walls(broken)) => return Err(format!("{}: {}", broken.step, broken.error)),
         Err(NotStarted::Command(error)) => return Err(format!("starting a program: {error}")),
     };
     let pid = i32::try_from(inside.leader).ok().and_then(rustix::process::Pid::from_raw);
     let waited = rustix::process::waitpid(pid, rustix::process::WaitOptions::empty()).map_err(|error| error.to_string())?;
-    let code = match inside.status() {
-        Some(status) => status.code(),
+    let code = match inside.ended() {
+        Some(told) => told.status.code(),
         None => waited.and_then(|(_, status)| status.exit_status()),
     };
-    if code == Some(7) { Ok(()) } else { Err(format!("a program ended with {code:?}")) }
+    if code == Some(0) { Ok(()) } else { Err(format!("a program ended with {code:?}")) }
 }

@@ -7,10 +7,14 @@ use std::path::{Path, PathBuf};
 
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change, unmount};
 
-use super::{Built, Step, Walls, below};
+use super::{Attempt, Built, Site, Step, Walls, below};
 
 /// Where the machine's root lies while the new one is built.
 const OLD: &str = "/.old";
+/// Where the folders of a site lie until it is known which of them an attempt is shown.
+const KEPT: &str = "/.kept";
+/// An empty folder, which covers them then.
+const NOTHING: &str = "/.nothing";
 /// Device files that do no harm.
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 /// Beginnings of the names of device files of accelerators.
@@ -18,35 +22,58 @@ const ACCELERATORS: [&str; 4] = ["nvidia", "dri", "kfd", "accel"];
 /// Files of `/proc` that tell of the whole machine. They are hidden behind an empty device.
 const HIDDEN: [&str; 2] = ["/proc/kcore", "/proc/keys"];
 
-/// Builds the root and moves into it. Called in namespaces of its own, with the rights that come with them.
-pub(super) fn build(walls: &Walls, folder: &fs::File) -> Built<()> {
+/// Builds the root and moves into it, as far as that can be done before there is an attempt. Called in namespaces of its own, with the
+/// rights that come with them.
+pub(super) fn build(site: &Site) -> Built<()> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).step(|| "making mounts private".into())?;
-    let base = walls.folder.as_path();
-    same(base, folder).step(|| "finding the attempt's folder".into())?;
+    let base = site.attempts.as_path();
     mount("tmpfs", base, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755,size=4m,nr_inodes=4096")
         .step(|| "mounting a root".into())?;
     fs::create_dir(base.join(".old")).step(|| "laying out the root".into())?;
     rustix::process::pivot_root(base, base.join(".old")).step(|| "changing the root".into())?;
     rustix::process::chdir("/").step(|| "entering the root".into())?;
-    for (link, to) in &walls.runtime.links {
+    for (link, to) in &site.runtime.links {
         std::os::unix::fs::symlink(to, link).step(|| format!("linking {}", link.display()))?;
     }
-    let is_within = |at: &Path| walls.hidden.iter().any(|hidden| at.starts_with(hidden));
-    let (within, before): (Vec<_>, Vec<_>) = walls.runtime.shown.iter().partition(|(at, _)| is_within(at));
+    let is_within = |at: &Path| site.hidden.iter().any(|hidden| at.starts_with(hidden));
+    let (within, before): (Vec<_>, Vec<_>) = site.runtime.shown.iter().partition(|(at, _)| is_within(at));
     show(&before)?;
-    for hidden in walls.hidden.iter().filter(|hidden| hidden.is_dir()) {
+    for hidden in site.hidden.iter().filter(|hidden| hidden.is_dir()) {
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
         mount("tmpfs", hidden, "tmpfs", flags, c"mode=0755,size=1m").step(|| "hiding the server's data".into())?;
     }
     show(&within)?;
-    devices(walls)?;
+    devices(site)?;
     proc()?;
-    writable(walls)?;
-    notes(walls).step(|| "writing /etc".into())?;
+    keep(site)?;
     unmount(OLD, UnmountFlags::DETACH).step(|| "leaving the old root".into())?;
-    fs::remove_dir(OLD).step(|| "leaving the old root".into())?;
+    fs::remove_dir(OLD).step(|| "leaving the old root".into())
+}
+
+/// Puts what belongs to the attempt into the root, and closes it.
+pub(super) fn complete(site: &Site, attempt: &Attempt, folder: &fs::File) -> Built<()> {
+    writable(site, attempt, folder)?;
+    shared_memory(attempt)?;
+    notes(attempt).step(|| "writing /etc".into())?;
+    fs::create_dir(NOTHING).step(|| "covering the site's folders".into())?;
+    // Nobody inside may uncover it. To unmount would have this process wait for every other that looks up a path.
+    bind(Path::new(NOTHING), Path::new(KEPT), Mode::Read)?;
     set(Path::new("/"), Mode::Read, false).step(|| "closing the root".into())
+}
+
+/// Keeps the folders of a site at hand after the old root is gone.
+fn keep(site: &Site) -> Built<()> {
+    let old = |path: &Path| below(Path::new(OLD), path);
+    bind(&old(&site.attempts), &Path::new(KEPT).join("attempts"), Mode::Write)?;
+    for (number, folder) in site.writable.iter().enumerate() {
+        bind(&old(folder), &kept(number), Mode::Write)?;
+    }
+    Ok(())
+}
+
+fn kept(number: usize) -> PathBuf {
+    Path::new(KEPT).join(number.to_string())
 }
 
 /// Whether the path still leads to the folder that the wrapper has open: a later server may have put another in its place.
@@ -122,14 +149,14 @@ fn set(at: &Path, mode: Mode, recursive: bool) -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-fn devices(walls: &Walls) -> Built<()> {
+fn devices(site: &Site) -> Built<()> {
     let step = || "laying out /dev".to_owned();
     fs::create_dir_all("/dev/shm").step(step)?;
     let old = below(Path::new(OLD), Path::new("/dev"));
     for device in DEVICES {
         bind(&old.join(device), &Path::new("/dev").join(device), Mode::Device)?;
     }
-    if walls.accelerators {
+    if site.accelerators {
         for entry in fs::read_dir(&old).step(step)?.flatten() {
             let name = entry.file_name();
             if ACCELERATORS.iter().any(|begin| name.to_string_lossy().starts_with(begin)) {
@@ -140,7 +167,12 @@ fn devices(walls: &Walls) -> Built<()> {
     for (link, to) in [("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")] {
         std::os::unix::fs::symlink(to, Path::new("/dev").join(link)).step(step)?;
     }
-    let size = if walls.shared_memory_bytes > 0 { format!("size={}", walls.shared_memory_bytes) } else { "size=25%".into() };
+    Ok(())
+}
+
+fn shared_memory(attempt: &Attempt) -> Built<()> {
+    let step = || "mounting /dev/shm".to_owned();
+    let size = if attempt.shared_memory_bytes > 0 { format!("size={}", attempt.shared_memory_bytes) } else { "size=25%".into() };
     let options = std::ffi::CString::new(format!("mode=1777,{size}")).step(step)?;
     mount("tmpfs", "/dev/shm", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str()).step(step)
 }
@@ -159,25 +191,28 @@ fn proc() -> Built<()> {
     Ok(())
 }
 
-fn writable(walls: &Walls) -> Built<()> {
-    let old = |path: &Path| below(Path::new(OLD), path);
-    let temporary = old(&walls.work).join(".tmp");
+fn writable(site: &Site, attempt: &Attempt, folder: &fs::File) -> Built<()> {
+    let broken = || "finding the attempt's folder".to_owned();
+    let own = attempt.folder.strip_prefix(&site.attempts).map_err(io::Error::other).step(broken)?;
+    let own = Path::new(KEPT).join("attempts").join(own);
+    same(&own, folder).step(broken)?;
+    let work = own.join(attempt.work.strip_prefix(&attempt.folder).map_err(io::Error::other).step(broken)?);
+    let temporary = work.join(".tmp");
     fs::create_dir_all(&temporary).step(|| "making a folder for /tmp".into())?;
     // First, so that what lies below it is put into it.
     bind(&temporary, Path::new("/tmp"), Mode::Write)?;
-    for folder in &walls.writable {
-        bind(&old(folder), folder, Mode::Write)?;
+    for (number, folder) in site.writable.iter().enumerate() {
+        bind(&kept(number), folder, Mode::Write)?;
     }
-    bind(&old(&walls.work), &walls.work, Mode::Write)?;
-    let given = walls.work.join("in");
-    bind(&old(&given), &given, Mode::Read)
+    bind(&work, &attempt.work, Mode::Write)?;
+    bind(&work.join("in"), &attempt.work.join("in"), Mode::Read)
 }
 
 /// The users, hosts and name servers that there are inside.
-fn notes(walls: &Walls) -> io::Result<()> {
+fn notes(attempt: &Attempt) -> io::Result<()> {
     fs::create_dir_all("/etc")?;
     let (user, group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-    let home = walls.work.display();
+    let home = attempt.work.display();
     let root = if user == 0 { format!("root:x:0:0:root:{home}:/bin/sh\n") } else { "root:x:0:0:root:/:/bin/sh\n".into() };
     let own = if user == 0 { String::new() } else { format!("tutti:x:{user}:{group}:tutti:{home}:/bin/sh\n") };
     fs::write("/etc/passwd", format!("{root}{own}nobody:x:65534:65534:nobody:/:/bin/false\n"))?;
@@ -185,7 +220,7 @@ fn notes(walls: &Walls) -> io::Result<()> {
     fs::write("/etc/group", format!("root:x:0:\n{own}nogroup:x:65534:\n"))?;
     fs::write("/etc/resolv.conf", "")?;
     let mut hosts = "127.0.0.1 localhost\n::1 localhost\n".to_owned();
-    for (address, host) in super::network::names(&walls.egress) {
+    for (address, host) in super::network::names(&attempt.egress) {
         hosts.push_str(&format!("{address} {host}\n"));
     }
     fs::write("/etc/hosts", hosts)
@@ -193,7 +228,7 @@ fn notes(walls: &Walls) -> io::Result<()> {
 
 /// What can be written inside, by the paths inside.
 pub(super) fn written(walls: &Walls) -> Vec<PathBuf> {
-    let mut paths = vec![PathBuf::from("/tmp"), walls.work.clone(), "/dev/shm".into()];
-    paths.extend(walls.writable.iter().cloned());
+    let mut paths = vec![PathBuf::from("/tmp"), walls.attempt.work.clone(), "/dev/shm".into()];
+    paths.extend(walls.site.writable.iter().cloned());
     paths
 }

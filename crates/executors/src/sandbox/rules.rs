@@ -25,14 +25,14 @@ pub(super) fn shut(walls: &Walls) -> Built<()> {
 fn enforce(walls: &Walls) -> io::Result<()> {
     let rules = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
     let mut rules = rules.handle_access(AccessFs::from_all(NEWEST)).map_err(error)?;
-    if !walls.layers.network && !walls.network_is_open() {
+    if !walls.site.layers.network && !walls.network_is_open() {
         // Without a network of its own nothing may connect or listen over TCP; the filter of system calls takes the rest.
         rules = rules.handle_access(AccessNet::from_all(NEWEST)).map_err(error)?;
     }
     let rules = rules.scope(Scope::AbstractUnixSocket | Scope::Signal).map_err(error)?;
     let mut rules = rules.create().map_err(error)?;
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
-    for path in walls.runtime.shown.keys() {
+    for path in walls.site.runtime.shown.keys() {
         rules = allow(rules, path, read | AccessFs::Execute)?;
     }
     for note in ["/etc/passwd", "/etc/group", "/etc/hosts", "/etc/resolv.conf", "/proc"] {
@@ -41,9 +41,9 @@ fn enforce(walls: &Walls) -> io::Result<()> {
     rules = allow(rules, Path::new("/dev"), read | AccessFs::WriteFile | AccessFs::IoctlDev)?;
     // Everything but making device files.
     let write = AccessFs::from_all(NEWEST) & !(AccessFs::MakeChar | AccessFs::MakeBlock);
-    let written = match walls.layers.namespaces {
+    let written = match walls.site.layers.namespaces {
         true => root::written(walls),
-        false => walls.writable.iter().cloned().chain([walls.work.clone()]).collect(),
+        false => walls.site.writable.iter().cloned().chain([walls.attempt.work.clone()]).collect(),
     };
     for path in &written {
         rules = allow(rules, path, write)?;

@@ -176,6 +176,13 @@ impl Groups {
         }
     }
 
+    /// What is in the group may have another process again.
+    pub(super) fn allow_new_processes(&self) {
+        if let Some(group) = &self.pids {
+            group.set("pids.max", "max");
+        }
+    }
+
     /// Leaves the groups and removes them.
     pub(super) fn remove(&self) {
         for folder in &self.others {

@@ -3,6 +3,8 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
+use crate::sandbox::enter::Told;
+
 /// What ended children used together.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Used {
@@ -16,6 +18,10 @@ pub(super) struct Used {
 #[derive(Debug)]
 pub(super) struct Reaper {
     main: i32,
+    /// Whether what the one that was started used is known, and counted, already: then it only has to go.
+    pub(super) is_told: bool,
+    /// Whether it was reaped.
+    pub(super) is_gone: bool,
     /// How the one that was started ended.
     pub(super) status: Option<ExitStatus>,
     pub(super) used: Used,
@@ -23,7 +29,14 @@ pub(super) struct Reaper {
 
 impl Reaper {
     pub(super) fn new(main: u32) -> Reaper {
-        Reaper { main: i32::try_from(main).unwrap_or(-1), status: None, used: Used::default() }
+        Reaper { main: i32::try_from(main).unwrap_or(-1), is_told: false, is_gone: false, status: None, used: Used::default() }
+    }
+
+    /// Takes what was told of the end of the one that was started.
+    pub(super) fn take(&mut self, told: Told) {
+        self.used.cpu_us += told.cpu_us;
+        self.used.memory_peak_bytes = self.used.memory_peak_bytes.max(told.memory_peak_bytes);
+        (self.status, self.is_told) = (Some(told.status), true);
     }
 
     /// Reaps every child that has ended. Never waits.
@@ -37,6 +50,12 @@ impl Reaper {
             let pid = unsafe { libc::wait4(-1, &raw mut status, libc::WNOHANG, &raw mut usage) };
             if pid <= 0 {
                 return;
+            }
+            if pid == self.main {
+                self.is_gone = true;
+                if self.is_told {
+                    continue;
+                }
             }
             let micros = |time: libc::timeval| time.tv_sec.max(0).unsigned_abs() * 1_000_000 + time.tv_usec.max(0).unsigned_abs();
             self.used.cpu_us += micros(usage.ru_utime) + micros(usage.ru_stime);

@@ -32,12 +32,12 @@ fn children(pid: u32, threads: &mut u32) -> Vec<u32> {
     found
 }
 
-/// Everything below this process (orphans come to it, since it is their subreaper), and the number of their threads; but for a child that
-/// is no process of the attempt.
-fn descendants(spared: Option<u32>) -> (Vec<u32>, u32) {
+/// Everything below this process (orphans come to it, since it is their subreaper), and the number of their threads; but for children that
+/// are no processes of the attempt.
+fn descendants(spared: &[u32]) -> (Vec<u32>, u32) {
     let mut threads = 0;
     let mut found = children(std::process::id(), &mut threads);
-    found.retain(|pid| Some(*pid) != spared);
+    found.retain(|pid| !spared.contains(pid));
     let (mut next, mut threads) = (0, 0);
     while let Some(pid) = found.get(next).copied() {
         next += 1;
@@ -98,7 +98,7 @@ pub(super) fn reset_peak(pid: u32) {
 }
 
 /// Measures. `limit` is the memory they may have, when it is this measurement that decides.
-pub(super) fn measure(limit: Option<u64>, spared: Option<u32>) -> Seen {
+pub(super) fn measure(limit: Option<u64>, spared: &[u32]) -> Seen {
     let (all, threads) = descendants(spared);
     let mut memory_bytes: u64 = all.iter().map(|pid| resident(*pid)).sum();
     let decides = limit.is_some_and(|limit| memory_bytes > limit);
@@ -122,7 +122,7 @@ pub(super) fn terminate(leader: u32) {
 }
 
 /// Kills the group, and everything that escaped from it as far as it is seen now.
-pub(super) fn kill_group(leader: u32, spared: Option<u32>) {
+pub(super) fn kill_group(leader: u32, spared: &[u32]) {
     if let Some(group) = pid(leader) {
         let _ = kill_process_group(group, Signal::KILL);
     }
@@ -154,7 +154,7 @@ pub(super) fn kill_until_none(find: &mut dyn FnMut() -> Vec<u32>) {
 }
 
 /// Kills everything below the wrapper, and waits until nothing is left.
-pub(super) fn kill_all(leader: u32, spared: Option<u32>, reap: &mut dyn FnMut()) {
+pub(super) fn kill_all(leader: u32, spared: &[u32], reap: &mut dyn FnMut()) {
     if let Some(group) = pid(leader) {
         let _ = kill_process_group(group, Signal::KILL);
     }
@@ -168,7 +168,7 @@ pub(super) fn kill_all(leader: u32, spared: Option<u32>, reap: &mut dyn FnMut())
 pub(super) fn kill_all_but(kept: u32, reap: &mut dyn FnMut()) {
     kill_until_none(&mut || {
         reap();
-        let mut found = descendants(None).0;
+        let mut found = descendants(&[]).0;
         found.retain(|pid| *pid != kept);
         found
     });

@@ -31,6 +31,8 @@ pub(super) struct Ended {
     pub(super) stopped: bool,
     /// Whether its process is there for the next attempt.
     pub(super) kept: bool,
+    /// The first process within walls in which nothing runs any more, until the kernel has taken them away.
+    pub(super) leaving: Option<u32>,
 }
 
 struct Watch<'w> {
@@ -38,8 +40,8 @@ struct Watch<'w> {
     spec: &'w ShimSpec,
     groups: &'w Groups,
     leader: u32,
-    /// The child that is no process of the attempt: what connects it to the outside.
-    spared: Option<u32>,
+    /// Children that are no processes of the attempt: what connects it to the outside, and what has told its end.
+    spared: Vec<u32>,
     began: Instant,
     next_sample: Instant,
     deadline: Option<Instant>,
@@ -63,7 +65,8 @@ pub(super) fn until_the_end(
     let (leader, host) = (started.leader, started.host);
     let process = pidfd(leader)?;
     let egress = started.inside.as_mut().and_then(|inside| inside.egress.take());
-    let spared = egress.as_ref().map(|egress| egress.pid);
+    let mut tells = started.inside.take().filter(|inside| inside.tells);
+    let spared = egress.iter().map(|egress| egress.pid).collect();
     let mut reaper = Reaper::new(leader);
     let mut pumps = [
         Pump::new(folder, Stream::Stdout, started.stdout.take(), secrets)?,
@@ -91,9 +94,20 @@ pub(super) fn until_the_end(
         if let Some(host) = host {
             ready.push(PollFd::new(host, PollFlags::IN));
         }
+        if let Some(inside) = &tells {
+            ready.push(PollFd::new(inside, PollFlags::IN));
+        }
         wait(&mut ready, watch.pause())?;
         let fired: Vec<bool> = ready.iter().map(|ready| !ready.revents().is_empty()).collect();
         drop(ready);
+        // Before it is reaped: what it told is more than how it ended itself.
+        if tells.is_some() && fired.last() == Some(&true) {
+            match tells.as_mut().and_then(Inside::ended) {
+                Some(told) => reaper.take(told),
+                // It was killed before it could say.
+                None => tells = None,
+            }
+        }
         if fired[0] {
             reaper.reap();
         }
@@ -118,7 +132,11 @@ pub(super) fn until_the_end(
         tree::kill_all_but(leader, &mut || reaper.reap());
     } else {
         groups.forbid_new_processes();
-        tree::kill_all(leader, spared, &mut || reaper.reap());
+        if reaper.is_told {
+            // Nothing runs inside any more. The kernel takes its time to take the namespaces away, and nobody need wait for that.
+            watch.spared.push(leader);
+        }
+        tree::kill_all(leader, &watch.spared, &mut || reaper.reap());
     }
     let until = Instant::now() + DRAIN;
     for pump in &mut pumps {
@@ -143,10 +161,13 @@ pub(super) fn until_the_end(
     // Within walls it is the first process there that knows, unless it was killed itself; of one that stays, it is what it says.
     let told = match said {
         Some(code) => Some(ExitStatus::from_raw((code & 0xff) << 8)),
-        None => started.inside.as_mut().and_then(Inside::status),
+        // It was reaped before it was heard.
+        None if !reaper.is_told => tells.as_mut().and_then(Inside::ended).map(|told| told.status),
+        None => None,
     };
     let status = told.or(reaper.status).unwrap_or_default();
-    Ok((Ended { failure: watch.judge(status), stopped, kept }, usage))
+    let leaving = (reaper.is_told && !reaper.is_gone).then_some(leader);
+    Ok((Ended { failure: watch.judge(status), stopped, kept, leaving }, usage))
 }
 
 fn pidfd(pid: u32) -> std::io::Result<OwnedFd> {
@@ -191,7 +212,7 @@ impl Watch<'_> {
 
     fn force(&mut self) {
         self.groups.forbid_new_processes();
-        tree::kill_group(self.leader, self.spared);
+        tree::kill_group(self.leader, &self.spared);
         self.force_at = Some(Instant::now() + StdDuration::from_millis(200));
     }
 
@@ -227,7 +248,7 @@ impl Watch<'_> {
             self.end(Failure::new(FailureClass::NodeLost, "its folder was removed"));
             return;
         }
-        let seen = tree::measure(limit, self.spared);
+        let seen = tree::measure(limit, &self.spared);
         self.memory_peak = self.memory_peak.max(seen.memory_bytes);
         if self.cause.is_some() {
             return;

@@ -104,3 +104,43 @@ fn a_site_that_requires_walls_takes_nothing_without_them() {
         assert!(health.healthy, "{health:?}");
     }
 }
+
+/// Processes that have the walls of an attempt of this site around them, as they see their mounts.
+fn walled(rig: &Boxed) -> Vec<u32> {
+    let site = rig.rig.site().canonicalize().unwrap();
+    let of_the_site = |pid: &u32| {
+        let mounts = std::fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+        mounts.lines().any(|line| line.contains(" /.kept/attempts ") && line.contains(site.to_str().unwrap()))
+    };
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(of_the_site).collect()
+}
+
+#[test]
+fn the_next_attempt_finds_nothing_of_the_last() {
+    if !has_walls() {
+        return;
+    }
+    let rig = Boxed::elsewhere();
+    let mut control = Incarnation::start(&rig, 1);
+    let first = "echo x > /tmp/mark; echo x > /dev/shm/mark; echo x > left; (setsid sleep 600 < /dev/null > /dev/null 2>&1 &)
+        python3 -c 'import ctypes; print(ctypes.CDLL(None).shmget(7, 4096, 0o1666))'
+        echo \"{\\\"work\\\": \\\"$PWD\\\"}\" > \"$TUTTI_OUTPUT\"";
+    let key = control.run(first);
+    let work = control.end_of(key).output()["work"].as_str().unwrap().to_owned();
+    let look = format!(
+        "ls -A /tmp /dev/shm | grep mark && exit 1; ls -A '{work}' 2> /dev/null && exit 2; ls -A /.kept 2> /dev/null | grep . && exit 3
+        python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).shmget(7, 4096, 0) >= 0)' || exit 4
+        grep -l sleep /proc/[0-9]*/comm && exit 5; echo '{{}}' > \"$TUTTI_OUTPUT\""
+    );
+    // The wrapper has built the walls of the next attempt meanwhile: the third finds them broken.
+    for is_broken in [false, true] {
+        executors::contract::until("walls are built ahead", || !walled(&rig).is_empty());
+        for pid in walled(&rig).into_iter().filter(|_| is_broken) {
+            let killed = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
+            assert!(killed.success());
+        }
+        let key = control.run(&look);
+        assert!(control.end_of(key).output().is_object());
+    }
+}
