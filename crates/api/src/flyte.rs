@@ -7,6 +7,7 @@ mod actions;
 mod connect;
 mod data;
 mod runs;
+mod secrets;
 mod store;
 mod tasks;
 mod view;
@@ -27,6 +28,7 @@ const READ: Needs = Needs::Operation("read");
 const VIEW: Needs = Needs::Operation("view");
 const SUBMIT: Needs = Needs::Operation("submit");
 const STEER: Needs = Needs::Operation("steer");
+const SECRETS: Needs = Needs::Operation("secrets");
 const DECIDE: Needs = Needs::Operation("decide");
 
 /// Every method, and what it needs.
@@ -54,6 +56,11 @@ const METHODS: &[(&str, Needs)] = &[
     ("/flyteidl2.workflow.RunService/ListRuns", READ),
     ("/flyteidl2.workflow.RunService/ListActions", READ),
     ("/flyteidl2.workflow.RunService/SignalEvent", DECIDE),
+    ("/flyteidl2.secret.SecretService/CreateSecret", SECRETS),
+    ("/flyteidl2.secret.SecretService/UpdateSecret", SECRETS),
+    ("/flyteidl2.secret.SecretService/GetSecret", SECRETS),
+    ("/flyteidl2.secret.SecretService/ListSecrets", SECRETS),
+    ("/flyteidl2.secret.SecretService/DeleteSecret", SECRETS),
     ("/flyteidl2.actions.ActionsService/Enqueue", SUBMIT),
     ("/flyteidl2.actions.ActionsService/WatchForUpdates", READ),
     ("/flyteidl2.actions.ActionsService/Abort", STEER),
@@ -107,6 +114,11 @@ async fn call(
         "GetTaskDetails" => unary(call, |request| tasks::details(app, request)).await,
         "ListTasks" => unary(call, |request| tasks::list(app, request)).await,
         "ListVersions" => unary(call, |request| tasks::versions(app, request)).await,
+        "CreateSecret" => unary(call, |request| secrets::create(app, caller, request)).await,
+        "UpdateSecret" => unary(call, |request| secrets::update(app, caller, request)).await,
+        "GetSecret" => unary(call, |request| secrets::get(app, request)).await,
+        "ListSecrets" => unary(call, |request| secrets::list(app, request)).await,
+        "DeleteSecret" => unary(call, |request| secrets::delete(app, caller, request)).await,
         "CreateRun" => unary(call, |request| runs::create(app, caller, &headers, request)).await,
         "AbortRun" => unary(call, |request| runs::abort(app, caller, request)).await,
         "AbortAction" | "Abort" => unary(call, |request| actions::abort(app, caller, request)).await,

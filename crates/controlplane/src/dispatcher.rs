@@ -155,13 +155,14 @@ impl Dispatcher {
             self.fail(key, epoch, FailureClass::SiteDown, format!("the site `{}` is not open", dispatch.site));
             return;
         };
+        let secrets = crate::secrets::named(&dispatch.node, &input);
         let spec = spec_of(&dispatch, input, self.sites.simulates(&dispatch.site));
-        let spec = match &spec.kind {
+        let (spec, secrets) = match &spec.kind {
             NodeKind::Task { .. } => match self.flyte.process(&dispatch, spec) {
-                Ok(spec) => spec,
+                Ok(process) => process,
                 Err(failure) => return self.answer(key, epoch, Outcome::Failed(failure)),
             },
-            _ => spec,
+            _ => (spec, secrets),
         };
         if let NodeKind::Use { connector, version } = &spec.kind
             && connectors::find(connector, *version).is_none()
@@ -179,7 +180,7 @@ impl Dispatcher {
             NodeKind::Run { code, .. } => code.iter().filter(|file| !executor.store().has(&file.digest)).cloned().collect(),
             _ => Vec::new(),
         };
-        if missing.is_empty() && !self.secrets.are_named(&dispatch) {
+        if missing.is_empty() && secrets.is_empty() {
             return self.order(&executor, &site, spec, allowed).await;
         }
         // Nobody else waits for the files and the secrets of one.
@@ -187,7 +188,7 @@ impl Dispatcher {
         let this = self.clone();
         tokio::spawn(async move {
             let (mut spec, mut allowed) = (spec, allowed);
-            let released = this.secrets.release(&dispatch, &this.inbox).await;
+            let released = this.secrets.release(&dispatch, secrets, &this.inbox).await;
             let brought = match released {
                 Ok(secrets) => {
                     allowed.secrets = secrets.iter().map(|secret| secret.name.clone()).collect();

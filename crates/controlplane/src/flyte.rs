@@ -1,7 +1,7 @@
 //! Tasks of Flyte programs: from an order to a process at a site, and from what the process left to the outcome. The door that speaks
 //! the protocol is in `api`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -122,8 +122,8 @@ impl Flyte {
         Ok(bytes)
     }
 
-    /// An order for a task as one for a process.
-    pub(crate) fn process(&self, dispatch: &Dispatch, mut order: AttemptSpec) -> Result<AttemptSpec, Failure> {
+    /// An order for a task as one for a process, and the names of the secrets that it is to be given.
+    pub(crate) fn process(&self, dispatch: &Dispatch, mut order: AttemptSpec) -> Result<(AttemptSpec, BTreeSet<String>), Failure> {
         let broken = |message: String| Failure::new(FailureClass::Environment, message);
         let Some(mut call) = Call::of(&order.input) else {
             return Err(broken("a `task` node calls a deployed Flyte task, and this one has none".into()));
@@ -157,7 +157,9 @@ impl Flyte {
         order.shown = vec![self.inner.environments.clone()];
         order.shown.extend(self.inner.default_environment.iter().map(PathBuf::from));
         self.inner.attempts.lock().insert(dispatch.key, call.outputs(at.attempt));
-        Ok(order)
+        let secrets = spec.task_template.as_ref().map(flyte::task::secrets).transpose();
+        let secrets = secrets.map_err(|unfit| broken(unfit.to_string()))?.unwrap_or_default();
+        Ok((order, secrets.into_values().collect()))
     }
 
     /// The way from a task to the server itself, which it needs for everything; none for what is no task.

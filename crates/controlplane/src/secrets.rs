@@ -60,16 +60,13 @@ impl Secrets {
         redactor.text(text)
     }
 
-    /// Whether an order names any.
-    pub(crate) fn are_named(&self, dispatch: &Dispatch) -> bool {
-        let input = dispatch.input.as_ref().map_or(&Value::Null, |input| input.value());
-        !named(&dispatch.node, input).is_empty()
-    }
-
     /// Releases what an order names, when it may have it. That it does is recorded before.
-    pub(crate) async fn release(&self, dispatch: &Dispatch, inbox: &Inbox) -> Result<Vec<Secret>, Failure> {
-        let input = dispatch.input.as_ref().map_or(&Value::Null, |input| input.value());
-        let names = named(&dispatch.node, input);
+    pub(crate) async fn release(
+        &self,
+        dispatch: &Dispatch,
+        names: BTreeSet<String>,
+        inbox: &Inbox,
+    ) -> Result<Vec<Secret>, Failure> {
         if names.is_empty() {
             return Ok(Vec::new());
         }
@@ -121,7 +118,7 @@ impl Secrets {
 }
 
 /// The secrets that a node names where they are released.
-fn named(node: &Node, input: &Value) -> BTreeSet<String> {
+pub(crate) fn named(node: &Node, input: &Value) -> BTreeSet<String> {
     let given = match &node.kind {
         NodeKind::Run { .. } => input.get("env"),
         NodeKind::Use { connector, .. } if connector == "core/http" => input.get("headers"),

@@ -107,7 +107,7 @@ pub fn hosted(spec: &TaskSpec, call: &Call, input: &Value, apart: &[&str], run: 
         }
         // Of one run, or of all.
         part(if policy.scope == 1 { run.as_bytes() } else { b"" });
-        part(template.security_context.as_deref().unwrap_or_default());
+        part(&template.security_context.as_ref().map(prost::Message::encode_to_vec).unwrap_or_default());
         for (key, value) in container.env.iter().map(|pair| (&pair.key, &pair.value)).chain(&call.envs) {
             part(key.as_bytes());
             part(value.as_bytes());
@@ -149,6 +149,9 @@ pub fn input(spec: &TaskSpec, call: &Call, at: &Surroundings) -> Value {
         variables.insert(pair.key.clone(), pair.value.clone());
     }
     variables.extend(call.envs.clone());
+    // Their values are put in where the process begins.
+    let secrets = spec.task_template.as_ref().and_then(|template| crate::task::secrets(template).ok()).unwrap_or_default();
+    variables.extend(secrets.into_iter().map(|(variable, name)| (variable, format!("secret://{name}"))));
     let (kind, environment) = match environment(&container.image, &version) {
         Environment::Plain(version) => match &at.default_environment {
             Some(folder) => ("at", folder.clone()),

@@ -1,10 +1,14 @@
 //! From a task's specification to what the engine needs to know: resources, retries, timeouts, caching.
 
+use std::collections::BTreeMap;
+
 use model::graph::{Needs, Retry};
 use model::{Duration, Node, NodeKind, Resources};
 
 use crate::wire::{RunSpec, TaskMetadata, TaskSpec, TaskTemplate, Time};
 
+/// A secret that is asked for as a file.
+const AS_FILE: i32 = 2;
 /// The kinds of tasks that run as processes of the SDK.
 const KINDS: [&str; 3] = ["python", "python-task", "actor"];
 
@@ -20,6 +24,12 @@ pub enum Unfit {
     /// There is nothing to run.
     #[error("the task has no container with arguments")]
     NoContainer,
+    /// Only variables.
+    #[error("the secret `{0}` is asked for as a file, and secrets are given as variables here: use `as_env_var`")]
+    SecretFile(String),
+    /// It could not be told from a variable that the task has without it.
+    #[error("the secret `{0}` has no name that can be one here: letters, digits, `-` and `_`, at most 63")]
+    SecretName(String),
     /// An amount that is not one.
     #[error("`{0}` is not an amount of {1}")]
     Amount(String, &'static str),
@@ -46,6 +56,7 @@ pub fn node(id: &str, spec: &TaskSpec) -> Result<Node, Unfit> {
     if template.container.as_ref().is_none_or(|container| container.args.is_empty()) {
         return Err(Unfit::NoContainer);
     }
+    secrets(template)?;
     let metadata = template.metadata.clone().unwrap_or_default();
     Ok(Node {
         id: id.into(),
@@ -55,6 +66,23 @@ pub fn node(id: &str, spec: &TaskSpec) -> Result<Node, Unfit> {
         timeout: span(metadata.timeout.as_ref()),
         ..Node::default()
     })
+}
+
+/// The secrets that a task asks for, by the variables that they are given in.
+pub fn secrets(template: &TaskTemplate) -> Result<BTreeMap<String, String>, Unfit> {
+    let mut secrets = BTreeMap::new();
+    for asked in template.security_context.iter().flat_map(|context| &context.secrets) {
+        let name = if asked.group.is_empty() { asked.key.clone() } else { format!("{}_{}", asked.group, asked.key) };
+        if asked.mount_requirement == AS_FILE {
+            return Err(Unfit::SecretFile(name));
+        }
+        if name.is_empty() || name.len() > 63 || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
+            return Err(Unfit::SecretName(name));
+        }
+        let variable = if asked.env_var.is_empty() { name.replace('-', "_").to_uppercase() } else { asked.env_var.clone() };
+        secrets.insert(variable, name);
+    }
+    Ok(secrets)
 }
 
 /// The name of the task.

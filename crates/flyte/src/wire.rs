@@ -2,9 +2,13 @@
 
 #![expect(missing_docs, reason = "the names are those of the protocol, whose documents say what they mean")]
 
+mod secrets;
+
 use std::collections::BTreeMap;
 
 use prost::Message;
+
+pub use secrets::*;
 
 type Bytes = Vec<u8>;
 
@@ -830,8 +834,8 @@ pub struct TaskTemplate {
     pub interface: Bytes,
     #[prost(message, optional, tag = "6")]
     pub container: Option<Container>,
-    #[prost(bytes = "vec", optional, tag = "8")]
-    pub security_context: Option<Bytes>,
+    #[prost(message, optional, tag = "8")]
+    pub security_context: Option<SecurityContext>,
     #[prost(message, optional, tag = "19")]
     pub reuse_policy: Option<ReusePolicy>,
 }

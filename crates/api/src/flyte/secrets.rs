@@ -1,0 +1,108 @@
+//! Secrets as the SDK sets them. They are those of Tutti: of a project, whatever the domain.
+
+use controlplane::SecretInfo;
+use flyte::wire::{
+    Empty, KnownSecret, ListSecretsRequest, ListSecretsResponse, OfSecret, SecretId, SecretMetadata, SecretResponse, SecretStatus,
+    SetSecretRequest,
+};
+
+use super::connect::{Answer, Refusal};
+use super::view;
+use crate::rest::App;
+use crate::rest::access::Caller;
+
+/// A secret that pulls images.
+const IMAGE_PULL: i32 = 1;
+/// It is there wherever it is needed.
+const PRESENT: i32 = 2;
+/// Secrets of a page when the client does not say how many.
+const PAGE: usize = 100;
+
+fn named(id: Option<SecretId>) -> Answer<SecretId> {
+    let id = id.ok_or_else(|| Refusal::new("invalid_argument", "the secret is not named"))?;
+    if id.project.is_empty() {
+        return Err(Refusal::new("invalid_argument", "a secret is one of a project: name it (`--project`)"));
+    }
+    Ok(id)
+}
+
+async fn find(app: &App, id: &SecretId) -> Answer<Option<SecretInfo>> {
+    let known = app.control.secrets(Some(id.project.clone())).await?;
+    Ok(known.into_iter().find(|secret| secret.name == id.name))
+}
+
+fn missing(id: &SecretId) -> Refusal {
+    Refusal::not_found("secret", &format!("{}/{}", id.project, id.name))
+}
+
+async fn set(app: &App, caller: &Caller, id: &SecretId, request: SetSecretRequest, tags: Vec<String>) -> Answer<Empty> {
+    let spec = request.secret_spec.unwrap_or_default();
+    if spec.kind == IMAGE_PULL {
+        return Err(Refusal::new("unimplemented", "no images are pulled here: environments stand for them"));
+    }
+    let value = if spec.binary_value.is_empty() {
+        spec.string_value
+    } else {
+        let text = || Refusal::new("invalid_argument", "the value is not text: encode it, for instance as base64");
+        String::from_utf8(spec.binary_value).map_err(|_| text())?
+    };
+    app.control.set_secret(&id.project, &id.name, value, tags, &caller.principal).await?;
+    Ok(Empty {})
+}
+
+/// Sets a secret that is not there.
+pub(super) async fn create(app: &App, caller: &Caller, mut request: SetSecretRequest) -> Answer<Empty> {
+    let id = named(request.id.take())?;
+    if find(app, &id).await?.is_some() {
+        return Err(Refusal::new("already_exists", format!("there is a secret `{}/{}` already", id.project, id.name)));
+    }
+    set(app, caller, &id, request, Vec::new()).await
+}
+
+/// Gives a secret another value. Its tags stay.
+pub(super) async fn update(app: &App, caller: &Caller, mut request: SetSecretRequest) -> Answer<Empty> {
+    let id = named(request.id.take())?;
+    let known = find(app, &id).await?.ok_or_else(|| missing(&id))?;
+    set(app, caller, &id, request, known.tags).await
+}
+
+fn view(secret: SecretInfo, of: &SecretId) -> KnownSecret {
+    let id = SecretId {
+        name: secret.name,
+        organization: of.organization.clone(),
+        domain: of.domain.clone(),
+        project: secret.project,
+    };
+    let metadata = SecretMetadata {
+        created_time: Some(view::time(model::Timestamp(secret.set_at))),
+        secret_status: Some(SecretStatus { overall_status: PRESENT }),
+    };
+    KnownSecret { id: Some(id), secret_metadata: Some(metadata) }
+}
+
+/// What is known of a secret without its value.
+pub(super) async fn get(app: &App, request: OfSecret) -> Answer<SecretResponse> {
+    let id = named(request.id)?;
+    let known = find(app, &id).await?.ok_or_else(|| missing(&id))?;
+    Ok(SecretResponse { secret: Some(view(known, &id)) })
+}
+
+/// Destroys a secret.
+pub(super) async fn delete(app: &App, caller: &Caller, request: OfSecret) -> Answer<Empty> {
+    let id = named(request.id)?;
+    app.control.remove_secret(&id.project, &id.name, &caller.principal).await?;
+    Ok(Empty {})
+}
+
+/// The secrets of a project by their names, a page at a time.
+pub(super) async fn list(app: &App, request: ListSecretsRequest) -> Answer<ListSecretsResponse> {
+    let project = Some(request.project.clone()).filter(|project| !project.is_empty());
+    let mut known = app.control.secrets(project).await?;
+    known.sort_by(|one, other| (&one.project, &one.name).cmp(&(&other.project, &other.name)));
+    let of = SecretId { organization: request.organization, domain: request.domain, ..SecretId::default() };
+    let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0).unwrap_or(PAGE);
+    let from = request.token.parse::<usize>().unwrap_or(0);
+    let token = if known.len() > from.saturating_add(limit) { (from + limit).to_string() } else { String::new() };
+    let secrets = known.into_iter().skip(from).take(limit).map(|secret| view(secret, &of)).collect();
+    Ok(ListSecretsResponse { secrets, token })
+}
