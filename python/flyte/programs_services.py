@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from datetime import datetime, timezone
 
 import flyte
 
@@ -29,3 +30,22 @@ async def asks_a_child() -> str:
 @without.task
 async def lost() -> str:
     return os.environ["NOT_THERE"]
+
+
+clock = flyte.TaskEnvironment(name="clock")
+each_minute = flyte.Trigger("each-minute", flyte.Cron("* * * * *", timezone="Europe/Berlin"), inputs={"at": flyte.TriggerTime, "n": 3})
+seldom = flyte.Trigger("seldom", flyte.FixedRate(60 * 24), inputs={"at": flyte.TriggerTime, "n": 7}, auto_activate=False)
+
+
+@clock.task(triggers=(each_minute, seldom))
+async def tick(at: datetime, n: int) -> str:
+    return f"{at.astimezone(timezone.utc).isoformat()} {n}"
+
+
+feed = flyte.TaskEnvironment(name="feed")
+on_artifact = flyte.Trigger("on-artifact", flyte.OnArtifact("model"), inputs={"n": 1})
+
+
+@feed.task(triggers=on_artifact)
+async def feeding(n: int) -> int:
+    return n

@@ -7,9 +7,13 @@ import flyte
 import flyte.errors
 import flyte.remote
 from flyte.models import ActionPhase
-from rig import OnServer, finish, output, start
+from rig import OnServer, finish, output, start, until
 
 import programs_services as programs
+
+
+MINUTELY = "acceptance/development/clock.tick/each-minute"
+SELDOM = "acceptance/development/clock.tick/seldom"
 
 
 class Secrets(OnServer):
@@ -41,6 +45,45 @@ class Secrets(OnServer):
         run = finish(start(programs.lost))
         self.assertEqual(run.phase, ActionPhase.FAILED)
         self.assertIn("there is no secret `not-there`", run.details().action_details.error_info.message)
+
+
+class Triggers(OnServer):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        flyte.deploy(programs.clock)
+
+    def test_a_schedule_starts_the_task_at_its_time(self):
+        fired = lambda: [run for run in self.server.get("/runs")["items"] if run["principal"] == f"trigger:{MINUTELY}"]  # noqa: E731
+        run = flyte.remote.Run.get(name=until("a run of the trigger", fired)[0]["name"])
+        finish(run)
+        self.assertEqual(run.phase, ActionPhase.SUCCEEDED)
+        # It was told the full minute that it was due at, and the other input.
+        at, n = run.outputs()[0].split()
+        self.assertRegex(at, r":00\+00:00$")
+        self.assertEqual(n, "3")
+        details = flyte.remote.Trigger.get(name="each-minute", task_name="clock.tick")
+        self.assertTrue(details.is_active)
+        self.assertGreater(details.status.triggered_at.seconds, 0)
+
+    def test_triggers_are_listed_held_and_removed(self):
+        known = {trigger.name: trigger.is_active for trigger in flyte.remote.Trigger.listall(task_name="clock.tick")}
+        self.assertEqual(known, {"each-minute": True, "seldom": False})
+        flyte.remote.Trigger.update(name="seldom", task_name="clock.tick", active=True)
+        self.assertTrue(flyte.remote.Trigger.get(name="seldom", task_name="clock.tick").is_active)
+        self.assertIsNotNone(self.server.get(f"/triggers/{SELDOM.replace('/', '%2F')}")["next_due"])
+        created = flyte.remote.Trigger.create(
+            flyte.Trigger("other", flyte.Cron("0 3 * * *"), inputs={"at": flyte.TriggerTime, "n": 1}), task_name="clock.tick"
+        )
+        self.assertEqual(created.name, "other")
+        flyte.remote.Trigger.delete(name="other", task_name="clock.tick")
+        names = [trigger.name for trigger in flyte.remote.Trigger.listall(task_name="clock.tick")]
+        self.assertNotIn("other", names)
+
+    def test_what_has_no_schedule_is_refused_before_anything_is_deployed(self):
+        with self.assertRaises(Exception) as refused:
+            flyte.deploy(programs.feed)
+        self.assertIn("artifacts", str(refused.exception))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ mod runs;
 mod secrets;
 mod store;
 mod tasks;
+mod triggers;
 mod view;
 
 use axum::Router;
@@ -61,6 +62,11 @@ const METHODS: &[(&str, Needs)] = &[
     ("/flyteidl2.secret.SecretService/GetSecret", SECRETS),
     ("/flyteidl2.secret.SecretService/ListSecrets", SECRETS),
     ("/flyteidl2.secret.SecretService/DeleteSecret", SECRETS),
+    ("/flyteidl2.trigger.TriggerService/DeployTrigger", SUBMIT),
+    ("/flyteidl2.trigger.TriggerService/GetTriggerDetails", READ),
+    ("/flyteidl2.trigger.TriggerService/ListTriggers", READ),
+    ("/flyteidl2.trigger.TriggerService/UpdateTriggers", SUBMIT),
+    ("/flyteidl2.trigger.TriggerService/DeleteTriggers", SUBMIT),
     ("/flyteidl2.actions.ActionsService/Enqueue", SUBMIT),
     ("/flyteidl2.actions.ActionsService/WatchForUpdates", READ),
     ("/flyteidl2.actions.ActionsService/Abort", STEER),
@@ -119,6 +125,11 @@ async fn call(
         "GetSecret" => unary(call, |request| secrets::get(app, request)).await,
         "ListSecrets" => unary(call, |request| secrets::list(app, request)).await,
         "DeleteSecret" => unary(call, |request| secrets::delete(app, caller, request)).await,
+        "DeployTrigger" => unary(call, |request| triggers::deploy(app, caller, request)).await,
+        "GetTriggerDetails" => unary(call, |request| triggers::details(app, request)).await,
+        "ListTriggers" => unary(call, |request| triggers::list(app, request)).await,
+        "UpdateTriggers" => unary(call, |request| triggers::update(app, caller, request)).await,
+        "DeleteTriggers" => unary(call, |request| triggers::delete(app, caller, request)).await,
         "CreateRun" => unary(call, |request| runs::create(app, caller, &headers, request)).await,
         "AbortRun" => unary(call, |request| runs::abort(app, caller, request)).await,
         "AbortAction" | "Abort" => unary(call, |request| actions::abort(app, caller, request)).await,

@@ -1,12 +1,14 @@
 //! Tasks of Flyte programs: from an order to a process at a site, and from what the process left to the outcome. The door that speaks
 //! the protocol is in `api`.
 
+mod triggers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use artifacts::Store;
-use engine::{Command, Dispatch, Known, Outcome, Submit};
+use engine::{Command, Dispatch, Outcome};
 use executors::{AttemptSpec, Host, Reuse};
 use flyte::process::{Environment, Surroundings};
 use flyte::wire::TaskSpec;
@@ -17,6 +19,9 @@ use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 
 use crate::clock::random_bytes;
+pub(crate) use triggers::call_of;
+pub use triggers::{SAID, inputs_of_trigger};
+
 use crate::runs::Submitted;
 use crate::{ControlPlane, Fault, FaultKind};
 
@@ -123,7 +128,11 @@ impl Flyte {
     }
 
     /// An order for a task as one for a process, and the names of the secrets that it is to be given.
-    pub(crate) fn process(&self, dispatch: &Dispatch, mut order: AttemptSpec) -> Result<(AttemptSpec, BTreeSet<String>), Failure> {
+    pub(crate) fn process(
+        &self,
+        dispatch: &Dispatch,
+        mut order: AttemptSpec,
+    ) -> Result<(AttemptSpec, BTreeSet<String>), Failure> {
         let broken = |message: String| Failure::new(FailureClass::Environment, message);
         let Some(mut call) = Call::of(&order.input) else {
             return Err(broken("a `task` node calls a deployed Flyte task, and this one has none".into()));
@@ -265,25 +274,9 @@ fn graph_of(project: &str, mut node: Node) -> Arc<Graph> {
 impl ControlPlane {
     /// Starts a Flyte program as a run.
     pub async fn submit_program(&self, program: Program) -> Result<Submitted, Fault> {
-        let Program { name, project, domain, node, call, principal, idempotency_key } = program;
-        let graph = graph_of(&project, node);
-        let (reader, key) = (self.reader().clone(), idempotency_key.clone());
-        let (wanted, place) = (name.clone(), (project.clone(), domain.clone()));
-        let known = tokio::task::spawn_blocking(move || reader.find_run(&place.0, &place.1, Some(&wanted), key.as_deref()));
-        let known: Known = known.await.map_err(Fault::internal)?.map_err(Fault::internal)?;
-        let submit = Submit {
-            name: Some(name),
-            project,
-            domain,
-            graph_digest: graph.digest(),
-            graph,
-            inputs: json!({ "call": call.input() }),
-            principal,
-            idempotency_key,
-            salt: random_bytes(),
-            known,
-            ..Submit::default()
-        };
+        let this = self.clone();
+        let submit = tokio::task::spawn_blocking(move || this.program_to_submit(program));
+        let submit = submit.await.map_err(Fault::internal)??;
         let answer = self.inbox().ask(Command::Submit(Box::new(submit))).await?;
         let run = answer.run.ok_or_else(|| Fault::new(FaultKind::Internal, "a submission made no run"))?;
         Ok(Submitted { run, fresh: answer.fresh })

@@ -201,6 +201,9 @@ impl ControlPlane {
 
     fn submit_of(&self, firing: &Firing) -> Result<Submit, Fault> {
         let trigger = &firing.trigger;
+        if let Some(call) = crate::flyte::call_of(trigger) {
+            return self.submit_of_program(trigger, call, firing.due);
+        }
         let mut inputs = trigger.inputs.clone();
         if let Some(asked) = &firing.asked {
             // What came with the call is given to the input of that name, when the workflow has one.

@@ -3,12 +3,14 @@
 #![expect(missing_docs, reason = "the names are those of the protocol, whose documents say what they mean")]
 
 mod secrets;
+mod triggers;
 
 use std::collections::BTreeMap;
 
 use prost::Message;
 
 pub use secrets::*;
+pub use triggers::*;
 
 type Bytes = Vec<u8>;
 
@@ -252,8 +254,8 @@ pub struct CreateRunRequest {
     pub run_spec: Bytes,
     #[prost(message, optional, tag = "6")]
     pub project_id: Option<ProjectId>,
-    #[prost(bytes = "vec", optional, tag = "7")]
-    pub trigger_name: Option<Bytes>,
+    #[prost(message, optional, tag = "7")]
+    pub trigger_name: Option<TriggerName>,
     #[prost(int32, tag = "8")]
     pub source: i32,
     #[prost(message, optional, tag = "9")]
@@ -684,8 +686,8 @@ pub struct DeployTaskRequest {
     pub task_id: Option<TaskId>,
     #[prost(bytes = "vec", tag = "2")]
     pub spec: Bytes,
-    #[prost(bytes = "vec", repeated, tag = "3")]
-    pub triggers: Vec<Bytes>,
+    #[prost(message, repeated, tag = "3")]
+    pub triggers: Vec<TaskTrigger>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -18,7 +18,7 @@ use model::{Digest, RunId};
 use super::actions::is_over;
 use super::connect::{Answer, Refusal};
 use super::view::{self, blocking, broken};
-use super::{data, tasks};
+use super::{data, tasks, triggers};
 use crate::rest::App;
 use crate::rest::access::Caller;
 
@@ -59,16 +59,14 @@ pub(super) async fn create(
     headers: &HeaderMap,
     request: CreateRunRequest,
 ) -> Answer<CreateRunResponse> {
-    if request.trigger_name.is_some() {
-        return Err(Refusal::new("unimplemented", "runs of triggers are started by the scheduler of this server"));
-    }
     let (project, domain, name) = place(&request)?;
     let key = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(|id| format!("flyte:{id}"));
     let key = key.filter(|key| key.len() <= model::limits::IDEMPOTENCY_KEY_BYTES_MAX);
     let control = app.control.clone();
     let principal = caller.principal.clone();
     let program = blocking(move || {
-        let (id, bytes) = match (request.task_id, request.task_spec) {
+        let of_trigger = request.trigger_name.map(|name| triggers::task_of(&control, name)).transpose()?;
+        let (id, bytes) = match (request.task_id.or(of_trigger), request.task_spec) {
             (Some(id), _) => {
                 let (id, spec) = tasks::find(&control, &id)?;
                 (Some(id), spec)

@@ -2,8 +2,8 @@
 
 use controlplane::SecretInfo;
 use flyte::wire::{
-    Empty, KnownSecret, ListSecretsRequest, ListSecretsResponse, OfSecret, SecretId, SecretMetadata, SecretResponse, SecretStatus,
-    SetSecretRequest,
+    Empty, KnownSecret, ListSecretsRequest, ListSecretsResponse, OfSecret, SecretId, SecretMetadata, SecretResponse,
+    SecretStatus, SetSecretRequest,
 };
 
 use super::connect::{Answer, Refusal};
@@ -67,12 +67,8 @@ pub(super) async fn update(app: &App, caller: &Caller, mut request: SetSecretReq
 }
 
 fn view(secret: SecretInfo, of: &SecretId) -> KnownSecret {
-    let id = SecretId {
-        name: secret.name,
-        organization: of.organization.clone(),
-        domain: of.domain.clone(),
-        project: secret.project,
-    };
+    let id =
+        SecretId { name: secret.name, organization: of.organization.clone(), domain: of.domain.clone(), project: secret.project };
     let metadata = SecretMetadata {
         created_time: Some(view::time(model::Timestamp(secret.set_at))),
         secret_status: Some(SecretStatus { overall_status: PRESENT }),

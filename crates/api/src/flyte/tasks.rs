@@ -44,10 +44,8 @@ pub(super) fn find(control: &ControlPlane, id: &TaskId) -> Answer<(TaskId, Vec<u
 /// Deploys a task. A version that is there is left as it is.
 pub(super) async fn deploy(app: &App, caller: &Caller, request: DeployTaskRequest) -> Answer<Empty> {
     let id = request.task_id.ok_or_else(|| Refusal::new("invalid_argument", "the task is not named"))?;
-    if !request.triggers.is_empty() {
-        return Err(Refusal::new("unimplemented", "triggers of tasks are not known here yet: deploy the task without them"));
-    }
-    let control = app.control.clone();
+    super::triggers::check_all(&request.triggers)?;
+    let (control, task, triggers) = (app.control.clone(), id.clone(), request.triggers);
     let body = blocking(move || {
         if !control.reader().resources(KIND, Some(&name_of(&id)), None).map_err(broken)?.is_empty() {
             return Err(Refusal::new("already_exists", format!("`{}` is deployed already", name_of(&id))));
@@ -65,6 +63,7 @@ pub(super) async fn deploy(app: &App, caller: &Caller, request: DeployTaskReques
     let (name, body) = body.await?;
     let (kind, principal) = (KIND.to_owned(), caller.principal.clone());
     app.control.inbox().ask(Command::ApplyResource { kind, name, body, principal }).await?;
+    super::triggers::deploy_all(app, caller, &task, triggers).await?;
     Ok(Empty {})
 }
 

@@ -1,0 +1,266 @@
+//! Triggers of tasks. Each is a trigger of Tutti that starts the task as it was deployed; what the client said of it is kept in its body.
+
+use std::collections::BTreeMap;
+
+use controlplane::{ControlPlane, FLYTE_SAID, inputs_of_trigger};
+use flyte::call::{from_hex, to_hex};
+use flyte::wire::{
+    Automation, ChangeTriggersRequest, DeployTriggerRequest, Empty, ListTriggersRequest, ListTriggersResponse, OfTrigger,
+    Offloaded, RunSpec, Schedule, TaskId, TaskTrigger, Trigger, TriggerDetails, TriggerId, TriggerName, TriggerResponse,
+    TriggerSpec, TriggerStatus,
+};
+use flyte::{Call, Message as _};
+use journal::ResourceRow;
+use model::Duration;
+use serde_json::{Value, json};
+use workflow::documents::{CatchUp, Overlap, TriggerKind, TriggerSpec as OwnSpec};
+
+use super::connect::{Answer, Refusal};
+use super::view::{self, blocking, broken};
+use super::{data, tasks};
+use crate::rest::App;
+use crate::rest::access::Caller;
+
+/// The kind of resource that a trigger is.
+const KIND: &str = "trigger";
+/// What starts it is a schedule.
+const SCHEDULE: i32 = 2;
+
+fn invalid(message: impl Into<String>) -> Refusal {
+    Refusal::new("invalid_argument", message)
+}
+
+fn name_of(name: &TriggerName) -> String {
+    format!("{}/{}/{}/{}", name.project, name.domain, name.task_name, name.name)
+}
+
+fn named(name: Option<TriggerName>) -> Answer<TriggerName> {
+    let name = name.ok_or_else(|| invalid("the trigger is not named"))?;
+    let parts = [&name.project, &name.domain, &name.task_name, &name.name];
+    if parts.iter().any(|part| part.is_empty() || part.contains('/')) || parts.iter().map(|part| part.len()).sum::<usize>() > 400
+    {
+        return Err(invalid("a trigger has a project, a domain, a task and a name, without `/`"));
+    }
+    Ok(name)
+}
+
+/// When it fires, of what the client says.
+fn schedule_of(automation: &[u8]) -> Answer<TriggerKind> {
+    let automation = Automation::decode(automation).map_err(|error| invalid(error.to_string()))?;
+    let not_here = |what: &str| Refusal::new("unimplemented", format!("triggers {what} are not known here: give it a schedule"));
+    let schedule = match (automation.kind, automation.schedule) {
+        (SCHEDULE, Some(schedule)) => schedule,
+        (3, _) => return Err(not_here("on artifacts")),
+        _ => return Err(not_here("without a schedule")),
+    };
+    Ok(match schedule {
+        Schedule { rate: Some(rate), .. } => {
+            if rate.start_time.is_some() {
+                return Err(not_here("with a start time"));
+            }
+            let minutes = match rate.unit {
+                1 => 1,
+                2 => 60,
+                3 => 24 * 60,
+                _ => return Err(invalid("the rate has no unit")),
+            };
+            if rate.value == 0 {
+                return Err(invalid("a rate of 0 is none"));
+            }
+            TriggerKind::Every(Duration::from_secs(u64::from(rate.value) * minutes * 60))
+        }
+        Schedule { cron: Some(cron), .. } => {
+            let timezone = if cron.timezone.is_empty() { "UTC".into() } else { cron.timezone };
+            TriggerKind::Cron { expression: cron.expression, timezone }
+        }
+        Schedule { cron_expression, .. } => TriggerKind::Cron { expression: cron_expression, timezone: "UTC".into() },
+    })
+}
+
+/// A trigger of a task whose specification is there.
+async fn set(app: &App, caller: &Caller, name: TriggerName, task: TaskId, spec: TriggerSpec, automation: Vec<u8>) -> Answer<()> {
+    let on = schedule_of(&automation)?;
+    let control = app.control.clone();
+    let (own, said) = blocking(move || {
+        let (id, bytes) = tasks::find(&control, &task)?;
+        let inputs = match &spec.offloaded_input_data {
+            Some(offloaded) => offloaded.clone(),
+            None => {
+                let uri = data::keep_inputs(&control, spec.inputs.as_deref().unwrap_or_default())?;
+                Offloaded { uri, inputs_hash: String::new() }
+            }
+        };
+        let run_spec = RunSpec::decode(spec.run_spec.as_slice()).map_err(|error| invalid(error.to_string()))?;
+        let call = Call {
+            spec: control.flyte().keep_spec(&bytes)?,
+            task: [id.org, id.project.clone(), id.domain, id.name.clone(), id.version.clone()],
+            inputs: inputs.uri.clone(),
+            base: flyte::uri(&format!("runs/{}/{}", name.project, name.domain)),
+            name: controlplane::FLYTE_ROOT.into(),
+            envs: run_spec
+                .envs
+                .unwrap_or_default()
+                .values
+                .into_iter()
+                .map(|pair| (pair.key, pair.value))
+                .collect::<BTreeMap<_, _>>(),
+            run_spec: to_hex(&spec.run_spec),
+            ..Call::default()
+        };
+        let own = OwnSpec {
+            name: name_of(&name),
+            workflow: format!("{}/{}", id.project, id.name),
+            domain: Some(name.domain.clone()),
+            inputs: inputs_of_trigger(&call),
+            on,
+            catch_up: CatchUp::Skip,
+            overlap: Overlap::Allow,
+            paused: !spec.active,
+        };
+        let said = json!({
+            "org": name.org, "project": name.project, "domain": name.domain, "task": name.task_name, "name": name.name,
+            "version": id.version, "automation": to_hex(&automation), "run_spec": to_hex(&spec.run_spec),
+            "description": spec.description, "inputs": inputs.uri, "inputs_hash": inputs.inputs_hash,
+        });
+        Ok((own, said))
+    })
+    .await?;
+    Ok(app.control.set_program_trigger(own, said, &caller.principal).await?)
+}
+
+/// Triggers that come with the deployment of a task.
+pub(super) async fn deploy_all(app: &App, caller: &Caller, task: &TaskId, triggers: Vec<TaskTrigger>) -> Answer<()> {
+    for TaskTrigger { name, spec, automation_spec } in triggers {
+        let of = (task.org.clone(), task.project.clone(), task.domain.clone(), task.name.clone());
+        let name = named(Some(TriggerName { org: of.0, project: of.1, domain: of.2, name, task_name: of.3 }))?;
+        let spec = spec.unwrap_or_default();
+        let spec = TriggerSpec {
+            inputs: spec.inputs,
+            run_spec: spec.run_spec,
+            active: spec.active,
+            task_version: task.version.clone(),
+            description: spec.description,
+            offloaded_input_data: spec.offloaded_input_data,
+        };
+        set(app, caller, name, task.clone(), spec, automation_spec).await?;
+    }
+    Ok(())
+}
+
+/// Checks triggers before the task that they come with is deployed.
+pub(super) fn check_all(triggers: &[TaskTrigger]) -> Answer<()> {
+    triggers.iter().try_for_each(|trigger| schedule_of(&trigger.automation_spec).map(drop))
+}
+
+/// Sets one trigger of a deployed task.
+pub(super) async fn deploy(app: &App, caller: &Caller, request: DeployTriggerRequest) -> Answer<TriggerResponse> {
+    let name = named(request.name)?;
+    let spec = request.spec.unwrap_or_default();
+    let task = TaskId {
+        org: name.org.clone(),
+        project: name.project.clone(),
+        domain: name.domain.clone(),
+        name: name.task_name.clone(),
+        version: spec.task_version.clone(),
+    };
+    set(app, caller, name.clone(), task, spec, request.automation_spec).await?;
+    details(app, OfTrigger { name: Some(name) }).await
+}
+
+/// A trigger of a task; none when the row is one of another kind.
+fn read(control: &ControlPlane, row: &ResourceRow) -> Answer<Option<TriggerDetails>> {
+    let Some(said) = row.body.get(FLYTE_SAID) else { return Ok(None) };
+    let text = |key: &str| said.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let bytes = |key: &str| from_hex(&text(key)).unwrap_or_default();
+    let name = TriggerName {
+        org: text("org"),
+        project: text("project"),
+        domain: text("domain"),
+        name: text("name"),
+        task_name: text("task"),
+    };
+    let fired = control.reader().firings(&row.name, 1).map_err(broken)?.pop();
+    let at = Some(view::time(row.at));
+    Ok(Some(TriggerDetails {
+        id: Some(TriggerId { name: Some(name), revision: row.version }),
+        spec: Some(TriggerSpec {
+            inputs: None,
+            run_spec: bytes("run_spec"),
+            active: !row.body.get("paused").and_then(Value::as_bool).unwrap_or(false),
+            task_version: text("version"),
+            description: text("description"),
+            offloaded_input_data: Some(Offloaded { uri: text("inputs"), inputs_hash: text("inputs_hash") }),
+        }),
+        status: Some(TriggerStatus { deployed_at: at, updated_at: at, triggered_at: fired.map(|fired| view::time(fired.at)) }),
+        automation_spec: bytes("automation"),
+    }))
+}
+
+fn find(control: &ControlPlane, name: &TriggerName) -> Answer<(ResourceRow, TriggerDetails)> {
+    let missing = || Refusal::not_found("trigger", &name_of(name));
+    let row = control.reader().resources(KIND, Some(&name_of(name)), None).map_err(broken)?.pop().ok_or_else(missing)?;
+    let details = read(control, &row)?.ok_or_else(missing)?;
+    Ok((row, details))
+}
+
+/// A trigger.
+pub(super) async fn details(app: &App, request: OfTrigger) -> Answer<TriggerResponse> {
+    let control = app.control.clone();
+    let name = named(request.name)?;
+    blocking(move || Ok(TriggerResponse { trigger: Some(find(&control, &name)?.1) })).await
+}
+
+/// The task that a trigger starts.
+pub(super) fn task_of(control: &ControlPlane, name: TriggerName) -> Answer<TaskId> {
+    let name = named(Some(name))?;
+    let version = find(control, &name)?.1.spec.unwrap_or_default().task_version;
+    Ok(TaskId { org: name.org, project: name.project, domain: name.domain, name: name.task_name, version })
+}
+
+/// The triggers of a project, or of a task.
+pub(super) async fn list(app: &App, request: ListTriggersRequest) -> Answer<ListTriggersResponse> {
+    let control = app.control.clone();
+    blocking(move || {
+        let task = request.task_name.or(request.task_id);
+        let mut triggers = Vec::new();
+        for row in control.reader().resources(KIND, None, None).map_err(broken)? {
+            let Some(found) = read(&control, &row)? else { continue };
+            let name = found.id.as_ref().and_then(|id| id.name.clone()).unwrap_or_default();
+            let is_of_task = task
+                .as_ref()
+                .is_none_or(|task| (&task.project, &task.domain, &task.name) == (&name.project, &name.domain, &name.task_name));
+            let is_of_project = request.project_id.as_ref().is_none_or(|id| id.name == name.project && id.domain == name.domain);
+            if is_of_task && is_of_project {
+                let active = found.spec.as_ref().is_some_and(|spec| spec.active);
+                triggers.push(Trigger { id: found.id, status: found.status, active, automation_spec: found.automation_spec });
+            }
+        }
+        let limit = request.request.map(|request| request.limit as usize).filter(|limit| *limit > 0).unwrap_or(1_000);
+        triggers.truncate(limit);
+        Ok(ListTriggersResponse { triggers, token: String::new() })
+    })
+    .await
+}
+
+/// Holds triggers, or lets them go on.
+pub(super) async fn update(app: &App, caller: &Caller, request: ChangeTriggersRequest) -> Answer<Empty> {
+    for name in request.names {
+        let (control, name) = (app.control.clone(), named(Some(name))?);
+        let (row, _) = blocking(move || find(&control, &name)).await?;
+        let mut own: OwnSpec = serde_json::from_value(row.body.clone()).map_err(broken)?;
+        own.paused = !request.active;
+        let said = row.body.get(FLYTE_SAID).cloned().unwrap_or_default();
+        app.control.set_program_trigger(own, said, &caller.principal).await?;
+    }
+    Ok(Empty {})
+}
+
+/// Removes triggers.
+pub(super) async fn delete(app: &App, caller: &Caller, request: ChangeTriggersRequest) -> Answer<Empty> {
+    for name in request.names {
+        let (control, name) = (app.control.clone(), named(Some(name))?);
+        let (row, _) = blocking(move || find(&control, &name)).await?;
+        app.control.remove_program_trigger(&row.name, &caller.principal).await?;
+    }
+    Ok(Empty {})
+}

@@ -1,0 +1,99 @@
+//! Triggers of Flyte tasks. They are triggers like any other, whose runs are programs instead of registered workflows.
+
+use engine::event::Origin;
+use engine::{Command, Submit};
+use flyte::Call;
+use model::{Digest, Timestamp};
+use serde_json::{Value, json};
+use workflow::documents::{TriggerKind, TriggerSpec};
+
+use super::{Program, ROOT};
+use crate::{ControlPlane, Fault, FaultKind, random_bytes};
+
+/// The kind of resource that a trigger is.
+const KIND: &str = "trigger";
+/// The input of a program.
+const CALL: &str = "call";
+/// The field of a trigger's body that holds what the client said of it.
+pub const SAID: &str = "flyte";
+
+/// The inputs of a trigger that starts a program.
+pub fn inputs_of_trigger(call: &Call) -> serde_json::Map<String, Value> {
+    [(CALL.to_owned(), call.input())].into_iter().collect()
+}
+
+/// The program that a trigger starts; none when it starts a workflow.
+pub(crate) fn call_of(trigger: &TriggerSpec) -> Option<Call> {
+    trigger.inputs.get(CALL).and_then(Call::of)
+}
+
+/// The same name for the same firing, so that what was not recorded before a crash is the same run after it.
+fn name_of(trigger: &TriggerSpec, due: Timestamp) -> String {
+    format!("r{}", &Digest::of(format!("{}/{}", trigger.name, due.0).as_bytes()).hex()[..19])
+}
+
+impl ControlPlane {
+    /// The submission of a firing. Blocks.
+    pub(crate) fn submit_of_program(&self, trigger: &TriggerSpec, mut call: Call, due: Timestamp) -> Result<Submit, Fault> {
+        let bytes = self.flyte().spec(&call.spec)?;
+        let unfit = |error: flyte::task::Unfit| Fault::new(FaultKind::Malformed, error.to_string());
+        let node = flyte::task::node(ROOT, &flyte::task::read(&bytes).map_err(unfit)?).map_err(unfit)?;
+        let [_, project, domain, ..] = call.task.clone();
+        // The program may ask when it was to start.
+        call.start = chrono::DateTime::from_timestamp_micros(i64::try_from(due.0).unwrap_or(i64::MAX))
+            .map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true))
+            .unwrap_or_default();
+        let name = name_of(trigger, due);
+        let program = Program {
+            name,
+            project,
+            domain: trigger.domain.clone().unwrap_or(domain),
+            node,
+            call,
+            principal: format!("trigger:{}", trigger.name),
+            idempotency_key: Some(format!("trigger/{}/{}", trigger.name, due.0)),
+        };
+        let submit = self.program_to_submit(program)?;
+        Ok(Submit { origin: Origin::Trigger { trigger: trigger.name.clone(), due }, ..submit })
+    }
+
+    /// Sets the trigger of a program; `said` is kept beside it. Another of the name is replaced.
+    pub async fn set_program_trigger(&self, trigger: TriggerSpec, said: Value, principal: &str) -> Result<(), Fault> {
+        if let TriggerKind::Cron { expression, timezone } = &trigger.on {
+            crate::triggers::check_cron(expression, timezone).map_err(|why| Fault::new(FaultKind::Malformed, why))?;
+        }
+        let mut body = serde_json::to_value(&trigger).map_err(Fault::internal)?;
+        body[SAID] = said;
+        let name = trigger.name.clone();
+        let command = Command::ApplyResource { kind: KIND.into(), name, body, principal: principal.to_owned() };
+        self.inbox().ask(command).await?;
+        tokio::task::block_in_place(|| self.trigger_changed(&trigger.name))
+    }
+
+    /// Removes the trigger of a program.
+    pub async fn remove_program_trigger(&self, name: &str, principal: &str) -> Result<(), Fault> {
+        let command = Command::DeleteResource { kind: KIND.into(), name: name.to_owned(), principal: principal.to_owned() };
+        self.inbox().ask(command).await?;
+        tokio::task::block_in_place(|| self.trigger_changed(name))
+    }
+
+    /// A program as the engine takes it. Blocks.
+    pub(super) fn program_to_submit(&self, program: Program) -> Result<Submit, Fault> {
+        let Program { name, project, domain, node, call, principal, idempotency_key } = program;
+        let graph = super::graph_of(&project, node);
+        let known = self.reader().find_run(&project, &domain, Some(&name), idempotency_key.as_deref());
+        Ok(Submit {
+            name: Some(name),
+            project,
+            domain,
+            graph_digest: graph.digest(),
+            graph,
+            inputs: json!({ CALL: call.input() }),
+            principal,
+            idempotency_key,
+            salt: random_bytes(),
+            known: known.map_err(Fault::internal)?,
+            ..Submit::default()
+        })
+    }
+}
