@@ -1,6 +1,6 @@
 // A server of its own for the tests, a browser, and files to begin with. Everything is stopped at the end.
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -8,6 +8,8 @@ import { chromium } from "playwright-core";
 
 const BROWSER = process.env.TUTTI_CHROMIUM ?? "/usr/bin/chromium";
 const TUTTI = process.env.TUTTI_BIN ?? "tutti";
+/** While one works on the app: its pages come from this folder, so that a change needs no build of the server. */
+const DIST = process.env.TUTTI_WEB_DIST;
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
 export const SITES = `kind: site
@@ -64,10 +66,10 @@ export async function house(files = { "sites.yaml": SITES, "release.workflow.yam
     });
   };
   let { child, url } = await start("127.0.0.1:0");
-  const api = async (method, path, body) => {
+  const api = async (method, path, body, headers = {}) => {
     const response = await fetch(`${url}/api/v1${path}`, {
       method,
-      headers: { "content-type": "application/json" },
+      headers: { "content-type": "application/json", ...headers },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
     const answer = await response.json();
@@ -80,6 +82,8 @@ export async function house(files = { "sites.yaml": SITES, "release.workflow.yam
   return {
     url,
     api,
+    /** The process of the server. */
+    pid: () => child.pid,
     /** Waits until something holds on the server. */
     async until(holds) {
       for (let tries = 0; tries < 400; tries += 1) {
@@ -107,6 +111,18 @@ export async function house(files = { "sites.yaml": SITES, "release.workflow.yam
   };
 }
 
+async function fromDist(route) {
+  const { pathname } = new URL(route.request().url());
+  const file = join(DIST, pathname);
+  const found = pathname !== "/" && existsSync(file) ? file : join(DIST, "index.html");
+  const types = { html: "text/html", js: "text/javascript", css: "text/css", svg: "image/svg+xml" };
+  const response = await route.fetch().catch(() => null);
+  const headers = { ...(response?.headers() ?? {}), "content-type": types[found.split(".").at(-1)] ?? "application/octet-stream" };
+  delete headers["content-encoding"];
+  delete headers["content-length"];
+  await route.fulfill({ status: 200, headers, body: readFileSync(found) });
+}
+
 /** A browser whose pages fail the test on any error of theirs. */
 export async function browser(options = {}) {
   const program = await chromium.launch({ executablePath: BROWSER, args: FLAGS });
@@ -116,6 +132,7 @@ export async function browser(options = {}) {
     async page() {
       const page = await program.newPage({ viewport: { width: 1440, height: 900 }, ...options });
       page.setDefaultTimeout(20_000);
+      if (DIST) await page.route((url) => !/^\/(api|healthz|metrics|hooks)/.test(url.pathname), fromDist);
       page.on("pageerror", (error) => errors.push(error.message));
       page.on("console", (message) => {
         // A server that is away while it restarts is part of a test.

@@ -49,17 +49,36 @@ const inbox = createRoute({
   getParentRoute: () => root,
   path: "/inbox",
   component: InboxPage,
-  validateSearch: (search: Record<string, unknown>): { run?: string; action?: string } => ({
+  validateSearch: (search: Record<string, unknown>): { run?: string; action?: string; of?: string } => ({
     run: text(search.run),
     action: text(search.action),
+    of: text(search.of),
   }),
 });
 const sites = createRoute({ getParentRoute: () => root, path: "/sites", component: SitesPage });
 const audit = createRoute({ getParentRoute: () => root, path: "/audit", component: lazyRouteComponent(() => import("./pages/audit"), "AuditPage") });
+const governance = createRoute({
+  getParentRoute: () => root,
+  path: "/governance",
+  component: lazyRouteComponent(() => import("./pages/governance"), "GovernancePage"),
+  validateSearch: (search: Record<string, unknown>): { tab?: string } => ({ tab: text(search.tab) }),
+});
+const artifacts = createRoute({
+  getParentRoute: () => root,
+  path: "/artifacts",
+  component: lazyRouteComponent(() => import("./pages/artifacts"), "ArtifactsPage"),
+  validateSearch: (search: Record<string, unknown>): { digest?: string; tag?: string } => ({ digest: text(search.digest), tag: text(search.tag) }),
+});
+const admin = createRoute({
+  getParentRoute: () => root,
+  path: "/admin",
+  component: lazyRouteComponent(() => import("./pages/admin"), "AdminPage"),
+  validateSearch: (search: Record<string, unknown>): { tab?: string } => ({ tab: text(search.tab) }),
+});
 const settings = createRoute({ getParentRoute: () => root, path: "/settings", component: SettingsPage });
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, runs, run, workflows, workflow, build, inbox, sites, audit, settings]),
+  routeTree: root.addChildren([home, runs, run, workflows, workflow, build, inbox, sites, artifacts, governance, audit, admin, settings]),
   defaultPreload: "intent",
 });
 

@@ -1,4 +1,4 @@
-import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
@@ -6,11 +6,14 @@ import { createRoot } from "react-dom/client";
 import { ApiError } from "./api/client";
 import { router } from "./app";
 import { applyTheme } from "./lib/theme";
+import { noteError } from "./signin";
 import "./theme.css";
 
 applyTheme();
 
 const queries = new QueryClient({
+  queryCache: new QueryCache({ onError: noteError }),
+  mutationCache: new MutationCache({ onError: noteError }),
   defaultOptions: {
     queries: {
       // Changes come by the event stream; this is only for what the stream cannot say.

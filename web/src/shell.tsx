@@ -8,6 +8,7 @@ import { useApprovals } from "./api/queries";
 import { KeyMap } from "./keymap";
 import { isWriting, PLACES } from "./lib/keys";
 import { Palette } from "./palette";
+import { SignIn } from "./signin";
 import { Empty, PageHead } from "./ui/kit";
 
 /** `g` and a letter go to a place, as the palette lists them. */
@@ -59,18 +60,18 @@ export function Shell() {
         Skip to the page
       </a>
       <header className="sticky top-0 z-20 border-b border-line bg-raised">
-        <div className="mx-auto flex h-13 max-w-[1600px] items-center gap-6 px-5">
+        <div className="mx-auto flex h-13 max-w-[1600px] items-center gap-4 px-5">
           <Link to="/" className="flex items-center gap-2 font-semibold tracking-tight">
             <img src="/favicon.svg" alt="" className="size-6" /> Tutti
           </Link>
-          <nav aria-label="Main" className="flex gap-1">
+          <nav aria-label="Main" className="flex min-w-0 gap-1 overflow-x-auto">
             {PLACES.map((place) => (
               <Link
                 key={place.to}
                 to={place.to}
                 activeOptions={{ exact: place.to === "/" }}
                 activeProps={{ className: "bg-sunken text-ink", "aria-current": "page" }}
-                className="rounded-md px-3 py-1.5 text-soft hover:text-ink"
+                className="whitespace-nowrap rounded-md px-2.5 py-1.5 text-soft hover:text-ink"
               >
                 {place.words}
                 {place.to === "/inbox" && waiting > 0 ? (
@@ -81,7 +82,7 @@ export function Shell() {
               </Link>
             ))}
           </nav>
-          <div className="ml-auto flex items-center gap-3">
+          <div className="ml-auto flex shrink-0 items-center gap-3">
             <LinkState />
             <button type="button" onClick={() => setPalette(true)} className="rounded-md border border-line px-2.5 py-1 text-soft hover:text-ink">
               Search <kbd className="ml-2 font-mono text-[11px]">Ctrl K</kbd>
@@ -98,6 +99,7 @@ export function Shell() {
       <main id="main" className={`mx-auto px-5 py-6 ${wide ? "" : "max-w-[1600px]"}`}>
         <Outlet />
       </main>
+      <SignIn />
       <Palette open={palette} onOpenChange={setPalette} />
       {map ? <KeyMap onClose={() => setMap(false)} /> : null}
     </div>

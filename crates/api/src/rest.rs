@@ -16,6 +16,7 @@ pub mod foresight_views;
 mod governance;
 pub mod governance_views;
 mod keys;
+mod lineage;
 mod listen;
 mod metrics;
 mod observe;
@@ -27,11 +28,13 @@ mod projection;
 mod runs;
 mod secrets;
 mod sites;
+mod storage;
 mod system;
 mod tiles;
 mod tokens;
 pub mod triggers;
 pub mod views;
+mod wiring;
 mod worker_views;
 mod workers;
 
@@ -107,6 +110,12 @@ pub(crate) fn router(app: App) -> Router {
         .route("/runs/{run}/explain", get(actions::explain))
         .route("/runs/{run}/logs", get(actions::logs))
         .route("/runs/{run}/decision", post(approvals::decide))
+        .route("/runs/{run}/delegate", post(approvals::delegate))
+        .route("/runs/{run}/seen", post(approvals::seen))
+        .route("/me", get(approvals::me))
+        .route("/test-step", post(lineage::test_step))
+        .route("/storage", get(storage::storage))
+        .route("/projects", get(storage::projects))
         .route("/approvals", get(approvals::list))
         .route("/sites", get(sites::list))
         .route("/sites/{site}/{order}", post(sites::order))
@@ -116,7 +125,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/resources/{kind}/{*name}", get(applying::get_resource).delete(applying::delete_resource))
         .route("/triggers", get(triggers::list))
         .route("/triggers/{trigger}", get(triggers::get_trigger))
-        .route("/artifacts", put(artifacts::upload).layer(DefaultBodyLimit::disable()))
+        .route("/artifacts", put(artifacts::upload).layer(DefaultBodyLimit::disable()).get(lineage::list))
+        .route("/artifacts/{digest}/lineage", get(lineage::lineage))
         .route("/artifacts/{digest}", get(artifacts::download))
         .route("/edit", post(editing::edit))
         .route("/connectors", get(editing::connectors))
@@ -148,6 +158,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/policy/ask", post(governance::ask))
         .route("/policy/test", post(governance::test))
         .route("/policy/simulate", post(governance::simulate))
+        .route("/policy/wires", post(wiring::wires))
         .route("/policy/approve", post(governance::approve))
         .route("/policy/revoke", post(governance::revoke))
         .route("/plan", post(planning::plan))

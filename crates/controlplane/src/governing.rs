@@ -44,6 +44,11 @@ impl Governance {
     pub(crate) fn rules(&self) -> Arc<Rules> {
         self.rules.read().clone()
     }
+
+    /// Answers that doors have asked for.
+    pub(crate) fn cache(&self) -> parking_lot::MutexGuard<'_, Cache> {
+        self.cache.lock()
+    }
 }
 
 /// The gate as the run loop holds it.
@@ -158,7 +163,7 @@ impl Gate {
 }
 
 /// Whether a node may take tags off, by the rules at a time.
-fn may_lower(rules: &Rules, now: Timestamp) -> impl Fn(&Node) -> Option<Result<Lowering, String>> {
+pub(crate) fn may_lower(rules: &Rules, now: Timestamp) -> impl Fn(&Node) -> Option<Result<Lowering, String>> {
     move |node| Some(rules.lowering(node.identity().as_ref(), &node.lowers, now))
 }
 

@@ -88,6 +88,10 @@ pub(crate) struct HumanState {
     pub(crate) escalated: u32,
     /// The first of two approvals: who, and their form.
     pub(crate) first: Option<(String, Payload)>,
+    /// Whom it was handed to: these users and groups, instead of those that the workflow names.
+    pub(crate) delegated: Option<(Vec<String>, Vec<String>)>,
+    /// Who was shown it.
+    pub(crate) seen: BTreeSet<String>,
 }
 
 /// A map that runs.

@@ -80,6 +80,28 @@ pub enum Command {
         /// The form's fields.
         form: serde_json::Value,
     },
+    /// A person who is asked hands the question to others.
+    Delegate {
+        /// The action.
+        action: ActionKey,
+        /// Who hands it on.
+        principal: String,
+        /// The groups they belong to.
+        groups: Vec<String>,
+        /// The users who are asked instead.
+        to_users: Vec<String>,
+        /// The groups that are asked instead.
+        to_groups: Vec<String>,
+        /// Why.
+        reason: String,
+    },
+    /// A person was shown a question with its evidence.
+    See {
+        /// The action.
+        action: ActionKey,
+        /// Who.
+        principal: String,
+    },
     /// Send a signal to a run.
     Signal {
         /// The run.

@@ -57,6 +57,10 @@ impl<'s, 'c> Stepper<'s, 'c> {
             Command::Decide { action, principal, groups, decision, form } => {
                 self.human(action, principal, &groups, decision, form)?;
             }
+            Command::Delegate { action, principal, groups, to_users, to_groups, reason } => {
+                self.delegate(action, principal, &groups, (to_users, to_groups), reason)?;
+            }
+            Command::See { action, principal } => self.see(action, principal)?,
             Command::Signal { run, name, payload, principal } => self.signal(run, name, payload, principal)?,
             Command::Event { name, payload, principal: _ } => self.outside_event(&name, &payload),
             other => self.fleet_order(other)?,

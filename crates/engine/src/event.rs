@@ -116,6 +116,13 @@ pub enum Event {
     #[n(34)]
     RunBegan(#[n(0)] ByWhom),
 
+    /// A person handed a question to others.
+    #[n(75)]
+    HumanDelegated(#[n(0)] Box<HumanDelegated>),
+    /// A person was shown a question with its evidence.
+    #[n(76)]
+    HumanSeen(#[n(0)] HumanSeen),
+
     /// The server began a new incarnation.
     #[n(40)]
     EpochBegan(#[n(0)] EpochBegan),
@@ -175,6 +182,8 @@ impl Event {
             Event::RunFinished(e) => e.run,
             Event::HumanDecided(e) => e.run,
             Event::HumanEscalated(e) => e.run,
+            Event::HumanDelegated(e) => e.run,
+            Event::HumanSeen(e) => e.run,
             Event::SignalReceived(e) => e.run,
             Event::RecallAsked(e) => e.run,
             Event::CompensationStarted(e) => e.run,
@@ -214,6 +223,7 @@ impl Event {
             Event::ActionFinished(e) => e.output.iter_mut().for_each(visit),
             Event::RunFinished(e) => e.outputs.iter_mut().for_each(visit),
             Event::HumanDecided(e) => visit(&mut e.form),
+            Event::HumanDelegated(e) => visit(&mut e.reason),
             Event::SignalReceived(e) => visit(&mut e.payload),
             Event::OutputKept(e) => visit(&mut e.output),
             Event::ResourceApplied(e) => visit(&mut e.body),

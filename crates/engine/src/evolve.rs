@@ -40,6 +40,8 @@ pub(crate) fn evolve(state: &mut State, event: &Event, at: Timestamp) {
         Event::CancelRequested(e) => attempts::cancel_requested(state, e, at),
         Event::HumanDecided(e) => actions::human_decided(state, e),
         Event::HumanEscalated(e) => actions::human_escalated(state, e, at),
+        Event::HumanDelegated(e) => actions::human_delegated(state, e),
+        Event::HumanSeen(e) => actions::human_seen(state, e),
         Event::RecallAsked(e) => actions::recall_asked(state, e),
         Event::RecallMissed(e) => actions::recall_missed(state, (*e).into(), at),
 

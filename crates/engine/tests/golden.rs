@@ -18,6 +18,8 @@ use proptest::prelude::*;
 
 #[path = "golden/v1.rs"]
 mod v1;
+#[path = "golden/v13.rs"]
+mod v13;
 #[path = "golden/v2.rs"]
 mod v2;
 #[path = "golden/v3.rs"]
@@ -49,6 +51,7 @@ fn files() -> Vec<File> {
         File { name: "v6", text: include_str!("golden/v6.journal"), expected: v6::events() },
         File { name: "v7", text: include_str!("golden/v7.journal"), expected: v7::events() },
         File { name: "v8", text: include_str!("golden/v8.journal"), expected: v8::events() },
+        File { name: "v13", text: include_str!("golden/v13.journal"), expected: v13::events() },
     ]
 }
 

@@ -29,7 +29,8 @@ pub use reader::{ActionFilter, Reader, RunFilter, Stats};
 pub use rebuild::{differences, rebuild};
 pub use retention::Pruned;
 pub use rows::{
-    ActionRow, ApprovalRow, AttemptRow, ChildRow, EntryRow, FiringRow, RecallRow, ResourceRow, RunRow, SiteRow, SkippedRow,
+    ActionRow, ApprovalRow, AttemptRow, ChildRow, EntryRow, FiringRow, OriginRow, ProjectRow, RecallRow, ResourceRow, RunRow,
+    SiteRow, SkippedRow,
 };
 pub use schema::Durability;
 pub use tiles::{Tile, TileFilter, Tiles};

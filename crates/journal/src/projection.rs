@@ -126,6 +126,8 @@ impl Projection {
             | Event::HumanDecided(_)
             | Event::HumanEscalated(_)
             | Event::RecallMissed(_) => self.note_action(seq, entry),
+            Event::HumanDelegated(e) => self.person(e.run, e.action, seq),
+            Event::HumanSeen(e) => self.person(e.run, e.action, seq),
             Event::ArtifactsLabelled(e) => {
                 for (artifact, label) in &e.labels {
                     for tag in &label.0 {
@@ -150,6 +152,7 @@ impl Projection {
         let at = entry.at.0;
         match &entry.event {
             Event::RunSubmitted(e) => {
+                self.origins(e.run, None, &e.locations, seq);
                 let change = self.run(e.run);
                 change.phase = Some(if e.behind.is_some() { Phase::Queued } else { Phase::Running });
                 change.submitted = Some(Submitted {
@@ -266,9 +269,33 @@ impl Projection {
                 }
                 self.run(e.run).done += e.ended.len() as i64;
             }
-            Event::HumanDecided(e) => self.action(e.run, e.action).first_by = Some(e.principal.clone()),
+            Event::HumanDecided(e) => {
+                self.action(e.run, e.action).first_by = Some(e.principal.clone());
+                self.person(e.run, e.action, seq);
+            }
             Event::HumanEscalated(e) => self.action(e.run, e.action).escalated = Some(e.step + 1),
             _ => {}
+        }
+    }
+
+    /// Notes that a person did something about a question.
+    fn person(&mut self, run: RunId, action: ActionNo, seq: u64) {
+        let values = vec![(run.0 as i64).into(), action.0.into(), (seq as i64).into()];
+        self.rest.push(("INSERT OR IGNORE INTO people VALUES (?1, ?2, ?3)", values));
+    }
+
+    /// Notes where artifacts came from: from an action, or into the run from outside.
+    fn origins(&mut self, run: RunId, action: Option<ActionNo>, located: &[engine::event::Located], seq: u64) {
+        for one in located {
+            let no = action.map_or(-1, |action| i64::from(action.0));
+            let values = vec![
+                one.artifact.0.to_vec().into(),
+                (run.0 as i64).into(),
+                no.into(),
+                (one.size as i64).into(),
+                (seq as i64).into(),
+            ];
+            self.rest.push(("INSERT OR IGNORE INTO artifact_origins VALUES (?1, ?2, ?3, ?4, ?5)", values));
         }
     }
 
@@ -306,6 +333,7 @@ impl Projection {
 
     fn finish_attempt(&mut self, seq: u64, entry: &Entry) {
         let Event::AttemptFinished(e) = &entry.event else { return };
+        self.origins(e.run, Some(e.action), &e.locations, seq);
         let at = entry.at.0;
         let change = self.action(e.run, e.action);
         let failure = e.failure.as_ref().map(failure_json);

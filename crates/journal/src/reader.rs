@@ -2,6 +2,7 @@
 //! on a blocking thread.
 
 mod approvals;
+mod origins;
 mod recall;
 mod subjects;
 

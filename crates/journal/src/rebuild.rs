@@ -22,6 +22,8 @@ const READ_MODELS: &[(&str, &str)] = &[
     ("firings", ""),
     ("recalls", ""),
     ("artifact_labels", ""),
+    ("people", ""),
+    ("artifact_origins", ""),
 ];
 /// Entries folded at a time.
 const STEP: u64 = 2_000;

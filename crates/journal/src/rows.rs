@@ -275,6 +275,36 @@ pub struct ResourceRow {
     pub body: Value,
 }
 
+/// Where an artifact came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginRow {
+    /// The artifact.
+    pub artifact: model::Digest,
+    /// The run.
+    pub run: RunId,
+    /// The action that made it; none when the run was given it.
+    pub action: Option<u32>,
+    /// Its bytes.
+    pub size: u64,
+    /// The entry that says so.
+    pub seq: Seq,
+}
+
+/// A project, by its runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectRow {
+    /// Its name.
+    pub name: String,
+    /// Its runs.
+    pub runs: u64,
+    /// Those that have not ended.
+    pub open: u64,
+    /// When the last was submitted.
+    pub last: Timestamp,
+    /// What they cost.
+    pub cost: model::Money,
+}
+
 /// A firing of a trigger.
 #[derive(Clone, Debug)]
 pub struct FiringRow {

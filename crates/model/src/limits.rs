@@ -16,8 +16,18 @@ pub const SCHEMA_DEPTH_MAX: usize = 32;
 pub const FINDINGS_MAX: usize = 200;
 /// Edits of a workflow file in one request.
 pub const EDITS_MAX: usize = 1_000;
+/// Wires of a workflow that are tried against the rules while somebody draws one; further ones are tried when they are drawn.
+pub const WIRES_TRIED_MAX: usize = 4_000;
 /// Levels of sub-workflows within one another.
 pub const SUBWORKFLOW_DEPTH_MAX: usize = 8;
+/// Actions of one run that are looked at for readers of an artifact.
+pub const LINEAGE_ACTIONS_MAX: usize = 5_000;
+/// Users and groups together to whom one question is handed.
+pub const DELEGATES_MAX: usize = 100;
+/// The reason for handing a question on, in bytes.
+pub const DELEGATE_REASON_BYTES_MAX: usize = 4_096;
+/// People of whom it is recorded that they saw one question.
+pub const QUESTION_VIEWERS_MAX: usize = 1_000;
 /// Items of one `each`.
 pub const EACH_ITEMS_MAX: usize = 10_000;
 /// Signals that one run keeps for waits that have not begun.

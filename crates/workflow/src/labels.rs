@@ -3,12 +3,16 @@
 //! Tags accumulate by union along references, conditions, branches, maps and sub-workflows. A node's output carries what the node could
 //! read, and what it is declared to carry; only a lowering takes tags off. The engine goes by the same rules while a run runs.
 
+mod wires;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{Carried, Graph, Label, Lowering, Node, NodeIx, NodeKind, Read, Template};
 
 use crate::reads;
+
+pub use wires::{Wire, add as add_wire, reads_of, wires};
 
 /// Where a tag comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -72,8 +72,17 @@ export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   return (await send("GET", path, undefined, signal)).json() as Promise<T>;
 }
 
-export async function post<T>(path: string, body: unknown = {}): Promise<T> {
-  return (await send("POST", path, body)).json() as Promise<T>;
+export async function post<T>(path: string, body: unknown = {}, signal?: AbortSignal): Promise<T> {
+  return (await send("POST", path, body, signal)).json() as Promise<T>;
+}
+
+export async function remove<T>(path: string): Promise<T> {
+  return (await send("DELETE", path)).json() as Promise<T>;
+}
+
+/** The bytes of an artifact, with the caller's token: a link of the browser has none. */
+export async function blob(path: string, signal?: AbortSignal): Promise<Blob> {
+  return (await send("GET", path, undefined, signal)).blob();
 }
 
 export async function text(path: string, signal?: AbortSignal): Promise<{ text: string; offset: number }> {

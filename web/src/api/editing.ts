@@ -32,8 +32,8 @@ export type Sheet = {
 
 export type Connector = { name: string; version: number; description: string; inputs: JsonSchema; outputs: JsonSchema };
 
-export function edit(text: string, edits: Edit[], workflow?: string): Promise<Sheet> {
-  return post<Sheet>("/api/v1/edit", { text, edits, workflow });
+export function edit(text: string, edits: Edit[], workflow?: string, signal?: AbortSignal): Promise<Sheet> {
+  return post<Sheet>("/api/v1/edit", { text, edits, workflow }, signal);
 }
 
 export function connectors(): Promise<Connector[]> {
@@ -64,4 +64,17 @@ export function plan(text: string, workflow?: string): Promise<{ nodes: PlannedN
 /** What differs in meaning between two texts. */
 export function diff(before: string, after: string, workflow?: string): Promise<Change[]> {
   return post("/api/v1/diff", { before: document_(before, workflow), after: document_(after, workflow) });
+}
+
+export type Wiring = components["schemas"]["WiringView"];
+export type Forbidden = components["schemas"]["ForbiddenView"];
+export type Remedy = components["schemas"]["RemedyView"];
+export type RefusedStep = components["schemas"]["RefusedStepView"];
+
+/** What stands in a node to be put in between for what is wired to it. */
+export const WIRED = "${ wired }";
+
+/** What the rules say about the wires of a text after edits; with `from`, about those that could begin at a node. */
+export function wiring(text: string, workflow?: string, from?: string, edits: Edit[] = []): Promise<Wiring> {
+  return post<Wiring>("/api/v1/policy/wires", { text, edits, workflow, from });
 }

@@ -3,7 +3,7 @@
 import { queryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 
 import { get, segment } from "./client";
-import type { ActionView, ApprovalView, ExplanationView, Graph, Page, ResourceView, RunView, SiteView, TilesView } from "./types";
+import type { ActionView, ApprovalView, ExplanationView, Graph, MeView, Page, ResourceView, RunView, SiteView, TilesView } from "./types";
 
 export type RunFilter = { phase?: string; workflow?: string; limit?: number };
 
@@ -65,6 +65,11 @@ export function useExplanation(run: string, path: string) {
 
 export function useApprovals() {
   return useQuery({ queryKey: ["approvals"], queryFn: ({ signal }) => get<ApprovalView[]>("/api/v1/approvals", signal) });
+}
+
+/** Who calls, as the server knows them. */
+export function useMe() {
+  return useQuery({ queryKey: ["me"], queryFn: ({ signal }) => get<MeView>("/api/v1/me", signal), staleTime: 60_000 });
 }
 
 export function useSites() {

@@ -14,6 +14,9 @@ export type ApprovalView = Omit<Schemas["ApprovalView"], "assign" | "show" | "fo
   show: unknown;
   form: JsonSchema | null;
 };
+export type MeView = Schemas["MeView"];
+export type WithheldView = Schemas["WithheldView"];
+export type PersonView = Schemas["PersonView"];
 export type SiteView = Schemas["SiteView"];
 export type ResourceView = Omit<Schemas["ResourceView"], "body"> & { body?: Record<string, unknown> };
 export type Problem = Omit<Schemas["Problem"], "hint" | "diagnostics"> & { hint?: string | null; diagnostics?: unknown };

@@ -11,7 +11,10 @@ export const PLACES = [
   { to: "/runs", words: "Runs", key: "r" },
   { to: "/inbox", words: "Inbox", key: "i" },
   { to: "/sites", words: "Sites", key: "s" },
+  { to: "/artifacts", words: "Artifacts", key: "t" },
+  { to: "/governance", words: "Governance", key: "v" },
   { to: "/audit", words: "Audit", key: "a" },
+  { to: "/admin", words: "Admin", key: "d" },
 ] as const;
 
 export const KEY_MAP: KeyGroup[] = [
@@ -51,6 +54,7 @@ export const KEY_MAP: KeyGroup[] = [
       { keys: "a", does: "to Approve; Enter then decides" },
       { keys: "m", does: "to Amend" },
       { keys: "r", does: "to Reject" },
+      { keys: "d", does: "to Delegate" },
     ],
   },
   {

@@ -3,9 +3,11 @@
 import { useInfiniteQuery, useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 
+import { blob, token } from "../api/client";
 import { auditStatus, checkpoint, facts, verifyTree } from "../api/audit";
 import { Button, Card, Empty, Failed, Loading, PageHead } from "../ui/kit";
 import { FactList } from "../ui/facts";
+import { History } from "./run/history";
 
 const PAGE = 200;
 
@@ -17,9 +19,7 @@ export function AuditPage() {
   return (
     <>
       <PageHead title="Audit">
-        <a href="/api/v1/audit/export" download="audit.jsonl" className="inline-flex min-h-8 items-center rounded-md border border-line bg-raised px-3 font-medium hover:bg-sunken">
-          Export
-        </a>
+        <Export />
       </PageHead>
       {halted ? (
         <div role="alert" className="mb-4 rounded-lg border border-bad bg-raised px-4 py-3">
@@ -32,6 +32,35 @@ export function AuditPage() {
         {key ? <Seal auditKey={key} entries={entries} /> : <Empty title="This log has no key">Its entries are hashed, and nobody signs for them.</Empty>}
       </Card>
       <Newest entries={entries} auditKey={key ?? undefined} />
+    </>
+  );
+}
+
+/** Without a token the browser fetches the log as it comes; a link has no token, so that with one it is fetched first. */
+function Export() {
+  const save = useMutation({
+    mutationFn: async () => {
+      const address = URL.createObjectURL(await blob("/api/v1/audit/export"));
+      const link = document.createElement("a");
+      link.href = address;
+      link.download = "audit.jsonl";
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(address), 10_000);
+    },
+  });
+  if (token() === null) {
+    return (
+      <a href="/api/v1/audit/export" download="audit.jsonl" className="inline-flex min-h-8 items-center rounded-md border border-line bg-raised px-3 font-medium hover:bg-sunken">
+        Export
+      </a>
+    );
+  }
+  return (
+    <>
+      <Button disabled={save.isPending} onClick={() => save.mutate()}>
+        Export
+      </Button>
+      {save.error ? <span className="text-bad">✕ {save.error.message}</span> : null}
     </>
   );
 }
@@ -95,11 +124,46 @@ function Newest({ entries, auditKey }: { entries: number; auditKey?: string }) {
     getNextPageParam: (_page, _pages, last) => (last > PAGE ? last - PAGE : undefined),
     enabled: end > 0,
   });
-  const all = pages.data?.pages.flatMap((page) => [...page.items].reverse()) ?? [];
+  const [run, setRun] = useState("");
+  const [kind, setKind] = useState("");
+  const [who, setWho] = useState("");
+  const loaded = pages.data?.pages.flatMap((page) => [...page.items].reverse()) ?? [];
+  const kinds = [...new Set(loaded.map((fact) => fact.event))].sort();
+  const all = loaded.filter((fact) => (kind === "" || fact.event === kind) && (who === "" || String((fact.data as Record<string, unknown>).principal ?? "").includes(who)));
+  const field = "rounded-md border border-line bg-surface px-2 py-1";
   return (
-    <Card title="What is recorded" aside="the newest first">
-      {pages.error ? <Failed error={pages.error} /> : end === 0 ? <Empty title="Nothing is recorded yet" /> : <FactList facts={all} auditKey={auditKey} />}
-      {pages.hasNextPage ? (
+    <Card title="What is recorded" aside={run ? `of ${run}, in order` : "the newest first"}>
+      <div className="flex flex-wrap items-center gap-3 border-b border-line px-4 py-2">
+        <label className="flex items-center gap-2">
+          <span className="text-soft">Run</span>
+          <input value={run} onChange={(event) => setRun(event.target.value.trim())} placeholder="every run" className={field} />
+        </label>
+        {run ? null : (
+          <>
+            <label className="flex items-center gap-2">
+              <span className="text-soft">What</span>
+              <select value={kind} onChange={(event) => setKind(event.target.value)} className={field}>
+                <option value="">everything</option>
+                {kinds.map((known) => (
+                  <option key={known} value={known}>
+                    {known.replaceAll("_", " ")}
+                  </option>
+                ))}
+              </select>
+            </label>
+            <label className="flex items-center gap-2">
+              <span className="text-soft">Who</span>
+              <input value={who} onChange={(event) => setWho(event.target.value)} placeholder="anybody" className={field} />
+            </label>
+            <span className="text-faint">
+              {all.length.toLocaleString()} of the {loaded.length.toLocaleString()} entries that are loaded
+            </span>
+          </>
+        )}
+      </div>
+      {run ? <History run={run} /> : null}
+      {run ? null : pages.error ? <Failed error={pages.error} /> : end === 0 ? <Empty title="Nothing is recorded yet" /> : <FactList facts={all} auditKey={auditKey} />}
+      {pages.hasNextPage && !run ? (
         <div className="border-t border-line p-3 text-center">
           <Button onClick={() => void pages.fetchNextPage()} disabled={pages.isFetchingNextPage}>
             Earlier

@@ -5,14 +5,17 @@ import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useCallback, useEffect, useRef, useState } from "react";
 
 import { ApiError, post } from "../api/client";
-import { connectors, source } from "../api/editing";
+import { connectors, source, wiring } from "../api/editing";
 import { useWorkflows } from "../api/queries";
 import { Button, Empty, Failed, Loading } from "../ui/kit";
+import { Tags } from "../ui/tags";
 import { Canvas } from "./build/canvas";
-import { findingsBy, freeName, KINDS, NEW_WORKFLOW, nodesOf, pins, template, unwireAfter, wireAfter, type Kind } from "./build/document";
+import { findingsBy, freeName, inputsOf, kindOf, KINDS, NEW_WORKFLOW, nodesOf, outputsOf, pins, template, unwireAfter, wireAfter, type Kind } from "./build/document";
+import { DrawDialog, Refusals } from "./build/drawing";
 import { ChangesPane, PlanPane } from "./build/foresight";
 import { NodeForm } from "./build/form";
 import { useSheet } from "./build/sheet";
+import { TestStep } from "./build/teststep";
 import { TextPane } from "./build/text";
 
 const PANES = ["form", "text", "plan", "changes"] as const;
@@ -41,6 +44,10 @@ function Builder({ workflow, text, version }: { workflow?: string; text: string;
   const [base, setBase] = useState({ text, version });
   const [pane, setPane] = useState<Pane>("text");
   const [broken, setBroken] = useState<unknown>(null);
+  const [testing, setTesting] = useState(false);
+  const [drawing, draw] = useState<{ from: string; to: string }>();
+  const read = state.sheet?.text;
+  const rules = useQuery({ queryKey: ["policy", "wires", workflow, read], queryFn: () => wiring(read!, workflow), enabled: read !== undefined, placeholderData: (old) => old }).data;
   const catalogue = useQuery({ queryKey: ["resources", "connectors"], queryFn: connectors });
   // Opened once: what others save meanwhile is shown as a conflict, and does not pull the text away.
   useEffect(() => void open(base.text, workflow === undefined ? "" : base.text).catch(setBroken), [open]);
@@ -68,6 +75,14 @@ function Builder({ workflow, text, version }: { workflow?: string; text: string;
     choose(name);
     setPane("form");
   };
+  const wire = (from: string, to: string) => {
+    const labelled = rules?.steps.some((step) => step.path === from && step.label.length > 0);
+    // What says nothing of what it gives, and is known to carry nothing, is wired by order alone.
+    if (inputsOf(sheet.document, to) !== null && (labelled || outputsOf(sheet.document, from).length > 0)) draw({ from, to });
+    else void apply([wireAfter(sheet.document, from, to)].filter((made) => made !== null));
+  };
+  const refused = rules?.refused.filter((step) => step.path.split(/[/[!]/)[0] === chosen) ?? [];
+  const reads = rules?.steps.find((step) => step.path === chosen);
   const conflict = version > base.version;
   keys.current = { undo, redo, save: () => (savable ? save.mutate(state.text) : undefined), text: () => setPane((old) => (old === "text" ? "form" : "text")) };
   return (
@@ -77,6 +92,11 @@ function Builder({ workflow, text, version }: { workflow?: string; text: string;
         <span role="status" className={errors.length ? "text-bad" : "text-good"}>
           {errors.length ? `✕ ${errors.length} ${errors.length === 1 ? "error" : "errors"}` : "● it checks"}
         </span>
+        {rules && rules.refused.length > 0 ? (
+          <span role="status" className="text-bad">
+            ✕ policy refuses {rules.refused.map((step) => step.path).join(", ")}
+          </span>
+        ) : null}
         <span className="text-faint">{dirty ? "not saved" : `version ${base.version}`}</span>
         <div className="ml-auto flex gap-2">
           <Button onClick={undo} disabled={state.past.length === 0} title="Ctrl Z outside of the text">
@@ -95,6 +115,8 @@ function Builder({ workflow, text, version }: { workflow?: string; text: string;
           ) : null}
         </div>
       </div>
+      {testing && node && chosen ? <TestStep text={sheet.text} doc={sheet.document} workflow={workflow} id={chosen} node={node} onClose={() => setTesting(false)} /> : null}
+      {drawing ? <DrawDialog text={sheet.text} doc={sheet.document} workflow={workflow} {...drawing} onWire={(edits) => void apply(edits)} onClose={() => draw(undefined)} /> : null}
       {conflict ? <Conflict mine={state.text} theirs={text} take={() => void open(text, text).then(() => setBase({ text, version }))} keep={() => setBase({ text, version })} /> : null}
       {state.refused ? (
         <p role="alert" className="border-b border-line bg-raised px-4 py-2 text-bad">
@@ -111,13 +133,15 @@ function Builder({ workflow, text, version }: { workflow?: string; text: string;
         <Catalogue names={(catalogue.data ?? []).map((known) => `${known.name}@${known.version}`)} add={add} />
         <Canvas
           sheet={sheet}
+          workflow={workflow}
+          wiring={rules}
           chosen={chosen}
           onChoose={(id) => {
             choose(id);
             setPane((old) => (id ? "form" : old === "form" ? "text" : old));
           }}
           onPin={(id, at) => void apply([{ op: "pin", node: id, at }])}
-          onWire={(from, to) => void apply([wireAfter(sheet.document, from, to)].filter((made) => made !== null))}
+          onWire={wire}
           onUnwire={(from, to) => void apply([unwireAfter(sheet.document, from, to)].filter((made) => made !== null))}
           onRemove={(ids) => {
             choose(undefined);
@@ -140,6 +164,13 @@ function Builder({ workflow, text, version }: { workflow?: string; text: string;
             ) : pane === "text" ? (
               <TextPane text={state.text} findings={sheet.text === state.text ? sheet.findings : []} onType={type} show={chosen} />
             ) : node && chosen ? (
+              <>
+              {refused.length > 0 ? <div className="p-4 pb-0"><Refusals steps={refused} /></div> : null}
+              {reads && (reads.label.length > 0 || reads.sites.length > 0) ? (
+                <p className="px-4 pt-4 text-soft">
+                  It reads <Tags tags={reads.label} />{reads.sites.length > 0 ? `, and may be at ${reads.sites.join(", ")}.` : null}
+                </p>
+              ) : null}
               <NodeForm
                 key={chosen}
                 id={chosen}
@@ -148,12 +179,14 @@ function Builder({ workflow, text, version }: { workflow?: string; text: string;
                 connectors={catalogue.data ?? []}
                 findings={findingsBy(sheet.document, sheet.text, sheet.findings)[chosen] ?? []}
                 pinned={chosen in pins(sheet.document)}
+                onTest={errors.length === 0 && kindOf(node) !== "decide" ? () => setTesting(true) : undefined}
                 onEdit={(edits) => void apply(edits)}
                 onRename={(to) => {
                   void apply([{ op: "rename", node: chosen, to }]);
                   choose(to);
                 }}
               />
+              </>
             ) : (
               <Empty title="No node is chosen">Choose one in the picture, or add one from the left.</Empty>
             )}

@@ -2,14 +2,16 @@
 
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 
 import { post, segment } from "../api/client";
-import { useApprovals } from "../api/queries";
-import type { ApprovalView, Assignment } from "../api/types";
+import { useApprovals, useMe } from "../api/queries";
+import type { ApprovalView, Assignment, MeView, PersonView } from "../api/types";
 import { durationMs, seconds } from "../lib/format";
 import { useKeys } from "../lib/keys";
 import { Ago, Button, Card, Empty, Failed, Loading, PageHead, RunLink, useNow } from "../ui/kit";
+import { Dialog } from "../ui/dialog";
+import { Withheld } from "../ui/withheld";
 import { Form, initial, missing, type FormValue } from "../ui/form";
 import { Value } from "../ui/value";
 
@@ -17,12 +19,15 @@ const keyOf = (approval: ApprovalView) => `${approval.run} ${approval.action}`;
 
 export function InboxPage() {
   const approvals = useApprovals();
-  const { run, action } = useSearch({ from: "/inbox" });
+  const me = useMe();
+  const { run, action, of = "all" } = useSearch({ from: "/inbox" });
   const navigate = useNavigate({ from: "/inbox" });
-  const all = approvals.data ?? [];
-  const chosen = all.find((approval) => approval.run === run && approval.action === action) ?? (run ? undefined : all[0]);
+  const everything = approvals.data ?? [];
+  const all = everything.filter((approval) => isFor(approval, of, me.data));
+  // A link to a question leads to it, whatever is listed.
+  const chosen = everything.find((approval) => approval.run === run && approval.action === action) ?? (run ? undefined : all[0]);
   const choose = (approval: ApprovalView | undefined) =>
-    void navigate({ search: approval ? { run: approval.run, action: approval.action } : {}, replace: true });
+    void navigate({ search: (old) => ({ of: old.of, ...(approval ? { run: approval.run, action: approval.action } : {}) }), replace: true });
   useTriageKeys(all, chosen, choose);
   if (approvals.error) return <Failed error={approvals.error} retry={() => void approvals.refetch()} />;
   if (approvals.isPending) return <Loading what="the inbox" />;
@@ -33,6 +38,19 @@ export function InboxPage() {
           <kbd className="font-mono">j</kbd> next · <kbd className="font-mono">k</kbd> previous
         </span>
       </PageHead>
+      <div role="group" aria-label="Whose questions" className="mb-4 flex gap-1">
+        {(["mine", "groups", "all"] as const).map((whose) => (
+          <button key={whose} type="button" aria-pressed={of === whose} onClick={() => void navigate({ search: { of: whose }, replace: true })} className={`rounded-md border px-3 py-1 ${of === whose ? "border-accent bg-sunken" : "border-line text-soft"}`}>
+            {WHOSE[whose]} <span className="text-faint">{everything.filter((approval) => isFor(approval, whose, me.data)).length}</span>
+          </button>
+        ))}
+        {me.data ? (
+          <span className="ml-3 self-center text-soft">
+            You are {me.data.name}
+            {me.data.groups.length > 0 ? `, of ${me.data.groups.join(", ")}` : ""}.
+          </span>
+        ) : null}
+      </div>
       {all.length === 0 && !run ? (
         <Card>
           <Empty title="Nothing waits for a person">
@@ -79,6 +97,22 @@ export function InboxPage() {
   );
 }
 
+const WHOSE = { mine: "Mine", groups: "My groups'", all: "All" } as const;
+
+/** Everybody who is asked by now: with each step of escalation there are more. */
+export function asked(approval: Pick<ApprovalView, "assign" | "escalated">): { users: string[]; groups: string[] } {
+  const offers = [approval.assign ?? {}, ...(approval.assign?.then ?? []).slice(0, approval.escalated ?? 0)];
+  return { users: offers.flatMap((offer) => offer.users ?? []), groups: offers.flatMap((offer) => offer.groups ?? []) };
+}
+
+/** Whether a question stands in a list: asked of me by name, of a group of mine, or any. What is asked of nobody is asked of everybody. */
+export function isFor(approval: Pick<ApprovalView, "assign" | "escalated">, whose: string, me: MeView | undefined): boolean {
+  if (whose === "all" || !me) return true;
+  const { users, groups } = asked(approval);
+  if (whose === "mine") return users.includes(me.name);
+  return groups.some((group) => me.groups.includes(group)) || users.length + groups.length === 0;
+}
+
 /** Letters lead to what decides and do not decide by themselves: a slip of the finger approves nothing. */
 function useTriageKeys(all: ApprovalView[], chosen: ApprovalView | undefined, choose: (approval: ApprovalView) => void) {
   const step = (by: number) => () => {
@@ -96,6 +130,7 @@ function useTriageKeys(all: ApprovalView[], chosen: ApprovalView | undefined, ch
     a: focus("[data-decide=approve]"),
     m: focus("[data-decide=amend]"),
     r: focus("[data-decide=reject]"),
+    d: focus("[data-decide=delegate]"),
   });
 }
 
@@ -108,6 +143,11 @@ function Decision({ approval }: { approval: ApprovalView }) {
     onSuccess: () => queries.invalidateQueries(),
   });
   const lacking = missing(approval.form, values);
+  const [handing, hand] = useState(false);
+  // That the evidence was on this screen is part of the record.
+  useEffect(() => {
+    if (!approval.withheld) void post(`/api/v1/runs/${segment(approval.run)}/seen?path=${encodeURIComponent(approval.action)}`).catch(() => {});
+  }, [approval.run, approval.action, approval.withheld]);
   return (
     <Card
       title={approval.title || approval.action}
@@ -120,7 +160,7 @@ function Decision({ approval }: { approval: ApprovalView }) {
       <div className="grid gap-6 p-4 xl:grid-cols-[minmax(0,1fr)_360px]">
         <div>
           <h3 className="mb-2 font-semibold">Evidence</h3>
-          {approval.show === null || approval.show === undefined ? <p className="text-soft">The workflow shows none.</p> : <Value value={approval.show} />}
+          {approval.withheld ? <Withheld what={approval.withheld} /> : approval.show === null || approval.show === undefined ? <p className="text-soft">The workflow shows none.</p> : <Value value={approval.show} />}
         </div>
         <div data-decision>
           <h3 className="mb-2 font-semibold">Decision</h3>
@@ -147,12 +187,83 @@ function Decision({ approval }: { approval: ApprovalView }) {
             <Button data-decide="reject" look="danger" disabled={decide.isPending} onClick={() => decide.mutate("reject")}>
               Reject
             </Button>
+            <Button data-decide="delegate" onClick={() => hand(true)} aria-haspopup="dialog">
+              Delegate
+            </Button>
           </div>
           {lacking.length > 0 ? <p className="mt-2 text-soft">To fill in first: {lacking.join(", ")}</p> : null}
           {decide.error ? <Failed error={decide.error} /> : null}
+          <People people={approval.people ?? []} />
+          {handing ? <Delegate approval={approval} onClose={() => hand(false)} /> : null}
         </div>
       </div>
     </Card>
+  );
+}
+
+const DID: Record<string, string> = { saw: "saw it", approve: "approved", amend: "approved with changes", reject: "rejected" };
+
+/** What people did about a question: each line is an entry of the audit log. */
+function People({ people }: { people: PersonView[] }) {
+  if (people.length === 0) return null;
+  return (
+    <section className="mt-4 border-t border-line pt-3">
+      <h3 className="mb-1 font-semibold">Who saw and did what</h3>
+      <ul className="space-y-1">
+        {people.map((person) => (
+          <li key={person.entry}>
+            {person.by} {person.did === "delegated" ? `handed it to ${person.to?.join(", ")}` : (DID[person.did] ?? person.did)} <span className="text-soft"><Ago at={person.at} /></span>
+            {person.reason ? <span className="block text-soft">{person.reason}</span> : null}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+const names = (text: string) => text.split(/[\s,]+/).filter((name) => name !== "");
+
+function Delegate({ approval, onClose }: { approval: ApprovalView; onClose: () => void }) {
+  const queries = useQueryClient();
+  const [users, setUsers] = useState("");
+  const [groups, setGroups] = useState("");
+  const [reason, setReason] = useState("");
+  const given = useMutation({
+    mutationFn: () => post(`/api/v1/runs/${segment(approval.run)}/delegate?path=${encodeURIComponent(approval.action)}`, { users: names(users), groups: names(groups), reason }),
+    onSuccess: () => queries.invalidateQueries({ queryKey: ["approvals"] }).then(onClose),
+  });
+  const field = "w-full rounded-md border border-line bg-surface px-3 py-1.5";
+  return (
+    <Dialog title="Hand the question to others" onClose={onClose}>
+      <form
+        className="space-y-3"
+        onSubmit={(event) => {
+          event.preventDefault();
+          given.mutate();
+        }}
+      >
+        <p className="text-soft">They are asked instead of those who are asked now. Its escalation goes on.</p>
+        <label className="block">
+          <span className="mb-1 block text-soft">People</span>
+          <input autoFocus className={field} value={users} onChange={(event) => setUsers(event.target.value)} placeholder="tom, ann" />
+        </label>
+        <label className="block">
+          <span className="mb-1 block text-soft">Groups</span>
+          <input className={field} value={groups} onChange={(event) => setGroups(event.target.value)} placeholder="radiology-leads" />
+        </label>
+        <label className="block">
+          <span className="mb-1 block text-soft">Why</span>
+          <textarea rows={2} className={field} value={reason} onChange={(event) => setReason(event.target.value)} />
+        </label>
+        {given.error ? <Failed error={given.error} /> : null}
+        <div className="flex justify-end gap-2">
+          <Button onClick={onClose}>Leave it</Button>
+          <Button look="primary" type="submit" disabled={given.isPending || reason.trim() === "" || names(users).length + names(groups).length === 0}>
+            Hand it on
+          </Button>
+        </div>
+      </form>
+    </Dialog>
   );
 }
 

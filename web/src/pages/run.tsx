@@ -12,6 +12,7 @@ import { useKeys, useRowKeys } from "../lib/keys";
 import { isOver } from "../lib/phases";
 import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Phase, useNow } from "../ui/kit";
 import { Value } from "../ui/value";
+import { Withheld } from "../ui/withheld";
 import { ActionSheet } from "./run/action";
 import { GraphPicture } from "./run/graph";
 import { History } from "./run/history";
@@ -77,6 +78,7 @@ export function RunPage() {
               <History run={run.name} />
             </Tabs.Content>
             <Tabs.Content value="data" className="space-y-6 p-4">
+              {run.withheld ? <Withheld what={run.withheld} /> : <>
               <section>
                 <h2 className="mb-2 font-semibold">Inputs</h2>
                 <Value value={run.inputs} />
@@ -85,6 +87,7 @@ export function RunPage() {
                 <h2 className="mb-2 font-semibold">Outputs</h2>
                 {run.outputs ? <Value value={run.outputs} /> : <p className="text-soft">{isOver(run.phase) ? "It gave none." : "They come when it has succeeded."}</p>}
               </section>
+              </>}
             </Tabs.Content>
           </Tabs.Root>
         </Card>

@@ -16,6 +16,8 @@ const WORDS: Record<string, string> = {
   action_finished: "ended",
   human_decided: "a person decided",
   human_escalated: "asked further people",
+  human_delegated: "a person handed the question on",
+  human_seen: "a person saw the question",
   run_finished: "the run ended",
   run_paused: "the run was paused",
   run_resumed: "the run goes on",
@@ -41,6 +43,7 @@ export function saying(fact: Fact): string {
   if (typeof data.name === "string") parts.push(data.name);
   if (Array.isArray(data.paths)) parts.push(data.paths.length > 4 ? `${data.paths.slice(0, 4).join(", ")} and ${data.paths.length - 4} more` : data.paths.join(", "));
   if (typeof data.site === "string") parts.push(`at ${data.site}`);
+  if (Array.isArray(data.to)) parts.push(`to ${data.to.join(", ")}`);
   if (typeof data.phase === "string") parts.push(data.phase.replaceAll("_", " "));
   if (data.healthy !== undefined) parts.push(data.healthy ? "well" : "not well");
   return parts.join(" · ");

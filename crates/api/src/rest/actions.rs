@@ -1,7 +1,7 @@
 //! Actions of a run: what they were given and gave, why they are where they are, what they wrote.
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::App;
+use super::access::Caller;
 use super::extract::{Json, Listed, Path, Query, page_size};
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::action_view;
@@ -88,6 +89,7 @@ fn find(control: &ControlPlane, run: &str, path: &str) -> Result<ActionRow, Faul
     responses((status = 200, description = "The action.", body = ActionView)))]
 pub(crate) async fn get_action(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
     Path(run): Path<String>,
     Query(query): Query<PathQuery>,
 ) -> ApiResult<Json<ActionView>> {
@@ -96,6 +98,12 @@ pub(crate) async fn get_action(
         let row = find(&control, &run, &query.path)?;
         let reader = control.reader();
         let mut view = action_view(&row, &reader.sites().map_err(Fault::internal)?);
+        let whole = control.find_run(&run)?;
+        view.label = control.label_of_run(&whole, Some(&row.path))?.0.into_iter().collect();
+        view.withheld = super::permission::withheld(&app, &caller, &whole, Some(&row.path))?;
+        if view.withheld.is_some() {
+            return Ok(view);
+        }
         view.input = row.input.map(|(seq, n)| reader.body(seq, n)).transpose().map_err(Fault::internal)?.flatten();
         view.output = row.output_seq.map(|seq| reader.body(seq, 0)).transpose().map_err(Fault::internal)?.flatten();
         Ok(view)

@@ -2,18 +2,18 @@
 
 use axum::extract::{Extension, State};
 use controlplane::{ControlPlane, Fault, FaultKind};
-use engine::Command;
+use engine::{Command, Event};
 use journal::ApprovalRow;
 use model::{ActionKey, ActionNo, RunId};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::App;
 use super::access::Caller;
 use super::extract::{Json, Listed, Path, Query, page_size};
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::{rfc3339, run_view};
-use super::views::{ApprovalView, DecisionRequest, RunView};
+use super::views::{ApprovalView, DecisionRequest, DelegateRequest, MeView, PersonView, RunView};
 
 /// Rows of a page when nothing is said.
 const PAGE: usize = 100;
@@ -33,7 +33,63 @@ pub(crate) struct ListQuery {
     limit: Option<usize>,
 }
 
-fn view(row: ApprovalRow) -> ApprovalView {
+/// What people did about one question that is told.
+const PEOPLE_MAX: usize = 200;
+
+/// A question as a caller may see it: whoever may decide sees the evidence, others only when they may see what it carries.
+fn view(app: &App, caller: &Caller, row: ApprovalRow) -> Result<ApprovalView, Fault> {
+    let people = people(&app.control, row.run.id, row.action.no)?;
+    let mut withheld = super::permission::withheld(app, caller, &row.run, Some(&row.action.path))?;
+    let target = policy::Target {
+        kind: "run".into(),
+        name: row.run.name.clone(),
+        project: row.run.project.clone(),
+        domain: row.run.domain.clone(),
+        author: row.run.principal.clone(),
+    };
+    if withheld.is_some() && super::permission::may(app, caller, "decide", &target, &model::Label::empty()).is_ok() {
+        withheld = None;
+    }
+    let mut view = shown(row);
+    if withheld.is_some() {
+        // Expressions of a title may hold what must not be seen either.
+        (view.title, view.show, view.first_form) = (String::new(), Value::Null, Value::Null);
+    }
+    // Handed on, it is asked of others than the workflow says.
+    if let Some(delegated) = people.iter().rev().find(|person| person.did == "delegated") {
+        let then = view.assign.get("then").cloned().unwrap_or_else(|| json!([]));
+        let (users, groups) =
+            app.control.reader().delegated(model::Seq(delegated.entry)).map_err(Fault::internal)?.unwrap_or_default();
+        view.assign = json!({ "users": users, "groups": groups, "then": then });
+    }
+    Ok(ApprovalView { people, withheld, ..view })
+}
+
+/// What people did about a question.
+fn people(control: &ControlPlane, run: RunId, no: u32) -> Result<Vec<PersonView>, Fault> {
+    let reader = control.reader();
+    let mut people = Vec::new();
+    for seq in reader.people(run, no, PEOPLE_MAX).map_err(Fault::internal)? {
+        let found = reader.events(model::Seq(seq.0.saturating_sub(1)), Some(run), 1).map_err(Fault::internal)?.pop();
+        let Some((_, at, _, event)) = found else { continue };
+        let person = PersonView { entry: seq.0, at: rfc3339(at), ..PersonView::default() };
+        people.push(match event {
+            Event::HumanSeen(e) => PersonView { by: e.principal, did: "saw".into(), shown: e.shown.to_string(), ..person },
+            Event::HumanDelegated(e) => PersonView {
+                by: e.principal.clone(),
+                did: "delegated".into(),
+                to: e.users.iter().chain(&e.groups).cloned().collect(),
+                reason: e.reason.value().as_str().unwrap_or_default().to_owned(),
+                ..person
+            },
+            Event::HumanDecided(e) => PersonView { by: e.principal, did: e.decision, ..person },
+            _ => continue,
+        });
+    }
+    Ok(people)
+}
+
+fn shown(row: ApprovalRow) -> ApprovalView {
     let part = |key: &str| row.input.get(key).cloned().unwrap_or(Value::Null);
     ApprovalView {
         title: part("title").as_str().unwrap_or_default().to_owned(),
@@ -46,13 +102,19 @@ fn view(row: ApprovalRow) -> ApprovalView {
         first_by: row.action.first_by,
         first_form: row.first_form.unwrap_or_default(),
         since: rfc3339(row.action.opened_at),
+        escalated: row.action.escalated,
+        ..ApprovalView::default()
     }
 }
 
 /// Lists the human actions that wait, the oldest first.
 #[utoipa::path(get, path = "/api/v1/approvals", operation_id = "listApprovals", tag = "approvals", params(ListQuery),
     responses((status = 200, description = "A page of what waits.", body = Vec<ApprovalView>)))]
-pub(crate) async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> ApiResult<Listed<ApprovalView>> {
+pub(crate) async fn list(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<ListQuery>,
+) -> ApiResult<Listed<ApprovalView>> {
     let limit = page_size(query.limit, PAGE, PAGE_MAX)?;
     let after = query.cursor.as_deref().map(|cursor| {
         let (run, no) = cursor.split_once('.')?;
@@ -67,7 +129,8 @@ pub(crate) async fn list(State(app): State<App>, Query(query): Query<ListQuery>)
         let run = query.run.as_deref().map(|name| control.find_run(name)).transpose()?.map(|row| row.id);
         let rows = control.reader().approvals(run, after, limit).map_err(Fault::internal)?;
         let next = rows.last().filter(|_| rows.len() == limit).map(|row| format!("{}.{}", row.run.id, row.action.no));
-        Ok(Listed { items: rows.into_iter().map(view).collect(), next, limit })
+        let items = rows.into_iter().map(|row| view(&app, &caller, row)).collect::<Result<_, Fault>>()?;
+        Ok(Listed { items, next, limit })
     });
     page.await
 }
@@ -92,7 +155,12 @@ pub(crate) async fn decide(
 ) -> ApiResult<Json<RunView>> {
     let control = app.control.clone();
     let (name, form) = (run.clone(), request.form.clone());
-    let action = blocking(move || waiting(&control, &name, query.path.as_deref(), &form)).await?;
+    let action = blocking(move || {
+        let (action, input) = waiting(&control, &name, query.path.as_deref())?;
+        check_form(&input, &form)?;
+        Ok(action)
+    })
+    .await?;
     let Caller { principal, groups, .. } = caller;
     let command = Command::Decide { action, principal, groups, decision: request.decision, form: request.form };
     app.control.inbox().ask(command).await?;
@@ -100,8 +168,51 @@ pub(crate) async fn decide(
     Ok(Json(blocking(move || control.find_run(&run).map(|row| run_view(&row))).await?))
 }
 
+/// Hands a question on, with a reason: from then on those are asked to whom it was handed. Whoever may decide may hand it on.
+#[utoipa::path(post, path = "/api/v1/runs/{run}/delegate", operation_id = "delegateAction", tag = "approvals", params(PathQuery),
+    request_body = DelegateRequest, responses((status = 200, description = "The run as it is now.", body = RunView)))]
+pub(crate) async fn delegate(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(run): Path<String>,
+    Query(query): Query<PathQuery>,
+    Json(request): Json<DelegateRequest>,
+) -> ApiResult<Json<RunView>> {
+    let (control, name) = (app.control.clone(), run.clone());
+    let (action, _) = blocking(move || waiting(&control, &name, query.path.as_deref())).await?;
+    let Caller { principal, groups, .. } = caller;
+    let DelegateRequest { users: to_users, groups: to_groups, reason } = request;
+    app.control.inbox().ask(Command::Delegate { action, principal, groups, to_users, to_groups, reason }).await?;
+    let control = app.control.clone();
+    Ok(Json(blocking(move || control.find_run(&run).map(|row| run_view(&row))).await?))
+}
+
+/// Records that the caller was shown a question with its evidence, once each: the audit log says who saw what.
+#[utoipa::path(post, path = "/api/v1/runs/{run}/seen", operation_id = "seeAction", tag = "approvals", params(PathQuery),
+    responses((status = 200, description = "The run as it is now.", body = RunView)))]
+pub(crate) async fn seen(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(run): Path<String>,
+    Query(query): Query<PathQuery>,
+) -> ApiResult<Json<RunView>> {
+    let (control, name) = (app.control.clone(), run.clone());
+    let (action, _) = blocking(move || waiting(&control, &name, query.path.as_deref())).await?;
+    app.control.inbox().ask(Command::See { action, principal: caller.principal }).await?;
+    let control = app.control.clone();
+    Ok(Json(blocking(move || control.find_run(&run).map(|row| run_view(&row))).await?))
+}
+
+/// Who calls, as the rules know them.
+#[utoipa::path(get, path = "/api/v1/me", operation_id = "getMe", tag = "system",
+    responses((status = 200, description = "The caller.", body = MeView)))]
+pub(crate) async fn me(Extension(caller): Extension<Caller>) -> Json<MeView> {
+    let who = caller.as_policy();
+    Json(MeView { name: who.name, groups: who.groups, roles: who.roles })
+}
+
 /// The action that is decided on: the one of the path, or the only one that waits.
-fn waiting(control: &ControlPlane, run: &str, path: Option<&str>, form: &Value) -> Result<ActionKey, Fault> {
+fn waiting(control: &ControlPlane, run: &str, path: Option<&str>) -> Result<(ActionKey, Value), Fault> {
     let row = control.find_run(run)?;
     let mine = control.reader().approvals(Some(row.id), None, 10_000).map_err(Fault::internal)?;
     let chosen = match path {
@@ -118,8 +229,7 @@ fn waiting(control: &ControlPlane, run: &str, path: Option<&str>, form: &Value) 
             format!("these wait: {}", paths.join(", "))
         })
     })?;
-    check_form(&chosen.input, form)?;
-    Ok(ActionKey::new(row.id, ActionNo(chosen.action.no)))
+    Ok((ActionKey::new(row.id, ActionNo(chosen.action.no)), chosen.input.clone()))
 }
 
 fn check_form(input: &Value, form: &Value) -> Result<(), Fault> {

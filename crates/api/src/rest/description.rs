@@ -9,8 +9,8 @@ use utoipa::{Modify, OpenApi};
 use super::access::TABLE;
 use super::extract::Json;
 use super::{
-    actions, applying, approvals, artifacts, audit, editing, events, foresight, governance, keys, metrics, planning, runs,
-    secrets, sites, system, tiles, tokens, triggers, views, workers,
+    actions, applying, approvals, artifacts, audit, editing, events, foresight, governance, keys, lineage, metrics, planning,
+    runs, secrets, sites, storage, system, tiles, tokens, triggers, views, wiring, workers,
 };
 
 #[derive(OpenApi)]
@@ -38,6 +38,14 @@ use super::{
         actions::logs,
         approvals::list,
         approvals::decide,
+        approvals::delegate,
+        approvals::seen,
+        approvals::me,
+        lineage::list,
+        lineage::lineage,
+        lineage::test_step,
+        storage::storage,
+        storage::projects,
         sites::list,
         sites::order,
         applying::apply,
@@ -75,6 +83,7 @@ use super::{
         governance::ask,
         governance::test,
         governance::simulate,
+        wiring::wires,
         governance::approve,
         governance::revoke,
         planning::plan,

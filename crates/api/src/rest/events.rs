@@ -130,6 +130,8 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         Event::RunFinished(_) => "run_finished",
         Event::HumanDecided(_) => "human_decided",
         Event::HumanEscalated(_) => "human_escalated",
+        Event::HumanDelegated(_) => "human_delegated",
+        Event::HumanSeen(_) => "human_seen",
         Event::SignalReceived(_) => "signal_received",
         Event::RecallAsked(_) => "recall_asked",
         Event::RecallMissed(_) => "recall_missed",
@@ -189,6 +191,16 @@ fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
             data["principal"] = e.principal.clone().into();
         }
         Event::HumanEscalated(e) => data["action"] = e.action.0.into(),
+        Event::HumanDelegated(e) => {
+            data["action"] = e.action.0.into();
+            data["principal"] = e.principal.clone().into();
+            data["to"] = e.users.iter().chain(&e.groups).cloned().collect();
+        }
+        Event::HumanSeen(e) => {
+            data["action"] = e.action.0.into();
+            data["principal"] = e.principal.clone().into();
+            data["shown"] = e.shown.to_string().into();
+        }
         Event::OutputKept(e) => data["action"] = e.action.0.into(),
         Event::RunCancelRequested(e) => data["principal"] = e.principal.clone().into(),
         Event::RunPaused(e) | Event::RunResumed(e) | Event::RunBegan(e) => data["principal"] = e.principal.clone().into(),

@@ -122,6 +122,7 @@ pub(crate) fn action_view(row: &ActionRow, sites: &[SiteRow]) -> ActionView {
         failure: failure(row.failure.as_ref()),
         input: None,
         output: None,
+        ..ActionView::default()
     }
 }
 

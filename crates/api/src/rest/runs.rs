@@ -258,6 +258,7 @@ pub(crate) struct GetQuery {
 #[utoipa::path(get, path = "/api/v1/runs/{run}", operation_id = "getRun", tag = "runs", params(GetQuery), responses((status = 200, description = "The run.", body = RunView)))]
 pub(crate) async fn get_run(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
     Path(run): Path<String>,
     Query(query): Query<GetQuery>,
 ) -> ApiResult<Json<RunView>> {
@@ -272,7 +273,12 @@ pub(crate) async fn get_run(
     let control = app.control.clone();
     let view = blocking(move || {
         let row = control.find_run(&run)?;
-        whole_run(control.reader(), &row, actions_max)
+        let mut view = whole_run(control.reader(), &row, actions_max)?;
+        view.withheld = super::permission::withheld(&app, &caller, &row, None)?;
+        if view.withheld.is_some() {
+            (view.inputs, view.outputs) = (None, None);
+        }
+        Ok(view)
     });
     Ok(Json(view.await?))
 }

@@ -53,6 +53,9 @@ pub struct RunView {
     /// Its actions; only where one run is asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<ActionView>,
+    /// Its values are left out: whoever asks may not see what they carry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<WithheldView>,
 }
 
 /// A failure.
@@ -115,6 +118,12 @@ pub struct ActionView {
     /// What it gave back; where one action is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
+    /// Its values are left out: whoever asks may not see what they carry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<WithheldView>,
+    /// What it can read carries this, as it was found when the run was accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub label: Vec<String>,
 }
 
 /// What an attempt used.
@@ -168,6 +177,73 @@ pub struct ApprovalView {
     pub first_form: Value,
     /// Since when it waits (RFC 3339).
     pub since: String,
+    /// Steps of escalation so far.
+    #[serde(default)]
+    pub escalated: u32,
+    /// What people did about it, in order: who saw it, handed it on, decided.
+    #[serde(default)]
+    pub people: Vec<PersonView>,
+    /// Its evidence is left out: whoever asks may not see what it carries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<WithheldView>,
+}
+
+/// What somebody did about a question.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct PersonView {
+    /// The entry that says so.
+    pub entry: u64,
+    /// When (RFC 3339).
+    pub at: String,
+    /// Who.
+    pub by: String,
+    /// saw, delegated, approve, amend or reject.
+    pub did: String,
+    /// To whom it was handed: users and groups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to: Vec<String>,
+    /// Why, in their words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The commitment to what they were shown.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub shown: String,
+}
+
+/// That there is something which the caller may not see.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct WithheldView {
+    /// What it carries.
+    pub label: Vec<String>,
+    /// Why it is not shown.
+    pub why: String,
+    /// The roles that would be enough.
+    pub roles: Vec<String>,
+}
+
+/// Who calls.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct MeView {
+    /// Their name.
+    pub name: String,
+    /// Their groups.
+    pub groups: Vec<String>,
+    /// Their roles, those of their token's scopes among them.
+    pub roles: Vec<String>,
+}
+
+/// To whom a question is handed, and why.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DelegateRequest {
+    /// Users.
+    #[serde(default)]
+    pub users: Vec<String>,
+    /// Groups.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Why.
+    pub reason: String,
 }
 
 /// A site.

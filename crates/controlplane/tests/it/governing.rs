@@ -345,3 +345,57 @@ async fn policies_as_deep_as_they_may_be_are_read_and_asked() {
     }
     control.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wire_is_refused_before_it_is_drawn_and_a_sanitizer_is_offered_only_while_it_is_approved() {
+    let data = tempfile::tempdir().unwrap();
+    let control = open(data.path()).await;
+    apply(&control, SITES.into()).await;
+    apply(
+        &control,
+        format!(
+            "{RULE}---\nkind: sanitizer\nname: mask\nuse: core/noop@1\nwith: {{fixed: 1}}\nstrips: {{pii: ''}}\nexpires: 9d\n"
+        ),
+    )
+    .await;
+    let text = "workflow: t/w\ninputs:\n  ssn: {type: string, labels: [pii]}\nnodes:\n  \
+                read: {use: core/noop, with: {value: '${ inputs.ssn }'}}\n  \
+                mask: {use: core/noop@1, with: {fixed: 1, value: '${ nodes.read }'}, lowers: {pii: ''}}\n  \
+                score: {use: core/noop, needs: {site: {zone: cloud}}}\n  \
+                tell: {use: core/noop, with: {value: '${ nodes.score }'}}\n";
+    let wiring = control.wiring(text, &[], None, Some("read")).unwrap();
+    assert_eq!(wiring.wires.len(), 2, "{:?}", wiring.wires);
+    assert_eq!(wiring.wires[0].label, Label::of(["pii"]));
+    // Only what would be read in the cloud: `tell` may go on-premise.
+    let [wire] = wiring.forbidden.as_slice() else { panic!("{:?}", wiring.forbidden) };
+    assert_eq!(
+        (wire.to.as_str(), wire.refused.path.as_str(), wire.allowed_at.as_slice()),
+        ("score", "score", &["onprem".to_owned()][..])
+    );
+    assert_eq!(wire.refused.policies.keys().collect::<Vec<_>>(), ["personal/home"]);
+    assert!(wire.remedies.is_empty(), "nobody has approved it: {:?}", wire.remedies);
+
+    let request = controlplane::ApprovalRequest {
+        kind: "sanitizer".into(),
+        name: "mask".into(),
+        by: "owner".into(),
+        groups: vec!["officers".into()],
+        roles: vec!["approver".into()],
+        ..Default::default()
+    };
+    control.approve_rule(request).await.unwrap();
+    let wiring = control.wiring(text, &[], None, Some("read")).unwrap();
+    let [there, one_more] = wiring.forbidden[0].remedies.as_slice() else { panic!("{:?}", wiring.forbidden) };
+    assert_eq!((there.existing.as_deref(), &there.label), (Some("mask"), &Label::empty()));
+    assert_eq!(one_more.insert.as_ref().unwrap()["with"]["value"], controlplane::WIRED);
+
+    // The same wire as an edit of the text: the step is refused, and behind the sanitizer it is not.
+    let drawn = |from: &str| {
+        let value = json!(format!("${{ nodes.{from} }}"));
+        let path = serde_json::from_value(json!("/nodes/score/with/value")).unwrap();
+        control.wiring(text, &[workflow::edit::Edit::Set { path, value }], None, None).unwrap()
+    };
+    assert_eq!(drawn("read").refused[0].path, "score");
+    assert!(drawn("mask").refused.is_empty() && drawn("mask").checked);
+    control.stop().await;
+}

@@ -1,10 +1,11 @@
 //! Decisions of people.
 
+use model::limits::{DELEGATE_REASON_BYTES_MAX, DELEGATES_MAX, QUESTION_VIEWERS_MAX};
 use model::{ActionKey, Payload, Phase};
 use serde_json::{Map, Value, json};
 
 use crate::action::{Action, ActionState, HumanState};
-use crate::event::HumanDecided;
+use crate::event::{HumanDecided, HumanDelegated, HumanSeen};
 use crate::{Event, Rejection, wait};
 
 use super::Stepper;
@@ -24,13 +25,10 @@ impl Stepper<'_, '_> {
         if !DECISIONS.contains(&decision.as_str()) {
             return Err(Rejection::Invalid(format!("`{decision}` is not a decision: use approve, reject or amend")));
         }
-        let action = self.action(key).ok_or(Rejection::NotFound { kind: "action", name: key.to_string() })?;
-        let ActionState::Human(human) = &action.state else {
-            return Err(Rejection::Conflict(format!("`{}` does not wait for a decision", action.path)));
-        };
-        let human = human.clone();
+        let (action, human) = self.question(key)?;
         let input = action.input.as_ref().map_or(Value::Null, |input| input.value().clone());
-        check_assignee(action, &input, &human, &principal, groups)?;
+        check_assignee(action, &input, human, &principal, groups)?;
+        let human = human.clone();
         let fields = match form {
             Value::Object(fields) => fields,
             Value::Null => Map::new(),
@@ -68,6 +66,59 @@ impl Stepper<'_, '_> {
         let output = answer(human.first.as_ref(), fields, &decision, &principal, &wait::rfc3339(self.now()));
         let output = self.payload(run, output);
         self.finish(key, Phase::Succeeded, Some(output), None);
+        Ok(())
+    }
+
+    /// A human action that waits.
+    fn question(&self, key: ActionKey) -> Result<(&Action, &HumanState), Rejection> {
+        let action = self.action(key).ok_or(Rejection::NotFound { kind: "action", name: key.to_string() })?;
+        match &action.state {
+            ActionState::Human(human) => Ok((action, human)),
+            _ => Err(Rejection::Conflict(format!("`{}` does not wait for a decision", action.path))),
+        }
+    }
+
+    /// Hands a question on. Whoever may decide may hand it on; from then on those are asked to whom it was handed, and whoever it
+    /// escalates to. The second of two people stays another person.
+    pub(super) fn delegate(
+        &mut self,
+        key: ActionKey,
+        principal: String,
+        groups: &[String],
+        (to_users, to_groups): (Vec<String>, Vec<String>),
+        reason: String,
+    ) -> Result<(), Rejection> {
+        let (action, human) = self.question(key)?;
+        let input = action.input.as_ref().map_or(Value::Null, |input| input.value().clone());
+        check_assignee(action, &input, human, &principal, groups)?;
+        let named = to_users.len() + to_groups.len();
+        if named == 0 || named > DELEGATES_MAX || to_users.iter().chain(&to_groups).any(String::is_empty) {
+            return Err(Rejection::Invalid(format!(
+                "it is handed to {named} users and groups, not to 1 to {DELEGATES_MAX} with names"
+            )));
+        }
+        if reason.trim().is_empty() || reason.len() > DELEGATE_REASON_BYTES_MAX {
+            return Err(Rejection::Invalid(format!("a reason of 1 to {DELEGATE_REASON_BYTES_MAX} bytes is needed")));
+        }
+        let first_by = human.first.as_ref().map(|(who, _)| who.as_str());
+        if let (Some(first), [only], true) = (first_by, to_users.as_slice(), to_groups.is_empty())
+            && only == first
+        {
+            return Err(Rejection::Invalid(format!("`{first}` has decided already: the second decision is for another person")));
+        }
+        let reason = self.payload(key.run, Value::String(reason));
+        let (run, action, users, groups) = (key.run, key.action, to_users, to_groups);
+        self.emit(Event::HumanDelegated(Box::new(HumanDelegated { run, action, principal, users, groups, reason })));
+        Ok(())
+    }
+
+    /// Records that a person was shown a question, once each.
+    pub(super) fn see(&mut self, key: ActionKey, principal: String) -> Result<(), Rejection> {
+        let (action, human) = self.question(key)?;
+        let shown = action.input.as_ref().map(|input| input.commitment);
+        if let Some(shown) = shown.filter(|_| !human.seen.contains(&principal) && human.seen.len() < QUESTION_VIEWERS_MAX) {
+            self.emit(Event::HumanSeen(HumanSeen { run: key.run, action: key.action, principal, shown }));
+        }
         Ok(())
     }
 }
@@ -121,7 +172,9 @@ fn check_assignee(
 ) -> Result<(), Rejection> {
     let assign = input.get("assign").cloned().unwrap_or_else(|| json!({}));
     let steps = assign.get("then").and_then(Value::as_array).cloned().unwrap_or_default();
-    let offers: Vec<&Value> = std::iter::once(&assign).chain(steps.iter().take(human.escalated as usize)).collect();
+    let delegated = human.delegated.as_ref().map(|(users, groups)| json!({"users": users, "groups": groups}));
+    let asked = delegated.as_ref().unwrap_or(&assign);
+    let offers: Vec<&Value> = std::iter::once(asked).chain(steps.iter().take(human.escalated as usize)).collect();
     let named = |offer: &Value, key: &str| -> Vec<String> {
         let names = offer.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
         names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect()

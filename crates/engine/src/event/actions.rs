@@ -259,6 +259,46 @@ pub struct HumanDecided {
     pub decision: String,
 }
 
+/// See [`super::Event::HumanDelegated`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct HumanDelegated {
+    /// The run.
+    #[n(0)]
+    pub run: RunId,
+    /// The action.
+    #[n(1)]
+    pub action: ActionNo,
+    /// Who handed it on.
+    #[n(2)]
+    pub principal: String,
+    /// The users who are asked from now on.
+    #[n(3)]
+    pub users: Vec<String>,
+    /// The groups that are asked from now on.
+    #[n(4)]
+    pub groups: Vec<String>,
+    /// Why, in their words: a text.
+    #[n(5)]
+    pub reason: Payload,
+}
+
+/// See [`super::Event::HumanSeen`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct HumanSeen {
+    /// The run.
+    #[n(0)]
+    pub run: RunId,
+    /// The action.
+    #[n(1)]
+    pub action: ActionNo,
+    /// Who.
+    #[n(2)]
+    pub principal: String,
+    /// What they were shown: the commitment to the question with its evidence, as it stands where the action was opened.
+    #[n(3)]
+    pub shown: Digest,
+}
+
 /// See [`super::Event::HumanEscalated`].
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct HumanEscalated {

@@ -10,7 +10,8 @@ use super::{fleet, runs};
 use crate::action::{Action, ActionState, EachState, HumanState};
 use crate::effect::Effect;
 use crate::event::{
-    ActionFinished, ActionsOpened, ChildOpened, HumanDecided, HumanEscalated, Opened, RecallAsked, RecallKind, Role, ScopeNo,
+    ActionFinished, ActionsOpened, ChildOpened, HumanDecided, HumanDelegated, HumanEscalated, HumanSeen, Opened, RecallAsked,
+    RecallKind, Role, ScopeNo,
 };
 use crate::run::{NodeState, Run, RunStatus, Scope};
 use crate::state::OnceHolder;
@@ -279,6 +280,25 @@ pub(super) fn human_decided(state: &mut State, event: &HumanDecided) {
     let Some(action) = state.runs.get_mut(&event.run).and_then(|run| run.action_mut(event.action)) else { return };
     if let ActionState::Human(human) = &mut action.state {
         human.first = Some((event.principal.clone(), event.form.clone()));
+    }
+}
+
+fn human<'s>(state: &'s mut State, run: RunId, action: ActionNo) -> Option<&'s mut HumanState> {
+    match &mut state.runs.get_mut(&run)?.action_mut(action)?.state {
+        ActionState::Human(human) => Some(human),
+        _ => None,
+    }
+}
+
+pub(super) fn human_delegated(state: &mut State, event: &HumanDelegated) {
+    if let Some(human) = human(state, event.run, event.action) {
+        human.delegated = Some((event.users.clone(), event.groups.clone()));
+    }
+}
+
+pub(super) fn human_seen(state: &mut State, event: &HumanSeen) {
+    if let Some(human) = human(state, event.run, event.action) {
+        human.seen.insert(event.principal.clone());
     }
 }
 

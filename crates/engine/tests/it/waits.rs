@@ -231,3 +231,50 @@ fn a_second_person_is_another_person() {
     decide(&mut rig, run, "rita", &[], "reject", json!({})).unwrap();
     assert_eq!(rig.output(run, "ask")["decision"], json!("reject"));
 }
+
+#[test]
+fn a_question_is_handed_on_with_a_reason_and_only_by_who_is_asked() {
+    let mut rig = Rig::new([site("here").spec()]);
+    let then = json!([{"after": "30m", "groups": ["leads"]}]);
+    let ask = json!({"title": "?", "assign": {"users": ["rita"], "then": then}});
+    let run = rig.submit(&flow("t/h").step(step("ask").human(ask)).build(), json!({}));
+    let hand = |rig: &mut Rig, who: &str, to: &[&str], reason: &str| {
+        let (action, to_users) = (rig.action(run, "ask"), to.iter().map(|user| (*user).to_owned()).collect());
+        let (principal, reason) = (who.to_owned(), reason.to_owned());
+        rig.try_step(Command::Delegate { action, principal, groups: vec![], to_users, to_groups: vec![], reason }).map(drop)
+    };
+    assert!(matches!(hand(&mut rig, "eve", &["eve"], "mine"), Err(Rejection::Forbidden(_))));
+    assert!(matches!(hand(&mut rig, "rita", &["tom"], " "), Err(Rejection::Invalid(_))));
+    assert!(matches!(hand(&mut rig, "rita", &[], "leave"), Err(Rejection::Invalid(_))));
+    hand(&mut rig, "rita", &["tom"], "on leave").unwrap();
+    rig.restart();
+    // It is no longer hers, and it still escalates.
+    assert!(matches!(decide(&mut rig, run, "rita", &[], "approve", json!({})), Err(Rejection::Forbidden(_))));
+    rig.advance(Duration::from_secs(30 * 60));
+    hand(&mut rig, "tom", &["ann"], "she knows").unwrap();
+    assert!(decide(&mut rig, run, "tom", &[], "approve", json!({})).is_err());
+    decide(&mut rig, run, "lea", &["leads"], "approve", json!({})).unwrap();
+    assert_eq!(rig.finish(run).phase, Phase::Succeeded);
+}
+
+#[test]
+fn who_saw_a_question_is_recorded_once_each_and_with_what_they_were_shown() {
+    let mut rig = Rig::new([site("here").spec()]);
+    let run = rig.submit(&flow("t/h").step(step("ask").human(json!({"title": "?", "show": 5}))).build(), json!({}));
+    for who in ["rita", "tom", "rita"] {
+        let action = rig.action(run, "ask");
+        rig.try_step(Command::See { action, principal: who.into() }).unwrap();
+        rig.restart();
+    }
+    let events = rig.events();
+    let opened = events.iter().find_map(|event| match event {
+        Event::ActionsOpened(opened) => opened.actions.first().and_then(|one| one.input.as_ref()).map(|input| input.commitment),
+        _ => None,
+    });
+    let seen = events.iter().filter_map(|event| match event {
+        Event::HumanSeen(seen) => Some((seen.principal.clone(), Some(seen.shown))),
+        _ => None,
+    });
+    let seen: Vec<_> = seen.collect();
+    assert_eq!(seen, [("rita".to_owned(), opened), ("tom".to_owned(), opened)]);
+}

@@ -6,13 +6,15 @@ import { Background, Controls, Handle, MarkerType, Position, ReactFlow, type Con
 import { useEffect, useMemo, useRef, useState } from "react";
 import { flushSync } from "react-dom";
 
-import type { Sheet } from "../../api/editing";
+import type { Forbidden, Sheet, Wiring } from "../../api/editing";
 import { layers } from "../../lib/layers";
+import { tagColour } from "../../lib/tags";
 import { findingsBy, kindOf, nodesOf, pins, summary, wires, type Doc } from "./document";
+import { barred, useWires } from "./drawing";
 import { ARROWS, neighbour } from "./walk";
 import { WireDialog } from "./wiring";
 
-type Data = { down: boolean; id: string; kind: string; words: string; note?: string; wrong: number };
+type Data = { down: boolean; id: string; kind: string; words: string; note?: string; wrong: number; refused?: string; barred?: string };
 type FlowNode = Node<Data, "step">;
 
 const STEP = { x: 264, y: 104 };
@@ -24,7 +26,7 @@ const KIND_GLYPHS: Record<string, string> = { use: "⧉", run: "▸", task: "ƒ"
 
 function Step({ data, selected }: NodeProps<FlowNode>) {
   return (
-    <div className={`w-52 rounded-lg border bg-raised px-3 py-2 shadow-sm ${selected ? "border-accent ring-2 ring-accent/30" : data.wrong ? "border-bad" : "border-line"}`}>
+    <div className={`w-52 rounded-lg border bg-raised px-3 py-2 shadow-sm ${selected ? "border-accent ring-2 ring-accent/30" : data.wrong || data.refused ? "border-bad" : "border-line"}`}>
       <Handle type="target" position={data.down ? Position.Top : Position.Left} className="!size-2.5 !border-line !bg-soft" />
       <div className="flex items-baseline justify-between gap-2">
         <span className="truncate font-medium">{data.id}</span>
@@ -34,6 +36,8 @@ function Step({ data, selected }: NodeProps<FlowNode>) {
       </div>
       <div className="truncate font-mono text-[11px] text-soft">{data.words || " "}</div>
       {data.note ? <div className="mt-1 line-clamp-2 text-[11px] text-faint">{data.note}</div> : null}
+      {data.barred ? <div className="is-barred mt-1 text-[11px] text-bad">✕ {data.barred}</div> : null}
+      {data.refused ? <div className="mt-1 text-[11px] text-bad">✕ {data.refused}</div> : null}
       {data.wrong ? <div className="mt-1 text-[11px] text-bad">✕ {data.wrong === 1 ? "1 finding" : `${data.wrong} findings`}</div> : null}
       <Handle type="source" position={data.down ? Position.Bottom : Position.Right} className="!size-2.5 !border-line !bg-accent" />
     </div>
@@ -64,6 +68,9 @@ function placesOf(doc: Doc): { places: Record<string, { x: number; y: number }>;
 
 type Props = {
   sheet: Sheet;
+  workflow?: string;
+  /** What the rules say of the wires that there are. */
+  wiring?: Wiring;
   chosen?: string;
   onChoose: (id: string | undefined) => void;
   onPin: (id: string, at: [number, number]) => void;
@@ -72,8 +79,11 @@ type Props = {
   onRemove: (ids: string[]) => void;
 };
 
-export function Canvas({ sheet, chosen, onChoose, onPin, onWire, onUnwire, onRemove }: Props) {
-  const made = useMemo(() => picture(sheet), [sheet]);
+export function Canvas({ sheet, workflow, wiring: rules, chosen, onChoose, onPin, onWire, onUnwire, onRemove }: Props) {
+  const made = useMemo(() => picture(sheet, rules), [sheet, rules]);
+  const [drawn, setDrawn] = useState<string>();
+  const wires = useWires(sheet.text, workflow, drawn);
+  const bars = useMemo(() => (drawn && wires.data ? barred(wires.data.gives, wires.data.forbidden) : {}), [drawn, wires.data]);
   const [nodes, setNodes] = useState(made.nodes);
   const [wiring, setWiring] = useState<string>();
   const box = useRef<HTMLDivElement>(null);
@@ -84,6 +94,10 @@ export function Canvas({ sheet, chosen, onChoose, onPin, onWire, onUnwire, onRem
       return made.nodes.map((node) => ({ ...node, measured: sizes.get(node.id), selected: node.id === chosen }));
     });
   }, [made, chosen]);
+  const shown = useMemo(() => {
+    if (Object.keys(bars).length === 0) return nodes;
+    return nodes.map((node) => (bars[node.id] ? { ...node, data: { ...node.data, barred: barWords(bars[node.id]!) } } : node));
+  }, [nodes, bars]);
   const wired = useMemo(() => new Set(made.edges.flatMap((edge) => [`${edge.source} ${edge.target}`, `${edge.target} ${edge.source}`])), [made]);
   const onKeys = (event: React.KeyboardEvent) => {
     const arrow = ARROWS[event.key];
@@ -110,7 +124,7 @@ export function Canvas({ sheet, chosen, onChoose, onPin, onWire, onUnwire, onRem
       {wiring ? <WireDialog from={wiring} to={nodes.map((node) => node.id).filter((id) => id !== wiring && !wired.has(`${wiring} ${id}`))} onWire={(to) => onWire(wiring, to)} onClose={() => setWiring(undefined)} /> : null}
       <div ref={box} className="relative h-full" onKeyDownCapture={onKeys}>
         <ReactFlow
-          nodes={nodes}
+          nodes={shown}
           edges={made.edges}
           nodeTypes={NODE_TYPES}
           fitView
@@ -130,7 +144,14 @@ export function Canvas({ sheet, chosen, onChoose, onPin, onWire, onUnwire, onRem
           onNodeDragStop={(_, node) => onPin(node.id, [Math.round(node.position.x), Math.round(node.position.y)])}
           onNodeClick={(_, node) => onChoose(node.id)}
           onPaneClick={() => onChoose(undefined)}
+          onConnectStart={(_, { nodeId, handleType }) => setDrawn(handleType === "source" ? (nodeId ?? undefined) : undefined)}
+          isValidConnection={({ source, target }) => !(source === drawn && bars[target])}
           onConnect={(connection: Connection) => onWire(connection.source, connection.target)}
+          onConnectEnd={(_, { fromNode, fromHandle, toNode, isValid }) => {
+            setDrawn(undefined);
+            // A wire that may not be is let go over a node: why, and what else could be done, is told.
+            if (isValid === false && fromNode && toNode && fromHandle?.type === "source" && bars[toNode.id]) onWire(fromNode.id, toNode.id);
+          }}
           onBeforeDelete={async ({ nodes: going, edges: cut }) => {
             // The text is what changes; the picture follows it.
             for (const edge of cut) if (edge.data?.kind === "after") onUnwire(edge.source, edge.target);
@@ -148,31 +169,44 @@ export function Canvas({ sheet, chosen, onChoose, onPin, onWire, onUnwire, onRem
   );
 }
 
-function picture(sheet: Sheet): { nodes: FlowNode[]; edges: Edge[] } {
+/** Why a node may not be wired to, in the room that there is beside it. */
+function barWords(wire: Forbidden): string {
+  const policies = Object.keys(wire.refused.policies);
+  return `${policies[0] ?? "the rules"} forbids it${wire.allowed_at.length > 0 ? `; allowed at ${wire.allowed_at.join(", ")}` : ""}`;
+}
+
+function picture(sheet: Sheet, wiring?: Wiring): { nodes: FlowNode[]; edges: Edge[] } {
   const doc = sheet.document;
   const { places, down } = placesOf(doc);
   const wrong = findingsBy(doc, sheet.text, sheet.findings);
+  const labels = new Map((wiring?.wires ?? []).map((wire) => [`${wire.from} ${wire.to}`, wire.label]));
+  const refused = new Map((wiring?.refused ?? []).map((step) => [step.path.split(/[/[!]/)[0]!, Object.keys(step.policies).join(", ")]));
   const nodes = nodesOf(doc).map(
     ([id, node]): FlowNode => ({
       id,
       type: "step",
       position: places[id]!,
-      data: { down, id, kind: kindOf(node), words: summary(node), note: sheet.notes[id], wrong: (wrong[id] ?? []).filter((finding) => finding.severity === "error").length },
+      data: { down, id, kind: kindOf(node), words: summary(node), note: sheet.notes[id], refused: refused.has(id) ? `refused by ${refused.get(id) || "policy"}` : undefined, wrong: (wrong[id] ?? []).filter((finding) => finding.severity === "error").length },
       ariaLabel: `${id}, ${kindOf(node)}`,
     }),
   );
-  const edges = wires(doc).map(
-    (wire): Edge => ({
+  const edges = wires(doc).map((wire): Edge => {
+    const tags = wire.kind === "after" ? [] : (labels.get(`${wire.from} ${wire.to}`) ?? []);
+    const colour = tags[0] ? tagColour(tags[0]) : "var(--faint)";
+    return {
       id: `${wire.kind} ${wire.from} ${wire.to}`,
       source: wire.from,
       target: wire.to,
       data: { kind: wire.kind },
       // Only an `after` can be taken away as such: a wire that is a reference goes when the reference goes.
       deletable: wire.kind === "after",
-      style: { stroke: "var(--faint)", strokeDasharray: wire.kind === "after" ? "6 4" : undefined },
-      label: wire.kind === "branch" ? "if chosen" : undefined,
-      markerEnd: { type: MarkerType.ArrowClosed, color: "var(--faint)" },
-    }),
-  );
+      style: { stroke: colour, strokeWidth: tags.length > 0 ? 2.5 : undefined, strokeDasharray: wire.kind === "after" ? "6 4" : undefined },
+      // What it carries is written on it: colour alone says nothing to many.
+      label: wire.kind === "branch" ? "if chosen" : tags.length > 0 ? tags.join(", ") : undefined,
+      labelStyle: tags.length > 0 ? { fill: colour, fontWeight: 600 } : undefined,
+      markerEnd: { type: MarkerType.ArrowClosed, color: colour },
+      ariaLabel: `from ${wire.from} to ${wire.to}${tags.length > 0 ? `, carries ${tags.join(", ")}` : ""}`,
+    };
+  });
   return { nodes, edges };
 }

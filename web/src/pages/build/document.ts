@@ -1,7 +1,7 @@
 // What the builder shows, read off the document as plain data. It works on files that are not right yet.
 
 import type { Edit, Finding } from "../../api/editing";
-import { pointer } from "../../api/editing";
+import { pointer, WIRED } from "../../api/editing";
 
 export type Doc = Record<string, unknown>;
 export type NodeDoc = Record<string, unknown>;
@@ -42,6 +42,21 @@ export function references(value: unknown): string[] {
   const walk = (part: unknown) => {
     if (typeof part === "string") {
       for (const [, expression] of part.matchAll(/\$\{([^}]*)\}/g)) for (const match of expression!.matchAll(REFERENCE)) found.add(match[1]!);
+    } else if (Array.isArray(part)) part.forEach(walk);
+    else if (typeof part === "object" && part !== null) Object.values(part).forEach(walk);
+  };
+  walk(value);
+  return [...found];
+}
+
+const INPUT = /\binputs\.([A-Za-z_][A-Za-z0-9_]*)/g;
+
+/** The inputs of the workflow that the expressions in a value refer to. */
+export function inputsRead(value: unknown): string[] {
+  const found = new Set<string>();
+  const walk = (part: unknown) => {
+    if (typeof part === "string") {
+      for (const [, expression] of part.matchAll(/\$\{([^}]*)\}/g)) for (const match of expression!.matchAll(INPUT)) found.add(match[1]!);
     } else if (Array.isArray(part)) part.forEach(walk);
     else if (typeof part === "object" && part !== null) Object.values(part).forEach(walk);
   };
@@ -138,6 +153,45 @@ export function wireAfter(doc: Doc, from: string, to: string): Edit | null {
   const after = list(node.after);
   if (after.includes(from)) return null;
   return { op: "set", path: pointer("nodes", to, "after"), value: [...after, from] };
+}
+
+/** Where a node of a kind keeps the values that it is given; none when it takes no values. */
+const GIVEN: Partial<Record<Kind, string[]>> = { use: ["with"], run: ["with"], task: ["with"], workflow: ["with"], human: ["human", "show"], each: ["each", "do"] };
+
+function given(node: NodeDoc | undefined): { path: string[]; values: Record<string, unknown> } | null {
+  const kind = node && kindOf(node);
+  const path = kind ? GIVEN[kind] : undefined;
+  if (!node || !path) return null;
+  const inner = path.reduce<Record<string, unknown>>((value, step) => record(value[step]), node);
+  if (kind !== "each") return { path, values: inner };
+  const body = given(inner);
+  return body && { path: [...path, ...body.path], values: body.values };
+}
+
+/** The names of what a node is given. None when it takes no values. */
+export function inputsOf(doc: Doc, id: string): string[] | null {
+  const there = given(nodesOf(doc).find(([known]) => known === id)?.[1]);
+  return there && Object.keys(there.values);
+}
+
+/** What a node says that it gives. */
+export function outputsOf(doc: Doc, id: string): string[] {
+  return Object.keys(record(nodesOf(doc).find(([known]) => known === id)?.[1].outputs));
+}
+
+/** The edit that a wire of data means: a node reads a field of another, or all of it, as one of its inputs. */
+export function wireData(doc: Doc, from: string, field: string | null, to: string, name: string): Edit | null {
+  const there = given(nodesOf(doc).find(([known]) => known === to)?.[1]);
+  if (!there || from === to) return null;
+  return { op: "set", path: pointer("nodes", to, ...there.path, name), value: `\${ nodes.${from}${field ? `.${field}` : ""} }` };
+}
+
+/** Takes what is wired to a node that is to be put in between. */
+export function wiredTo(value: unknown, expression: string): unknown {
+  if (value === WIRED) return expression;
+  if (Array.isArray(value)) return value.map((item) => wiredTo(item, expression));
+  if (typeof value === "object" && value !== null) return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, wiredTo(item, expression)]));
+  return value;
 }
 
 /** The edit that takes an `after` away. */

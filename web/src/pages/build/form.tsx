@@ -15,6 +15,8 @@ type Props = {
   pinned: boolean;
   onEdit: (edits: Edit[]) => void;
   onRename: (to: string) => void;
+  /** Runs it by itself; none while the file has errors, or when there is nothing to run. */
+  onTest?: () => void;
 };
 
 type FieldDef = { path: string[]; name: string; help: string; long?: boolean };
@@ -60,7 +62,7 @@ function at(node: unknown, path: string[]): unknown {
   return path.reduce<unknown>((value, step) => (typeof value === "object" && value !== null ? (value as Record<string, unknown>)[step] : undefined), node);
 }
 
-export function NodeForm({ id, node, note, connectors, findings, pinned, onEdit, onRename }: Props) {
+export function NodeForm({ id, node, note, connectors, findings, pinned, onEdit, onRename, onTest }: Props) {
   const kind = kindOf(node);
   const set = (path: string[], text: string) => {
     const full = pointer("nodes", id, ...path);
@@ -114,6 +116,7 @@ export function NodeForm({ id, node, note, connectors, findings, pinned, onEdit,
         </div>
       </details>
       <div className="flex gap-2">
+        {onTest ? <Button onClick={onTest}>Test this step</Button> : null}
         {pinned ? <Button onClick={() => onEdit([{ op: "unpin", node: id }])}>Unpin</Button> : null}
         <Button look="danger" onClick={() => onEdit([{ op: "remove", node: id }])}>
           Remove

@@ -54,7 +54,7 @@ export function reduce(state: State, change: Change): State {
 
 const EMPTY: State = { sheet: null, text: "", past: [], future: [], saved: "", refused: null };
 /** After this pause in typing the text is read. */
-const PAUSE_MS = 120;
+const PAUSE_MS = 20;
 
 export function useSheet(workflow: string | undefined) {
   const [state, change] = useReducer(reduce, EMPTY);
@@ -95,10 +95,15 @@ export function useSheet(workflow: string | undefined) {
 
   useEffect(() => {
     if (!state.sheet || state.sheet.text === state.text) return;
+    const stop = new AbortController();
     const timer = setTimeout(() => {
-      edit(state.text, [], workflow).then((sheet) => change({ is: "read", sheet }), say);
+      edit(state.text, [], workflow, stop.signal).then((sheet) => change({ is: "read", sheet }), (error: unknown) => (stop.signal.aborted ? undefined : say(error)));
     }, PAUSE_MS);
-    return () => clearTimeout(timer);
+    // What is typed meanwhile is read instead: no two readings are under way.
+    return () => {
+      clearTimeout(timer);
+      stop.abort();
+    };
   }, [state.text, state.sheet, workflow]);
 
   const go = useCallback(

@@ -8,7 +8,9 @@ import type { RunView } from "../../api/types";
 import { bytes, money, seconds } from "../../lib/format";
 import { isOver } from "../../lib/phases";
 import { Button, Card, Failed, Loading, Phase, SiteName } from "../../ui/kit";
+import { Tags } from "../../ui/tags";
 import { Value } from "../../ui/value";
+import { Withheld } from "../../ui/withheld";
 import { Logs } from "./logs";
 import { Placement } from "./placement";
 import { Rerun } from "./rerun";
@@ -56,6 +58,14 @@ export function ActionSheet({ run, path, close }: { run: RunView; path: string; 
                 </dd>
               </>
             ) : null}
+            {(query.data.label ?? []).length > 0 ? (
+              <>
+                <dt className="text-soft">Reads</dt>
+                <dd>
+                  <Tags tags={query.data.label ?? []} />
+                </dd>
+              </>
+            ) : null}
             {query.data.usage ? (
               <>
                 <dt className="text-soft">Used</dt>
@@ -98,6 +108,7 @@ export function ActionSheet({ run, path, close }: { run: RunView; path: string; 
               ))}
             </Tabs.List>
             <Tabs.Content value="data" className="space-y-4">
+              {query.data.withheld ? <Withheld what={query.data.withheld} /> : <>
               <section>
                 <h3 className="mb-1 font-semibold">Input</h3>
                 <Value value={query.data.input} />
@@ -106,6 +117,7 @@ export function ActionSheet({ run, path, close }: { run: RunView; path: string; 
                 <h3 className="mb-1 font-semibold">Output</h3>
                 {query.data.output === undefined || query.data.output === null ? <p className="text-soft">None yet.</p> : <Value value={query.data.output} />}
               </section>
+              </>}
             </Tabs.Content>
             <Tabs.Content value="logs">
               <Logs run={run.name} path={path} />

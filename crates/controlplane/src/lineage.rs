@@ -1,0 +1,134 @@
+//! Where artifacts come from: what made them, from what, who reads them, where they lie, and why they carry what they carry.
+
+use std::collections::BTreeMap;
+
+use journal::{ActionFilter, OriginRow, RunRow};
+use model::limits::LINEAGE_ACTIONS_MAX;
+use model::{ArtifactRef, Digest, Label, RunId};
+use serde_json::Value;
+use workflow::labels;
+
+use crate::governing::may_lower;
+use crate::{ControlPlane, Fault};
+
+/// Runs that a lineage names.
+const RUNS_MAX: usize = 100;
+
+/// An artifact in a list.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The row.
+    pub row: OriginRow,
+    /// The run.
+    pub run: RunRow,
+    /// The action that made it, by its path.
+    pub path: Option<String>,
+    /// Its name and its kind, where they are still known.
+    pub artifact: Option<ArtifactRef>,
+    /// What it carries.
+    pub label: Label,
+}
+
+/// Where an artifact comes from, and what became of it.
+#[derive(Clone, Debug, Default)]
+pub struct Lineage {
+    /// Where it came to be: the first time first. Runs that were given it are among them.
+    pub origins: Vec<Origin>,
+    /// What it was made from, by the action that made it first.
+    pub from: Vec<ArtifactRef>,
+    /// Actions that read it, with their runs.
+    pub used: Vec<(String, String)>,
+    /// Whether there are more actions than were looked at.
+    pub more: bool,
+    /// What it carries.
+    pub label: Label,
+    /// How each tag came to the action that made it: from where it was said.
+    pub trails: BTreeMap<String, Vec<String>>,
+    /// Sites that have a copy.
+    pub sites: Vec<String>,
+}
+
+impl ControlPlane {
+    /// Where an artifact comes from.
+    pub fn lineage(&self, artifact: &Digest) -> Result<Lineage, Fault> {
+        let rows = self.reader().origins_of(artifact, RUNS_MAX).map_err(Fault::internal)?;
+        let sites = self.sites().with_copy(artifact);
+        if rows.is_empty() && sites.is_empty() {
+            return Err(Fault::not_found("artifact", &artifact.to_string()));
+        }
+        let origins: Vec<Origin> =
+            rows.into_iter().filter_map(|row| self.origin(row).transpose()).collect::<Result<_, Fault>>()?;
+        let label = self.reader().artifact_label(artifact).map_err(Fault::internal)?;
+        let mut lineage = Lineage { sites, label, ..Lineage::default() };
+        if let Some(made) = origins.iter().find(|origin| origin.path.is_some()).or(origins.first()) {
+            if let Some(no) = made.row.action {
+                let input = self.values(made.row.run, no)?.0;
+                lineage.from = ArtifactRef::all_in(&input).into_iter().filter(|one| one.digest != *artifact).collect();
+            }
+            lineage.trails = self.trails(made, &lineage.label)?;
+        }
+        let mut seen: Vec<RunId> = Vec::new();
+        for origin in &origins {
+            if !seen.contains(&origin.row.run) {
+                seen.push(origin.row.run);
+                self.readers_of(artifact, &origin.run, &mut lineage)?;
+            }
+        }
+        lineage.origins = origins;
+        Ok(lineage)
+    }
+
+    /// A row with the names of what it is about. None when its run is not known any more.
+    pub fn origin(&self, row: OriginRow) -> Result<Option<Origin>, Fault> {
+        let Some(run) = self.reader().run(row.run).map_err(Fault::internal)? else { return Ok(None) };
+        let (path, value) = match row.action {
+            Some(no) => {
+                let action = self.reader().action_no(row.run, no).map_err(Fault::internal)?;
+                (action.map(|action| action.path), self.values(row.run, no)?.1)
+            }
+            None => (None, self.reader().body(run.first_seq, 0).map_err(Fault::internal)?.unwrap_or_default()),
+        };
+        let artifact = ArtifactRef::all_in(&value).into_iter().find(|one| one.digest == row.artifact);
+        let label = self.reader().artifact_label(&row.artifact).map_err(Fault::internal)?;
+        Ok(Some(Origin { row, run, path, artifact, label }))
+    }
+
+    /// What an action was given and what it gave, as far as that is kept.
+    fn values(&self, run: RunId, no: u32) -> Result<(Value, Value), Fault> {
+        let Some(row) = self.reader().action_no(run, no).map_err(Fault::internal)? else { return Ok(Default::default()) };
+        let body = |place: Option<(model::Seq, u32)>| place.map(|(seq, n)| self.reader().body(seq, n)).transpose();
+        let input = body(row.input).map_err(Fault::internal)?.flatten();
+        let output = body(row.output_seq.map(|seq| (seq, 0))).map_err(Fault::internal)?.flatten();
+        Ok((input.unwrap_or_default(), output.unwrap_or_default()))
+    }
+
+    /// The actions of a run that were given an artifact.
+    fn readers_of(&self, artifact: &Digest, run: &RunRow, lineage: &mut Lineage) -> Result<(), Fault> {
+        let filter = ActionFilter { from: 0, limit: LINEAGE_ACTIONS_MAX, phase: None };
+        let actions = self.reader().actions(run.id, &filter).map_err(Fault::internal)?;
+        lineage.more |= actions.len() == LINEAGE_ACTIONS_MAX;
+        for action in actions {
+            let Some((seq, n)) = action.input else { continue };
+            let input = self.reader().body(seq, n).map_err(Fault::internal)?.unwrap_or_default();
+            if ArtifactRef::all_in(&input).iter().any(|one| one.digest == *artifact) {
+                lineage.used.push((run.name.clone(), action.path));
+            }
+        }
+        Ok(())
+    }
+
+    /// How tags came to what was made: by the rules as they are now, over the workflow as it ran.
+    fn trails(&self, made: &Origin, label: &Label) -> Result<BTreeMap<String, Vec<String>>, Fault> {
+        let Some(graph) = self.reader().graph(&made.run.graph).map_err(Fault::internal)? else { return Ok(BTreeMap::new()) };
+        let rules = self.rules();
+        let table = labels::pass(&graph, &labels::declared(&graph), &may_lower(&rules, crate::clock::wall()));
+        let path = made.path.as_deref().map(engine::without_items).unwrap_or_default();
+        let Some(step) = table.steps.iter().position(|step| step.path == path) else { return Ok(BTreeMap::new()) };
+        let trail = |tag: &String| {
+            let trail = table.trail(step, tag);
+            // What the step itself says of its output does not come from anywhere before it.
+            (tag.clone(), if trail.is_empty() { vec![path.to_string()] } else { trail })
+        };
+        Ok(label.0.iter().map(trail).collect())
+    }
+}

@@ -1,0 +1,50 @@
+// Pictures of the main screens, light and dark, at two widths: `node scripts/pictures.mjs URL FOLDER [NAME…]`, against a server with the
+// bank's story loaded (`make up`).
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+
+import { chromium } from "playwright-core";
+
+const [url, folder, ...only] = process.argv.slice(2);
+if (!url || !folder) throw new Error("usage: node scripts/pictures.mjs URL FOLDER [NAME…]");
+const RUN = process.env.TUTTI_PICTURE_RUN ?? "fraud-model-1";
+const WIDTHS = (process.env.TUTTI_PICTURE_WIDTHS ?? "1440,1024").split(",").map(Number);
+
+/** Each screen: its address, and what is done before the picture is taken. */
+const SCREENS = {
+  home: ["/"],
+  workflows: ["/workflows"],
+  workflow: ["/workflow/bank/fraud-model"],
+  build: ["/build?workflow=bank%2Ffraud-model", (page) => page.getByTestId("rf__node-split").click()],
+  run: [`/runs/${RUN}`],
+  graph: [`/runs/${RUN}?tab=graph`],
+  action: [`/runs/${RUN}?tab=table&action=validate`],
+  placement: [`/runs/${RUN}?tab=table&action=card&pane=placement`],
+  history: [`/runs/${RUN}?tab=history`],
+  inbox: ["/inbox"],
+  sites: ["/sites"],
+  artifacts: ["/artifacts"],
+  governance: ["/governance"],
+  audit: ["/audit"],
+  admin: ["/admin"],
+};
+
+const program = await chromium.launch({ executablePath: process.env.TUTTI_CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] });
+mkdirSync(folder, { recursive: true });
+for (const colorScheme of ["light", "dark"]) {
+  for (const width of WIDTHS) {
+    const page = await program.newPage({ viewport: { width, height: Math.round(width * 0.66) }, colorScheme, reducedMotion: "reduce" });
+    page.setDefaultTimeout(10_000);
+    for (const [name, [address, act]] of Object.entries(SCREENS)) {
+      if (only.length > 0 && !only.includes(name)) continue;
+      await page.goto(url + address);
+      await page.getByText("● live").waitFor();
+      await page.waitForLoadState("networkidle", { timeout: 1_500 }).catch(() => {});
+      if (act) await act(page);
+      await page.waitForTimeout(400);
+      await page.screenshot({ path: join(folder, `${name}-${colorScheme}-${width}.png`) });
+    }
+    await page.close();
+  }
+}
+await program.close();

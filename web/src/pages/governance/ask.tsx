@@ -1,0 +1,203 @@
+// "Would this be allowed?": a question to the rules in force. Nothing happens.
+
+import { useMutation } from "@tanstack/react-query";
+import { useState, type ReactNode } from "react";
+
+import { ask, type Asked, type PolicyStatus, type Question } from "../../api/governance";
+import { useSites, useWorkflows } from "../../api/queries";
+import { Button, Card, Failed, Td, Th } from "../../ui/kit";
+import { Tags } from "../../ui/tags";
+
+const OPERATIONS = ["read", "view", "submit", "steer", "author", "decide", "operate", "govern", "approve", "audit", "secrets", "administer", "work"];
+const KINDS = ["run", "workflow", "site", "secret", "sanitizer", "policy", "server"];
+const BOX = "w-full rounded-md border border-line bg-surface px-3 py-1.5";
+
+const list = (text: string) => text.split(/[\s,]+/).filter((part) => part !== "");
+
+export function AskPane({ rules }: { rules: PolicyStatus }) {
+  const [about, setAbout] = useState<"work" | "person">("work");
+  const asked = useMutation({ mutationFn: ask });
+  return (
+    <div className="grid gap-4 lg:grid-cols-[minmax(320px,420px)_minmax(0,1fr)]">
+      <Card title="Would this be allowed?">
+        <div className="space-y-3 p-4">
+          <fieldset className="flex gap-4">
+            <legend className="sr-only">What the question is about</legend>
+            {(["work", "person"] as const).map((kind) => (
+              <label key={kind} className="flex items-center gap-2">
+                <input
+                  type="radio"
+                  name="about"
+                  checked={about === kind}
+                  onChange={() => {
+                    setAbout(kind);
+                    asked.reset();
+                  }}
+                />
+                {kind === "work" ? "work on data" : "what a person does"}
+              </label>
+            ))}
+          </fieldset>
+          {about === "work" ? <WorkForm rules={rules} onAsk={(question) => asked.mutate(question)} /> : <PersonForm onAsk={(question) => asked.mutate(question)} />}
+        </div>
+      </Card>
+      <Card title="The answer">
+        {asked.error ? <Failed error={asked.error} /> : asked.data ? <Answer asked={asked.data} /> : <p className="p-4 text-soft">By the rules in force, as the server decides every action. Nothing runs and nothing is recorded.</p>}
+      </Card>
+    </div>
+  );
+}
+
+function Labelled({ name, children }: { name: string; children: ReactNode }) {
+  return (
+    <label className="block">
+      <span className="mb-1 block text-soft">{name}</span>
+      {children}
+    </label>
+  );
+}
+
+function WorkForm({ rules, onAsk }: { rules: PolicyStatus; onAsk: (question: Question) => void }) {
+  const workflows = useWorkflows().data ?? [];
+  const sites = useSites().data ?? [];
+  const [label, setLabel] = useState<string[]>([]);
+  const [workflow, setWorkflow] = useState("");
+  const [domain, setDomain] = useState("development");
+  const [from, setFrom] = useState("");
+  const [work, setWork] = useState("");
+  return (
+    <form
+      className="space-y-3"
+      onSubmit={(event) => {
+        event.preventDefault();
+        onAsk({ workflow, domain, label, ...(from ? { from } : {}), ...(work ? { work } : {}) });
+      }}
+    >
+      <fieldset>
+        <legend className="mb-1 text-soft">The data carries</legend>
+        <div className="flex flex-wrap gap-3">
+          {rules.tags.length === 0 ? <span className="text-faint">no tag is declared</span> : null}
+          {rules.tags.map((tag) => (
+            <label key={tag.name} className="flex items-center gap-1.5">
+              <input type="checkbox" checked={label.includes(tag.name)} onChange={(event) => setLabel(event.target.checked ? [...label, tag.name] : label.filter((known) => known !== tag.name))} />
+              <Tags tags={[tag.name]} />
+            </label>
+          ))}
+        </div>
+      </fieldset>
+      <Labelled name="Workflow">
+        <select className={BOX} value={workflow} onChange={(event) => setWorkflow(event.target.value)}>
+          <option value="">any</option>
+          {workflows.map((known) => (
+            <option key={known.name}>{known.name}</option>
+          ))}
+        </select>
+      </Labelled>
+      <Labelled name="Domain">
+        <select className={BOX} value={domain} onChange={(event) => setDomain(event.target.value)}>
+          {["development", "staging", "production"].map((known) => (
+            <option key={known}>{known}</option>
+          ))}
+        </select>
+      </Labelled>
+      <Labelled name="Work">
+        <input className={BOX} value={work} onChange={(event) => setWork(event.target.value)} placeholder="run, or a connector: core/http@1" />
+      </Labelled>
+      <Labelled name="Coming from">
+        <select className={BOX} value={from} onChange={(event) => setFrom(event.target.value)}>
+          <option value="">it lies there already</option>
+          {sites.map((site) => (
+            <option key={site.name}>{site.name}</option>
+          ))}
+        </select>
+      </Labelled>
+      <Button look="primary" type="submit">
+        Ask
+      </Button>
+    </form>
+  );
+}
+
+function PersonForm({ onAsk }: { onAsk: (question: Question) => void }) {
+  const [operation, setOperation] = useState("view");
+  const [user, setUser] = useState("");
+  const [roles, setRoles] = useState("viewer");
+  const [groups, setGroups] = useState("");
+  const [kind, setKind] = useState("run");
+  const [name, setName] = useState("");
+  const [label, setLabel] = useState("");
+  return (
+    <form
+      className="space-y-3"
+      onSubmit={(event) => {
+        event.preventDefault();
+        const workflow = kind === "workflow" || kind === "run" ? name : "";
+        onAsk({ operation, ...(user ? { user } : {}), roles: list(roles), groups: list(groups), kind, name, workflow, label: list(label) });
+      }}
+    >
+      <Labelled name="Person">
+        <input className={BOX} value={user} onChange={(event) => setUser(event.target.value)} placeholder="me" />
+      </Labelled>
+      <Labelled name="Roles">
+        <input className={BOX} value={roles} onChange={(event) => setRoles(event.target.value)} />
+      </Labelled>
+      <Labelled name="Groups">
+        <input className={BOX} value={groups} onChange={(event) => setGroups(event.target.value)} />
+      </Labelled>
+      <Labelled name="Wants to">
+        <select className={BOX} value={operation} onChange={(event) => setOperation(event.target.value)}>
+          {OPERATIONS.map((known) => (
+            <option key={known}>{known}</option>
+          ))}
+        </select>
+      </Labelled>
+      <Labelled name="A">
+        <select className={BOX} value={kind} onChange={(event) => setKind(event.target.value)}>
+          {KINDS.map((known) => (
+            <option key={known}>{known}</option>
+          ))}
+        </select>
+      </Labelled>
+      <Labelled name="Named">
+        <input className={BOX} value={name} onChange={(event) => setName(event.target.value)} placeholder="project/name" />
+      </Labelled>
+      <Labelled name="Carrying the tags">
+        <input className={BOX} value={label} onChange={(event) => setLabel(event.target.value)} placeholder="pii" />
+      </Labelled>
+      <Button look="primary" type="submit">
+        Ask
+      </Button>
+    </form>
+  );
+}
+
+function Answer({ asked }: { asked: Asked }) {
+  return (
+    <div>
+      <p role="status" className={`p-4 font-medium ${asked.allowed ? "text-good" : "text-bad"}`}>
+        {asked.allowed ? "● permitted" : "✕ refused"}
+        {asked.why && asked.why !== "permitted" ? `: ${asked.why}` : ""}
+      </p>
+      {asked.sites.length > 0 ? (
+        <table className="w-full border-t border-line">
+          <thead>
+            <tr className="border-b border-line">
+              <Th>Site</Th>
+              <Th>Answer</Th>
+              <Th>Why</Th>
+            </tr>
+          </thead>
+          <tbody>
+            {asked.sites.map((site) => (
+              <tr key={site.site} className="border-b border-line align-top last:border-0">
+                <Td>{site.site}</Td>
+                <Td className={site.allowed ? "text-good" : "text-bad"}>{site.allowed ? "● permitted" : "✕ refused"}</Td>
+                <Td className="text-soft">{site.why}</Td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      ) : null}
+    </div>
+  );
+}

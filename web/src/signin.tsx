@@ -1,0 +1,58 @@
+// A token that is missing or worth nothing any more is asked for where one is: the page stays, and goes on with the new one.
+
+import { useQueryClient } from "@tanstack/react-query";
+import { useState, useSyncExternalStore } from "react";
+
+import { ApiError, setToken, token } from "./api/client";
+import { Dialog } from "./ui/dialog";
+import { Button } from "./ui/kit";
+
+let wanted = false;
+const watchers = new Set<() => void>();
+
+function want(next: boolean) {
+  if (next === wanted) return;
+  wanted = next;
+  watchers.forEach((tell) => tell());
+}
+
+/** Called with every error of a query or an order. */
+export function noteError(error: unknown) {
+  if (error instanceof ApiError && error.wantsToken) want(true);
+}
+
+export function SignIn() {
+  const queries = useQueryClient();
+  const shown = useSyncExternalStore(
+    (tell) => {
+      watchers.add(tell);
+      return () => watchers.delete(tell);
+    },
+    () => wanted,
+  );
+  const [value, setValue] = useState("");
+  if (!shown) return null;
+  return (
+    <Dialog title={token() ? "Your token is not known any more" : "This server wants a token"} onClose={() => want(false)}>
+      <form
+        className="space-y-3"
+        onSubmit={(event) => {
+          event.preventDefault();
+          setToken(value.trim());
+          setValue("");
+          want(false);
+          void queries.invalidateQueries();
+        }}
+      >
+        <p className="text-soft">The page you are on goes on with the new one. An administrator makes tokens; yours is kept in this tab only.</p>
+        <label className="block">
+          <span className="mb-1 block text-soft">Token</span>
+          <input autoFocus type="password" autoComplete="off" value={value} onChange={(event) => setValue(event.target.value)} className="w-full rounded-md border border-line bg-surface px-3 py-1.5 font-mono" />
+        </label>
+        <Button look="primary" type="submit" disabled={!value.trim()}>
+          Go on
+        </Button>
+      </form>
+    </Dialog>
+  );
+}
