@@ -93,6 +93,9 @@ describe("keys", () => {
     await page.keyboard.press("w");
     await page.getByLabel("The node that runs after it").selectOption("publish");
     await page.getByRole("button", { name: "Wire" }).press("Enter");
+    // Count says what it gives: what goes along the wire is asked, here nothing.
+    await page.getByLabel("publish only runs after count").press("Space");
+    await page.getByRole("button", { name: "Wire" }).press("Enter");
     await page.getByText("not saved").waitFor();
     await page.getByTestId("rf__node-count").focus();
     await page.keyboard.press("e");

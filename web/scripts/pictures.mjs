@@ -3,7 +3,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 
-import { chromium } from "playwright-core";
+import { browser } from "../e2e/house.mjs";
 
 const [url, folder, ...only] = process.argv.slice(2);
 if (!url || !folder) throw new Error("usage: node scripts/pictures.mjs URL FOLDER [NAME…]");
@@ -23,18 +23,19 @@ const SCREENS = {
   history: [`/runs/${RUN}?tab=history`],
   inbox: ["/inbox"],
   sites: ["/sites"],
-  artifacts: ["/artifacts"],
+  artifacts: ["/artifacts", (page) => page.getByRole("button", { name: /evidence/ }).first().click()],
   governance: ["/governance"],
   audit: ["/audit"],
-  admin: ["/admin"],
+  asking: ["/governance?tab=ask", (page) => page.getByLabel("pii", { exact: true }).check().then(() => page.getByRole("button", { name: "Ask" }).click())],
+  sanitizers: ["/governance?tab=sanitizers"],
+  admin: ["/admin?tab=retention"],
 };
 
-const program = await chromium.launch({ executablePath: process.env.TUTTI_CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] });
 mkdirSync(folder, { recursive: true });
 for (const colorScheme of ["light", "dark"]) {
   for (const width of WIDTHS) {
-    const page = await program.newPage({ viewport: { width, height: Math.round(width * 0.66) }, colorScheme, reducedMotion: "reduce" });
-    page.setDefaultTimeout(10_000);
+    const program = await browser({ viewport: { width, height: Math.round(width * 0.66) }, colorScheme, reducedMotion: "reduce" });
+    const page = await program.page();
     for (const [name, [address, act]] of Object.entries(SCREENS)) {
       if (only.length > 0 && !only.includes(name)) continue;
       await page.goto(url + address);
@@ -44,7 +45,6 @@ for (const colorScheme of ["light", "dark"]) {
       await page.waitForTimeout(400);
       await page.screenshot({ path: join(folder, `${name}-${colorScheme}-${width}.png`) });
     }
-    await page.close();
+    await program.close();
   }
 }
-await program.close();

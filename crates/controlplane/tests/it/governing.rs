@@ -353,14 +353,12 @@ async fn a_wire_is_refused_before_it_is_drawn_and_a_sanitizer_is_offered_only_wh
     apply(&control, SITES.into()).await;
     apply(
         &control,
-        format!(
-            "{RULE}---\nkind: sanitizer\nname: mask\nuse: core/noop@1\nwith: {{fixed: 1}}\nstrips: {{pii: ''}}\nexpires: 9d\n"
-        ),
+        format!("{RULE}---\nkind: sanitizer\nname: mask\nrun: {{command: [wc, -l]}}\nstrips: {{pii: ''}}\nexpires: 9d\n"),
     )
     .await;
     let text = "workflow: t/w\ninputs:\n  ssn: {type: string, labels: [pii]}\nnodes:\n  \
                 read: {use: core/noop, with: {value: '${ inputs.ssn }'}}\n  \
-                mask: {use: core/noop@1, with: {fixed: 1, value: '${ nodes.read }'}, lowers: {pii: ''}}\n  \
+                mask: {run: {command: [wc, -l]}, with: {value: '${ nodes.read }'}, lowers: {pii: ''}}\n  \
                 score: {use: core/noop, needs: {site: {zone: cloud}}}\n  \
                 tell: {use: core/noop, with: {value: '${ nodes.score }'}}\n";
     let wiring = control.wiring(text, &[], None, Some("read")).unwrap();

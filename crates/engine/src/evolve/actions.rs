@@ -283,7 +283,7 @@ pub(super) fn human_decided(state: &mut State, event: &HumanDecided) {
     }
 }
 
-fn human<'s>(state: &'s mut State, run: RunId, action: ActionNo) -> Option<&'s mut HumanState> {
+fn human(state: &mut State, run: RunId, action: ActionNo) -> Option<&mut HumanState> {
     match &mut state.runs.get_mut(&run)?.action_mut(action)?.state {
         ActionState::Human(human) => Some(human),
         _ => None,

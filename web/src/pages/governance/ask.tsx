@@ -190,8 +190,8 @@ function Answer({ asked }: { asked: Asked }) {
           <tbody>
             {asked.sites.map((site) => (
               <tr key={site.site} className="border-b border-line align-top last:border-0">
-                <Td>{site.site}</Td>
-                <Td className={site.allowed ? "text-good" : "text-bad"}>{site.allowed ? "● permitted" : "✕ refused"}</Td>
+                <Td className="whitespace-nowrap">{site.site}</Td>
+                <Td className={`whitespace-nowrap ${site.allowed ? "text-good" : "text-bad"}`}>{site.allowed ? "● permitted" : "✕ refused"}</Td>
                 <Td className="text-soft">{site.why}</Td>
               </tr>
             ))}
