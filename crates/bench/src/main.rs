@@ -4,6 +4,7 @@
 //! nothing of the house but the API: what it measures is what a user gets.
 
 mod floor;
+mod foresight;
 mod growth;
 mod http;
 mod machine;

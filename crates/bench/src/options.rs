@@ -6,15 +6,16 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::report::Report;
-use crate::{growth, rounds};
+use crate::{foresight, growth, rounds};
 
 /// The parts of a measurement, in their order.
-pub(crate) const PARTS: [(&str, fn(&Options, &mut Report) -> anyhow::Result<()>); 5] = [
+pub(crate) const PARTS: [(&str, fn(&Options, &mut Report) -> anyhow::Result<()>); 6] = [
     ("rounds", rounds::run_all),
     ("memory", rounds::memory),
     ("restart", growth::restart),
     ("run", growth::within_a_run),
     ("journal", growth::over_the_journal),
+    ("placement", foresight::measure),
 ];
 
 /// Measures Tutti.
@@ -53,7 +54,7 @@ pub(crate) struct Options {
     /// Rounds. Every round measures everything once, in another order.
     #[arg(long, default_value_t = 5)]
     pub(crate) rounds: u32,
-    /// Only these parts: rounds, memory, restart, run, journal.
+    /// Only these parts: rounds, memory, restart, run, journal, placement.
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<String>,
     /// Only workloads whose name begins so, such as `W1` or `W4 worker`.

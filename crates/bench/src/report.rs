@@ -48,6 +48,20 @@ const GOALS: &[Goal] = &[
     at_most("memory worker", "peak_rss_mib", "MiB", 120.0),
     at_most("restart", "first_dispatch_s", "s", 10.0),
     at_most("W1 process", "overhead_ms_per_step", "ms", 2.0),
+    at_most("placement decision", "p50_us", "µs", 50.0),
+    at_most("placement decision", "p99_us", "µs", 1_000.0),
+    at_most("placement rollout", "ms", "ms", 50.0),
+    at_most("placement replay", "s", "s", 60.0),
+    at_most("graphs small plan", "geometric_mean", "of the bound", 1.10),
+    at_most("graphs small plan", "worst", "of the bound", 1.30),
+    at_most("graphs small plan", "to_best_worst", "of the best plan", 1.30),
+    at_most("graphs small plan", "late", "avoidable", 0.0),
+    at_most("graphs large plan", "geometric_mean", "of the bound", 1.10),
+    at_most("graphs large plan", "worst", "of the bound", 1.30),
+    at_most("graphs large plan", "late", "avoidable", 0.0),
+    at_most("graphs large plan", "slowest_s", "s", 2.0),
+    at_most("streams held out margin 1", "to_best_known", "", 0.70),
+    at_most("streams held out margin 1", "late_points_over_HEFT", "points", 2.0),
 ];
 
 /// All that was measured.

@@ -90,7 +90,7 @@ impl ControlPlane {
         }
         let views: Vec<SiteView> = rows.iter().map(crate::planning::idle).collect();
         let files = files_of(locations);
-        let plan = self.look_ahead(graph, &views, files, goal, &|_| false, RunId(0), "admission");
+        let plan = self.look_ahead(graph, &views, files, goal, &|_| Permitted::all(), &|_| false, RunId(0), "admission");
         if locations.is_empty() {
             let mut all = self.plans().kept.lock();
             if all.len() >= KEPT_MAX {
@@ -108,6 +108,7 @@ impl ControlPlane {
         views: &[SiteView],
         files: Vec<(u64, Vec<String>)>,
         goal: Option<Goal>,
+        permitted: &dyn Fn(&str) -> Permitted,
         done: &dyn Fn(&str) -> bool,
         run: RunId,
         why: &str,
@@ -119,7 +120,7 @@ impl ControlPlane {
             estimates: &estimates,
             files,
             // The gate is asked again for every action; what it would refuse is never placed, whatever a plan says.
-            permitted: &|_| Permitted::all(),
+            permitted,
             done,
             goal,
             now: crate::clock::wall(),
@@ -154,7 +155,14 @@ impl ControlPlane {
             let filter = ActionFilter { from: 0, limit: 10_000, phase: Some(Phase::Succeeded) };
             let Ok(actions) = self.reader().actions(run.id, &filter) else { continue };
             let done: std::collections::BTreeSet<String> = actions.into_iter().map(|action| action.path).collect();
-            let plan = self.look_ahead(&graph, &views, Vec::new(), planned.goal, &|path| done.contains(path), run.id, &why);
+            // What the plan has at a site that is still open stays there: a loss is no reason to move what runs well.
+            let stays = |path: &str| {
+                let place = planned.places.iter().find(|place| place.path == path);
+                place.filter(|place| !closed.contains(&place.site.as_str())).map(|place| place.site.clone())
+            };
+            let permitted = |path: &str| stays(path).map_or_else(Permitted::all, |site| Permitted::only([site]));
+            let is_done = |path: &str| done.contains(path);
+            let plan = self.look_ahead(&graph, &views, Vec::new(), planned.goal, &permitted, &is_done, run.id, &why);
             if let Some(plan) = plan.filter(|plan| plan.places != planned.places) {
                 // A run that has ended meanwhile needs no plan.
                 let _ = self.inbox().ask(Command::PlanRun(Box::new(plan))).await;

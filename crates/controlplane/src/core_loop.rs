@@ -10,7 +10,7 @@ use engine::event::RunFinished;
 use engine::{Command, Context, Effect, Evaluate, Event, Rejection, State};
 use journal::{Batch, Entry, Writer};
 use model::limits::{BATCH_COMMANDS_MAX, INBOX_COMMANDS_MAX};
-use model::{ActionKey, RunId, Seq, SiteSpec, Timestamp};
+use model::{RunId, Seq, SiteSpec, Timestamp};
 use tokio::sync::oneshot;
 
 use crate::audit::Halt;
@@ -19,6 +19,7 @@ use crate::governing::Gate;
 use crate::instants::Instants;
 use crate::notices::Notices;
 use crate::placer::Placer;
+use crate::projects::Line;
 
 /// Candidates given to the placer at a time.
 const CANDIDATES_MAX: usize = 4_096;
@@ -288,15 +289,18 @@ impl CoreLoop {
             Command::Report(report) if report.usage.wall_us > 0 => self.state.glimpse(report.attempt.action_key()),
             _ => None,
         };
+        // A run that ends with it has no names afterwards.
+        let names = match &command {
+            Command::Report(report) => self.state.names_of(report.attempt.run),
+            _ => None,
+        };
         let step = self.state.step(command, &Context { now, entropy, evaluator })?;
         let fresh = !step.events.is_empty();
         for event in &step.events {
             self.gate.note(event);
-            if let Event::AttemptFinished(end) = event {
-                self.placer.ended(ActionKey::new(end.run, end.action));
-                if let Some(seen) = &reported {
-                    self.placer.learned().note(seen, end, now);
-                }
+            self.placer.note(event, names.as_deref(), now);
+            if let (Event::AttemptFinished(end), Some(seen)) = (event, &reported) {
+                self.placer.learned().note(seen, end, now);
             }
         }
         batch.entries.extend(step.events.into_iter().map(|event| Entry { run: run_of(&event), at: now, event }));
@@ -327,7 +331,8 @@ impl CoreLoop {
             if candidates.is_empty() {
                 return;
             }
-            for candidate in candidates {
+            let mut line = Line::new(candidates, &self.state, now);
+            while let Some(candidate) = self.placer.next(&mut line, now) {
                 let placements = {
                     let permitted = self.gate.permitted(&self.state, &candidate);
                     self.placer.decide(&self.state, &candidate, permitted, now)

@@ -12,7 +12,7 @@ use prediction::forecast::{Forecast, Forecaster};
 
 use crate::foresight::{Ground, Outlook, Sketch};
 use crate::planning::idle;
-use crate::{ControlPlane, Fault};
+use crate::{ControlPlane, Fault, ProjectStand};
 
 /// Actions of a run that a forecast looks at.
 const ACTIONS_MAX: usize = 100_000;
@@ -53,6 +53,11 @@ impl ControlPlane {
     /// What actions cost, by project, workflow, site, kind and day.
     pub fn costs(&self, since: Timestamp, until: Timestamp) -> Result<Vec<CostRow>, Fault> {
         self.reader().costs(since, until).map_err(Fault::internal)
+    }
+
+    /// Where projects stand: what they may spend and hold, and what they have.
+    pub fn project_stands(&self) -> Vec<ProjectStand> {
+        self.stands().read().values().cloned().collect()
     }
 
     /// Where a run stands and what is to come: played from what it has done already.

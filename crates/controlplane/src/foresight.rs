@@ -49,8 +49,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) estimates: &'a Estimates,
     /// Data that lie somewhere from the beginning: bytes and sites.
     pub(crate) files: Vec<(u64, Vec<String>)>,
-    /// Where a node may go, as the gate says.
-    pub(crate) permitted: &'a dyn Fn(&Node) -> Permitted,
+    /// Where the node at a path may go.
+    pub(crate) permitted: &'a dyn Fn(&str) -> Permitted,
     /// Nodes, by path, that need not run any more.
     pub(crate) done: &'a dyn Fn(&str) -> bool,
     pub(crate) goal: Option<Goal>,
@@ -173,7 +173,7 @@ impl Sketch {
         let work = work_of(node);
         let family = Family { workflow: ground.workflow, path: &path, work: &work };
         let needs = &node.needs;
-        let gate = (ground.permitted)(node);
+        let gate = (ground.permitted)(&path);
         let mut permitted = 0u64;
         let mut runs = Vec::with_capacity(ground.sites.len());
         let mut stray = 0.3f64;

@@ -7,13 +7,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::fleet::Site;
-use engine::{Candidate, Placement, State};
-use model::{ActionKey, Resources, SiteSpec, Timestamp};
+use engine::{Candidate, Event, Placement, RunNames, State};
+use model::{ActionKey, Money, Resources, SiteSpec, Timestamp};
+use placement::explore::Purse;
+use placement::keeping::Kept;
 use placement::objective::{Late, Odds};
-use placement::{Backlog, Demand, Input, Outlook, Permitted, SiteView};
+use placement::shares::PATIENCE_OF_ORDER_S;
+use placement::warm::{Warm, keep_for_s};
+use placement::{Backlog, Candidate as Judged, Demand, Input, Outlook, Permitted, Plan, SiteView, Verdict};
 use prediction::{Basis, Estimates, Family};
 
 use crate::learning::Learned;
+use crate::projects::{Bounds, Line, Projects};
+use crate::warm::Arrivals;
 
 /// Decides where actions go.
 pub(crate) struct Placer {
@@ -21,12 +27,50 @@ pub(crate) struct Placer {
     views: Vec<SiteView>,
     specs: Vec<Arc<SiteSpec>>,
     backlogs: BTreeMap<String, Backlog>,
-    at: BTreeMap<ActionKey, String>,
+    at: BTreeMap<ActionKey, (String, Resources)>,
+    projects: Projects,
+    /// Sites that are kept free for what has waited too long.
+    kept: Kept,
+    /// Whether the project of what is decided is entitled to more than it holds.
+    entitled: bool,
+    /// By site that rents: what of it stands idle.
+    warm: BTreeMap<String, Warm>,
+    arrivals: Arrivals,
+    /// What decisions cost, and what of it was for trying.
+    purse: Purse,
 }
 
 impl Placer {
-    pub(crate) fn new(learned: Learned) -> Placer {
-        Placer { learned, views: Vec::new(), specs: Vec::new(), backlogs: BTreeMap::new(), at: BTreeMap::new() }
+    pub(crate) fn new(learned: Learned, projects: Projects, arrivals: Arrivals) -> Placer {
+        Placer {
+            learned,
+            views: Vec::new(),
+            specs: Vec::new(),
+            backlogs: BTreeMap::new(),
+            at: BTreeMap::new(),
+            projects,
+            kept: Kept::default(),
+            entitled: true,
+            warm: BTreeMap::new(),
+            arrivals,
+            purse: Purse::default(),
+        }
+    }
+
+    /// Takes what happened. `names` are those of the run that the command was about.
+    pub(crate) fn note(&mut self, event: &Event, names: Option<&RunNames>, now: Timestamp) {
+        if let Event::AttemptFinished(end) = event {
+            let lost = end.failure.as_ref().is_some_and(|failure| failure.class.is_system());
+            self.ended(ActionKey::new(end.run, end.action), lost, now);
+        }
+        self.projects.note(event, names, now);
+    }
+
+    /// The next of a line that is looked at.
+    pub(crate) fn next(&mut self, line: &mut Line, now: Timestamp) -> Option<Candidate> {
+        let candidate = line.take(&self.projects, now)?;
+        self.entitled = line.entitles(&candidate.names.project, &self.projects);
+        Some(candidate)
     }
 
     /// What was learned.
@@ -59,30 +103,50 @@ impl Placer {
         now: Timestamp,
     ) -> Vec<Placement> {
         self.look(state, now);
-        let demand = self.demand(candidate, permitted, now);
-        let plan = placement::plan(&self.views, &demand);
+        self.kept.tidy(|key| state.is_queued(key));
+        let bounds = self.projects.bounds(&candidate.names.project, &candidate.needs.resources, now);
+        let demand = self.demand(candidate, permitted, bounds, now);
+        let rented =
+            |view: &SiteView| self.warm.get(&view.name).is_some_and(|warm| warm.has(seconds(now), &demand.needs.resources));
+        let warm: Vec<bool> = self.views.iter().map(rented).collect();
+        for (view, warm) in self.views.iter_mut().zip(warm) {
+            view.warm = if warm { demand.needs.resources } else { Resources::default() };
+        }
+        let plan = match self.closed_to(candidate, &demand, now) {
+            None => placement::plan(&self.views, &demand),
+            Some(views) => placement::plan(&views, &demand),
+        };
         // Serializing plain data cannot fail.
         let explanation: Arc<str> = serde_json::to_string(&plan.explanation).unwrap_or_default().into();
+        self.count(&plan);
         let mut actions = candidate.actions.iter().copied();
         let mut placements: Vec<Placement> = Vec::with_capacity(plan.assignments.len() + 1);
         for (site, count) in plan.assignments {
             let actions: Vec<ActionKey> = actions.by_ref().take(count as usize).collect();
-            self.begin(&site, &actions, &demand, now);
+            let judged = plan.explanation.sites.iter().find(|judged| judged.site == site);
+            self.begin(judged, &site, &actions, &candidate.names.project, &demand, now);
             placements.push(Placement { actions, site: Some(site), explanation: explanation.clone() });
         }
         let left: Vec<_> = actions.collect();
+        if let (Some(first), None, true) = (left.first(), demand.at_most.filter(|most| *most < demand.count), self.entitled) {
+            self.keep(*first, &plan.explanation.sites, &demand, now);
+        }
         if !left.is_empty() {
             placements.push(Placement { actions: left, site: None, explanation });
         }
         placements
     }
 
-    fn demand(&self, candidate: &Candidate, permitted: Permitted, now: Timestamp) -> Demand {
+    fn demand(&self, candidate: &Candidate, permitted: Permitted, bounds: Bounds, now: Timestamp) -> Demand {
         let inputs = candidate.inputs.iter().map(|input| Input { size: input.size, sites: input.sites.clone() }).collect();
         let mut demand = Demand::new(candidate.needs.clone(), candidate.actions.len() as u32, inputs);
         demand.permitted = permitted;
-        // Where there is no choice, nothing needs to be known.
-        if self.views.len() < 2 {
+        demand.waited_s = now.since(candidate.queued_at).as_secs_f64();
+        demand.settings.risk /= bounds.thrift;
+        demand.explore = self.purse.allowance();
+        (demand.budget, demand.at_most, demand.bounds) = (bounds.budget, bounds.count, bounds.said);
+        // Where there is no choice and nothing to pay, nothing needs to be known.
+        if self.views.len() < 2 && demand.budget.is_none() && demand.waited_s < PATIENCE_OF_ORDER_S {
             return demand;
         }
         let family = Family { workflow: &candidate.names.workflow, path: &candidate.path, work: &candidate.work };
@@ -109,8 +173,40 @@ impl Placer {
             demand.planned = Some(site.clone());
             demand.rest_s = f64::from(*rest_s);
         }
-        demand.waited_s = now.since(candidate.queued_at).as_secs_f64();
         demand
+    }
+
+    /// Counts what a decision is expected to cost, and what of it is for trying.
+    fn count(&mut self, plan: &Plan) {
+        for (site, count) in &plan.assignments {
+            let expected =
+                plan.explanation.sites.iter().find(|judged| judged.site == *site).map_or(0, |judged| judged.expected.0);
+            self.purse.note(Money(expected.saturating_mul(i64::from(*count))), None);
+        }
+        self.purse.note(Money(0), plan.explanation.tried);
+    }
+
+    /// The sites with those closed that are kept free for others; none when none is.
+    fn closed_to(&self, candidate: &Candidate, demand: &Demand, now: Timestamp) -> Option<Vec<SiteView>> {
+        if self.kept.is_empty() || demand.needs.resources == Resources::default() {
+            return None;
+        }
+        let mut views = self.views.clone();
+        for (index, view) in views.iter_mut().enumerate() {
+            // As long as it may take, not as long as it usually does: who waits is not to wait for a guess.
+            let longest = demand.outlooks.get(index).map_or(f64::INFINITY, |outlook| outlook.interval_s.1);
+            let why = self.kept.closes(&view.name, &candidate.actions, seconds(now), longest);
+            view.closed = view.closed.take().or(why);
+        }
+        Some(views)
+    }
+
+    /// Keeps a site free for an action that has waited too long: the one where there will be room first.
+    fn keep(&mut self, key: ActionKey, judged: &[Judged], demand: &Demand, now: Timestamp) {
+        let full = judged.iter().filter(|judged| matches!(judged.verdict, Verdict::Full | Verdict::Awaited));
+        if let Some(first) = full.min_by(|a, b| a.wait_s.total_cmp(&b.wait_s)) {
+            self.kept.keep(&first.site, self.views.len(), key, demand.waited_s, seconds(now), first.wait_s);
+        }
     }
 
     /// How long work waits at a full site: until enough of what runs there has ended, or as it was measured where nothing is known of that.
@@ -128,9 +224,27 @@ impl Placer {
         }
     }
 
-    fn begin(&mut self, site: &str, actions: &[ActionKey], demand: &Demand, now: Timestamp) {
+    fn begin(
+        &mut self,
+        judged: Option<&Judged>,
+        site: &str,
+        actions: &[ActionKey],
+        project: &str,
+        demand: &Demand,
+        now: Timestamp,
+    ) {
+        let bill = judged.map_or(0, |judged| judged.expected.0.saturating_sub(judged.late.0));
+        let promised = if demand.budget.is_some() { Money(bill) } else { Money(0) };
+        for key in actions {
+            self.projects.hold(*key, project, demand.needs.resources, promised);
+        }
         if self.views.len() < 2 {
             return;
+        }
+        if let Some(warm) = self.warm.get_mut(site) {
+            for _ in actions {
+                warm.take(seconds(now), &demand.needs.resources);
+            }
         }
         let index = self.views.iter().position(|view| view.name == site);
         let expected = index.and_then(|index| demand.outlooks.get(index)).map_or(60.0, |outlook| outlook.run.sane().mid);
@@ -138,18 +252,29 @@ impl Placer {
         let backlog = self.backlogs.entry(site.to_owned()).or_default();
         for key in actions {
             backlog.begin(*key, ends_at, demand.needs.resources);
-            self.at.insert(*key, site.to_owned());
+            self.at.insert(*key, (site.to_owned(), demand.needs.resources));
         }
     }
 
-    /// An attempt has ended.
-    pub(crate) fn ended(&mut self, key: ActionKey) {
-        if let Some(site) = self.at.remove(&key)
-            && let Some(backlog) = self.backlogs.get_mut(&site)
-        {
+    /// An attempt has ended. What it held stands idle for a while where capacity is rented, unless it was `lost`.
+    fn ended(&mut self, key: ActionKey, lost: bool, now: Timestamp) {
+        let Some((site, held)) = self.at.remove(&key) else { return };
+        if let Some(backlog) = self.backlogs.get_mut(&site) {
             backlog.end(key);
         }
+        let terms = self.views.iter().find(|view| view.name == site).and_then(|view| view.prices.terms);
+        if let Some(terms) = terms.filter(|terms| !lost && (terms.boot.0 > 0 || terms.idle.0 > 0)) {
+            let keep = match terms.idle.0 {
+                0 => keep_for_s(terms.boot.as_secs_f64(), self.arrivals.an_hour(&site)),
+                _ => terms.idle.as_secs_f64(),
+            };
+            self.warm.entry(site).or_default().idle(seconds(now), seconds(now) + keep, held);
+        }
     }
+}
+
+fn seconds(at: Timestamp) -> f64 {
+    at.0 as f64 / 1e6
 }
 
 /// What is expected of a task at a site.
@@ -159,6 +284,7 @@ pub(crate) fn outlook(estimates: &Estimates, family: &Family<'_>, view: &SiteVie
         outlook.run = Odds { mid: run.mid, mean: run.mean, deviation: run.deviation() };
         outlook.interval_s = (run.low, run.high);
         outlook.samples = run.samples;
+        outlook.here = run.basis == Basis::TaskAtSite;
         outlook.basis = basis(run.basis);
     }
     outlook.failure_rate = estimates.failure_rate(family, &view.name);

@@ -26,8 +26,10 @@ use crate::governing::{Gate, Governance, Registered};
 use crate::keys::Sealing;
 use crate::learning::Learned;
 use crate::placer::Placer;
+use crate::projects::{Projects, Shown};
 use crate::secrets::Secrets;
 use crate::triggers::Triggers;
+use crate::warm::Arrivals;
 use crate::{Fault, FaultKind, Flyte, Inbox, Notices, Owner, Sites, Workers, tickets};
 
 /// The version of the server.
@@ -83,8 +85,16 @@ struct Inner {
     learned: Learned,
     plans: Plans,
     governance: Governance,
+    stands: Shown,
     keys: Option<Keyring>,
     secrets: Secrets,
+}
+
+/// Where projects stand, in a process that only looks.
+fn project_stands(reader: &Reader) -> Result<Shown, Fault> {
+    let stands = Shown::default();
+    Projects::read(reader, &State::default(), stands.clone()).map_err(unusable)?;
+    Ok(stands)
 }
 
 pub(crate) fn unusable(error: impl std::fmt::Display) -> Fault {
@@ -122,6 +132,9 @@ impl ControlPlane {
         let governance = Governance::default();
         let secrets = Secrets::new(keys.clone(), governance.clone(), opened.reader.clone());
         let governs = tokio::task::block_in_place(|| Registered::read(&opened.reader)).map_err(unusable)?;
+        let (stands, arrivals) = (Shown::default(), Arrivals::default());
+        let projects =
+            tokio::task::block_in_place(|| Projects::read(&opened.reader, &state, stands.clone())).map_err(unusable)?;
         let core = CoreLoop {
             state,
             writer: opened.writer,
@@ -129,7 +142,7 @@ impl ControlPlane {
             clock: Clock::new(last.1),
             releases: releases.clone(),
             notices: notices.clone(),
-            placer: Placer::new(learned.clone()),
+            placer: Placer::new(learned.clone(), projects, arrivals.clone()),
             gate: Gate::new(governs, governance.clone()),
             looked_at: model::Timestamp(0),
             halt: audit.halt().clone(),
@@ -160,6 +173,7 @@ impl ControlPlane {
             learned: learned.clone(),
             plans: Plans::default(),
             governance,
+            stands,
             secrets: secrets.clone(),
             keys,
         };
@@ -181,6 +195,7 @@ impl ControlPlane {
         control.start_task(control.clone().attest_sites());
         control.start_task(control.clone().probe());
         control.start_task(control.clone().watch_fleet());
+        control.start_task(control.clone().foresee(arrivals));
         control.start_task(control.clone().watch_directory());
         control.start_task(control.workers().clone().watch());
         tokio::task::block_in_place(|| control.load_triggers())?;
@@ -232,6 +247,7 @@ impl ControlPlane {
             learned: Learned::of(&opened.reader),
             plans: Plans::default(),
             governance,
+            stands: project_stands(&opened.reader)?,
             secrets: secrets.clone(),
             keys,
         };
@@ -288,6 +304,10 @@ impl ControlPlane {
 
     pub(crate) fn keys(&self) -> Option<&Keyring> {
         self.inner.keys.as_ref()
+    }
+
+    pub(crate) fn stands(&self) -> &Shown {
+        &self.inner.stands
     }
 
     pub(crate) fn governance(&self) -> &Governance {

@@ -67,6 +67,8 @@ impl Fleet {
 /// What makes queued actions alike for the placer, whatever their run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Demand {
+    /// Its project: one that may spend or hold no more does not stand before others.
+    pub(crate) project: String,
     pub(crate) needs: Needs,
     pub(crate) label: Label,
     pub(crate) work: String,

@@ -176,6 +176,8 @@ pub struct Candidate {
     pub path: String,
     /// When the first came into the queue.
     pub queued_at: Timestamp,
+    /// The priority of the run.
+    pub priority: i32,
     /// When the run should be done.
     pub goal: Option<Goal>,
     /// The site that the run's plan names, and the seconds that are to follow.
@@ -284,6 +286,28 @@ impl State {
             }
         }
         held
+    }
+
+    /// Every action that holds capacity of a site: the action, the run's names, and how much.
+    pub fn holdings(&self) -> Vec<(ActionKey, Arc<RunNames>, Resources)> {
+        let keys = self.fleet.sites.values().flat_map(|site| &site.running);
+        let holding = |key: &ActionKey| {
+            let run = self.runs.get(&key.run)?;
+            let action = run.action(key.action)?;
+            action.holds.then(|| (*key, run.names.clone(), action.unit.node.needs.resources))
+        };
+        keys.filter_map(holding).collect()
+    }
+
+    /// The names of an open run.
+    pub fn names_of(&self, run: RunId) -> Option<Arc<RunNames>> {
+        self.runs.get(&run).map(|run| run.names.clone())
+    }
+
+    /// Whether an action waits for a place.
+    pub fn is_queued(&self, key: ActionKey) -> bool {
+        let action = self.runs.get(&key.run).and_then(|run| run.action(key.action));
+        action.is_some_and(|action| action.state == crate::action::ActionState::Queued)
     }
 
     /// Bytes that have left a site in the month of this time: what the price of the next ones hangs on.

@@ -1,8 +1,11 @@
-//! Money, in millionths of the catalogue's currency.
+//! Money, in millionths of one currency.
 
 use std::fmt;
 
-/// An amount in millionths of a currency unit (10⁻⁶ USD unless the catalogue says otherwise). Never a float: sums are exact.
+/// The currency that everything is counted in: sites that are priced by a list in another are converted when they are applied.
+pub const CURRENCY: &str = "USD";
+
+/// An amount in millionths of a currency unit (10⁻⁶ [`CURRENCY`]). Never a float: sums are exact.
 #[derive(
     Clone,
     Copy,

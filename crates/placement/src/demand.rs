@@ -80,6 +80,8 @@ pub struct Outlook {
     pub basis: &'static str,
     /// How many attempts it is from.
     pub samples: u64,
+    /// Whether those were of this very task at this very site.
+    pub here: bool,
     /// The share of attempts that fail.
     pub failure_rate: f64,
     /// Seconds that it would wait for a place, when there is none now.
@@ -96,6 +98,7 @@ impl Default for Outlook {
             interval_s: (6.0, 600.0),
             basis: "assumed",
             samples: 0,
+            here: false,
             failure_rate: 0.02,
             wait: Odds::certain(0.0),
             hazard: 0.0,
@@ -122,6 +125,12 @@ pub struct Demand {
     pub rest_s: f64,
     /// Money that the project may still spend, when it has a budget.
     pub budget: Option<Money>,
+    /// How many of them the project's quota lets begin, when it has one.
+    pub at_most: Option<u32>,
+    /// What may be paid for trying a site of which little is known: see [`crate::explore`].
+    pub explore: Money,
+    /// What bounds the project's work, in words.
+    pub bounds: Option<String>,
     /// The site that the run's plan names.
     pub planned: Option<String>,
     /// Seconds that the first of it has waited already. From [`crate::PATIENCE_S`] on it waits for no cheaper place.

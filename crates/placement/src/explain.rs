@@ -13,6 +13,12 @@ pub struct Explanation {
     /// What the run's plan had named, when it had and something else was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<String>,
+    /// What is paid for trying a site of which little is known, when one action goes there for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<Money>,
+    /// What bounds the project's work: its budget and its quota, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<String>,
 }
 
 /// A site with its terms and its verdict.

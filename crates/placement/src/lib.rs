@@ -16,10 +16,14 @@
 mod backlog;
 mod demand;
 mod explain;
+pub mod explore;
+pub mod keeping;
 pub mod objective;
 mod ranking;
 pub mod search;
+pub mod shares;
 pub mod sim;
+pub mod warm;
 pub mod world;
 
 pub use backlog::Backlog;

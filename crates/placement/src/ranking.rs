@@ -7,6 +7,7 @@ use model::{Money, Resources};
 
 use crate::demand::{Demand, Outlook, SiteView};
 use crate::explain::{Candidate, Explanation, Verdict};
+use crate::explore::{ENOUGH, Trial, worth_a_try};
 use crate::objective::{Ask, Odds, Terms, money, price};
 
 /// The name of the rule.
@@ -31,6 +32,10 @@ struct Judged<'a> {
     candidate: Candidate,
     site: &'a SiteView,
     terms: Terms,
+    /// What it would cost if it ran as quickly as it may, where that is asked for.
+    optimistic: f64,
+    /// Attempts of the task that were seen there.
+    known: u64,
 }
 
 /// Plans work over sites.
@@ -49,8 +54,19 @@ pub fn plan(sites: &[SiteView], demand: &Demand) -> Plan {
             .then_with(|| b.site.free.cpu_millis.cmp(&a.site.free.cpu_millis))
             .then_with(|| a.candidate.site.cmp(&b.candidate.site))
     });
-    let mut left = demand.count;
+    // What the quota holds back stays in the queue, whatever room there is.
+    let held_back = demand.count.saturating_sub(demand.at_most.unwrap_or(u32::MAX));
+    let mut left = demand.count - held_back;
     let mut assignments = Vec::new();
+    let mut budget = demand.budget.map(Money::units);
+    let tried = if left > 0 { try_one(&mut ranked, demand) } else { None };
+    if let Some((at, _)) = tried
+        && let Some(judged) = ranked.get(at)
+    {
+        left -= 1;
+        budget = budget.map(|budget| budget - judged.terms.money());
+        assignments.push((judged.candidate.site.clone(), 1));
+    }
     for judged in &mut ranked {
         if left == 0 || !matches!(judged.candidate.verdict, Verdict::Possible | Verdict::Awaited) {
             continue;
@@ -59,23 +75,59 @@ pub fn plan(sites: &[SiteView], demand: &Demand) -> Plan {
             // The best of what is left is worth waiting for: what is cheaper than going elsewhere stays in the queue.
             break;
         }
-        let takes = fits(&judged.site.free, &demand.needs.resources).min(affordable(judged, demand)).min(left);
+        let takes = fits(&judged.site.free, &demand.needs.resources).min(affordable(judged, budget)).min(left);
         if takes == 0 {
             continue;
         }
         left -= takes;
+        budget = budget.map(|budget| budget - judged.terms.money() * f64::from(takes));
         judged.candidate.verdict = Verdict::Chosen;
-        judged.candidate.why = match (assignments.is_empty(), keeps && planned == Some(judged.candidate.site.as_str())) {
-            (_, true) => "the run's plan names it".into(),
-            (true, _) => "costs least".into(),
-            _ => "takes what the better sites have no room for".into(),
-        };
+        judged.candidate.why =
+            match (assignments.len() == usize::from(tried.is_some()), keeps && planned == Some(judged.candidate.site.as_str())) {
+                (_, true) => "the run's plan names it".into(),
+                (true, _) => "costs least".into(),
+                _ => "takes what the better sites have no room for".into(),
+            };
         assignments.push((judged.candidate.site.clone(), takes));
     }
+    let left = left + held_back;
     compare(&mut ranked);
     let instead_of = demand.planned.clone().filter(|planned| assignments.first().is_none_or(|(site, _)| site != planned));
     let sites = ranked.into_iter().map(|judged| judged.candidate).collect();
-    Plan { assignments, unplaced: left, explanation: Explanation { rule: RULE.into(), sites, instead_of } }
+    Plan {
+        assignments,
+        unplaced: left,
+        explanation: Explanation {
+            rule: RULE.into(),
+            sites,
+            instead_of,
+            tried: tried.map(|(_, more)| more),
+            bounds: demand.bounds.clone(),
+        },
+    }
+}
+
+/// Lets one action try a site of which little is known, when that is worth it and paid for.
+fn try_one(ranked: &mut [Judged<'_>], demand: &Demand) -> Option<(usize, Money)> {
+    let first = ranked.first()?;
+    if demand.explore.0 <= 0 || first.candidate.verdict != Verdict::Possible {
+        return None;
+    }
+    let possible: Vec<usize> =
+        (0..ranked.len()).filter(|at| ranked.get(*at).is_some_and(|of| of.candidate.verdict == Verdict::Possible)).collect();
+    let trial =
+        |judged: &Judged<'_>| Trial { expected: judged.terms.total(), optimistic: judged.optimistic, known: judged.known };
+    let trials: Vec<Trial> = possible.iter().filter_map(|at| ranked.get(*at)).map(trial).collect();
+    let (at, more) = worth_a_try(&trials, demand.explore)?;
+    let at = *possible.get(at)?;
+    let judged = ranked.get_mut(at)?;
+    if affordable(judged, demand.budget.map(Money::units)) == 0 {
+        return None;
+    }
+    judged.candidate.verdict = Verdict::Chosen;
+    judged.candidate.why =
+        format!("tried, since it may be the cheapest and little is known of it; it is expected to cost {more} more");
+    Some((at, more))
 }
 
 /// Possible and awaited sites compete; what cannot be used follows.
@@ -110,11 +162,11 @@ fn fits(free: &Resources, needs: &Resources) -> u32 {
     u32::try_from(least).unwrap_or(u32::MAX)
 }
 
-/// How many the project's budget pays.
-fn affordable(judged: &Judged<'_>, demand: &Demand) -> u32 {
-    let Some(budget) = demand.budget else { return u32::MAX };
+/// How many the rest of the project's budget pays.
+fn affordable(judged: &Judged<'_>, budget: Option<f64>) -> u32 {
+    let Some(budget) = budget else { return u32::MAX };
     let each = judged.terms.money();
-    if each <= 0.0 { u32::MAX } else { (budget.units().max(0.0) / each) as u32 }
+    if each <= 0.0 { u32::MAX } else { (budget.max(0.0) / each) as u32 }
 }
 
 /// The cheapest way to have the inputs at a site: money, bytes, seconds.
@@ -158,6 +210,12 @@ fn judge<'a>(site: &'a SiteView, sites: &[SiteView], outlook: Option<&Outlook>, 
         late: demand.late,
     };
     let terms = price(&site.prices, &ask, &demand.settings);
+    let known = if outlook.here { outlook.samples } else { 0 };
+    let optimistic = if demand.explore.0 > 0 && known < ENOUGH {
+        price(&site.prices, &Ask { run: Odds::certain(outlook.interval_s.0), ..ask }, &demand.settings).total()
+    } else {
+        terms.total()
+    };
     let (verdict, why) = verdict(site, demand, &terms, has_room);
     let candidate = Candidate {
         site: site.name.clone(),
@@ -181,7 +239,7 @@ fn judge<'a>(site: &'a SiteView, sites: &[SiteView], outlook: Option<&Outlook>, 
         lost_on: None,
         would: None,
     };
-    Judged { candidate, site, terms }
+    Judged { candidate, site, terms, optimistic, known }
 }
 
 /// Seconds to the thousandth.
@@ -401,5 +459,54 @@ mod tests {
         let none = plan(&sites, &demand);
         assert_eq!(verdict(&none, "a").verdict, Verdict::OverBudget);
         assert_eq!(none.unplaced, 10);
+    }
+
+    #[test]
+    fn what_one_site_spends_of_a_budget_another_does_not_spend_again() {
+        let sites = [site("a", "a", 2_000, 3.0), site("b", "a", 64_000, 3.3)];
+        let mut demand = demand(1000, 10);
+        let outlook = Outlook { run: Odds::certain(1200.0), failure_rate: 0.0, ..Outlook::default() };
+        demand.outlooks = vec![outlook.clone(), outlook];
+        demand.budget = Some(Money::from_units(4.3));
+        let some = plan(&sites, &demand);
+        assert_eq!((some.assignments, some.unplaced), (vec![("a".into(), 2), ("b".into(), 2)], 6));
+    }
+
+    #[test]
+    fn one_action_tries_what_may_be_cheaper_and_the_record_says_so() {
+        let sites = [site("known", "a", 64_000, 0.10), site("new", "a", 64_000, 0.10)];
+        let mut demand = demand(1000, 5);
+        let outlook = |mid: f64, low: f64, here: bool| Outlook {
+            run: Odds { mid, mean: mid, deviation: mid / 4.0 },
+            interval_s: (low, 2.0 * mid),
+            samples: 50,
+            here,
+            ..Outlook::default()
+        };
+        demand.outlooks = vec![outlook(600.0, 550.0, true), outlook(700.0, 100.0, false)];
+        assert_eq!(plan(&sites, &demand).assignments, vec![("known".into(), 5)]);
+        demand.explore = Money::from_units(0.01);
+        let tries = plan(&sites, &demand);
+        assert_eq!(tries.assignments, vec![("new".into(), 1), ("known".into(), 4)]);
+        assert!(tries.explanation.tried.is_some_and(|more| more.0 > 0 && more <= demand.explore), "{:?}", tries.explanation);
+        assert!(verdict(&tries, "new").why.starts_with("tried"));
+        // What it costs more is lateness, too: where time is short, nothing is tried.
+        demand.late = Some(Late { deadline_s: 700.0, per_hour: 100.0, fee: 0.0 });
+        assert_eq!(plan(&sites, &demand).assignments, vec![("known".into(), 5)]);
+        demand.late = None;
+        demand.permitted.refuse("new", "p1 forbids it");
+        assert_eq!(plan(&sites, &demand).explanation.tried, None);
+    }
+
+    #[test]
+    fn a_quota_is_a_cap_and_says_so() {
+        let mut demand = demand(1000, 10);
+        (demand.at_most, demand.bounds) = (Some(4), Some("the project holds 4 of 8 cores".into()));
+        let some = plan(&[site("a", "a", 64_000, 3.0)], &demand);
+        assert_eq!((some.assignments, some.unplaced), (vec![("a".into(), 4)], 6));
+        assert_eq!(some.explanation.bounds.as_deref(), Some("the project holds 4 of 8 cores"));
+        demand.at_most = Some(0);
+        let none = plan(&[site("a", "a", 64_000, 3.0)], &demand);
+        assert_eq!((none.assignments.len(), none.unplaced), (0, 10));
     }
 }

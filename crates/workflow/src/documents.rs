@@ -3,6 +3,7 @@
 
 mod govern;
 mod prices;
+mod projects;
 mod sandbox;
 mod sites;
 
@@ -11,8 +12,8 @@ use std::sync::Arc;
 
 pub use govern::{DETECTORS, PolicyDocument, PolicyTest};
 use model::govern::{SanitizerSpec, TagSpec};
-use model::{Duration, Graph, SiteSpec};
-pub use prices::{Instance, PriceList, all as price_lists};
+use model::{Duration, Graph, ProjectSpec, SiteSpec};
+pub use prices::{Exchange, Instance, PriceList, all as price_lists};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -30,6 +31,8 @@ pub enum Document {
     Site(SiteSpec),
     /// What a provider's machines cost.
     Prices(PriceList),
+    /// What a project may spend and hold.
+    Project(ProjectSpec),
     /// A trigger.
     Trigger(TriggerSpec),
     /// A connector whose actions a worker runs.
@@ -51,6 +54,7 @@ impl Document {
             Document::Workflow(_) => "workflow",
             Document::Site(_) => "site",
             Document::Prices(_) => "prices",
+            Document::Project(_) => "project",
             Document::Trigger(_) => "trigger",
             Document::Connector(_) => "connector",
             Document::Tag(_) => "tag",
@@ -66,6 +70,7 @@ impl Document {
             Document::Workflow(graph) => &graph.workflow,
             Document::Site(site) => &site.name,
             Document::Prices(list) => &list.name,
+            Document::Project(project) => &project.name,
             Document::Trigger(trigger) => &trigger.name,
             Document::Connector(connector) => &connector.name,
             Document::Tag(tag) => &tag.name,
@@ -248,7 +253,7 @@ impl Catalogue for Beside<'_> {
     }
 }
 
-const KINDS: [&str; 8] = ["site", "prices", "trigger", "connector", "tag", "policy", "sanitizer", "policy-test"];
+const KINDS: [&str; 9] = ["site", "prices", "project", "trigger", "connector", "tag", "policy", "sanitizer", "policy-test"];
 
 fn resource(tree: &Tree, text: &str, files: &dyn Files, catalogue: &dyn Catalogue, findings: &Findings) -> Option<Document> {
     let Some(kind) = tree.get("kind") else {
@@ -261,6 +266,7 @@ fn resource(tree: &Tree, text: &str, files: &dyn Files, catalogue: &dyn Catalogu
     match kind.as_str() {
         Some("site") => sites::site(tree, catalogue, findings).map(Document::Site),
         Some("prices") => prices::list(tree, findings).map(Document::Prices),
+        Some("project") => projects::project(tree, findings).map(Document::Project),
         Some("trigger") => trigger(tree, findings).map(Document::Trigger),
         Some("connector") => connector(tree, findings).map(Document::Connector),
         Some("tag") => govern::tag(tree, findings).map(Document::Tag),

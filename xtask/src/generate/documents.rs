@@ -22,6 +22,11 @@ const KINDS: &[(&str, &str, &str)] = &[
         "[Price lists](placement.md#price-lists)",
     ),
     (
+        "project",
+        "kind: project\nname: bank\nbudget: {day: 20, month: 300}\nquota: {cpu: 16, memory: 64Gi, gpu: 2}\nshare: 3\n",
+        "[Projects](../concepts/placement.md#projects)",
+    ),
+    (
         "trigger",
         "kind: trigger\nname: nightly\nworkflow: demo/greet\ndomain: staging\ninputs: {name: Ada}\n\
          schedule: {cron: \"0 2 * * *\", timezone: Europe/Berlin}\ncatch_up: last\noverlap: skip\npaused: false\n",

@@ -62,7 +62,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("testkit", Layer::Dev, BELOW_L4),
     room("sim", Layer::Dev, BELOW_L5),
     // It knows the API alone: what it measures is what a user gets.
-    room("bench", Layer::Dev, &[]),
+    room("bench", Layer::Dev, &["model", "placement", "prediction"]),
     room("xtask", Layer::Dev, &[]),
 ];
 

@@ -73,6 +73,7 @@ use super::{
         audit::status,
         audit::accept,
         foresight::costs,
+        foresight::projects,
         foresight::outlook,
         foresight::demand,
         foresight::what_if,

@@ -7,7 +7,9 @@ use serde::Deserialize;
 
 use super::App;
 use super::extract::{Json, Path, Query};
-use super::foresight_views::{AdviceView, CostView, DemandView, OutlookView, RunOutlookView, SumView, WhatIfRequest, WhatIfView};
+use super::foresight_views::{
+    AdviceView, CostView, DemandView, OutlookView, ProjectView, RunOutlookView, SumView, WhatIfRequest, WhatIfView,
+};
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::{rfc3339, run_view};
 
@@ -47,6 +49,13 @@ pub(crate) async fn costs(State(app): State<App>, Query(query): Query<CostQuery>
     let rows = blocking(move || control.costs(since, until)).await?;
     let of = |row: &journal::CostRow| query.project.as_ref().is_none_or(|project| *project == row.project);
     Ok(Json(rows.into_iter().filter(of).map(CostView::from).collect()))
+}
+
+/// What projects may spend and hold at once, and how much of it they have.
+#[utoipa::path(get, path = "/api/v1/projects", operation_id = "listProjects", tag = "costs",
+    responses((status = 200, description = "The projects that have bounds, or that spent something this month.", body = Vec<ProjectView>)))]
+pub(crate) async fn projects(State(app): State<App>) -> ApiResult<Json<Vec<ProjectView>>> {
+    Ok(Json(app.control.project_stands().into_iter().map(ProjectView::from).collect()))
 }
 
 /// Where a run stands: what it has cost, what it will, when it will be done, what that hangs on.

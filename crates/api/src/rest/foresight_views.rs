@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use controlplane::{Advice, Demand, Outlook, Sum};
+use controlplane::{Advice, Demand, Outlook, ProjectStand, Sum};
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -47,6 +47,67 @@ impl From<journal::CostRow> for CostView {
             actions: row.actions,
             hours: row.wall_us as f64 / 3.6e9,
             gb: if egress { row.bytes_in as f64 / 1e9 } else { 0.0 },
+        }
+    }
+}
+
+/// What a project may, and what it has.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct ProjectView {
+    /// Its name.
+    pub name: String,
+    /// How much it gets beside others that want the same.
+    pub share: u32,
+    /// What was spent this day, in UTC.
+    pub spent_day: f64,
+    /// What may be spent in a day; none without such a cap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_day: Option<f64>,
+    /// What was spent this month, in UTC.
+    pub spent_month: f64,
+    /// What may be spent in a month; none without such a cap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_month: Option<f64>,
+    /// What its running actions are expected to cost: it is as good as spent.
+    pub promised: f64,
+    /// What may still be spent; none without a budget, and below 0 when more was spent than may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<f64>,
+    /// Cores that its actions hold.
+    pub cpu: f64,
+    /// Bytes of memory that they hold.
+    pub memory_bytes: u64,
+    /// Accelerators that they hold.
+    pub gpus: u32,
+    /// Cores that they may hold at once; none without such a bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota_cpu: Option<f64>,
+    /// Bytes of memory that they may hold at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota_memory_bytes: Option<u64>,
+    /// Accelerators that they may hold at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota_gpus: Option<u32>,
+}
+
+impl From<ProjectStand> for ProjectView {
+    fn from(stand: ProjectStand) -> ProjectView {
+        let (budget, quota) = (stand.spec.budget, stand.spec.quota);
+        ProjectView {
+            share: stand.spec.weight(),
+            spent_day: stand.day.units(),
+            budget_day: budget.day.map(model::Money::units),
+            spent_month: stand.month.units(),
+            budget_month: budget.month.map(model::Money::units),
+            promised: stand.promised.units(),
+            left: stand.left().map(model::Money::units),
+            cpu: f64::from(stand.held.cpu_millis) / 1000.0,
+            memory_bytes: stand.held.memory_bytes,
+            gpus: stand.held.gpus,
+            quota_cpu: quota.cpu_millis.map(|cpu| f64::from(cpu) / 1000.0),
+            quota_memory_bytes: quota.memory_bytes,
+            quota_gpus: quota.gpus,
+            name: stand.spec.name,
         }
     }
 }

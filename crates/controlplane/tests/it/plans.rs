@@ -75,6 +75,12 @@ async fn a_lost_site_is_planned_around_and_plans_outlive_a_restart() {
     let after = plan_of(&control, run).unwrap();
     assert!(after.places.iter().all(|place| place.site != "rented"), "{after:?}");
     assert_eq!(after.why, "rented takes no new work");
+    let stay: Vec<_> = before.places.iter().filter(|place| place.site != "rented").collect();
+    assert!(!stay.is_empty(), "some of it was planned elsewhere: {before:?}");
+    for place in stay {
+        let now = after.places.iter().find(|now| now.path == place.path).map(|now| &now.site);
+        assert_eq!(now, Some(&place.site), "what is not affected stays: {}", place.path);
+    }
     control.stop().await;
     let control = open(data.path()).await;
     assert_eq!(plan_of(&control, run).unwrap(), after);

@@ -50,7 +50,7 @@ impl State {
             let inputs = inputs_of(run, action);
             let node = apart.then_some((action.scope, action.node));
             let place = *places.entry((key.run, demand.clone(), inputs.clone(), node)).or_insert_with(|| {
-                let Demand { needs, label, work } = demand;
+                let Demand { needs, label, work, .. } = demand;
                 let path = without_items(&action.path);
                 let planned = run.plan.get(path.as_str()).map(|(site, rest)| (site.to_string(), *rest));
                 candidates.push(Candidate {
@@ -63,6 +63,7 @@ impl State {
                     names: run.names.clone(),
                     path,
                     queued_at: action.queued_at,
+                    priority: run.priority,
                     goal: run.goal,
                     planned,
                 });

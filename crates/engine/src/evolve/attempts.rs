@@ -79,8 +79,10 @@ pub(super) fn parked(state: &mut State, event: &ActionsParked) {
 
 /// What makes an action like others for the placer.
 pub(crate) fn demand_of(state: &State, key: ActionKey) -> Option<Demand> {
-    let action = state.runs.get(&key.run)?.action(key.action)?;
-    Some(Demand { needs: action.unit.node.needs.clone(), label: action.label.clone(), work: action.unit.work() })
+    let run = state.runs.get(&key.run)?;
+    let action = run.action(key.action)?;
+    let (project, needs) = (run.names.project.clone(), action.unit.node.needs.clone());
+    Some(Demand { project, needs, label: action.label.clone(), work: action.unit.work() })
 }
 
 /// Takes an action off its site: it holds no capacity and nothing is in flight for it.

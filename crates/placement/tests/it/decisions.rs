@@ -67,6 +67,12 @@ fn sites(random: &mut Random) -> Vec<SiteView> {
         .collect()
 }
 
+/// What so many actions are expected to cost, lateness left out.
+fn bill_of(candidate: &placement::Candidate, count: u32) -> f64 {
+    let parts = [candidate.compute, candidate.boot, candidate.preemption, candidate.repeats, candidate.egress];
+    parts.iter().map(|part| part.units()).sum::<f64>() * f64::from(count)
+}
+
 fn demand(random: &mut Random, sites: &[SiteView]) -> Demand {
     let site = match random.below(4) {
         0 => BTreeMap::from([("zone".into(), "a".into())]),
@@ -106,6 +112,12 @@ fn demand(random: &mut Random, sites: &[SiteView]) -> Demand {
     if random.below(4) == 0 {
         demand.budget = Some(Money(random.below(3_000_000) as i64));
     }
+    if random.below(3) == 0 {
+        demand.explore = Money(random.below(3_000_000) as i64);
+    }
+    if random.below(3) == 0 {
+        demand.at_most = Some(random.below(50) as u32);
+    }
     if random.below(2) == 0 {
         demand.planned = Some(format!("s{}", random.below(7)));
     }
@@ -114,17 +126,33 @@ fn demand(random: &mut Random, sites: &[SiteView]) -> Demand {
     demand
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test that can be run for longer")]
+/// How many cases are looked at: 100,000, or as many as `TUTTI_PLACEMENT_CASES` says. A million is the long run.
+fn cases() -> u64 {
+    std::env::var("TUTTI_PLACEMENT_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(100_000)
+}
+
 #[test]
 fn nothing_is_placed_where_it_may_not_go_or_has_no_room() {
     let mut random = Random(20_261_126);
-    for case in 0..100_000 {
+    for case in 0..cases() {
         let sites = sites(&mut random);
         let demand = demand(&mut random, &sites);
         let plan = plan(&sites, &demand);
         let placed: u32 = plan.assignments.iter().map(|(_, count)| count).sum();
         assert_eq!(placed + plan.unplaced, demand.count, "case {case}: every action is somewhere");
-        for (name, count) in &plan.assignments {
-            let site = sites.iter().find(|site| site.name == *name).unwrap();
+        assert!(placed <= demand.at_most.unwrap_or(u32::MAX), "case {case}: more than the quota lets begin");
+        let chosen = |name: &str| plan.explanation.sites.iter().find(|candidate| candidate.site == name);
+        let mut taken: BTreeMap<&str, u32> = BTreeMap::new();
+        plan.assignments.iter().for_each(|(name, count)| *taken.entry(name).or_default() += count);
+        let bill: f64 =
+            taken.iter().filter_map(|(name, count)| Some((chosen(name)?, count))).map(|(of, count)| bill_of(of, *count)).sum();
+        if let Some(budget) = demand.budget {
+            // A millionth for each term of each action is rounding.
+            assert!(bill <= budget.units() + 6e-6 * f64::from(placed), "case {case}: {bill} of {budget}");
+        }
+        for (name, count) in &taken {
+            let site = sites.iter().find(|site| site.name == **name).unwrap();
             assert_eq!(demand.permitted.refusal(name), None, "case {case}: `{name}` is not permitted");
             assert!(site.closed.is_none(), "case {case}: `{name}` is closed");
             let wanted = |(key, value): (&String, &String)| site.attributes.get(key) == Some(value);
@@ -183,4 +211,53 @@ fn equal_questions_have_equal_answers() {
         // Text, since a number that is none equals nothing.
         assert_eq!(format!("{:?}", plan(&a, &x)), format!("{:?}", plan(&b, &y)));
     }
+}
+
+#[test]
+fn noise_does_not_send_work_to_and_fro() {
+    // Two sites that cost nearly the same, with prices that stray by a tenth: whoever plans by the cheapest of the moment changes their mind
+    // every other time.
+    let mut random = Random(17);
+    let (mut fickle, mut moves, mut planned) = (0, 0, None::<String>);
+    let mut cheapest = String::new();
+    for _ in 0..2_000 {
+        let site = |name: &str, random: &mut Random| SiteView {
+            name: name.into(),
+            capacity: Resources { cpu_millis: 8_000, ..Resources::default() },
+            free: Resources { cpu_millis: 8_000, ..Resources::default() },
+            prices: Prices { cpu_hour: Money(95_000 + random.below(10_000) as i64), ..Prices::default() },
+            ..SiteView::default()
+        };
+        let sites = [site("a", &mut random), site("b", &mut random)];
+        let needs = Needs { resources: Resources { cpu_millis: 1_000, ..Resources::default() }, ..Needs::default() };
+        let mut demand = Demand::new(needs, 1, Vec::new());
+        let now = plan(&sites, &demand).assignments[0].0.clone();
+        fickle += u32::from(std::mem::replace(&mut cheapest, now.clone()) != now);
+        demand.planned = planned.clone();
+        let chosen = plan(&sites, &demand).assignments[0].0.clone();
+        moves += u32::from(planned.is_some_and(|before| before != chosen));
+        planned = Some(chosen);
+    }
+    assert!(fickle > 500, "{fickle}");
+    assert_eq!(moves, 0);
+}
+
+#[test]
+fn a_site_that_is_said_to_lose_what_it_is_given_is_priced_out() {
+    let site = |name: &str, price: i64| SiteView {
+        name: name.into(),
+        capacity: Resources { cpu_millis: 8_000, ..Resources::default() },
+        free: Resources { cpu_millis: 8_000, ..Resources::default() },
+        prices: Prices { cpu_hour: Money(price), ..Prices::default() },
+        ..SiteView::default()
+    };
+    let needs = Needs { resources: Resources { cpu_millis: 1_000, ..Resources::default() }, ..Needs::default() };
+    let mut demand = Demand::new(needs, 1, Vec::new());
+    let hour = Odds { mid: 3_600.0, mean: 3_600.0, deviation: 300.0 };
+    let outlook = |hazard: f64| Outlook { run: hour, hazard, ..Outlook::default() };
+    let chosen = |demand: &Demand| plan(&[site("spot", 20_000), site("steady", 48_000)], demand).assignments[0].0.clone();
+    demand.outlooks = vec![outlook(0.05), outlook(0.0)];
+    assert_eq!(chosen(&demand), "spot", "five losses in a hundred hours are worth it");
+    demand.outlooks = vec![outlook(5.0), outlook(0.0)];
+    assert_eq!(chosen(&demand), "steady", "five an hour are not");
 }

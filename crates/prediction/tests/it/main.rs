@@ -235,3 +235,50 @@ fn sizing_wastes_at_most_three_quarters_of_the_best_known_rule() {
     assert!(mean <= 0.75, "{mean:.3}");
     assert_eq!(MODELS.len() * QUANTILES.len(), 54);
 }
+
+#[test]
+fn one_sample_says_little_and_the_interval_says_so() {
+    let mut estimates = Estimates::default();
+    estimates.learn(&seen(FAMILY, "a", 100.0));
+    let one = estimates.duration(&FAMILY, "a").unwrap();
+    assert!(one.low <= 100.0 && one.high >= 100.0 && one.high / one.low >= 2.0, "{one:?}");
+    assert_eq!(one.samples, 1);
+    let mut random = Random(8);
+    (0..100).for_each(|_| estimates.learn(&seen(FAMILY, "a", 100.0 * (0.05 * random.normal()).exp())));
+    let many = estimates.duration(&FAMILY, "a").unwrap();
+    assert!(many.high / many.low < one.high / one.low, "{many:?} after {one:?}");
+}
+
+#[test]
+fn a_task_whose_behaviour_changes_is_believed_again_soon() {
+    let mut estimates = Estimates::default();
+    let mut random = Random(21);
+    let mut draw = |mid: f64| mid * (0.1 * random.normal()).exp();
+    (0..200).for_each(|_| estimates.learn(&seen(FAMILY, "a", draw(60.0))));
+    let before = estimates.duration(&FAMILY, "a").unwrap();
+    // It takes five times as long from now on: at first the interval widens, then it moves.
+    let mut held = Vec::new();
+    let mut widest = 0.0f64;
+    for _ in 0..150 {
+        let wall = draw(300.0);
+        let said = estimates.duration(&FAMILY, "a").unwrap();
+        held.push((said.low..=said.high).contains(&wall));
+        widest = widest.max(said.high / said.low);
+        estimates.learn(&seen(FAMILY, "a", wall));
+    }
+    let after = estimates.duration(&FAMILY, "a").unwrap();
+    assert!(widest > 2.0 * before.high / before.low, "{widest} after {before:?}");
+    let late = held[50..].iter().filter(|held| **held).count();
+    assert!(late >= 85, "{late} of the last 100 lay inside");
+    assert!((after.mid / 300.0 - 1.0).abs() < 0.35, "{after:?}");
+}
+
+#[test]
+fn a_site_that_loses_what_it_is_given_is_known_for_it_and_one_that_did_long_ago_is_forgiven() {
+    let mut estimates = Estimates::default();
+    (0..20).for_each(|_| estimates.learn(&Observation { ended: Ended::Preempted, ..seen(FAMILY, "liar", 60.0) }));
+    let lost = estimates.hazard_per_hour("liar", 0.0);
+    assert!(lost > 1.0, "{lost}");
+    (0..2_000).for_each(|_| estimates.learn(&seen(FAMILY, "liar", 600.0)));
+    assert!(estimates.hazard_per_hour("liar", 0.0) < lost / 10.0);
+}

@@ -222,6 +222,12 @@ fn explanation(view: &ExplanationView) -> String {
     let mut text = format!("{} ({}): {}\n", view.path, view.phase, view.summary);
     let Ok(placement) = serde_json::from_value::<Explanation>(view.placement.clone()) else { return text };
     text += &format!("rule: {}\n", placement.rule);
+    if let Some(planned) = &placement.instead_of {
+        text += &format!("the run's plan had named `{planned}`\n");
+    }
+    if let Some(bounds) = &placement.bounds {
+        text += &format!("bounds: {bounds}\n");
+    }
     text + &candidates(&placement.sites)
 }
 

@@ -5,6 +5,7 @@ mod governed;
 mod officer;
 mod server;
 mod story;
+mod planned;
 mod summary;
 mod watch;
 

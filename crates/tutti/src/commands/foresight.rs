@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::rest::foresight_views::{
-    AdviceView, CostView, DemandView, RunOutlookView, SiteChangeView, SumView, WhatIfRequest, WhatIfView,
+    AdviceView, CostView, DemandView, ProjectView, RunOutlookView, SiteChangeView, SumView, WhatIfRequest, WhatIfView,
 };
 
 use crate::cli::Door;
@@ -17,7 +17,8 @@ use crate::session;
 
 /// Show what was spent, or what a run has cost and will.
 ///
-/// Without a run: what actions cost in the last days, added up by project, workflow, site, kind or day. `--focus` gives the rows as a CSV file in the
+/// Without a run: what actions cost in the last days, added up by project, workflow, site, kind or day; by project with what is left of its
+/// budget. `--focus` gives the rows as a CSV file in the
 /// columns of FOCUS 1.0, for tools that read cloud bills.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -66,10 +67,16 @@ struct Sum {
     actions: u64,
     hours: f64,
     gb: f64,
+    /// Of a project with a budget: what may still be spent, less what runs is expected to cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left: Option<f64>,
+    /// Of a project with a budget: what was spent of it and what it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget: Option<String>,
 }
 
 impl Row for Sum {
-    const COLUMNS: &'static [&'static str] = &["OF", "COST", "ACTIONS", "HOURS", "GB MOVED"];
+    const COLUMNS: &'static [&'static str] = &["OF", "COST", "ACTIONS", "HOURS", "GB MOVED", "LEFT", "OF ITS BUDGET"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -78,12 +85,21 @@ impl Row for Sum {
             self.actions.to_string(),
             format!("{:.2}", self.hours),
             format!("{:.2}", self.gb),
+            self.left.map_or("-".into(), money),
+            self.budget.clone().unwrap_or_else(|| "-".into()),
         ]
     }
 
     fn name(&self) -> String {
         self.name.clone()
     }
+}
+
+/// What was spent of a project's budgets, in words; none without one.
+fn spent(project: &ProjectView) -> Option<String> {
+    let of = |cap: Option<f64>, spent: f64, what: &str| cap.map(|cap| format!("{} of {} a {what}", money(spent), money(cap)));
+    let parts = [of(project.budget_day, project.spent_day, "day"), of(project.budget_month, project.spent_month, "month")];
+    Some(parts.into_iter().flatten().collect::<Vec<_>>().join(", ")).filter(|text| !text.is_empty())
 }
 
 impl Cost {
@@ -94,10 +110,13 @@ impl Cost {
         }
         let project = self.project.as_ref().map(|project| format!("&project={}", segment(project))).unwrap_or_default();
         let path = format!("/api/v1/costs?days={}{project}", self.days);
-        let (rows, simulated): (Vec<CostView>, BTreeSet<String>) = session::with(door, Need::Look, async |session| {
-            Ok((session.client.get(&path).await?, simulated(&session.client).await?))
-        })
-        .await?;
+        let by_project = self.by == By::Project && !self.focus;
+        let (rows, simulated, projects): (Vec<CostView>, BTreeSet<String>, Vec<ProjectView>) =
+            session::with(door, Need::Look, async |session| {
+                let projects = if by_project { session.client.get("/api/v1/projects").await? } else { Vec::new() };
+                Ok((session.client.get(&path).await?, simulated(&session.client).await?, projects))
+            })
+            .await?;
         if self.focus {
             output::write(&focus(&rows))?;
             return Ok(Exit::Done);
@@ -118,6 +137,13 @@ impl Cost {
             sum.actions += row.actions;
             sum.hours += row.hours;
             sum.gb += row.gb;
+        }
+        let wanted = |project: &&ProjectView| self.project.as_ref().is_none_or(|only| *only == project.name);
+        for project in projects.iter().filter(wanted) {
+            let Some(budget) = spent(project) else { continue };
+            let (name, left) = (project.name.clone(), project.left);
+            let sum = sums.entry(name.clone()).or_insert(Sum { name, ..Sum::default() });
+            (sum.left, sum.budget) = (left, Some(budget));
         }
         let sums: Vec<Sum> = sums.into_values().collect();
         output::list(&sums, self.form.output, "nothing was spent")?;
@@ -145,7 +171,7 @@ fn focus(rows: &[CostView]) -> String {
         let cells = [
             "tutti",
             "tutti",
-            "USD",
+            model::money::CURRENCY,
             &month(&row.day, 0),
             &month(&row.day, 1),
             &instant(&row.day, 0),

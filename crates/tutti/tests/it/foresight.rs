@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::home::Home;
+use crate::home::{Home, until};
 
 const SITES: &str = "
 kind: site
@@ -144,4 +144,66 @@ fn prices_come_from_lists_that_can_be_replaced() {
     home.write("more.yaml", "kind: site\nname: x\ncapacity: {cpu: 1}\n");
     let wrong = home.run(&["prices", "refresh", "more.yaml"]);
     assert!(wrong.code == 2 && wrong.stderr.contains("has a site in it"), "{wrong:?}");
+}
+
+#[test]
+fn a_budget_stops_work_says_so_and_lets_it_go_on() {
+    let home = Home::new();
+    home.write(
+        "site.yaml",
+        "kind: site\nname: own\ncapacity: {cpu: 4, memory: 4Gi}\nattributes: {zone: own}\nprices: {cpu_hour: 3600}\n",
+    );
+    let budget = |day: f64| {
+        home.write("project.yaml", &format!("kind: project\nname: demo\nbudget: {{day: {day}}}\nquota: {{cpu: 2}}\nshare: 3\n"));
+        home.ok(&["apply", "-f", "project.yaml"]);
+    };
+    let work = "workflow: demo/short\nnodes:\n  a: {run: {command: [sleep, '0.5']}, needs: {cpu: 1, site: {zone: own}}}\n";
+    home.write("short.workflow.yaml", work);
+    let _server = home.up();
+    home.ok(&["apply", "-f", "site.yaml", "-f", "short.workflow.yaml"]);
+    budget(1_000.0);
+    home.ok(&["run", "demo/short", "-w", "--name", "first"]);
+    let rows = home.json(&["cost"]);
+    let (cost, left) = (rows[0]["cost"].as_f64().unwrap(), rows[0]["left"].as_f64().unwrap());
+    assert!(cost > 0.4 && (left + cost - 1_000.0).abs() < 1e-5, "{rows}");
+    assert!(home.ok(&["cost"]).stdout.contains("of 1000"), "{rows}");
+
+    // What may be spent is spent: nothing begins, whoever asks is told why, and what it takes.
+    budget(0.2);
+    home.ok(&["run", "demo/short", "--name", "second"]);
+    until("the second run is over its budget", || {
+        let explained = home.json_or_none(&["explain", "second", "a"])?;
+        (explained[0]["placement"]["sites"][0]["verdict"] == "over_budget").then_some(())
+    });
+    let explained = home.json(&["explain", "second", "a"]);
+    let placement = &explained[0]["placement"];
+    let bounds = placement["bounds"].as_str().unwrap_or_default();
+    assert!(bounds.contains("of its budget of 0.200000 for this day"), "{placement}");
+    let text = home.ok(&["explain", "second", "a"]).stdout;
+    assert!(text.contains("over_budget") && text.contains("of its budget of 0.200000"), "{text}");
+    assert!(home.json(&["cost"])[0]["left"].as_f64().unwrap() < 0.0);
+
+    // More money, and it goes on by itself.
+    budget(1_000.0);
+    until("the second run succeeds", || (home.json(&["get", "run", "second"])["phase"] == "succeeded").then_some(()));
+
+    // A quota: three want a core, and two may have one.
+    let wide = "workflow: demo/wide\nnodes:\n  all:\n    each: {items: [1, 2, 3], do: {run: {command: [sleep, '0.4']}, needs: {cpu: 1, site: {zone: own}}}}\n";
+    home.write("wide.workflow.yaml", wide);
+    home.ok(&["apply", "-f", "wide.workflow.yaml"]);
+    home.ok(&["run", "demo/wide", "-w", "--name", "third"]);
+    let actions = home.json(&["get", "actions", "third"]);
+    let runs: Vec<(String, String)> = actions
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|action| action["kind"] == "run")
+        .map(|action| (text_of(action, "started_at"), text_of(action, "finished_at")))
+        .collect();
+    let at_once = runs.iter().map(|(begun, _)| runs.iter().filter(|(other, end)| other <= begun && begun < end).count()).max();
+    assert!(runs.len() == 3 && at_once <= Some(2), "{actions}");
+}
+
+fn text_of(action: &Value, key: &str) -> String {
+    action[key].as_str().unwrap_or_default().to_owned()
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use model::site::{Prices, Terms};
+use model::money::CURRENCY;
+use model::site::{Prices, Terms, Tier};
 use model::{Money, Resources};
 use serde::{Deserialize, Serialize};
 
@@ -27,8 +28,11 @@ pub struct PriceList {
     pub as_of: String,
     /// Where.
     pub source: String,
-    /// The currency, three letters. All sites have to be priced in the same one.
+    /// The currency, three letters.
     pub currency: String,
+    /// What that is worth in the currency that everything is counted in; none where it is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Exchange>,
     /// What a core and a GiB of memory cost an hour when they are had apart. Prices of whole machines are divided in this proportion; the
     /// accelerators of a machine cost what is left.
     pub core_hour: Money,
@@ -40,6 +44,40 @@ pub struct PriceList {
     pub terms: Terms,
     /// The machines by name.
     pub instances: BTreeMap<String, Instance>,
+}
+
+/// What a currency is worth.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// Units of [`model::money::CURRENCY`] for one of the other, in millionths.
+    pub usd: Money,
+    /// The day of the rate.
+    pub as_of: String,
+    /// Where it was looked up.
+    pub source: String,
+}
+
+impl Exchange {
+    /// An amount of the other currency in the one that everything is counted in.
+    fn of(&self, amount: Money) -> Money {
+        Money::from_units(amount.units() * self.usd.units())
+    }
+
+    /// The same for all that a site costs.
+    fn of_prices(&self, prices: Prices) -> Prices {
+        let of_terms = |terms: Terms| Terms {
+            egress_tiers: terms.egress_tiers.map(|tier| Tier { gb: self.of(tier.gb), ..tier }),
+            egress_near_gb: terms.egress_near_gb.map(|gb| self.of(gb)),
+            ..terms
+        };
+        Prices {
+            cpu_hour: self.of(prices.cpu_hour),
+            memory_gib_hour: self.of(prices.memory_gib_hour),
+            gpu_hour: self.of(prices.gpu_hour),
+            egress_gb: self.of(prices.egress_gb),
+            terms: prices.terms.map(of_terms),
+        }
+    }
 }
 
 /// A machine that a provider lets.
@@ -57,7 +95,7 @@ pub struct Instance {
 impl PriceList {
     /// The prices of a site that is made of such machines; none when it is asked for as spot capacity and has no such price.
     ///
-    /// The parts of a machine that is used whole cost together what the machine costs, to a millionth for each.
+    /// In the currency that everything is counted in, at the rate of the list. The parts of a machine that is used whole cost together what the machine costs, to a millionth for each.
     pub fn prices(&self, instance: &Instance, spot: bool) -> Option<Prices> {
         let hour = if spot { instance.spot_hour? } else { instance.hour };
         let cores = f64::from(instance.capacity.cpu_millis) / 1000.0;
@@ -72,13 +110,14 @@ impl PriceList {
             }
         };
         let sound = |units: f64| if units.is_finite() { Money::from_units(units) } else { Money::default() };
-        Some(Prices {
+        let prices = Prices {
             cpu_hour: sound(self.core_hour.units() * share),
             memory_gib_hour: sound(self.memory_gib_hour.units() * share),
             gpu_hour: sound(gpus),
             egress_gb: self.egress_gb,
             terms: Some(self.terms).filter(|terms| *terms != Terms::default()),
-        })
+        };
+        Some(self.exchange.as_ref().map_or(prices, |exchange| exchange.of_prices(prices)))
     }
 }
 
@@ -98,9 +137,11 @@ pub fn all() -> &'static [PriceList] {
 
 /// A document of `kind: prices`.
 pub(super) fn list(tree: &Tree, findings: &Findings) -> Option<PriceList> {
-    let known =
-        [&["kind", "name", "region", "as_of", "source", "currency", "core_hour", "memory_gib_hour", "instances"][..], &EGRESS]
-            .concat();
+    let known = [
+        &["kind", "name", "region", "as_of", "source", "currency", "exchange", "core_hour", "memory_gib_hour", "instances"][..],
+        &EGRESS,
+    ]
+    .concat();
     let fields = Fields::of(tree, "a price list", &known, findings)?;
     let name = fields.needed_name("name", "a price list")?;
     let needed = |key: &str| {
@@ -116,17 +157,41 @@ pub(super) fn list(tree: &Tree, findings: &Findings) -> Option<PriceList> {
         let span = fields.get("currency").map_or(tree.span.clone(), |tree| tree.span.clone());
         findings.error("W0104", &span, "`currency` has to be three capital letters such as `EUR`");
     }
+    let exchange = exchange(&fields, &currency, findings);
     Some(PriceList {
         name,
         region: fields.text("region").unwrap_or_default(),
         as_of: fields.needed_text("as_of", "a price list")?,
         source: fields.needed_text("source", "a price list")?,
         currency,
+        exchange,
         core_hour,
         memory_gib_hour,
         egress_gb: price(&fields, "egress_gb", findings).unwrap_or_default(),
         terms: terms(&fields, Terms::default(), findings),
         instances: instances(&fields, findings),
+    })
+}
+
+/// The rate of a list in another currency than the one that everything is counted in.
+fn exchange(fields: &Fields<'_>, currency: &str, findings: &Findings) -> Option<Exchange> {
+    let Some(tree) = fields.get("exchange") else {
+        if currency != CURRENCY {
+            let span = fields.get("currency").map_or(0..0, |tree| tree.span.clone());
+            let message = format!("a price list in `{currency}` needs `exchange`: everything is counted in {CURRENCY}");
+            findings.error("W0102", &span, message);
+        }
+        return None;
+    };
+    let inner = Fields::of(tree, "`exchange`", &["usd", "as_of", "source"], findings)?;
+    let usd = price(&inner, "usd", findings).filter(|usd| usd.0 > 0);
+    if usd.is_none() {
+        findings.error("W0102", &tree.span, format!("`exchange` needs `usd`: how many {CURRENCY} one `{currency}` is worth"));
+    }
+    Some(Exchange {
+        usd: usd?,
+        as_of: inner.needed_text("as_of", "`exchange`")?,
+        source: inner.needed_text("source", "`exchange`")?,
     })
 }
 

@@ -136,6 +136,17 @@ fn a_site_may_name_a_machine_of_a_list_and_say_otherwise_where_it_knows_better()
         matches!(&found.documents[..], [Document::Site(site), Document::Prices(_)] if site.prices.cpu_hour == Money(20_000)),
         "{found:?}"
     );
+
+    // Prices in another currency are converted, egress and its tiers with them.
+    let list = list.replace(
+        "kind: prices",
+        "kind: prices\ncurrency: EUR\nexchange: {usd: 1.25, as_of: 2026-11-20, source: the bank}\n\
+        egress_gb: 0.04\negress_tiers: [{from_gb: 10, gb: 0.02}]",
+    );
+    let found = read(&format!("{SITE}prices: {{instance: ours/small}}\n---\n{list}"), &files(&[]), &Shelf);
+    let Some(Document::Site(site)) = found.documents.first() else { panic!("{found:?}") };
+    assert_eq!((site.prices.cpu_hour, site.prices.egress_gb), (Money(25_000), Money(50_000)));
+    assert_eq!(site.prices.terms.map(|terms| terms.egress_tiers[0].gb), Some(Money(25_000)));
 }
 
 #[test]
@@ -150,6 +161,8 @@ fn what_is_wrong_with_a_price_is_said() {
         assert_eq!(priced(prices), Err(expected.to_owned()), "{prices}");
     }
     for (field, expected) in [
+        ("currency: CHF\ninstances: {}", "a price list in `CHF` needs `exchange`: everything is counted in USD"),
+        ("currency: CHF\nexchange: {as_of: today, source: bank}", "`exchange` needs `usd`: how many USD one `CHF` is worth"),
         ("currency: usd", "`currency` has to be three capital letters such as `EUR`"),
         ("instances: {a: {cpu: 2, memory: 4Gi}}", "a machine needs `hour`, its price"),
         ("instances: {a: {hour: 1}}", "a machine needs `cpu` and `memory`: its price is divided between them"),

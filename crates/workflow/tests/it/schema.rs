@@ -127,6 +127,10 @@ const WRONG: &[&str] = &[
     "kind: prices\nname: x\nas_of: today\nsource: x\ninstances: {}",
     "kind: prices\nname: x\nas_of: today\nsource: x\ncore_hour: 1\nmemory_gib_hour: 1\ninstances: {a: {cpu: 1, memory: 1Gi, hour: -1}}",
     "kind: prices\nname: x\nas_of: today\nsource: x\ncore_hour: 1\nmemory_gib_hour: 1\ninstances: {a: {cpu: 1, memory: 1Gi}}",
+    "kind: project\nname: x\nbudget: 5",
+    "kind: project\nname: x\nbudget: {year: 5}",
+    "kind: project\nname: x\nquota: {gpu: -1}",
+    "kind: project\nname: x\nshare: 0",
     "kind: trigger\nname: x\nworkflow: a/b",
     "kind: trigger\nname: x\nworkflow: a/b\nevery: 1m\nevent: {name: x}",
     "kind: trigger\nname: x\nworkflow: a/b\nevery: 1m\ncatch_up: some",
@@ -235,7 +239,8 @@ fn every_field_of_the_language_has_an_example() {
     let mut whole = schema();
     let defs = whole["$defs"].as_object_mut().unwrap();
     // Words of JSON Schema are explained by JSON Schema; sites, triggers and connectors have pages of their own.
-    for elsewhere in ["schema", "site", "prices", "trigger", "connector", "tag", "policy", "sanitizer", "policy_test"] {
+    for elsewhere in ["schema", "site", "prices", "project", "trigger", "connector", "tag", "policy", "sanitizer", "policy_test"]
+    {
         defs.remove(elsewhere);
     }
     let mut wanted = BTreeSet::new();

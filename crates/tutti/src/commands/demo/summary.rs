@@ -15,7 +15,7 @@ use crate::{output, rows};
 
 use super::server::Served;
 use super::watch::place;
-use super::{folder_of, officer};
+use super::{folder_of, officer, planned};
 
 /// Failed actions whose last words are shown, and lines of each.
 const FAILED_MAX: usize = 3;
@@ -67,6 +67,9 @@ pub(super) async fn table(served: &Served, run: &RunView, kept: &BTreeMap<String
     }
     if let Some(why) = why_there(served, run, &simulated).await? {
         text += &format!("\n{why}");
+    }
+    if let Some(planned) = planned::beside(served, run, &simulated).await? {
+        text += &format!("\n{planned}");
     }
     if !kept.is_empty() {
         text += "\nOUTPUTS\n";
@@ -163,7 +166,7 @@ fn look_further(served: &Served, run: &RunView) -> String {
     let (data, name) = (served.data.display(), &run.name);
     format!(
         "\nLOOK FURTHER\n  alias tutti='{} --data {data}'\n  tutti get run {name} -o json\n  tutti explain {name} 'score[0]'\n  \
-         tutti logs {name} train\n",
+         tutti cost {name}\n  tutti logs {name} train\n",
         program()
     )
 }

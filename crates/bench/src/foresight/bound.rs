@@ -1,0 +1,189 @@
+//! What no plan can be better than, as a mixed-integer program; and of small graphs the best plan that there is.
+
+#![expect(clippy::needless_range_loop, reason = "sites are numbers here, and most lists are by site")]
+
+use good_lp::{Expression, ProblemVariables, Solution, SolverModel, Variable, constraint, microlp, variable};
+use placement::sim::{AsExpected, Chooser, play};
+use placement::world::{Need, World};
+
+use super::worlds::{SITES, SLOT};
+
+/// A lower bound of the objective of every plan that is no dearer than one that is known.
+///
+/// It chooses sites (whole or in parts), and knows the critical path, the area of every site over all and over the tasks that wait for the same,
+/// the cheapest way of every output, and how many pieces have to be booted and stand idle once: as many as the work at a rented site needs to be
+/// done before the latest moment at which a plan can end that is no dearer than the known one.
+pub(super) fn bound(world: &World, whole: bool, known: f64) -> f64 {
+    let mut vars = ProblemVariables::new();
+    let tasks = world.tasks.len();
+    let mut x: Vec<Vec<Option<Variable>>> = Vec::new();
+    for task in &world.tasks {
+        let one =
+            |site: usize| world.may(task, site).then_some(if whole { variable().binary() } else { variable().min(0.0).max(1.0) });
+        x.push((0..SITES).map(one).map(|var| var.map(|var| vars.add(var))).collect());
+    }
+    let ends: Vec<Variable> = (0..tasks).map(|_| vars.add(variable().min(0.0))).collect();
+    let end = vars.add(variable().min(0.0));
+    let late = vars.add(variable().min(0.0));
+    let mut cost = Expression::from(0.0);
+    let mut limits = Vec::new();
+    for (number, task) in world.tasks.iter().enumerate() {
+        let mut runs = Expression::from(0.0);
+        let mut once = Expression::from(0.0);
+        for site in 0..SITES {
+            let Some(var) = x[number][site] else { continue };
+            runs += task.runs_at(site).mid * var;
+            once += var;
+            cost += world.sites[site].second(&task.need) * task.runs_at(site).mid * var;
+        }
+        limits.push(constraint!(once == 1.0));
+        limits.push(constraint!(ends[number] >= runs.clone()));
+        for parent in &task.parents {
+            limits.push(constraint!(ends[number] >= ends[*parent as usize] + runs.clone()));
+        }
+        limits.push(constraint!(end >= ends[number]));
+        // A site that reads an output that is not made there has it brought, from the cheapest site there is.
+        for site in 0..SITES {
+            let readers: Vec<usize> =
+                world.children[number].iter().map(|child| *child as usize).filter(|child| x[*child][site].is_some()).collect();
+            let price = (0..SITES)
+                .filter(|from| *from != site && x[number][*from].is_some())
+                .map(|from| world.links[from * SITES + site].byte * task.output)
+                .fold(f64::INFINITY, f64::min);
+            if readers.is_empty() || !price.is_finite() || price <= 0.0 {
+                continue;
+            }
+            let brought = vars.add(variable().min(0.0));
+            for child in readers {
+                let made = x[number][site].map_or(Expression::from(0.0), Expression::from);
+                limits.push(constraint!(brought >= x[child][site].unwrap_or(brought) - made));
+            }
+            cost += price * brought;
+        }
+    }
+    let flow = &world.flows[0];
+    let windows = windows(world);
+    let least: f64 = (0..tasks).map(|task| cheapest(world, task)).sum();
+    // A plan that ends later than this costs more by its lateness alone than the known one by all that can be saved.
+    let latest = flow.deadline.unwrap_or(1e12) + (known - least).max(0.0) / flow.late_per_hour.max(1e-9) * 3600.0;
+    for site in 0..SITES {
+        let place = &world.sites[site];
+        let pieces = place.rented.then(|| vars.add(variable().min(0.0)));
+        if let Some(pieces) = pieces {
+            cost += pieces * (place.second(&Need::from(&SLOT)) * (place.boot + place.idle));
+            x.iter().filter_map(|sites| sites[site]).for_each(|var| limits.push(constraint!(pieces >= var)));
+        }
+        for (group, before, after) in &windows {
+            let (mut area, mut work) = (Expression::from(0.0), Expression::from(0.0));
+            for number in group {
+                let Some(var) = x[*number][site] else { continue };
+                let runs = world.tasks[*number].runs_at(site).mid;
+                area += world.share(site, &world.tasks[*number].need) * runs * var;
+                work += runs * var;
+            }
+            limits.push(constraint!(end - (before + after) >= area));
+            if let Some(pieces) = pieces {
+                limits.push(constraint!((latest - before - after).max(1.0) * pieces >= work));
+            }
+        }
+    }
+    limits.push(constraint!(late >= end - flow.deadline.unwrap_or(1e12)));
+    cost += late * (flow.late_per_hour / 3600.0);
+    let mut problem = vars.minimise(cost.clone()).using(microlp);
+    for limit in limits {
+        problem = problem.with(limit);
+    }
+    problem.solve().map(|solution| solution.eval(cost)).unwrap_or(f64::NAN)
+}
+
+/// Sets of tasks, with the seconds that no plan can spare before the first and after the last of each: all of them, and those that wait for the same.
+fn windows(world: &World) -> Vec<(Vec<usize>, f64, f64)> {
+    let tasks = world.tasks.len();
+    let quickest = |task: usize| {
+        let sites = (0..SITES).filter(|site| world.may(&world.tasks[task], *site));
+        sites.map(|site| world.tasks[task].runs_at(site).mid).fold(f64::INFINITY, f64::min)
+    };
+    let (mut before, mut after) = (vec![0.0f64; tasks], vec![0.0f64; tasks]);
+    for task in 0..tasks {
+        let parents = world.tasks[task].parents.iter().map(|parent| *parent as usize);
+        before[task] = parents.map(|parent| before[parent] + quickest(parent)).fold(0.0, f64::max);
+    }
+    for task in (0..tasks).rev() {
+        let children = world.children[task].iter().map(|child| *child as usize);
+        after[task] = children.map(|child| after[child] + quickest(child)).fold(0.0, f64::max);
+    }
+    let mut groups: Vec<Vec<usize>> = vec![(0..tasks).collect()];
+    let mut seen: Vec<&[u32]> = Vec::new();
+    for task in &world.tasks {
+        if !seen.contains(&task.parents.as_slice()) {
+            seen.push(&task.parents);
+            groups.push((0..tasks).filter(|other| world.tasks[*other].parents == task.parents).collect());
+        }
+    }
+    let least = |of: &[f64], group: &[usize]| group.iter().map(|task| of[*task]).fold(f64::INFINITY, f64::min);
+    groups
+        .into_iter()
+        .filter(|group| group.len() > 1)
+        .map(|group| (group.clone(), least(&before, &group), least(&after, &group)))
+        .collect()
+}
+
+/// The least that holding its needs costs, of a task.
+fn cheapest(world: &World, task: usize) -> f64 {
+    (0..SITES)
+        .filter(|site| world.may(&world.tasks[task], *site))
+        .map(|site| compute(world, task, site))
+        .fold(f64::INFINITY, f64::min)
+}
+
+/// The best assignment of tasks to sites, as the simulator plays it: every one is looked at that could be better than the best so far. None
+/// when that takes more plays than may be.
+pub(super) fn optimum(world: &World, known: &[u16], plays_max: u64) -> Option<f64> {
+    let total = |sites: &[u16]| play(world, &Chooser::Fixed(sites.to_vec()), &AsExpected).total();
+    let mut least: Vec<f64> = vec![0.0; world.tasks.len() + 1];
+    for number in (0..world.tasks.len()).rev() {
+        least[number] = least[number + 1] + cheapest(world, number);
+    }
+    let mut look = Look { world, least, best: total(known), sites: known.to_vec(), plays: 0, plays_max };
+    look.below(0, 0.0, 0);
+    (look.plays < plays_max).then_some(look.best)
+}
+
+/// What holding its needs costs, of a task at a site.
+fn compute(world: &World, task: usize, site: usize) -> f64 {
+    world.sites[site].second(&world.tasks[task].need) * world.tasks[task].runs_at(site).mid
+}
+
+struct Look<'w> {
+    world: &'w World,
+    /// The least that the tasks from each on cost.
+    least: Vec<f64>,
+    best: f64,
+    sites: Vec<u16>,
+    plays: u64,
+    plays_max: u64,
+}
+
+impl Look<'_> {
+    /// Everything that begins like the sites so far, which cost at least so much and rent at these.
+    fn below(&mut self, number: usize, spent: f64, rented: u64) {
+        if self.plays >= self.plays_max || spent + self.least[number] >= self.best - 1e-12 {
+            return;
+        }
+        if number == self.world.tasks.len() {
+            self.plays += 1;
+            let played = play(self.world, &Chooser::Fixed(self.sites.clone()), &AsExpected);
+            self.best = self.best.min(played.total());
+            return;
+        }
+        for site in (0..SITES).filter(|site| self.world.may(&self.world.tasks[number], *site)) {
+            let place = &self.world.sites[site];
+            // Whatever is rented at all is booted at least once, and stands idle once.
+            let begins = place.rented && rented >> site & 1 == 0;
+            let once = if begins { place.second(&Need::from(&SLOT)) * (place.boot + place.idle) } else { 0.0 };
+            self.sites[number] = site as u16;
+            let bit = if begins { 1 << site } else { 0 };
+            self.below(number + 1, spent + once + compute(self.world, number, site), rented | bit);
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! What projects hold and spend, beside what they may: budgets, quotas, and in which order their work is looked at.
+//!
+//! The run loop owns this. It is made from the journal at the start and kept up by what the loop decides itself, so that no decision waits for
+//! a question to the store, and no two decisions of one turn spend the same money.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use engine::{Candidate, Event, RunNames, State};
+use journal::Reader;
+use model::project::{Budget, day_begin, next_month};
+use model::{ActionKey, Money, ProjectSpec, Resources, Timestamp};
+use parking_lot::RwLock;
+use placement::shares::{Claim, PATIENCE_OF_ORDER_S, dominant, is_entitled, next};
+
+use crate::clock::wall;
+
+/// Actions of one project that are given places before the next project is looked at, when several want some.
+const AT_ONCE: usize = 8;
+/// How much less lateness can count for a project that spends faster than its budget lasts.
+const THRIFT_MAX: f64 = 4.0;
+/// The shortest part of a period that thrift is measured by: what was spent in the first minutes says nothing of the month.
+const PART_MIN: f64 = 0.1;
+const DAY_S: f64 = 86_400.0;
+
+/// What a project holds, has spent and will spend for what runs.
+#[derive(Clone, Debug, Default)]
+struct Account {
+    spec: ProjectSpec,
+    held: Resources,
+    /// Money that what runs is expected to cost: it is as good as spent.
+    promised: Money,
+    /// What was spent in the day that begins at this time, and in the month.
+    today: (Timestamp, Money),
+    month: (Timestamp, Money),
+}
+
+/// An action that holds something.
+#[derive(Clone, Debug)]
+struct Holding {
+    project: String,
+    needs: Resources,
+    promised: Money,
+}
+
+/// Where a project stands, for whoever asks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProjectStand {
+    /// What it may.
+    pub spec: ProjectSpec,
+    /// What was spent this day, in UTC.
+    pub day: Money,
+    /// What was spent this month, in UTC.
+    pub month: Money,
+    /// What its actions hold.
+    pub held: Resources,
+    /// What those are expected to cost.
+    pub promised: Money,
+}
+
+impl ProjectStand {
+    /// What may still be spent; none without a budget.
+    pub fn left(&self) -> Option<Money> {
+        left(&self.spec.budget, self.day, self.month, self.promised)
+    }
+}
+
+fn left(budget: &Budget, day: Money, month: Money, promised: Money) -> Option<Money> {
+    let of = |cap: Option<Money>, spent: Money| cap.map(|cap| Money(cap.0.saturating_sub(spent.0).saturating_sub(promised.0)));
+    match (of(budget.day, day), of(budget.month, month)) {
+        (Some(day), Some(month)) => Some(day.min(month)),
+        (day, month) => day.or(month),
+    }
+}
+
+/// Where projects stand, for everybody who asks. The run loop writes it.
+pub(crate) type Shown = Arc<RwLock<BTreeMap<String, ProjectStand>>>;
+
+/// What projects hold and spend.
+#[derive(Default)]
+pub(crate) struct Projects {
+    accounts: BTreeMap<String, Account>,
+    holding: BTreeMap<ActionKey, Holding>,
+    shown: Shown,
+}
+
+/// What bounds the work of a project now.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bounds {
+    /// What may still be spent.
+    pub(crate) budget: Option<Money>,
+    /// How many such actions its quota lets begin.
+    pub(crate) count: Option<u32>,
+    /// What lateness is divided by: how much faster money goes than it lasts.
+    pub(crate) thrift: f64,
+    /// The bounds in words, for the explanation of what gets no place.
+    pub(crate) said: Option<String>,
+}
+
+impl Projects {
+    /// What the journal says of the projects, and what the open runs hold.
+    pub(crate) fn read(reader: &Reader, state: &State, shown: Shown) -> Result<Projects, journal::JournalError> {
+        let mut projects = Projects { shown, ..Projects::default() };
+        for row in reader.resources("project", None, None)? {
+            projects.take(&row.name, row.body);
+        }
+        let now = wall();
+        let (today, month) = (day_begin(now), now.month_begin());
+        for row in reader.costs(month, Timestamp(now.0 + 1))? {
+            let account = projects.accounts.entry(row.project).or_default();
+            account.settle(now);
+            account.month.1 += row.cost;
+            if row.day * 86_400_000_000 >= today.0 {
+                account.today.1 += row.cost;
+            }
+        }
+        for (key, names, needs) in state.holdings() {
+            projects.hold(key, &names.project, needs, Money(0));
+        }
+        projects.show();
+        Ok(projects)
+    }
+
+    fn take(&mut self, name: &str, body: serde_json::Value) {
+        match serde_json::from_value::<ProjectSpec>(body) {
+            Ok(spec) => self.accounts.entry(name.to_owned()).or_default().spec = spec,
+            Err(error) => tracing::error!(name, %error, "a project cannot be read, and has no bounds"),
+        }
+    }
+
+    /// Takes what happened. `names` are those of the run that the command was about, when it was about one.
+    pub(crate) fn note(&mut self, event: &Event, names: Option<&RunNames>, now: Timestamp) {
+        match event {
+            Event::ResourceApplied(e) if e.kind == "project" => self.take(&e.name, e.body.value().clone()),
+            Event::ResourceDeleted(e) if e.kind == "project" => {
+                self.accounts.entry(e.name.clone()).or_default().spec = ProjectSpec::default();
+            }
+            Event::AttemptFinished(e) => {
+                let held = self.release(ActionKey::new(e.run, e.action));
+                if e.cost.0 == 0 && held.is_none() {
+                    return;
+                }
+                let project = held.or_else(|| names.filter(|names| names.run == e.run).map(|names| names.project.clone()));
+                let Some(project) = project else { return };
+                let account = self.accounts.entry(project).or_default();
+                account.settle(now);
+                account.today.1 += e.cost;
+                account.month.1 += e.cost;
+            }
+            _ => return,
+        }
+        self.show();
+    }
+
+    fn show(&self) {
+        let stand = |(name, account): (&String, &Account)| {
+            let mut spec = account.spec.clone();
+            spec.name.clone_from(name);
+            let (day, month) = (account.today.1, account.month.1);
+            (name.clone(), ProjectStand { spec, day, month, held: account.held, promised: account.promised })
+        };
+        *self.shown.write() = self.accounts.iter().map(stand).collect();
+    }
+
+    /// An action begins that is expected to cost so much.
+    pub(crate) fn hold(&mut self, key: ActionKey, project: &str, needs: Resources, promised: Money) {
+        if needs == Resources::default() && promised.0 == 0 {
+            return;
+        }
+        self.release(key);
+        let account = self.accounts.entry(project.to_owned()).or_default();
+        account.held = account.held.plus(&needs);
+        account.promised += promised;
+        self.holding.insert(key, Holding { project: project.to_owned(), needs, promised });
+    }
+
+    fn release(&mut self, key: ActionKey) -> Option<String> {
+        let Holding { project, needs, promised } = self.holding.remove(&key)?;
+        if let Some(account) = self.accounts.get_mut(&project) {
+            account.held = account.held.minus(&needs);
+            account.promised = Money(account.promised.0.saturating_sub(promised.0));
+        }
+        Some(project)
+    }
+
+    /// What bounds actions with such needs of a project.
+    pub(crate) fn bounds(&mut self, project: &str, needs: &Resources, now: Timestamp) -> Bounds {
+        let mut bounds = Bounds { thrift: 1.0, ..Bounds::default() };
+        let Some(account) = self.accounts.get_mut(project) else { return bounds };
+        account.settle(now);
+        let mut said = Vec::new();
+        let budget = account.spec.budget;
+        if budget.is_set() {
+            bounds.budget = left(&budget, account.today.1, account.month.1, account.promised);
+            bounds.thrift = account.thrift(now);
+            let of = |cap: Option<Money>, spent: Money, what: &str| {
+                cap.map(|cap| format!("`{project}` has spent {spent} of its budget of {cap} for this {what}"))
+            };
+            said.extend(of(budget.day, account.today.1, "day"));
+            said.extend(of(budget.month, account.month.1, "month"));
+            if account.promised.0 > 0 {
+                said.push(format!("what runs is expected to cost {} more", account.promised));
+            }
+            if bounds.thrift > 1.0 {
+                said.push(format!("it goes {:.1} times as fast as it lasts, and lateness counts that much less", bounds.thrift));
+            }
+        }
+        if account.spec.quota.is_set() {
+            let fits = account.spec.quota.fits(&account.held, needs);
+            bounds.count = Some(fits);
+            if fits < u32::MAX {
+                said.push(format!("`{project}` holds {} of its quota of {}", amounts(&account.held), quota(&account.spec)));
+            }
+        }
+        bounds.said = (!said.is_empty()).then(|| said.join("; "));
+        bounds
+    }
+
+    /// How urgent the work of a project is beside others': what it holds of all there is, by its share.
+    fn standing(&self, project: &str, all: &Resources) -> f64 {
+        self.accounts.get(project).map_or(0.0, |account| dominant(&account.held, all) / f64::from(account.spec.weight()))
+    }
+}
+
+impl Account {
+    /// Begins a new day or month when one has come. A clock that went back stays in the period that it was in.
+    fn settle(&mut self, now: Timestamp) {
+        if self.today.0 < day_begin(now) {
+            self.today = (day_begin(now), Money(0));
+        }
+        if self.month.0 < now.month_begin() {
+            self.month = (now.month_begin(), Money(0));
+        }
+    }
+
+    /// How many times as fast money goes as it lasts, from 1.
+    fn thrift(&self, now: Timestamp) -> f64 {
+        let pace = |cap: Option<Money>, spent: Money, begun: Timestamp, length_s: f64| {
+            let cap = cap.filter(|cap| cap.0 > 0)?;
+            let part = (now.since(begun).as_secs_f64() / length_s).clamp(PART_MIN, 1.0);
+            Some((spent.units() + self.promised.units()) / cap.units() / part)
+        };
+        let month_s = next_month(now).since(now.month_begin()).as_secs_f64();
+        let day = pace(self.spec.budget.day, self.today.1, self.today.0, DAY_S);
+        let month = pace(self.spec.budget.month, self.month.1, self.month.0, month_s);
+        day.unwrap_or(0.0).max(month.unwrap_or(0.0)).clamp(1.0, THRIFT_MAX)
+    }
+}
+
+fn amounts(held: &Resources) -> String {
+    format!("{} cores, {} MiB, {} accelerators", f64::from(held.cpu_millis) / 1000.0, held.memory_bytes >> 20, held.gpus)
+}
+
+fn quota(spec: &ProjectSpec) -> String {
+    let parts = [
+        spec.quota.cpu_millis.map(|cpu| format!("{} cores", f64::from(cpu) / 1000.0)),
+        spec.quota.memory_bytes.map(|bytes| format!("{} MiB", bytes >> 20)),
+        spec.quota.gpus.map(|gpus| format!("{gpus} accelerators")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// What wants a place in one turn, in the order in which it is looked at.
+pub(crate) struct Line {
+    all: Resources,
+    /// The projects that want something in this turn.
+    waiting: Vec<String>,
+    by_project: BTreeMap<String, VecDeque<Candidate>>,
+}
+
+impl Line {
+    /// Puts candidates into the lines of their projects: what has waited too long first, then by priority, then first come first.
+    pub(crate) fn new(mut candidates: Vec<Candidate>, state: &State, now: Timestamp) -> Line {
+        let rank = |candidate: &Candidate| {
+            let overdue = now.since(candidate.queued_at).as_secs_f64() >= PATIENCE_OF_ORDER_S;
+            (!overdue, std::cmp::Reverse(if overdue { 0 } else { candidate.priority }), candidate.queued_at)
+        };
+        candidates.sort_by_key(rank);
+        let mut by_project: BTreeMap<String, VecDeque<Candidate>> = BTreeMap::new();
+        for candidate in candidates {
+            match by_project.get_mut(&candidate.names.project) {
+                Some(line) => line.push_back(candidate),
+                None => drop(by_project.insert(candidate.names.project.clone(), VecDeque::from([candidate]))),
+            }
+        }
+        let sites = state.fleet().sites().values();
+        Line {
+            all: sites.fold(Resources::default(), |all, site| all.plus(&site.spec.capacity)),
+            waiting: by_project.keys().cloned().collect(),
+            by_project,
+        }
+    }
+
+    /// Whether a project is entitled to more, beside all that want something in this turn.
+    pub(crate) fn entitles(&self, project: &str, projects: &Projects) -> bool {
+        let others = self.waiting.iter().map(|other| projects.standing(other, &self.all));
+        is_entitled(projects.standing(project, &self.all), others)
+    }
+
+    /// The next that is looked at; of the project that holds least for its share a few actions at a time.
+    pub(crate) fn take(&mut self, projects: &Projects, now: Timestamp) -> Option<Candidate> {
+        if self.by_project.len() < 2 {
+            let (_, line) = self.by_project.iter_mut().next()?;
+            return line.pop_front();
+        }
+        let claim = |(project, line): (&String, &VecDeque<Candidate>)| {
+            let first = line.front();
+            let waited_s = first.map_or(0.0, |first| now.since(first.queued_at).as_secs_f64());
+            let standing = projects.standing(project, &self.all);
+            (project.clone(), Claim { waited_s, standing })
+        };
+        let claims: Vec<(String, Claim)> = self.by_project.iter().map(claim).collect();
+        let at = next(&claims.iter().map(|(_, claim)| *claim).collect::<Vec<_>>())?;
+        let project = &claims.get(at)?.0;
+        let line = self.by_project.get_mut(project)?;
+        let mut candidate = line.pop_front()?;
+        if candidate.actions.len() > AT_ONCE {
+            let rest = candidate.actions.split_off(AT_ONCE);
+            line.push_front(Candidate { actions: rest, ..candidate.clone() });
+        }
+        if line.is_empty() {
+            self.by_project.remove(project);
+        }
+        Some(candidate)
+    }
+}

@@ -1,0 +1,109 @@
+//! Rented capacity that stands idle: how long it is kept, and whether there is some for what wants to begin.
+//!
+//! Keeping a piece costs as much a second as using it, and giving it back costs a boot when the next work comes. Not knowing when that will be,
+//! whoever keeps a piece for just as long as a boot takes never pays more than twice what the best decision would have cost (ski rental,
+//! Karlin et al. 1988). A forecast makes it better while it is right and only a little worse when it is wrong (Purohit, Svitkina and Kumar,
+//! NeurIPS 2018): the piece is kept for longer when the next work is expected sooner than a boot takes, and for a shorter time when not.
+
+use model::Resources;
+
+/// How far a forecast is trusted: the closer to 0, the more it changes. With 0.5 a piece is kept for half, or for twice as long as a boot takes,
+/// and the bill of a wrong forecast is at most three times the best.
+pub const TRUST: f64 = 0.5;
+/// Pieces that are kept in mind for a site.
+const PIECES_MAX: usize = 4_096;
+
+/// How many seconds an idle piece is kept, when a new one takes so long to boot and so many beginnings are expected an hour; none where
+/// nothing is known of what will come.
+pub fn keep_for_s(boot_s: f64, an_hour: Option<f64>) -> f64 {
+    let boot_s = if boot_s.is_finite() { boot_s.clamp(0.0, 86_400.0) } else { 0.0 };
+    match an_hour.filter(|an_hour| an_hour.is_finite()) {
+        None => boot_s,
+        Some(an_hour) if an_hour * boot_s > 3_600.0 => boot_s / TRUST,
+        Some(_) => boot_s * TRUST,
+    }
+}
+
+/// The idle pieces of a site. Times are in seconds of any clock that all questions use.
+#[derive(Clone, Debug, Default)]
+pub struct Warm {
+    pieces: Vec<(f64, Resources)>,
+}
+
+impl Warm {
+    /// Work ended, and its piece is kept until a time.
+    pub fn idle(&mut self, now_s: f64, until_s: f64, piece: Resources) {
+        self.pieces.retain(|(until, _)| *until >= now_s);
+        if until_s > now_s && self.pieces.len() < PIECES_MAX {
+            self.pieces.push((until_s, piece));
+        }
+    }
+
+    /// Whether a piece is there that takes work with such needs.
+    pub fn has(&self, now_s: f64, needs: &Resources) -> bool {
+        self.pieces.iter().any(|(until, piece)| *until >= now_s && piece.covers(needs))
+    }
+
+    /// Work begins, on the smallest piece that takes it. False when one has to be started for it.
+    pub fn take(&mut self, now_s: f64, needs: &Resources) -> bool {
+        self.pieces.retain(|(until, _)| *until >= now_s);
+        let fitting = self.pieces.iter().enumerate().filter(|(_, (_, piece))| piece.covers(needs));
+        let smallest = fitting.min_by_key(|(_, (_, piece))| *piece).map(|(index, _)| index);
+        smallest.map(|index| self.pieces.swap_remove(index)).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::search::Random;
+
+    /// What a piece costs until the next work comes, in seconds paid: it is kept or booted again.
+    fn bill(keep_s: f64, gap_s: f64, boot_s: f64) -> f64 {
+        if gap_s <= keep_s { gap_s } else { keep_s + boot_s }
+    }
+
+    #[test]
+    fn without_a_forecast_nothing_costs_more_than_twice_the_best_and_with_a_wrong_one_three_times() {
+        let mut random = Random(11);
+        for _ in 0..10_000 {
+            let boot_s = 10.0 + 300.0 * random.share();
+            let gap_s = 2_000.0 * random.share() * random.share();
+            let best = gap_s.min(boot_s);
+            assert!(bill(keep_for_s(boot_s, None), gap_s, boot_s) <= 2.0 * best + 1e-6);
+            for wrong in [0.0, 1e9] {
+                assert!(bill(keep_for_s(boot_s, Some(wrong)), gap_s, boot_s) <= 3.0 * best + 1e-6, "boot {boot_s}, gap {gap_s}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_right_forecast_is_cheaper_than_none() {
+        let mut random = Random(5);
+        let boot_s = 60.0;
+        for an_hour in [4.0, 20.0, 100.0, 400.0] {
+            let (mut with, mut without) = (0.0, 0.0);
+            for _ in 0..20_000 {
+                let gap_s = -random.share().max(1e-12).ln() * 3_600.0 / an_hour;
+                with += bill(keep_for_s(boot_s, Some(an_hour)), gap_s, boot_s);
+                without += bill(keep_for_s(boot_s, None), gap_s, boot_s);
+            }
+            assert!(with < without, "{an_hour} an hour: {with} and {without}");
+        }
+    }
+
+    #[test]
+    fn pieces_are_taken_once_and_given_back_in_time() {
+        let cores = |cores: u32| Resources { cpu_millis: cores * 1_000, ..Resources::default() };
+        let mut warm = Warm::default();
+        warm.idle(0.0, 60.0, cores(4));
+        warm.idle(0.0, 90.0, cores(1));
+        assert!(warm.has(10.0, &cores(1)) && !warm.has(10.0, &cores(8)));
+        assert!(warm.take(10.0, &cores(1)), "the small one");
+        assert!(warm.has(10.0, &cores(4)));
+        assert!(!warm.has(61.0, &cores(4)), "it was given back");
+        assert!(!warm.take(61.0, &cores(1)));
+        warm.idle(70.0, f64::NAN, cores(1));
+        assert!(!warm.has(70.0, &cores(1)), "a time that is none keeps nothing");
+    }
+}
