@@ -71,7 +71,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * Lists artifacts where they came to be, the latest first.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        get: operations["listArtifacts"];
         /**
          * Uploads a file to a site's store. The answer is the value that stands for it in inputs.
          * @description Needs the scope `run`, or a role that may `submit`.
@@ -96,6 +100,26 @@ export interface paths {
          * @description Needs the scope `read`, or a role that may `view`.
          */
         get: operations["downloadArtifact"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/artifacts/{digest}/lineage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Where an artifact comes from: what made it from what, who read it, where it lies, and why it carries what it carries.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        get: operations["getLineage"];
         put?: never;
         post?: never;
         delete?: never;
@@ -530,6 +554,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who calls, as the rules know them.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        get: operations["getMe"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/openapi.json": {
         parameters: {
             query?: never;
@@ -729,6 +773,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/policy/wires": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What goes along the wires of a text, which steps the rules would refuse, and which wires from a node they would: with the policy, the
+         *     sites that would be permitted, and approved sanitizers to put in between. Nothing is stored.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        post: operations["checkWires"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects": {
         parameters: {
             query?: never;
@@ -737,7 +802,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What projects may spend and hold at once, and how much of it they have.
+         * The projects: everything before the `/` of a workflow's name, with what ran there.
          * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["listProjects"];
@@ -937,6 +1002,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runs/{run}/delegate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Hands a question on, with a reason: from then on those are asked to whom it was handed. Whoever may decide may hand it on.
+         * @description Needs the scope `approve`, or a role that may `decide`.
+         */
+        post: operations["delegateAction"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/runs/{run}/explain": {
         parameters: {
             query?: never;
@@ -1051,6 +1136,26 @@ export interface paths {
          * @description Needs the scope `run`, or a role that may `steer`.
          */
         post: operations["resumeRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run}/seen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Records that the caller was shown a question with its evidence, once each: the audit log says who saw what.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        post: operations["seeAction"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1212,6 +1317,46 @@ export interface paths {
          * @description Needs the scope `admin`, or a role that may `operate`.
          */
         post: operations["orderSite"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/storage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is stored, by what it is, in bytes.
+         * @description Needs the scope `admin`, or a role that may `administer`.
+         */
+        get: operations["getStorage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/test-step": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Runs one node of a text with given values, as a run like any other: gated, placed, recorded. Nothing is registered.
+         * @description Needs the scope `run`, or a role that may `submit`.
+         */
+        post: operations["testStep"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1508,6 +1653,8 @@ export interface components {
             input?: unknown;
             /** @description use, run, task, workflow, human, wait, each, decide or transfer. */
             kind: string;
+            /** @description What it can read carries this, as it was found when the run was accepted. */
+            label?: string[];
             /**
              * Format: int32
              * @description Its number within the run; none for a node that was skipped.
@@ -1535,6 +1682,7 @@ export interface components {
             /** @description When its last attempt began. */
             started_at?: string | null;
             usage?: components["schemas"]["UsageView"] | null;
+            withheld?: components["schemas"]["WithheldView"] | null;
         };
         /** @description A piece of advice. */
         AdviceView: {
@@ -1619,12 +1767,19 @@ export interface components {
             action: string;
             /** @description Whom it is offered to: users, groups and the steps of escalation. */
             assign: unknown;
+            /**
+             * Format: int32
+             * @description Steps of escalation so far.
+             */
+            escalated?: number;
             /** @description Who has decided already. */
             first_by?: string | null;
             /** @description What they gave: the fields of the form and their decision. */
             first_form?: unknown;
             /** @description The JSON Schema of the form. */
             form: unknown;
+            /** @description What people did about it, in order: who saw it, handed it on, decided. */
+            people?: components["schemas"]["PersonView"][];
             /** @description The run. */
             run: string;
             /** @description Whether a second person has to decide too. */
@@ -1635,6 +1790,7 @@ export interface components {
             since: string;
             /** @description What is asked. */
             title: string;
+            withheld?: components["schemas"]["WithheldView"] | null;
         };
         /** @description A person's word for a sanitizer or a version of a policy. */
         ApproveRequest: {
@@ -1671,6 +1827,35 @@ export interface components {
             name: string;
             /** @description How it stands, in words. */
             standing: string[];
+        };
+        /** @description An artifact, and where it came to be. */
+        ArtifactOriginView: {
+            /** @description The action that made it; none when the run was given it. */
+            action?: string | null;
+            /** @description When the run was submitted. */
+            at: string;
+            /** @description Its digest. */
+            digest: string;
+            /**
+             * Format: int64
+             * @description The entry that says so.
+             */
+            entry: number;
+            /** @description file, directory, table or model. */
+            kind?: string | null;
+            /** @description What it carries. */
+            label: string[];
+            /** @description Its name; none when the value that named it is not kept any more, or may not be seen. */
+            name?: string | null;
+            /** @description The run. */
+            run: string;
+            /**
+             * Format: int64
+             * @description Its bytes.
+             */
+            size: number;
+            /** @description Its workflow. */
+            workflow: string;
         };
         /** @description A question: where might such work on such data run; or, with `operation`, may this person do that? */
         AskRequest: {
@@ -1913,6 +2098,13 @@ export interface components {
             /** @description Whether labels are concerned. */
             labels?: boolean;
         };
+        /** @description A site that came close. */
+        ClosestView: {
+            /** @description The site. */
+            site: string;
+            /** @description What is in the way. */
+            why: string;
+        };
         /** @description A connector's action. */
         ConnectorView: {
             /** @description What it does. */
@@ -1968,6 +2160,15 @@ export interface components {
             decision: string;
             /** @description The form's fields. */
             form?: unknown;
+        };
+        /** @description To whom a question is handed, and why. */
+        DelegateRequest: {
+            /** @description Groups. */
+            groups?: string[];
+            /** @description Why. */
+            reason: string;
+            /** @description Users. */
+            users?: string[];
         };
         DeletedView: {
             /** @description `deleted`. */
@@ -2110,6 +2311,26 @@ export interface components {
             /** @description The run it started; none when it was left out. */
             run?: string | null;
         };
+        /** @description A wire that would be refused. */
+        ForbiddenView: {
+            /** @description The sites where the rules let it read this. */
+            allowed_at: string[];
+            /** @description The field that would be read; the whole output when there is none. */
+            field?: string | null;
+            /** @description The step that would have no place. */
+            refused: components["schemas"]["RefusedStepView"];
+            /** @description What could be done instead. */
+            remedies: components["schemas"]["RemedyView"][];
+            /** @description The node that would read it. */
+            to: string;
+        };
+        /** @description What a node gives. */
+        GivesView: {
+            /** @description The field; the whole output when there is none. */
+            field?: string | null;
+            /** @description It carries this. */
+            label: string[];
+        };
         Health: {
             /**
              * Format: int64
@@ -2147,6 +2368,20 @@ export interface components {
         HookView: {
             /** @description The run that was started; null when the firing was left out because an earlier run still runs. */
             run?: string | null;
+        };
+        /** @description An artifact that another was made from. */
+        IngredientView: {
+            /** @description Its digest. */
+            digest: string;
+            /** @description Its kind. */
+            kind: string;
+            /** @description Its name. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Its bytes.
+             */
+            size: number;
         };
         KeyStatus: {
             /**
@@ -2201,6 +2436,36 @@ export interface components {
              */
             timeout_ms?: number | null;
         };
+        /** @description Where an artifact comes from, and what became of it. */
+        LineageView: {
+            /** @description Its digest. */
+            digest: string;
+            /** @description What it was made from. */
+            from: components["schemas"]["IngredientView"][];
+            /** @description What it carries. */
+            label: string[];
+            /** @description Whether there were more actions than are looked at. */
+            more: boolean;
+            /** @description Where it came to be, the first time first. Runs that were given it are among them. */
+            origins: components["schemas"]["ArtifactOriginView"][];
+            /** @description Sites that have a copy. */
+            sites: string[];
+            /** @description How each tag came to it: from where it was said, to the action that made it. */
+            trails: {
+                [key: string]: string[];
+            };
+            /** @description Who read it. */
+            used: components["schemas"]["ReaderView"][];
+        };
+        /** @description Who calls. */
+        MeView: {
+            /** @description Their groups. */
+            groups: string[];
+            /** @description Their name. */
+            name: string;
+            /** @description Their roles, those of their token's scopes among them. */
+            roles: string[];
+        };
         /** @description What is to come. */
         OutlookView: {
             /** @description What it will still cost: 5 of 100 futures below, the median, 5 of 100 above. */
@@ -2240,6 +2505,8 @@ export interface components {
                 input?: unknown;
                 /** @description use, run, task, workflow, human, wait, each, decide or transfer. */
                 kind: string;
+                /** @description What it can read carries this, as it was found when the run was accepted. */
+                label?: string[];
                 /**
                  * Format: int32
                  * @description Its number within the run; none for a node that was skipped.
@@ -2267,6 +2534,7 @@ export interface components {
                 /** @description When its last attempt began. */
                 started_at?: string | null;
                 usage?: components["schemas"]["UsageView"] | null;
+                withheld?: components["schemas"]["WithheldView"] | null;
             }[];
             /** @description Give this as `cursor` for the next page; none at the end. */
             next?: string | null;
@@ -2347,11 +2615,32 @@ export interface components {
                  * @description Human actions that wait for a decision.
                  */
                 waiting_for_human: number;
+                withheld?: components["schemas"]["WithheldView"] | null;
                 /** @description The workflow. */
                 workflow: string;
             }[];
             /** @description Give this as `cursor` for the next page; none at the end. */
             next?: string | null;
+        };
+        /** @description What somebody did about a question. */
+        PersonView: {
+            /** @description When (RFC 3339). */
+            at: string;
+            /** @description Who. */
+            by: string;
+            /** @description saw, delegated, approve, amend or reject. */
+            did: string;
+            /**
+             * Format: int64
+             * @description The entry that says so.
+             */
+            entry: number;
+            /** @description Why, in their words. */
+            reason?: string;
+            /** @description The commitment to what they were shown. */
+            shown?: string;
+            /** @description To whom it was handed: users and groups. */
+            to?: string[];
         };
         /** @description A request for a plan. */
         PlanRequest: {
@@ -2591,6 +2880,13 @@ export interface components {
             /** @description Runs that ended so long ago: `30d`. */
             older_than: string;
         };
+        /** @description An action that read an artifact. */
+        ReaderView: {
+            /** @description The action. */
+            action: string;
+            /** @description The run. */
+            run: string;
+        };
         /** @description A reason for an order. */
         ReasonRequest: {
             /** @description Why. */
@@ -2623,6 +2919,38 @@ export interface components {
             work: string;
             /** @description The workflow. */
             workflow: string;
+        };
+        /** @description A step that may run nowhere. */
+        RefusedStepView: {
+            /** @description The sites that came closest. */
+            closest: components["schemas"]["ClosestView"][];
+            /** @description What it can read carries this. */
+            label: string[];
+            /** @description What else is to be said. */
+            notes: string[];
+            /** @description Its path. */
+            path: string;
+            /** @description The policies that refuse, with what they say. */
+            policies: {
+                [key: string]: string;
+            };
+            /** @description How each tag came there: from where it was said, to the step. */
+            trails: {
+                [key: string]: string[];
+            };
+        };
+        /** @description An approved sanitizer to put in between. */
+        RemedyView: {
+            /** @description A node of the text that does it already. */
+            existing?: string | null;
+            /** @description The field of its output to read; the whole when there is none. */
+            field?: string | null;
+            /** @description A node to add; the text `${ wired }` stands for what is wired to it. */
+            insert: unknown;
+            /** @description What comes out of it carries this. */
+            label: string[];
+            /** @description The sanitizer. */
+            sanitizer: string;
         };
         /** @description What became of reports. */
         ReportAnswer: {
@@ -2845,6 +3173,7 @@ export interface components {
              * @description Human actions that wait for a decision.
              */
             waiting_for_human: number;
+            withheld?: components["schemas"]["WithheldView"] | null;
             /** @description The workflow. */
             workflow: string;
         };
@@ -3151,6 +3480,23 @@ export interface components {
             /** @description The tag. */
             tag: string;
         };
+        /** @description A step to test. */
+        StepTestRequest: {
+            /** @description The inputs of the workflow that it reads. */
+            inputs?: {
+                [key: string]: unknown;
+            };
+            /** @description The node. */
+            node: string;
+            /** @description What the nodes that it reads give, by their ids. */
+            outputs?: {
+                [key: string]: unknown;
+            };
+            /** @description The text of the workflow file. */
+            text: string;
+            /** @description The registered workflow whose files the text may refer to. */
+            workflow?: string | null;
+        };
         /** @description A node and its length. */
         StepView: {
             /** @description Its path, without the numbers of items. */
@@ -3160,6 +3506,58 @@ export interface components {
              * @description Seconds that it takes.
              */
             seconds: number;
+        };
+        /** @description What is stored. */
+        StorageView: {
+            /** @description The data directory. */
+            data: string;
+            /**
+             * Format: int64
+             * @description Bytes of the database with everything that is read from the entries.
+             */
+            database_bytes: number;
+            /**
+             * Format: int64
+             * @description Entries of the journal.
+             */
+            entries: number;
+            /**
+             * Format: int64
+             * @description Their bytes. They are kept for ever: the log is verified by them.
+             */
+            entries_bytes: number;
+            /**
+             * Format: int64
+             * @description Runs that have not ended.
+             */
+            open_runs: number;
+            /**
+             * Format: int64
+             * @description All runs.
+             */
+            runs: number;
+            /** @description Files by site. */
+            stores: components["schemas"]["StoreView"][];
+            /**
+             * Format: int64
+             * @description Bytes of the values beside them: what pruning destroys.
+             */
+            values_bytes: number;
+        };
+        /** @description The files at a site. */
+        StoreView: {
+            /**
+             * Format: int64
+             * @description Their bytes.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Files.
+             */
+            files: number;
+            /** @description The site. */
+            site: string;
         };
         /** @description Many runs in one request. */
         SubmitManyRequest: {
@@ -3518,6 +3916,50 @@ export interface components {
             /** @description As it happened; the same places, played; the rule as it is; as asked. */
             sums: components["schemas"]["SumView"][];
         };
+        /** @description A wire. */
+        WireView: {
+            /** @description The node that gives. */
+            from: string;
+            /** @description What it reads carries this. */
+            label: string[];
+            /** @description The node that reads. */
+            to: string;
+        };
+        /** @description A text, edits that are tried on it, and a node from which somebody draws a wire. */
+        WiringRequest: {
+            /** @description Edits, as in `/edit`; they are tried and not kept. */
+            edits?: unknown[];
+            /** @description The node at which wires would begin: those that the rules forbid are told. */
+            from?: string | null;
+            /** @description The text of the workflow file. */
+            text: string;
+            /** @description The registered workflow whose files the text may refer to. */
+            workflow?: string | null;
+        };
+        /** @description What the rules say. */
+        WiringView: {
+            /** @description Whether the text could be read: of one with errors nothing is said. */
+            checked: boolean;
+            /** @description Wires from it that would be refused. */
+            forbidden: components["schemas"]["ForbiddenView"][];
+            /** @description What the node `from` gives. */
+            gives: components["schemas"]["GivesView"][];
+            /** @description Steps that may run nowhere. */
+            refused: components["schemas"]["RefusedStepView"][];
+            /** @description Each step: what it can read, and where it may be. While steps are refused, no sites are told. */
+            steps: components["schemas"]["CertifiedStep"][];
+            /** @description What goes along each wire. */
+            wires: components["schemas"]["WireView"][];
+        };
+        /** @description That there is something which the caller may not see. */
+        WithheldView: {
+            /** @description What it carries. */
+            label: string[];
+            /** @description The roles that would be enough. */
+            roles: string[];
+            /** @description Why it is not shown. */
+            why: string;
+        };
         /** @description A worker says who it is, and asks for work. */
         WorkerHello: {
             /** @description The connectors it serves: `namespace/action@version`. */
@@ -3645,6 +4087,42 @@ export interface operations {
             };
         };
     };
+    listArtifacts: {
+        parameters: {
+            query?: {
+                /** @description Only what carries this tag. */
+                tag?: string;
+                /** @description `next` of the page before. */
+                cursor?: number;
+                /** @description Rows of the page: 100 when nothing is said, at most 1,000. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of artifacts. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ArtifactOriginView"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     uploadArtifact: {
         parameters: {
             query?: {
@@ -3722,6 +4200,37 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getLineage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                digest: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its lineage. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LineageView"];
+                };
             };
             /** @description A problem. `code` says which kind; each has a page. */
             default: {
@@ -4455,6 +4964,35 @@ export interface operations {
             };
         };
     };
+    getMe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The caller. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MeView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getDescription: {
         parameters: {
             query?: never;
@@ -4779,6 +5317,39 @@ export interface operations {
             };
         };
     };
+    checkWires: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WiringRequest"];
+            };
+        };
+        responses: {
+            /** @description What the rules say. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WiringView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listProjects: {
         parameters: {
             query?: never;
@@ -4788,7 +5359,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The projects that have bounds, or that spent something this month. */
+            /** @description All projects. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5215,6 +5786,44 @@ export interface operations {
             };
         };
     };
+    delegateAction: {
+        parameters: {
+            query?: {
+                /** @description The action's path; not needed when one waits. */
+                path?: string;
+            };
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DelegateRequest"];
+            };
+        };
+        responses: {
+            /** @description The run as it is now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     explainActions: {
         parameters: {
             query?: {
@@ -5398,6 +6007,40 @@ export interface operations {
     resumeRun: {
         parameters: {
             query?: never;
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run as it is now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    seeAction: {
+        parameters: {
+            query?: {
+                /** @description The action's path; not needed when one waits. */
+                path?: string;
+            };
             header?: never;
             path: {
                 run: string;
@@ -5717,6 +6360,68 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SiteView"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getStorage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What is stored. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StorageView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    testStep: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StepTestRequest"];
+            };
+        };
+        responses: {
+            /** @description The run. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunView"];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
