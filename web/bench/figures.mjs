@@ -1,7 +1,8 @@
 // The figures of the web app, in a headless Chromium against a server of its own: `TUTTI_BIN=… node bench/figures.mjs [FILE]`. JSON on
-// standard output, and in FILE when one is named. Use a release build: a debug build is several times slower.
-import { readFileSync, writeFileSync } from "node:fs";
+// standard output, and in FILE when one is named; TUTTI_FIGURES=load,big,typing,watchers takes some of them. Use a release build: a debug build is several times slower.
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
+import { join } from "node:path";
 
 import { SITES, browser, house } from "../e2e/house.mjs";
 
@@ -25,11 +26,10 @@ const round = (value) => Math.round(value * 10) / 10;
 
 const server = await house({ "sites.yaml": SITES, "big.workflow.yaml": BIG, "wide.workflow.yaml": WIDE, "live.workflow.yaml": LIVE });
 const program = await browser();
+const parts = { load: firstLoad, big: bigRun, typing, watchers: manyBrowsers };
+const only = process.env.TUTTI_FIGURES?.split(",") ?? Object.keys(parts);
 try {
-  await firstLoad();
-  await bigRun();
-  await typing();
-  await manyBrowsers();
+  for (const name of only) await parts[name]();
 } finally {
   await program.close();
   await server.stop();
@@ -43,7 +43,14 @@ async function firstLoad() {
   const page = await program.page();
   await page.goto(server.url);
   await page.getByText("● live").waitFor();
-  figures.first_load_kb = round((await page.evaluate(() => [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")].filter((one) => !one.name.includes("/api/")).reduce((sum, one) => sum + one.encodedBodySize, 0))) / 1000);
+  const loaded = await page.evaluate(() => [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")].filter((one) => !one.name.includes("/api/")).map((one) => [new URL(one.name).pathname, one.encodedBodySize]));
+  // Out of a folder nothing is compressed on the way: the compressed files beside them say what it would be.
+  const dist = process.env.TUTTI_WEB_DIST;
+  const size = ([path, bytes]) => {
+    const file = dist && join(dist, path === "/" ? "index.html" : path);
+    return !file ? bytes : statSync(existsSync(`${file}.br`) ? `${file}.br` : file).size;
+  };
+  figures.first_load_kb = round(loaded.reduce((sum, one) => sum + size(one), 0) / 1000);
   figures.chromium = await page.evaluate(() => navigator.userAgent.replace(/.*(HeadlessChrome\/\S+).*/, "$1"));
   await page.close();
 }

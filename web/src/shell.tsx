@@ -60,7 +60,7 @@ export function Shell() {
         Skip to the page
       </a>
       <header className="sticky top-0 z-20 border-b border-line bg-raised">
-        <div className="mx-auto flex h-13 max-w-[1600px] items-center gap-4 px-5">
+        <div className="mx-auto flex h-13 max-w-[1600px] items-center gap-2 px-5 xl:gap-4">
           <Link to="/" className="flex items-center gap-2 font-semibold tracking-tight">
             <img src="/favicon.svg" alt="" className="size-6" /> Tutti
           </Link>
@@ -71,7 +71,7 @@ export function Shell() {
                 to={place.to}
                 activeOptions={{ exact: place.to === "/" }}
                 activeProps={{ className: "bg-sunken text-ink", "aria-current": "page" }}
-                className="whitespace-nowrap rounded-md px-2.5 py-1.5 text-soft hover:text-ink"
+                className="whitespace-nowrap rounded-md px-1.5 py-1.5 text-soft hover:text-ink xl:px-2.5"
               >
                 {place.words}
                 {place.to === "/inbox" && waiting > 0 ? (
@@ -82,10 +82,10 @@ export function Shell() {
               </Link>
             ))}
           </nav>
-          <div className="ml-auto flex shrink-0 items-center gap-3">
+          <div className="ml-auto flex shrink-0 items-center gap-2 xl:gap-3">
             <LinkState />
             <button type="button" onClick={() => setPalette(true)} className="rounded-md border border-line px-2.5 py-1 text-soft hover:text-ink">
-              Search <kbd className="ml-2 font-mono text-[11px]">Ctrl K</kbd>
+              Search <kbd className="ml-2 hidden font-mono text-[11px] xl:inline">Ctrl K</kbd>
             </button>
             <button type="button" onClick={openMap} aria-label="Keys" title="Keys (?)" className="size-7 rounded-md border border-line text-soft hover:text-ink">
               ?

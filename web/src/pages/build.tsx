@@ -2,7 +2,7 @@
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { useCallback, useEffect, useRef, useState } from "react";
+import { useCallback, useDeferredValue, useEffect, useRef, useState } from "react";
 
 import { ApiError, post } from "../api/client";
 import { connectors, source, wiring } from "../api/editing";
@@ -46,7 +46,9 @@ function Builder({ workflow, text, version }: { workflow?: string; text: string;
   const [broken, setBroken] = useState<unknown>(null);
   const [testing, setTesting] = useState(false);
   const [drawing, draw] = useState<{ from: string; to: string }>();
-  const read = state.sheet?.text;
+  // What is wrong is said first; the picture of hundreds of nodes, and what the rules say of it, follow when there is time.
+  const pictured = useDeferredValue(state.sheet);
+  const read = pictured?.text;
   const rules = useQuery({ queryKey: ["policy", "wires", workflow, read], queryFn: () => wiring(read!, workflow), enabled: read !== undefined, placeholderData: (old) => old }).data;
   const catalogue = useQuery({ queryKey: ["resources", "connectors"], queryFn: connectors });
   // Opened once: what others save meanwhile is shown as a conflict, and does not pull the text away.
@@ -132,7 +134,7 @@ function Builder({ workflow, text, version }: { workflow?: string; text: string;
       <div className="grid min-h-0 flex-1 grid-cols-[180px_minmax(0,1fr)_minmax(340px,36%)]">
         <Catalogue names={(catalogue.data ?? []).map((known) => `${known.name}@${known.version}`)} add={add} />
         <Canvas
-          sheet={sheet}
+          sheet={pictured ?? sheet}
           workflow={workflow}
           wiring={rules}
           chosen={chosen}

@@ -3,7 +3,7 @@
 import "@xyflow/react/dist/style.css";
 
 import { Background, Controls, Handle, MarkerType, Position, ReactFlow, type Connection, type Edge, type Node, type NodeProps } from "@xyflow/react";
-import { useEffect, useMemo, useRef, useState } from "react";
+import { memo, useEffect, useMemo, useRef, useState } from "react";
 import { flushSync } from "react-dom";
 
 import type { Forbidden, Sheet, Wiring } from "../../api/editing";
@@ -79,7 +79,8 @@ type Props = {
   onRemove: (ids: string[]) => void;
 };
 
-export function Canvas({ sheet, workflow, wiring: rules, chosen, onChoose, onPin, onWire, onUnwire, onRemove }: Props) {
+/** Drawn anew when the text was read, not when something beside it changes. */
+export const Canvas = memo(function Canvas({ sheet, workflow, wiring: rules, chosen, onChoose, onPin, onWire, onUnwire, onRemove }: Props) {
   const made = useMemo(() => picture(sheet, rules), [sheet, rules]);
   const [drawn, setDrawn] = useState<string>();
   const wires = useWires(sheet.text, workflow, drawn);
@@ -167,7 +168,7 @@ export function Canvas({ sheet, workflow, wiring: rules, chosen, onChoose, onPin
       </div>
     </>
   );
-}
+});
 
 /** Why a node may not be wired to, in the room that there is beside it. */
 function barWords(wire: Forbidden): string {

@@ -61,8 +61,8 @@ export function Placement({ run, path }: { run: string; path: string }) {
                       {site.site}
                       {site.simulated ? <span className="ml-1.5 rounded border border-line px-1 text-[11px] text-soft">simulated</span> : null}
                     </Td>
-                    <Td className={site.verdict === "chosen" ? "text-good" : ""}>{VERDICTS[site.verdict] ?? site.verdict}</Td>
-                    <Td className="text-soft">{site.why}</Td>
+                    <Td className={`whitespace-nowrap ${site.verdict === "chosen" ? "text-good" : ""}`}>{VERDICTS[site.verdict] ?? site.verdict}</Td>
+                    <Td className="min-w-56 text-soft">{site.why}</Td>
                     <Td right>{(site.compute_per_hour / MICRO).toPrecision(3)}</Td>
                     <Td right>{(site.egress / MICRO).toPrecision(3)}</Td>
                     <Td right>{bytes(site.bytes_to_bring)}</Td>
