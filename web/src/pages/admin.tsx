@@ -5,7 +5,7 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Tabs } from "radix-ui";
 import { useState } from "react";
 
-import { get, post, remove, segment } from "../api/client";
+import { get, post, remove, segment, setToken, token } from "../api/client";
 import type { components } from "../api/schema";
 import { bytes, money } from "../lib/format";
 import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Td, Th } from "../ui/kit";
@@ -75,7 +75,23 @@ function Tokens() {
       void queries.invalidateQueries({ queryKey: ["resources", "tokens"] });
     },
   });
-  if (tokens.error) return <Failed error={tokens.error} retry={() => void tokens.refetch()} />;
+  // A token is shown this once: whatever becomes of the list behind it, it stays until it is closed.
+  const shown = made ? (
+    <Dialog title={`The token ${made.name}`} onClose={() => setMade(undefined)}>
+      <p className="mb-2 text-soft">It is shown this once. Only its hash is stored.{token() === made.token ? " This tab uses it from now on." : ""}</p>
+      <code aria-label="The new token" className="block break-all rounded-md bg-sunken px-3 py-2 font-mono text-[13px]">
+        {made.token}
+      </code>
+    </Dialog>
+  ) : null;
+  if (tokens.error) {
+    return (
+      <>
+        <Failed error={tokens.error} retry={() => void tokens.refetch()} />
+        {shown}
+      </>
+    );
+  }
   if (tokens.isPending) return <Loading what="tokens" />;
   return (
     <>
@@ -102,17 +118,17 @@ function Tokens() {
               </tr>
             </thead>
             <tbody>
-              {tokens.data.map((token) => (
-                <tr key={token.name} className="border-b border-line last:border-0">
-                  <Td>{token.name}</Td>
-                  <Td>{token.user}</Td>
-                  <Td>{token.groups.join(", ")}</Td>
-                  <Td>{[...(token.roles ?? []), ...token.scopes.map((scope) => `scope ${scope}`)].join(", ")}</Td>
+              {tokens.data.map((known) => (
+                <tr key={known.name} className="border-b border-line last:border-0">
+                  <Td>{known.name}</Td>
+                  <Td>{known.user}</Td>
+                  <Td>{known.groups.join(", ")}</Td>
+                  <Td>{[...(known.roles ?? []), ...known.scopes.map((scope) => `scope ${scope}`)].join(", ")}</Td>
                   <Td>
-                    <Ago at={token.created_at} />
+                    <Ago at={known.created_at} />
                   </Td>
                   <Td right>
-                    <Button look="danger" onClick={() => revoke(token.name)}>
+                    <Button look="danger" onClick={() => revoke(known.name)}>
                       Revoke
                     </Button>
                   </Td>
@@ -132,14 +148,7 @@ function Tokens() {
           onClose={() => make(false)}
         />
       ) : null}
-      {made ? (
-        <Dialog title={`The token ${made.name}`} onClose={() => setMade(undefined)}>
-          <p className="mb-2 text-soft">It is shown this once. Only its hash is stored.</p>
-          <code aria-label="The new token" className="block break-all rounded-md bg-sunken px-3 py-2 font-mono text-[13px]">
-            {made.token}
-          </code>
-        </Dialog>
-      ) : null}
+      {shown}
       {going ? (
         <Dialog title={`Revoke ${going}?`} onClose={() => revoke(undefined)}>
           <p className="mb-4">The next request with it is refused. What it opened goes on.</p>
@@ -166,8 +175,10 @@ function MakeToken({ first, onMade, onClose }: { first: boolean; onMade: (token:
   const [roles, setRoles] = useState<string[]>(first ? ["admin"] : ["viewer"]);
   const make = useMutation({
     mutationFn: () => post<Token>("/api/v1/tokens", { name, ...(user ? { user } : {}), groups: list(groups), roles }),
-    onSuccess: (token) => {
-      onMade(token);
+    onSuccess: (made) => {
+      // From the first one on every call needs a token: without it this page would be shut out by its own deed.
+      if (first && token() === null) setToken(made.token ?? null);
+      onMade(made);
       void queries.invalidateQueries({ queryKey: ["resources", "tokens"] });
     },
   });
@@ -180,7 +191,7 @@ function MakeToken({ first, onMade, onClose }: { first: boolean; onMade: (token:
           make.mutate();
         }}
       >
-        {first ? <p className="rounded-md border border-warn px-3 py-2 text-warn">◌ With the first token every call needs one, this page's too: keep it.</p> : null}
+        {first ? <p className="rounded-md border border-warn px-3 py-2 text-warn">◌ With the first token every call needs one. This tab uses it at once; keep it for later.</p> : null}
         <label className="block">
           <span className="mb-1 block text-soft">Name of the token</span>
           <input autoFocus className={FIELD} value={name} onChange={(event) => setName(event.target.value)} placeholder="rita-laptop" />
