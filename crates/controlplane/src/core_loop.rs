@@ -289,6 +289,11 @@ impl CoreLoop {
             Command::Report(report) if report.usage.wall_us > 0 => self.state.glimpse(report.attempt.action_key()),
             _ => None,
         };
+        if let (Command::Report(report), Some(seen)) = (&command, &reported)
+            && let Some(bytes) = self.placer.learned().memory_after_kill(seen, &report.outcome)
+        {
+            self.state.hint_memory(report.attempt.action_key(), bytes);
+        }
         // A run that ends with it has no names afterwards.
         let names = match &command {
             Command::Report(report) => self.state.names_of(report.attempt.run),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use engine::event::AttemptFinished;
-use engine::{Glimpse, without_items};
+use engine::{Glimpse, Outcome, without_items};
 use journal::{HistoryFilter, HistoryRow, Reader};
 use model::{Digest, FailureClass, Graph, Node, NodeKind, Phase, RunId, Timestamp};
 use parking_lot::{RwLock, RwLockReadGuard};
@@ -74,6 +74,17 @@ impl Learned {
             past.1.get_or_init(|| self.learn_past(&past.0));
         }
         self.estimates.read()
+    }
+
+    /// What the repeat of an attempt should ask for that was killed for its memory; none for other ends, and where too little is known.
+    pub(crate) fn memory_after_kill(&self, seen: &Glimpse, outcome: &Outcome) -> Option<u64> {
+        if !matches!(outcome, Outcome::Failed(failure) if failure.class == FailureClass::Oom) {
+            return None;
+        }
+        let family = Family { workflow: &seen.names.workflow, path: &seen.path, work: &seen.work };
+        let advice = self.read().memory_to_ask(&family, seen.bytes_in as f64, Some(seen.holds.memory_bytes as f64))?;
+        // Rounded up to whole megabytes: a request is read by people.
+        Some((advice.bytes as u64).div_ceil(1 << 20) << 20)
     }
 
     /// Notes how an attempt ended.

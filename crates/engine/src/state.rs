@@ -126,6 +126,8 @@ pub(crate) struct Passing {
     pub(crate) freed: VecDeque<Freed>,
     /// Whether parked actions are worth another look.
     pub(crate) room: bool,
+    /// What a repeat should ask for after a kill, as the shell knows it.
+    pub(crate) memory_hint: Option<(ActionKey, u64)>,
     /// Graphs that were in use when idle ones were last forgotten.
     pub(crate) graphs_in_use: usize,
     /// By site: a calendar month, and the bytes that left it then. Closed runs had their part in it, so that a replay cannot restore it:
@@ -319,6 +321,12 @@ impl State {
     pub fn count_sent(&mut self, site: &str, at: Timestamp, bytes: u64) {
         let before = self.sent_bytes(site, at);
         self.passing.sent.insert(site.to_owned(), (at.month(), before.saturating_add(bytes)));
+    }
+
+    /// What the repeat of an action should ask for if the next command says that it was killed for its memory: what the shell has learned of it. It is
+    /// a decision like others, and recorded with the attempt's end.
+    pub fn hint_memory(&mut self, key: ActionKey, bytes: u64) {
+        self.passing.memory_hint = Some((key, bytes));
     }
 
     /// Lets actions that fitted nowhere be looked at again: time has passed, and what was worth waiting for may not be any more.

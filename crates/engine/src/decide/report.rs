@@ -201,8 +201,8 @@ impl Stepper<'_, '_> {
         (action.retries < retry.max).then(|| now.after(pause((retry.backoff_min, retry.backoff_max), action.retries, draw)))
     }
 
-    /// The memory for the repeat of an action that used up what it had asked for: twice as much, as far as its site has it. When that is all
-    /// its site has, as far as another one does that has the attributes it needs.
+    /// The memory for the repeat of an action that used up what it had asked for: what was learned of it, else twice as much, as far as its
+    /// site has it. When that is all its site has, as far as another one does that has the attributes it needs.
     fn more_memory(&self, key: ActionKey) -> Option<u64> {
         let action = self.action(key)?;
         let needs = &action.unit.node.needs;
@@ -215,7 +215,9 @@ impl Stepper<'_, '_> {
         let fitting = || sites.values().filter(|site| needs.unmet(&site.spec.attributes).is_none());
         let largest = || fitting().map(|site| site.spec.capacity.memory_bytes).max().unwrap_or(0);
         let most = if here > asked { here } else { largest() };
-        Some(asked.saturating_mul(2).min(most)).filter(|more| *more > asked)
+        let learned = self.state.passing.memory_hint.filter(|(of, bytes)| *of == key && *bytes > asked);
+        let wanted = learned.map_or(asked.saturating_mul(2), |(_, bytes)| bytes);
+        Some(wanted.min(most)).filter(|more| *more > asked)
     }
 
     /// The inputs of a placed action could not be brought to its site. It is placed again, and fails there when nothing is left to bring.

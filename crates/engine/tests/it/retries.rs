@@ -136,3 +136,22 @@ fn what_used_up_its_memory_is_repeated_with_more() {
     // Nothing was asked for, so that nothing is known to have been too little.
     assert_eq!(raised(vec![small()], 0), [None, None, None, None, None]);
 }
+
+#[test]
+fn what_was_learned_of_its_memory_counts_more_than_twice_as_much() {
+    const GIB: u64 = 1 << 30;
+    let second = Duration::from_secs(1);
+    let asks = |hint: u64| {
+        let mut rig = Rig::new(vec![site("a").memory(16 * GIB).spec()]);
+        let graph = flow("t/hungry").step(step("a").memory(4 * GIB).retry(1, second, second)).build();
+        let run = rig.submit(&graph, json!({}));
+        rig.work();
+        let attempt = rig.attempt(run, "a");
+        rig.state.hint_memory(attempt.action_key(), hint);
+        rig.report(attempt, Outcome::Failed(Failure::new(FailureClass::Oom, "killed")));
+        ends(&rig).last().and_then(|end| end.memory_bytes)
+    };
+    assert_eq!(asks(5 * GIB), Some(5 * GIB));
+    assert_eq!(asks(64 * GIB), Some(16 * GIB), "no site has more");
+    assert_eq!(asks(GIB), Some(8 * GIB), "what is less than it had says nothing");
+}

@@ -3,9 +3,9 @@
 mod evidence;
 mod governed;
 mod officer;
+mod planned;
 mod server;
 mod story;
-mod planned;
 mod summary;
 mod watch;
 
