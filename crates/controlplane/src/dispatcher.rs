@@ -168,7 +168,7 @@ impl Dispatcher {
             && connectors::find(connector, *version).is_none()
         {
             self.offered.lock().insert(key);
-            self.workers.offer(spec, dispatch.site.clone());
+            self.workers.offer(spec, dispatch.site.clone(), executor.registered());
             return;
         }
         let (site, label) = (dispatch.site.clone(), dispatch.label.clone());

@@ -105,7 +105,12 @@ impl Placer {
         self.look(state, now);
         self.kept.tidy(|key| state.is_queued(key));
         let bounds = self.projects.bounds(&candidate.names.project, &candidate.needs.resources, now);
-        let demand = self.demand(candidate, permitted, bounds, now);
+        let mut demand = self.demand(candidate, permitted, bounds, now);
+        let by_worker = is_for_workers(candidate);
+        if by_worker {
+            // They hold nothing there: where one has room, all have.
+            demand.count = 1;
+        }
         let rented =
             |view: &SiteView| self.warm.get(&view.name).is_some_and(|warm| warm.has(seconds(now), &demand.needs.resources));
         let warm: Vec<bool> = self.views.iter().map(rented).collect();
@@ -122,17 +127,19 @@ impl Placer {
         let mut actions = candidate.actions.iter().copied();
         let mut placements: Vec<Placement> = Vec::with_capacity(plan.assignments.len() + 1);
         for (site, count) in plan.assignments {
-            let actions: Vec<ActionKey> = actions.by_ref().take(count as usize).collect();
-            let judged = plan.explanation.sites.iter().find(|judged| judged.site == site);
-            self.begin(judged, &site, &actions, &candidate.names.project, &demand, now);
-            placements.push(Placement { actions, site: Some(site), explanation: explanation.clone() });
+            let actions: Vec<ActionKey> = actions.by_ref().take(if by_worker { usize::MAX } else { count as usize }).collect();
+            if !by_worker {
+                let judged = plan.explanation.sites.iter().find(|judged| judged.site == site);
+                self.begin(judged, &site, &actions, &candidate.names.project, &demand, now);
+            }
+            placements.push(Placement { actions, site: Some(site), explanation: explanation.clone(), by_worker });
         }
         let left: Vec<_> = actions.collect();
-        if let (Some(first), None, true) = (left.first(), demand.at_most.filter(|most| *most < demand.count), self.entitled) {
+        if let (Some(first), None, true) = (left.first().filter(|_| !by_worker), demand.at_most.filter(|most| *most < demand.count), self.entitled) {
             self.keep(*first, &plan.explanation.sites, &demand, now);
         }
         if !left.is_empty() {
-            placements.push(Placement { actions: left, site: None, explanation });
+            placements.push(Placement { actions: left, site: None, explanation, by_worker });
         }
         placements
     }
@@ -275,6 +282,12 @@ impl Placer {
 
 fn seconds(at: Timestamp) -> f64 {
     at.0 as f64 / 1e6
+}
+
+/// Whether workers take the actions of a candidate: they use a connector that no site runs by itself.
+fn is_for_workers(candidate: &Candidate) -> bool {
+    let connector = candidate.work.rsplit_once('@').filter(|_| candidate.uses);
+    connector.is_some_and(|(name, version)| version.parse().is_ok_and(|version| connectors::find(name, version).is_none()))
 }
 
 /// What is expected of a task at a site.

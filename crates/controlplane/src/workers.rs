@@ -21,10 +21,16 @@ use workflow::documents::ConnectorSpec;
 
 use crate::Inbox;
 
+mod messages;
+
+pub use messages::{Holding, Lease, LeaseRequest, Turn, WorkerReport};
+
 /// How long a worker may be silent.
 pub const LEASE: StdDuration = StdDuration::from_secs(15);
 /// Bytes of inputs after which no more leases are put into one answer.
 const TURN_BYTES: usize = 1 << 20;
+/// How many actions that have no room at their site are passed over in search of one that has.
+const PASSED_MAX: usize = 64;
 /// How often leases are looked at.
 const WATCH_EVERY: StdDuration = StdDuration::from_secs(1);
 /// An action that is held for longer is said to run: shorter ones would only make events.
@@ -47,12 +53,36 @@ struct Inner {
 struct Queues {
     /// What waits, by connector, in order. A key without a spec was taken back.
     waiting: BTreeMap<String, VecDeque<AttemptKey>>,
-    specs: HashMap<AttemptKey, AttemptSpec>,
+    specs: HashMap<AttemptKey, Offered>,
     /// Who holds what.
     holders: HashMap<AttemptKey, String>,
     workers: BTreeMap<String, Worker>,
     /// The schemas of the outputs of connectors, `name@version`.
     promised: BTreeMap<String, Arc<Value>>,
+    /// What sites have, and what workers hold of it together.
+    places: BTreeMap<String, Place>,
+    /// Somebody was given less than there is, for want of room at a site.
+    crowded: bool,
+}
+
+/// An action that waits for a worker.
+struct Offered {
+    spec: AttemptSpec,
+    site: String,
+}
+
+/// A site as workers fill it.
+#[derive(Default)]
+struct Place {
+    capacity: Resources,
+    held: Resources,
+}
+
+impl Place {
+    /// Whether workers may hold so much more of it. What is more than all of it is taken alone: the site may have shrunk meanwhile.
+    fn has_room(&self, needs: &Resources) -> bool {
+        self.held == Resources::default() || self.capacity.minus(&self.held).covers(needs)
+    }
 }
 
 /// A worker that is or was there.
@@ -66,6 +96,7 @@ struct Worker {
 
 struct Held {
     epoch: Epoch,
+    site: String,
     kind: NodeKind,
     resources: Resources,
     outputs: Vec<Port>,
@@ -73,99 +104,6 @@ struct Held {
     promised: Option<Arc<Value>>,
     since: Instant,
     announced: bool,
-}
-
-/// A worker asks for work.
-#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct LeaseRequest {
-    /// Its name, unique among workers: a process that starts anew takes a new one.
-    pub worker: String,
-    /// The connectors it serves: `namespace/action@version`.
-    pub connectors: Vec<String>,
-    /// How many actions it can take.
-    pub slots: usize,
-    /// What it still works at, from a time when it was connected before.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub holding: Vec<Holding>,
-}
-
-/// An attempt under an epoch.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Holding {
-    /// The attempt's token.
-    pub attempt: String,
-    /// The epoch of its lease.
-    pub epoch: u64,
-}
-
-/// An action given to a worker.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub struct Lease {
-    /// The attempt's token; reports carry it.
-    pub attempt: String,
-    /// The epoch of the order; reports carry it.
-    pub epoch: u64,
-    /// The connector: `namespace/action@version`.
-    pub connector: String,
-    /// The input.
-    pub input: Value,
-    /// The key that stays the same over all attempts.
-    pub idempotency_key: String,
-    /// How long it may take, in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout_ms: Option<u64>,
-    /// Names and keys of the attempt: `TUTTI_RUN`, `TUTTI_ACTION`, `TRACEPARENT`, …
-    pub environment: BTreeMap<String, String>,
-}
-
-/// What a worker reports.
-#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct WorkerReport {
-    /// The attempt's token.
-    pub attempt: String,
-    /// The epoch of the lease.
-    pub epoch: u64,
-    /// The output, when it went well.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output: Option<Value>,
-    /// Why it did not: a message.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// What kind of failure it was; `user` when nothing is said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub class: Option<FailureClass>,
-    /// Microseconds it took.
-    #[serde(default)]
-    pub wall_us: u64,
-}
-
-/// What a worker is told.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
-pub struct Turn {
-    /// Actions to run.
-    pub leases: Vec<Lease>,
-    /// Attempts to stop.
-    pub stop: Vec<String>,
-    /// Attempts that it says it holds and goes on with, under the epoch of now.
-    pub kept: Vec<Holding>,
-    /// Attempts that it says it holds and does not: to be given up.
-    pub lost: Vec<String>,
-}
-
-impl PartialEq for Lease {
-    fn eq(&self, other: &Lease) -> bool {
-        (&self.attempt, self.epoch) == (&other.attempt, other.epoch)
-    }
-}
-
-impl Turn {
-    /// Whether there is nothing to tell.
-    pub fn is_empty(&self) -> bool {
-        self.leases.is_empty() && self.stop.is_empty() && self.kept.is_empty() && self.lost.is_empty()
-    }
 }
 
 fn connector_of(spec: &AttemptSpec) -> String {
@@ -186,7 +124,10 @@ impl Queues {
     }
 
     /// Gives what waits to a worker.
-    fn hold(&mut self, worker: &str, spec: AttemptSpec, now: Instant) -> Lease {
+    fn hold(&mut self, worker: &str, offered: Offered, now: Instant) -> Lease {
+        let Offered { spec, site } = offered;
+        let place = self.places.entry(site.clone()).or_default();
+        place.held = place.held.plus(&spec.resources);
         let lease = Lease {
             attempt: spec.key.to_string(),
             epoch: spec.epoch.0,
@@ -199,6 +140,7 @@ impl Queues {
         let promised = self.promised.get(&lease.connector).cloned();
         let held = Held {
             epoch: spec.epoch,
+            site,
             kind: spec.kind,
             resources: spec.resources,
             outputs: spec.outputs,
@@ -215,19 +157,52 @@ impl Queues {
     fn take_from_holder(&mut self, key: AttemptKey) -> Option<(String, Held)> {
         let worker = self.holders.remove(&key)?;
         let held = self.workers.get_mut(&worker)?.held.remove(&key)?;
+        self.leave(&held);
         Some((worker, held))
+    }
+
+    /// Gives back what a lease held of its site.
+    fn leave(&mut self, held: &Held) {
+        if let Some(place) = self.places.get_mut(&held.site) {
+            place.held = place.held.minus(&held.resources);
+        }
+    }
+
+    /// The next action of a connector that its site has room for. Those without room keep their turn.
+    fn next(&mut self, connector: &str) -> Option<Offered> {
+        let mut passed = Vec::new();
+        let mut found = None;
+        let waiting = self.waiting.get_mut(connector)?;
+        while passed.len() < PASSED_MAX
+            && let Some(key) = waiting.pop_front()
+        {
+            // Taken back, or gone on with, meanwhile.
+            let Some(offered) = self.specs.get(&key) else { continue };
+            let place = self.places.get(&offered.site);
+            if place.is_none_or(|place| place.has_room(&offered.spec.resources)) {
+                found = self.specs.remove(&key);
+                break;
+            }
+            passed.push(key);
+        }
+        self.crowded |= !passed.is_empty();
+        passed.into_iter().rev().for_each(|key| waiting.push_front(key));
+        if waiting.is_empty() {
+            self.waiting.remove(connector);
+        }
+        found
     }
 
     /// Goes on with what a worker says it holds, or tells it that it does not.
     fn adopt(&mut self, request: &LeaseRequest, now: Instant, turn: &mut Turn) {
         for holding in &request.holding {
             let key: Option<AttemptKey> = holding.attempt.parse().ok();
-            let serves = |spec: &AttemptSpec| request.connectors.contains(&connector_of(spec));
+            let serves = |offered: &Offered| request.connectors.contains(&connector_of(&offered.spec));
             let epoch = key.and_then(|key| {
                 if self.specs.get(&key).is_some_and(serves)
-                    && let Some(spec) = self.specs.remove(&key)
+                    && let Some(offered) = self.specs.remove(&key)
                 {
-                    return Some(self.hold(&request.worker, spec, now).epoch);
+                    return Some(self.hold(&request.worker, offered, now).epoch);
                 }
                 Some(self.workers.get(&request.worker)?.held.get(&key)?.epoch.0)
             });
@@ -253,14 +228,15 @@ impl Workers {
         self.inner.queues.lock().promised.insert(name, Arc::new(connector.outputs.clone()));
     }
 
-    /// Offers an action to whoever serves its connector. Offered twice is offered once.
-    pub(crate) fn offer(&self, spec: AttemptSpec, _site: String) {
+    /// Offers an action, placed at a site of this capacity, to whoever serves its connector. Offered twice is offered once.
+    pub(crate) fn offer(&self, spec: AttemptSpec, site: String, capacity: Resources) {
         let mut queues = self.inner.queues.lock();
+        queues.places.entry(site.clone()).or_default().capacity = capacity;
         if queues.holders.contains_key(&spec.key) {
             return;
         }
         let (key, connector) = (spec.key, connector_of(&spec));
-        if queues.specs.insert(key, spec).is_none() {
+        if queues.specs.insert(key, Offered { spec, site }).is_none() {
             queues.waiting.entry(connector).or_default().push_back(key);
         }
         drop(queues);
@@ -299,14 +275,9 @@ impl Workers {
         let mut bytes = 0;
         for connector in &request.connectors {
             while turn.leases.len() < request.slots.min(WORKER_LEASES_MAX) && bytes < TURN_BYTES {
-                let Some(key) = queues.waiting.get_mut(connector).and_then(VecDeque::pop_front) else { break };
-                // Taken back, or gone on with, meanwhile.
-                let Some(spec) = queues.specs.remove(&key) else { continue };
-                bytes += weight(&spec.input);
-                turn.leases.push(queues.hold(&request.worker, spec, now));
-            }
-            if queues.waiting.get(connector).is_some_and(VecDeque::is_empty) {
-                queues.waiting.remove(connector);
+                let Some(offered) = queues.next(connector) else { break };
+                bytes += weight(&offered.spec.input);
+                turn.leases.push(queues.hold(&request.worker, offered, now));
             }
         }
         turn
@@ -340,7 +311,7 @@ impl Workers {
                 secrets: Vec::new(),
             };
             queues.waiting.entry(lease.connector).or_default().push_front(key);
-            queues.specs.insert(key, spec);
+            queues.specs.insert(key, Offered { spec, site: held.site });
             some = true;
         }
         drop(queues);
@@ -381,6 +352,7 @@ impl Workers {
                 }
             }
         }
+        self.tell_of_room();
         for (key, held, report) in taken {
             let usage = Usage { wall_us: report.wall_us, ..Usage::default() };
             self.finish(key, held.epoch, outcome(&held, report), usage);
@@ -396,9 +368,9 @@ impl Workers {
     /// Takes an action back, or tells its worker to stop it. False when it is not known here.
     pub(crate) fn cancel(&self, key: AttemptKey) -> bool {
         let mut queues = self.inner.queues.lock();
-        if let Some(spec) = queues.specs.remove(&key) {
+        if let Some(offered) = queues.specs.remove(&key) {
             drop(queues);
-            self.finish(key, spec.epoch, Outcome::Aborted, Usage::default());
+            self.finish(key, offered.spec.epoch, Outcome::Aborted, Usage::default());
             return true;
         }
         let Some((worker, held)) = queues.take_from_holder(key) else { return false };
@@ -417,6 +389,15 @@ impl Workers {
         let mut queues = self.inner.queues.lock();
         queues.specs.remove(&key);
         queues.take_from_holder(key);
+        drop(queues);
+        self.tell_of_room();
+    }
+
+    /// Lets those look again for whom there was no room.
+    fn tell_of_room(&self) {
+        if std::mem::take(&mut self.inner.queues.lock().crowded) {
+            self.inner.offered.notify_waiters();
+        }
     }
 
     /// Looks at leases, for as long as the process lives.
@@ -457,10 +438,12 @@ impl Workers {
                 let Some(worker) = queues.workers.remove(&name) else { continue };
                 for (key, held) in worker.held {
                     queues.holders.remove(&key);
+                    queues.leave(&held);
                     lost.push((key, held.epoch, name.clone()));
                 }
             }
         }
+        self.tell_of_room();
         for (key, epoch, worker) in lost {
             let message = format!("the worker `{worker}` has been silent for {} s", LEASE.as_secs());
             self.finish(key, epoch, Outcome::Failed(Failure::new(FailureClass::NodeLost, message)), Usage::default());

@@ -343,6 +343,8 @@ pub struct Placement {
     pub site: Option<String>,
     /// Every candidate with its terms and verdict, as JSON.
     pub explanation: Arc<str>,
+    /// Whether a worker has to take them there: until one has, they wait, and hold nothing of the site.
+    pub by_worker: bool,
 }
 
 /// What is known of a key.

@@ -34,6 +34,7 @@ pub(crate) fn evolve(state: &mut State, event: &Event, at: Timestamp) {
         Event::ChildOpened(e) => actions::child_opened(state, e, at),
         Event::ActionsPlaced(e) => attempts::placed(state, e, at),
         Event::ActionsParked(e) => attempts::parked(state, e),
+        Event::AttemptStarted(e) => attempts::started(state, e),
         Event::AttemptFinished(e) => attempts::attempt_finished(state, e, at),
         Event::RetryDue(e) => attempts::retry_due(state, (*e).into(), at),
         Event::ActionFinished(e) => actions::finished(state, e, at),
@@ -63,8 +64,7 @@ pub(crate) fn evolve(state: &mut State, event: &Event, at: Timestamp) {
         }
 
         // Facts that only projections and people care about.
-        Event::AttemptStarted(_)
-        | Event::ReportIgnored(_)
+        Event::ReportIgnored(_)
         | Event::OutputKept(_)
         | Event::ArtifactsLabelled(_)
         | Event::ActionStopRequested(_)

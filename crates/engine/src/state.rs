@@ -170,6 +170,8 @@ pub struct Candidate {
     pub label: Label,
     /// The connector, the task, or `run`.
     pub work: String,
+    /// Whether it is a connector that they use.
+    pub uses: bool,
     /// The artifacts each reads, with their sizes and the sites that have a copy.
     pub inputs: Vec<InputArtifact>,
     /// The names of the run.
@@ -197,7 +199,7 @@ pub struct Glimpse {
     pub work: String,
     /// Where the attempt is; none when it is nowhere any more.
     pub site: Option<Arc<str>>,
-    /// What it holds there.
+    /// What it holds there, or would if it were at work.
     pub holds: Resources,
     /// Bytes of artifacts that it reads.
     pub bytes_in: u64,

@@ -34,6 +34,8 @@ mod v6;
 mod v7;
 #[path = "golden/v8.rs"]
 mod v8;
+#[path = "golden/v9.rs"]
+mod v9;
 
 struct File {
     name: &'static str,
@@ -52,6 +54,7 @@ fn files() -> Vec<File> {
         File { name: "v7", text: include_str!("golden/v7.journal"), expected: v7::events() },
         File { name: "v8", text: include_str!("golden/v8.journal"), expected: v8::events() },
         File { name: "v13", text: include_str!("golden/v13.journal"), expected: v13::events() },
+        File { name: "v9", text: include_str!("golden/v9.journal"), expected: v9::events() },
     ]
 }
 

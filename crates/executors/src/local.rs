@@ -175,6 +175,11 @@ impl LocalExecutor {
         *self.inner.site.registered.lock() = capacity;
     }
 
+    /// The capacity that the site is registered with.
+    pub fn registered(&self) -> Resources {
+        *self.inner.site.registered.lock()
+    }
+
     /// Its processes are kept in otherwise from now on; what runs is not changed.
     pub fn set_sandbox(&self, settings: sandbox::Settings) {
         let known = self.inner.site.sandbox.lock().clone();

@@ -74,6 +74,7 @@ fn placed(run: u64, actions: std::ops::Range<u32>) -> Event {
         epoch: Epoch(1),
         actions,
         explanation: EXPLANATION.into(),
+        worker: None,
     })
 }
 

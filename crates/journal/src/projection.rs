@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use engine::Event;
-use engine::event::{ActionKind, Opened, Origin, Placed};
+use engine::event::{ActionKind, ActionsPlaced, Opened, Origin, Placed};
 use model::{ActionNo, Failure, Phase, RunId};
 use rusqlite::{Transaction, params};
 use serde_json::{Value, json};
@@ -75,6 +75,10 @@ struct ActionChange {
     explanation: Option<i64>,
     first_by: Option<String>,
     escalated: Option<u32>,
+    /// Empty when it waits for nobody any more.
+    waits_for: Option<String>,
+    /// When its attempt can have begun at the latest, where nobody said when it did.
+    began_by: Option<u64>,
 }
 
 pub(crate) fn failure_json(failure: &Failure) -> String {
@@ -233,7 +237,7 @@ impl Projection {
             }
             Event::ActionsPlaced(e) => {
                 let explanation = self.explanation(&e.explanation);
-                e.actions.iter().for_each(|placed| self.place(e.run, placed, &e.site, explanation, at));
+                e.actions.iter().for_each(|placed| self.place(e, placed, explanation, at));
             }
             Event::ActionsParked(e) => {
                 let explanation = self.explanation(&e.explanation);
@@ -241,6 +245,7 @@ impl Projection {
                     let change = self.action(e.run, *action);
                     change.phase = Some(Phase::WaitingForResources);
                     change.explanation = Some(explanation);
+                    change.waits_for = Some(String::new());
                 }
             }
             Event::AttemptStarted(e) => {
@@ -248,6 +253,7 @@ impl Projection {
                 change.phase = Some(Phase::Running);
                 change.started_at = Some(at);
                 change.host = Some(e.host.clone());
+                change.waits_for = Some(String::new());
             }
             Event::AttemptFinished(_) => self.finish_attempt(seq, entry),
             Event::RetryDue(e) | Event::RecallMissed(e) => self.action(e.run, e.action).phase = Some(Phase::Queued),
@@ -311,14 +317,19 @@ impl Projection {
         self.rest.push(("INSERT OR REPLACE INTO children VALUES (?1, ?2, ?3, ?4, NULL)", values));
     }
 
-    fn place(&mut self, run: RunId, placed: &Placed, site: &str, explanation: i64, at: u64) {
-        let change = self.action(run, placed.action);
+    fn place(&mut self, event: &ActionsPlaced, placed: &Placed, explanation: i64, at: u64) {
+        let change = self.action(event.run, placed.action);
         let ready = placed.awaits.is_empty();
-        change.phase = Some(if ready { Phase::Running } else { Phase::Initializing });
-        if ready {
+        change.phase = Some(match &event.worker {
+            Some(_) => Phase::WaitingForResources,
+            None if ready => Phase::Running,
+            None => Phase::Initializing,
+        });
+        if ready && event.worker.is_none() {
             change.started_at = Some(at);
         }
-        change.site = Some(site.to_owned());
+        change.waits_for = event.worker.clone().or(Some(String::new()));
+        change.site = Some(event.site.clone());
         change.attempt = Some(placed.attempt.0);
         change.explanation = Some(explanation);
     }
@@ -345,6 +356,7 @@ impl Projection {
         let site = change.site.clone();
         if e.retry_at.is_none() {
             change.finished_at = Some(at);
+            change.began_by.get_or_insert(at.saturating_sub(e.usage.wall_us));
             change.output_seq = e.output.is_some().then_some(seq);
         } else {
             let values = vec![
@@ -539,7 +551,7 @@ fn write_runs(transaction: &Transaction<'_>, runs: &BTreeMap<u64, RunChange>) ->
 /// What a change of an action writes over what is known of it.
 const ACTION_CHANGES: &str = "phase = coalesce(excluded.phase, phase),
     site = coalesce(excluded.site, site), host = coalesce(excluded.host, host), opened_at = coalesce(excluded.opened_at, opened_at),
-    started_at = coalesce(excluded.started_at, started_at), finished_at = coalesce(excluded.finished_at, finished_at),
+    started_at = coalesce(?11, started_at, ?29), finished_at = coalesce(excluded.finished_at, finished_at),
     attempt = coalesce(excluded.attempt, attempt), cost = cost + excluded.cost, wall_us = coalesce(excluded.wall_us, wall_us),
     cpu_us = coalesce(excluded.cpu_us, cpu_us), memory_peak = coalesce(excluded.memory_peak, memory_peak),
     bytes_in = coalesce(excluded.bytes_in, bytes_in), bytes_out = coalesce(excluded.bytes_out, bytes_out),
@@ -547,7 +559,7 @@ const ACTION_CHANGES: &str = "phase = coalesce(excluded.phase, phase),
     input_seq = coalesce(excluded.input_seq, input_seq), input_n = coalesce(excluded.input_n, input_n),
     output_seq = coalesce(excluded.output_seq, output_seq), reused = coalesce(excluded.reused, reused),
     explanation = coalesce(excluded.explanation, explanation), first_by = coalesce(excluded.first_by, first_by),
-    escalated = coalesce(excluded.escalated, escalated)";
+    escalated = coalesce(excluded.escalated, escalated), waits_for = CASE WHEN ?28 IS NULL THEN waits_for ELSE nullif(?28, '') END";
 
 /// What only its opening writes. On its own: an index hangs on it, and would otherwise be written at every change of an action.
 const ACTION_OPENING: &str = "path = coalesce(excluded.path, path), kind = coalesce(excluded.kind, kind),
@@ -556,8 +568,8 @@ const ACTION_OPENING: &str = "path = coalesce(excluded.path, path), kind = coale
 fn write_actions(transaction: &Transaction<'_>, actions: &BTreeMap<(u64, u32), ActionChange>) -> Result<(), JournalError> {
     let statement = |opening: &str| {
         transaction.prepare_cached(&format!(
-            "INSERT INTO actions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
-             ?23, ?24, ?25, ?26, ?27) ON CONFLICT (run, no) DO UPDATE SET {opening}{ACTION_CHANGES}"
+            "INSERT INTO actions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, coalesce(?11, ?29), ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+             ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, nullif(?28, '')) ON CONFLICT (run, no) DO UPDATE SET {opening}{ACTION_CHANGES}"
         ))
     };
     let (mut open, mut change) = (statement(ACTION_OPENING)?, statement("")?);
@@ -591,6 +603,8 @@ fn write_actions(transaction: &Transaction<'_>, actions: &BTreeMap<(u64, u32), A
             a.explanation,
             a.first_by,
             a.escalated,
+            a.waits_for,
+            a.began_by,
         ])?;
     }
     Ok(())

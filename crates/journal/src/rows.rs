@@ -144,9 +144,11 @@ pub struct ActionRow {
     pub first_by: Option<String>,
     /// Steps of escalation so far.
     pub escalated: u32,
+    /// The connector of which it waits for a worker.
+    pub waits_for: Option<String>,
 }
 
-pub(crate) const ACTION_COLUMNS: &str = "run, no, path, kind, scope, node, phase, site, host, opened_at, started_at, finished_at, attempt, cost, wall_us, cpu_us, memory_peak, bytes_in, bytes_out, failure, input_seq, input_n, output_seq, reused, explanation, first_by, escalated";
+pub(crate) const ACTION_COLUMNS: &str = "run, no, path, kind, scope, node, phase, site, host, opened_at, started_at, finished_at, attempt, cost, wall_us, cpu_us, memory_peak, bytes_in, bytes_out, failure, input_seq, input_n, output_seq, reused, explanation, first_by, escalated, waits_for";
 
 pub(crate) fn kind_of(number: i64) -> ActionKind {
     use ActionKind::*;
@@ -167,6 +169,8 @@ pub(crate) fn kind_of(number: i64) -> ActionKind {
 impl ActionRow {
     pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<ActionRow> {
         let number = |index: usize| row.get::<_, Option<u64>>(index).map(Option::unwrap_or_default);
+        let phase = phase_of(row.get::<_, Option<i64>>(6)?.unwrap_or_default());
+        let waits_for: Option<String> = row.get(27)?;
         Ok(ActionRow {
             run: RunId(row.get(0)?),
             no: row.get(1)?,
@@ -174,7 +178,7 @@ impl ActionRow {
             kind: kind_of(row.get::<_, Option<i64>>(3)?.unwrap_or_default()),
             scope: number(4)? as u32,
             node: number(5)? as u32,
-            phase: phase_of(row.get::<_, Option<i64>>(6)?.unwrap_or_default()),
+            phase,
             site: row.get(7)?,
             host: row.get(8)?,
             opened_at: Timestamp(number(9)?),
@@ -196,6 +200,7 @@ impl ActionRow {
             explanation: row.get(24)?,
             first_by: row.get(25)?,
             escalated: number(26)? as u32,
+            waits_for: waits_for.filter(|_| phase == Phase::WaitingForResources),
         })
     }
 }

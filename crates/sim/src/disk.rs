@@ -94,6 +94,12 @@ impl Disk {
         last_seq(&self.frames[..self.durable])
     }
 
+    /// The leaves of the journal's tree: of what is durable, or of all that was written.
+    pub(crate) fn leaves(&self, written: bool) -> Vec<audit::Hash> {
+        let frames = if written { &self.frames[..] } else { &self.frames[..self.durable] };
+        frames.iter().flat_map(|frame| &frame.entries).map(|entry| audit::entry_hash(entry.at.0, &entry.bytes)).collect()
+    }
+
     /// The sequence of the last entry that was written.
     pub(crate) fn written_seq(&self) -> u64 {
         last_seq(&self.frames)
@@ -123,6 +129,14 @@ impl Disk {
             self.frames.truncate(torn);
         }
         self.durable = self.frames.len();
+    }
+
+    /// Changes the time of an entry of long ago, within what its neighbours allow.
+    pub(crate) fn rewrite(&mut self) {
+        let mut entries = self.frames.iter_mut().flat_map(|frame| &mut frame.entries);
+        if let Some(first) = entries.next() {
+            first.at = Timestamp(first.at.0.saturating_sub(1));
+        }
     }
 
     /// All entries that can be read.

@@ -94,6 +94,12 @@ mutations! {
     CancelMissesOne,
     /// Inputs are not brought to the site before the work begins.
     ForgetInputs,
+    /// A checkpoint is made of what is written, not of what is synced.
+    SealAhead,
+    /// An entry is stored under another time after a checkpoint was made of it.
+    RewriteSealed,
+    /// The stored event forgets that actions wait for a worker, and hold nothing until one has begun.
+    ForgetWorker,
 }
 
 impl Mutation {
@@ -156,6 +162,7 @@ impl Mutation {
     pub(crate) fn misstore(self, event: &mut Event) {
         match (self, event) {
             (Mutation::ForgetRetryTime, Event::AttemptFinished(e)) if e.phase != Phase::Succeeded => e.retry_at = None,
+            (Mutation::ForgetWorker, Event::ActionsPlaced(e)) => e.worker = None,
             (Mutation::LoseBodies, event) => event.each_payload(&mut |payload| payload.body = None),
             _ => {}
         }

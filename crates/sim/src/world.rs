@@ -3,6 +3,7 @@
 
 mod client;
 mod instants;
+mod seal;
 mod server;
 mod shell;
 mod site;
@@ -122,6 +123,7 @@ pub(crate) struct World {
     /// The highest sequence that anybody outside was told of.
     told: u64,
     told_what: &'static str,
+    sealed: seal::Sealed,
     /// Attempts that were begun, by site: each at most once while its record stands.
     lives: u64,
     /// Attempts that were to be stopped, and since when.
@@ -171,6 +173,7 @@ impl World {
             projected: 0,
             told: 0,
             told_what: "nothing",
+            sealed: seal::Sealed::default(),
             lives: 0,
             stopped: BTreeMap::new(),
             calm: false,

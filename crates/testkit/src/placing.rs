@@ -7,21 +7,23 @@ use engine::{Candidate, Placement};
 use placement::{Demand, Input, SiteView};
 
 /// Where the actions of a candidate go, by the placer's rule of the day.
+/// A connector that is not built in is for workers.
 pub fn placements(fleet: &Fleet, candidate: &Candidate) -> Vec<Placement> {
+    let by_worker = candidate.uses && !candidate.work.starts_with("core/");
     let sites: Vec<SiteView> = fleet.sites().values().map(view).collect();
     let inputs = candidate.inputs.iter().map(|input| Input { size: input.size, sites: input.sites.clone() }).collect();
-    let demand = Demand::new(candidate.needs.clone(), candidate.actions.len() as u32, inputs);
+    let demand = Demand::new(candidate.needs.clone(), if by_worker { 1 } else { candidate.actions.len() as u32 }, inputs);
     let plan = placement::plan(&sites, &demand);
     let explanation: Arc<str> = serde_json::to_string(&plan.explanation).unwrap_or_default().into();
     let mut actions = candidate.actions.iter().copied();
     let mut placements = Vec::new();
     for (site, count) in plan.assignments {
-        let actions = actions.by_ref().take(count as usize).collect();
-        placements.push(Placement { actions, site: Some(site), explanation: explanation.clone() });
+        let actions = actions.by_ref().take(if by_worker { usize::MAX } else { count as usize }).collect();
+        placements.push(Placement { actions, site: Some(site), explanation: explanation.clone(), by_worker });
     }
     let left: Vec<_> = actions.collect();
     if !left.is_empty() {
-        placements.push(Placement { actions: left, site: None, explanation });
+        placements.push(Placement { actions: left, site: None, explanation, by_worker });
     }
     placements
 }

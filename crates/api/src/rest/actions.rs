@@ -157,6 +157,10 @@ fn next_action(rows: &[ActionRow], limit: usize) -> Option<String> {
 fn explanation(control: &ControlPlane, row: &ActionRow) -> Result<ExplanationView, Fault> {
     let placement = row.explanation.map(|id| control.reader().explanation(id)).transpose().map_err(Fault::internal)?.flatten();
     let summary = match (row.phase, &row.site, &placement) {
+        (Phase::WaitingForResources, Some(site), Some(_)) if row.waits_for.is_some() => {
+            let connector = row.waits_for.as_deref().unwrap_or_default();
+            format!("it was placed at `{site}` and waits for a worker that serves `{connector}`")
+        }
         (Phase::WaitingForResources, _, Some(_)) => "no site has room for it, or may take it, at the moment".to_owned(),
         (Phase::Queued, Some(site), Some(_)) if row.attempt > 0 => {
             let why = row.failure.as_ref().and_then(|failure| failure["message"].as_str()).unwrap_or("it was taken from there");

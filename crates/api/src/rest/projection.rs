@@ -119,6 +119,7 @@ pub(crate) fn action_view(row: &ActionRow, sites: &[SiteRow]) -> ActionView {
         usage: (row.usage.cpu_us > 0 || row.usage.memory_peak_bytes > 0)
             .then(|| UsageView { cpu_seconds: row.usage.cpu_us as f64 / 1e6, memory_peak_bytes: row.usage.memory_peak_bytes }),
         reused: row.reused,
+        waits_for: row.waits_for.as_ref().map(|connector| format!("a worker that serves {connector}")),
         failure: failure(row.failure.as_ref()),
         input: None,
         output: None,

@@ -109,6 +109,9 @@ pub struct ActionView {
     /// Whether an earlier output was taken instead of running it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reused: bool,
+    /// What it waits for, where that can be named: `a worker that serves shop/price@1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
     /// Why it failed, or why its last attempt did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureView>,

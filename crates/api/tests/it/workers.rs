@@ -177,6 +177,65 @@ async fn a_silent_worker_loses_its_lease_and_its_late_report_is_refused() {
     up.down().await;
 }
 
+/// A connector that a worker serves, of which each action needs the whole site.
+const WHOLE: &str = r#"
+kind: site
+name: small
+capacity: {cpu: 1, memory: 1Gi}
+attributes: {size: small}
+---
+kind: connector
+name: t/double
+version: 1
+---
+workflow: t/whole
+nodes:
+  a: {use: t/double, needs: {cpu: 1, site: {size: small}}}
+  b: {use: t/double, needs: {cpu: 1, site: {size: small}}}
+---
+workflow: t/other
+nodes:
+  p: {use: core/noop, needs: {cpu: 1, site: {size: small}}}
+"#;
+
+async fn start(up: &Up, workflow: &str, name: &str) {
+    let run = up.post("/api/v1/runs", json!({"workflow": workflow, "name": name})).await;
+    assert_eq!(run.status, StatusCode::CREATED, "{}", run.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_worker_has_taken_says_that_it_waits_and_holds_no_room() {
+    let up = Up::start().await;
+    up.apply(WHOLE).await;
+    start(&up, "t/whole", "w").await;
+    offered(&up).await;
+    let action = up.get("/api/v1/runs/w/action?path=a").await.json();
+    assert_eq!((&action["phase"], &action["site"]), (&json!("waiting_for_resources"), &json!("small")), "{action}");
+    assert_eq!(action["waits_for"], "a worker that serves t/double@1", "{action}");
+    assert_eq!(action.get("started_at"), None, "{action}");
+    let why = up.get("/api/v1/runs/w/explain?path=a").await.json();
+    let summary = why[0]["summary"].as_str().or(why["items"][0]["summary"].as_str()).unwrap().to_owned();
+    assert_eq!(summary, "it was placed at `small` and waits for a worker that serves `t/double@1`");
+    // Both wait there, and what needs the whole site runs all the same.
+    start(&up, "t/other", "p").await;
+    assert_eq!(end(&up, "p").await["phase"], "succeeded");
+    // A worker takes no more at once than the site has.
+    let ask = json!({"worker": "w1", "connectors": ["t/double@1"], "slots": 2});
+    let leases = up.post("/api/v1/workers/lease", ask.clone()).await.json()["leases"].clone();
+    assert_eq!(leases.as_array().map(Vec::len), Some(1), "{leases}");
+    let done = json!({"worker": "w1", "reports": [{"attempt": leases[0]["attempt"], "epoch": leases[0]["epoch"], "wall_us": 7}]});
+    assert_eq!(up.post("/api/v1/workers/report", done).await.json(), json!({"lost": []}));
+    let second = up.post("/api/v1/workers/lease", ask).await.json()["leases"].clone();
+    let done = json!({"worker": "w1", "reports": [{"attempt": second[0]["attempt"], "epoch": second[0]["epoch"]}]});
+    assert_eq!(up.post("/api/v1/workers/report", done).await.json(), json!({"lost": []}));
+    let run = end(&up, "w").await;
+    assert_eq!(run["phase"], "succeeded");
+    for action in run["actions"].as_array().unwrap() {
+        assert!(action.get("waits_for").is_none() && action["started_at"].is_string(), "{action}");
+    }
+    up.down().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_goes_on_over_a_restart_of_the_server() {
     let up = Up::start().await;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{ActionKey, ActionNo, ArtifactRef, AttemptNo, Digest, Failure, FailureClass, Phase, RunId};
+use model::{ActionKey, ActionNo, ArtifactRef, AttemptNo, Digest, Failure, FailureClass, NodeKind, Phase, RunId};
 
 use crate::action::{Action, ActionState};
 use crate::event::{ActionsOpened, ActionsParked, ActionsPlaced, Opened, Placed, Role};
@@ -59,6 +59,7 @@ impl State {
                     needs,
                     label,
                     work,
+                    uses: matches!(action.unit.node.kind, NodeKind::Use { .. }),
                     inputs,
                     names: run.names.clone(),
                     path,
@@ -111,7 +112,7 @@ impl Stepper<'_, '_> {
             for (run, actions) in by_run {
                 let actions = self.without_lost(run, actions);
                 match &placement.site {
-                    Some(site) => self.place_at(run, actions, site, &placement.explanation),
+                    Some(site) => self.place_at(run, actions, site, &placement),
                     None => self.park(run, actions, &placement.explanation),
                 }
             }
@@ -130,11 +131,12 @@ impl Stepper<'_, '_> {
         left
     }
 
-    fn place_at(&mut self, id: RunId, actions: Vec<ActionNo>, site_name: &str, explanation: &str) {
+    fn place_at(&mut self, id: RunId, actions: Vec<ActionNo>, site_name: &str, placement: &Placement) {
+        let explanation: &str = &placement.explanation;
         let Some(run) = self.run(id) else { return };
         let Some(site) = self.state.fleet.sites.get(site_name) else { return };
         let mut free = if site.is_open() { site.free() } else { Default::default() };
-        let (mut placed, mut left) = (Vec::new(), Vec::new());
+        let (mut placed, mut left, mut worker) = (Vec::new(), Vec::new(), None);
         for number in actions {
             let Some(action) = run.action(number) else { continue };
             let needs = &action.unit.node.needs.resources;
@@ -142,7 +144,11 @@ impl Stepper<'_, '_> {
                 left.push(number);
                 continue;
             }
-            free = free.minus(needs);
+            if placement.by_worker {
+                worker.get_or_insert_with(|| action.unit.work());
+            } else {
+                free = free.minus(needs);
+            }
             let awaits = inputs_of(run, action).into_iter().map(|input| input.digest);
             let awaits = awaits.filter(|digest| !run.has_copy(digest, site_name)).collect();
             placed.push(Placed { action: number, attempt: AttemptNo(action.attempt.0 + 1), awaits });
@@ -152,7 +158,7 @@ impl Stepper<'_, '_> {
         if !placed.is_empty() {
             let epoch = self.state.fleet.epoch;
             let (site, explanation) = (site_name.to_owned(), explanation.to_owned());
-            self.emit(Event::ActionsPlaced(ActionsPlaced { run: id, site, epoch, actions: placed, explanation }));
+            self.emit(Event::ActionsPlaced(ActionsPlaced { run: id, site, epoch, actions: placed, explanation, worker }));
         }
         self.bring(id, &wanted, site_name);
         self.park(id, left, explanation);

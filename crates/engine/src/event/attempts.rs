@@ -23,6 +23,9 @@ pub struct ActionsPlaced {
     /// Every candidate with its terms and verdict, as JSON: the same for all actions of the event.
     #[n(4)]
     pub explanation: String,
+    /// The connector that a worker serves, when it takes one: the actions wait for it, and hold nothing of the site until one has begun.
+    #[n(5)]
+    pub worker: Option<String>,
 }
 
 /// One action given a place.

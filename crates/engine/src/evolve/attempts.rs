@@ -10,7 +10,7 @@ use super::fleet;
 use crate::State;
 use crate::action::ActionState;
 use crate::effect::Effect;
-use crate::event::{ActionsParked, ActionsPlaced, AttemptFinished, CancelReason, CancelRequested, Located, Role};
+use crate::event::{ActionsParked, ActionsPlaced, AttemptFinished, AttemptStarted, CancelReason, CancelRequested, Located, Role};
 use crate::fleet::Demand;
 use crate::outstanding::{dispatch_of, transfer_of};
 use crate::run::{Run, RunStatus};
@@ -46,13 +46,26 @@ pub(super) fn placed(state: &mut State, event: &ActionsPlaced, at: Timestamp) {
         action.epoch = event.epoch;
         action.site = Some(site.clone());
         action.placed_at = at;
-        action.holds = action.children == 0;
+        action.holds = action.children == 0 && event.worker.is_none();
         fleet::reserve(&mut state.fleet, &site, key, &action.unit.node.needs.resources, action.holds);
         if placed.awaits.is_empty() {
             dispatch(state, key, at);
         } else {
             action.state = ActionState::Staging(placed.awaits.iter().copied().collect());
         }
+    }
+}
+
+/// An attempt is at work. One that waited for a worker holds from now on what it needs, whether or not there is room: how much a worker takes
+/// is the worker's own limit.
+pub(super) fn started(state: &mut State, event: &AttemptStarted) {
+    let Some(action) = state.runs.get_mut(&event.run).and_then(|run| run.action_mut(event.action)) else { return };
+    if action.holds || action.children > 0 || action.attempt != event.attempt || !action.in_flight() {
+        return;
+    }
+    if let (Some(site), false) = (action.site.clone(), matches!(action.role, Role::Transfer { .. })) {
+        action.holds = true;
+        fleet::take_back(&mut state.fleet, &site, &action.unit.node.needs.resources);
     }
 }
 

@@ -119,6 +119,7 @@ fn of_runs() -> Vec<Event> {
             epoch: Epoch(3),
             actions: vec![Placed { action, attempt: AttemptNo(2), awaits: vec![digest(12)] }],
             explanation: r#"{"sites":[{"site":"cloud","verdict":"chosen"}]}"#.into(),
+            worker: None,
         }),
         Event::ActionsParked(ActionsParked {
             run,

@@ -29,13 +29,54 @@ fn capacity_is_never_passed_and_comes_back() {
 }
 
 #[test]
+fn what_waits_for_a_worker_holds_nothing_until_one_has_begun() {
+    let mut rig = Rig::new([site("here").cores(2).spec()]);
+    rig.on("m[*", [Answer::Silent]);
+    rig.on("own", [Answer::Silent]);
+    let used = |rig: &Rig| rig.state.fleet().sites()["here"].used.cpu_millis;
+    let map = step("m").each(json!([0, 1, 2]), 3, step("m").uses("shop/price").needs(1_000));
+    let run = rig.submit(&flow("t/w").step(map).build(), json!({}));
+    rig.work();
+    let placed = rig.events().iter().filter_map(|event| match event {
+        Event::ActionsPlaced(placed) => Some((placed.worker.as_deref(), placed.actions.len())),
+        _ => None,
+    });
+    assert_eq!(placed.collect::<Vec<_>>(), [(Some("shop/price@1"), 3)], "all wait, whatever room there is");
+    assert_eq!(used(&rig), 0);
+    // Others have the room.
+    let other = rig.submit(&flow("t/o").step(step("own").needs(2_000).runs()).build(), json!({}));
+    rig.work();
+    assert_eq!((rig.site_of(other, "own").as_str(), used(&rig)), ("here", 2_000));
+    // A worker that begins goes by its own slots. What it needs counts, once.
+    let attempt = rig.attempt(run, "m[1]");
+    for _ in 0..2 {
+        rig.step(Command::Started { attempt, host: "worker w".into() });
+        assert_eq!(used(&rig), 3_000);
+    }
+    rig.restart();
+    assert_eq!(used(&rig), 3_000, "a replay says the same");
+    rig.report(rig.attempt(other, "own"), Outcome::Succeeded(json!({})));
+    rig.report(attempt, Outcome::Succeeded(json!({})));
+    assert_eq!(used(&rig), 0);
+    // One that ends before anybody said that it began never held anything.
+    rig.report(rig.attempt(run, "m[0]"), Outcome::Succeeded(json!({})));
+    rig.report(rig.attempt(run, "m[2]"), Outcome::Succeeded(json!({})));
+    assert_eq!((rig.finish(run).phase, used(&rig)), (Phase::Succeeded, 0));
+}
+
+#[test]
 fn the_engine_checks_what_the_placer_chose() {
     let mut rig = Rig::new([site("here").cores(1).spec(), site("shut").spec()]).unplaced();
     rig.order("shut", SiteOrder::Cordon);
     let run = rig.submit(&flow("t/c").step(step("a").needs(1_000)).step(step("b").needs(1_000)).build(), json!({}));
     let actions = vec![rig.action(run, "a"), rig.action(run, "b")];
     let place = |site: &str| {
-        Command::Place(vec![Placement { actions: actions.clone(), site: Some(site.into()), explanation: "{}".into() }])
+        Command::Place(vec![Placement {
+            actions: actions.clone(),
+            site: Some(site.into()),
+            explanation: "{}".into(),
+            by_worker: false,
+        }])
     };
     assert!(rig.step(place("nowhere")).is_empty());
     let parked = rig.step(place("shut"));

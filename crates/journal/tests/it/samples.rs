@@ -277,6 +277,7 @@ impl Teller {
             epoch: Epoch(1),
             actions: vec![Placed { action, attempt: AttemptNo(attempt), awaits }],
             explanation: format!("{{\"chosen\": {}}}", self.dice.below(4)),
+            worker: self.dice.one_in(3).then(|| "shop/price@1".to_owned()),
         })
     }
 

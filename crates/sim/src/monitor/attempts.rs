@@ -35,11 +35,12 @@ impl Monitor {
             {
                 return broken("I4 placement", format!("`{}` needs {attribute}={wanted}", action.path));
             }
-            site.holds.insert(key, needs.resources);
             let used = site.holds.values().fold(Resources::default(), |sum, held| sum.plus(held));
-            if needs.resources != Resources::default() && !site.spec.capacity.covers(&used) {
+            if !site.spec.capacity.minus(&used).covers(&needs.resources) {
                 return broken("I9 capacity", format!("`{}` holds {used:?} of {:?}", e.site, site.spec.capacity));
             }
+            // What waits for a worker holds nothing yet.
+            site.holds.insert(key, if e.worker.is_some() { Resources::default() } else { needs.resources });
             (action.phase, action.attempt, action.placed_at) = (At::Placed, placed.attempt.0, at);
             action.site = Some(e.site.clone());
             let attempt = AttemptKey { run: e.run, action: placed.action, attempt: placed.attempt };
@@ -102,6 +103,10 @@ impl Monitor {
         let Some(action) = self.action(ActionKey::new(e.run, e.action)) else { return Ok(()) };
         if action.phase != At::Placed || action.attempt != e.attempt.0 {
             return broken("I2 one end", format!("attempt {} of `{}` starts out of turn", e.attempt, action.path));
+        }
+        let (site, needs) = (action.site.clone(), action.node.needs.resources);
+        if let Some(held) = site.and_then(|site| self.sites.get_mut(&site)?.holds.get_mut(&ActionKey::new(e.run, e.action))) {
+            *held = needs;
         }
         Ok(())
     }

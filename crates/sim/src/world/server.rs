@@ -136,7 +136,10 @@ impl World {
             }
             for candidate in candidates {
                 let Some(server) = &self.server else { return };
-                let placements = placements(server.state.fleet(), &candidate);
+                let mut placements = placements(server.state.fleet(), &candidate);
+                // Tasks are what workers take here.
+                let by_worker = !candidate.uses && candidate.work != "run";
+                placements.iter_mut().for_each(|placement| placement.by_worker = by_worker);
                 let _ = self.step(Command::Place(placements), turn);
             }
         }
@@ -306,6 +309,7 @@ impl World {
             if !self.release(&mut batch) {
                 return;
             }
+            self.seal();
         }
         if let Some(server) = &mut self.server {
             server.flushing = false;
@@ -375,11 +379,15 @@ impl World {
         }
         self.incarnation += 1;
         self.disk.recover(self.has(Mutation::TrustTornTail));
+        if self.has(Mutation::RewriteSealed) {
+            self.disk.rewrite();
+        }
         let (told, what) = (self.told, self.told_what);
         if self.disk.durable_seq() < told {
             let what = format!("{what} spoke of entry {told}, and the journal ends with {}", self.disk.durable_seq());
             self.judge(broken("I1 durable", what));
         }
+        self.check_seal();
         let (full, open, clock) = match self.recover() {
             Ok(recovered) => recovered,
             Err(broken) => return self.judge(Err(broken)),

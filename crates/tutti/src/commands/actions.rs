@@ -94,7 +94,11 @@ impl Logs {
                 }
                 Err(error) => return Err(names::suggest_action(client, &self.run, action, error).await),
             };
-            if view.started_at.is_some() || view.site.is_some() || view.finished_at.is_some() || view.phase == "skipped" {
+            if view.started_at.is_some()
+                || (view.site.is_some() && view.waits_for.is_none())
+                || view.finished_at.is_some()
+                || view.phase == "skipped"
+            {
                 return Ok(());
             }
             if events.next().await?.is_none() {

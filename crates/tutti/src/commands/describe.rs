@@ -156,6 +156,9 @@ pub(crate) fn describe_run(run: &RunView) -> String {
         if action.failure.is_some() {
             let _ = write!(text, "\n{}: {}\n", action.path, failure_of(action.failure.as_ref()));
         }
+        if let Some(what) = &action.waits_for {
+            let _ = write!(text, "\n{} waits for {what}\n", action.path);
+        }
     }
     text
 }
@@ -169,6 +172,7 @@ fn describe_action(action: &ActionView) -> String {
         ("Action", action.path.clone()),
         ("Kind", action.kind.clone()),
         ("Phase", action.phase.clone()),
+        ("Waits for", action.waits_for.clone().unwrap_or_default()),
         ("Failure", failure_of(action.failure.as_ref())),
         ("Site", place(action.site.as_deref(), action.simulates.as_deref())),
         ("Stands for", action.simulates.clone().unwrap_or_default()),

@@ -47,6 +47,8 @@ fn line(action: &ActionView) -> Option<String> {
     }
     let phase = if waits {
         "waits for a person"
+    } else if let Some(what) = action.waits_for.as_deref() {
+        return Some(format!("waits       {}  for {what}", action.path));
     } else if action.reused {
         "reused"
     } else {

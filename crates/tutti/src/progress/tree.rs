@@ -144,6 +144,7 @@ fn line(action: &ActionView, depth: usize, width: usize, inside: Option<&Vec<&Ac
     let state = match (waits, items) {
         (true, _) => "waits for a person".to_owned(),
         (_, Some(items)) => counts(items),
+        _ if action.waits_for.is_some() => format!("waits for {}", action.waits_for.as_deref().unwrap_or_default()),
         _ if action.reused => "reused".to_owned(),
         _ if action.attempts > 1 && !is_over(&action.phase) => format!("{} (attempt {})", action.phase, action.attempts),
         _ => action.phase.clone(),
