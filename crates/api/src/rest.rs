@@ -171,6 +171,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/erase", post(system::erase))
         .route("/backup", post(system::backup))
         .route("/prune", post(system::prune))
+        .route("/sweep", post(system::sweep))
         .route("/schemas/workflow", get(system::workflow_schema))
         .route("/openapi.json", get(description::openapi));
     Router::new()

@@ -14,6 +14,7 @@ mod error;
 mod intake;
 mod layout;
 mod store;
+mod sweep;
 mod transfer;
 
 #[cfg(test)]
@@ -25,4 +26,5 @@ pub use directory::{Listing, ListingEntry};
 pub use error::StoreError;
 pub use intake::Taking;
 pub use store::{Put, Store, Usage, Verified};
+pub use sweep::{Sweeping, Swept};
 pub use transfer::{Progress, transfer};

@@ -123,14 +123,14 @@ impl Store {
 
     /// Whether the artifact is here.
     pub fn has(&self, digest: &Digest) -> bool {
-        self.place(digest).is_file()
+        self.place(digest).is_file() || self.bring_back(digest)
     }
 
     /// Opens the artifact to read. One that was written to since it was stored is read through first: if it is damaged, it is taken out of
     /// the store. One that is sealed is looked at as it is read.
     pub fn open(&self, digest: &Digest) -> Result<Content> {
         let place = self.place(digest);
-        let file = File::open(&place).map_err(|error| match error.kind() {
+        let file = self.file(digest).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => self.missing(digest),
             _ => StoreError::Io { path: place.clone(), error },
         })?;
@@ -160,6 +160,14 @@ impl Store {
         let _ = File::open(&place).and_then(|file| file.set_modified(untouched()));
         content.rewind().map_err(at(&place))?;
         Ok(content)
+    }
+
+    /// The file of an artifact, from where it was set aside if need be.
+    fn file(&self, digest: &Digest) -> io::Result<File> {
+        match File::open(self.place(digest)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.bring_back(digest) => File::open(self.place(digest)),
+            other => other,
+        }
     }
 
     fn missing(&self, digest: &Digest) -> StoreError {
@@ -198,7 +206,7 @@ impl Store {
 
     /// Bytes of the artifact.
     pub fn size(&self, digest: &Digest) -> Result<u64> {
-        let mut file = File::open(self.place(digest)).map_err(|_| self.missing(digest))?;
+        let mut file = self.file(digest).map_err(|_| self.missing(digest))?;
         let length = file.metadata().map_err(at(&self.root))?.len();
         match head(&mut file).map_err(at(&self.root))? {
             None => Ok(length),
@@ -261,8 +269,7 @@ impl Store {
             let place = self.place(&staged.put.digest);
             (staged, place)
         });
-        let (new, known): (Vec<(Staged, PathBuf)>, Vec<_>) =
-            placed.partition(|(staged, place)| !self.is_kept(&staged.put.digest, place));
+        let (new, known): (Vec<(Staged, PathBuf)>, Vec<_>) = placed.partition(|(staged, _)| !self.is_kept(&staged.put.digest));
         if let Some(keys) = &self.keys {
             // Whoever brings what is there already holds it too.
             let known: Vec<Digest> = known.iter().map(|(staged, _)| staged.put.digest).collect();
@@ -294,8 +301,8 @@ impl Store {
     }
 
     /// Whether a content is here and can be opened: what is left of one that was erased is nothing.
-    fn is_kept(&self, digest: &Digest, place: &Path) -> bool {
-        let Ok(file) = File::open(place) else { return false };
+    fn is_kept(&self, digest: &Digest) -> bool {
+        let Ok(file) = self.file(digest) else { return false };
         self.content(digest, file).is_ok()
     }
 
@@ -326,7 +333,7 @@ impl Store {
         let place = self.place(digest);
         match fs::remove_file(&place) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(&place)(error)),
-            _ => Ok(()),
+            _ => self.remove_aside(digest).map_err(at(&place)),
         }
     }
 

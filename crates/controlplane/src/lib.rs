@@ -39,6 +39,7 @@ mod runs;
 mod secrets;
 mod sites;
 mod start;
+mod sweeping;
 mod testing;
 mod tickets;
 pub mod trace;

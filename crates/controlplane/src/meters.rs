@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use artifacts::Swept;
 use engine::Event;
 use journal::Entry;
 use parking_lot::Mutex;
@@ -62,6 +63,7 @@ pub struct Meters {
     /// Entries of a batch.
     pub batch_entries: Histogram,
     ended: Mutex<Ended>,
+    swept: Mutex<Swept>,
 }
 
 /// Ends by phase.
@@ -77,11 +79,27 @@ pub struct Ended {
 
 impl Default for Meters {
     fn default() -> Meters {
-        Meters { commit_seconds: Histogram::new(SECONDS), batch_entries: Histogram::new(COUNTS), ended: Mutex::default() }
+        Meters {
+            commit_seconds: Histogram::new(SECONDS),
+            batch_entries: Histogram::new(COUNTS),
+            ended: Mutex::default(),
+            swept: Mutex::default(),
+        }
     }
 }
 
 impl Meters {
+    /// A sweep of the stores of artifacts has ended.
+    pub(crate) fn swept(&self, swept: Swept) {
+        let mut all = self.swept.lock();
+        *all = all.plus(swept);
+    }
+
+    /// What sweeps did since this process began.
+    pub fn sweeps(&self) -> Swept {
+        *self.swept.lock()
+    }
+
     /// Ends so far by phase, since this process began.
     pub fn ended(&self) -> Ended {
         self.ended.lock().clone()

@@ -88,6 +88,8 @@ struct Inner {
     stands: Shown,
     keys: Option<Keyring>,
     secrets: Secrets,
+    /// Held while stores are swept.
+    sweeping: tokio::sync::Mutex<()>,
 }
 
 /// Where projects stand, in a process that only looks.
@@ -176,6 +178,7 @@ impl ControlPlane {
             stands,
             secrets: secrets.clone(),
             keys,
+            sweeping: tokio::sync::Mutex::default(),
         };
         let control = ControlPlane { inner: Arc::new(inner) };
         control.start_task(learned.run(opened.reader.clone(), lessons));
@@ -202,6 +205,7 @@ impl ControlPlane {
         control.start_task(control.clone().run_triggers());
         control.start_task(control.clone().finish_pruning());
         control.start_task(control.clone().seal_as_it_grows());
+        control.start_task(control.clone().sweep_now_and_then());
         Ok(control)
     }
 
@@ -250,6 +254,7 @@ impl ControlPlane {
             stands: project_stands(&opened.reader)?,
             secrets: secrets.clone(),
             keys,
+            sweeping: tokio::sync::Mutex::default(),
         };
         let control = ControlPlane { inner: Arc::new(inner) };
         tokio::task::block_in_place(|| control.load_triggers())?;
@@ -258,6 +263,16 @@ impl ControlPlane {
 
     pub(crate) fn start_task(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.inner.tasks.lock().push(tokio::spawn(task));
+    }
+
+    /// Whether the run loop has been told to end, or never began.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.inner.core.lock().is_none()
+    }
+
+    /// Held while stores are swept.
+    pub(crate) fn sweeping(&self) -> &tokio::sync::Mutex<()> {
+        &self.inner.sweeping
     }
 
     /// Where commands go.

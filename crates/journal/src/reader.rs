@@ -4,6 +4,7 @@
 mod approvals;
 mod origins;
 mod recall;
+mod references;
 mod subjects;
 
 use std::path::PathBuf;

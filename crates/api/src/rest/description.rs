@@ -98,6 +98,7 @@ use super::{
         system::erase,
         system::backup,
         system::prune,
+        system::sweep,
         system::error_page,
         system::workflow_schema,
         metrics::metrics,

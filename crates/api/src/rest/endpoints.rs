@@ -146,6 +146,7 @@ pub const TABLE: &[(&str, &str, Needs)] = &[
     ("POST", "/api/v1/erase", ADMINISTER),
     ("POST", "/api/v1/backup", ADMINISTER),
     ("POST", "/api/v1/prune", ADMINISTER),
+    ("POST", "/api/v1/sweep", ADMINISTER),
 ];
 
 /// What an endpoint needs; none when there is no such endpoint.

@@ -86,6 +86,10 @@ pub(crate) async fn metrics(State(app): State<App>) -> ApiResult<impl IntoRespon
     text.histogram("tutti_commit_duration_seconds", &[], &meters.commit_seconds);
     text.head("tutti_commit_batch_entries", "histogram", "Entries of a batch.");
     text.histogram("tutti_commit_batch_entries", &[], &meters.batch_entries);
+    let swept = meters.sweeps();
+    text.one("tutti_artifacts_set_aside_total", "counter", "Artifacts set aside as referred to by nothing.", swept.set_aside);
+    text.one("tutti_artifacts_removed_total", "counter", "Artifacts removed after they had lain aside.", swept.removed);
+    text.one("tutti_artifacts_removed_bytes_total", "counter", "Bytes of those.", swept.bytes);
     text.one("tutti_inbox_commands", "gauge", "Commands that wait for the run loop.", app.control.inbox().depth());
     let (waiting, leased) = app.control.workers().depth();
     text.one("tutti_worker_actions_waiting", "gauge", "Actions that wait for a worker.", waiting);

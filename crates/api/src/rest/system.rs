@@ -42,7 +42,7 @@ const PAGES: &[(&str, &str)] = pages!(
     "E0001" "E0002" "E0003" "E0004" "E0005" "E0006" "E0007" "E0008" "E0009" "E0010" "E0011" "E0012" "E0013" "E0014" "E0015" "E0016"
     "E0017" "E0018" "E0019" "E0020" "E0021" "E0022" "E0023" "E0030" "E0031" "E0032" "E0033" "E0034" "E0035" "E0036"
     "W0001" "W0002" "W0003" "W0004" "W0005" "W0101" "W0102" "W0103" "W0104" "W0105" "W0106" "W0107" "W0201" "W0202" "W0203" "W0204"
-    "W0205" "W0206" "W0207" "W0301" "W0302" "W0303" "W0304" "W0305" "W0306" "W0501" "W0502" "W0503" "W0504" "W0601" "W0602" "W0701"
+    "W0205" "W0206" "W0207" "W0301" "W0302" "W0303" "W0304" "W0305" "W0306" "W0307" "W0501" "W0502" "W0503" "W0504" "W0601" "W0602" "W0701"
 );
 
 /// The page of an error code: what it means, what to do.
@@ -156,6 +156,34 @@ pub(crate) struct PruneRequest {
     /// Say what would go, and destroy nothing.
     #[serde(default)]
     dry_run: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SweepRequest {
+    /// Say what would happen, and change nothing.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SweepAnswer {
+    /// Artifacts that nothing refers to any more, set aside.
+    set_aside: u64,
+    /// Artifacts that lay aside and are referred to again, put back.
+    restored: u64,
+    /// Artifacts that had lain aside for a day, removed.
+    removed: u64,
+    /// Bytes of those.
+    bytes: u64,
+}
+
+/// Takes artifacts out of the stores of sites that nothing refers to any more. The server does so by itself every six hours.
+#[utoipa::path(post, path = "/api/v1/sweep", operation_id = "sweep", tag = "system", request_body = SweepRequest,
+    responses((status = 200, description = "What was done, or would be.", body = SweepAnswer)))]
+pub(crate) async fn sweep(State(app): State<App>, Json(request): Json<SweepRequest>) -> ApiResult<Json<SweepAnswer>> {
+    let swept = app.control.sweep_artifacts(request.dry_run).await?;
+    Ok(Json(SweepAnswer { set_aside: swept.set_aside, restored: swept.restored, removed: swept.removed, bytes: swept.bytes }))
 }
 
 #[derive(Debug, Serialize, ToSchema)]

@@ -113,3 +113,28 @@ async fn lost_keys_are_told_at_the_start_and_nothing_is_made_in_their_place() {
     assert_eq!(summary.keys, controlplane::KeysKept::Wrapped);
     control.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_takes_what_nothing_refers_to_and_leaves_what_runs_and_caches_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let control = open(&folder.path().join("data")).await;
+    let store = control.sites().store("local").unwrap();
+    let put = |text: &str| store.put_bytes(text.as_bytes()).unwrap().digest;
+    let (named, never) = (put("a run names it"), put("nobody ever names it"));
+    let file = format!("{{\"$artifact\": {{\"digest\": \"{named}\", \"size\": 14, \"kind\": \"file\", \"name\": \"f\"}}}}");
+    apply(&control, format!("workflow: t/w\nnodes:\n  a: {{use: core/noop, cache: {{key: k}}, with: {{file: {file}}}}}\n")).await;
+    let run = start(&control).await;
+    control.end_of(run, std::time::Duration::from_secs(20)).await.unwrap().unwrap();
+    let none = control.sweep_artifacts(false).await.unwrap();
+    assert_eq!(none, artifacts::Swept::default(), "all of it was stored a moment ago");
+    let now = std::time::Duration::ZERO;
+    assert_eq!(control.sweep_older(now, true).await.unwrap().set_aside, 1);
+    assert_eq!(control.sweep_older(now, false).await.unwrap().set_aside, 1);
+    assert_eq!(control.sweep_older(now, false).await.unwrap().removed, 1);
+    assert!(store.has(&named) && !store.has(&never));
+    // Pruned, the run names nothing; the document still does.
+    control.prune(model::Timestamp(u64::MAX >> 1), false, "ada").await.unwrap();
+    assert_eq!(control.sweep_older(now, false).await.unwrap(), artifacts::Swept::default());
+    assert!(store.has(&named));
+    control.stop().await;
+}

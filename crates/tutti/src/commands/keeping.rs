@@ -69,11 +69,16 @@ impl Restore {
 
 /// Destroy the values of runs that ended long ago. Facts and hashes stay.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  tutti prune --older-than 90d --dry-run\n  tutti prune --older-than 90d")]
+#[command(
+    after_help = "Examples:\n  tutti prune --older-than 90d --dry-run\n  tutti prune --older-than 90d\n  tutti prune --artifacts"
+)]
 pub(crate) struct Prune {
     /// Runs that ended so long ago: `30d`, `12h`.
-    #[arg(long, value_name = "AGE")]
-    older_than: String,
+    #[arg(long, value_name = "AGE", required_unless_present = "artifacts")]
+    older_than: Option<String>,
+    /// Sweep the stores of sites too: artifacts that nothing refers to any more are set aside, and removed a day later.
+    #[arg(long)]
+    artifacts: bool,
     /// Say what would go, and destroy nothing.
     #[arg(long)]
     dry_run: bool,
@@ -84,13 +89,35 @@ pub(crate) struct Prune {
 impl Prune {
     /// Destroys, or counts.
     pub(crate) async fn run(self, door: &Door) -> Result<Exit, CommandError> {
-        let request = json!({"older_than": self.older_than, "dry_run": self.dry_run});
-        let pruned: Value =
-            session::with(door, Need::Change, async |session| session.client.post("/api/v1/prune", &request).await).await?;
-        let verb = if self.dry_run { "would go" } else { "are gone" };
-        let size = output::size(pruned["bytes"].as_u64().unwrap_or_default());
-        let text = format!("{} values of {} runs ({size}) {verb}\n", pruned["bodies"], pruned["runs"]);
-        print(&pruned, self.form.output, &text)
+        let (age, dry_run) = (self.older_than.as_deref(), self.dry_run);
+        let (mut answer, swept) = session::with(door, Need::Change, async |session| {
+            let pruned: Option<Value> = match age {
+                Some(age) => Some(session.client.post("/api/v1/prune", &json!({"older_than": age, "dry_run": dry_run})).await?),
+                None => None,
+            };
+            let swept: Option<Value> = match self.artifacts {
+                true => Some(session.client.post("/api/v1/sweep", &json!({"dry_run": dry_run})).await?),
+                false => None,
+            };
+            Ok((pruned, swept))
+        })
+        .await?;
+        let mut text = String::new();
+        let size = |value: &Value| output::size(value["bytes"].as_u64().unwrap_or_default());
+        if let Some(pruned) = &answer {
+            let verb = if dry_run { "would go" } else { "are gone" };
+            text += &format!("{} values of {} runs ({}) {verb}\n", pruned["bodies"], pruned["runs"], size(pruned));
+        }
+        if let Some(swept) = swept {
+            let (aside, gone) = if dry_run { ("would be set aside", "would go") } else { ("are set aside", "are gone") };
+            let removed = format!("{} that had lain aside ({}) {gone}", swept["removed"], size(&swept));
+            text += &format!("{} artifacts that nothing refers to {aside}, {removed}\n", swept["set_aside"]);
+            match &mut answer {
+                Some(pruned) => pruned["artifacts"] = swept,
+                None => answer = Some(json!({"artifacts": swept})),
+            }
+        }
+        print(&answer.unwrap_or_default(), self.form.output, &text)
     }
 }
 
