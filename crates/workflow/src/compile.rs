@@ -5,6 +5,7 @@ mod kinds;
 mod modifiers;
 mod node;
 mod outputs;
+mod pasting;
 mod schemas;
 mod subs;
 

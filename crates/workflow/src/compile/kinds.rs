@@ -102,6 +102,7 @@ impl Compiler<'_> {
                             format!("`script` has to be a text, and this is {}", found.name()),
                         );
                     }
+                    self.warn_of_pasting(script, environment);
                     input.insert("script".into(), script.to_value());
                 }
                 _ => self.findings.error("W0106", &tree.span, "`run` has to have either `command` or `script`"),
@@ -125,7 +126,10 @@ impl Compiler<'_> {
 
     fn command(&self, tree: &Tree, environment: &Environment, refs: &mut Vec<String>) {
         match &tree.data {
-            Data::List(items) if !items.is_empty() => drop(self.check_template(tree, environment, refs)),
+            Data::List(items) if !items.is_empty() => {
+                self.check_template(tree, environment, refs);
+                self.warn_of_command(tree, environment);
+            }
             _ => {
                 let finding =
                     Diagnostic::error("W0103", tree.span.clone(), "a command has to be a list that begins with the program");

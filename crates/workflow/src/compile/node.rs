@@ -182,7 +182,7 @@ impl Compiler<'_> {
     }
 
     /// The bytes of an expression within the file: exact where the text stands as it was written.
-    fn expression_span(&self, text: &str, tree: &Tree, range: &Range<usize>) -> Range<usize> {
+    pub(crate) fn expression_span(&self, text: &str, tree: &Tree, range: &Range<usize>) -> Range<usize> {
         let written = self.text.get(tree.span.clone()).unwrap_or_default();
         match written.find(text) {
             Some(offset) => tree.span.start + offset + range.start..tree.span.start + offset + range.end,

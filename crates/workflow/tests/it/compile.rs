@@ -150,6 +150,31 @@ fn outputs_of_nodes_are_typed() {
 }
 
 #[test]
+fn what_is_pasted_into_a_script_is_warned_of() {
+    let pasted = |run: &str| {
+        codes(&format!("workflow: t/x\ninputs: {{s: string, n: integer, f: artifact}}\nnodes:\n  a: {{run: {run}}}\n"))
+    };
+    for run in [
+        r#"{script: "echo ${ inputs.s }"}"#,
+        r#"{script: "echo '${ inputs.s + 'x' }'"}"#,
+        r#"{script: "print('${ inputs.s }')", interpreter: [python3]}"#,
+        r#"[sh, -c, "echo ${ inputs.s }"]"#,
+        r#"[/bin/bash, -e, -uc, "echo ${ run.name }"]"#,
+        r#"{command: [sh, -c, "${ inputs.s }"]}"#,
+    ] {
+        assert_eq!(pasted(run), ["W0307"], "{run}");
+    }
+    for run in [
+        r#"{script: "head -n ${ inputs.n } ${ size(inputs.s) } ${ inputs.n > 1 }"}"#,
+        r#"{script: "echo $S", env: {S: "${ inputs.s }"}}"#,
+        r#"[echo, "${ inputs.s }"]"#,
+        r#"[sh, -c, 'echo "$1"', x, "${ inputs.s }"]"#,
+    ] {
+        assert!(pasted(run).is_empty(), "{run}: {:?}", pasted(run));
+    }
+}
+
+#[test]
 fn files_that_call_each_other_end() {
     let calls =
         |other: &str| format!("workflow: t/x\nnodes: {{a: {{workflow: ./{other}.yaml}}, b: {{workflow: ./{other}.yaml}}}}\n");
