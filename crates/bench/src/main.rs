@@ -3,6 +3,7 @@
 //! The client is made to cost little (blocking sockets that stay open, answers read by hand) and says what it costs itself. It knows
 //! nothing of the house but the API: what it measures is what a user gets.
 
+mod connections;
 mod floor;
 mod foresight;
 mod growth;

@@ -6,12 +6,13 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::report::Report;
-use crate::{foresight, growth, rounds};
+use crate::{connections, foresight, growth, rounds};
 
 /// The parts of a measurement, in their order.
-pub(crate) const PARTS: [(&str, fn(&Options, &mut Report) -> anyhow::Result<()>); 6] = [
+pub(crate) const PARTS: [(&str, fn(&Options, &mut Report) -> anyhow::Result<()>); 7] = [
     ("rounds", rounds::run_all),
     ("memory", rounds::memory),
+    ("connections", connections::idle),
     ("restart", growth::restart),
     ("run", growth::within_a_run),
     ("journal", growth::over_the_journal),

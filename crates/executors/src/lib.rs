@@ -5,6 +5,8 @@
 
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+#[cfg(test)]
+mod fuzz;
 pub mod local;
 mod machine;
 mod record;

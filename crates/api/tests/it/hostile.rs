@@ -130,3 +130,31 @@ async fn streams_that_nobody_reads_are_dropped() {
     drop(deaf);
     up.down().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_nobody_reads_are_not_read_ahead_and_their_streams_end() {
+    let up = Up::impatient().await;
+    let many = "workflow: t/many\ninputs: {items: {type: array, items: integer}}\nnodes:\n  m: {each: {items: \"${ inputs.items }\", do: {use: core/noop}}}\n";
+    up.apply(many).await;
+    // More facts than the sockets hold.
+    let items: Vec<u32> = (0..10_000).collect();
+    for _ in 0..3 {
+        assert_eq!(up.run("t/many", json!({ "items": items })).await["phase"], "succeeded");
+    }
+    let mut deaf = Vec::new();
+    for _ in 0..10 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4 << 10).unwrap();
+        let mut stream = socket.connect(up.address).await.unwrap();
+        stream.write_all(b"GET /api/v1/events?after=0 HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        deaf.push(stream);
+    }
+    // Somebody who reads gets everything, to the newest fact.
+    let mut reads = up.events("/api/v1/events?after=0", &[]).await;
+    let run = up.run("t/many", json!({ "items": [1] })).await;
+    while reads.event().await.unwrap().2["run"] != run["number"] {}
+    drop(reads);
+    up.alone().await;
+    drop(deaf);
+    up.down().await;
+}

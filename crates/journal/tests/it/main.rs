@@ -8,6 +8,7 @@ mod leaves;
 mod power;
 mod read_models;
 mod retention;
+mod rows;
 mod samples;
 mod sealing;
 mod verifying;

@@ -2,6 +2,7 @@
 //! own where it needs one.
 
 mod alone;
+mod deaf;
 mod documents;
 mod evidence;
 mod foresight;
@@ -14,6 +15,7 @@ mod policy;
 mod runs;
 mod secrets;
 mod server;
+mod sites;
 mod tls;
 mod traces;
 mod words;
