@@ -135,7 +135,9 @@ impl Placer {
             placements.push(Placement { actions, site: Some(site), explanation: explanation.clone(), by_worker });
         }
         let left: Vec<_> = actions.collect();
-        if let (Some(first), None, true) = (left.first().filter(|_| !by_worker), demand.at_most.filter(|most| *most < demand.count), self.entitled) {
+        if let (Some(first), None, true) =
+            (left.first().filter(|_| !by_worker), demand.at_most.filter(|most| *most < demand.count), self.entitled)
+        {
             self.keep(*first, &plan.explanation.sites, &demand, now);
         }
         if !left.is_empty() {
