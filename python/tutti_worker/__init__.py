@@ -200,8 +200,10 @@ class Worker:
                 json.dumps(report["output"])
             except ActionFailed as error:
                 report = {"attempt": lease["attempt"], "error": str(error), "class": error.failure_class}
-            except Exception:  # an action may raise anything, and the worker goes on
-                report = {"attempt": lease["attempt"], "error": traceback.format_exc(limit=3)[-4000:]}
+            except Exception as error:  # an action may raise anything, and the worker goes on
+                # What it says comes first: one line is all that many places show.
+                told = "".join(traceback.format_exception_only(type(error), error)).strip()
+                report = {"attempt": lease["attempt"], "error": (told + "\n" + traceback.format_exc(limit=3))[:4000]}
             report["wall_us"] = int((time.monotonic() - began) * 1e6)
             self._reports.put(report)
 

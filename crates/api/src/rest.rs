@@ -51,7 +51,7 @@ pub use access::Access;
 pub use description::description;
 pub use listen::{Listen, Server, Tls, serve};
 pub use problem::problem as problem_of;
-pub use projection::rfc3339;
+pub use projection::{rfc3339, seconds_until};
 
 /// What every handler has.
 #[derive(Clone)]

@@ -26,7 +26,7 @@ fn user(message: impl Into<String>) -> Failure {
 
 /// Neither the work nor the platform is to blame: another server is. It counts as a repeat of the node's own.
 fn far_side(message: impl Into<String>) -> Failure {
-    Failure::new(FailureClass::Unknown, message)
+    Failure::new(FailureClass::Outside, message)
 }
 
 struct Answer {
@@ -301,9 +301,10 @@ mod tests {
         let failure = refused(json!({"url": url})).await;
         assert!(failure.message.contains("404: no") && failure.class == FailureClass::User, "{failure}");
         assert_eq!(run(&json!({"url": url, "accept": [404]}), "k1", None).await.unwrap()["status"], 404);
-        assert_eq!(refused(json!({"url": url})).await.class, FailureClass::Unknown);
+        assert_eq!(refused(json!({"url": url})).await.class, FailureClass::Outside);
         assert!(refused(json!({"url": "https://x"})).await.message.contains("only http://"));
-        assert!(refused(json!({"url": "http://127.0.0.1:1/"})).await.message.contains("cannot be reached"));
+        let unreachable = refused(json!({"url": "http://127.0.0.1:1/"})).await;
+        assert!(unreachable.message.contains("cannot be reached") && unreachable.class == FailureClass::Outside, "{unreachable}");
         assert!(refused(json!({"url": "http://me:secret@x/"})).await.message.contains("authorization"));
         assert!(refused(json!({"url": "http:///x"})).await.class == FailureClass::User);
         let framed = json!({"url": url, "headers": {"Content-Length": "7"}});

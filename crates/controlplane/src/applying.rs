@@ -7,7 +7,7 @@ use std::sync::Arc;
 use engine::Command;
 use model::Digest;
 use serde_json::{Value, json};
-use workflow::documents::{self, Document, TriggerKind};
+use workflow::documents::{self, Document};
 use workflow::{Diagnostic, Severity};
 
 use crate::catalogue::Registered;
@@ -348,7 +348,12 @@ pub(crate) fn read_all(reader: &journal::Reader, sources: &[SourceFile], files: 
             outcome.diagnostics.push((source.path.clone(), finding));
         }
         for document in &read.documents {
-            check_trigger(document, &catalogue, source, &mut outcome);
+            let Document::Trigger(trigger) = document else { continue };
+            for finding in crate::triggers::findings(trigger, &catalogue, &source.text) {
+                outcome.rendered.push_str(&finding.render(&source.path, &source.text));
+                outcome.rendered.push('\n');
+                outcome.diagnostics.push((source.path.clone(), finding));
+            }
         }
         let text = (read.documents.len() == 1).then(|| source.text.clone());
         let sourced = |document: Document| Sourced {
@@ -375,30 +380,12 @@ pub(crate) fn read_all(reader: &journal::Reader, sources: &[SourceFile], files: 
     (documents, outcome)
 }
 
-/// What can be said of a trigger only beside everything else.
-fn check_trigger(document: &Document, catalogue: &Registered<'_>, source: &SourceFile, outcome: &mut ApplyOutcome) {
-    use workflow::Catalogue as _;
-    let Document::Trigger(trigger) = document else { return };
-    let mut found = Vec::new();
-    match catalogue.workflow(&trigger.workflow) {
-        None => found.push(format!("the trigger `{}` starts `{}`, which is not there", trigger.name, trigger.workflow)),
-        Some(graph) => found.extend(crate::inputs::check(&graph, trigger.inputs.clone()).err().map(|fault| fault.detail)),
-    }
-    if let TriggerKind::Cron { expression, timezone } = &trigger.on {
-        found.extend(crate::triggers::check_cron(expression, timezone).err());
-    }
-    for message in found {
-        let finding = Diagnostic::error("W0206", 0..0, message);
-        outcome.rendered.push_str(&finding.render(&source.path, &source.text));
-        outcome.diagnostics.push((source.path.clone(), finding));
-    }
-}
-
 /// What a caller is told when a document was not accepted.
 impl From<ApplyOutcome> for Fault {
     fn from(outcome: ApplyOutcome) -> Fault {
         let errors = outcome.diagnostics.iter().filter(|(_, finding)| finding.severity == Severity::Error).count();
-        let mut fault = Fault::new(FaultKind::InvalidWorkflow, format!("{errors} errors; nothing was registered"));
+        let counted = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
+        let mut fault = Fault::new(FaultKind::InvalidWorkflow, format!("{counted}; nothing was registered"));
         let list: Vec<Value> =
             outcome.diagnostics.iter().map(|(path, finding)| json!({"path": path, "finding": finding})).collect();
         fault.diagnostics = Some(json!({"findings": list, "rendered": outcome.rendered}));

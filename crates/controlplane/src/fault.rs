@@ -68,11 +68,23 @@ pub enum FaultKind {
     Keys,
     /// It was erased.
     Erased,
+    /// No server answers: said by whoever called it.
+    Unreachable,
+    /// What answers shows a certificate that is not trusted.
+    Untrusted,
+    /// The command line is not right.
+    Usage,
+    /// A file cannot be read or written, or is not what it is taken for.
+    File,
+    /// The configuration is not right.
+    Configuration,
+    /// What came back is not an answer of a server of this version.
+    Answer,
 }
 
 impl FaultKind {
     /// Every kind.
-    pub const ALL: [FaultKind; 23] = [
+    pub const ALL: [FaultKind; 29] = [
         FaultKind::Malformed,
         FaultKind::NotFound,
         FaultKind::NameTaken,
@@ -96,6 +108,12 @@ impl FaultKind {
         FaultKind::Listen,
         FaultKind::Keys,
         FaultKind::Erased,
+        FaultKind::Unreachable,
+        FaultKind::Untrusted,
+        FaultKind::Usage,
+        FaultKind::File,
+        FaultKind::Configuration,
+        FaultKind::Answer,
     ];
 
     /// The stable code.
@@ -124,6 +142,12 @@ impl FaultKind {
             FaultKind::Listen => "E0021",
             FaultKind::Keys => "E0022",
             FaultKind::Erased => "E0023",
+            FaultKind::Unreachable => "E0024",
+            FaultKind::Untrusted => "E0025",
+            FaultKind::Usage => "E0026",
+            FaultKind::File => "E0027",
+            FaultKind::Configuration => "E0028",
+            FaultKind::Answer => "E0029",
         }
     }
 
@@ -153,13 +177,19 @@ impl FaultKind {
             FaultKind::Listen => "the address cannot be listened on",
             FaultKind::Keys => "the keys cannot be used",
             FaultKind::Erased => "it was erased",
+            FaultKind::Unreachable => "the server cannot be reached",
+            FaultKind::Untrusted => "the server's certificate is not trusted",
+            FaultKind::Usage => "the command line is not right",
+            FaultKind::File => "a file cannot be used",
+            FaultKind::Configuration => "the configuration is not right",
+            FaultKind::Answer => "the answer is not understood",
         }
     }
 
     /// The HTTP status.
     pub fn status(self) -> u16 {
         match self {
-            FaultKind::Malformed | FaultKind::InvalidWorkflow | FaultKind::InvalidInputs => 400,
+            FaultKind::Malformed | FaultKind::InvalidWorkflow | FaultKind::InvalidInputs | FaultKind::Usage => 400,
             FaultKind::Unauthenticated => 401,
             FaultKind::Forbidden | FaultKind::Refused => 403,
             FaultKind::NotFound => 404,
@@ -171,7 +201,9 @@ impl FaultKind {
             FaultKind::Range => 416,
             FaultKind::Busy => 429,
             FaultKind::DataDirectory | FaultKind::Internal | FaultKind::Exposed | FaultKind::Listen | FaultKind::Keys => 500,
-            FaultKind::Unavailable => 503,
+            FaultKind::File | FaultKind::Configuration => 500,
+            FaultKind::Untrusted | FaultKind::Answer => 502,
+            FaultKind::Unavailable | FaultKind::Unreachable => 503,
         }
     }
 }

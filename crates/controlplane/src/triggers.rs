@@ -7,6 +7,7 @@
 //! records the firing. Both are one batch of the journal, so that a time that was due is fired once, however often the server is killed:
 //! what was not recorded is due again, and what was recorded is not.
 
+mod fitting;
 mod schedule;
 mod times;
 mod webhook;
@@ -29,6 +30,7 @@ use crate::clock::{random_bytes, wall};
 use crate::{ControlPlane, Fault, Refusal, Submission};
 use schedule::{Due, Schedule};
 
+pub(crate) use fitting::findings;
 pub(crate) use times::check_cron;
 pub use times::next_firing;
 pub use webhook::verify_signature;
@@ -87,7 +89,12 @@ impl ControlPlane {
         for row in rows {
             let since = last.get(&row.name).map_or(row.at, |due| row.at.max(*due));
             match serde_json::from_value::<TriggerSpec>(row.body) {
-                Ok(trigger) => schedule.set(trigger, row.at, since, Timestamp(0)),
+                Ok(trigger) => {
+                    if let Some(why) = fitting::without_secret(&trigger) {
+                        tracing::warn!(trigger = trigger.name, "{why}");
+                    }
+                    schedule.set(trigger, row.at, since, Timestamp(0));
+                }
                 Err(error) => tracing::error!(trigger = row.name, %error, "a trigger cannot be read"),
             }
         }

@@ -42,7 +42,7 @@ fn said(failure: &Failure) -> (i32, String) {
         FailureClass::Quota => (USER, "QuotaExceeded"),
         FailureClass::Output => (USER, "OutputInvalid"),
         FailureClass::User | FailureClass::Child => (USER, "ProcessFailed"),
-        FailureClass::Cancelled | FailureClass::Expression | FailureClass::Unknown => (0, "Unknown"),
+        FailureClass::Cancelled | FailureClass::Expression | FailureClass::Unknown | FailureClass::Outside => (0, "Unknown"),
     };
     (kind, failure.code.clone().unwrap_or_else(|| code.into()))
 }

@@ -92,6 +92,13 @@ pub(crate) fn failure_json(failure: &Failure) -> String {
     json.to_string()
 }
 
+/// A failure after which it is tried again, with when.
+fn repeated_json(failure: &Failure, at: model::Timestamp) -> String {
+    let mut json: Value = serde_json::from_str(&failure_json(failure)).unwrap_or_default();
+    json["retry_at"] = at.0.into();
+    json.to_string()
+}
+
 /// Where a run came from, as projections store it.
 fn origin_json(origin: &Origin) -> String {
     match origin {
@@ -351,7 +358,10 @@ impl Projection {
         change.attempt = Some(e.attempt.0);
         change.cost += e.cost.0;
         change.usage = Some(e.usage);
-        change.failure = failure.clone();
+        change.failure = match (e.retry_at, &e.failure) {
+            (Some(at), Some(failure)) => Some(repeated_json(failure, at)),
+            _ => failure.clone(),
+        };
         change.phase = Some(if e.retry_at.is_some() { Phase::Queued } else { e.phase });
         let site = change.site.clone();
         if e.retry_at.is_none() {

@@ -390,6 +390,15 @@ impl Reader {
         })
     }
 
+    /// How many firings of a trigger started a run, and how many were left out, for whatever reason.
+    pub fn firings_counted(&self, trigger: &str) -> Result<(u64, u64)> {
+        self.with(|db| {
+            let sql = "SELECT count(run), count(*) - count(run) + coalesce(sum(missed), 0) FROM firings WHERE name = ?1";
+            let mut statement = db.prepare_cached(sql)?;
+            Ok(statement.query_row(params![trigger], |row| Ok((row.get(0)?, row.get(1)?)))?)
+        })
+    }
+
     /// When the last firing of each trigger was due.
     pub fn last_firings(&self) -> Result<std::collections::BTreeMap<String, Timestamp>> {
         self.with(|db| {

@@ -65,9 +65,12 @@ pub enum FailureClass {
     /// A sub-action failed, and this one with it.
     #[n(14)]
     Child,
-    /// None of the above.
+    /// None of these.
     #[n(15)]
     Unknown,
+    /// A system outside could not be reached, or says itself that it is at fault.
+    #[n(16)]
+    Outside,
 }
 
 impl FailureClass {
@@ -96,6 +99,7 @@ impl FailureClass {
             FailureClass::Refused => "refused",
             FailureClass::Child => "child",
             FailureClass::Unknown => "unknown",
+            FailureClass::Outside => "outside",
         }
     }
 }

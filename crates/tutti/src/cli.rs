@@ -1,14 +1,18 @@
 //! The command line as types. Each command's arguments stand beside what it does, in `commands/`.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+use controlplane::FaultKind;
 
 use crate::client::Client;
 use crate::commands::{
     actions, applying, approvals, artifacts, audit, demo, describe, doctor, events, foresight, get, keeping, keys, planning,
     policy, prices, reference, runs, secrets, sites, tokens, up, witness,
 };
+use crate::failure::Exit;
 use crate::variables;
 
 /// One control plane to design, run, watch and govern workflows across places.
@@ -22,6 +26,26 @@ pub(crate) struct Cli {
     pub(crate) door: Door,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Reads the command line; or says what is wrong with it, or what was asked of it, and how the process ends.
+pub(crate) fn read() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|error| {
+        let code = FaultKind::Usage.code();
+        match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                // Whoever read it has gone away.
+                let _ = error.print();
+            }
+            // As every other error: a code, and where more stands.
+            _ => {
+                let text = error.render().to_string();
+                let rest = text.strip_prefix("error:").unwrap_or(&text).trim_end();
+                eprintln!("error[{code}]:{rest}\n  more: tutti error {code}");
+            }
+        }
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8))
+    })
 }
 
 /// Which server, or which directory.

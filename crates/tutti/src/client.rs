@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use api::rest::views::Problem;
 use bytes::Bytes;
+use controlplane::FaultKind;
 use futures::TryStreamExt as _;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
@@ -109,9 +110,7 @@ impl Client {
         let kind = body.is_some().then_some("application/json");
         let answer = answer(self.send(method, path, whole(body.unwrap_or_default().into()), kind).await?).await?;
         let bytes: &[u8] = if answer.is_empty() { b"null" } else { &answer };
-        serde_json::from_slice(bytes)
-            .with_context(|| format!("the answer to {path} is not what was expected"))
-            .map_err(CommandError::from)
+        serde_json::from_slice(bytes).map_err(|error| strange(format!("the answer to {path} is not what was expected: {error}")))
     }
 
     /// Uploads a file. What comes back is the value that stands for it in inputs.
@@ -142,7 +141,7 @@ impl Client {
         let response = self.send(Method::GET, path, whole(Bytes::new()), None).await?;
         if !response.status().is_success() {
             answer(response).await?;
-            return Err(anyhow!("the server gave no answer to {path}").into());
+            return Err(strange(format!("the server gave no answer to {path}")));
         }
         Ok(response)
     }
@@ -179,7 +178,7 @@ impl Client {
         for (name, value) in &self.person {
             request = request.header(*name, value);
         }
-        let request = request.body(body).map_err(|error| anyhow!("`{path}` is not a request: {error}"))?;
+        let request = request.body(body).map_err(|error| CommandError::usage(format!("`{path}` is not a request: {error}")))?;
         sender.send_request(request).await.map_err(|error| unreachable(true)(&error))
     }
 }
@@ -243,9 +242,14 @@ fn problem(status: StatusCode, bytes: &[u8]) -> CommandError {
         Ok(problem) => CommandError::Problem(Box::new(problem)),
         Err(_) => {
             let text: String = String::from_utf8_lossy(bytes).chars().take(300).collect();
-            anyhow!("the server answered {status}: {text}").into()
+            strange(format!("the server answered {status}: {text}"))
         }
     }
+}
+
+/// An answer that is none of a server of this version.
+fn strange(message: String) -> CommandError {
+    CommandError::of(FaultKind::Answer, message).hint("is it a Tutti server, and of this version? `tutti doctor` compares")
 }
 
 /// A path segment with everything but letters, digits and `-._~` escaped.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use controlplane::FaultKind;
 use serde_json::{Map, Value};
 
 use crate::client::Client;
@@ -35,13 +36,14 @@ pub(crate) async fn from_pairs(
 /// A file with an object of inputs: JSON, or YAML as workflows are written.
 pub(crate) fn from_file(path: &Path) -> Result<Map<String, Value>, CommandError> {
     let text = std::fs::read_to_string(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
+    let wrong = |why: String| CommandError::of(FaultKind::File, format!("`{}` {why}", path.display()));
     let value = if crate::sources::is_document(path) {
         crate::yaml::read(&text, &path.display().to_string())?
     } else {
-        serde_json::from_str(&text).map_err(|error| CommandError::usage(format!("`{}` is not JSON: {error}", path.display())))?
+        serde_json::from_str(&text).map_err(|error| wrong(format!("is not JSON: {error}")))?
     };
     match value {
         Value::Object(fields) => Ok(fields),
-        _ => Err(CommandError::usage(format!("`{}` is not a map of inputs", path.display()))),
+        _ => Err(wrong("is not a map of inputs".into())),
     }
 }

@@ -22,28 +22,20 @@ mod yaml;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
     if let Some(ended) = shim::main() {
         return ended;
     }
-    let cli = cli::Cli::parse();
+    let cli = match cli::read() {
+        Ok(cli) => cli,
+        Err(ended) => return ended,
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: no threads can be started: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return failure::end(Err(error.into())),
     };
     let ended = runtime.block_on(commands::run(cli));
     // A thread that waits for the disk must not hold up the end.
     runtime.shutdown_background();
-    match ended {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            error.print();
-            error.exit().into()
-        }
-    }
+    failure::end(ended)
 }

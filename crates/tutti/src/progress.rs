@@ -43,7 +43,8 @@ pub(crate) async fn follow(session: &Session, name: &str, until: Until) -> Resul
     let followed = tokio::select! {
         followed = watch(session, name, until, &mut show) => followed,
         _ = tokio::signal::ctrl_c() => {
-            let run = client.get(&format!("{}?actions=1", run_path(name))).await?;
+            // All of it: the picture stays.
+            let run = client.get(&format!("{}?actions={ACTIONS_MAX}", run_path(name))).await?;
             Ok((run, Exit::Interrupted))
         }
     };
@@ -53,6 +54,16 @@ pub(crate) async fn follow(session: &Session, name: &str, until: Until) -> Resul
         Exit::Waiting => {
             eprintln!(
                 "{} waits for a person\n  hint: `tutti get approvals {}` shows for what, `tutti approve {}` decides",
+                run.name, run.name, run.name
+            );
+        }
+        Exit::Interrupted => {
+            let becomes = match session.is_local() {
+                true => "stops here; the next command or server on the data directory carries it on",
+                false => "goes on",
+            };
+            eprintln!(
+                "{} {becomes}\n  hint: `tutti watch {}` follows it, `tutti cancel {}` ends it",
                 run.name, run.name, run.name
             );
         }

@@ -76,7 +76,7 @@ impl Row for ResourceView {
 }
 
 impl Row for TriggerView {
-    const COLUMNS: &'static [&'static str] = &["NAME", "WORKFLOW", "STARTS", "NEXT", "LAST", "OVERLAP"];
+    const COLUMNS: &'static [&'static str] = &["NAME", "WORKFLOW", "STARTS", "NEXT", "LAST", "LEFT OUT", "OVERLAP"];
 
     fn cells(&self) -> Vec<String> {
         let next = self.next_due.as_deref().map(moment);
@@ -85,7 +85,8 @@ impl Row for TriggerView {
             self.workflow.clone(),
             self.starts.clone(),
             if self.paused { "paused".into() } else { next.unwrap_or_else(|| "-".into()) },
-            self.firings.first().map_or("-".into(), became),
+            self.firings.first().map_or("-".into(), |last| format!("{} {}", moment(&last.due), became(last))),
+            self.left_out.to_string(),
             self.overlap.clone(),
         ]
     }
@@ -109,7 +110,7 @@ impl Row for FiringView {
 }
 
 /// What became of a firing, in a few words.
-fn became(firing: &FiringView) -> String {
+pub(crate) fn became(firing: &FiringView) -> String {
     match (&firing.run, firing.left_out.as_deref()) {
         (Some(run), _) => run.clone(),
         (None, Some("still_runs")) => "left out: an earlier run still runs".into(),

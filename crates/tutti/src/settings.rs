@@ -3,8 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-use controlplane::Sealing;
+use controlplane::{FaultKind, Sealing};
 use serde::Deserialize;
 use workflow::Diagnostic;
 use workflow::source::{Data, Tree};
@@ -97,13 +96,16 @@ const KEYS: [(&str, &[&str]); 8] = [
 
 /// Reads a configuration file.
 pub(crate) fn read(path: &Path) -> Result<Config, CommandError> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        CommandError::of(FaultKind::Configuration, format!("the configuration file `{}` cannot be read: {error}", path.display()))
+    })?;
     parse(&text, path)
 }
 
 fn parse(text: &str, path: &Path) -> Result<Config, CommandError> {
     let shown = path.display().to_string();
-    let wrong = |why: String| CommandError::usage(format!("the configuration file `{shown}` is not right\n{why}"));
+    let wrong =
+        |why: String| CommandError::of(FaultKind::Configuration, format!("the configuration file `{shown}` is not right\n{why}"));
     if !sources::is_document(path) {
         return toml::from_str(text).map_err(|error| wrong(error.to_string()));
     }
@@ -143,7 +145,7 @@ mod tests {
 
     fn said(text: &str, name: &str) -> String {
         match parse(text, Path::new(name)) {
-            Err(CommandError::Usage(message, _)) => message,
+            Err(CommandError::Problem(problem)) if problem.code == "E0028" => problem.detail,
             other => panic!("{other:?}"),
         }
     }

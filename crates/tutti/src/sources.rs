@@ -32,7 +32,8 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<ApplyRequest, CommandError> {
         }
     }
     if request.documents.is_empty() {
-        return Err(CommandError::usage("there is no `*.yaml` there"));
+        let places: Vec<String> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
+        return Err(CommandError::of(FaultKind::File, format!("there is no `*.yaml` in {}", places.join(", "))));
     }
     Ok(request)
 }
@@ -97,7 +98,11 @@ fn add(path: &Path, request: &mut ApplyRequest) -> Result<(), CommandError> {
         "a part that can be understood alone is a workflow of its own; data is an input or an artifact",
     )?;
     let bytes = std::fs::read(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
-    let text = String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("`{}` is not text (UTF-8)", path.display()))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        CommandError::of(FaultKind::File, format!("`{}` is not text: byte {} is not UTF-8", path.display(), at + 1))
+            .hint("save it as UTF-8")
+    })?;
     let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
     let beside = Beside { folder: folder.clone(), names: Mutex::default(), read: Mutex::default(), large: Mutex::default() };
     // What it says is found wrong by the server; what is wanted here is which files it asks for.

@@ -27,8 +27,12 @@ pub(crate) enum LogFormat {
 /// Starts logging. `level` is what is logged when [`variables::LOG`] does not say.
 pub(crate) fn start(format: LogFormat, level: &str) -> Result<(), CommandError> {
     let wanted = std::env::var(variables::LOG).unwrap_or_else(|_| level.to_owned());
-    let filter = EnvFilter::try_new(&wanted)
-        .map_err(|error| CommandError::usage(format!("`{wanted}` ({}) is not a filter of logs: {error}", variables::LOG)))?;
+    let filter = EnvFilter::try_new(&wanted).map_err(|error| {
+        CommandError::of(
+            controlplane::FaultKind::Configuration,
+            format!("`{wanted}` ({}) is not a filter of logs: {error}", variables::LOG),
+        )
+    })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Json => lines.json().flatten_event(true).init(),

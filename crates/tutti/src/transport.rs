@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use controlplane::FaultKind;
 use hyper::Uri;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -101,11 +102,25 @@ impl Target {
                 ),
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => untrusted(
                     "shows a certificate that is for another name",
-                    "call the server by a name that its certificate has",
+                    "call the server by a name that its certificate has: --server https://NAME:PORT",
                 ),
                 CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                     untrusted("shows a certificate that has expired", "the server wants a new certificate")
                 }
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                    untrusted("shows a certificate that is not valid yet", "compare the clocks of both machines")
+                }
+                CertificateError::Revoked => {
+                    untrusted("shows a certificate that was revoked", "the server wants a new certificate")
+                }
+                CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => untrusted(
+                    "shows a certificate that is not meant for servers",
+                    "the server wants a certificate with the use `serverAuth`",
+                ),
+                CertificateError::Other(error) if error.to_string().contains("CaUsedAsEndEntity") => untrusted(
+                    "shows the certificate of an authority where its own should be",
+                    "the server wants a certificate that is none of an authority (`CA:FALSE`); the page of security has a recipe",
+                ),
                 other => {
                     untrusted(&format!("shows a certificate that is not accepted: {other}"), "look at it with `openssl s_client`")
                 }
@@ -125,16 +140,18 @@ fn config(authorities: Option<&Path>) -> Result<ClientConfig, CommandError> {
         Some(file) => {
             let unusable = || format!("`{}` holds no certificates that can be read (PEM is wanted)", file.display());
             let certificates = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-            let (added, _) = roots.add_parsable_certificates(certificates.with_context(unusable)?);
+            let found = certificates.map_err(|error| CommandError::of(FaultKind::File, format!("{}: {error}", unusable())))?;
+            let (added, _) = roots.add_parsable_certificates(found);
             if added == 0 {
-                return Err(anyhow::anyhow!(unusable()).into());
+                return Err(CommandError::of(FaultKind::File, unusable()));
             }
         }
         None => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             if roots.is_empty() {
                 let message = "this machine has no certificates of authorities, so that no server can be trusted";
-                return Err(CommandError::usage(message).hint("install them (ca-certificates), or give --ca FILE or TUTTI_CA"));
+                return Err(CommandError::of(FaultKind::Configuration, message)
+                    .hint("install them (ca-certificates), or give --ca FILE or TUTTI_CA"));
             }
         }
     }

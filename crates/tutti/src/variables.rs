@@ -21,9 +21,20 @@ pub(crate) const LOG_FORMAT: &str = "TUTTI_LOG_FORMAT";
 pub(crate) const TRACEPARENT: &str = "TRACEPARENT";
 /// Nothing is coloured.
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
+/// The locale, the first that is set: what a terminal can show.
+const LOCALE: [&str; 3] = ["LC_ALL", "LC_CTYPE", "LANG"];
+
+/// Whether the terminal shows more than ASCII, as far as the environment says.
+pub(crate) fn shows_unicode() -> bool {
+    let locale = LOCALE.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    locale.is_some_and(|locale| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
+}
 
 /// All of them, as the reference lists them.
-pub(crate) const ALL: [(&str, &str); 10] = [
+pub(crate) const ALL: [(&str, &str); 11] = [
     (SERVER, "The server to talk to: `http://HOST:PORT` or `https://HOST:PORT`."),
     (TOKEN, "The token to show to it."),
     (CA, "Certificates to trust for https, a PEM file, instead of those of the system."),
@@ -33,5 +44,6 @@ pub(crate) const ALL: [(&str, &str); 10] = [
     (LOG, "How much is logged: `warn`, `info` (the default of `tutti up`), `info,controlplane=debug`."),
     (LOG_FORMAT, "How the logs of `tutti up` look: `text` or `json`."),
     (TRACEPARENT, "The trace that the command is in (W3C Trace Context): a run that it starts continues it."),
-    (NO_COLOR, "Set to anything: nothing is coloured."),
+    (NO_COLOR, "Set to anything but nothing: nothing is coloured."),
+    ("LC_ALL", "With `LC_CTYPE` and `LANG`: without UTF-8 in the first that is set, progress is drawn in ASCII."),
 ];

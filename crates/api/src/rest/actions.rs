@@ -16,7 +16,7 @@ use super::App;
 use super::access::Caller;
 use super::extract::{Json, Listed, Path, Query, page_size};
 use super::problem::{ApiError, ApiResult, blocking};
-use super::projection::action_view;
+use super::projection::{action_view, retry_at, rfc3339};
 use super::views::{ActionView, ExplanationView, Page};
 
 /// Rows of a page when nothing is said.
@@ -154,23 +154,50 @@ fn next_action(rows: &[ActionRow], limit: usize) -> Option<String> {
     rows.last().filter(|_| rows.len() == limit).map(|row| (row.no + 1).to_string())
 }
 
-fn explanation(control: &ControlPlane, row: &ActionRow) -> Result<ExplanationView, Fault> {
-    let placement = row.explanation.map(|id| control.reader().explanation(id)).transpose().map_err(Fault::internal)?.flatten();
-    let summary = match (row.phase, &row.site, &placement) {
-        (Phase::WaitingForResources, Some(site), Some(_)) if row.waits_for.is_some() => {
+/// One sentence about where an action is and why, by what has become of it.
+fn summary(row: &ActionRow, considered: bool) -> String {
+    let said = row.failure.as_ref().and_then(|failure| failure["message"].as_str());
+    let why = said.map(|why| why.lines().next().unwrap_or_default()).filter(|why| !why.is_empty());
+    let because = why.map(|why| format!(": {why}")).unwrap_or_default();
+    let attempts = if row.attempt > 1 { format!(" in {} attempts", row.attempt) } else { String::new() };
+    match (row.phase, row.site.as_deref()) {
+        (phase, _) if phase.is_terminal() && row.reused => "an earlier output was taken: it did not run".to_owned(),
+        (phase, Some(site)) if phase.is_terminal() && considered => {
+            let ended = phase.to_string().replace('_', " ");
+            format!("it was placed at `{site}` and is over: {ended}{attempts}{because}")
+        }
+        (phase, None) if phase.is_terminal() && considered => {
+            format!("it ended before it had a place: {}{because}", phase.to_string().replace('_', " "))
+        }
+        (Phase::WaitingForResources, Some(site)) if considered && row.waits_for.is_some() => {
             let connector = row.waits_for.as_deref().unwrap_or_default();
             format!("it was placed at `{site}` and waits for a worker that serves `{connector}`")
         }
-        (Phase::WaitingForResources, _, Some(_)) => "no site has room for it, or may take it, at the moment".to_owned(),
-        (Phase::Queued, Some(site), Some(_)) if row.attempt > 0 => {
-            let why = row.failure.as_ref().and_then(|failure| failure["message"].as_str()).unwrap_or("it was taken from there");
-            format!("attempt {} at `{site}` came to nothing ({why}): it is repeated", row.attempt)
+        (Phase::WaitingForResources, _) if considered && row.attempt > 0 => format!(
+            "attempt {} came to nothing ({}): it is repeated, and no site has room for it, or may take it, at the moment",
+            row.attempt,
+            why.unwrap_or("it was taken from its site")
+        ),
+        (Phase::WaitingForResources, _) if considered => "no site has room for it, or may take it, at the moment".to_owned(),
+        (Phase::Queued, Some(site)) if considered && row.attempt > 0 => {
+            let again = match retry_at(row) {
+                Some(at) => format!("it is repeated at {}", rfc3339(at)),
+                None => "it is repeated".to_owned(),
+            };
+            format!("attempt {} at `{site}` came to nothing ({}): {again}", row.attempt, why.unwrap_or("it was taken from there"))
         }
-        (phase, None, Some(_)) if phase.is_terminal() => "it ended before it had a place".to_owned(),
-        (_, Some(site), Some(_)) => format!("it was placed at `{site}`"),
-        (Phase::Queued, _, _) => "it has not been considered yet".to_owned(),
+        (Phase::Initializing, Some(site)) if considered => {
+            format!("it was placed at `{site}`, and what it needs is brought there")
+        }
+        (_, Some(site)) if considered => format!("it was placed at `{site}`"),
+        (Phase::Queued, _) => "it has not been considered yet".to_owned(),
         _ => "it needs no place: the control plane itself does it".to_owned(),
-    };
+    }
+}
+
+fn explanation(control: &ControlPlane, row: &ActionRow) -> Result<ExplanationView, Fault> {
+    let placement = row.explanation.map(|id| control.reader().explanation(id)).transpose().map_err(Fault::internal)?.flatten();
+    let summary = summary(row, placement.is_some());
     Ok(ExplanationView {
         path: row.path.clone(),
         phase: row.phase.to_string(),

@@ -220,13 +220,23 @@ pub(crate) struct DeletedView {
     change: &'static str,
 }
 
-/// Deletes a resource. Runs that use it go on. A policy that asks for approvals is not deleted: its change has to be approved first.
-#[utoipa::path(delete, path = "/api/v1/resources/{kind}/{name}", operation_id = "deleteResource", tag = "resources",
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DeleteQuery {
+    /// A workflow goes although a trigger starts it or another workflow runs it.
+    force: Option<bool>,
+}
+
+/// Deletes a resource. Runs that use it go on. A workflow that a trigger starts or that another workflow runs is not deleted
+/// unless `force` is given. A policy that asks for approvals is not deleted: its change has to be approved first.
+#[utoipa::path(delete, path = "/api/v1/resources/{kind}/{name}", operation_id = "deleteResource", tag = "resources", params(DeleteQuery),
     responses((status = 200, description = "It is gone.", body = DeletedView)))]
 pub(crate) async fn delete_resource(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path((kind, name)): Path<(String, String)>,
+    Query(query): Query<DeleteQuery>,
 ) -> ApiResult<Json<DeletedView>> {
     check_kind(&kind)?;
     let target = policy::Target {
@@ -236,6 +246,6 @@ pub(crate) async fn delete_resource(
         ..policy::Target::default()
     };
     super::permission::may(&app, &caller, operation_on(&kind), &target, &model::Label::empty())?;
-    app.control.delete_resource(&kind, &name, &caller.principal).await?;
+    app.control.delete_resource(&kind, &name, query.force.unwrap_or(false), &caller.principal).await?;
     Ok(Json(DeletedView { kind, name, change: "deleted" }))
 }

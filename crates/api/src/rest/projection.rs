@@ -17,6 +17,19 @@ pub fn rfc3339(at: Timestamp) -> String {
         .unwrap_or_default()
 }
 
+/// Seconds from `now` until a moment in RFC 3339; none when it has come.
+pub fn seconds_until(moment: &str, now: Timestamp) -> Option<f64> {
+    let until = chrono::DateTime::parse_from_rfc3339(moment).ok()?.timestamp_micros();
+    let left = until.saturating_sub(i64::try_from(now.0).ok()?);
+    (left > 0).then_some(left as f64 / 1e6)
+}
+
+/// When an action is tried again, while it waits for that.
+pub(crate) fn retry_at(row: &ActionRow) -> Option<Timestamp> {
+    let at = row.failure.as_ref().filter(|_| row.phase == Phase::Queued)?.get("retry_at")?.as_u64()?;
+    Some(Timestamp(at))
+}
+
 fn failure(value: Option<&Value>) -> Option<FailureView> {
     serde_json::from_value(value?.clone()).ok()
 }
@@ -121,6 +134,7 @@ pub(crate) fn action_view(row: &ActionRow, sites: &[SiteRow]) -> ActionView {
         reused: row.reused,
         waits_for: row.waits_for.as_ref().map(|connector| format!("a worker that serves {connector}")),
         failure: failure(row.failure.as_ref()),
+        retry_at: retry_at(row).map(rfc3339),
         input: None,
         output: None,
         ..ActionView::default()

@@ -40,9 +40,9 @@ macro_rules! pages {
 
 const PAGES: &[(&str, &str)] = pages!(
     "E0001" "E0002" "E0003" "E0004" "E0005" "E0006" "E0007" "E0008" "E0009" "E0010" "E0011" "E0012" "E0013" "E0014" "E0015" "E0016"
-    "E0017" "E0018" "E0019" "E0020" "E0021" "E0022" "E0023" "E0030" "E0031" "E0032" "E0033" "E0034" "E0035" "E0036"
+    "E0017" "E0018" "E0019" "E0020" "E0021" "E0022" "E0023" "E0024" "E0025" "E0026" "E0027" "E0028" "E0029" "E0030" "E0031" "E0032" "E0033" "E0034" "E0035" "E0036"
     "W0001" "W0002" "W0003" "W0004" "W0005" "W0101" "W0102" "W0103" "W0104" "W0105" "W0106" "W0107" "W0201" "W0202" "W0203" "W0204"
-    "W0205" "W0206" "W0207" "W0301" "W0302" "W0303" "W0304" "W0305" "W0306" "W0307" "W0501" "W0502" "W0503" "W0504" "W0601" "W0602" "W0701"
+    "W0205" "W0206" "W0207" "W0208" "W0301" "W0302" "W0303" "W0304" "W0305" "W0306" "W0307" "W0501" "W0502" "W0503" "W0504" "W0601" "W0602" "W0701"
 );
 
 /// The page of an error code: what it means, what to do.
@@ -262,6 +262,13 @@ mod tests {
                     | FaultKind::Exposed
                     | FaultKind::Listen
                     | FaultKind::Keys
+                    // Told by the command line, and by no server.
+                    | FaultKind::Unreachable
+                    | FaultKind::Untrusted
+                    | FaultKind::Usage
+                    | FaultKind::File
+                    | FaultKind::Configuration
+                    | FaultKind::Answer
             );
             assert!(startup || page.contains(&status), "{}", kind.code());
         }

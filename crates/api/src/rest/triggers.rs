@@ -40,6 +40,15 @@ pub struct TriggerView {
     /// When it is due next (RFC 3339); none when it is held, or waits for something else than time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_due: Option<String>,
+    /// Runs that it started so far.
+    #[serde(default)]
+    pub started: u64,
+    /// Firings that were left out so far, for whatever reason.
+    #[serde(default)]
+    pub left_out: u64,
+    /// Why it could start nothing now: its workflow is not there or does not take its inputs, or its secret is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// The document, of one trigger.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub definition: Value,
@@ -98,7 +107,11 @@ fn view(control: &ControlPlane, row: ResourceRow, firings: usize) -> Result<Trig
             missed: firing.missed,
         });
     }
+    let (started, left_out) = reader.firings_counted(&row.name).map_err(Fault::internal)?;
     Ok(TriggerView {
+        started,
+        left_out,
+        trouble: control.trouble_of(&trigger),
         next_due: control.next_firing_of(&row.name).map(rfc3339),
         name: row.name,
         workflow: trigger.workflow,

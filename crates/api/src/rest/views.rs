@@ -115,6 +115,9 @@ pub struct ActionView {
     /// Why it failed, or why its last attempt did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureView>,
+    /// When it is tried again, while it waits for that (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<String>,
     /// What it was given; where one action is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Value>,

@@ -99,3 +99,47 @@ async fn a_trigger_shows_when_it_is_due_and_what_became_of_its_firings() {
     up.get("/api/v1/triggers/none").await.is_problem(404, "E0002");
     up.down().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_could_start_nothing_says_why() {
+    let up = Up::start().await;
+    let hook = "workflow: t/hook\ninputs: {event: {type: object}}\nnodes:\n  a: {use: core/noop, with: {got: '${ inputs.event }'}}\n---\nkind: trigger\nname: hook\nworkflow: t/hook\nwebhook: {secret_env: TUTTI_TEST_NO_SUCH_SECRET}\n---\nkind: trigger\nname: daily\nworkflow: t/ask\nevery: 1d\n---\nworkflow: t/ask\nnodes:\n  a: {human: {title: Go on?}}\n";
+    let applied = up.post("/api/v1/apply", json!({"documents": [{"path": "t.yaml", "text": hook}]})).await;
+    assert_eq!(applied.status, StatusCode::OK, "{}", applied.text());
+    let applied = applied.json();
+    let finding = &applied["diagnostics"][0]["finding"];
+    assert_eq!((&finding["code"], &finding["severity"]), (&json!("W0208"), &json!("warning")), "{applied}");
+    // Where it stands: at the webhook, and the trigger is named.
+    let rendered = applied["rendered"].as_str().unwrap();
+    assert!(rendered.contains("t.yaml:9:") && rendered.contains("the trigger `hook`"), "{rendered}");
+    let trouble = up.get("/api/v1/triggers/hook").await.json()["trouble"].clone();
+    assert!(trouble.as_str().unwrap().contains("`TUTTI_TEST_NO_SUCH_SECRET`"), "{trouble}");
+    assert!(up.get("/api/v1/triggers/daily").await.json().get("trouble").is_none());
+    // What a trigger starts is not deleted by mistake.
+    let refused = up.call(Method::DELETE, "/api/v1/resources/workflow/t/ask", &[], Bytes::new()).await;
+    let text = refused.text();
+    assert!(text.contains("the trigger `daily` starts it") && text.contains("--force"), "{text}");
+    refused.is_problem(409, "E0004");
+    let forced = up.call(Method::DELETE, "/api/v1/resources/workflow/t/ask?force=true", &[], Bytes::new()).await;
+    assert_eq!(forced.status, StatusCode::OK, "{}", forced.text());
+    let trouble = up.get("/api/v1/triggers/daily").await.json()["trouble"].clone();
+    assert!(trouble.as_str().unwrap().contains("`t/ask`, which is not there"), "{trouble}");
+    up.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_that_another_runs_is_not_deleted_and_findings_stand_at_the_trigger() {
+    let up = Up::start().await;
+    up.apply("workflow: t/inner\nnodes:\n  a: {use: core/noop, with: {}}\n---\nworkflow: t/outer\nnodes:\n  each:\n    each: {items: '${ [1, 2] }', do: {workflow: t/inner}}\n").await;
+    let refused = up.call(Method::DELETE, "/api/v1/resources/workflow/t/inner", &[], Bytes::new()).await;
+    assert!(refused.text().contains("the workflow `t/outer` runs it"), "{}", refused.text());
+    assert_eq!(up.call(Method::DELETE, "/api/v1/resources/workflow/t/outer", &[], Bytes::new()).await.status, StatusCode::OK);
+    assert_eq!(up.call(Method::DELETE, "/api/v1/resources/workflow/t/inner", &[], Bytes::new()).await.status, StatusCode::OK);
+    let wrong = "# A comment\nkind: trigger\nname: first\nworkflow: t/none\nevery: 1d\n---\nkind: trigger\nname: second\nworkflow: t/none\nschedule: {cron: nonsense}\n";
+    let checked = up.post("/api/v1/check", json!({"documents": [{"path": "t.yaml", "text": wrong}]})).await.json();
+    let rendered = checked["rendered"].as_str().unwrap();
+    for wanted in ["t.yaml:4:", "t.yaml:9:", "t.yaml:10:", "the trigger `first`", "the trigger `second`"] {
+        assert!(rendered.contains(wanted), "{wanted}: {rendered}");
+    }
+    up.down().await;
+}

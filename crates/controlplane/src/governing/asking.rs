@@ -165,9 +165,12 @@ impl ControlPlane {
     }
 
     /// Deletes a resource. Of the rules only what leaves rules that hold together, and no policy that asks for approvals.
-    pub async fn delete_resource(&self, kind: &str, name: &str, principal: &str) -> Result<(), Fault> {
+    pub async fn delete_resource(&self, kind: &str, name: &str, force: bool, principal: &str) -> Result<(), Fault> {
         if super::KINDS.contains(&kind) {
             tokio::task::block_in_place(|| self.check_deletion(kind, name))?;
+        }
+        if kind == "workflow" && !force {
+            tokio::task::block_in_place(|| self.check_unused(name))?;
         }
         let command = Command::DeleteResource { kind: kind.to_owned(), name: name.to_owned(), principal: principal.to_owned() };
         self.inbox().ask(command).await?;

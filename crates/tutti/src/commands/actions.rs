@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use api::rest::views::{ActionView, ExplanationView, ResourceView, RunView};
+use controlplane::FaultKind;
 use http_body_util::BodyExt as _;
 use placement::{Candidate, Explanation};
 
@@ -153,7 +154,7 @@ async fn copy(client: &Client, path: String, showing: Showing) -> Result<(), Com
     }
     let mut rest: Vec<u8> = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| anyhow::anyhow!("the log broke off: {error}"))?;
+        let frame = frame.map_err(|error| CommandError::of(FaultKind::Unreachable, format!("the log broke off: {error}")))?;
         let Some(data) = frame.data_ref() else { continue };
         let Some(prefix) = &showing.prefix else {
             put(showing.stream, data)?;

@@ -100,6 +100,9 @@ pub(crate) struct Delete {
     kind: Kind,
     /// Its name.
     name: String,
+    /// Take a workflow away although a trigger starts it or another workflow runs it.
+    #[arg(long)]
+    force: bool,
 }
 
 impl Delete {
@@ -115,11 +118,11 @@ impl Delete {
             };
             return Err(CommandError::usage(format!("a {} cannot be deleted", self.kind.word())).hint(hint));
         }
-        session::with(door, Need::Change, async |session| {
-            match session.client.delete::<Value>(&resource_path(self.kind, &self.name)).await {
-                Ok(_) => Ok(()),
-                Err(error) => Err(names::suggest(&session.client, self.kind, &self.name, error).await),
-            }
+        let force = if self.force { "?force=true" } else { "" };
+        let path = resource_path(self.kind, &self.name) + force;
+        session::with(door, Need::Change, async |session| match session.client.delete::<Value>(&path).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(names::suggest(&session.client, self.kind, &self.name, error).await),
         })
         .await?;
         eprintln!("{} `{}` is deleted", self.kind.word(), self.name);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Subcommand;
+use controlplane::FaultKind;
 use http_body_util::BodyExt as _;
 use tokio::io::AsyncWriteExt as _;
 
@@ -81,7 +82,8 @@ impl Get {
             None => None,
         };
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| anyhow::anyhow!("the download broke off: {error}"))?;
+            let frame =
+                frame.map_err(|error| CommandError::of(FaultKind::Unreachable, format!("the download broke off: {error}")))?;
             let Some(data) = frame.data_ref() else { continue };
             match &mut file {
                 Some(file) => file.write_all(data).await?,

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use api::rest::views::AuditStatus;
 use clap::Subcommand;
+use controlplane::FaultKind;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
@@ -117,10 +118,15 @@ impl Audit {
 /// Reads what the server answers as it is.
 async fn text(door: &Door, path: &str) -> Result<String, CommandError> {
     session::with(door, Need::Look, async |session| {
-        let bytes = session.client.bytes(path).await?.collect().await.context("the answer broke off")?.to_bytes();
+        let bytes = session.client.bytes(path).await?.collect().await.map_err(broke_off)?.to_bytes();
         Ok(String::from_utf8(bytes.to_vec()).context("the answer is not text")?)
     })
     .await
+}
+
+/// An answer that did not come to its end.
+fn broke_off(error: hyper::Error) -> CommandError {
+    CommandError::of(FaultKind::Unreachable, format!("the answer broke off: {error}"))
 }
 
 async fn status(door: &Door) -> Result<AuditStatus, CommandError> {
@@ -131,9 +137,8 @@ impl Shown {
     async fn key(self, door: &Door) -> Result<Exit, CommandError> {
         let status = status(door).await?;
         let Some(key) = &status.key else {
-            return Err(CommandError::from(anyhow::anyhow!(
-                "there is no key yet: the first server on the data directory makes it"
-            )));
+            let message = "there is no key yet: the first server on the data directory makes it";
+            return Err(CommandError::of(FaultKind::NotFound, message).hint("`tutti up` starts one"));
         };
         match self.form.output {
             Format::Table | Format::Name => output::write(&format!("{key}\n"))?,
@@ -214,7 +219,7 @@ impl Export {
             } else {
                 let mut body = session.client.bytes(&format!("/api/v1/audit/export{after}")).await?;
                 while let Some(frame) = body.frame().await {
-                    let frame = frame.map_err(|error| anyhow::anyhow!("the export broke off: {error}"))?;
+                    let frame = frame.map_err(broke_off)?;
                     if let Some(data) = frame.data_ref() {
                         write_to(&mut file, data).await?;
                     }

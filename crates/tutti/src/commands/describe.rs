@@ -13,7 +13,7 @@ use crate::failure::{CommandError, Exit};
 use crate::in_process::Need;
 use crate::names::{self, Kind, resource_path, run_path};
 use crate::output::{self, Form, Format, Row, money, seconds, size};
-use crate::rows::{moment, place};
+use crate::rows::{became, moment, place};
 use crate::session;
 
 /// Show one thing in full.
@@ -174,6 +174,7 @@ fn describe_action(action: &ActionView) -> String {
         ("Phase", action.phase.clone()),
         ("Waits for", action.waits_for.clone().unwrap_or_default()),
         ("Failure", failure_of(action.failure.as_ref())),
+        ("Again", action.retry_at.as_deref().map(moment).unwrap_or_default()),
         ("Site", place(action.site.as_deref(), action.simulates.as_deref())),
         ("Stands for", action.simulates.clone().unwrap_or_default()),
         ("Attempts", action.attempts.to_string()),
@@ -224,6 +225,10 @@ fn describe_trigger(trigger: &TriggerView) -> String {
         ("Workflow", trigger.workflow.clone()),
         ("Starts", trigger.starts.clone()),
         ("Next", if trigger.paused { "paused".into() } else { trigger.next_due.as_deref().map(moment).unwrap_or_default() }),
+        ("Last", trigger.firings.first().map(|last| format!("{}: {}", moment(&last.due), became(last))).unwrap_or_default()),
+        ("Started", format!("{} runs", trigger.started).replace("1 runs", "1 run")),
+        ("Left out", format!("{} firings", trigger.left_out)),
+        ("Trouble", trigger.trouble.clone().unwrap_or_default()),
         ("Overlap", trigger.overlap.clone()),
         ("Catch-up", trigger.catch_up.clone()),
         ("Version", trigger.version.to_string()),

@@ -72,7 +72,8 @@ impl Events {
         match self.form.output {
             Format::Table | Format::Name => {
                 let count = started["runs"].as_array().map_or(0, Vec::len);
-                eprintln!("`{name}` is reported; {count} runs were started by it");
+                let runs = if count == 1 { "1 run was".to_owned() } else { format!("{count} runs were") };
+                eprintln!("`{name}` is reported; {runs} started by it");
             }
             form => output::value(&started, form)?,
         }

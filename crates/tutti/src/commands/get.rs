@@ -74,8 +74,14 @@ impl Get {
                 waiting.retain(|approval| run.as_ref().is_none_or(|run| approval.run == *run));
                 output::list(&waiting, form, "nothing waits for a person")
             }
-            (Kind::Trigger, None) => output::list(&self.triggers(client).await?, form, "no triggers"),
-            (Kind::Trigger, Some(name)) => output::one(&names::trigger(client, name).await?, form),
+            (Kind::Trigger, None) => triggers(&self.triggers(client).await?, form),
+            (Kind::Trigger, Some(name)) => {
+                let trigger = names::trigger(client, name).await?;
+                match form {
+                    Format::Table => triggers(&[trigger], form),
+                    other => output::one(&trigger, other),
+                }
+            }
             (kind, None) => {
                 let list: Vec<ResourceView> = client.get(&format!("/api/v1/resources/{}", kind.word())).await?;
                 output::list(&list, form, &format!("no {}", kind.words()))
@@ -133,6 +139,17 @@ impl Get {
             cursor = format!("&cursor={next}");
         }
     }
+}
+
+/// Prints triggers, and says of those that could start nothing why.
+fn triggers(list: &[TriggerView], form: Format) -> Result<(), CommandError> {
+    output::list(list, form, "no triggers")?;
+    for trigger in list {
+        if let Some(why) = &trigger.trouble {
+            eprintln!("warning: {}: {why}", trigger.name);
+        }
+    }
+    Ok(())
 }
 
 /// Prints all of a list, or the one with a name.

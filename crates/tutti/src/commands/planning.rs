@@ -125,10 +125,23 @@ pub(crate) struct Diff {
 impl Diff {
     /// Prints the differences.
     pub(crate) async fn run(self, door: &Door) -> Result<Exit, CommandError> {
+        let differs = match self.changes(door).await {
+            Ok(changes) => {
+                output::list(&changes, self.form.output, "they mean the same")?;
+                !changes.is_empty()
+            }
+            Err(error @ (CommandError::Unreachable { .. } | CommandError::Untrusted(..))) => return Err(error),
+            // As diff(1) has it: 1 is an answer and no failure.
+            Err(error) => {
+                error.print();
+                return Ok(Exit::Usage);
+            }
+        };
+        Ok(if differs { Exit::Failed } else { Exit::Done })
+    }
+
+    async fn changes(&self, door: &Door) -> Result<Vec<ChangeView>, CommandError> {
         let request = DiffRequest { before: source(&self.before)?, after: source(&self.after)? };
-        let changes: Vec<ChangeView> =
-            session::with(door, Need::Look, async |session| session.client.post("/api/v1/diff", &request).await).await?;
-        output::list(&changes, self.form.output, "they mean the same")?;
-        Ok(if changes.is_empty() { Exit::Done } else { Exit::Failed })
+        session::with(door, Need::Look, async |session| session.client.post("/api/v1/diff", &request).await).await
     }
 }

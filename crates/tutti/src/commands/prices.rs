@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use api::rest::views::{ApplyRequest, ApplyResult, ResourceView, SourceFile};
 use clap::Subcommand;
+use controlplane::FaultKind;
 use http_body_util::{BodyExt, Limited};
 use model::limits::REQUEST_BYTES_MAX;
 use workflow::documents::{Document, PriceList, price_lists};
@@ -144,7 +145,12 @@ async fn lists(session: &Session) -> Result<BTreeMap<String, PriceList>, Command
     let applied: Vec<ResourceView> = session.client.get("/api/v1/resources/prices").await?;
     for row in applied {
         let whole: ResourceView = session.client.get(&format!("/api/v1/resources/prices/{}", segment(&row.name))).await?;
-        lists.insert(row.name, serde_json::from_value(whole.body).context("the server's price list is not understood")?);
+        lists.insert(
+            row.name,
+            serde_json::from_value(whole.body).map_err(|error| {
+                CommandError::of(FaultKind::Answer, format!("the server's price list is not understood: {error}"))
+            })?,
+        );
     }
     Ok(lists)
 }
@@ -232,6 +238,10 @@ async fn fetch(source: &str, door: &Door) -> Result<String, CommandError> {
     // The token is for our server, not for whoever has prices.
     let client = Client::new(&format!("{scheme}://{host}"), None, door.ca.as_deref())?;
     let body = Limited::new(client.bytes(&format!("/{path}")).await?, REQUEST_BYTES_MAX);
-    let read = body.collect().await.map_err(|error| anyhow::anyhow!("`{source}` cannot be read: {error}"))?;
-    Ok(String::from_utf8(read.to_bytes().to_vec()).with_context(|| format!("`{source}` is not text (UTF-8)"))?)
+    let read = body
+        .collect()
+        .await
+        .map_err(|error| CommandError::of(FaultKind::Unreachable, format!("`{source}` cannot be read: {error}")))?;
+    String::from_utf8(read.to_bytes().to_vec())
+        .map_err(|_| CommandError::of(FaultKind::File, format!("`{source}` is not text (UTF-8)")))
 }

@@ -11,6 +11,12 @@ use crate::reference_page;
 // `PAGES: &[(&str, &str)]`: every page of docs/errors by its code.
 include!(concat!(env!("OUT_DIR"), "/error_pages.rs"));
 
+/// The page of a code.
+#[cfg(test)]
+pub(crate) fn page(code: &str) -> Option<&'static str> {
+    PAGES.iter().find(|(known, _)| *known == code).map(|(_, page)| *page)
+}
+
 /// Show the page of an error code, or list the codes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tutti error E0013\n  tutti error")]

@@ -155,13 +155,6 @@ pub(crate) async fn finish(session: &Session, run: RunView, wait: bool, form: Fo
     let (mut run, mut exit) = (run, Exit::Done);
     if wait || session.is_local() || session.is_fleeting() {
         (run, exit) = progress::follow(session, &run.name, Until::People).await?;
-        match exit {
-            Exit::Interrupted if session.is_local() => {
-                eprintln!("{} stops here; the next command or server on the data directory carries it on", run.name);
-            }
-            Exit::Interrupted => eprintln!("{} goes on; `tutti watch {}` shows how", run.name, run.name),
-            _ => {}
-        }
     }
     match form {
         Format::Name => output::write(&format!("{}\n", run.name))?,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use api::{Access, Listen, Server, Tls};
-use controlplane::ControlPlane;
+use controlplane::{ControlPlane, FaultKind};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Door;
@@ -65,13 +65,14 @@ impl Up {
             (Some(certificate), Some(key)) => Some(Tls { certificate, key }),
             (None, None) => None,
             _ => {
-                return Err(CommandError::usage("TLS wants a certificate and its key").hint("give both --tls-cert and --tls-key"));
+                return Err(CommandError::of(FaultKind::Configuration, "TLS wants a certificate and its key")
+                    .hint("give both --tls-cert and --tls-key"));
             }
         };
         // Whether there are tokens is known when the data directory is open.
         if !listen.ip().is_loopback() && tls.is_none() {
-            let message = format!("`{listen}` can be reached by others: that wants tokens and TLS");
-            return Err(CommandError::usage(message).hint(
+            let message = format!("will not listen on {listen} without TLS: others can reach it, and that wants tokens and TLS");
+            return Err(CommandError::of(FaultKind::Exposed, message).hint(
                 "`--tls-cert` and `--tls-key` name a certificate and its key, `tutti token create` makes a token; or listen on 127.0.0.1",
             ));
         }
@@ -79,7 +80,7 @@ impl Up {
         let local_user = listen.ip().is_loopback();
         let data = door.data.clone().or(config.data).unwrap_or_else(|| session::data_directory(door));
         let witnesses = self.witnesses.or(config.witnesses);
-        let witnesses = witnesses.as_deref().map(super::audit::read_policy).transpose()?;
+        let witnesses = witnesses.as_deref().map(super::audit::read_policy).transpose().map_err(CommandError::file)?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let control = ControlPlane::open(controlplane::Options { keys: sealing, ..in_process::options(&data)? }).await?;
@@ -130,7 +131,8 @@ async fn serve(
     let access = Access { own_token: None, local_user };
     let server = Server::bind(listen, control.clone(), access).await?;
     let url = server.url();
-    control.announce(&url)?;
+    // Where commands on this machine find it: an address that stands for all of them is none to call.
+    control.announce(&server.url_from_here())?;
     match output::write(&format!("tutti is up at {url}\n")) {
         // Who started it may not want to know.
         Ok(()) | Err(CommandError::ReaderGone) => {}

@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use audit::witness::{AddCheckpoint, REQUEST_BYTES_MAX, Seen, Unsigned};
 use audit::{Checkpoint, KeyKind, Note, PublicKey, SecretKey};
 use bytes::Bytes;
+use controlplane::FaultKind;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
@@ -67,15 +68,17 @@ impl Witness {
     pub(crate) async fn run(self) -> Result<Exit, CommandError> {
         let mut logs = BTreeMap::new();
         for given in &self.log {
-            let key = read_key(given)?;
+            let key = read_key(given).map_err(CommandError::file)?;
             if key.kind() != KeyKind::Log {
                 return Err(CommandError::usage(format!("`{given}` is not the key of a log")).hint("`tutti audit key` prints it"));
             }
             logs.insert(key.name().to_owned(), key);
         }
-        let memory = Arc::new(Memory::open(&self.state, &self.name, logs)?);
-        let listener =
-            TcpListener::bind(self.listen).await.with_context(|| format!("`{}` cannot be listened on", self.listen))?;
+        let memory = Arc::new(Memory::open(&self.state, &self.name, logs).map_err(CommandError::file)?);
+        let listener = TcpListener::bind(self.listen).await.map_err(|error| {
+            CommandError::of(FaultKind::Listen, format!("cannot listen on {}: {error}", self.listen))
+                .hint("give another address with --listen")
+        })?;
         let url = format!("http://{}", listener.local_addr()?);
         output::write(&format!("{}\n", memory.key.public()))?;
         eprintln!("the witness is up at {url}");

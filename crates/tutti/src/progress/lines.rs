@@ -1,4 +1,4 @@
-//! Progress where nothing can move: a line when an action ends, fails for now, or waits.
+//! Progress where nothing can move: a line when an action ends, when an attempt of it fails, or when it waits.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +15,8 @@ const ITEMS_MAX: usize = 20;
 #[derive(Default)]
 pub(super) struct Lines {
     said: BTreeMap<String, String>,
+    /// The last attempt of an action that was said to have failed.
+    failed: BTreeMap<String, u32>,
 }
 
 impl Lines {
@@ -28,6 +30,9 @@ impl Lines {
             if many && !tree::is_bad(&action.phase) {
                 continue;
             }
+            if let Some(line) = self.repeated(action) {
+                eprintln!("{line}");
+            }
             if let Some(line) = line(action) {
                 let known = self.said.insert(action.path.clone(), line.clone());
                 if known.as_deref() != Some(&line) {
@@ -35,6 +40,20 @@ impl Lines {
                 }
             }
         }
+    }
+}
+
+impl Lines {
+    /// A line about attempts that failed since, of an action that is tried again.
+    fn repeated(&mut self, action: &ActionView) -> Option<String> {
+        let last = tree::failed_attempt(action)?;
+        let before = self.failed.insert(action.path.clone(), last).unwrap_or(0);
+        if before >= last {
+            return None;
+        }
+        // Those that were over between two looks are told of together.
+        let which = if last - before > 1 { format!("attempts {} to {last}", before + 1) } else { format!("attempt {last}") };
+        Some(format!("{:<10}  {}  {which} {}", "repeats", action.path, tree::why_again(action, controlplane::wall())))
     }
 }
 
@@ -59,7 +78,33 @@ fn line(action: &ActionView) -> Option<String> {
         line += &format!("  {}  {}", place(Some(site), action.simulates.as_deref()), seconds(action.seconds));
     }
     if let Some(failure) = &action.failure {
-        line += &format!("  {}", failure.message.lines().next().unwrap_or_default());
+        line += &format!("  {}", tree::first_line(&failure.message));
     }
     Some(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use api::rest::views::FailureView;
+
+    use super::*;
+
+    fn action(phase: &str, attempts: u32) -> ActionView {
+        let failure = FailureView { class: "task".into(), message: "no luck\nat all".into(), exit_code: Some(3) };
+        ActionView { path: "try".into(), phase: phase.into(), attempts, failure: Some(failure), ..ActionView::default() }
+    }
+
+    #[test]
+    fn every_failed_attempt_is_told_of_once() {
+        let mut lines = Lines::default();
+        assert_eq!(lines.repeated(&action("running", 1)), None);
+        let later = ActionView { retry_at: Some("2999-01-01T00:00:00Z".into()), ..action("queued", 1) };
+        let first = lines.repeated(&later).unwrap();
+        assert!(first.starts_with("repeats     try  attempt 1 failed, again in ") && first.ends_with(": no luck"), "{first}");
+        assert_eq!(lines.repeated(&later), None);
+        // It is placed again, and what failed was told.
+        assert_eq!(lines.repeated(&action("running", 2)), None);
+        assert_eq!(lines.repeated(&action("running", 4)).as_deref(), Some("repeats     try  attempts 2 to 3 failed: no luck"));
+        assert_eq!(lines.repeated(&action("failed", 5)), None, "the end has a line of its own");
+    }
 }

@@ -10,10 +10,11 @@ use crate::variables;
 /// The terminal.
 pub(super) struct Screen {
     run: Option<RunView>,
-    /// Lines that stand there now.
-    drawn: usize,
+    /// The columns of the lines that stand there now.
+    drawn: Vec<usize>,
     frame: usize,
     colour: bool,
+    unicode: bool,
 }
 
 impl Screen {
@@ -23,7 +24,9 @@ impl Screen {
         if dumb || !std::io::stderr().is_terminal() {
             return None;
         }
-        Some(Screen { run: None, drawn: 0, frame: 0, colour: std::env::var_os(variables::NO_COLOR).is_none() })
+        // As no-color.org has it: set to anything but nothing.
+        let colour = std::env::var_os(variables::NO_COLOR).is_none_or(|value| value.is_empty());
+        Some(Screen { run: None, drawn: Vec::new(), frame: 0, colour, unicode: variables::shows_unicode() })
     }
 
     pub(super) fn run(&mut self, run: &RunView) {
@@ -39,7 +42,7 @@ impl Screen {
     /// A line that stays, above the tree.
     pub(super) fn say(&mut self, text: &str) {
         self.put(&[text.to_owned()]);
-        self.drawn = 0;
+        self.drawn.clear();
     }
 
     /// The last picture stays.
@@ -48,28 +51,38 @@ impl Screen {
             self.run = Some(run.clone());
             self.draw();
         }
-        self.drawn = 0;
+        self.drawn.clear();
     }
 
     fn draw(&mut self) {
         let Some(run) = &self.run else { return };
         let (width, height) = size();
-        let look = Look { colour: self.colour, width, height: height.saturating_sub(1).max(2), frame: self.frame };
+        let look = Look {
+            colour: self.colour,
+            unicode: self.unicode,
+            width,
+            height: height.saturating_sub(1).max(2),
+            frame: self.frame,
+            now: controlplane::wall(),
+        };
         let lines = tree::draw(run, &look);
         self.put(&lines);
     }
 
     fn put(&mut self, lines: &[String]) {
         let mut text = String::new();
-        if self.drawn > 0 {
-            text += &format!("\x1b[{}A", self.drawn);
+        // Terminals that became narrower have put what was too wide onto lines of its own.
+        let width = size().0.max(1);
+        let rows: usize = self.drawn.iter().map(|columns| columns.div_ceil(width).max(1)).sum();
+        if rows > 0 {
+            text += &format!("\x1b[{rows}A");
         }
         for line in lines {
             text += &format!("\r{line}\x1b[K\n");
         }
         // What stood below is gone.
         text += "\x1b[J";
-        self.drawn = lines.len();
+        self.drawn = lines.iter().map(|line| tree::columns(line)).collect();
         // A terminal that has gone away has no use for this.
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
     }

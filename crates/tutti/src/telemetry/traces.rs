@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
-use controlplane::ControlPlane;
+use controlplane::{ControlPlane, FaultKind};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
@@ -76,7 +76,8 @@ impl Collector {
         let protocol = variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL").or_else(|| variable("OTEL_EXPORTER_OTLP_PROTOCOL"));
         if let Some(other) = protocol.filter(|protocol| protocol != "http/protobuf") {
             let message = format!("traces are sent as `http/protobuf`, and not as `{other}`");
-            return Err(CommandError::usage(message).hint("collectors take it at port 4318; unset OTEL_EXPORTER_OTLP_PROTOCOL"));
+            return Err(CommandError::of(FaultKind::Configuration, message)
+                .hint("collectors take it at port 4318; unset OTEL_EXPORTER_OTLP_PROTOCOL"));
         }
         let authorities = variable("OTEL_EXPORTER_OTLP_CERTIFICATE").map(PathBuf::from);
         let target = Target::parse(&endpoint, authorities.as_deref())?;

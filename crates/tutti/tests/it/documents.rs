@@ -58,7 +58,8 @@ fn with_an_error_nothing_is_registered() {
     assert_eq!(home.run(&["apply", "-f", "nowhere.yaml"]).code, 1);
     assert_eq!(home.run(&["apply"]).code, 2);
     std::fs::create_dir(home.path().join("empty")).unwrap();
-    assert_eq!(home.run(&["apply", "-f", "empty"]).code, 2);
+    let empty = home.run(&["apply", "-f", "empty"]);
+    assert!(empty.code == 1 && empty.stderr.contains("error[E0027]: there is no `*.yaml` in `empty`"), "{empty:?}");
     std::fs::write(home.path().join("bytes.yaml"), b"workflow: \xff\xfe").unwrap();
     let bytes = home.run(&["apply", "-f", "bytes.yaml"]);
     assert!(bytes.code == 1 && bytes.stderr.contains("UTF-8"), "{bytes:?}");
@@ -166,7 +167,7 @@ fn what_differs_in_meaning() {
     );
     assert!(home.run(&["diff", "demo/greet", "other.workflow.yaml"]).stdout.contains("inputs.loud.default"));
     assert_eq!(home.run(&["diff", "demo/greet@x", "other.workflow.yaml"]).code, 2);
-    assert_eq!(home.run(&["diff", "demo/gone", "other.workflow.yaml"]).code, 1);
+    assert_eq!(home.run(&["diff", "demo/gone", "other.workflow.yaml"]).code, 2);
 }
 
 #[test]

@@ -204,7 +204,7 @@ fn what_happens_as_a_stream() {
     );
     home.ok(&["apply", "-f", "on.yaml"]);
     let told = home.ok(&["events", "--report", "file-arrived", "--payload", "{\"day\": \"monday\"}"]);
-    assert!(told.stderr.contains("1 runs were started"), "{told:?}");
+    assert!(told.stderr.contains("1 run was started"), "{told:?}");
     assert_eq!(home.run(&["events", "--report", "x", "--payload", "{"]).code, 2);
 }
 

@@ -79,6 +79,25 @@ fn completion_for_every_shell() {
     assert_eq!(home.run(&["completion", "dosshell"]).code, 2);
 }
 
+/// What a person gets who presses the tab key: asked of the shell itself, where it is there.
+#[test]
+fn completion_in_a_shell() {
+    let home = Home::new();
+    home.write("tutti.bash", &home.ok(&["completion", "bash"]).stdout);
+    let script = r#"source ./tutti.bash
+        try() { COMP_WORDS=("$@"); COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 )); COMPREPLY=(); _tutti tutti "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"; echo "${COMPREPLY[*]}"; }
+        try tutti ap; try tutti get runs -o ''; try tutti audit v; try tutti delete workflow x --f"#;
+    let Ok(ended) = std::process::Command::new("bash").args(["-euc", script]).current_dir(home.path()).output() else {
+        eprintln!("there is no bash here");
+        return;
+    };
+    let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(ended.status.success() && lines.len() == 4, "{ended:?}");
+    assert_eq!((lines[0], lines[2], lines[3]), ("apply approve", "verify", "--force"));
+    assert!(lines[1].contains("json") && lines[1].contains("yaml"), "{lines:?}");
+}
+
 #[test]
 fn the_schema_of_the_language() {
     let home = Home::new();

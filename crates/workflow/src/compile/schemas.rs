@@ -205,8 +205,18 @@ impl<'c> Compiler<'c> {
         if let Err(wanted) = fits {
             let message = format!("`{word}` of a type has to be {wanted}, and this is {}", value.kind());
             self.wrong("W0103", value, origin, message, None);
-        } else if word == "pattern" && value.as_str().is_some_and(|pattern| regex::Regex::new(pattern).is_err()) {
-            self.wrong("W0104", value, origin, "`pattern` is not a regular expression".into(), None);
+        } else if word == "pattern"
+            && let Some(Err(error)) = value.as_str().map(regex::Regex::new)
+        {
+            // They are right elsewhere: whoever wrote them is not told that they are wrong.
+            let why = error.to_string();
+            let (message, hint) = if why.contains("look-around") || why.contains("backreferences") {
+                let hint = "patterns are matched in time that grows with the text alone: say it without";
+                ("look-ahead, look-behind and back-references in a `pattern` are not supported", Some(hint.to_owned()))
+            } else {
+                ("`pattern` is not a regular expression", None)
+            };
+            self.wrong("W0104", value, origin, message.into(), hint);
         }
         Some(value.to_value())
     }

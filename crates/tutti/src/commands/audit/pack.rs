@@ -10,6 +10,7 @@ use audit::evidence::{CHECKPOINT, ENTRIES, FORMAT, KEY, MANIFEST, Manifest, PROO
 use audit::export::hash_of_hex;
 use audit::{Checkpoint, EntryProof, Note, PublicKey, pack};
 use base64::Engine as _;
+use controlplane::FaultKind;
 use engine::{Event, codec};
 use http_body_util::BodyExt as _;
 use model::{Digest, RunId, Timestamp};
@@ -49,7 +50,7 @@ impl Pack {
         let mut files = session::with(door, Need::Look, async |session| self.gather(&session.client).await).await?;
         if let Some(policy) = &self.policy {
             let text = std::fs::read(policy).with_context(|| format!("`{}` cannot be read", policy.display()))?;
-            super::verify::read_policy(policy)?;
+            super::verify::read_policy(policy).map_err(CommandError::file)?;
             files.insert("witnesses.policy".into(), text);
         }
         let about = self.run.as_ref().map_or_else(|| "all entries".to_owned(), |run| format!("the run {run}"));
@@ -65,7 +66,8 @@ impl Pack {
 
     async fn gather(&self, client: &Client) -> Result<BTreeMap<String, Vec<u8>>, CommandError> {
         let status: AuditStatus = client.get("/api/v1/audit/status").await?;
-        let key = status.key.clone().context("there is no key yet: nothing was signed")?;
+        let key =
+            status.key.clone().ok_or_else(|| CommandError::of(FaultKind::NotFound, "there is no key yet: nothing was signed"))?;
         let witnessed = if status.witnessed.is_some() { "?witnessed=true" } else { "" };
         let note = bytes(client, &format!("/api/v1/audit/checkpoint{witnessed}")).await?;
         let parsed = Note::parse(&note).context("the checkpoint")?;
@@ -105,7 +107,7 @@ impl Pack {
 }
 
 async fn bytes(client: &Client, path: &str) -> Result<Vec<u8>, CommandError> {
-    Ok(client.bytes(path).await?.collect().await.context("the answer broke off")?.to_bytes().to_vec())
+    Ok(client.bytes(path).await?.collect().await.map_err(super::broke_off)?.to_bytes().to_vec())
 }
 
 async fn prove(client: &Client, seq: u64, size: u64, note: &Note) -> Result<EntryProof, CommandError> {

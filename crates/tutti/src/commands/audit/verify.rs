@@ -87,8 +87,8 @@ impl Verify {
     }
 
     fn offline(&self, file: &Path) -> Result<Exit, CommandError> {
-        let trust = self.trust()?;
-        let verdict = look(file, trust).with_context(|| format!("`{}`", file.display()))?;
+        let trust = self.trust().map_err(CommandError::file)?;
+        let verdict = look(file, trust).with_context(|| format!("`{}`", file.display())).map_err(CommandError::file)?;
         self.print(&verdict)?;
         Ok(if verdict.holds { Exit::Done } else { Exit::Failed })
     }

@@ -89,7 +89,7 @@ struct Shown {
 impl Shown {
     fn show(&mut self, run: &RunView) {
         self.clear();
-        for action in &run.actions {
+        for action in in_order(&run.actions) {
             let settled = SETTLED.contains(&action.phase.as_str());
             if !settled || self.phases.get(&action.path) == Some(&action.phase) {
                 continue;
@@ -111,6 +111,18 @@ impl Shown {
             eprint!("\x1b[{drawn}A\x1b[J");
         }
     }
+}
+
+/// Actions as they were opened, but what was brought for one before it: it had to be there first.
+fn in_order(actions: &[ActionView]) -> Vec<&ActionView> {
+    let numbers: BTreeMap<&str, Option<u32>> = actions.iter().map(|action| (action.path.as_str(), action.number)).collect();
+    let mut ordered: Vec<&ActionView> = actions.iter().collect();
+    ordered.sort_by_key(|action| {
+        let reader = action.path.split_once("<-").and_then(|(reader, _)| numbers.get(reader).copied().flatten());
+        // Skipped nodes have no number and stand at the end, as they came.
+        (reader.or(action.number).unwrap_or(u32::MAX), reader.is_none())
+    });
+    ordered
 }
 
 /// What is under way, as lines that fit a terminal.
@@ -142,7 +154,7 @@ fn tree(run: &RunView) -> Vec<String> {
 fn line(action: &ActionView) -> String {
     if action.kind == "transfer" && action.phase == "succeeded" {
         let reader = action.path.split("<-").next().unwrap_or_default();
-        return format!("  → {:<22} {:<28} {}", format!("a file for {reader}"), place(action), output::seconds(action.seconds));
+        return format!("  → {:<22} {:<28} {}", format!("brought for {reader}"), place(action), output::seconds(action.seconds));
     }
     let mark = match action.phase.as_str() {
         "succeeded" => "✓",
