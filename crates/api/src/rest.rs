@@ -148,7 +148,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/audit/status", get(audit::status))
         .route("/audit/accept", post(audit::accept))
         .route("/costs", get(foresight::costs))
-        .route("/projects", get(foresight::projects))
+        .route("/costs/projects", get(foresight::projects))
         .route("/runs/{run}/outlook", get(foresight::outlook))
         .route("/forecast", get(foresight::demand))
         .route("/whatif", post(foresight::what_if))

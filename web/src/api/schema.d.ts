@@ -388,6 +388,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/costs/projects": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What projects may spend and hold at once, and how much of it they have.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        get: operations["listProjectCosts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/diff": {
         parameters: {
             query?: never;
@@ -869,7 +889,8 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Deletes a resource. Runs that use it go on. A policy that asks for approvals is not deleted: its change has to be approved first.
+         * Deletes a resource. Runs that use it go on. A workflow that a trigger starts or that another workflow runs is not deleted
+         *     unless `force` is given. A policy that asks for approvals is not deleted: its change has to be approved first.
          * @description Needs the scope `admin`, or a role that may `author` or `operate` or `govern`.
          */
         delete: operations["deleteResource"];
@@ -1343,6 +1364,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sweep": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes artifacts out of the stores of sites that nothing refers to any more. The server does so by itself every six hours.
+         * @description Needs the scope `admin`, or a role that may `administer`.
+         */
+        post: operations["sweep"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/test-step": {
         parameters: {
             query?: never;
@@ -1668,6 +1709,8 @@ export interface components {
             path: string;
             /** @description The phase. */
             phase: string;
+            /** @description When it is tried again, while it waits for that (RFC 3339). */
+            retry_at?: string | null;
             /** @description Whether an earlier output was taken instead of running it. */
             reused?: boolean;
             /**
@@ -1682,6 +1725,8 @@ export interface components {
             /** @description When its last attempt began. */
             started_at?: string | null;
             usage?: components["schemas"]["UsageView"] | null;
+            /** @description What it waits for, where that can be named: `a worker that serves shop/price@1`. */
+            waits_for?: string | null;
             withheld?: components["schemas"]["WithheldView"] | null;
         };
         /** @description A piece of advice. */
@@ -2520,6 +2565,8 @@ export interface components {
                 path: string;
                 /** @description The phase. */
                 phase: string;
+                /** @description When it is tried again, while it waits for that (RFC 3339). */
+                retry_at?: string | null;
                 /** @description Whether an earlier output was taken instead of running it. */
                 reused?: boolean;
                 /**
@@ -2534,6 +2581,8 @@ export interface components {
                 /** @description When its last attempt began. */
                 started_at?: string | null;
                 usage?: components["schemas"]["UsageView"] | null;
+                /** @description What it waits for, where that can be named: `a worker that serves shop/price@1`. */
+                waits_for?: string | null;
                 withheld?: components["schemas"]["WithheldView"] | null;
             }[];
             /** @description Give this as `cursor` for the next page; none at the end. */
@@ -2788,7 +2837,7 @@ export interface components {
             type: string;
         };
         /** @description What a project may, and what it has. */
-        ProjectView: {
+        ProjectCostView: {
             /**
              * Format: double
              * @description What may be spent in a day; none without such a cap.
@@ -2856,6 +2905,33 @@ export interface components {
              * @description What was spent this month, in UTC.
              */
             spent_month: number;
+        };
+        /** @description A project. */
+        ProjectView: {
+            /**
+             * Format: double
+             * @description What they cost.
+             */
+            cost: number;
+            /** @description When its last run was submitted. */
+            last?: string | null;
+            /** @description Its name. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Those that have not ended.
+             */
+            open: number;
+            /**
+             * Format: int64
+             * @description Its runs.
+             */
+            runs: number;
+            /**
+             * Format: int64
+             * @description Its registered workflows.
+             */
+            workflows: number;
         };
         PruneAnswer: {
             /**
@@ -3653,6 +3729,32 @@ export interface components {
              */
             stuck: number;
         };
+        SweepAnswer: {
+            /**
+             * Format: int64
+             * @description Bytes of those.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Artifacts that had lain aside for a day, removed.
+             */
+            removed: number;
+            /**
+             * Format: int64
+             * @description Artifacts that lay aside and are referred to again, put back.
+             */
+            restored: number;
+            /**
+             * Format: int64
+             * @description Artifacts that nothing refers to any more, set aside.
+             */
+            set_aside: number;
+        };
+        SweepRequest: {
+            /** @description Say what would happen, and change nothing. */
+            dry_run?: boolean;
+        };
         /** @description A tag. */
         TagView: {
             /**
@@ -3760,6 +3862,11 @@ export interface components {
             definition?: unknown;
             /** @description Its last firings, the latest first: the last alone in lists, 20 of one trigger. */
             firings: components["schemas"]["FiringView"][];
+            /**
+             * Format: int64
+             * @description Firings that were left out so far, for whatever reason.
+             */
+            left_out?: number;
             /** @description Its name. */
             name: string;
             /** @description When it is due next (RFC 3339); none when it is held, or waits for something else than time. */
@@ -3770,8 +3877,15 @@ export interface components {
             paused: boolean;
             /** @description Who applied it. */
             principal: string;
+            /**
+             * Format: int64
+             * @description Runs that it started so far.
+             */
+            started?: number;
             /** @description What starts it: `cron 30 2 * * * Europe/Berlin`, `every 15m`, `webhook`, `event NAME`. */
             starts: string;
+            /** @description Why it could start nothing now: its workflow is not there or does not take its inputs, or its secret is not set. */
+            trouble?: string | null;
             /**
              * Format: int64
              * @description Its version, dense from 1.
@@ -4665,6 +4779,35 @@ export interface operations {
             };
         };
     };
+    listProjectCosts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The projects that have bounds, or that spent something this month. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProjectCostView"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     diffWorkflows: {
         parameters: {
             query?: never;
@@ -5485,7 +5628,10 @@ export interface operations {
     };
     deleteResource: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description A workflow goes although a trigger starts it or another workflow runs it. */
+                force?: boolean;
+            };
             header?: never;
             path: {
                 kind: string;
@@ -6389,6 +6535,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StorageView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sweep: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SweepRequest"];
+            };
+        };
+        responses: {
+            /** @description What was done, or would be. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SweepAnswer"];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */

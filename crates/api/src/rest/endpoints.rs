@@ -122,7 +122,7 @@ pub const TABLE: &[(&str, &str, Needs)] = &[
     ("GET", "/api/v1/audit/status", AUDIT),
     ("POST", "/api/v1/audit/accept", ADMINISTER),
     ("GET", "/api/v1/costs", READ),
-    ("GET", "/api/v1/projects", READ),
+    ("GET", "/api/v1/costs/projects", READ),
     ("GET", "/api/v1/runs/{run}/outlook", READ),
     ("GET", "/api/v1/forecast", READ),
     ("POST", "/api/v1/whatif", READ),

@@ -52,7 +52,7 @@ pub(crate) async fn costs(State(app): State<App>, Query(query): Query<CostQuery>
 }
 
 /// What projects may spend and hold at once, and how much of it they have.
-#[utoipa::path(get, path = "/api/v1/projects", operation_id = "listProjects", tag = "costs",
+#[utoipa::path(get, path = "/api/v1/costs/projects", operation_id = "listProjectCosts", tag = "costs",
     responses((status = 200, description = "The projects that have bounds, or that spent something this month.", body = Vec<ProjectView>)))]
 pub(crate) async fn projects(State(app): State<App>) -> ApiResult<Json<Vec<ProjectView>>> {
     Ok(Json(app.control.project_stands().into_iter().map(ProjectView::from).collect()))

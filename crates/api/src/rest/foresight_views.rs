@@ -53,6 +53,7 @@ impl From<journal::CostRow> for CostView {
 
 /// What a project may, and what it has.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = ProjectCostView)]
 pub struct ProjectView {
     /// Its name.
     pub name: String,

@@ -113,7 +113,7 @@ impl Cost {
         let by_project = self.by == By::Project && !self.focus;
         let (rows, simulated, projects): (Vec<CostView>, BTreeSet<String>, Vec<ProjectView>) =
             session::with(door, Need::Look, async |session| {
-                let projects = if by_project { session.client.get("/api/v1/projects").await? } else { Vec::new() };
+                let projects = if by_project { session.client.get("/api/v1/costs/projects").await? } else { Vec::new() };
                 Ok((session.client.get(&path).await?, simulated(&session.client).await?, projects))
             })
             .await?;
