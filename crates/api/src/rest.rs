@@ -115,7 +115,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/me", get(approvals::me))
         .route("/test-step", post(lineage::test_step))
         .route("/storage", get(storage::storage))
-        .route("/projects", get(storage::projects))
+        .route("/storage/projects", get(storage::projects))
         .route("/approvals", get(approvals::list))
         .route("/sites", get(sites::list))
         .route("/sites/{site}/{order}", post(sites::order))

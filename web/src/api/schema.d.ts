@@ -822,7 +822,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The projects: everything before the `/` of a workflow's name, with what ran there.
+         * What projects may spend and hold at once, and how much of it they have.
          * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["listProjects"];
@@ -1356,6 +1356,26 @@ export interface paths {
          * @description Needs the scope `admin`, or a role that may `administer`.
          */
         get: operations["getStorage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/storage/projects": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The projects: everything before the `/` of a workflow's name, with what ran there.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        get: operations["listProjectUse"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2835,6 +2855,33 @@ export interface components {
             title: string;
             /** @description The page of the error. */
             type: string;
+        };
+        /** @description A project. */
+        ProjectUseView: {
+            /**
+             * Format: double
+             * @description What they cost.
+             */
+            cost: number;
+            /** @description When its last run was submitted. */
+            last?: string | null;
+            /** @description Its name. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Those that have not ended.
+             */
+            open: number;
+            /**
+             * Format: int64
+             * @description Its runs.
+             */
+            runs: number;
+            /**
+             * Format: int64
+             * @description Its registered workflows.
+             */
+            workflows: number;
         };
         /** @description What a project may, and what it has. */
         ProjectCostView: {
@@ -5502,7 +5549,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description All projects. */
+            /** @description The projects that have bounds, or that spent something this month. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6535,6 +6582,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StorageView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listProjectUse: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All projects. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProjectUseView"][];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */

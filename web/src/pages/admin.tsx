@@ -12,7 +12,7 @@ import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Td, Th } from "../
 import { Dialog } from "../ui/dialog";
 
 type Token = components["schemas"]["TokenView"];
-type Project = components["schemas"]["ProjectView"];
+type Project = components["schemas"]["ProjectUseView"];
 type Storage = components["schemas"]["StorageView"];
 type Pruned = components["schemas"]["PruneAnswer"];
 
@@ -230,7 +230,7 @@ function MakeToken({ first, onMade, onClose }: { first: boolean; onMade: (token:
 }
 
 function Projects() {
-  const projects = useQuery({ queryKey: ["runs", "projects"], queryFn: ({ signal }) => get<Project[]>("/api/v1/projects", signal) });
+  const projects = useQuery({ queryKey: ["runs", "projects"], queryFn: ({ signal }) => get<Project[]>("/api/v1/storage/projects", signal) });
   if (projects.error) return <Failed error={projects.error} />;
   if (projects.isPending) return <Loading what="projects" />;
   return (

@@ -85,7 +85,7 @@ pub const TABLE: &[(&str, &str, Needs)] = &[
     ("GET", "/api/v1/me", READ),
     ("POST", "/api/v1/test-step", WITHIN_SUBMIT),
     ("GET", "/api/v1/storage", ADMINISTER),
-    ("GET", "/api/v1/projects", READ),
+    ("GET", "/api/v1/storage/projects", READ),
     ("GET", "/api/v1/approvals", READ),
     ("GET", "/api/v1/sites", READ),
     ("POST", "/api/v1/sites/{site}/{order}", OPERATE),

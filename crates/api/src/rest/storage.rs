@@ -74,7 +74,7 @@ pub(crate) async fn storage(State(app): State<App>) -> ApiResult<Json<StorageVie
 
 /// A project.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ProjectView {
+pub(crate) struct ProjectUseView {
     /// Its name.
     name: String,
     /// Its registered workflows.
@@ -91,9 +91,9 @@ pub(crate) struct ProjectView {
 }
 
 /// The projects: everything before the `/` of a workflow's name, with what ran there.
-#[utoipa::path(get, path = "/api/v1/projects", operation_id = "listProjects", tag = "system",
-    responses((status = 200, description = "All projects.", body = Vec<ProjectView>)))]
-pub(crate) async fn projects(State(app): State<App>) -> ApiResult<Json<Vec<ProjectView>>> {
+#[utoipa::path(get, path = "/api/v1/storage/projects", operation_id = "listProjectUse", tag = "system",
+    responses((status = 200, description = "All projects.", body = Vec<ProjectUseView>)))]
+pub(crate) async fn projects(State(app): State<App>) -> ApiResult<Json<Vec<ProjectUseView>>> {
     let view = blocking(move || {
         let reader = app.control.reader();
         let mut workflows: std::collections::BTreeMap<String, u64> = Default::default();
@@ -101,11 +101,11 @@ pub(crate) async fn projects(State(app): State<App>) -> ApiResult<Json<Vec<Proje
             let project = row.name.split_once('/').map_or("default", |(project, _)| project).to_owned();
             *workflows.entry(project).or_default() += 1;
         }
-        let mut projects: Vec<ProjectView> = Vec::new();
+        let mut projects: Vec<ProjectUseView> = Vec::new();
         for row in reader.projects().map_err(Fault::internal)? {
             let known = workflows.remove(&row.name).unwrap_or(0);
             let last = Some(rfc3339(row.last));
-            projects.push(ProjectView {
+            projects.push(ProjectUseView {
                 name: row.name,
                 workflows: known,
                 runs: row.runs,
@@ -114,7 +114,7 @@ pub(crate) async fn projects(State(app): State<App>) -> ApiResult<Json<Vec<Proje
                 last,
             });
         }
-        let idle = |(name, workflows)| ProjectView { name, workflows, runs: 0, open: 0, cost: 0.0, last: None };
+        let idle = |(name, workflows)| ProjectUseView { name, workflows, runs: 0, open: 0, cost: 0.0, last: None };
         projects.extend(workflows.into_iter().map(idle));
         projects.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(projects)
