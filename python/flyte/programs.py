@@ -262,3 +262,195 @@ cold = flyte.TaskEnvironment(name="cold", env_vars={"PYTHONHASHSEED": "7"})
 @cold.task
 async def started_cold() -> str:
     return f"{os.environ['PYTHONHASHSEED']} {hash('tutti')}"
+
+
+def client_of(endpoint: str, access: str, secret: str):
+    """A client of S3 that knows nothing of Flyte."""
+    import boto3
+    import botocore.config
+
+    config = botocore.config.Config(signature_version="s3v4", s3={"addressing_style": "path"}, retries={"total_max_attempts": 1})
+    keys = {"aws_access_key_id": access, "aws_secret_access_key": secret}
+    return boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", config=config, **keys)
+
+
+def own_client():
+    named = ("FLYTE_AWS_ENDPOINT", "FLYTE_AWS_ACCESS_KEY_ID", "FLYTE_AWS_SECRET_ACCESS_KEY")
+    return client_of(*(os.environ[name] for name in named))
+
+
+def own_prefix() -> str:
+    """Where this attempt writes."""
+    attempt = int(os.environ["FLYTE_ATTEMPT_NUMBER"]) + 1
+    return f"{os.environ['_U_RUN_BASE'].removeprefix('s3://tutti/')}/{os.environ['ACTION_NAME']}/{attempt}/raw"
+
+
+def same(found, wanted):
+    assert found == wanted, f"{found!r} is not {wanted!r}"
+
+
+@env.task
+def uses_boto3() -> str:
+    import io
+    import urllib.request
+
+    import boto3.s3.transfer
+    from botocore.auth import S3SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    s3, at = own_client(), own_prefix()
+    names = ["a b/ü+&.txt", "d/1", "d/2", "d/e/3", "z%41"]
+    for name in names:
+        s3.put_object(Bucket="tutti", Key=f"{at}/{name}", Body=name.encode())
+    for name in names:
+        same(s3.get_object(Bucket="tutti", Key=f"{at}/{name}")["Body"].read(), name.encode())
+    same(s3.get_object(Bucket="tutti", Key=f"{at}/{names[0]}", Range="bytes=2-4")["Body"].read(), names[0].encode()[2:5])
+    head = s3.head_object(Bucket="tutti", Key=f"{at}/d/1")
+    same(head["ContentLength"], 3)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket="tutti", Prefix=f"{at}/", PaginationConfig={"PageSize": 2})
+    same([o["Key"] for page in pages for o in page.get("Contents", [])], [f"{at}/{name}" for name in sorted(names)])
+    folders = s3.list_objects_v2(Bucket="tutti", Prefix=f"{at}/d/", Delimiter="/")
+    same([o["Key"] for o in folders["Contents"]], [f"{at}/d/1", f"{at}/d/2"])
+    same([p["Prefix"] for p in folders["CommonPrefixes"]], [f"{at}/d/e/"])
+    s3.copy_object(Bucket="tutti", Key=f"{at}/copy", CopySource={"Bucket": "tutti", "Key": f"{at}/d/2"})
+    same(s3.get_object(Bucket="tutti", Key=f"{at}/copy")["Body"].read(), b"d/2")
+    # In parts.
+    content = os.urandom(12 << 20)
+    parts = boto3.s3.transfer.TransferConfig(multipart_threshold=5 << 20, multipart_chunksize=5 << 20)
+    s3.upload_fileobj(io.BytesIO(content), "tutti", f"{at}/large", Config=parts)
+    back = io.BytesIO()
+    s3.download_fileobj("tutti", f"{at}/large", back, Config=parts)
+    assert back.getvalue() == content
+    begun = s3.create_multipart_upload(Bucket="tutti", Key=f"{at}/never")["UploadId"]
+    s3.abort_multipart_upload(Bucket="tutti", Key=f"{at}/never", UploadId=begun)
+    # In chunks, with a checksum after them.
+    keys = Credentials(os.environ["FLYTE_AWS_ACCESS_KEY_ID"], os.environ["FLYTE_AWS_SECRET_ACCESS_KEY"])
+    url = f"{os.environ['FLYTE_AWS_ENDPOINT']}/tutti/{at}/chunks"
+    body = b"5\r\nhello\r\n6\r\n world\r\n0\r\nx-amz-checksum-crc32:DUoRhQ==\r\n\r\n"
+    request = AWSRequest(method="PUT", url=url, data=body, headers={"x-amz-decoded-content-length": "11"})
+    request.context["checksum"] = {"request_algorithm": {"in": "trailer"}}
+    request.context["client_config"] = s3.meta.config
+    S3SigV4Auth(keys, "s3", "us-east-1").add_auth(request)
+    same(request.headers["X-Amz-Content-SHA256"], "STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+    urllib.request.urlopen(urllib.request.Request(url, body, dict(request.headers.items()), method="PUT")).close()
+    same(s3.get_object(Bucket="tutti", Key=f"{at}/chunks")["Body"].read(), b"hello world")
+    # By a link.
+    link = s3.generate_presigned_url("get_object", Params={"Bucket": "tutti", "Key": f"{at}/{names[0]}"}, ExpiresIn=60)
+    with urllib.request.urlopen(link) as answer:
+        same(answer.read(), names[0].encode())
+    s3.delete_object(Bucket="tutti", Key=f"{at}/copy")
+    s3.delete_objects(Bucket="tutti", Delete={"Objects": [{"Key": f"{at}/{name}"} for name in names]})
+    left = s3.list_objects_v2(Bucket="tutti", Prefix=f"{at}/")
+    same([o["Key"] for o in left["Contents"]], [f"{at}/chunks", f"{at}/large"])
+    return "all of it"
+
+
+@env.task
+async def uses_obstore() -> str:
+    import obstore
+    from obstore.store import S3Store
+
+    store = S3Store(
+        "tutti",
+        endpoint=os.environ["FLYTE_AWS_ENDPOINT"],
+        access_key_id=os.environ["FLYTE_AWS_ACCESS_KEY_ID"],
+        secret_access_key=os.environ["FLYTE_AWS_SECRET_ACCESS_KEY"],
+        region="us-east-1",
+        client_options={"allow_http": True},
+    )
+    at = own_prefix()
+    await obstore.put_async(store, f"{at}/one", b"hello")
+    same(bytes(await obstore.get_range_async(store, f"{at}/one", start=1, end=4)), b"ell")
+    same((await obstore.head_async(store, f"{at}/one"))["size"], 5)
+    try:
+        await obstore.put_async(store, f"{at}/one", b"again", mode="create")
+        raise AssertionError("it was there")
+    except obstore.exceptions.AlreadyExistsError:
+        pass
+    content = os.urandom(11 << 20)
+    async with obstore.open_writer_async(store, f"{at}/large", buffer_size=5 << 20) as writer:
+        await writer.write(content)
+    assert bytes(await (await obstore.get_async(store, f"{at}/large")).bytes_async()) == content
+    await obstore.copy_async(store, f"{at}/one", f"{at}/two")
+    await obstore.rename_async(store, f"{at}/two", f"{at}/three")
+    listed = [meta["path"] for meta in await obstore.list(store, prefix=f"{at}/").collect_async()]
+    same(sorted(listed), [f"{at}/large", f"{at}/one", f"{at}/three"])
+    await obstore.delete_async(store, listed)
+    try:
+        await obstore.get_async(store, f"{at}/one")
+        raise AssertionError("it is gone")
+    except FileNotFoundError:
+        return "all of it"
+
+
+REACHED = ["read of another run", "AccessDenied"] + ["AccessDenied"] * 6
+
+
+@env.task
+def reaches_out(other: str) -> list[str]:
+    """What comes of touching what is of others."""
+    from botocore.exceptions import ClientError
+
+    s3, at = own_client(), own_prefix()
+    found = []
+
+    def attempt(method, **given):
+        try:
+            getattr(s3, method)(Bucket="tutti", **given)
+            found.append("granted")
+        except ClientError as refused:
+            found.append(refused.response["Error"]["Code"])
+
+    s3.head_object(Bucket="tutti", Key=f"{other}/a0/1/outputs.pb")
+    found.append("read of another run")
+    attempt("put_object", Key=f"{other}/a0/1/outputs.pb", Body=b"x")
+    attempt("delete_objects", Delete={"Objects": [{"Key": f"{other}/a0/1/outputs.pb"}]})
+    attempt("put_object", Key=f"{at.removesuffix('/1/raw')}/2/outputs.pb", Body=b"x")
+    attempt("list_objects_v2", Prefix="")
+    attempt("list_objects_v2", Prefix="inputs/")
+    attempt("get_object", Key="runs/elsewhere/development/r/a0/1/outputs.pb")
+    attempt("copy_object", Key=f"{at}/x", CopySource={"Bucket": "tutti", "Key": "uploads/elsewhere/development/x"})
+    return found
+
+
+@env.task
+def gives_its_key_away() -> str:
+    return f"{os.environ['FLYTE_AWS_ACCESS_KEY_ID']} {os.environ['FLYTE_AWS_SECRET_ACCESS_KEY']}"
+
+
+@env.task
+def acts_for_others(other: str) -> list[str]:
+    """What comes of using the token of this attempt for something else."""
+    import json
+    import urllib.error
+    import urllib.request
+
+    from flyteidl2.actions.actions_service_pb2 import EnqueueRequest
+    from flyteidl2.workflow.run_service_pb2 import SignalEventRequest
+
+    token = os.environ["TUTTI_FLYTE_TOKEN"]
+    server = os.environ["_U_EP_OVERRIDE"].split("/flyte/as/")[0]
+    found = [token]
+
+    def call(path, body=None):
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/proto"}
+        request = urllib.request.Request(f"{server}{path}", body, headers)
+        try:
+            with urllib.request.urlopen(request):
+                found.append("granted")
+        except urllib.error.HTTPError as error:
+            with error:
+                said = json.load(error)
+                found.append(said["code"] if body is not None else str(error.code))
+
+    asked = EnqueueRequest()
+    asked.action.action_id.run.project = "acceptance"
+    asked.action.action_id.run.domain = "development"
+    asked.action.action_id.run.name = other
+    asked.action.action_id.name = "child"
+    asked.action.parent_action_name = "a0"
+    call("/flyteidl2.actions.ActionsService/Enqueue", asked.SerializeToString())
+    call("/api/v1/runs")
+    call("/flyteidl2.workflow.RunService/SignalEvent", SignalEventRequest().SerializeToString())
+    return found

@@ -35,6 +35,7 @@ class Server:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.process = None
+        self.token = None
 
     def start(self):
         command = [os.environ["TUTTI_BIN"], "up", "--data", self.folder / "data", "--listen", f"127.0.0.1:{self.port}"]
@@ -56,12 +57,17 @@ class Server:
         self.process.stdout.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def call(self, path, body=None, headers=None, token=None):
+        token = token or self.token
+        headers = {**(headers or {}), **({"authorization": f"Bearer {token}"} if token else {})}
+        return urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body, headers))
+
     def get(self, path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1{path}") as answer:
+        with self.call(f"/api/v1{path}") as answer:
             return json.load(answer)
 
     def log(self, run, action):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/runs/{run}/logs?path={action}") as answer:
+        with self.call(f"/api/v1/runs/{run}/logs?path={action}") as answer:
             return answer.read().decode().splitlines()
 
     def actions(self, run):

@@ -4,6 +4,7 @@
 //! This room only translates.
 
 mod actions;
+mod auth;
 mod connect;
 mod data;
 mod runs;
@@ -34,6 +35,8 @@ const DECIDE: Needs = Needs::Operation("decide");
 
 /// Every method, and what it needs.
 const METHODS: &[(&str, Needs)] = &[
+    ("/flyteidl2.auth.AuthMetadataService/GetOAuth2Metadata", Needs::Nothing),
+    ("/flyteidl2.auth.AuthMetadataService/GetPublicClientConfig", Needs::Nothing),
     ("/flyteidl2.cluster.ClusterService/SelectCluster", READ),
     ("/flyteidl2.auth.IdentityService/UserInfo", READ),
     ("/flyteidl2.project.ProjectService/ListProjects", READ),
@@ -74,17 +77,32 @@ const METHODS: &[(&str, Needs)] = &[
 
 /// What an address of this room needs; none when it is not one. Links and objects have signatures of their own.
 pub(crate) fn needs(route: &str) -> Option<Needs> {
-    if matches!(route, store::LINKS | store::OBJECTS | store::BUCKET) {
+    let route = route.strip_prefix(AS).unwrap_or(route);
+    if matches!(route, store::LINKS | store::OBJECTS | store::BUCKET | auth::TOKENS) {
         return Some(Needs::Nothing);
     }
     METHODS.iter().find(|(known, _)| *known == route).map(|(_, needs)| *needs)
+}
+
+/// Before the address of a call: over plain HTTP the SDK sends no token in any other place.
+const AS: &str = "/flyte/as/{token}";
+
+/// The token that stands in the address of a call.
+pub(crate) fn token_in<'p>(route: &str, path: &'p str) -> Option<&'p str> {
+    route.strip_prefix(AS)?;
+    Some(path.strip_prefix("/flyte/as/")?.split_once('/')?.0)
+}
+
+/// The answer to a call of somebody who may not.
+pub(crate) fn refuse(headers: &HeaderMap, fault: controlplane::Fault) -> Response {
+    Refusal::from(fault).to(headers)
 }
 
 /// The routes.
 pub(crate) fn routes() -> Router<App> {
     let mut router = Router::new();
     for (route, _) in METHODS {
-        router = router.route(route, post(call));
+        router = router.route(route, post(call)).route(&format!("{AS}{route}"), post(call));
     }
     let router = router.layer(DefaultBodyLimit::max(FLYTE_MESSAGE_BYTES_MAX));
     let stored = Router::new()
@@ -92,20 +110,22 @@ pub(crate) fn routes() -> Router<App> {
         .route(store::BUCKET, get(store::list).head(store::bucket).post(store::bucket))
         .route(store::OBJECTS, get(store::get).put(store::put).post(store::post).delete(store::delete))
         .layer(DefaultBodyLimit::disable());
-    router.merge(stored)
+    router.merge(stored).route(auth::TOKENS, post(auth::token))
 }
 
 /// Answers a call.
-async fn call(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let (app, caller) = (&app, &caller);
+async fn call(State(app): State<App>, caller: Option<Extension<Caller>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let app = &app;
     let call = (&headers, &body);
     let method = uri.path().rsplit_once('/').map_or("", |(_, method)| method);
+    let Some(Extension(caller)) = &caller else {
+        // Whoever is not known yet asks how to be.
+        return match method {
+            "GetOAuth2Metadata" => unary(call, async |_: flyte::wire::Empty| Ok(auth::metadata(&headers))).await,
+            "GetPublicClientConfig" => unary(call, async |_: flyte::wire::Empty| Ok(auth::client())).await,
+            _ => Refusal::new("unauthenticated", "this call needs somebody who makes it").to(&headers),
+        };
+    };
     match method {
         "SelectCluster" => unary(call, async |_: flyte::wire::Empty| Ok(flyte::wire::Empty {})).await,
         "UserInfo" => unary(call, |request| tasks::user(caller, request)).await,
@@ -113,9 +133,9 @@ async fn call(
         "GetProject" => unary(call, tasks::project).await,
         "CreateUploadLocation" => unary(call, |request| data::upload_location(app, &headers, request)).await,
         "UploadInputs" => unary(call, |request| data::upload_inputs(app, request)).await,
-        "CreateDownloadLink" => unary(call, |request| data::download_link(app, &headers, request)).await,
-        "GetActionData" => unary(call, |request| data::action_data(app, request)).await,
-        "TailLogs" => stream(call, |request| data::logs(app, request)).await,
+        "CreateDownloadLink" => unary(call, |request| data::download_link(app, caller, &headers, request)).await,
+        "GetActionData" => unary(call, |request| data::action_data(app, caller, request)).await,
+        "TailLogs" => stream(call, |request| data::logs(app, caller, request)).await,
         "DeployTask" => unary(call, |request| tasks::deploy(app, caller, request)).await,
         "GetTaskDetails" => unary(call, |request| tasks::details(app, request)).await,
         "ListTasks" => unary(call, |request| tasks::list(app, request)).await,
@@ -139,8 +159,8 @@ async fn call(
         "ListRuns" => unary(call, |request| runs::list(app, request)).await,
         "ListActions" => unary(call, |request| runs::list_actions(app, request)).await,
         "SignalEvent" => unary(call, |request| actions::signal(app, caller, request)).await,
-        "Enqueue" => unary(call, |request| actions::enqueue(app, request)).await,
-        "WatchForUpdates" => stream(call, |request| actions::watch(app, request)).await,
+        "Enqueue" => unary(call, |request| actions::enqueue(app, caller, request)).await,
+        "WatchForUpdates" => stream(call, |request| actions::watch(app, caller, request)).await,
         other => Refusal::new("unimplemented", format!("`{other}` is not known here")).response(),
     }
 }

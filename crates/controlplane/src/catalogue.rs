@@ -8,7 +8,7 @@ use model::{Digest, Graph};
 use parking_lot::Mutex;
 use serde_json::Value;
 use workflow::documents::{ConnectorSpec, PriceList};
-use workflow::{Catalogue, ConnectorType};
+use workflow::{Catalogue, ConnectorType, TaskType};
 
 /// Workflows a moment ago.
 const LATEST_MAX: usize = 1_024;
@@ -89,8 +89,24 @@ impl Catalogue for Registered<'_> {
         graph_of(self.reader, &self.applied("workflow", Some(name)).first()?.body)
     }
 
-    fn task(&self, _name: &str) -> Option<bool> {
-        None
+    fn task(&self, name: &str) -> Option<TaskType> {
+        let (wanted, version) = name.split_once('@').map_or((name, None), |(name, version)| (name, Some(version)));
+        let rows = self.applied(crate::flyte::TASKS, None);
+        let text = |row: &journal::ResourceRow, key: &str| row.body.get(key).and_then(Value::as_str).map(str::to_owned);
+        let is_it = |row: &&journal::ResourceRow| {
+            text(row, "name").as_deref() == Some(wanted) && (version.is_none() || text(row, "version").as_deref() == version)
+        };
+        let row = rows.iter().filter(is_it).max_by_key(|row| row.at)?;
+        let part = |key: &str| row.body.get(key).cloned().unwrap_or_default();
+        Some(TaskType {
+            name: format!("{wanted}@{}", text(row, "version")?),
+            types: ConnectorType { inputs: part("inputs"), outputs: part("outputs") },
+            resources: serde_json::from_value(part("resources")).unwrap_or_default(),
+        })
+    }
+
+    fn knows_tasks(&self) -> bool {
+        true
     }
 
     fn prices(&self, provider: &str) -> Option<PriceList> {

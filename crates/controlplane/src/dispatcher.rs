@@ -158,7 +158,7 @@ impl Dispatcher {
         let secrets = crate::secrets::named(&dispatch.node, &input);
         let spec = spec_of(&dispatch, input, self.sites.simulates(&dispatch.site));
         let (spec, secrets) = match &spec.kind {
-            NodeKind::Task { .. } => match self.flyte.process(&dispatch, spec) {
+            NodeKind::Task { .. } => match self.flyte.process(&dispatch, spec, &self.reader) {
                 Ok(process) => process,
                 Err(failure) => return self.answer(key, epoch, Outcome::Failed(failure)),
             },

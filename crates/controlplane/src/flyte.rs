@@ -12,9 +12,9 @@ use engine::{Command, Dispatch, Outcome};
 use executors::{AttemptSpec, Host, Reuse};
 use flyte::process::{Environment, Surroundings};
 use flyte::wire::TaskSpec;
-use flyte::{Call, Objects};
+use flyte::{Call, Objects, Reach};
 use model::graph::Port;
-use model::{AttemptKey, Digest, EgressGrant, Failure, FailureClass, Graph, Node, NodeKind, Template};
+use model::{AttemptKey, Digest, EgressGrant, Failure, FailureClass, Graph, Label, Node, NodeKind, Template};
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 
@@ -27,6 +27,8 @@ use crate::{ControlPlane, Fault, FaultKind};
 
 /// The node that is the program itself. The client knows it by this name.
 pub const ROOT: &str = "a0";
+/// The kind of resource that a deployed task is.
+pub const TASKS: &str = "flyte-task";
 /// How the launcher says that there is no environment for the image.
 const NO_ENVIRONMENT: i32 = 78;
 /// The variable that names the environment of tasks whose image is everybody's.
@@ -48,8 +50,15 @@ struct Inner {
     /// The program that forks processes which have the SDK already.
     host: PathBuf,
     address: RwLock<String>,
-    /// Where attempts that are under way write.
-    attempts: Mutex<BTreeMap<AttemptKey, String>>,
+    /// What attempts that are under way may touch.
+    attempts: Mutex<BTreeMap<AttemptKey, Open>>,
+}
+
+/// An attempt that is under way.
+struct Open {
+    reach: Arc<Reach>,
+    /// Whether a workflow calls it, which wants values and not where they lie.
+    is_called: bool,
 }
 
 /// A Flyte program to be run.
@@ -132,10 +141,12 @@ impl Flyte {
         &self,
         dispatch: &Dispatch,
         mut order: AttemptSpec,
+        reader: &journal::Reader,
     ) -> Result<(AttemptSpec, BTreeSet<String>), Failure> {
         let broken = |message: String| Failure::new(FailureClass::Environment, message);
-        let Some(mut call) = Call::of(&order.input) else {
-            return Err(broken("a `task` node calls a deployed Flyte task, and this one has none".into()));
+        let (mut call, is_called) = match Call::of(&order.input) {
+            Some(call) => (call, false),
+            None => (self.call_of_node(dispatch, &order.input, reader)?, true),
         };
         let spec = self.spec(&call.spec).map_err(|fault| broken(fault.detail))?;
         let spec: TaskSpec = flyte::task::read(&spec).map_err(|unfit| broken(unfit.to_string()))?;
@@ -143,12 +154,17 @@ impl Flyte {
         let names = &dispatch.names;
         if call.name == ROOT {
             // A run that repeats another has its inputs, and writes to a place of its own.
-            call.base = flyte::uri(&format!("runs/{}/{}/{}", names.project, names.domain, names.name));
+            call.base = base_of(&names.project, &names.domain, &names.name);
         }
-        let access = format!("{}-{}", names.run, dispatch.path.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
+        let access = dispatch.key.to_string();
         let secret = flyte::sign::secret_of(&self.inner.secret, &access);
         let at = Surroundings {
             endpoint: self.inner.address.read().clone(),
+            // Where nobody needs one, processes that are kept go on with the connections they have.
+            token: match reader.resources("token", None, None).map_err(|error| broken(error.to_string()))?.is_empty() {
+                true => None,
+                false => Some(flyte::sign::token_of(&self.inner.secret, &access)),
+            },
             access: (access, secret),
             environments: self.inner.environments.to_string_lossy().into_owned(),
             default_environment: self.inner.default_environment.clone(),
@@ -165,10 +181,56 @@ impl Flyte {
         order.unboxed = true;
         order.shown = vec![self.inner.environments.clone()];
         order.shown.extend(self.inner.default_environment.iter().map(PathBuf::from));
-        self.inner.attempts.lock().insert(dispatch.key, call.outputs(at.attempt));
         let secrets = spec.task_template.as_ref().map(flyte::task::secrets).transpose();
         let secrets = secrets.map_err(|unfit| broken(unfit.to_string()))?.unwrap_or_default();
+        let reach = Reach {
+            project: at.project,
+            domain: at.domain,
+            base: call.base,
+            name: call.name,
+            attempt: at.attempt,
+            inputs: call.inputs,
+            label: dispatch.label.clone(),
+        };
+        self.note_label(&reach).map_err(|error| broken(error.to_string()))?;
+        self.inner.attempts.lock().insert(dispatch.key, Open { reach: Arc::new(reach), is_called });
         Ok((order, secrets.into_values().collect()))
+    }
+
+    /// The call of a deployed task by a node of a workflow: its inputs become what a program would have given.
+    fn call_of_node(&self, dispatch: &Dispatch, given: &Value, reader: &journal::Reader) -> Result<Call, Failure> {
+        let unusable = |error: String| Failure::new(FailureClass::Environment, error);
+        let NodeKind::Task { name } = &dispatch.node.kind else { return Err(unusable("this is no task".into())) };
+        let names = &dispatch.names;
+        let (task, version) = name.split_once('@').unwrap_or((name, ""));
+        let registered = format!("{}/{}/{name}", names.project, names.domain);
+        let row = reader.resources(TASKS, Some(&registered), None).map_err(|error| unusable(error.to_string()))?.pop();
+        let Some(row) = row else {
+            let message = format!(
+                "the task `{task}` of version `{version}` is not deployed in the project `{}` and its domain `{}`",
+                names.project, names.domain
+            );
+            return Err(Failure { code: Some("TaskNotDeployed".into()), permanent: true, ..unusable(message) });
+        };
+        let spec = row.body.get("spec").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let bytes = self.spec(&spec).map_err(|fault| unusable(fault.detail))?;
+        let read = flyte::task::read(&bytes).map_err(|unfit| unusable(unfit.to_string()))?;
+        let inputs = flyte::interface::inputs(&read, given).map_err(|wrong| Failure {
+            code: Some("InputsInvalid".into()),
+            permanent: true,
+            ..Failure::new(FailureClass::User, wrong.to_string())
+        })?;
+        let call = node_call(&names.project, &names.domain, &names.name, &dispatch.path);
+        let key = flyte::key(&call.inputs).unwrap_or_default();
+        self.inner.objects.put(key, &inputs).map_err(|error| unusable(error.to_string()))?;
+        let org = row.body.get("org").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let start = chrono::DateTime::from_timestamp_micros(i64::try_from(names.submitted_at.0).unwrap_or_default());
+        Ok(Call {
+            spec,
+            task: [org, names.project.clone(), names.domain.clone(), task.to_owned(), version.to_owned()],
+            start: start.unwrap_or_default().to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+            ..call
+        })
     }
 
     /// The way from a task to the server itself, which it needs for everything; none for what is no task.
@@ -218,7 +280,8 @@ impl Flyte {
 
     /// What the end of a process means: its program says that itself, in what it wrote.
     pub(crate) fn judge(&self, key: AttemptKey, outcome: Outcome) -> Outcome {
-        let Some(outputs) = self.inner.attempts.lock().get(&key).cloned() else { return outcome };
+        let known = self.inner.attempts.lock().get(&key).map(|open| (open.reach.outputs(), open.is_called));
+        let Some((outputs, is_called)) = known else { return outcome };
         let failure = match outcome {
             Outcome::Aborted => return Outcome::Aborted,
             Outcome::Succeeded(_) => None,
@@ -234,7 +297,47 @@ impl Flyte {
                 Outcome::Failed(no_environment(failure.message))
             }
             (None, Some(failure)) => Outcome::Failed(failure),
+            (None, None) if is_called => self.values(&outputs),
             (None, None) => Outcome::Succeeded(json!({ "output_uri": outputs })),
+        }
+    }
+
+    /// What a task gave, as values for the workflow that called it.
+    fn values(&self, outputs: &str) -> Outcome {
+        let failed = |message: String| Outcome::Failed(Failure::new(FailureClass::Output, message));
+        let bytes = match flyte::key(&format!("{outputs}/outputs.pb")).map(|key| self.inner.objects.get(key)) {
+            Some(Ok(bytes)) => bytes,
+            // A task that gives nothing need not say so.
+            Some(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Some(Err(error)) => return failed(format!("the outputs of the task cannot be read: {error}")),
+            None => return failed("the outputs of the task lie elsewhere".into()),
+        };
+        if bytes.len() > model::limits::VALUE_BYTES_MAX {
+            return failed(format!("the outputs of the task have {} bytes: give a file", bytes.len()));
+        }
+        match flyte::interface::outputs(&bytes) {
+            Some(values) => Outcome::Succeeded(values),
+            None => failed("the outputs of the task hold something that is no value of JSON".into()),
+        }
+    }
+
+    /// Keeps what the objects of a run carry, before any of them is written: an attempt of another run is asked for the same.
+    fn note_label(&self, reach: &Reach) -> std::io::Result<()> {
+        let Some(run) = flyte::key(&reach.base).filter(|_| !reach.label.is_empty()) else { return Ok(()) };
+        let known = self.label_of(run)?;
+        if reach.label.0.is_subset(&known.0) {
+            return Ok(());
+        }
+        let all = serde_json::to_vec(&known.joined(&reach.label))?;
+        self.inner.objects.put(&label_key(run), &all).map(drop)
+    }
+
+    /// What the objects of a run carry, by the part of their keys that names the run.
+    pub fn label_of(&self, run: &str) -> std::io::Result<Label> {
+        match self.inner.objects.get(&label_key(run)) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Label::empty()),
+            Err(error) => Err(error),
         }
     }
 
@@ -244,11 +347,27 @@ impl Flyte {
     }
 }
 
+/// Where the values of a task lie that a node of a workflow calls.
+fn node_call(project: &str, domain: &str, run: &str, path: &str) -> Call {
+    let base = base_of(project, domain, run);
+    Call { inputs: format!("{base}/{path}/inputs.pb"), base, name: path.to_owned(), ..Call::default() }
+}
+
+/// Where the label of a run is kept: under a key that no attempt may touch.
+fn label_key(run: &str) -> String {
+    format!("labels/{}", run.trim_end_matches('/'))
+}
+
 fn no_environment(message: String) -> Failure {
     let mut failure = Failure::new(FailureClass::Environment, message);
     failure.code = Some("InvalidImageName".into());
     failure.permanent = true;
     failure
+}
+
+/// The address below which outputs of a run go.
+pub fn base_of(project: &str, domain: &str, run: &str) -> String {
+    flyte::uri(&format!("runs/{project}/{domain}/{run}"))
 }
 
 /// The graph of a run that is one program. It is the same for every run of the same task.
@@ -272,6 +391,40 @@ fn graph_of(project: &str, mut node: Node) -> Arc<Graph> {
 }
 
 impl ControlPlane {
+    /// What an attempt may touch; none when it is not under way.
+    pub fn flyte_reach(&self, key: AttemptKey) -> Result<Option<Arc<Reach>>, Fault> {
+        if let Some(open) = self.flyte().inner.attempts.lock().get(&key) {
+            return Ok(Some(open.reach.clone()));
+        }
+        // A server that was just started has not ordered it again yet.
+        let filter = journal::ActionFilter { from: key.action.0, limit: 1, phase: None };
+        let row = self.reader().actions(key.run, &filter).map_err(Fault::internal)?.pop();
+        let open = |row: &journal::ActionRow| row.no == key.action.0 && row.finished_at.is_none() && row.attempt == key.attempt.0;
+        let Some(row) = row.filter(open) else { return Ok(None) };
+        let Some(run) = self.reader().run(key.run).map_err(Fault::internal)? else { return Ok(None) };
+        let input = row.input.map(|(seq, n)| self.reader().body(seq, n)).transpose().map_err(Fault::internal)?.flatten();
+        let call = match input.as_ref().and_then(Call::of) {
+            Some(call) => call,
+            None if row.kind == engine::event::ActionKind::Task => node_call(&run.project, &run.domain, &run.name, &row.path),
+            None => return Ok(None),
+        };
+        let base = match call.name.as_str() {
+            ROOT => base_of(&run.project, &run.domain, &run.name),
+            _ => call.base,
+        };
+        let label = self.flyte().label_of(flyte::key(&base).unwrap_or_default()).map_err(Fault::internal)?;
+        let reach = Reach {
+            project: run.project,
+            domain: run.domain,
+            base,
+            name: call.name,
+            attempt: row.attempt,
+            inputs: call.inputs,
+            label,
+        };
+        Ok(Some(Arc::new(reach)))
+    }
+
     /// Starts a Flyte program as a run.
     pub async fn submit_program(&self, program: Program) -> Result<Submitted, Fault> {
         let this = self.clone();

@@ -58,7 +58,9 @@ pub use costs::{Demand, RunOutlook};
 pub use editing::Sheet;
 pub use erasing::Erased;
 pub use fault::{Fault, FaultKind};
-pub use flyte::{Flyte, Program, ROOT as FLYTE_ROOT, SAID as FLYTE_SAID, inputs_of_trigger};
+pub use flyte::{
+    Flyte, Program, ROOT as FLYTE_ROOT, SAID as FLYTE_SAID, TASKS as FLYTE_TASKS, base_of as flyte_base, inputs_of_trigger,
+};
 pub use foresight::Outlook;
 pub use governing::{
     ApprovalRequest, Approved, CaseOutcome, Change as RuleChange, Changed as Redecided, Registered, Simulated, Vouched,

@@ -98,6 +98,7 @@ class Kept:
         self.loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self.loop)
         self.controller = None
+        self.address = ""
         self.bundles = {}
         self.tasks = {}
 
@@ -110,7 +111,8 @@ class Kept:
         from flyte._internal.runtime.convert import convert_from_native_to_error
         from flyte._internal.runtime.io import upload_error
 
-        if self.controller is None:
+        # The address holds the token of the attempt, where the server wants one.
+        if self.controller is None or self.address != os.environ["_U_EP_OVERRIDE"]:
             await self.connect(given)
         try:
             await self.act_under_watch(given)
@@ -124,6 +126,7 @@ class Kept:
         from flyte._internal.controllers import create_controller
 
         names = {name: given[name] for name in ("org", "project", "domain")}
+        self.address = os.environ["_U_EP_OVERRIDE"]
         self.controller = create_controller(ct="remote", **await init_in_cluster.aio(**names))
 
     async def act_under_watch(self, given):

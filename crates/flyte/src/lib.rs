@@ -8,16 +8,23 @@
 #![deny(missing_docs)]
 
 pub mod call;
+pub mod chunks;
 pub mod ending;
+pub mod interface;
+pub mod msgpack;
 pub mod objects;
 pub mod process;
+pub mod reach;
 pub mod sign;
+#[cfg(test)]
+mod strange;
 pub mod task;
 pub mod wire;
 
 pub use call::Call;
 pub use objects::Objects;
 pub use prost::Message;
+pub use reach::Reach;
 
 /// The bucket under which all objects lie.
 pub const BUCKET: &str = "tutti";

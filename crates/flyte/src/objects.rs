@@ -161,8 +161,8 @@ impl Objects {
     }
 
     /// Writes a part of an upload.
-    pub fn put_part(&self, name: &str, number: u32, source: &mut dyn Read) -> io::Result<String> {
-        let folder = self.root.join("parts").join(escape(name));
+    pub fn put_part(&self, key: &str, name: &str, number: u32, source: &mut dyn Read) -> io::Result<String> {
+        let folder = self.upload(key, name)?;
         let temporary = self.temporary();
         let mut file = File::create(&temporary)?;
         let size = io::copy(source, &mut file)?;
@@ -172,10 +172,7 @@ impl Objects {
 
     /// Ends an upload: its parts become the object.
     pub fn finish_upload(&self, key: &str, name: &str, numbers: &[u32]) -> io::Result<Meta> {
-        let folder = self.root.join("parts").join(escape(name));
-        if fs::read_to_string(folder.join("key"))? != key {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the upload is of another object"));
-        }
+        let folder = self.upload(key, name)?;
         let mut all: Box<dyn Read> = Box::new(io::empty());
         for number in numbers {
             all = Box::new(all.chain(File::open(folder.join(format!("{number:08}")))?));
@@ -186,8 +183,17 @@ impl Objects {
     }
 
     /// Gives an upload up.
-    pub fn abandon_upload(&self, name: &str) -> io::Result<()> {
-        fs::remove_dir_all(self.root.join("parts").join(escape(name)))
+    pub fn abandon_upload(&self, key: &str, name: &str) -> io::Result<()> {
+        fs::remove_dir_all(self.upload(key, name)?)
+    }
+
+    /// The folder of an upload of this object.
+    fn upload(&self, key: &str, name: &str) -> io::Result<PathBuf> {
+        let folder = self.root.join("parts").join(escape(name));
+        match fs::read_to_string(folder.join("key"))? == key {
+            true => Ok(folder),
+            false => Err(io::Error::new(io::ErrorKind::NotFound, "the upload is of another object")),
+        }
     }
 
     /// Text that is made once and then stays the same, readable by nobody else: a secret.
@@ -342,11 +348,11 @@ mod tests {
     fn parts_become_one_object() {
         let (_folder, objects) = opened();
         objects.begin_upload("big", "u1").unwrap();
-        objects.put_part("u1", 2, &mut &b"world"[..]).unwrap();
-        objects.put_part("u1", 1, &mut &b"hello "[..]).unwrap();
+        objects.put_part("big", "u1", 2, &mut &b"world"[..]).unwrap();
+        objects.put_part("big", "u1", 1, &mut &b"hello "[..]).unwrap();
         assert!(objects.finish_upload("other", "u1", &[1, 2]).is_err());
         objects.finish_upload("big", "u1", &[1, 2]).unwrap();
         assert_eq!(objects.get("big").unwrap(), b"hello world");
-        assert!(objects.put_part("u1", 3, &mut &b""[..]).is_err());
+        assert!(objects.put_part("big", "u1", 3, &mut &b""[..]).is_err());
     }
 }

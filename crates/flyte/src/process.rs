@@ -17,6 +17,8 @@ pub struct Surroundings {
     pub endpoint: String,
     /// The name and the secret with which the process signs for objects.
     pub access: (String, String),
+    /// The token with which the process calls the server, when it needs one.
+    pub token: Option<String>,
     /// The folder of environments at the site.
     pub environments: String,
     /// The environment for the image that is everybody's, when the operator names one.
@@ -159,8 +161,13 @@ pub fn input(spec: &TaskSpec, call: &Call, at: &Surroundings) -> Value {
         },
         Environment::Named(name) => ("named", name),
     };
+    let endpoint = match &at.token {
+        // Over plain HTTP the SDK sends no token in any other place.
+        Some(token) => format!("{}/flyte/as/{token}", at.endpoint),
+        None => at.endpoint.clone(),
+    };
     let own = [
-        ("_U_EP_OVERRIDE", at.endpoint.as_str()),
+        ("_U_EP_OVERRIDE", endpoint.as_str()),
         ("_U_INSECURE", "1"),
         ("_U_USE_ACTIONS", "1"),
         ("_U_ORG_NAME", if call.task[0].is_empty() { "tutti" } else { &call.task[0] }),
@@ -181,6 +188,9 @@ pub fn input(spec: &TaskSpec, call: &Call, at: &Surroundings) -> Value {
         ("TUTTI_FLYTE_ENVIRONMENTS", &at.environments),
     ];
     variables.extend(own.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    if let Some(token) = &at.token {
+        variables.insert("TUTTI_FLYTE_TOKEN".into(), token.clone());
+    }
     let mut whole = vec!["/bin/sh".to_owned(), "-c".to_owned(), LAUNCH.to_owned(), "flyte".to_owned()];
     whole.extend(command);
     json!({ "command": whole, "env": variables })

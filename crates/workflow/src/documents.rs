@@ -244,8 +244,12 @@ impl Catalogue for Beside<'_> {
         self.others.workflow(name)
     }
 
-    fn task(&self, name: &str) -> Option<bool> {
+    fn task(&self, name: &str) -> Option<crate::TaskType> {
         self.others.task(name)
+    }
+
+    fn knows_tasks(&self) -> bool {
+        self.others.knows_tasks()
     }
 
     fn prices(&self, provider: &str) -> Option<PriceList> {

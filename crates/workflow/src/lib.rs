@@ -61,8 +61,12 @@ pub trait Catalogue {
     fn connectors(&self) -> Vec<String>;
     /// A registered workflow.
     fn workflow(&self, name: &str) -> Option<Arc<Graph>>;
-    /// Whether a Flyte task is registered; none when that cannot be known here.
-    fn task(&self, name: &str) -> Option<bool>;
+    /// A deployed Flyte task, by its name, with or without `@` and its version.
+    fn task(&self, name: &str) -> Option<TaskType>;
+    /// Whether tasks that are not found are not there: where there is no server, that cannot be known.
+    fn knows_tasks(&self) -> bool {
+        false
+    }
     /// A price list that was applied, by its provider. The lists that come with the program are known anyway.
     fn prices(&self, _provider: &str) -> Option<documents::PriceList> {
         None
@@ -85,9 +89,20 @@ impl Catalogue for Nothing {
         None
     }
 
-    fn task(&self, _name: &str) -> Option<bool> {
+    fn task(&self, _name: &str) -> Option<TaskType> {
         None
     }
+}
+
+/// A deployed Flyte task.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TaskType {
+    /// Its name, with `@` and its version: what a workflow calls stays the same until it is applied again.
+    pub name: String,
+    /// What it takes and gives.
+    pub types: ConnectorType,
+    /// What it needs.
+    pub resources: model::Resources,
 }
 
 /// The types of a connector's action.

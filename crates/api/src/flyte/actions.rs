@@ -14,6 +14,7 @@ use journal::{ChildRow, RunRow};
 use model::{ActionKey, ActionNo, Digest, Duration, Failure, FailureClass, Node, NodeKind, Phase, Seq};
 use serde_json::json;
 
+use super::auth;
 use super::connect::{Answer, Refusal};
 use super::view::{self, blocking, broken};
 use crate::rest::App;
@@ -25,7 +26,7 @@ const NAME_BYTES_MAX: usize = 30;
 const BATCH: usize = 500;
 
 /// Accepts what a running program asks for. Asked again, it is the same action.
-pub(super) async fn enqueue(app: &App, request: EnqueueRequest) -> Answer<Empty> {
+pub(super) async fn enqueue(app: &App, caller: &Caller, request: EnqueueRequest) -> Answer<Empty> {
     let invalid = |what: &str| Refusal::new("invalid_argument", what);
     let asked = request.action.ok_or_else(|| invalid("there is no action"))?;
     let id = asked.action_id.clone().ok_or_else(|| invalid("the action is not named"))?;
@@ -33,10 +34,11 @@ pub(super) async fn enqueue(app: &App, request: EnqueueRequest) -> Answer<Empty>
         return Err(invalid("the name of the action has to have 1 to 30 bytes"));
     }
     let parent_id = ActionId { run: id.run.clone(), name: asked.parent_action_name.clone().unwrap_or_default() };
-    let control = app.control.clone();
+    let (control, caller) = (app.control.clone(), caller.clone());
     let spawn = blocking(move || {
         let reader = control.reader();
         let (run, parent) = view::action_of(reader, Some(&parent_id))?;
+        auth::own(&caller, &run)?;
         let above = view::call_of(reader, &parent)?;
         let call = Call {
             inputs: asked.input_uri.clone(),
@@ -137,6 +139,7 @@ fn of_condition(parent: ActionKey, mut call: Call, condition: &ConditionAction) 
 pub(super) async fn abort(app: &App, caller: &Caller, request: AbortAction) -> Answer<Empty> {
     let control = app.control.clone();
     let (run, action) = blocking(move || view::action_of(control.reader(), request.action_id.as_ref())).await?;
+    auth::own(caller, &run)?;
     let (principal, reason) = (caller.principal.clone(), request.reason.unwrap_or_default());
     if action.finished_at.is_some() {
         return Ok(Empty {});
@@ -195,15 +198,17 @@ struct Watching {
 /// Tells a program of what it asked for: first how everything is, then what changes. It never ends by itself.
 pub(super) async fn watch(
     app: &App,
+    caller: &Caller,
     request: flyte::wire::OfAction,
 ) -> Answer<impl Stream<Item = Answer<WatchResponse>> + Send + use<>> {
     let mut seen = app.control.notices().watch();
     // Before looking: what happens meanwhile is told twice rather than never.
     let after = *seen.borrow_and_update();
-    let control = app.control.clone();
+    let (control, caller) = (app.control.clone(), caller.clone());
     let (run, parent, mut ready) = blocking(move || {
         let reader = control.reader();
         let (run, parent) = view::action_of(reader, request.action_id.as_ref())?;
+        auth::own(&caller, &run)?;
         let (mut from, mut ready) = (0, std::collections::VecDeque::new());
         loop {
             let children = reader.children(run.id, parent.no, from, BATCH).map_err(broken)?;

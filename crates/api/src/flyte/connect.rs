@@ -46,6 +46,15 @@ impl Refusal {
         serde_json::json!({ "code": self.code, "message": self.message })
     }
 
+    /// The answer to a call that is not even looked at.
+    pub(super) fn to(&self, headers: &HeaderMap) -> Response {
+        if !is(headers, "content-type", "application/connect+proto") {
+            return self.response();
+        }
+        let end = envelope(2, serde_json::json!({ "error": self.json() }).to_string().as_bytes());
+        ([(header::CONTENT_TYPE, "application/connect+proto")], end).into_response()
+    }
+
     pub(super) fn response(&self) -> Response {
         if self.status() == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(message = self.message, "a call failed");

@@ -13,8 +13,9 @@ use model::{ActionNo, AttemptKey, AttemptNo, Digest};
 
 use super::connect::{Answer, Refusal};
 use super::view::{self, blocking, broken};
-use super::{store, tasks};
+use super::{auth, store, tasks};
 use crate::rest::App;
+use crate::rest::access::Caller;
 
 /// How long a link is good.
 const LINK_SECONDS: u64 = 3_600;
@@ -27,12 +28,17 @@ fn now() -> u64 {
     controlplane::wall().0 / 1_000_000
 }
 
+/// This server as the client reached it.
+pub(super) fn origin(headers: &HeaderMap) -> String {
+    let host = headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
+    let scheme = headers.get("x-forwarded-proto").and_then(|scheme| scheme.to_str().ok()).unwrap_or("http");
+    format!("{scheme}://{host}")
+}
+
 fn signed(control: &ControlPlane, headers: &HeaderMap, method: &str, key: &str) -> String {
     let until = now() + LINK_SECONDS;
     let signature = flyte::sign::link(control.flyte().secret(), method, key, until);
-    let host = headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
-    let scheme = headers.get("x-forwarded-proto").and_then(|scheme| scheme.to_str().ok()).unwrap_or("http");
-    format!("{scheme}://{host}{}/{key}?until={until}&signature={signature}", store::LINK_PREFIX)
+    format!("{}{}/{key}?until={until}&signature={signature}", origin(headers), store::LINK_PREFIX)
 }
 
 /// A part of a key: what a client calls a file leads nowhere else.
@@ -94,16 +100,18 @@ fn bundle_of(spec: &[u8]) -> Option<String> {
 /// A link to the report of an attempt or to the code of a task.
 pub(super) async fn download_link(
     app: &App,
+    caller: &Caller,
     headers: &HeaderMap,
     request: CreateDownloadLinkRequest,
 ) -> Answer<CreateDownloadLinkResponse> {
-    let control = app.control.clone();
+    let (control, caller) = (app.control.clone(), caller.clone());
     let key = blocking(move || {
         let AttemptId { action_id, attempt } = request.action_attempt_id.unwrap_or_default();
         let key = match (request.task_id, request.artifact_type) {
             (Some(id), _) => bundle_of(&tasks::find(&control, &id)?.1),
             (None, kind) => {
-                let (_, action) = view::action_of(control.reader(), action_id.as_ref())?;
+                let (run, action) = view::action_of(control.reader(), action_id.as_ref())?;
+                auth::sees(&control, &caller, &run)?;
                 let call = view::call_of(control.reader(), &action)?;
                 match kind {
                     2 => bundle_of(&control.flyte().spec(&call.spec)?),
@@ -124,11 +132,12 @@ pub(super) async fn download_link(
 }
 
 /// Inputs and outputs of an action.
-pub(super) async fn action_data(app: &App, request: OfAction) -> Answer<GetActionDataResponse> {
-    let control = app.control.clone();
+pub(super) async fn action_data(app: &App, caller: &Caller, request: OfAction) -> Answer<GetActionDataResponse> {
+    let (control, caller) = (app.control.clone(), caller.clone());
     blocking(move || {
         let reader = control.reader();
-        let (_, action) = view::action_of(reader, request.action_id.as_ref())?;
+        let (run, action) = view::action_of(reader, request.action_id.as_ref())?;
+        auth::sees(&control, &caller, &run)?;
         let call = view::call_of(reader, &action)?;
         let (outputs, _) = view::outputs_of(reader, &action)?;
         let outputs_uri = match (outputs.is_empty(), outputs.ends_with(".pb")) {
@@ -158,10 +167,16 @@ struct Tail {
 /// What a task prints, from its beginning to the end of the attempt.
 pub(super) async fn logs(
     app: &App,
+    caller: &Caller,
     request: TailLogsRequest,
 ) -> Answer<impl Stream<Item = Answer<TailLogsResponse>> + Send + use<>> {
-    let control = app.control.clone();
-    let (run, action) = blocking(move || view::action_of(control.reader(), request.action_id.as_ref())).await?;
+    let (control, caller) = (app.control.clone(), caller.clone());
+    let (run, action) = blocking(move || {
+        let (run, action) = view::action_of(control.reader(), request.action_id.as_ref())?;
+        auth::sees(&control, &caller, &run)?;
+        Ok((run, action))
+    })
+    .await?;
     let none = || Refusal::new("not_found", "the attempt has no log yet");
     let executor = action.site.as_deref().and_then(|site| app.control.sites().executor(site)).ok_or_else(none)?;
     let attempt = AttemptNo(if request.attempt == 0 { action.attempt } else { request.attempt });

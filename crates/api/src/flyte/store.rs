@@ -1,13 +1,16 @@
 //! Objects over S3, as far as the SDK's store client asks, and links that are signed for one object.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use controlplane::random_bytes;
+use flyte::Reach;
 use flyte::objects::Meta;
+use flyte::reach::Access;
 use model::Digest;
 use model::limits::FLYTE_OBJECT_PUT_BYTES_MAX;
 use tokio::io::AsyncReadExt as _;
@@ -41,6 +44,9 @@ fn failed(error: &std::io::Error) -> Response {
     match error.kind() {
         std::io::ErrorKind::NotFound => refuse(StatusCode::NOT_FOUND, "NoSuchKey", "there is no such object"),
         std::io::ErrorKind::InvalidInput => refuse(StatusCode::BAD_REQUEST, "InvalidArgument", "not a key"),
+        std::io::ErrorKind::AlreadyExists => {
+            refuse(StatusCode::PRECONDITION_FAILED, "PreconditionFailed", "the object is there already")
+        }
         std::io::ErrorKind::StorageFull => refuse(StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage", "the disk is full"),
         _ => {
             tracing::error!(%error, "an object could not be read or written");
@@ -58,8 +64,14 @@ fn xml(body: String) -> Response {
     ([(header::CONTENT_TYPE, "application/xml")], whole).into_response()
 }
 
-/// Refuses what is not signed with a secret that this server gave to an attempt.
-fn check(app: &App, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Response> {
+/// The attempt that signed a request.
+#[derive(Clone, Debug)]
+struct Signer {
+    reach: Arc<Reach>,
+}
+
+/// Refuses what is not signed with the secret that this server gave to an attempt, or by one that is over.
+fn check(app: &App, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Signer, Response> {
     let text =
         |(name, value): (&header::HeaderName, &HeaderValue)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()));
     let request = flyte::sign::Request {
@@ -68,22 +80,65 @@ fn check(app: &App, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(
         query: uri.query().unwrap_or_default().to_owned(),
         headers: headers.iter().filter_map(text).collect(),
     };
-    let checked = flyte::sign::check(&request, app.control.flyte().secret());
-    checked.map(drop).map_err(|refused| {
+    let checked = flyte::sign::check(&request, app.control.flyte().secret(), controlplane::wall().0 / 1_000_000);
+    let access = checked.map_err(|refused| {
         let code = match refused {
-            flyte::sign::Refused::Unsigned => "AccessDenied",
+            flyte::sign::Refused::Unsigned | flyte::sign::Refused::Expired => "AccessDenied",
             flyte::sign::Refused::Mismatch => "SignatureDoesNotMatch",
+            flyte::sign::Refused::Skewed => "RequestTimeTooSkewed",
         };
         refuse(StatusCode::FORBIDDEN, code, &refused.to_string())
-    })
+    })?;
+    let over = || refuse(StatusCode::FORBIDDEN, "InvalidAccessKeyId", "the attempt that this key was made for is over");
+    let attempt = access.parse().map_err(|_| over())?;
+    let reach = tokio::task::block_in_place(|| app.control.flyte_reach(attempt))
+        .map_err(|fault| failed(&std::io::Error::other(fault.detail)))?;
+    Ok(Signer { reach: reach.ok_or_else(over)? })
+}
+
+fn beyond(key: &str) -> Response {
+    let message = format!(
+        "`{key}` is not what this attempt may touch: an attempt writes below its own outputs, and reads what is of its project and carries no tag that its own data do not"
+    );
+    refuse(StatusCode::FORBIDDEN, "AccessDenied", &message)
+}
+
+impl Signer {
+    /// Refuses to write or remove what is not this attempt's.
+    fn writes(&self, key: &str) -> Result<(), Response> {
+        if self.reach.may_write(key) { Ok(()) } else { Err(beyond(key)) }
+    }
+
+    /// Refuses to read or list what is not for this attempt.
+    fn reads(&self, app: &App, key: &str) -> Result<(), Response> {
+        let may = match self.reach.reading(key) {
+            Access::Granted => true,
+            Access::Refused => false,
+            Access::OfRun(run) => {
+                let label = tokio::task::block_in_place(|| app.control.flyte().label_of(run)).map_err(|error| failed(&error))?;
+                label.0.is_subset(&self.reach.label.0)
+            }
+        };
+        if may { Ok(()) } else { Err(beyond(key)) }
+    }
 }
 
 /// The body, when it is what was signed.
 async fn body_of(headers: &HeaderMap, body: Body) -> Result<Bytes, Response> {
+    let signed = headers.get("x-amz-content-sha256").and_then(|digest| digest.to_str().ok()).unwrap_or_default();
+    if signed.starts_with("STREAMING-AWS4") {
+        let message = "bodies that are signed chunk by chunk are not known here: sign the whole, or nothing of it";
+        return Err(refuse(StatusCode::NOT_IMPLEMENTED, "NotImplemented", message));
+    }
     let bytes = axum::body::to_bytes(body, FLYTE_OBJECT_PUT_BYTES_MAX).await.map_err(|_| {
         refuse(StatusCode::PAYLOAD_TOO_LARGE, "EntityTooLarge", "the object is too large for one request: upload it in parts")
     })?;
-    let signed = headers.get("x-amz-content-sha256").and_then(|digest| digest.to_str().ok()).unwrap_or_default();
+    if signed.starts_with("STREAMING-") {
+        let said = headers.get("x-amz-decoded-content-length").and_then(|size| size.to_str().ok()?.parse::<usize>().ok());
+        let whole = flyte::chunks::join(&bytes).filter(|whole| said.is_none_or(|said| said == whole.len()));
+        let broken = || refuse(StatusCode::BAD_REQUEST, "IncompleteBody", "the chunks of the body are broken");
+        return whole.map(Bytes::from).ok_or_else(broken);
+    }
     if signed.len() == 64 && Digest::of(&bytes).hex() != signed.to_ascii_lowercase() {
         return Err(refuse(StatusCode::BAD_REQUEST, "XAmzContentSHA256Mismatch", "the body is not what was signed"));
     }
@@ -206,11 +261,11 @@ pub(super) async fn list(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    if let Err(refused) = check(&app, &method, &uri, &headers) {
-        return refused;
-    }
     let field = |name: &str| query.get(name).cloned().unwrap_or_default();
     let (prefix, delimiter) = (field("prefix"), query.get("delimiter").is_some_and(|delimiter| delimiter == "/"));
+    if let Err(refused) = check(&app, &method, &uri, &headers).and_then(|signer| signer.reads(&app, &prefix)) {
+        return refused;
+    }
     let limit = query.get("max-keys").and_then(|limit| limit.parse().ok()).unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
     let token = field("continuation-token");
     let after = if token.is_empty() { field("start-after") } else { token };
@@ -251,7 +306,7 @@ pub(super) async fn get(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    if let Err(refused) = check(&app, &method, &uri, &headers) {
+    if let Err(refused) = check(&app, &method, &uri, &headers).and_then(|signer| signer.reads(&app, &key)) {
         return refused;
     }
     either(serve(&app, &method, &headers, key).await)
@@ -266,17 +321,20 @@ pub(super) async fn put(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let written = async {
-        check(&app, &parts.method, &parts.uri, &parts.headers)?;
+        let signer = check(&app, &parts.method, &parts.uri, &parts.headers)?;
+        // The body first: an answer before it closes the connection, and the client hears of that alone.
         let bytes = body_of(&parts.headers, body).await?;
+        signer.writes(&key)?;
         let objects = app.control.flyte().objects().clone();
         let part = query.get("uploadId").cloned().zip(query.get("partNumber").and_then(|number| number.parse().ok()));
         if let Some((name, number)) = part {
-            let etag = blocking(move || objects.put_part(&name, number, &mut &bytes[..])).await?;
+            let etag = blocking(move || objects.put_part(&key, &name, number, &mut &bytes[..])).await?;
             return Ok((StatusCode::OK, [(header::ETAG, format!("\"{etag}\""))]).into_response());
         }
         if let Some(source) = parts.headers.get("x-amz-copy-source").and_then(|source| source.to_str().ok()) {
             let source = source.trim_start_matches('/').strip_prefix(flyte::BUCKET).unwrap_or(source);
             let source = source.trim_start_matches('/').to_owned();
+            signer.reads(&app, &source)?;
             let meta = blocking(move || objects.put_from(&key, &mut objects.open_at(&source, 0)?)).await?;
             return Ok(xml(format!("<CopyObjectResult><ETag>&quot;{}&quot;</ETag></CopyObjectResult>", meta.etag)));
         }
@@ -311,7 +369,7 @@ pub(super) async fn post(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let done = async {
-        check(&app, &parts.method, &parts.uri, &parts.headers)?;
+        check(&app, &parts.method, &parts.uri, &parts.headers)?.writes(&key)?;
         let objects = app.control.flyte().objects().clone();
         let shown = escape(&key);
         if query.contains_key("uploads") {
@@ -350,10 +408,10 @@ pub(super) async fn delete(
     headers: HeaderMap,
 ) -> Response {
     let done = async {
-        check(&app, &method, &uri, &headers)?;
+        check(&app, &method, &uri, &headers)?.writes(&key)?;
         let objects = app.control.flyte().objects().clone();
         match query.get("uploadId").cloned() {
-            Some(name) => blocking(move || objects.abandon_upload(&name)).await?,
+            Some(name) => blocking(move || objects.abandon_upload(&key, &name)).await?,
             None => blocking(move || objects.delete(&key)).await?,
         }
         Ok(StatusCode::NO_CONTENT.into_response())
@@ -365,13 +423,15 @@ pub(super) async fn delete(
 pub(super) async fn bucket(State(app): State<App>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let done = async {
-        check(&app, &parts.method, &parts.uri, &parts.headers)?;
+        let signer = check(&app, &parts.method, &parts.uri, &parts.headers)?;
         if parts.method == Method::HEAD {
             return Ok(StatusCode::OK.into_response());
         }
         let body = body_of(&parts.headers, body).await?;
         let mut deleted = String::new();
-        for key in texts_of(&String::from_utf8_lossy(&body), "Key") {
+        let keys = texts_of(&String::from_utf8_lossy(&body), "Key");
+        keys.iter().try_for_each(|key| signer.writes(key))?;
+        for key in keys {
             let (objects, shown) = (app.control.flyte().objects().clone(), escape(&key));
             blocking(move || objects.delete(&key)).await?;
             deleted.push_str(&format!("<Deleted><Key>{shown}</Key></Deleted>"));

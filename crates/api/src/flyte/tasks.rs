@@ -15,8 +15,7 @@ use super::view::{self, blocking, broken};
 use crate::rest::App;
 use crate::rest::access::Caller;
 
-/// The kind of resource that a deployed task is.
-const KIND: &str = "flyte-task";
+const KIND: &str = controlplane::FLYTE_TASKS;
 
 fn name_of(id: &TaskId) -> String {
     format!("{}/{}/{}@{}", id.project, id.domain, id.name, id.version)
@@ -51,12 +50,13 @@ pub(super) async fn deploy(app: &App, caller: &Caller, request: DeployTaskReques
             return Err(Refusal::new("already_exists", format!("`{}` is deployed already", name_of(&id))));
         }
         let spec = flyte::task::read(&request.spec).map_err(|unfit| Refusal::new("invalid_argument", unfit.to_string()))?;
-        flyte::task::node("a0", &spec).map_err(|unfit| Refusal::new("invalid_argument", unfit.to_string()))?;
+        let node = flyte::task::node("a0", &spec).map_err(|unfit| Refusal::new("invalid_argument", unfit.to_string()))?;
         let kept = control.flyte().keep_spec(&request.spec)?;
-        let environment = spec.environment.unwrap_or_default().value;
+        let environment = spec.environment.clone().unwrap_or_default().value;
         let body = json!({
             "org": id.org, "project": id.project, "domain": id.domain, "name": id.name, "version": id.version,
-            "spec": kept, "short_name": spec.short_name, "environment": environment,
+            "spec": kept, "short_name": spec.short_name, "environment": environment, "resources": node.needs.resources,
+            "inputs": flyte::interface::inputs_schema(&spec), "outputs": flyte::interface::outputs_schema(&spec),
         });
         Ok((name_of(&id), body))
     });

@@ -239,7 +239,8 @@ fn literal(value: Option<&Value>) -> Option<Literal> {
         Value::Number(value) => Primitive { float_value: value.as_f64(), ..Primitive::default() },
         _ => return None,
     };
-    Some(Literal { scalar: Some(Scalar { primitive: Some(primitive) }) })
+    let scalar = Scalar { primitive: Some(primitive), ..Scalar::default() };
+    Some(Literal { scalar: Some(scalar), ..Literal::default() })
 }
 
 /// What a client sends for a person.

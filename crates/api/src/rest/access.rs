@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use controlplane::{ControlPlane, Fault, FaultKind};
-use model::Digest;
+use model::{AttemptKey, Digest};
 use parking_lot::RwLock;
 use serde_json::Value;
 
@@ -57,6 +57,8 @@ pub(crate) struct Caller {
     pub(crate) groups: Vec<String>,
     /// Roles of theirs, those that their scopes stand for among them.
     roles: Vec<String>,
+    /// The attempt that calls, when it is one of a Flyte program.
+    pub(crate) attempt: Option<AttemptKey>,
 }
 
 /// Who was answered, for the log.
@@ -100,6 +102,7 @@ fn local_user(headers: &HeaderMap) -> Caller {
             .map(|groups| groups.split(',').map(|group| group.trim().to_owned()).collect())
             .unwrap_or_default(),
         roles: vec!["admin".into()],
+        attempt: None,
     }
 }
 
@@ -148,9 +151,15 @@ fn token_of(headers: &HeaderMap) -> ApiResult<Option<&str>> {
     }
 }
 
-fn caller(app: &App, request: &Request) -> ApiResult<Caller> {
+fn caller(app: &App, route: &str, request: &Request) -> ApiResult<Caller> {
     let tokens = app.tokens.read(&app.control)?;
-    match token_of(request.headers())? {
+    let given = token_of(request.headers())?.or_else(|| crate::flyte::token_in(route, request.uri().path()));
+    if let Some(token) = given
+        && let Some(caller) = attempt(app, route, token)?
+    {
+        return Ok(caller);
+    }
+    match given {
         Some(token)
             if app.access.own_token.as_ref().is_some_and(|own| Digest::of(own.as_bytes()) == Digest::of(token.as_bytes())) =>
         {
@@ -187,15 +196,32 @@ pub(crate) async fn authenticate(State(app): State<App>, request: Request, next:
     if needs == Needs::Nothing {
         return Ok(next.run(request).await);
     }
-    let caller = caller(&app, &request)?;
-    let (mut parts, body) = request.into_parts();
-    super::permission::check(&app, &caller, needs, &mut parts).await?;
-    let mut request = Request::from_parts(parts, body);
+    let (mut request, caller) = match admit(&app, route.as_str(), needs, request).await {
+        Ok(admitted) => admitted,
+        Err((headers, error)) if crate::flyte::needs(route.as_str()).is_some() => {
+            return Ok(crate::flyte::refuse(&headers, error.0));
+        }
+        Err((_, error)) => return Err(error),
+    };
     let principal = Principal(caller.principal.clone());
     request.extensions_mut().insert(caller);
     let mut response = next.run(request).await;
     response.extensions_mut().insert(principal);
     Ok(response)
+}
+
+/// The request with its caller; with its headers when they may not.
+async fn admit(app: &App, route: &str, needs: Needs, request: Request) -> Result<(Request, Caller), (HeaderMap, ApiError)> {
+    let headers = request.headers().clone();
+    let caller = match caller(app, route, &request) {
+        Ok(caller) => caller,
+        Err(error) => return Err((headers, error)),
+    };
+    let (mut parts, body) = request.into_parts();
+    match super::permission::check(app, &caller, needs, &mut parts).await {
+        Ok(()) => Ok((Request::from_parts(parts, body), caller)),
+        Err(error) => Err((headers, error)),
+    }
 }
 
 fn known(tokens: &BTreeMap<String, Value>, token: &str) -> ApiResult<Caller> {
@@ -214,7 +240,30 @@ fn known(tokens: &BTreeMap<String, Value>, token: &str) -> ApiResult<Caller> {
     let principal = body.get("user").and_then(Value::as_str).unwrap_or(name).to_owned();
     let mut roles: Vec<String> = texts("scopes").iter().map(|scope| role_of(scope).to_owned()).collect();
     roles.extend(texts("roles"));
-    Ok(Caller { principal, groups: texts("groups"), roles })
+    Ok(Caller { principal, groups: texts("groups"), roles, attempt: None })
+}
+
+/// A running attempt of a Flyte program calls in the name of whoever started its run, to read, to start and to steer; none when the token is
+/// none of an attempt's. It is good for as long as the attempt is under way, and at the doors of the SDK alone.
+fn attempt(app: &App, route: &str, token: &str) -> ApiResult<Option<Caller>> {
+    let Some(name) = flyte::sign::attempt_of(app.control.flyte().secret(), token) else { return Ok(None) };
+    let over = || ApiError(Fault::new(FaultKind::Unauthenticated, "the attempt that this token was made for is over"));
+    let key: AttemptKey = name.parse().map_err(|_| over())?;
+    if crate::flyte::needs(route).is_none() {
+        let fault = Fault::new(FaultKind::Forbidden, "the token of an attempt is good for the services of the Flyte SDK alone");
+        return Err(ApiError(fault));
+    }
+    tokio::task::block_in_place(|| {
+        app.control.flyte_reach(key)?.ok_or_else(over)?;
+        let run = app.control.reader().run(key.run).map_err(Fault::internal)?.ok_or_else(over)?;
+        let roles = ["read", "run"].map(|scope| role_of(scope).to_owned()).to_vec();
+        Ok(Some(Caller { principal: run.principal, groups: Vec::new(), roles, attempt: Some(key) }))
+    })
+}
+
+/// Whether a token is known.
+pub(crate) fn is_known(app: &App, token: &str) -> ApiResult<bool> {
+    Ok(known(&*app.tokens.read(&app.control)?, token).is_ok())
 }
 
 #[cfg(test)]

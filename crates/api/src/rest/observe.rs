@@ -78,7 +78,11 @@ pub(crate) async fn observe(State(app): State<App>, request: Request, next: Next
         method @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS") => method.to_owned(),
         _ => "other".to_owned(),
     };
-    let path = request.uri().path().to_owned();
+    // A token in an address is not for the log.
+    let path = match request.uri().path() {
+        path if path.starts_with("/flyte/as/") => format!("/flyte/as/…/{}", path.rsplit('/').next().unwrap_or_default()),
+        path => path.to_owned(),
+    };
     let remote = request.extensions().get::<Remote>().map(|remote| remote.0.to_string()).unwrap_or_default();
     let mut response = REQUEST.scope(id.clone(), next.run(request)).await;
     let (took, status) = (began.elapsed(), response.status().as_u16());

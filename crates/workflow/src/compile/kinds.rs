@@ -66,14 +66,19 @@ impl Compiler<'_> {
             && let Some(required) =
                 self.catalogue.connector(name, version).and_then(|found| found.inputs.get("required").cloned())
         {
-            let given = fields.get("with").is_some_and(|with| with.as_str().is_some());
-            for field in required.as_array().into_iter().flatten().filter_map(Value::as_str) {
-                if !given && fields.get("with").and_then(|with| with.get(field)).is_none() {
-                    self.findings.error("W0102", &tree.span, format!("`{name}` needs `{field}` in `with`"));
-                }
-            }
+            self.check_required(name, required.as_array().map_or(&[], Vec::as_slice), fields, tree);
         }
         node.kind = NodeKind::Use { connector: name.to_owned(), version };
+    }
+
+    /// Refuses a `with` in which something is missing. What an expression gives as a whole is not known yet.
+    fn check_required(&self, name: &str, required: &[Value], fields: &Fields<'_>, tree: &Tree) {
+        let given = fields.get("with").is_some_and(|with| with.as_str().is_some());
+        for field in required.iter().filter_map(Value::as_str) {
+            if !given && fields.get("with").and_then(|with| with.get(field)).is_none() {
+                self.findings.error("W0102", &tree.span, format!("`{name}` needs `{field}` in `with`"));
+            }
+        }
     }
 
     fn run_kind(&self, fields: &Fields<'_>, node: &mut Node, environment: &Environment, refs: &mut Vec<String>) {
@@ -165,11 +170,16 @@ impl Compiler<'_> {
 
     fn task_kind(&self, fields: &Fields<'_>, node: &mut Node, environment: &Environment, refs: &mut Vec<String>) {
         let (Some(name), Some(tree)) = (fields.text("task"), fields.get("task")) else { return };
-        if self.catalogue.task(&name) == Some(false) {
-            self.findings.error("W0204", &tree.span, format!("there is no task `{name}`"));
+        let found = self.catalogue.task(&name);
+        if found.is_none() && self.catalogue.knows_tasks() {
+            let finding = Diagnostic::error("W0204", tree.span.clone(), format!("there is no task `{name}`"));
+            self.findings.push(finding.hint("deploy it first: `flyte deploy FILE ENVIRONMENT`"));
         }
-        node.input = self.template(fields.get("with"), &Type::Any, "the task", environment, refs);
-        node.kind = NodeKind::Task { name };
+        let wanted = found.as_ref().map_or(Type::Any, |found| Type::of_schema(&found.types.inputs));
+        node.input = self.template(fields.get("with"), &wanted, &format!("`{name}`"), environment, refs);
+        let required = found.as_ref().and_then(|found| found.types.inputs.get("required")?.as_array().cloned());
+        self.check_required(&name, required.as_deref().unwrap_or_default(), fields, tree);
+        node.kind = NodeKind::Task { name: found.map_or(name, |found| found.name) };
     }
 
     fn workflow_kind(&self, fields: &Fields<'_>, node: &mut Node, environment: &Environment, refs: &mut Vec<String>) {

@@ -44,10 +44,10 @@ impl Compiler<'_> {
             self.check_template(tree, environment, refs);
             node.once = Some(Template::new(tree.to_value()));
         }
-        let default = match node.kind {
-            NodeKind::Run { .. } | NodeKind::Task { .. } => {
-                Resources { cpu_millis: 1000, memory_bytes: 256 << 20, ..Resources::default() }
-            }
+        let default = match &node.kind {
+            NodeKind::Run { .. } => Resources { cpu_millis: 1000, memory_bytes: 256 << 20, ..Resources::default() },
+            // What its program says.
+            NodeKind::Task { name } => self.catalogue.task(name).map(|found| found.resources).unwrap_or_default(),
             _ => Resources::default(),
         };
         node.needs = self.needs(fields.get("needs"), default);

@@ -29,6 +29,9 @@ impl Compiler<'_> {
             let found = version.parse().ok().and_then(|version| self.catalogue.connector(name, version));
             return found.map_or(Type::Any, |found| Type::of_schema(&found.outputs));
         }
+        if let Some(name) = text("task") {
+            return self.catalogue.task(name).map_or(Type::Any, |found| Type::of_schema(&found.types.outputs));
+        }
         if let Some(name) = text("workflow") {
             let tree = node.get("workflow").unwrap_or(node);
             let graph = if is_file(name) { self.sub_file(name, tree) } else { self.catalogue.workflow(name) };

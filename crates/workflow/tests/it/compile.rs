@@ -222,3 +222,22 @@ fn the_bank_story_refers_to_what_its_nodes_give() {
     let wrong = compiled.diagnostics.iter().filter(|finding| !matches!(finding.code, "W0203" | "W0205"));
     assert_eq!(wrong.map(|finding| finding.render("bank", text)).collect::<String>(), "");
 }
+
+#[test]
+fn a_deployed_task_has_types_and_a_version() {
+    let graph =
+        graph(&nodes("  a: {task: scoring.score, with: {n: 1}}\n  b: {use: core/noop, with: {x: \"${ nodes.a.o0 * 2.0 }\"}}\n"));
+    let NodeKind::Task { name } = &graph.nodes[0].kind else { panic!() };
+    assert_eq!((name.as_str(), graph.nodes[0].needs.resources.cpu_millis), ("scoring.score@7", 2_000));
+    for (wrong, code) in [
+        ("{task: scoring.score, with: {by: 1.5}}", "W0102"),
+        ("{task: scoring.score, with: {n: many}}", "W0303"),
+        ("{task: scoring.score, with: {n: 1, m: 2}}", "W0101"),
+    ] {
+        let found = codes(&nodes(&format!("  a: {wrong}\n")));
+        assert!(found.contains(&code), "{wrong}: {found:?}");
+    }
+    let found =
+        codes(&nodes("  a: {task: scoring.score, with: {n: 1}}\n  b: {use: core/noop, with: {x: \"${ nodes.a.o1 }\"}}\n"));
+    assert!(!found.is_empty(), "there is no such output");
+}

@@ -91,7 +91,7 @@ impl Catalogue for Counting {
         None
     }
 
-    fn task(&self, _name: &str) -> Option<bool> {
+    fn task(&self, _name: &str) -> Option<workflow::TaskType> {
         None
     }
 }

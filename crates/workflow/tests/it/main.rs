@@ -47,8 +47,18 @@ impl Catalogue for Shelf {
         None
     }
 
-    fn task(&self, _name: &str) -> Option<bool> {
-        None
+    fn task(&self, name: &str) -> Option<workflow::TaskType> {
+        let (name, version) = name.split_once('@').unwrap_or((name, "7"));
+        if (name, version) != ("scoring.score", "7") {
+            return None;
+        }
+        let inputs = json!({
+            "type": "object", "properties": {"n": {"type": "integer"}, "by": {"type": "number"}}, "required": ["n"],
+            "additionalProperties": false,
+        });
+        let outputs = json!({"type": "object", "properties": {"o0": {"type": "number"}}, "additionalProperties": false});
+        let resources = model::Resources { cpu_millis: 2_000, ..model::Resources::default() };
+        Some(workflow::TaskType { name: "scoring.score@7".into(), types: ConnectorType { inputs, outputs }, resources })
     }
 }
 

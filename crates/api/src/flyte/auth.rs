@@ -1,0 +1,91 @@
+//! How clients of the SDK come to a token: they ask where one is had, and have it for a name and a secret. Tokens are those of this server;
+//! the name is what stands before the dot in one, the secret what stands after it.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use flyte::wire::{OAuth2Metadata, PublicClientConfig};
+use model::Label;
+use serde_json::json;
+
+use super::connect::{Answer, Refusal};
+use super::data::origin;
+use super::view::broken;
+use crate::rest::App;
+use crate::rest::access::{self, Caller};
+
+/// Where tokens are had.
+pub(super) const TOKENS: &str = "/flyte/token";
+/// Seconds after which a client asks again. Tokens have no end; one that was taken back is refused at once.
+const ASK_AGAIN_SECONDS: u64 = 3_600;
+
+pub(super) fn metadata(headers: &HeaderMap) -> OAuth2Metadata {
+    let origin = origin(headers);
+    OAuth2Metadata {
+        token_endpoint: format!("{origin}{TOKENS}"),
+        authorization_endpoint: format!("{origin}/flyte/authorize"),
+        issuer: origin,
+        token_endpoint_auth_methods_supported: vec!["client_secret_basic".into()],
+        grant_types_supported: vec!["client_credentials".into()],
+    }
+}
+
+pub(super) fn client() -> PublicClientConfig {
+    PublicClientConfig {
+        client_id: "flyte".into(),
+        redirect_uri: "http://localhost:53593/callback".into(),
+        authorization_metadata_key: "authorization".into(),
+    }
+}
+
+/// The name and the secret of whoever asks for a token.
+fn given(headers: &HeaderMap) -> Option<(String, String)> {
+    let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text.trim()).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    let (name, secret) = text.split_once(':')?;
+    Some((name.to_owned(), secret.to_owned()))
+}
+
+/// A token for a name and its secret (RFC 6749, 4.4).
+pub(super) async fn token(State(app): State<App>, headers: HeaderMap) -> Response {
+    let Some((name, secret)) = given(&headers) else {
+        return (StatusCode::UNAUTHORIZED, Json(json!({ "error": "invalid_client" }))).into_response();
+    };
+    let token = format!("{name}.{secret}");
+    match access::is_known(&app, &token) {
+        Ok(true) => {
+            let body = json!({ "access_token": token, "token_type": "Bearer", "expires_in": ASK_AGAIN_SECONDS });
+            ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+        }
+        Ok(false) => (StatusCode::UNAUTHORIZED, Json(json!({ "error": "invalid_client" }))).into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+/// Refuses an attempt what is of another run. `asks` is for what a program does with its own actions alone.
+pub(super) fn own(caller: &Caller, run: &journal::RunRow) -> Answer<()> {
+    match caller.attempt {
+        Some(attempt) if attempt.run != run.id => {
+            let message = format!("an attempt of another run does not ask for actions of `{}`", run.name);
+            Err(Refusal::new("permission_denied", message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses an attempt values of another run that are of another project, or that carry what its own data do not.
+pub(super) fn sees(control: &controlplane::ControlPlane, caller: &Caller, run: &journal::RunRow) -> Answer<()> {
+    let Some(attempt) = caller.attempt.filter(|attempt| attempt.run != run.id) else { return Ok(()) };
+    let reach = control.flyte_reach(attempt)?.ok_or_else(|| Refusal::new("unauthenticated", "the attempt is over"))?;
+    let base = controlplane::flyte_base(&run.project, &run.domain, &run.name);
+    let label: Label = control.flyte().label_of(flyte::key(&base).unwrap_or_default()).map_err(broken)?;
+    if (&reach.project, &reach.domain) == (&run.project, &run.domain) && label.0.is_subset(&reach.label.0) {
+        return Ok(());
+    }
+    let message =
+        format!("values of `{}` are not for this attempt: another project, or tags that its data do not carry", run.name);
+    Err(Refusal::new("permission_denied", message))
+}
