@@ -94,10 +94,13 @@ impl Disk {
         last_seq(&self.frames[..self.durable])
     }
 
-    /// The leaves of the journal's tree: of what is durable, or of all that was written.
-    pub(crate) fn leaves(&self, written: bool) -> Vec<audit::Hash> {
-        let frames = if written { &self.frames[..] } else { &self.frames[..self.durable] };
-        frames.iter().flat_map(|frame| &frame.entries).map(|entry| audit::entry_hash(entry.at.0, &entry.bytes)).collect()
+    /// The leaves of the journal's tree, of what is durable.
+    pub(crate) fn leaves(&self) -> Vec<audit::Hash> {
+        self.frames[..self.durable]
+            .iter()
+            .flat_map(|frame| &frame.entries)
+            .map(|entry| audit::entry_hash(entry.at.0, &entry.bytes))
+            .collect()
     }
 
     /// The sequence of the last entry that was written.

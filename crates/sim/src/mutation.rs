@@ -94,8 +94,6 @@ mutations! {
     CancelMissesOne,
     /// Inputs are not brought to the site before the work begins.
     ForgetInputs,
-    /// A checkpoint is made of what is written, not of what is synced.
-    SealAhead,
     /// An entry is stored under another time after a checkpoint was made of it.
     RewriteSealed,
     /// The stored event forgets that actions wait for a worker, and hold nothing until one has begun.

@@ -122,7 +122,7 @@ async fn a_sweep_takes_what_nothing_refers_to_and_leaves_what_runs_and_caches_na
     let put = |text: &str| store.put_bytes(text.as_bytes()).unwrap().digest;
     let (named, never) = (put("a run names it"), put("nobody ever names it"));
     let file = format!("{{\"$artifact\": {{\"digest\": \"{named}\", \"size\": 14, \"kind\": \"file\", \"name\": \"f\"}}}}");
-    apply(&control, format!("workflow: t/w\nnodes:\n  a: {{use: core/noop, cache: {{key: k}}, with: {{file: {file}}}}}\n")).await;
+    apply(&control, format!("workflow: t/w\nnodes:\n  a: {{use: core/noop, cache: true, with: {{file: {file}}}}}\n")).await;
     let run = start(&control).await;
     control.end_of(run, std::time::Duration::from_secs(20)).await.unwrap().unwrap();
     let none = control.sweep_artifacts(false).await.unwrap();

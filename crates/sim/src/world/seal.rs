@@ -4,7 +4,6 @@ use audit::{Hash, consistency_proof, root_of, verify_consistency};
 
 use super::World;
 use crate::monitor::{Checked, broken};
-use crate::mutation::Mutation;
 
 /// Batches that are released between two checkpoints. No dice are rolled for it: worlds are as they were without.
 const EVERY: u64 = 40;
@@ -24,7 +23,7 @@ impl World {
         if !self.sealed.releases.is_multiple_of(EVERY) {
             return;
         }
-        let leaves = self.disk.leaves(self.has(Mutation::SealAhead));
+        let leaves = self.disk.leaves();
         let checked = self.check_sealed(&leaves);
         self.judge(checked);
         (self.sealed.size, self.sealed.root) = (leaves.len(), root_of(&leaves));
@@ -32,7 +31,7 @@ impl World {
 
     /// The journal as it was found at a start goes on from what was shown.
     pub(super) fn check_seal(&mut self) {
-        let checked = self.check_sealed(&self.disk.leaves(false));
+        let checked = self.check_sealed(&self.disk.leaves());
         self.judge(checked);
     }
 

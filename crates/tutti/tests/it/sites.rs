@@ -118,17 +118,19 @@ fn a_simulated_site_says_so_wherever_it_shows() {
     assert!(home.json(&["explain", "m", "use"]).to_string().contains("\"simulated\":true"));
 }
 
-/// Two sites that take `demo/hold`, a cheap one for one at a time and a dear one for two.
+/// Two sites that take `demo/hold` (without walls, so that its process sees the file that lets it go), a cheap one for one at a time and a dear one for two.
 const BATCH: &str = "kind: site
 name: cheap
 capacity: {cpu: 1, memory: 1Gi}
 attributes: {kind: batch}
+sandbox: off
 prices: {cpu_hour: 1}
 ---
 kind: site
 name: dear
 capacity: {cpu: 2, memory: 1Gi}
 attributes: {kind: batch}
+sandbox: off
 prices: {cpu_hour: 50}
 ";
 
