@@ -9,7 +9,7 @@ use crate::home::{Home, Server};
 const CLIENTS: usize = 20;
 /// What all of them together may cost the server. What it has read for each and not sent is less than a megabyte; what the sockets hold is the
 /// kernel's.
-const BYTES_MAX: u64 = 64 << 20;
+const BYTES_MAX: u64 = 96 << 20;
 
 const NOISE: &str = r#"workflow: demo/noise
 inputs: {items: {type: array, items: {type: integer}}}
