@@ -56,7 +56,11 @@ pub(super) fn serve(listeners: Vec<(TcpListener, Leads)>, grants: &[EgressGrant]
     while matches!(rustix::io::read(alive, &mut byte), Ok(1..) | Err(rustix::io::Errno::INTR)) {}
     let open: Vec<Weak<Open>> = std::mem::take(&mut *shared.open.lock().unwrap_or_else(PoisonError::into_inner));
     for open in open.iter().filter_map(Weak::upgrade) {
-        shared.close(&open, "ended", "with the attempt");
+        // An attempt may end of having been cut off, before that was written down.
+        match open.cut.load(Ordering::Acquire) {
+            true => shared.close(&open, "cut", "more than the bytes that were granted"),
+            false => shared.close(&open, "ended", "with the attempt"),
+        }
     }
 }
 
