@@ -814,26 +814,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/projects": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * What projects may spend and hold at once, and how much of it they have.
-         * @description Needs the scope `read`, or a role that may `read`.
-         */
-        get: operations["listProjects"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/prune": {
         parameters: {
             query?: never;
@@ -2856,33 +2836,6 @@ export interface components {
             /** @description The page of the error. */
             type: string;
         };
-        /** @description A project. */
-        ProjectUseView: {
-            /**
-             * Format: double
-             * @description What they cost.
-             */
-            cost: number;
-            /** @description When its last run was submitted. */
-            last?: string | null;
-            /** @description Its name. */
-            name: string;
-            /**
-             * Format: int64
-             * @description Those that have not ended.
-             */
-            open: number;
-            /**
-             * Format: int64
-             * @description Its runs.
-             */
-            runs: number;
-            /**
-             * Format: int64
-             * @description Its registered workflows.
-             */
-            workflows: number;
-        };
         /** @description What a project may, and what it has. */
         ProjectCostView: {
             /**
@@ -2954,7 +2907,7 @@ export interface components {
             spent_month: number;
         };
         /** @description A project. */
-        ProjectView: {
+        ProjectUseView: {
             /**
              * Format: double
              * @description What they cost.
@@ -5527,35 +5480,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WiringView"];
-                };
-            };
-            /** @description A problem. `code` says which kind; each has a page. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    listProjects: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The projects that have bounds, or that spent something this month. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ProjectView"][];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
