@@ -8,8 +8,8 @@ const DEPTH_MAX: u32 = 64;
 pub const RUN_SUBMITTED: u64 = 0;
 /// The kind of the event that a run ends with.
 pub const RUN_FINISHED: u64 = 15;
-/// The kinds below this one belong to a run.
-const OF_RUNS: u64 = 40;
+/// The kinds that belong to no run; all others do.
+const OF_THE_FLEET: std::ops::Range<u64> = 40..60;
 
 /// What the bytes of an entry say about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub fn shape(bytes: &[u8]) -> Option<Shape> {
     // A pair of the kind's number and the fields: one, which is a record.
     item.array().filter(|items| *items == 2)?;
     let kind = item.number()?;
-    let run = match kind < OF_RUNS {
+    let run = match !OF_THE_FLEET.contains(&kind) {
         true => {
             item.array().filter(|items| *items == 1)?;
             item.array().filter(|items| *items > 0)?;

@@ -17,10 +17,27 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn golden_events() -> Vec<Event> {
-    let text = include_str!("../../../engine/tests/golden/v1.journal");
+    events_of(include_str!("../../../engine/tests/golden/v1.journal"))
+}
+
+fn events_of(text: &str) -> Vec<Event> {
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines.map(|line| codec::decode(&line.as_bytes().chunks(2).map(byte).collect::<Vec<_>>()).unwrap()).collect()
+}
+
+/// The verifier, which does not know events, finds the run that each belongs to.
+#[test]
+fn the_shape_of_every_golden_entry_names_its_run() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/golden");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let texts = files.filter(|path| path.extension().is_some_and(|extension| extension == "journal"));
+    let events: Vec<Event> = texts.flat_map(|path| events_of(&std::fs::read_to_string(path).unwrap())).collect();
+    assert!(events.len() > 30);
+    for event in events {
+        let shape = audit::shape::shape(&codec::encode(&event)).unwrap();
+        assert_eq!(shape.run, event.run().map_or(0, |run| run.0), "{event:?}");
+    }
 }
 
 /// Every entry that was ever written goes into the tables, whatever figures are in it.
