@@ -1,11 +1,11 @@
 //! Carrying out effects: attempts to executors, artifacts between stores, questions to the store. What is observed comes back as
 //! commands. Every order may be given twice; executors know attempts by their token.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use artifacts::StoreError;
-use engine::event::{Located, Usage};
+use engine::event::{EgressDecided, Located, TicketIssued, Usage};
 use engine::{Command, Dispatch, Effect, Outcome, Recall, Report, Transfer};
 use executors::local::LocalExecutor;
 use executors::tickets::Authority;
@@ -14,14 +14,17 @@ use failpoint::Point;
 use journal::Reader;
 use keyring::Holder;
 use model::graph::CodeFile;
-use model::{AttemptKey, Duration, Epoch, Failure, FailureClass, NodeKind};
+use model::{AttemptKey, Duration, EgressGrant, Epoch, Failure, FailureClass, NodeKind};
 use parking_lot::Mutex;
+use policy::Work;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::clock::wall;
 use crate::core_loop::Release;
+use crate::governing::Governance;
+use crate::sanitizing::Sanitizing;
 use crate::secrets::Secrets;
 use crate::tickets::Allowed;
 use crate::trace::RunTrace;
@@ -44,6 +47,9 @@ pub(crate) struct Dispatcher {
     /// Signs orders.
     authority: Arc<Authority>,
     secrets: Secrets,
+    governance: Governance,
+    /// Looks at what sanitizers give.
+    sanitizing: Sanitizing,
     transfers: Arc<Semaphore>,
     /// Attempts whose files are being brought, and whether they were cancelled meanwhile.
     bringing: Arc<Mutex<BTreeMap<AttemptKey, bool>>>,
@@ -61,9 +67,23 @@ impl Dispatcher {
         authority: Arc<Authority>,
         secrets: Secrets,
     ) -> Dispatcher {
+        let (governance, sanitizing) = (secrets.governance().clone(), workers.sanitizing().clone());
         let transfers = Arc::new(Semaphore::new(TRANSFERS_MAX));
         let (bringing, offered) = (Arc::default(), Arc::default());
-        Dispatcher { inbox, sites, reader, workers, flyte, authority, secrets, transfers, bringing, offered }
+        Dispatcher {
+            inbox,
+            sites,
+            reader,
+            workers,
+            flyte,
+            authority,
+            secrets,
+            governance,
+            sanitizing,
+            transfers,
+            bringing,
+            offered,
+        }
     }
 
     /// Carries out what is released, until the loop that releases is gone.
@@ -150,6 +170,7 @@ impl Dispatcher {
             self.inbox.report(Command::Report(Box::new(report)));
             return;
         }
+        self.sanitizing.expect(key, &dispatch.node, &self.governance.rules());
         let input = dispatch.input.as_ref().map_or(Value::Null, |input| input.value().clone());
         let Some(executor) = self.sites.executor(&dispatch.site) else {
             self.fail(key, epoch, FailureClass::SiteDown, format!("the site `{}` is not open", dispatch.site));
@@ -172,8 +193,7 @@ impl Dispatcher {
             return;
         }
         let (site, label) = (dispatch.site.clone(), dispatch.label.clone());
-        // Data with a label goes nowhere by the network, whatever the site may reach.
-        let mut egress = if label.is_empty() { self.sites.egress(&site) } else { Default::default() };
+        let mut egress = self.reachable(&dispatch);
         egress.extend(self.flyte.way(&dispatch));
         let allowed = Allowed { label, egress, ..Allowed::default() };
         let missing = match &spec.kind {
@@ -207,6 +227,35 @@ impl Dispatcher {
         });
     }
 
+    /// What an attempt may reach over the network: of what its site grants, what the rules permit for its data. What they decide is recorded.
+    fn reachable(&self, dispatch: &Dispatch) -> BTreeSet<EgressGrant> {
+        let granted = self.sites.egress(&dispatch.site);
+        if granted.is_empty() {
+            return granted;
+        }
+        let names = &dispatch.names;
+        let work = Work {
+            project: names.project.clone(),
+            workflow: names.workflow.clone(),
+            domain: names.domain.clone(),
+            work: dispatch.node.kind.work(),
+        };
+        let (rules, fleet) = (self.governance.rules(), self.sites.as_policies_see(&dispatch.site));
+        let (mut permitted, mut refused) = (BTreeSet::new(), BTreeMap::new());
+        for grant in granted {
+            let verdict = rules.may_reach(&work, &dispatch.label, &fleet, &dispatch.site, &grant);
+            match verdict.allowed {
+                true => drop(permitted.insert(grant)),
+                false => drop(refused.insert(grant.to_string(), verdict.why())),
+            }
+        }
+        let AttemptKey { run, action, attempt } = dispatch.key;
+        let site = dispatch.site.clone();
+        let decided = EgressDecided { run, action, attempt, site, permitted: permitted.clone(), refused };
+        self.inbox.report(Command::RecordEgress(Box::new(decided)));
+        permitted
+    }
+
     /// Brings files of a workflow to a site.
     async fn bring(&self, executor: &LocalExecutor, files: Vec<CodeFile>) -> Result<(), (FailureClass, String)> {
         let (from, to) = (self.sites.code().clone(), executor.store().held_by(Holder::Kept));
@@ -224,6 +273,9 @@ impl Dispatcher {
     async fn order(&self, executor: &LocalExecutor, site: &str, spec: AttemptSpec, allowed: Allowed) {
         let (key, epoch) = (spec.key, spec.epoch);
         let ticket = tickets::issue(&self.authority, site, &spec, allowed);
+        // It says nothing that was not decided and recorded before, so that the order does not wait for it. What a crash loses is signed anew.
+        let issued = TicketIssued { run: key.run, ticket: ticket.clone() };
+        self.inbox.report(Command::RecordTicket(Box::new(issued)));
         match executor.submit(spec, ticket).await {
             Ok(()) => {}
             Err(SubmitError::Ticket(error)) => {
@@ -335,6 +387,7 @@ pub(crate) async fn forward(
     mut orphans: Orphans,
     flyte: Flyte,
     secrets: Secrets,
+    sanitizing: Sanitizing,
 ) {
     while let Some(observed) = observed.recv().await {
         let command = match observed {
@@ -355,7 +408,17 @@ pub(crate) async fn forward(
                     }
                     other => other,
                 };
-                Command::Report(Box::new(Report { attempt: key, epoch, outcome, usage, locations }))
+                let mut report = Report { attempt: key, epoch, outcome, usage, locations };
+                if sanitizing.expects(key) {
+                    // It may read files: nobody else waits for that.
+                    let (sanitizing, inbox) = (sanitizing.clone(), inbox.clone());
+                    tokio::task::spawn_blocking(move || {
+                        report.outcome = sanitizing.judge(key, report.outcome, &report.locations);
+                        inbox.report(Command::Report(Box::new(report)));
+                    });
+                    continue;
+                }
+                Command::Report(Box::new(report))
             }
         };
         inbox.report(command);
@@ -367,7 +430,7 @@ pub(crate) type Orphans = BTreeMap<AttemptKey, LocalExecutor>;
 
 /// Finds what sites hold besides what is `wanted`, and ends it: an earlier server stopped between an outcome and its release, or lost what
 /// it knew in a restored backup.
-pub(crate) async fn end_orphans(sites: &Sites, wanted: &std::collections::BTreeSet<AttemptKey>) -> Orphans {
+pub(crate) async fn end_orphans(sites: &Sites, wanted: &BTreeSet<AttemptKey>) -> Orphans {
     let mut orphans = Orphans::new();
     for site in sites.names() {
         let Some(executor) = sites.executor(&site) else { continue };

@@ -16,7 +16,7 @@ use parking_lot::{Mutex, RwLock};
 use placement::Permitted;
 use policy::{Cache, Certificate, Fleet, Flow, Rules, Step, Work};
 use serde_json::Value;
-use workflow::labels::{Table, pass};
+use workflow::labels::{Table, pass_with};
 
 use crate::{ControlPlane, Fault, FaultKind};
 
@@ -198,6 +198,12 @@ pub(crate) fn project_of(workflow: &str) -> &str {
     workflow.split_once('/').map_or("default", |(project, _)| project)
 }
 
+/// The label pass of a graph under rules: sanitizers take off what they may, and secrets bring their tags.
+pub(crate) fn labelled(rules: &Rules, graph: &Graph, inputs: &BTreeMap<String, Label>, now: Timestamp) -> Table {
+    let project = project_of(&graph.workflow);
+    pass_with(graph, inputs, &may_lower(rules, now), &|node| crate::secrets::tags_of(rules, project, node))
+}
+
 /// Looks at a graph as it is registered: with what its inputs are declared to carry.
 pub(crate) fn certify(
     rules: &Rules,
@@ -206,7 +212,7 @@ pub(crate) fn certify(
     cache: &mut Cache,
     now: Timestamp,
 ) -> Result<Certificate, Box<Fault>> {
-    let table = pass(graph, &workflow::labels::declared(graph), &may_lower(rules, now));
+    let table = labelled(rules, graph, &workflow::labels::declared(graph), now);
     rules
         .certify(&flow(graph, project_of(&graph.workflow), &table), &DOMAINS, fleet, cache)
         .map_err(|refused| refusal(graph, &refused))
@@ -261,13 +267,12 @@ impl ControlPlane {
                 declared.join(&stored);
             }
         }
-        let anything = carried.values().any(|label| !label.is_empty()) || declares(graph);
+        let anything = carried.values().any(|label| !label.is_empty()) || declares(graph) || rules.tags_secrets();
         if !anything && !rules.governed() {
             return Ok(None);
         }
         let now = crate::clock::wall();
-        let may_lower = may_lower(&rules, now);
-        let table = pass(graph, &carried, &may_lower);
+        let table = labelled(&rules, graph, &carried, now);
         if rules.governed() {
             let fleet = self.policy_fleet()?;
             let flow = flow(graph, project, &table);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use engine::event::SecretsReleased;
 use engine::{Command, Dispatch};
 use keyring::{Keyring, Redactor, SCHEME, Secret, SecretInfo, referenced};
-use model::{Failure, FailureClass, Node, NodeKind};
+use model::{Failure, FailureClass, Label, Node, NodeKind};
 use parking_lot::Mutex;
 use policy::{Fleet, Work};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ use crate::keys::fault;
 use crate::{ControlPlane, Fault, FaultKind, Inbox};
 
 /// The kind of resource that tells of a secret without its value.
-const KIND: &str = "secret";
+pub(crate) const KIND: &str = "secret";
 
 /// The secrets of a data directory as the dispatcher has them. Cheap to clone.
 #[derive(Clone)]
@@ -36,6 +36,11 @@ pub(crate) struct Secrets {
 impl Secrets {
     pub(crate) fn new(keys: Option<Keyring>, governance: Governance, reader: journal::Reader) -> Secrets {
         Secrets { keys, governance, reader, redactor: Arc::default() }
+    }
+
+    /// The rules by which they are released.
+    pub(crate) fn governance(&self) -> &Governance {
+        &self.governance
     }
 
     /// Secrets have changed.
@@ -99,16 +104,19 @@ impl Secrets {
             project: project.clone(),
             workflow: dispatch.names.workflow.clone(),
             domain: dispatch.names.domain.clone(),
-            work: match &dispatch.node.kind {
-                NodeKind::Use { connector, version } => format!("{connector}@{version}"),
-                kind => kind.as_str().to_owned(),
-            },
+            work: dispatch.node.kind.work(),
         };
         let mut found = Vec::with_capacity(names.len());
         for name in names {
             let verdict = rules.may_release(&work, &dispatch.label, project, name, &fleet, &dispatch.site);
             if !verdict.allowed {
                 return Err(environment(format!("the secret `{name}` may not be released to it: {}", verdict.why())));
+            }
+            // Tags came to it after the run was accepted: what the attempt gives would not carry them.
+            let tags = rules.tags_of_secret(project, name).cloned().unwrap_or_default();
+            if let Some(tag) = tags.0.iter().find(|tag| !dispatch.label.0.contains(*tag)) {
+                let message = format!("the secret `{name}` carries `{tag}` since the run was accepted: start the run again");
+                return Err(environment(message));
             }
             let secret = keys.secret(project, name).map_err(|error| environment(format!("the secret `{name}`: {error}")))?;
             found.push(secret.ok_or_else(|| environment(format!("there is no secret `{name}` in the project `{project}`")))?);
@@ -131,6 +139,18 @@ pub(crate) fn named(node: &Node, input: &Value) -> BTreeSet<String> {
     }
     let written = references(&serde_json::to_string(node).unwrap_or_default());
     names.into_iter().filter(|name| written.contains_key(*name)).map(str::to_owned).collect()
+}
+
+/// The tags of the secrets that a node may be given, whatever it is told when it runs.
+pub(crate) fn tags_of(rules: &policy::Rules, project: &str, node: &Node) -> Label {
+    let mut tags = Label::empty();
+    if !rules.tags_secrets() || !matches!(node.kind, NodeKind::Run { .. } | NodeKind::Use { .. }) {
+        return tags;
+    }
+    for name in references(&serde_json::to_string(&node.input.json).unwrap_or_default()).keys() {
+        rules.tags_of_secret(project, name).into_iter().for_each(|own| tags.join(own));
+    }
+    tags
 }
 
 /// The references in a text, and where the first to each stands.

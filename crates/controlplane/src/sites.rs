@@ -13,6 +13,7 @@ use keyring::Keyring;
 use model::site::SandboxMode;
 use model::{Digest, EgressGrant, SiteSpec};
 use parking_lot::{Mutex, RwLock};
+use policy::Fleet;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// The attribute that says what is enforced around processes: `sandbox`, `partial` or `none`.
@@ -43,6 +44,8 @@ struct Inner {
     data: PathBuf,
     /// What processes of a site may reach.
     egress: RwLock<BTreeMap<String, BTreeSet<EgressGrant>>>,
+    /// Each site as policies see it.
+    seen: RwLock<BTreeMap<String, Arc<Fleet>>>,
     /// The places that simulated sites stand for.
     simulates: RwLock<BTreeMap<String, String>>,
     /// Files of workflows, from which sites get theirs.
@@ -65,6 +68,7 @@ impl Sites {
                 machine: Machine::new(shim.clone()),
                 data: data.canonicalize().unwrap_or_else(|_| data.to_owned()),
                 egress: RwLock::default(),
+                seen: RwLock::default(),
                 shim,
                 path,
                 tickets,
@@ -88,6 +92,7 @@ impl Sites {
         let grants = spec.sandbox.iter().flat_map(|sandbox| &sandbox.egress);
         let grants = grants.filter_map(|text| text.parse::<EgressGrant>().ok()).collect();
         self.inner.egress.write().insert(spec.name.clone(), grants);
+        self.inner.seen.write().insert(spec.name.clone(), Arc::new(Fleet::new([spec])));
         if let Some(executor) = self.inner.open.read().get(&spec.name) {
             executor.set_capacity(spec.capacity);
             executor.set_sandbox(self.settings(spec));
@@ -137,7 +142,12 @@ impl Sites {
         spec
     }
 
-    /// What processes of a site may reach over the network.
+    /// A site as policies see it; none of it when it is not open.
+    pub(crate) fn as_policies_see(&self, site: &str) -> Arc<Fleet> {
+        self.inner.seen.read().get(site).cloned().unwrap_or_default()
+    }
+
+    /// What a site may reach over the network.
     pub(crate) fn egress(&self, site: &str) -> BTreeSet<EgressGrant> {
         self.inner.egress.read().get(site).cloned().unwrap_or_default()
     }
@@ -147,6 +157,7 @@ impl Sites {
         self.inner.open.write().remove(name);
         self.inner.simulates.write().remove(name);
         self.inner.egress.write().remove(name);
+        self.inner.seen.write().remove(name);
     }
 
     /// Asks a site how it is. One that is not open is opened, if that is possible now.

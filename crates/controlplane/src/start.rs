@@ -27,6 +27,7 @@ use crate::keys::Sealing;
 use crate::learning::Learned;
 use crate::placer::Placer;
 use crate::projects::{Projects, Shown};
+use crate::sanitizing::Sanitizing;
 use crate::secrets::Secrets;
 use crate::triggers::Triggers;
 use crate::warm::Arrivals;
@@ -103,6 +104,11 @@ pub(crate) fn unusable(error: impl std::fmt::Display) -> Fault {
     Fault::new(FaultKind::DataDirectory, error.to_string())
 }
 
+/// The first command, with what verifies this incarnation's tickets.
+fn begin_epoch(authority: &executors::tickets::Authority) -> Command {
+    Command::BeginEpoch { version: VERSION.into(), ticket_key: Some(Digest(authority.key().0)) }
+}
+
 impl ControlPlane {
     /// Opens a data directory and carries out what is outstanding there.
     pub async fn open(options: Options) -> Result<ControlPlane, Fault> {
@@ -150,7 +156,7 @@ impl ControlPlane {
             halt: audit.halt().clone(),
         };
         let core = core.start(mailbox).map_err(unusable)?;
-        let workers = Workers::new(inbox.clone());
+        let workers = Workers::new(inbox.clone(), Sanitizing::new(sites.clone()));
         for row in opened.reader.resources("connector", None, None).map_err(unusable)? {
             // A body that is not understood is of a later version, and promises nothing here.
             serde_json::from_value(row.body).into_iter().for_each(|connector| workers.promise(&connector));
@@ -182,11 +188,11 @@ impl ControlPlane {
         };
         let control = ControlPlane { inner: Arc::new(inner) };
         control.start_task(learned.run(opened.reader.clone(), lessons));
-        control.inbox().ask(Command::BeginEpoch { version: VERSION.into() }).await?;
+        control.inbox().ask(begin_epoch(&authority)).await?;
         failpoint::hit(Point::StartEpoch);
         let dispatcher = Dispatcher::new(inbox.clone(), sites, opened.reader, workers, flyte.clone(), authority, secrets.clone());
         control.start_task(dispatcher.run(released));
-        control.start_task(forward(seen, inbox, orphans, flyte, secrets));
+        control.start_task(forward(seen, inbox, orphans, flyte, secrets, control.workers().sanitizing().clone()));
         if !has_sites {
             let site = tokio::task::block_in_place(|| control.sites().attested(this_machine()));
             let command = Command::RegisterSite { site, principal: "system".into() };
@@ -235,8 +241,8 @@ impl ControlPlane {
             inbox: inbox.clone(),
             reader: opened.reader.clone(),
             notices: Notices::new(seq),
+            workers: Workers::new(inbox, Sanitizing::new(sites.clone())),
             sites,
-            workers: Workers::new(inbox),
             triggers: Triggers::default(),
             flyte,
             graphs: Mutex::default(),

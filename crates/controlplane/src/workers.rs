@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use workflow::documents::ConnectorSpec;
 
 use crate::Inbox;
+use crate::sanitizing::Sanitizing;
 
 mod messages;
 
@@ -44,6 +45,8 @@ pub struct Workers {
 
 struct Inner {
     inbox: Inbox,
+    /// What sanitizers give is looked at.
+    sanitizing: Sanitizing,
     queues: Mutex<Queues>,
     /// Told when something is offered or taken back.
     offered: Notify,
@@ -215,8 +218,13 @@ impl Queues {
 }
 
 impl Workers {
-    pub(crate) fn new(inbox: Inbox) -> Workers {
-        Workers { inner: Arc::new(Inner { inbox, queues: Mutex::default(), offered: Notify::new() }) }
+    pub(crate) fn new(inbox: Inbox, sanitizing: Sanitizing) -> Workers {
+        Workers { inner: Arc::new(Inner { inbox, sanitizing, queues: Mutex::default(), offered: Notify::new() }) }
+    }
+
+    /// What looks at what sanitizers give.
+    pub(crate) fn sanitizing(&self) -> &Sanitizing {
+        &self.inner.sanitizing
     }
 
     /// What a connector's output has to be: its manifest's schema.
@@ -451,6 +459,7 @@ impl Workers {
     }
 
     fn finish(&self, attempt: AttemptKey, epoch: Epoch, outcome: Outcome, usage: Usage) {
+        let outcome = self.inner.sanitizing.judge(attempt, outcome, &[]);
         let report = Report { attempt, epoch, outcome, usage, locations: Vec::new() };
         self.inner.inbox.report(Command::Report(Box::new(report)));
     }

@@ -6,7 +6,7 @@ use model::{
     ActionKey, AttemptKey, Carried, Digest, Epoch, Failure, Graph, Label, Node, NodeIx, Phase, RunId, SiteSpec, Timestamp,
 };
 
-use crate::event::{Located, Origin, RecallKey, RunLabelled, RunPlanned, SecretsReleased, Usage};
+use crate::event::{EgressDecided, Located, Origin, RecallKey, RunLabelled, RunPlanned, SecretsReleased, TicketIssued, Usage};
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -128,6 +128,8 @@ pub enum Command {
     BeginEpoch {
         /// The version of the server.
         version: String,
+        /// The public half of the key that signs its tickets; none where none are signed.
+        ticket_key: Option<Digest>,
     },
     /// Register or change a site.
     RegisterSite {
@@ -212,6 +214,10 @@ pub enum Command {
     },
     /// Secrets are about to be released to an attempt.
     RecordRelease(Box<SecretsReleased>),
+    /// It was decided what an attempt may reach.
+    RecordEgress(Box<EgressDecided>),
+    /// A ticket goes to the site of an attempt.
+    RecordTicket(Box<TicketIssued>),
 }
 
 /// What becomes of a firing while a run of an earlier firing of the same trigger is open.

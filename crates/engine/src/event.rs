@@ -122,6 +122,12 @@ pub enum Event {
     /// A person was shown a question with its evidence.
     #[n(76)]
     HumanSeen(#[n(0)] HumanSeen),
+    /// A ticket was signed for an attempt: what its site was told that it may do.
+    #[n(80)]
+    TicketIssued(#[n(0)] Box<TicketIssued>),
+    /// It was decided what an attempt may reach over the network, of what its site grants.
+    #[n(81)]
+    EgressDecided(#[n(0)] Box<EgressDecided>),
 
     /// The server began a new incarnation.
     #[n(40)]
@@ -191,6 +197,8 @@ impl Event {
             Event::RunLabelled(e) => e.run,
             Event::ArtifactsLabelled(e) => e.run,
             Event::SecretsReleased(e) => e.run,
+            Event::TicketIssued(e) => e.run,
+            Event::EgressDecided(e) => e.run,
             Event::RunPlanned(e) => e.run,
             Event::ChildOpened(e) => e.run,
             Event::ActionStopRequested(e) => e.run,

@@ -71,6 +71,8 @@ pub(crate) fn evolve(state: &mut State, event: &Event, at: Timestamp) {
         | Event::TriggerFired(_)
         | Event::BodiesPruned(_)
         | Event::SecretsReleased(_)
+        | Event::TicketIssued(_)
+        | Event::EgressDecided(_)
         | Event::DataErased(_) => {}
     }
 }

@@ -77,11 +77,7 @@ impl Unit {
 
     /// What it runs, for people and placers: the connector, the task, or the kind.
     pub(crate) fn work(&self) -> String {
-        match &self.node.kind {
-            NodeKind::Use { connector, version } => format!("{connector}@{version}"),
-            NodeKind::Task { name } => name.clone(),
-            other => other.as_str().to_owned(),
-        }
+        self.node.kind.work()
     }
 }
 

@@ -18,6 +18,8 @@ use proptest::prelude::*;
 
 #[path = "golden/v1.rs"]
 mod v1;
+#[path = "golden/v10.rs"]
+mod v10;
 #[path = "golden/v13.rs"]
 mod v13;
 #[path = "golden/v2.rs"]
@@ -55,6 +57,7 @@ fn files() -> Vec<File> {
         File { name: "v8", text: include_str!("golden/v8.journal"), expected: v8::events() },
         File { name: "v13", text: include_str!("golden/v13.journal"), expected: v13::events() },
         File { name: "v9", text: include_str!("golden/v9.journal"), expected: v9::events() },
+        File { name: "v10", text: include_str!("golden/v10.journal"), expected: v10::events() },
     ]
 }
 

@@ -27,6 +27,14 @@ const ENTRY_BYTES: usize = 40;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TicketKey(pub [u8; 32]);
 
+impl TicketKey {
+    /// Whether a ticket was signed by the other half of this key, as it is.
+    pub fn signed(&self, signed: &SignedTicket) -> bool {
+        let key = UnparsedPublicKey::new(&ED25519, &self.0);
+        key.verify(&signed.ticket.signed_bytes(), &signed.signature).is_ok()
+    }
+}
+
 /// Signs tickets.
 pub struct Authority {
     pair: Ed25519KeyPair,

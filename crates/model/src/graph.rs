@@ -211,6 +211,15 @@ impl NodeKind {
         }
     }
 
+    /// What runs, for people, placers and policies: the connector with its version, the task, or the kind.
+    pub fn work(&self) -> String {
+        match self {
+            NodeKind::Use { connector, version } => format!("{connector}@{version}"),
+            NodeKind::Task { name } => name.clone(),
+            other => other.as_str().to_owned(),
+        }
+    }
+
     /// Whether it takes a place on a site: only these have attempts.
     pub fn is_placed(&self) -> bool {
         matches!(self, NodeKind::Use { .. } | NodeKind::Run { .. } | NodeKind::Task { .. })

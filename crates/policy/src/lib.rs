@@ -15,6 +15,7 @@
 mod bounds;
 mod cache;
 mod certificate;
+mod egress;
 mod entities;
 mod lint;
 mod operations;

@@ -26,6 +26,8 @@ pub struct Sources {
     pub sanitizers: Vec<SanitizerSpec>,
     /// Approvals of both.
     pub approvals: Vec<Approval>,
+    /// The tags of secrets, by project and name: what is given one carries them.
+    pub secrets: BTreeMap<String, Label>,
 }
 
 /// What is wrong with rules.
@@ -51,6 +53,7 @@ pub struct Rules {
     pub(crate) tags: BTreeMap<String, TagSpec>,
     pub(crate) sanitizers: BTreeMap<String, SanitizerSpec>,
     pub(crate) approvals: Vec<Approval>,
+    secrets: BTreeMap<String, Label>,
     digest: Digest,
     governed: bool,
     closed: bool,
@@ -101,7 +104,8 @@ impl Rules {
         }
         let Builder { policies, about, .. } = builder;
         let sanitizers = sources.sanitizers.into_iter().map(|sanitizer| (sanitizer.name.clone(), sanitizer)).collect();
-        let mut rules = Rules { policies, about, tags, sanitizers, approvals: sources.approvals, digest, governed, closed };
+        let (approvals, secrets) = (sources.approvals, sources.secrets);
+        let mut rules = Rules { policies, about, tags, sanitizers, approvals, secrets, digest, governed, closed };
         rules.check_sanitizers(&mut problems);
         if problems.iter().any(|problem| !problem.warning) {
             let (tags, mut ignored) = (BTreeMap::new(), Vec::new());
@@ -156,6 +160,16 @@ impl Rules {
         &self.tags
     }
 
+    /// The tags of a project's secret.
+    pub fn tags_of_secret(&self, project: &str, name: &str) -> Option<&Label> {
+        self.secrets.get(&format!("{project}/{name}"))
+    }
+
+    /// Whether any secret has tags.
+    pub fn tags_secrets(&self) -> bool {
+        !self.secrets.is_empty()
+    }
+
     /// How many policies there are, the built-in ones left out.
     pub fn count(&self) -> usize {
         self.about.values().filter(|about| !about.name.starts_with("builtin/")).count()
@@ -199,6 +213,7 @@ impl Sources {
         // Who wrote it may not vouch for it, and when an approval ends is up to it.
         let sanitizer = |s: &SanitizerSpec| format!("{} {} {:?} {}", s.name, s.digest(), s.author, s.expires.0);
         parts.extend(self.sanitizers.iter().map(sanitizer));
+        parts.extend(self.secrets.iter().map(|(name, tags)| format!("secret {name} {tags}")));
         parts.extend(self.approvals.iter().map(|approval| serde_json::to_string(approval).unwrap_or_default()));
         parts.sort();
         Digest::of(parts.join("\n").as_bytes())

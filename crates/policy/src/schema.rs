@@ -37,6 +37,12 @@ action move in [place] appliesTo { principal: Task, resource: Site, context: { d
 // May this work have this secret, at this site.
 action release appliesTo { principal: Task, resource: Thing, context: { data: Data, domain: String, site: Site } };
 
+// A place in the network, as a site grants it: `api.example.com:443`, `*.example.com:443`.
+entity Host = { name: String, port: Long };
+
+// May this work, at this site, reach this place; `labelled` is whether its data carries any tag.
+action egress appliesTo { principal: Task, resource: Host, context: { data: Data, labelled: Bool, domain: String, site: Site } };
+
 // What people and programs do through the API.
 action operation;
 action "read", "submit", "steer", "author", "decide", "operate", "govern", "audit", "secrets", "administer", "work"
@@ -52,6 +58,9 @@ pub(crate) const BUILT_IN: &str = r#"
 @id("own-secrets")
 @reason("work may have the secrets of its own project")
 permit (principal is Task, action == Action::"release", resource is Thing) when { principal.project == resource.project };
+@id("untagged-egress")
+@reason("work on data without tags reaches what its site may reach; with tags only what a policy permits")
+permit (principal is Task, action == Action::"egress", resource is Host) unless { context.labelled };
 @id("unlabeled-stays")
 @reason("data that nobody has labelled stays where it came from")
 forbid (principal, action == Action::"move", resource) when { context.data in Tag::"unlabeled" };

@@ -60,7 +60,7 @@ impl Rig {
             checks: true,
             places: true,
         };
-        rig.step(Command::BeginEpoch { version: "test".into() });
+        rig.step(Command::BeginEpoch { version: "test".into(), ticket_key: None });
         for site in sites {
             rig.step(Command::RegisterSite { site, principal: "test".into() });
         }
@@ -159,7 +159,7 @@ impl Rig {
     pub fn restart(&mut self) {
         self.state = self.tape.restore();
         self.asked.forget_orders();
-        self.step(Command::BeginEpoch { version: "test".into() });
+        self.step(Command::BeginEpoch { version: "test".into(), ticket_key: None });
     }
 
     /// A submission of a graph, to be changed.

@@ -8,7 +8,7 @@ mod wires;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{Carried, Graph, Label, Lowering, Node, NodeIx, NodeKind, Read, Template};
+use model::{Carried, Graph, Label, Lowering, Node, NodeIx, NodeKind, Read};
 
 use crate::reads;
 
@@ -28,6 +28,9 @@ type Tagged = BTreeMap<Arc<str>, Origin>;
 
 /// Whether a node may take off the tags that it wants to, or why not; none when it does not want to.
 pub type MayLower<'l> = &'l dyn Fn(&Node) -> Option<Result<Lowering, String>>;
+
+/// What a node carries from then on beside what it reads: the tags of the secrets that it is given.
+pub type Adds<'l> = &'l dyn Fn(&Node) -> Label;
 
 /// A step: a node, the body of a map, an undo.
 #[derive(Clone, Debug)]
@@ -103,6 +106,7 @@ struct Scope<'g> {
 struct Pass<'l> {
     table: Table,
     may_lower: MayLower<'l>,
+    adds: Adds<'l>,
 }
 
 /// The labels of the inputs of a graph as it declares them.
@@ -110,14 +114,19 @@ pub fn declared(graph: &Graph) -> BTreeMap<String, Label> {
     graph.inputs.iter().map(|port| (port.name.clone(), Label::of_schema(&port.schema))).collect()
 }
 
-/// Goes through a graph whose inputs carry these labels.
+/// Goes through a graph whose inputs carry these labels, and whose nodes are given no secrets.
 pub fn pass(graph: &Graph, inputs: &BTreeMap<String, Label>, may_lower: MayLower<'_>) -> Table {
+    pass_with(graph, inputs, may_lower, &|_| Label::empty())
+}
+
+/// Goes through a graph whose inputs carry these labels, and whose nodes are given something beside.
+pub fn pass_with(graph: &Graph, inputs: &BTreeMap<String, Label>, may_lower: MayLower<'_>, adds: Adds<'_>) -> Table {
     let said = |name: &String, label: &Label| {
         let origin: Arc<str> = format!("inputs.{name}").into();
         label.0.iter().map(|tag| (Arc::from(tag.as_str()), Origin::Said(origin.clone()))).collect()
     };
     let inputs = inputs.iter().map(|(name, label)| (name.clone(), said(name, label))).collect();
-    let mut pass = Pass { table: Table::default(), may_lower };
+    let mut pass = Pass { table: Table::default(), may_lower, adds };
     let given = pass.graph(graph, Scope { inputs, ..Scope::default() });
     let outputs = given.fields.into_iter().map(|(name, tags)| (name, label(&tags))).collect();
     Table { outputs, ..pass.table }
@@ -175,6 +184,7 @@ impl<'l> Pass<'l> {
         let (read_here, from) = read(scope, &reads::of_value(&node.input.json));
         join(&mut tags, &read_here);
         takes.extend(from);
+        self.given_beside(node, &path, &mut tags);
         let mut inside = Given::default();
         match &node.kind {
             NodeKind::Each { body, .. } => {
@@ -200,6 +210,14 @@ impl<'l> Pass<'l> {
             self.undo(node, undo, &path, scope, &given);
         }
         given
+    }
+
+    /// What a node is given beside what it reads is read by it too.
+    fn given_beside(&self, node: &Node, path: &str, tags: &mut Tagged) {
+        for tag in (self.adds)(node).0 {
+            let said = || Origin::Said(format!("the secrets of {path}").into());
+            tags.entry(tag.into()).or_insert_with(said);
+        }
     }
 
     fn sub_workflow(&mut self, node: &Node, graph: &Graph, path: &str, scope: &Scope<'_>, control: &Tagged) -> Given {
@@ -285,11 +303,13 @@ impl<'l> Pass<'l> {
         let undone = Node {
             id: node.id.clone(),
             kind: undo.kind.clone(),
-            input: Template::default(),
+            input: undo.input.clone(),
             needs: undo.needs.clone(),
             ..Node::default()
         };
-        self.step(&undone, format!("{path}!undo"), tags.clone(), tags, takes, Given::default());
+        let path = format!("{path}!undo");
+        self.given_beside(&undone, &path, &mut tags);
+        self.step(&undone, path, tags.clone(), tags, takes, Given::default());
     }
 }
 

@@ -3924,6 +3924,8 @@ export interface components {
              * @description Values looked at.
              */
             bodies: number;
+            /** @description Levels 3 and 4: every decision of the rules made again, and every label and ticket computed again. None when it was not asked for. */
+            derived?: Record<string, never>;
             /**
              * Format: int64
              * @description Entries looked at.
@@ -4623,7 +4625,10 @@ export interface operations {
     };
     verifyJournal: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description How far to look: 2 for hashes, the tree and the order of entries; 4, which is usual, for decisions, labels and tickets too. */
+                levels?: number | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;

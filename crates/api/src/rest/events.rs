@@ -155,6 +155,8 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         Event::BodiesPruned(_) => "bodies_pruned",
         Event::DataErased(_) => "data_erased",
         Event::SecretsReleased(_) => "secrets_released",
+        Event::TicketIssued(_) => "ticket_issued",
+        Event::EgressDecided(_) => "egress_decided",
     }
 }
 
@@ -245,6 +247,25 @@ fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
             data["runs"] = e.runs.iter().map(|run| run.0).collect();
             data["principal"] = e.principal.clone().into();
         }
+        Event::EgressDecided(_) | Event::TicketIssued(_) | Event::SecretsReleased(_) => allowed(event, &mut data),
+        _ => {}
+    }
+    data
+}
+
+/// What an attempt was allowed.
+fn allowed(event: &Event, data: &mut Value) {
+    match event {
+        Event::EgressDecided(e) => {
+            data["action"] = e.action.0.into();
+            data["site"] = e.site.clone().into();
+            data["permitted"] = e.permitted.iter().map(ToString::to_string).collect();
+            data["refused"] = json!(e.refused);
+        }
+        Event::TicketIssued(e) => {
+            data["action"] = e.ticket.ticket.attempt.action.0.into();
+            data["site"] = e.ticket.ticket.site.clone().into();
+        }
         Event::SecretsReleased(e) => {
             data["action"] = e.action.0.into();
             data["site"] = e.site.clone().into();
@@ -252,7 +273,6 @@ fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
         }
         _ => {}
     }
-    data
 }
 
 /// A fact of the journal.

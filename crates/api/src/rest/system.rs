@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::access::Caller;
-use super::extract::{Json, Path};
+use super::extract::{Json, Path, Query};
 use super::problem::{ApiError, ApiResult, blocking};
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -95,16 +95,34 @@ pub(crate) struct Verification {
     /// The first of them.
     #[schema(value_type = Vec<Object>)]
     problems: Vec<journal::Problem>,
+    /// Levels 3 and 4: every decision of the rules made again, and every label and ticket computed again. None when it was not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object, required = false)]
+    derived: Option<controlplane::Rederived>,
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct VerifyQuery {
+    /// How far to look: 2 for hashes, the tree and the order of entries; 4, which is usual, for decisions, labels and tickets too.
+    levels: Option<u8>,
 }
 
 /// Computes every hash of the journal again and compares.
 #[utoipa::path(get, path = "/api/v1/audit/verify", operation_id = "verifyJournal", tag = "audit",
-    responses((status = 200, description = "What was found.", body = Verification)))]
-pub(crate) async fn verify(State(app): State<App>) -> ApiResult<Json<Verification>> {
-    let reader = app.control.reader().clone();
-    let report = blocking(move || journal::verify(&reader).map_err(Fault::internal)).await?;
+    params(VerifyQuery), responses((status = 200, description = "What was found.", body = Verification)))]
+pub(crate) async fn verify(State(app): State<App>, Query(query): Query<VerifyQuery>) -> ApiResult<Json<Verification>> {
+    let control = app.control.clone();
+    let (report, derived) = blocking(move || {
+        let report = journal::verify(control.reader()).map_err(Fault::internal)?;
+        let derived = (query.levels.unwrap_or(4) > 2).then(|| control.rederive()).transpose()?;
+        Ok((report, derived))
+    })
+    .await?;
     let journal::Report { entries, bodies, pruned, erased, sealed, root, holds, problems_total, problems } = report;
-    Ok(Json(Verification { entries, bodies, pruned, erased, sealed, root, holds, problems_total, problems }))
+    let holds = holds && derived.as_ref().is_none_or(controlplane::Rederived::holds);
+    Ok(Json(Verification { entries, bodies, pruned, erased, sealed, root, holds, problems_total, problems, derived }))
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]

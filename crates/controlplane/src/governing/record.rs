@@ -75,6 +75,15 @@ impl Record {
             return;
         }
         let rules = self.registered.sources().digest();
+        // Secrets have a record of their own.
+        let kind = match event {
+            Event::ResourceApplied(e) => &e.kind,
+            Event::ResourceDeleted(e) => &e.kind,
+            _ => return,
+        };
+        if !KINDS.contains(&kind.as_str()) {
+            return;
+        }
         let change = match event {
             Event::ResourceApplied(e) if e.kind == "approval" => {
                 let Ok(approval) = serde_json::from_value::<Approval>(e.body.value().clone()) else { return };

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use engine::Event;
 use journal::Reader;
+use model::Label;
 use model::govern::{Approval, PolicySpec};
 use policy::{Sources, Stand, Version};
 use serde_json::Value;
 
 use super::KINDS;
+use crate::secrets::KIND as SECRET;
 
 /// What is registered of rules.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +18,8 @@ pub struct Registered {
     /// By kind and name, policies left out.
     latest: BTreeMap<(String, String), Value>,
     policies: BTreeMap<String, Vec<Version>>,
+    /// The tags of secrets that have any.
+    secrets: BTreeMap<String, Label>,
 }
 
 /// A policy with its versions and how they stand.
@@ -46,6 +50,9 @@ impl Registered {
                 all.latest.insert((kind.to_owned(), row.name), row.body);
             }
         }
+        for row in reader.resources(SECRET, None, None)? {
+            all.secret(&row.name, &row.body);
+        }
         for row in reader.versions("policy")? {
             all.add(&row.name, row.version, &row.principal, &row.body);
         }
@@ -58,6 +65,17 @@ impl Registered {
             let version = Version { number, spec, author: author.to_owned() };
             self.policies.entry(name.to_owned()).or_default().push(version);
         }
+    }
+
+    /// Takes the tags of a secret. True when they are others than before.
+    fn secret(&mut self, name: &str, body: &Value) -> bool {
+        let tags = body.get("tags").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let tags = Label::of(tags);
+        let before = match tags.is_empty() {
+            true => self.secrets.remove(name),
+            false => self.secrets.insert(name.to_owned(), tags.clone()),
+        };
+        before.unwrap_or_default() != tags
     }
 
     /// Puts something in as it would be. A policy is a version after all others.
@@ -91,6 +109,8 @@ impl Registered {
             Event::ResourceApplied(e) if KINDS.contains(&e.kind.as_str()) => {
                 self.latest.insert((e.kind.clone(), e.name.clone()), e.body.value().clone());
             }
+            Event::ResourceApplied(e) if e.kind == SECRET => return self.secret(&e.name, e.body.value()),
+            Event::ResourceDeleted(e) if e.kind == SECRET => return self.secrets.remove(&e.name).is_some(),
             Event::ResourceDeleted(e) if KINDS.contains(&e.kind.as_str()) => self.remove(&e.kind, &e.name),
             _ => return false,
         }
@@ -139,6 +159,7 @@ impl Registered {
             versions.get(at).map(|version| version.spec.clone())
         };
         let policies = self.policies.values().filter_map(chosen).collect();
-        Sources { tags: self.all("tag"), policies, sanitizers: self.all("sanitizer"), approvals }
+        let secrets = self.secrets.clone();
+        Sources { tags: self.all("tag"), policies, sanitizers: self.all("sanitizer"), approvals, secrets }
     }
 }

@@ -71,9 +71,9 @@ impl Stepper<'_, '_> {
 
     pub(super) fn fleet_order(&mut self, command: Command) -> Result<(), Rejection> {
         match command {
-            Command::BeginEpoch { version } => {
+            Command::BeginEpoch { version, ticket_key } => {
                 let epoch = Epoch(self.state.fleet.epoch.0 + 1);
-                self.emit(Event::EpochBegan(EpochBegan { epoch, version }));
+                self.emit(Event::EpochBegan(EpochBegan { epoch, version, ticket_key }));
                 // What an earlier incarnation asked for and has not heard of is asked for again, under this one's epoch.
                 let outstanding = self.state.outstanding();
                 self.state.passing.effects.extend(outstanding);
@@ -109,6 +109,9 @@ impl Stepper<'_, '_> {
                 }
                 self.emit(Event::DataErased(DataErased { runs, by_subject, principal }));
             }
+            // Of a run that has ended meanwhile nothing begins any more.
+            Command::RecordTicket(issued) if self.run(issued.run).is_some() => self.emit(Event::TicketIssued(issued)),
+            Command::RecordEgress(decided) if self.run(decided.run).is_some() => self.emit(Event::EgressDecided(decided)),
             Command::RecordRelease(released) => self.emit(Event::SecretsReleased(released)),
             _ => {}
         }

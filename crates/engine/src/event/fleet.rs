@@ -1,7 +1,7 @@
 //! Facts about the fleet: sites, resources, triggers, retention.
 
 use minicbor::{Decode, Encode};
-use model::{Epoch, Payload, RunId, SiteSpec, Timestamp};
+use model::{Digest, Epoch, Payload, RunId, SiteSpec, Timestamp};
 
 /// See [`super::Event::EpochBegan`].
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -12,6 +12,9 @@ pub struct EpochBegan {
     /// The version of the server.
     #[n(1)]
     pub version: String,
+    /// The public half of the key that signs the tickets of this incarnation: Ed25519, in hexadecimal digits. Old entries have none.
+    #[n(2)]
+    pub ticket_key: Option<Digest>,
 }
 
 /// See [`super::Event::SiteRegistered`].

@@ -1,9 +1,9 @@
 //! Facts about labels: what the nodes of a run can read, and which artifacts carry tags.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minicbor::{Decode, Encode};
-use model::{ActionNo, AttemptNo, Carried, Digest, Label, RunId};
+use model::{ActionNo, AttemptNo, Carried, Digest, EgressGrant, Label, RunId, SignedTicket};
 
 /// See [`super::Event::RunLabelled`]. Paths are those of nodes, without the numbers of items: `train`, `score[]`, `sub/clean`. What is not
 /// named carries nothing.
@@ -61,4 +61,38 @@ pub struct SecretsReleased {
     /// Which secrets, and which version of each.
     #[n(4)]
     pub secrets: BTreeMap<String, u64>,
+}
+
+/// See [`super::Event::TicketIssued`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct TicketIssued {
+    /// The run.
+    #[n(0)]
+    pub run: RunId,
+    /// The ticket with its signature, as the site got it.
+    #[n(1)]
+    pub ticket: SignedTicket,
+}
+
+/// See [`super::Event::EgressDecided`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct EgressDecided {
+    /// The run.
+    #[n(0)]
+    pub run: RunId,
+    /// The action.
+    #[n(1)]
+    pub action: ActionNo,
+    /// The attempt.
+    #[n(2)]
+    pub attempt: AttemptNo,
+    /// The site, which grants all of these.
+    #[n(3)]
+    pub site: String,
+    /// What it may reach.
+    #[n(4)]
+    pub permitted: BTreeSet<EgressGrant>,
+    /// What it may not reach, and why.
+    #[n(5)]
+    pub refused: BTreeMap<String, String>,
 }

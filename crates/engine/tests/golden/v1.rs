@@ -187,7 +187,7 @@ fn of_the_fleet() -> Vec<Event> {
         sandbox: None,
     };
     vec![
-        Event::EpochBegan(EpochBegan { epoch: Epoch(3), version: "0.1.0".into() }),
+        Event::EpochBegan(EpochBegan { epoch: Epoch(3), version: "0.1.0".into(), ticket_key: None }),
         Event::SiteRegistered(Box::new(SiteRegistered { site, principal: "operator".into() })),
         Event::SiteRemoved(named()),
         Event::SiteCordoned(named()),

@@ -410,7 +410,7 @@ fn what_is_outstanding_is_ordered_again_under_the_new_epoch() {
     let attempt = rig.attempt(run, "a");
     rig.state = rig.tape.restore();
     let context = engine::Context { now: rig.now(), entropy: 1, evaluator: &testkit::Paths };
-    rig.state.step(Command::BeginEpoch { version: "2".into() }, &context).unwrap();
+    rig.state.step(Command::BeginEpoch { version: "2".into(), ticket_key: None }, &context).unwrap();
     let effects = rig.state.take_effects();
     let [Effect::Dispatch(order)] = effects.as_slice() else { panic!("{effects:?}") };
     assert_eq!((order.key, order.epoch), (attempt, Epoch(2)));

@@ -232,7 +232,8 @@ fn open_image(recording: &Recording, folder: &Path, thorough: bool) -> Result<u6
             return Err(format!("a read model is wrong: {difference}"));
         }
         opened.writer.keeper().sweep().map_err(say)?;
-        let event = Event::EpochBegan(engine::event::EpochBegan { epoch: model::Epoch(2), version: "test".into() });
+        let event =
+            Event::EpochBegan(engine::event::EpochBegan { epoch: model::Epoch(2), version: "test".into(), ticket_key: None });
         let entry = journal::Entry { run: model::RunId::FLEET, at: model::Timestamp(u64::MAX >> 2), event };
         crate::samples::append(&opened.writer, vec![entry]).map_err(say)?;
         if !verify(&opened.reader).map_err(say)?.holds {

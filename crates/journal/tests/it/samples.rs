@@ -114,7 +114,7 @@ pub(crate) struct Teller {
 
 impl Teller {
     pub(crate) fn new(seed: u64) -> Teller {
-        let begun = Event::EpochBegan(EpochBegan { epoch: Epoch(1), version: "test".into() });
+        let begun = Event::EpochBegan(EpochBegan { epoch: Epoch(1), version: "test".into(), ticket_key: None });
         Teller {
             dice: Dice::new(seed),
             at: 1_800_000_000_000_000,

@@ -415,7 +415,9 @@ impl World {
             old_epoch: Some(self.monitor.epoch.0),
         };
         if first || !self.has(Mutation::SameEpochAfterRestart) {
-            server.inbox.push_back(Message { command: Command::BeginEpoch { version: "sim".into() }, ticket: None });
+            server
+                .inbox
+                .push_back(Message { command: Command::BeginEpoch { version: "sim".into(), ticket_key: None }, ticket: None });
         }
         self.say(|| format!("the server starts, entry {told} was told"));
         self.server = Some(server);

@@ -1,5 +1,6 @@
 //! The account of the journal: verify it, take it away, prove an entry of it, and see who signs it.
 
+mod derived;
 mod formats;
 mod pack;
 mod prove;

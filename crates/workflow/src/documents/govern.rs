@@ -10,7 +10,7 @@ use super::{choice, texts};
 use crate::compile::what_runs;
 use crate::fields::{Fields, Findings};
 use crate::source::{Data, Style, Tree};
-use crate::{Catalogue, Diagnostic, Files};
+use crate::{Catalogue, Files};
 
 /// How long an approval of a sanitizer is good when nothing is said.
 const EXPIRES: Duration = Duration::from_secs(180 * 24 * 3600);
@@ -171,10 +171,6 @@ pub(super) fn sanitizer(
 fn checks(tree: Option<&Tree>, findings: &Findings) -> Checks {
     let known = ["bytes_max", "fields", "without"];
     let Some(fields) = tree.and_then(|tree| Fields::of(tree, "`checks`", &known, findings)) else { return Checks::default() };
-    // An approval covers them, so that they may be written down today. Nobody may believe that they hold.
-    let (at, message) =
-        (fields.tree.span.clone(), "`checks` are kept and approved with the sanitizer, and not carried out on its outputs yet");
-    findings.push(Diagnostic::warning("W0602", at, message).hint("check the output in the step itself, and let it fail there"));
     let without = fields.texts("without");
     for (detector, span) in &without {
         if !DETECTORS.contains(&detector.as_str()) {

@@ -36,6 +36,10 @@ pub(super) struct Verify {
     /// The root that you trust.
     #[arg(long, value_name = "HEX", requires = "file")]
     root: Option<String>,
+    /// How far to look: 1 and 2 are hashes, signatures, the tree and the order of entries; 3 makes every decision of the rules again; 4
+    /// computes every label and ticket again.
+    #[arg(long, value_name = "LEVEL", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=4))]
+    levels: u8,
     #[command(flatten)]
     form: Form,
 }
@@ -49,16 +53,23 @@ impl Verify {
     }
 
     async fn online(&self, door: &Door) -> Result<Exit, CommandError> {
-        let report: Value =
-            session::with(door, Need::Look, async |session| session.client.get("/api/v1/audit/verify").await).await?;
+        let path = format!("/api/v1/audit/verify?levels={}", self.levels);
+        let report: Value = session::with(door, Need::Look, async |session| session.client.get(&path).await).await?;
         let problems = problems(&report);
         match self.form.output {
             Format::Table | Format::Name => {
                 let text = format!("{} entries, root {}\n", report["entries"], report["root"].as_str().unwrap_or_default());
                 output::write(&text)?;
+                if !report["derived"].is_null() {
+                    output::write(&super::derived::lines(&report["derived"]))?;
+                }
                 problems.iter().for_each(|problem| eprintln!("problem: {problem}"));
-                if problems.is_empty() {
-                    eprintln!("every hash is as it should be");
+                match (problems.is_empty(), report["derived"].is_null()) {
+                    (false, _) => {}
+                    (true, true) => eprintln!("every hash is as it should be"),
+                    (true, false) => {
+                        eprintln!("every hash is as it should be, and every decision, label and ticket comes out as recorded")
+                    }
                 }
             }
             form => output::value(&report, form)?,
@@ -166,7 +177,8 @@ pub(crate) fn read_policy(file: &Path) -> anyhow::Result<Policy> {
 /// What a report of the server says is wrong.
 fn problems(report: &Value) -> Vec<String> {
     let one = report["problem"].as_str().map(str::to_owned);
-    let many = report["problems"].as_array().into_iter().flatten().map(|problem| {
+    let derived = report["derived"]["problems"].as_array().into_iter().flatten();
+    let many = report["problems"].as_array().into_iter().flatten().chain(derived).map(|problem| {
         let what = problem["what"].as_str().unwrap_or_default();
         problem["seq"].as_u64().map_or_else(|| what.to_owned(), |seq| format!("entry {seq}: {what}"))
     });

@@ -1,0 +1,82 @@
+//! What is remembered of a run while its entries pass.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use engine::event::RunLabelled;
+use model::{ActionNo, AttemptNo, Carried, EgressGrant, Graph, Label, Payload, Seq, Timestamp};
+use policy::Work;
+use serde_json::Value;
+
+/// A run that is open.
+pub(super) struct Run {
+    pub(super) project: String,
+    pub(super) workflow: String,
+    pub(super) domain: String,
+    /// The label that all its actions carry.
+    pub(super) label: Label,
+    pub(super) graph: Option<Arc<Graph>>,
+    /// Its inputs, when they are at hand.
+    pub(super) inputs: Option<Value>,
+    /// Where and when it was submitted, until it is known whether its labels are recorded.
+    pub(super) unlabelled: Option<(Seq, Timestamp)>,
+    pub(super) labels: RunLabelled,
+    /// What each step runs, by its path.
+    pub(super) works: BTreeMap<String, String>,
+    pub(super) actions: BTreeMap<ActionNo, Action>,
+    /// Secrets that were released, by the attempt.
+    pub(super) released: BTreeMap<(ActionNo, AttemptNo), BTreeSet<String>>,
+    /// What may be reached, by the attempt.
+    pub(super) reach: BTreeMap<(ActionNo, AttemptNo), BTreeSet<EgressGrant>>,
+    /// An output that has to be followed by the labels of its artifacts.
+    pub(super) gave: Option<Gave>,
+}
+
+/// An action of it.
+#[derive(Clone)]
+pub(super) struct Action {
+    pub(super) path: String,
+    pub(super) label: Label,
+    /// What it runs; none when it takes no place by the rules.
+    pub(super) work: Option<String>,
+    pub(super) is_child: bool,
+    /// Where it is placed.
+    pub(super) at: Option<String>,
+    /// Where each of its attempts was placed.
+    pub(super) placed: BTreeMap<AttemptNo, String>,
+}
+
+/// What an attempt gave.
+pub(super) struct Gave {
+    pub(super) seq: Seq,
+    pub(super) action: ActionNo,
+    pub(super) carried: Carried,
+    pub(super) output: Option<Payload>,
+}
+
+impl Run {
+    /// What its work is, as policies see it.
+    pub(super) fn work(&self, action: &Action) -> Option<Work> {
+        Some(Work {
+            project: self.project.clone(),
+            workflow: self.workflow.clone(),
+            domain: self.domain.clone(),
+            work: action.work.clone()?,
+        })
+    }
+
+    /// What the action at a path can read.
+    pub(super) fn reads(&self, path: &str) -> Label {
+        let mut label = self.label.clone();
+        self.labels.reads.get(&engine::without_items(path)).into_iter().for_each(|read| label.join(read));
+        label
+    }
+
+    /// What an action gives back carries.
+    pub(super) fn gives(&self, action: &Action) -> Carried {
+        match action.is_child {
+            true => Carried { all: action.label.clone(), fields: BTreeMap::new() },
+            false => self.labels.gives.get(&engine::without_items(&action.path)).cloned().unwrap_or_default(),
+        }
+    }
+}
