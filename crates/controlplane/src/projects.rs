@@ -142,24 +142,31 @@ impl Projects {
                 }
                 let project = held.or_else(|| names.filter(|names| names.run == e.run).map(|names| names.project.clone()));
                 let Some(project) = project else { return };
-                let account = self.accounts.entry(project).or_default();
+                let account = self.accounts.entry(project.clone()).or_default();
                 account.settle(now);
                 account.today.1 += e.cost;
                 account.month.1 += e.cost;
+                return self.show_one(&project);
             }
             _ => return,
         }
         self.show();
     }
 
+    /// Shows where all stand.
     fn show(&self) {
-        let stand = |(name, account): (&String, &Account)| {
-            let mut spec = account.spec.clone();
-            spec.name.clone_from(name);
-            let (day, month) = (account.today.1, account.month.1);
-            (name.clone(), ProjectStand { spec, day, month, held: account.held, promised: account.promised })
-        };
-        *self.shown.write() = self.accounts.iter().map(stand).collect();
+        *self.shown.write() = self.accounts.iter().map(|(name, account)| (name.clone(), account.stand(name))).collect();
+    }
+
+    /// Shows where one stands: there may be many, and this is done with every action.
+    fn show_one(&self, project: &str) {
+        let Some(account) = self.accounts.get(project) else { return };
+        let stand = account.stand(project);
+        let mut shown = self.shown.write();
+        match shown.get_mut(project) {
+            Some(known) => *known = stand,
+            None => drop(shown.insert(project.to_owned(), stand)),
+        }
     }
 
     /// An action begins that is expected to cost so much.
@@ -172,6 +179,7 @@ impl Projects {
         account.held = account.held.plus(&needs);
         account.promised += promised;
         self.holding.insert(key, Holding { project: project.to_owned(), needs, promised });
+        self.show_one(project);
     }
 
     fn release(&mut self, key: ActionKey) -> Option<String> {
@@ -223,6 +231,11 @@ impl Projects {
 }
 
 impl Account {
+    fn stand(&self, name: &str) -> ProjectStand {
+        let spec = ProjectSpec { name: name.to_owned(), ..self.spec.clone() };
+        ProjectStand { spec, day: self.today.1, month: self.month.1, held: self.held, promised: self.promised }
+    }
+
     /// Begins a new day or month when one has come. A clock that went back stays in the period that it was in.
     fn settle(&mut self, now: Timestamp) {
         if self.today.0 < day_begin(now) {
