@@ -55,7 +55,7 @@ pub(crate) struct Options {
     /// Rounds. Every round measures everything once, in another order.
     #[arg(long, default_value_t = 5)]
     pub(crate) rounds: u32,
-    /// Only these parts: rounds, memory, restart, run, journal, placement.
+    /// Only these parts: rounds, memory, connections, restart, run, journal, placement.
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<String>,
     /// Only workloads whose name begins so, such as `W1` or `W4 worker`.
