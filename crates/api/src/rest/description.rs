@@ -1,13 +1,18 @@
 //! The OpenAPI description. What all endpoints have in common is added here, from the same table that is enforced.
 
+use std::sync::OnceLock;
+
+use axum::body::Bytes;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
+use controlplane::Fault;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, License, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::access::TABLE;
-use super::extract::Json;
+use super::problem::ApiResult;
 use super::{
     actions, applying, approvals, artifacts, audit, editing, events, foresight, governance, keys, lineage, metrics, planning,
     runs, secrets, sites, storage, system, tiles, tokens, triggers, views, wiring, workers,
@@ -189,6 +194,15 @@ pub fn description() -> utoipa::openapi::OpenApi {
 /// This description.
 #[utoipa::path(get, path = "/api/v1/openapi.json", operation_id = "getDescription", tag = "system",
     responses((status = 200, description = "An OpenAPI 3.1 document.", body = serde_json::Value)))]
-pub(crate) async fn openapi() -> impl IntoResponse {
-    Json(description())
+pub(crate) async fn openapi() -> ApiResult<impl IntoResponse> {
+    // Written once: anyone may ask for it, and it takes milliseconds and megabytes to build.
+    static TEXT: OnceLock<Bytes> = OnceLock::new();
+    let text = match TEXT.get() {
+        Some(text) => text.clone(),
+        None => {
+            let text = serde_json::to_vec(&description()).map_err(Fault::internal)?;
+            TEXT.get_or_init(|| text.into()).clone()
+        }
+    };
+    Ok(([(CONTENT_TYPE, "application/json")], text))
 }
