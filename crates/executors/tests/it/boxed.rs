@@ -139,6 +139,11 @@ fn the_next_attempt_finds_nothing_of_the_last() {
         for pid in walled(&rig).into_iter().filter(|_| is_broken) {
             let killed = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
             assert!(killed.success());
+            // Until then it looks as if it waited for its order.
+            executors::contract::until("it is gone", || {
+                let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+                status.is_empty() || status.contains("State:\tZ")
+            });
         }
         let key = control.run(&look);
         assert!(control.end_of(key).output().is_object());
