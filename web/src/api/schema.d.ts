@@ -4627,7 +4627,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description How far to look: 2 for hashes, the tree and the order of entries; 4, which is usual, for decisions, labels and tickets too. */
-                levels?: number | null;
+                levels?: number;
             };
             header?: never;
             path?: never;
