@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 
 use crate::client::Client;
 use crate::failure::CommandError;
@@ -35,7 +35,16 @@ pub(super) struct Served {
     path: std::ffi::OsString,
     /// The process, when it was started here.
     child: Option<Child>,
+    /// The other end of its input: it stops when this is closed. Kept apart from the process, since to wait for a process closes its input.
+    leash: Option<ChildStdin>,
     restarts: u32,
+}
+
+/// A server that takes requests.
+struct Started {
+    child: Child,
+    leash: Option<ChildStdin>,
+    client: Client,
 }
 
 impl Served {
@@ -45,13 +54,13 @@ impl Served {
         if let Some(url) = owner(&data) {
             say(&format!("the server at {url} has {} already: it is used", data.display()));
             let client = Client::new(&url, None, None)?;
-            return Ok(Served { client, data, listen, path, child: None, restarts: 0 });
+            return Ok(Served { client, data, listen, path, child: None, leash: None, restarts: 0 });
         }
         check_python(&path).await?;
         std::fs::create_dir_all(&data).with_context(|| format!("`{}` cannot be made", data.display()))?;
-        let (child, client) = start(&data, listen, &path).await?;
+        let Started { child, leash, client } = start(&data, listen, &path).await?;
         say(&format!("a server is up at {}, with its data in {}", client.url(), data.display()));
-        Ok(Served { client, data, listen, path, child: Some(child), restarts: 0 })
+        Ok(Served { client, data, listen, path, child: Some(child), leash, restarts: 0 })
     }
 
     /// Whether it was started here.
@@ -70,16 +79,20 @@ impl Served {
             return Err(anyhow!("the server died {RESTARTS_MAX} times; the last time by {how}").into());
         }
         say(&format!("the server died ({how}): starting it again; the run goes on where it was"));
-        let (child, client) = start(&self.data, self.listen, &self.path).await?;
-        self.child = Some(child);
-        self.client = client;
+        let started = start(&self.data, self.listen, &self.path).await?;
+        self.child = Some(started.child);
+        self.leash = started.leash;
+        self.client = started.client;
         Ok(true)
     }
 
-    /// Starts the server again whenever it dies, for ever.
+    /// Starts the server again whenever it dies, until somebody stops it in order.
     pub(super) async fn stay_up(&mut self) -> Result<(), CommandError> {
         while let Some(child) = &mut self.child {
-            child.wait().await?;
+            if child.wait().await?.success() {
+                say("the server was stopped by somebody else");
+                break;
+            }
             self.revive().await?;
         }
         Ok(())
@@ -135,7 +148,7 @@ async fn check_python(path: &std::ffi::OsStr) -> Result<(), CommandError> {
 }
 
 /// Starts `tutti up`, and waits until it takes requests.
-async fn start(data: &Path, listen: SocketAddr, path: &std::ffi::OsStr) -> Result<(Child, Client), CommandError> {
+async fn start(data: &Path, listen: SocketAddr, path: &std::ffi::OsStr) -> Result<Started, CommandError> {
     let log_path = data.join("server.log");
     let log = std::fs::File::options().create(true).append(true).open(&log_path);
     let log = log.with_context(|| format!("`{}` cannot be written", log_path.display()))?;
@@ -151,12 +164,13 @@ async fn start(data: &Path, listen: SocketAddr, path: &std::ffi::OsStr) -> Resul
         .stderr(log)
         .kill_on_drop(true);
     let mut child = command.spawn().context("the server cannot be started")?;
+    let leash = child.stdin.take();
     let stdout = child.stdout.take().context("the server has no output")?;
     let mut lines = BufReader::new(stdout).lines();
     let line = tokio::time::timeout(START, lines.next_line()).await;
     let line = line.map_err(|_| anyhow!("the server is not up after {} s", START.as_secs()))?.context("read its first line")?;
     match line.as_deref().and_then(|line| line.split_once("tutti is up at ")) {
-        Some((_, url)) => Ok((child, Client::new(url.trim(), None, None)?)),
+        Some((_, url)) => Ok(Started { child, leash, client: Client::new(url.trim(), None, None)? }),
         None => {
             let text = std::fs::read_to_string(&log_path).unwrap_or_default();
             let tail: Vec<&str> = text.lines().rev().take(5).collect();
