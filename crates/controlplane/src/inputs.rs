@@ -78,7 +78,10 @@ fn what(value: &Value) -> String {
         Value::Null => "nothing (null)".to_owned(),
         Value::Bool(_) => "a truth value".to_owned(),
         Value::Number(_) => "a number".to_owned(),
-        Value::String(text) => format!("a text of {} characters", text.chars().count()),
+        Value::String(text) => match text.chars().count() {
+            1 => "a text of 1 character".into(),
+            count => format!("a text of {count} characters"),
+        },
         Value::Array(items) => format!("a list of {} items", items.len()),
         Value::Object(fields) => format!("a map of {} fields", fields.len()),
     }

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use controlplane::FaultKind;
 
 use crate::client::Client;
 use crate::commands::{
-    actions, applying, approvals, artifacts, audit, demo, describe, doctor, events, foresight, get, keeping, keys, planning,
-    policy, prices, reference, runs, secrets, sites, tokens, up, witness,
+    actions, applying, approvals, artifacts, audit, demo, describe, doctor, editing, events, foresight, get, keeping, keys,
+    planning, policy, prices, reference, runs, secrets, sites, tokens, up, witness,
 };
 use crate::failure::Exit;
 use crate::variables;
@@ -30,7 +30,10 @@ pub(crate) struct Cli {
 
 /// Reads the command line; or says what is wrong with it, or what was asked of it, and how the process ends.
 pub(crate) fn read() -> Result<Cli, ExitCode> {
-    Cli::try_parse().map_err(|error| {
+    let root = Cli::command();
+    let template = template(&root);
+    let read = root.help_template(template).try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    read.map_err(|error| {
         let code = FaultKind::Usage.code();
         match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
@@ -46,6 +49,43 @@ pub(crate) fn read() -> Result<Cli, ExitCode> {
         }
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8))
     })
+}
+
+/// The commands by what they are for, in the order in which a person comes to need them.
+const GROUPS: [(&str, &[&str]); 8] = [
+    ("Begin", &["demo", "up", "doctor"]),
+    ("Write workflows", &["check", "plan", "diff", "edit", "apply", "delete", "schema"]),
+    ("Run them", &["run", "watch", "logs", "cancel", "pause", "resume", "signal", "retry", "rerun"]),
+    ("Decide", &["approve", "reject"]),
+    ("Look around", &["get", "describe", "explain", "events", "artifact"]),
+    ("Places and money", &["site", "cost", "prices", "forecast", "whatif", "advise"]),
+    ("Rules and proof", &["policy", "audit", "witness", "token", "secrets", "keys", "erase"]),
+    ("Keep it", &["backup", "restore", "prune", "error", "openapi", "completion"]),
+];
+/// Where the names of commands end, and where lines do.
+const NAMES: usize = 14;
+const WIDTH: usize = 100;
+
+/// The help of the program: the commands in groups.
+fn template(root: &clap::Command) -> String {
+    let mut text = String::from("{about-with-newline}\n{usage-heading} {usage}\n\nCommands:\n");
+    for (title, names) in GROUPS {
+        text += &format!(" {title}\n");
+        for name in names {
+            let about = root.find_subcommand(name).and_then(clap::Command::get_about).map(ToString::to_string);
+            let mut line = format!("  {name:<0$}", NAMES - 2);
+            for word in about.unwrap_or_default().split(' ') {
+                if line.chars().count() + word.chars().count() >= WIDTH {
+                    text += line.trim_end();
+                    line = format!("\n{:NAMES$}", "");
+                }
+                line += &format!("{word} ");
+            }
+            text += line.trim_end();
+            text += "\n";
+        }
+    }
+    text + "\nOptions:\n{options}{after-help}"
 }
 
 /// Which server, or which directory.
@@ -92,6 +132,7 @@ pub(crate) enum Command {
     Check(applying::Check),
     Plan(planning::Plan),
     Diff(planning::Diff),
+    Edit(editing::Edit),
     Delete(applying::Delete),
     Run(runs::Run),
     Get(get::Get),
@@ -133,4 +174,22 @@ pub(crate) enum Command {
     Completion(reference::Completion),
     MarkdownHelp(reference::MarkdownHelp),
     Shim(reference::Shim),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_command_is_in_one_group() {
+        let root = Cli::command();
+        let shown: BTreeSet<&str> =
+            root.get_subcommands().filter(|command| !command.is_hide_set()).map(clap::Command::get_name).collect();
+        let grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        assert_eq!((grouped.len(), grouped.into_iter().collect()), (shown.len(), shown));
+        let help = template(&root);
+        assert!(help.contains("\n Begin\n  demo        Run a story end to end") && help.lines().all(|line| line.len() <= WIDTH));
+    }
 }

@@ -8,6 +8,7 @@ pub(crate) mod audit;
 pub(crate) mod demo;
 pub(crate) mod describe;
 pub(crate) mod doctor;
+pub(crate) mod editing;
 pub(crate) mod events;
 pub(crate) mod foresight;
 pub(crate) mod get;
@@ -41,6 +42,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CommandError> {
         Command::Check(check) => check.run(door).await,
         Command::Plan(plan) => plan.run(door).await,
         Command::Diff(diff) => diff.run(door).await,
+        Command::Edit(edit) => edit.run(),
         Command::Delete(delete) => delete.run(door).await,
         Command::Run(run) => run.run(door).await,
         Command::Get(get) => get.run(door).await,

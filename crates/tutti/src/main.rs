@@ -3,6 +3,7 @@
 mod cli;
 mod client;
 mod commands;
+mod completion;
 mod failure;
 mod in_process;
 mod inputs;
@@ -24,6 +25,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     if let Some(ended) = shim::main() {
+        return ended;
+    }
+    if let Some(ended) = completion::answer() {
         return ended;
     }
     let cli = match cli::read() {

@@ -1,7 +1,7 @@
 //! The kinds of things that have names, and what to say when a name is not known.
 
 use api::rest::triggers::TriggerView;
-use api::rest::views::{Page, ResourceView, RunView, SiteView};
+use api::rest::views::{Page, ResourceView, RunView, SiteView, TokenView};
 
 use crate::client::{Client, segment};
 use crate::failure::CommandError;
@@ -71,6 +71,19 @@ impl Kind {
     }
 }
 
+/// Reads the word for a kind.
+pub(crate) fn parse_kind(text: &str) -> Result<Kind, CommandError> {
+    <Kind as clap::ValueEnum>::from_str(text, true).map_err(|_| {
+        let known: Vec<&str> = <Kind as clap::ValueEnum>::value_variants().iter().map(|kind| kind.word()).collect();
+        let near = workflow::nearest(text, known.iter().copied()).map(|near| format!("did you mean `{near}`? "));
+        CommandError::usage(format!("`{text}` is not a kind")).hint(format!(
+            "{}there are {}",
+            near.unwrap_or_default(),
+            known.join(", ")
+        ))
+    })
+}
+
 /// The path of a run.
 pub(crate) fn run_path(name: &str) -> String {
     format!("/api/v1/runs/{}", segment(name))
@@ -87,27 +100,39 @@ pub(crate) async fn suggest(client: &Client, kind: Kind, name: &str, mut error: 
     let Some(problem) = error.problem("E0002") else { return error };
     let known = names(client, kind).await.unwrap_or_default();
     if let Some(near) = workflow::nearest(name, known.iter().map(String::as_str)).filter(|near| *near != name) {
-        let rest = problem.hint.take().map(|hint| format!("; {hint}")).unwrap_or_default();
+        let rest = problem.hint.take().map(|hint| format!(" {hint}")).unwrap_or_default();
         problem.hint = Some(format!("did you mean `{near}`?{rest}"));
     }
     error
 }
 
 async fn names(client: &Client, kind: Kind) -> Result<Vec<String>, CommandError> {
+    Ok(with_words(client, kind).await?.into_iter().map(|(name, _)| name).collect())
+}
+
+/// The names of what there is of a kind, each with a few words on it.
+pub(crate) async fn with_words(client: &Client, kind: Kind) -> Result<Vec<(String, String)>, CommandError> {
     Ok(match kind {
         Kind::Run => {
             let page: Page<RunView> = client.get("/api/v1/runs?limit=200").await?;
-            page.items.into_iter().map(|run| run.name).collect()
+            page.items.into_iter().map(|run| (run.name, format!("{}, {}", run.workflow, run.phase.replace('_', " ")))).collect()
         }
         Kind::Site => {
             let sites: Vec<SiteView> = client.get("/api/v1/sites").await?;
-            sites.into_iter().map(|site| site.name).collect()
+            sites
+                .into_iter()
+                .map(|site| (site.name, site.simulates.map(|place| format!("simulates {place}")).unwrap_or_default()))
+                .collect()
         }
         Kind::Workflow | Kind::Trigger | Kind::Connector | Kind::Tag | Kind::Policy | Kind::Sanitizer => {
             let list: Vec<ResourceView> = client.get(&format!("/api/v1/resources/{}", kind.word())).await?;
-            list.into_iter().map(|resource| resource.name).collect()
+            list.into_iter().map(|resource| (resource.name, format!("version {}", resource.version))).collect()
         }
-        Kind::Action | Kind::Approval | Kind::Token => Vec::new(),
+        Kind::Token => {
+            let tokens: Vec<TokenView> = client.get("/api/v1/tokens").await?;
+            tokens.into_iter().map(|token| (token.name, token.user)).collect()
+        }
+        Kind::Action | Kind::Approval => Vec::new(),
     })
 }
 

@@ -20,6 +20,24 @@ pub(crate) enum Format {
     Name,
 }
 
+/// The form of a document, which is no table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Document {
+    /// JSON.
+    Json,
+    /// The same as YAML.
+    Yaml,
+}
+
+impl From<Document> for Format {
+    fn from(document: Document) -> Format {
+        match document {
+            Document::Json => Format::Json,
+            Document::Yaml => Format::Yaml,
+        }
+    }
+}
+
 /// Something that can be printed in every form.
 pub(crate) trait Row: Serialize {
     /// The heads of the columns.

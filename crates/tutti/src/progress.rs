@@ -71,10 +71,13 @@ pub(crate) async fn follow(session: &Session, name: &str, until: Until) -> Resul
             if let Some(failure) = &run.failure {
                 eprintln!("{} {}: {} ({})", run.name, run.phase, failure.message, failure.class);
             }
-            eprintln!(
-                "  hint: `tutti describe run {}` shows where, `tutti retry {}` repeats what did not succeed",
-                run.name, run.name
-            );
+            // What its process wrote is what a person looks for.
+            let process = run.actions.iter().find(|action| action.kind == "run" && action.failure.is_some());
+            let shows = match process {
+                Some(action) => format!("`tutti logs {} {}` shows what it wrote", run.name, action.path),
+                None => format!("`tutti describe run {}` shows where", run.name),
+            };
+            eprintln!("  hint: {shows}, `tutti retry {}` repeats what did not succeed", run.name);
         }
         _ => {}
     }

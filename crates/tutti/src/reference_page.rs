@@ -77,12 +77,12 @@ fn options<'c>(arguments: impl Iterator<Item = &'c Arg>) -> String {
             .filter(|value| !value.is_hide_set() && argument.get_action().takes_values())
             .map(|value| format!("`{}`", value.get_name()))
             .collect();
-        if !values.is_empty() {
+        if !values.is_empty() && !argument.is_hide_possible_values_set() {
             help += &format!(" One of {}.", values.join(", "));
         }
         let defaults: Vec<String> =
             argument.get_default_values().iter().map(|value| format!("`{}`", value.to_string_lossy())).collect();
-        if !defaults.is_empty() && argument.get_action().takes_values() {
+        if !defaults.is_empty() && argument.get_action().takes_values() && !argument.is_hide_default_value_set() {
             help += &format!(" Default: {}.", defaults.join(", "));
         }
         let _ = writeln!(rows, "| {} | {} |", name_of(argument), help.replace('\n', " ").replace('|', "\\|"));

@@ -19,6 +19,8 @@ pub(crate) const LOG: &str = "TUTTI_LOG";
 pub(crate) const LOG_FORMAT: &str = "TUTTI_LOG_FORMAT";
 /// The trace that the command is in.
 pub(crate) const TRACEPARENT: &str = "TRACEPARENT";
+/// The shell that asks what the tab key may offer.
+pub(crate) const COMPLETE: &str = "TUTTI_COMPLETE";
 /// Nothing is coloured.
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
 /// The locale, the first that is set: what a terminal can show.
@@ -34,7 +36,7 @@ pub(crate) fn shows_unicode() -> bool {
 }
 
 /// All of them, as the reference lists them.
-pub(crate) const ALL: [(&str, &str); 11] = [
+pub(crate) const ALL: [(&str, &str); 12] = [
     (SERVER, "The server to talk to: `http://HOST:PORT` or `https://HOST:PORT`."),
     (TOKEN, "The token to show to it."),
     (CA, "Certificates to trust for https, a PEM file, instead of those of the system."),
@@ -44,6 +46,7 @@ pub(crate) const ALL: [(&str, &str); 11] = [
     (LOG, "How much is logged: `warn`, `info` (the default of `tutti up`), `info,controlplane=debug`."),
     (LOG_FORMAT, "How the logs of `tutti up` look: `text` or `json`."),
     (TRACEPARENT, "The trace that the command is in (W3C Trace Context): a run that it starts continues it."),
+    (COMPLETE, "Set by the scripts of `tutti completion`: the shell that asks what the tab key may offer."),
     (NO_COLOR, "Set to anything but nothing: nothing is coloured."),
     ("LC_ALL", "With `LC_CTYPE` and `LANG`: without UTF-8 in the first that is set, progress is drawn in ASCII."),
 ];

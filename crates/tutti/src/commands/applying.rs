@@ -12,7 +12,7 @@ use crate::names::{self, Kind, resource_path};
 use crate::output::{self, Form, Format};
 use crate::{session, sources};
 
-/// Register sites, workflows, triggers and connectors.
+/// Register workflows, sites, rules, triggers and other documents.
 ///
 /// Everything is checked first; with any error nothing is registered. Files that workflows refer to go along.
 #[derive(Debug, clap::Args)]
@@ -92,11 +92,15 @@ fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
+/// What `tutti delete` takes away.
+pub(crate) const DELETED: [Kind; 6] = [Kind::Workflow, Kind::Trigger, Kind::Connector, Kind::Tag, Kind::Policy, Kind::Sanitizer];
+
 /// Take away a registered workflow, trigger, connector or rule. Runs that use it go on.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tutti delete trigger nightly\n  tutti delete workflow demo/greet")]
 pub(crate) struct Delete {
-    /// workflow, trigger, connector, tag, policy or sanitizer.
+    /// The kind of thing: workflow, trigger, connector, tag, policy or sanitizer.
+    #[arg(hide_possible_values = true)]
     kind: Kind,
     /// Its name.
     name: String,
@@ -108,8 +112,7 @@ pub(crate) struct Delete {
 impl Delete {
     /// Deletes.
     pub(crate) async fn run(self, door: &Door) -> Result<Exit, CommandError> {
-        let kinds = [Kind::Workflow, Kind::Trigger, Kind::Connector, Kind::Tag, Kind::Policy, Kind::Sanitizer];
-        if !kinds.contains(&self.kind) {
+        if !DELETED.contains(&self.kind) {
             let hint = match self.kind {
                 Kind::Site => "`tutti site remove NAME` takes a site away",
                 Kind::Token => "`tutti token revoke NAME` revokes a token",

@@ -68,6 +68,17 @@ impl Reject {
 }
 
 impl Decision {
+    /// Who did not say who they are is told how to.
+    fn as_whom(&self, mut error: CommandError, door: &Door) -> CommandError {
+        match error.problem("E0005") {
+            Some(problem) if problem.hint.is_none() && door.token.is_none() => {
+                problem.hint = Some("`--as USER --groups GROUP` says who you are, where the server asks for no token".into());
+            }
+            _ => {}
+        }
+        error
+    }
+
     async fn send(self, door: &Door, word: &str) -> Result<Exit, CommandError> {
         session::with(door, Need::Change, async |session| {
             let client = self.speaker.client(&session.client);
@@ -87,7 +98,7 @@ impl Decision {
             let mut run = match decided {
                 Ok(run) => run,
                 // An unknown action has its own hint: which ones wait.
-                Err(error) if waiting.iter().any(|approval| approval.run == self.run) => return Err(error),
+                Err(error) if waiting.iter().any(|approval| approval.run == self.run) => return Err(self.as_whom(error, door)),
                 Err(error) => return Err(names::suggest(&client, Kind::Run, &self.run, error).await),
             };
             // Nobody else carries it on.

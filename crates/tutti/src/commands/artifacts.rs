@@ -1,11 +1,13 @@
 //! Artifacts, by their digests.
 
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Subcommand;
 use controlplane::FaultKind;
 use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::cli::Door;
@@ -73,26 +75,28 @@ impl Artifact {
 
 impl Get {
     async fn download(&self, client: &Client) -> Result<(), CommandError> {
-        let mut body = client.bytes(&format!("/api/v1/artifacts/{}", segment(&self.digest))).await?;
-        let mut file = match &self.to {
-            Some(path) => {
-                let created = tokio::fs::File::create_new(path).await;
-                Some(created.with_context(|| format!("`{}` cannot be written", path.display()))?)
-            }
-            None => None,
-        };
-        while let Some(frame) = body.frame().await {
-            let frame =
-                frame.map_err(|error| CommandError::of(FaultKind::Unreachable, format!("the download broke off: {error}")))?;
-            let Some(data) = frame.data_ref() else { continue };
-            match &mut file {
-                Some(file) => file.write_all(data).await?,
-                None => output::bytes(data)?,
-            }
-        }
-        if let Some(mut file) = file {
-            file.flush().await?;
-        }
+        let body = client.bytes(&format!("/api/v1/artifacts/{}", segment(&self.digest))).await?;
+        let Some(path) = &self.to else { return copy(body, async |data| output::bytes(data)).await };
+        let unwritable = || format!("`{}` cannot be written", path.display());
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // Whole or not at all: what broke off would be taken for all of it, and be in the way of the next try.
+        let usual = std::fs::Permissions::from_mode(0o666);
+        let new = tempfile::Builder::new().permissions(usual).tempfile_in(folder).with_context(unwritable)?;
+        let mut file = tokio::fs::File::from_std(new.reopen().with_context(unwritable)?);
+        copy(body, async |data| Ok(file.write_all(data).await?)).await?;
+        file.flush().await.with_context(unwritable)?;
+        new.persist_noclobber(path).map_err(|error| error.error).with_context(unwritable)?;
         Ok(())
     }
+}
+
+/// Hands on what comes, piece by piece.
+async fn copy(mut body: Incoming, mut put: impl AsyncFnMut(&[u8]) -> Result<(), CommandError>) -> Result<(), CommandError> {
+    while let Some(frame) = body.frame().await {
+        let broken = |error| CommandError::of(FaultKind::Unreachable, format!("the download broke off: {error}"));
+        if let Some(data) = frame.map_err(broken)?.data_ref() {
+            put(data).await?;
+        }
+    }
+    Ok(())
 }

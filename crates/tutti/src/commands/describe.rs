@@ -36,8 +36,8 @@ impl Describe {
     pub(crate) async fn run(self, door: &Door) -> Result<Exit, CommandError> {
         let (kind, name, action) = match self.what.as_slice() {
             [name] => (Kind::Run, name, None),
-            [kind, name] => (parse_kind(kind)?, name, None),
-            [kind, name, action] => (parse_kind(kind)?, name, Some(action)),
+            [kind, name] => (names::parse_kind(kind)?, name, None),
+            [kind, name, action] => (names::parse_kind(kind)?, name, Some(action)),
             _ => return Err(CommandError::usage("a kind and a name are wanted")),
         };
         session::with(door, Need::Look, async |session| self.print(&session.client, kind, name, action).await).await?;
@@ -91,18 +91,6 @@ impl Describe {
             form => output::value(view, form),
         }
     }
-}
-
-fn parse_kind(text: &str) -> Result<Kind, CommandError> {
-    <Kind as clap::ValueEnum>::from_str(text, true).map_err(|_| {
-        let known: Vec<&str> = <Kind as clap::ValueEnum>::value_variants().iter().map(|kind| kind.word()).collect();
-        let near = workflow::nearest(text, known.iter().copied()).map(|near| format!("did you mean `{near}`? "));
-        CommandError::usage(format!("`{text}` is not a kind")).hint(format!(
-            "{}there are {}",
-            near.unwrap_or_default(),
-            known.join(", ")
-        ))
-    })
 }
 
 /// Lines of `name: value`, values in a column.

@@ -104,7 +104,7 @@ struct Ask {
     #[arg(long, value_name = "TAG", value_delimiter = ',')]
     label: Vec<String>,
     /// The workflow.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     workflow: String,
     /// development, staging or production.
     #[arg(long)]
@@ -140,7 +140,7 @@ struct Word {
     #[arg(long)]
     digest: Option<String>,
     /// Why.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
     #[command(flatten)]
     speaker: Speaker,

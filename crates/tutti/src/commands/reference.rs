@@ -4,8 +4,9 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 
 use crate::cli::Cli;
+use crate::completion;
 use crate::failure::{CommandError, Exit};
-use crate::output::{self, Format};
+use crate::output::{self, Document};
 use crate::reference_page;
 
 // `PAGES: &[(&str, &str)]`: every page of docs/errors by its code.
@@ -56,15 +57,15 @@ impl Error {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tutti schema > workflow.schema.json")]
 pub(crate) struct Schema {
-    /// The form of what is printed: json or yaml.
+    /// The form of what is printed.
     #[arg(short, long, value_name = "FORMAT", default_value = "json")]
-    output: Format,
+    output: Document,
 }
 
 impl Schema {
     /// Prints.
     pub(crate) fn run(self) -> Result<Exit, CommandError> {
-        output::value(&workflow::schema(), self.output)?;
+        output::value(&workflow::schema(), self.output.into())?;
         Ok(Exit::Done)
     }
 }
@@ -73,24 +74,27 @@ impl Schema {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tutti openapi > openapi.json")]
 pub(crate) struct OpenApi {
-    /// The form of what is printed: json or yaml.
+    /// The form of what is printed.
     #[arg(short, long, value_name = "FORMAT", default_value = "json")]
-    output: Format,
+    output: Document,
 }
 
 impl OpenApi {
     /// Prints.
     pub(crate) fn run(self) -> Result<Exit, CommandError> {
-        output::value(&api::rest::description(), self.output)?;
+        output::value(&api::rest::description(), self.output.into())?;
         Ok(Exit::Done)
     }
 }
 
-/// Print the completion script of a shell.
+/// Print what a shell reads to complete commands on the tab key.
+///
+/// The shell then asks this program each time: it knows the commands, and the names of runs, actions, workflows and sites that a running server
+/// has. Have it read when the shell starts, or write it anew after an upgrade: what the shell and the program say to each other may change.
 #[derive(Debug, clap::Args)]
 #[command(
     alias = "completions",
-    after_help = "Examples:\n  tutti completion bash > ~/.local/share/bash-completion/completions/tutti\n  tutti completion zsh > ~/.zfunc/_tutti"
+    after_help = "Examples:\n  tutti completion bash > ~/.local/share/bash-completion/completions/tutti\n  tutti completion zsh > ~/.zfunc/_tutti\n  tutti completion fish > ~/.config/fish/completions/tutti.fish"
 )]
 pub(crate) struct Completion {
     /// The shell.
@@ -100,9 +104,7 @@ pub(crate) struct Completion {
 impl Completion {
     /// Prints.
     pub(crate) fn run(self) -> Result<Exit, CommandError> {
-        let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "tutti", &mut script);
-        output::bytes(&script)?;
+        output::bytes(&completion::script(self.shell)?)?;
         Ok(Exit::Done)
     }
 }

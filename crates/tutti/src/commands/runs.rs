@@ -228,7 +228,7 @@ pub(crate) struct Cancel {
     /// The run.
     run: String,
     /// Why; it is kept with the run.
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     reason: String,
     #[command(flatten)]
     form: Form,

@@ -171,6 +171,45 @@ fn what_differs_in_meaning() {
 }
 
 #[test]
+fn a_file_is_edited_and_nothing_else_of_it_changes() {
+    let home = Home::new();
+    let text = "# Mine.\nworkflow: demo/edit   # and yours\nnodes:\n  # Counts.\n  first: {use: core/noop, with: {n: 1}}\n\n  second: {use: core/noop, with: {n: '${ nodes.first.n }'}}\n";
+    let file = home.write("edit.workflow.yaml", text);
+    let rename = r#"{"op": "rename", "node": "first", "to": "count"}"#;
+    let renamed = text.replace("first", "count");
+    assert_eq!(home.ok(&["edit", "edit.workflow.yaml", rename]).stdout, renamed);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text, "printed, and not written");
+
+    let written = home.ok(&[
+        "edit",
+        "edit.workflow.yaml",
+        "--write",
+        rename,
+        r#"[{"op": "set", "path": "/nodes/count/with/n", "value": 2}]"#,
+    ]);
+    assert_eq!((written.stdout.as_str(), std::fs::read_to_string(&file).unwrap()), ("", renamed.replace("n: 1", "n: 2")));
+    home.ok(&["check", "edit.workflow.yaml"]);
+    let removed = home.ok(&["edit", "edit.workflow.yaml", r#"{"op": "remove", "node": "count"}"#]);
+    assert!(
+        removed.stderr.contains("second") && !removed.stdout.contains("# Counts."),
+        "what still refers to it is told: {removed:?}"
+    );
+
+    // All or none.
+    let none = home.run(&[
+        "edit",
+        "edit.workflow.yaml",
+        "-w",
+        r#"{"op": "remove", "node": "count"}"#,
+        r#"{"op": "remove", "node": "cuont"}"#,
+    ]);
+    assert!(none.code == 1 && none.stderr.contains("error[W0201]"), "{none:?}");
+    assert!(std::fs::read_to_string(&file).unwrap().contains("# Counts."));
+    let wrong = home.run(&["edit", "edit.workflow.yaml", r#"{"op": "paint"}"#]);
+    assert!(wrong.code == 2 && wrong.stderr.contains("paint"), "{wrong:?}");
+}
+
+#[test]
 fn what_is_taken_away() {
     let home = Home::new();
     home.write("greet.workflow.yaml", GREET);

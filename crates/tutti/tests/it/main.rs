@@ -2,7 +2,9 @@
 //! own where it needs one.
 
 mod alone;
+mod completion;
 mod deaf;
+mod demo;
 mod documents;
 mod errors;
 mod evidence;

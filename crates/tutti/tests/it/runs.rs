@@ -115,6 +115,24 @@ outputs: {same: '${ inputs.data }'}
 }
 
 #[test]
+fn a_download_that_breaks_off_leaves_nothing() {
+    use std::io::{Read as _, Write as _};
+    let home = Home::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf of it").unwrap();
+    });
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let broken = home.run(&["artifact", "get", &digest, "--to", "half.bin", "--server", &url]);
+    server.join().unwrap();
+    assert!(broken.code == 5 && broken.stderr.contains("broke off"), "{broken:?}");
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "neither the file nor what was to become it");
+}
+
+#[test]
 fn runs_are_held_signalled_and_cancelled() {
     let (home, _server) = with_server();
     home.ok(&["run", "demo/patient", "--name", "one"]);

@@ -1,4 +1,4 @@
-//! What the program says about itself: help, error pages, completion, the reference.
+//! What the program says about itself: help, error pages, the reference.
 
 use crate::home::Home;
 
@@ -65,37 +65,6 @@ fn error_pages() {
     assert!(page.starts_with("# E0013: the data directory is in use") && page.contains("## What to do"), "{page}");
     let list = home.ok(&["error"]).stdout;
     assert!(list.lines().count() > 20 && list.contains("E0001: ") && list.contains("W0101"), "{list}");
-}
-
-#[test]
-fn completion_for_every_shell() {
-    let home = Home::new();
-    for (shell, mark) in
-        [("bash", "complete -F"), ("zsh", "#compdef tutti"), ("fish", "complete -c tutti"), ("elvish", "edit:completion")]
-    {
-        let script = home.ok(&["completion", shell]).stdout;
-        assert!(script.contains(mark) && script.contains("approve"), "{shell}");
-    }
-    assert_eq!(home.run(&["completion", "dosshell"]).code, 2);
-}
-
-/// What a person gets who presses the tab key: asked of the shell itself, where it is there.
-#[test]
-fn completion_in_a_shell() {
-    let home = Home::new();
-    home.write("tutti.bash", &home.ok(&["completion", "bash"]).stdout);
-    let script = r#"source ./tutti.bash
-        try() { COMP_WORDS=("$@"); COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 )); COMPREPLY=(); _tutti tutti "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"; echo "${COMPREPLY[*]}"; }
-        try tutti ap; try tutti get runs -o ''; try tutti audit v; try tutti delete workflow x --f"#;
-    let Ok(ended) = std::process::Command::new("bash").args(["-euc", script]).current_dir(home.path()).output() else {
-        eprintln!("there is no bash here");
-        return;
-    };
-    let said = String::from_utf8_lossy(&ended.stdout).into_owned();
-    let lines: Vec<&str> = said.lines().collect();
-    assert!(ended.status.success() && lines.len() == 4, "{ended:?}");
-    assert_eq!((lines[0], lines[2], lines[3]), ("apply approve", "verify", "--force"));
-    assert!(lines[1].contains("json") && lines[1].contains("yaml"), "{lines:?}");
 }
 
 #[test]
