@@ -17,9 +17,9 @@ const DATA: &str = ".tutti";
 /// Where a server listens when nothing else is said.
 pub(crate) const USUAL: &str = "http://127.0.0.1:7200";
 /// How often a server that was found and has gone is looked for anew, or one that is starting is asked for.
-const TRIES: u32 = 100;
+pub(crate) const TRIES: u32 = 100;
 /// The pause between.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
 /// A way to a server.
 pub(crate) struct Session {
@@ -154,6 +154,11 @@ enum Owner {
     None,
     Starting,
     At(String),
+}
+
+/// Whether somebody has the directory and does not say where: a command that only looks, or one that is starting. Neither lasts.
+pub(crate) fn is_held_for_a_moment(data: &Path) -> bool {
+    matches!(owner(data), Owner::Starting | Owner::None)
 }
 
 /// Where the owner of a directory listens.

@@ -83,7 +83,7 @@ impl Up {
         let witnesses = witnesses.as_deref().map(super::audit::read_policy).transpose().map_err(CommandError::file)?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let control = ControlPlane::open(controlplane::Options { keys: sealing, ..in_process::options(&data)? }).await?;
+        let control = open(&data, sealing).await?;
         if let Some(policy) = witnesses {
             control.witness_by(policy, std::sync::Arc::new(|url, body| Box::pin(crate::client::ask_witness(url, body))));
         }
@@ -107,6 +107,23 @@ impl Up {
         control.stop().await;
         served.map(|()| Exit::Done)
     }
+}
+
+/// Opens the data directory. A command that only looks at it has it for a moment, and is waited for.
+async fn open(data: &Path, keys: controlplane::Sealing) -> Result<ControlPlane, CommandError> {
+    for tries in (0..session::TRIES).rev() {
+        let options = controlplane::Options { keys: keys.clone(), ..in_process::options(data)? };
+        match ControlPlane::open(options).await {
+            Err(fault) if fault.kind == FaultKind::DataDirectoryInUse && tries > 0 && session::is_held_for_a_moment(data) => {
+                if tries + 1 == session::TRIES {
+                    tracing::info!(data = %data.display(), "somebody looks at the data directory: waiting for it");
+                }
+                tokio::time::sleep(session::PAUSE).await;
+            }
+            opened => return Ok(opened?),
+        }
+    }
+    Err(CommandError::of(FaultKind::DataDirectoryInUse, format!("`{}` is in use", data.display())))
 }
 
 /// Told when standard input has come to its end. On a thread that nobody waits for: it may read for ever.

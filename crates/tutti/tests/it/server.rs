@@ -47,6 +47,23 @@ fn a_directory_has_one_owner() {
     assert_eq!(second.stdout, "");
 }
 
+/// Whoever looks while no server runs has the directory for a moment: a server that starts just then is not refused.
+#[test]
+fn a_server_waits_for_those_who_only_look() {
+    let home = Home::new();
+    home.up();
+    let held = std::fs::File::open(home.path().join("data/owner")).unwrap();
+    held.lock().unwrap();
+    std::fs::File::options().write(true).open(home.path().join("data/owner")).unwrap().set_len(0).unwrap();
+    let server = std::thread::scope(|scope| {
+        let server = scope.spawn(|| home.up());
+        until("it says that it waits", || home.log().contains("somebody looks").then_some(()));
+        held.unlock().unwrap();
+        server.join().unwrap()
+    });
+    assert!(server.url.starts_with("http://127.0.0.1:"));
+}
+
 #[test]
 fn what_others_can_reach_wants_tokens_and_tls() {
     let home = Home::new();
