@@ -1,15 +1,17 @@
 //! Read models, changed in the transaction of the facts they are made from. Changes of one transaction are gathered first, so that an
 //! action that is opened, placed and finished in one commit is written once.
 
+mod fleet;
+mod write;
+
 use std::collections::BTreeMap;
 
 use engine::Event;
 use engine::event::{ActionKind, ActionsPlaced, Opened, Origin, Placed};
 use model::{ActionNo, Failure, Phase, RunId};
-use rusqlite::{Transaction, params};
 use serde_json::{Value, json};
 
-use crate::{Entry, JournalError};
+use crate::Entry;
 
 /// Changes to read models in the making.
 #[derive(Default)]
@@ -387,235 +389,9 @@ impl Projection {
         run.cost += e.cost.0;
         run.done += i64::from(e.retry_at.is_none());
     }
-
-    fn note_fleet(&mut self, seq: u64, entry: &Entry) {
-        let at = entry.at.0 as i64;
-        let site_order = |sql: &'static str, site: &str| (sql, vec![site.to_owned().into()]);
-        let statement: Statement = match &entry.event {
-            Event::OutputKept(e) => {
-                let locations: Vec<Value> =
-                    e.locations.iter().map(|l| json!({"artifact": l.artifact, "size": l.size, "site": l.site})).collect();
-                let values = vec![
-                    (e.run.0 as i64).into(),
-                    (e.key.kind as i64).into(),
-                    e.key.key.0.to_vec().into(),
-                    (seq as i64).into(),
-                    at.into(),
-                    Value::Array(locations).to_string().into(),
-                ];
-                // The run of the output was written before, in this transaction or in an earlier one.
-                ("INSERT OR REPLACE INTO recalls SELECT project, ?2, ?3, ?4, ?1, ?5, ?6 FROM runs WHERE id = ?1", values)
-            }
-            Event::SiteRegistered(e) => {
-                let spec = serde_json::to_string(&e.site).unwrap_or_default();
-                let sql = "INSERT INTO sites VALUES (?1, ?2, 0, 0, 1, '') ON CONFLICT (name) DO UPDATE SET spec = excluded.spec";
-                (sql, vec![e.site.name.clone().into(), spec.into()])
-            }
-            Event::SiteRemoved(e) => site_order("DELETE FROM sites WHERE name = ?1", &e.site),
-            Event::SiteCordoned(e) => site_order("UPDATE sites SET cordoned = 1, drained = 0 WHERE name = ?1", &e.site),
-            Event::SiteUncordoned(e) => site_order("UPDATE sites SET cordoned = 0, drained = 0 WHERE name = ?1", &e.site),
-            Event::SiteDrained(e) => site_order("UPDATE sites SET cordoned = 1, drained = 1 WHERE name = ?1", &e.site),
-            Event::SiteHealthChanged(e) => {
-                let values = vec![e.site.clone().into(), i64::from(e.healthy).into(), e.reason.clone().into()];
-                ("UPDATE sites SET healthy = ?2, reason = ?3 WHERE name = ?1", values)
-            }
-            Event::ResourceApplied(e) => {
-                let values = vec![
-                    e.kind.clone().into(),
-                    e.name.clone().into(),
-                    column(e.version).into(),
-                    at.into(),
-                    e.principal.clone().into(),
-                    e.body.value().to_string().into(),
-                    (seq as i64).into(),
-                ];
-                ("INSERT OR REPLACE INTO resources VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)", values)
-            }
-            Event::ResourceDeleted(e) => {
-                ("DELETE FROM resources WHERE kind = ?1 AND name = ?2", vec![e.kind.clone().into(), e.name.clone().into()])
-            }
-            Event::BodiesPruned(e) => return self.prune(seq, e.before.0),
-            Event::DataErased(e) => return self.erase(seq, &e.runs),
-            Event::TriggerFired(e) => {
-                let run = e.run.map_or(rusqlite::types::Value::Null, |run| (run.0 as i64).into());
-                let left_out = e.left_out.map_or(rusqlite::types::Value::Null, |why| why.as_str().to_owned().into());
-                let values = vec![
-                    (seq as i64).into(),
-                    e.trigger.clone().into(),
-                    column(e.due.0).into(),
-                    at.into(),
-                    run,
-                    e.missed.into(),
-                    left_out,
-                ];
-                ("INSERT OR REPLACE INTO firings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)", values)
-            }
-            _ => return,
-        };
-        self.rest.push(statement);
-    }
-
-    /// Marks the runs whose bodies are to go, and forgets what is kept of them under keys. Of the runs that end in this transaction only those
-    /// count that ended before this entry.
-    fn prune(&mut self, seq: u64, before: u64) {
-        let values = || vec![column(seq).into(), column(before).into()];
-        let mark = "UPDATE runs SET pruned = -?1 WHERE finished_at < ?2 AND finished_seq < ?1 AND pruned = 0";
-        let forget = "DELETE FROM recalls WHERE run IN (SELECT id FROM runs WHERE pruned = -?1) AND ?2 IS NOT NULL";
-        self.rest.extend([(mark, values()), (forget, values())]);
-    }
-
-    /// The same for runs that are erased.
-    fn erase(&mut self, seq: u64, runs: &[RunId]) {
-        for run in runs {
-            let values = || vec![column(seq).into(), column(run.0).into()];
-            let mark = "UPDATE runs SET pruned = -?1 WHERE id = ?2 AND pruned != 1";
-            let forget = "DELETE FROM recalls WHERE run = ?2 AND ?1 IS NOT NULL";
-            self.rest.extend([(mark, values()), (forget, values())]);
-        }
-    }
-
-    /// Writes the changes.
-    pub(crate) fn write(self, transaction: &Transaction<'_>) -> Result<(), JournalError> {
-        for (id, json) in &self.explanations {
-            transaction.prepare_cached("INSERT OR IGNORE INTO explanations VALUES (?1, ?2)")?.execute(params![id, json])?;
-        }
-        write_runs(transaction, &self.runs)?;
-        write_statements(transaction, self.attempts)?;
-        write_actions(transaction, &self.actions)?;
-        write_statements(transaction, self.rest)
-    }
-}
-
-fn write_statements(transaction: &Transaction<'_>, statements: Vec<Statement>) -> Result<(), JournalError> {
-    for (sql, values) in statements {
-        transaction.prepare_cached(sql)?.execute(rusqlite::params_from_iter(values))?;
-    }
-    Ok(())
 }
 
 /// A count as a column can hold it. What reports a count beyond that is not believed anyway.
 fn column(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-fn write_runs(transaction: &Transaction<'_>, runs: &BTreeMap<u64, RunChange>) -> Result<(), JournalError> {
-    // Whole, as it is at the end of the transaction: a run that begins and ends in one is written once.
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO runs (id, phase, paused, cost, failure, outputs_seq, last_seq, actions_total, actions_done, finished_at, finished_seq,
-         name, project, domain, workflow, graph, principal, origin, idempotency_key, submitted_at, first_seq)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
-    )?;
-    let mut update = transaction.prepare_cached(
-        "UPDATE runs SET phase = coalesce(?2, phase), paused = coalesce(?3, paused), cost = cost + ?4, failure = coalesce(?5, failure),
-         outputs_seq = coalesce(?6, outputs_seq), last_seq = ?7, actions_total = actions_total + ?8, actions_done = actions_done + ?9
-         WHERE id = ?1",
-    )?;
-    // On its own: the index of open runs hangs on it, and would otherwise be written at every change of a run.
-    let mut finish = transaction.prepare_cached("UPDATE runs SET finished_at = ?2, finished_seq = ?3 WHERE id = ?1")?;
-    for (id, run) in runs {
-        let phase = run.phase.map(|phase| phase as i64);
-        if let Some(s) = &run.submitted {
-            insert.execute(params![
-                id,
-                phase,
-                run.paused.unwrap_or_default(),
-                run.cost,
-                run.failure,
-                run.outputs_seq,
-                run.last_seq,
-                run.opened,
-                run.done,
-                run.finished_at,
-                run.finished_seq,
-                s.name,
-                s.project,
-                s.domain,
-                s.workflow,
-                s.graph,
-                s.principal,
-                s.origin,
-                s.key,
-                s.at,
-                s.seq,
-            ])?;
-            continue;
-        }
-        update.execute(params![
-            id,
-            phase,
-            run.paused,
-            run.cost,
-            run.failure,
-            run.outputs_seq,
-            run.last_seq,
-            run.opened,
-            run.done
-        ])?;
-        if run.finished_at.is_some() {
-            finish.execute(params![id, run.finished_at, run.finished_seq])?;
-        }
-    }
-    Ok(())
-}
-
-/// What a change of an action writes over what is known of it.
-const ACTION_CHANGES: &str = "phase = coalesce(excluded.phase, phase),
-    site = coalesce(excluded.site, site), host = coalesce(excluded.host, host), opened_at = coalesce(excluded.opened_at, opened_at),
-    started_at = coalesce(?11, started_at, ?29), finished_at = coalesce(excluded.finished_at, finished_at),
-    attempt = coalesce(excluded.attempt, attempt), cost = cost + excluded.cost, wall_us = coalesce(excluded.wall_us, wall_us),
-    cpu_us = coalesce(excluded.cpu_us, cpu_us), memory_peak = coalesce(excluded.memory_peak, memory_peak),
-    bytes_in = coalesce(excluded.bytes_in, bytes_in), bytes_out = coalesce(excluded.bytes_out, bytes_out),
-    failure = CASE WHEN excluded.finished_at IS NOT NULL OR excluded.failure IS NOT NULL THEN excluded.failure ELSE failure END,
-    input_seq = coalesce(excluded.input_seq, input_seq), input_n = coalesce(excluded.input_n, input_n),
-    output_seq = coalesce(excluded.output_seq, output_seq), reused = coalesce(excluded.reused, reused),
-    explanation = coalesce(excluded.explanation, explanation), first_by = coalesce(excluded.first_by, first_by),
-    escalated = coalesce(excluded.escalated, escalated), waits_for = CASE WHEN ?28 IS NULL THEN waits_for ELSE nullif(?28, '') END";
-
-/// What only its opening writes. On its own: an index hangs on it, and would otherwise be written at every change of an action.
-const ACTION_OPENING: &str = "path = coalesce(excluded.path, path), kind = coalesce(excluded.kind, kind),
-    scope = coalesce(excluded.scope, scope), node = coalesce(excluded.node, node), ";
-
-fn write_actions(transaction: &Transaction<'_>, actions: &BTreeMap<(u64, u32), ActionChange>) -> Result<(), JournalError> {
-    let statement = |opening: &str| {
-        transaction.prepare_cached(&format!(
-            "INSERT INTO actions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, coalesce(?11, ?29), ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-             ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, nullif(?28, '')) ON CONFLICT (run, no) DO UPDATE SET {opening}{ACTION_CHANGES}"
-        ))
-    };
-    let (mut open, mut change) = (statement(ACTION_OPENING)?, statement("")?);
-    for ((run, no), a) in actions {
-        let upsert = if a.path.is_some() { &mut open } else { &mut change };
-        upsert.execute(params![
-            run,
-            no,
-            a.path,
-            a.kind.map(|kind| kind as i64),
-            a.place.map(|place| place.0),
-            a.place.map(|place| place.1),
-            a.phase.map(|phase| phase as i64),
-            a.site,
-            a.host,
-            a.opened_at,
-            a.started_at,
-            a.finished_at,
-            a.attempt,
-            a.cost,
-            a.usage.map(|usage| column(usage.wall_us)),
-            a.usage.map(|usage| column(usage.cpu_us)),
-            a.usage.map(|usage| column(usage.memory_peak_bytes)),
-            a.usage.map(|usage| column(usage.bytes_in)),
-            a.usage.map(|usage| column(usage.bytes_out)),
-            a.failure,
-            a.input.map(|input| input.0),
-            a.input.map(|input| input.1),
-            a.output_seq,
-            a.reused,
-            a.explanation,
-            a.first_by,
-            a.escalated,
-            a.waits_for,
-            a.began_by,
-        ])?;
-    }
-    Ok(())
 }

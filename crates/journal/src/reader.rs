@@ -2,25 +2,27 @@
 //! on a blocking thread.
 
 mod approvals;
+mod entries;
 mod origins;
 mod recall;
 mod references;
+mod resources;
 mod subjects;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use engine::{Event, Known};
+use engine::Known;
 use keyring::Keyring;
-use model::{Digest, Graph, Payload, Phase, RunId, Seq, Timestamp};
+use model::{Digest, Graph, Phase, RunId, Seq, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::Value;
 
-use crate::bodies::{Kept, SALT, open, walk};
+use crate::bodies::{Kept, open};
 use crate::rows::{ACTION_COLUMNS, RUN_COLUMNS, kind_of, phase_of};
-use crate::{
-    ActionRow, AttemptRow, ChildRow, EntryRow, FiringRow, JournalError, ResourceRow, RunRow, SiteRow, SkippedRow, schema,
-};
+use crate::{ActionRow, AttemptRow, ChildRow, JournalError, RunRow, SiteRow, SkippedRow, schema};
+
+pub(crate) use entries::event_of;
 
 /// Connections kept for the next caller.
 const IDLE_MAX: usize = 4;
@@ -96,25 +98,6 @@ impl Reader {
             idle.push(connection);
         }
         result
-    }
-
-    /// Calls `fold` with every entry that a restart needs, in order: those of the fleet and those of open runs that change the state, bodies
-    /// in place.
-    pub fn replay(&self, mut fold: impl FnMut(Seq, Timestamp, Event)) -> Result<()> {
-        self.with(|db| {
-            let unfolded = engine::codec::UNFOLDED.map(|kind| kind.to_string()).join(", ");
-            let mut statement = db.prepare(&format!(
-                "SELECT seq, at, bytes, kind FROM journal WHERE run = 0 AND kind NOT IN ({unfolded}) UNION ALL
-                 SELECT seq, at, bytes, kind FROM journal WHERE seq >= (SELECT min(first_seq) FROM runs WHERE finished_at IS NULL)
-                 AND run IN (SELECT id FROM runs WHERE finished_at IS NULL) AND kind NOT IN ({unfolded}) ORDER BY seq"
-            ))?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                let (seq, at): (u64, u64) = (row.get(0)?, row.get(1)?);
-                fold(Seq(seq), Timestamp(at), event_of(db, self.keys(), seq, row.get_ref(2)?.as_blob().unwrap_or_default())?);
-            }
-            Ok(())
-        })
     }
 
     /// The graphs of open runs.
@@ -332,158 +315,12 @@ impl Reader {
         })
     }
 
-    /// The latest version of every resource of a kind, or the one of a name, or an exact version.
-    pub fn resources(&self, kind: &str, name: Option<&str>, version: Option<u64>) -> Result<Vec<ResourceRow>> {
-        self.with(|db| {
-            let sql = "SELECT kind, name, version, at, principal, body FROM resources r WHERE kind = ?1 AND (?2 IS NULL OR name = ?2)
-                 AND version = coalesce(?3, (SELECT max(version) FROM resources WHERE kind = r.kind AND name = r.name)) ORDER BY name";
-            let mut statement = db.prepare_cached(sql)?;
-            let rows = statement.query_map(params![kind, name, version], resource_row)?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
-    }
-
-    /// Every version of the resources of a kind, by name and number.
-    pub fn versions(&self, kind: &str) -> Result<Vec<ResourceRow>> {
-        self.with(|db| {
-            let sql = "SELECT kind, name, version, at, principal, body FROM resources WHERE kind = ?1 ORDER BY name, version";
-            let mut statement = db.prepare_cached(sql)?;
-            let rows = statement.query_map(params![kind], resource_row)?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
-    }
-
-    /// What happened to resources after a position, bodies in place: at most so many entries.
-    pub fn resource_events(&self, after: Seq, limit: usize) -> Result<Vec<(Seq, Timestamp, Event)>> {
-        self.with(|db| {
-            let sql = "SELECT seq, at, bytes FROM journal WHERE run = 0 AND seq > ?1 AND kind IN (47, 48) AND bytes IS NOT NULL
-                 ORDER BY seq LIMIT ?2";
-            let mut statement = db.prepare_cached(sql)?;
-            let mut rows = statement.query(params![after.0, limit as i64])?;
-            let mut events = Vec::new();
-            while let Some(row) = rows.next()? {
-                let (seq, at): (u64, u64) = (row.get(0)?, row.get(1)?);
-                let bytes = row.get_ref(2)?.as_blob().unwrap_or_default();
-                events.push((Seq(seq), Timestamp(at), event_of(db, self.keys(), seq, bytes)?));
-            }
-            Ok(events)
-        })
-    }
-
-    /// The last firings of a trigger, the latest due first.
-    pub fn firings(&self, trigger: &str, limit: usize) -> Result<Vec<FiringRow>> {
-        self.with(|db| {
-            let sql =
-                "SELECT name, due, at, run, missed, left_out FROM firings WHERE name = ?1 ORDER BY due DESC, seq DESC LIMIT ?2";
-            let mut statement = db.prepare_cached(sql)?;
-            let rows = statement.query_map(params![trigger, limit as i64], |row| {
-                Ok(FiringRow {
-                    trigger: row.get(0)?,
-                    due: Timestamp(row.get(1)?),
-                    at: Timestamp(row.get(2)?),
-                    run: row.get::<_, Option<u64>>(3)?.map(RunId),
-                    missed: row.get(4)?,
-                    left_out: row.get(5)?,
-                })
-            })?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
-    }
-
-    /// How many firings of a trigger started a run, and how many were left out, for whatever reason.
-    pub fn firings_counted(&self, trigger: &str) -> Result<(u64, u64)> {
-        self.with(|db| {
-            let sql = "SELECT count(run), count(*) - count(run) + coalesce(sum(missed), 0) FROM firings WHERE name = ?1";
-            let mut statement = db.prepare_cached(sql)?;
-            Ok(statement.query_row(params![trigger], |row| Ok((row.get(0)?, row.get(1)?)))?)
-        })
-    }
-
-    /// When the last firing of each trigger was due.
-    pub fn last_firings(&self) -> Result<std::collections::BTreeMap<String, Timestamp>> {
-        self.with(|db| {
-            // One look-up a trigger, however often each has fired.
-            let sql = "SELECT name, (SELECT max(due) FROM firings WHERE name = t.name) AS due
-                 FROM (SELECT DISTINCT name FROM resources WHERE kind = 'trigger') t WHERE due IS NOT NULL";
-            let mut statement = db.prepare(sql)?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, Timestamp(row.get(1)?))))?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
-    }
-
     /// The tags that an artifact carries, from every run that made or was given it.
     pub fn artifact_label(&self, artifact: &Digest) -> Result<model::Label> {
         self.with(|db| {
             let mut statement = db.prepare_cached("SELECT tag FROM artifact_labels WHERE artifact = ?1")?;
             let tags = statement.query_map(params![artifact.0], |row| row.get::<_, String>(0))?;
             Ok(model::Label(tags.collect::<rusqlite::Result<_>>()?))
-        })
-    }
-
-    /// Entries after a position, of one run or of all, bodies in place where they are still there.
-    pub fn events(&self, after: Seq, run: Option<RunId>, limit: usize) -> Result<Vec<(Seq, Timestamp, RunId, Event)>> {
-        self.events_within(after, run, limit, usize::MAX)
-    }
-
-    /// Entries after a position, until there are so many or so many bytes of them; the first is given however large it is.
-    pub fn events_within(
-        &self,
-        after: Seq,
-        run: Option<RunId>,
-        limit: usize,
-        bytes_max: usize,
-    ) -> Result<Vec<(Seq, Timestamp, RunId, Event)>> {
-        self.with(|db| {
-            // Those of a run lie between its first and its last. Whoever follows one that waits must not look through all that others did.
-            let (first, last) = match run.filter(|run| *run != RunId::FLEET) {
-                None => (0, i64::MAX),
-                Some(run) => {
-                    let sql = "SELECT first_seq, last_seq FROM runs WHERE id = ?1";
-                    let found = db.prepare_cached(sql)?.query_row(params![run.0], |row| Ok((row.get(0)?, row.get(1)?)));
-                    found.optional()?.unwrap_or_default()
-                }
-            };
-            let sql =
-                "SELECT seq, at, run, bytes FROM journal WHERE seq > max(?1, ?4 - 1) AND seq <= ?5 AND (?2 IS NULL OR run = ?2)
-                 AND bytes IS NOT NULL ORDER BY seq LIMIT ?3";
-            let mut statement = db.prepare_cached(sql)?;
-            let mut rows = statement.query(params![after.0, run.map(|run| run.0), limit as i64, first, last])?;
-            let (mut events, mut taken) = (Vec::new(), 0);
-            while taken < bytes_max
-                && let Some(row) = rows.next()?
-            {
-                let (seq, at, run): (u64, u64, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                let bytes = row.get_ref(3)?.as_blob().unwrap_or_default();
-                taken = taken.saturating_add(bytes.len());
-                events.push((Seq(seq), Timestamp(at), RunId(run), event_of(db, self.keys(), seq, bytes)?));
-            }
-            Ok(events)
-        })
-    }
-
-    /// Entries as they are stored, after a position.
-    pub fn entries(&self, after: Seq, limit: usize) -> Result<Vec<EntryRow>> {
-        self.with(|db| {
-            let mut statement =
-                db.prepare_cached("SELECT seq, run, at, bytes, leaf FROM journal WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
-            let rows = statement.query_map(params![after.0, limit as i64], |row| {
-                Ok(EntryRow {
-                    seq: Seq(row.get(0)?),
-                    run: RunId(row.get(1)?),
-                    at: Timestamp(row.get(2)?),
-                    bytes: row.get(3)?,
-                    leaf: row.get(4)?,
-                })
-            })?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
-    }
-
-    /// The number of leaves of the tree and its edge.
-    pub fn tree(&self) -> Result<audit::Frontier> {
-        self.with(|db| {
-            let edge: Vec<u8> = db.query_row("SELECT edge FROM tree WHERE id = 0", [], |row| row.get(0))?;
-            audit::Frontier::from_bytes(&edge).map_err(|error| JournalError::Damaged(error.to_string()))
         })
     }
 
@@ -564,36 +401,6 @@ fn body_of(db: &Connection, keys: Option<&Keyring>, seq: u64, n: i64) -> Result<
     bytes_of(db, keys, seq, n)?
         .map(|bytes| serde_json::from_slice(&bytes).map_err(|error| JournalError::Damaged(format!("body {seq}.{n}: {error}"))))
         .transpose()
-}
-
-fn resource_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<ResourceRow> {
-    let body: Option<String> = row.get(5)?;
-    Ok(ResourceRow {
-        kind: row.get(0)?,
-        name: row.get(1)?,
-        version: row.get(2)?,
-        at: Timestamp(row.get(3)?),
-        principal: row.get(4)?,
-        body: body.and_then(|body| serde_json::from_str(&body).ok()).unwrap_or_default(),
-    })
-}
-
-/// Decodes an entry and puts its bodies in place.
-pub(crate) fn event_of(db: &Connection, keys: Option<&Keyring>, seq: u64, bytes: &[u8]) -> Result<Event> {
-    let mut event = engine::codec::decode(bytes).map_err(|error| match error {
-        engine::codec::DecodeError::Newer(_) => JournalError::Foreign(format!("entry {seq}: {error}")),
-        _ => JournalError::Damaged(format!("entry {seq}: {error}")),
-    })?;
-    if let Event::RunSubmitted(submitted) = &mut event {
-        let salt = bytes_of(db, keys, seq, SALT)?;
-        submitted.salt = salt.and_then(|salt| salt.try_into().ok()).unwrap_or_default();
-    }
-    let mut payloads: Vec<&mut Payload> = Vec::new();
-    walk(&mut event, &mut |payload| payloads.push(payload));
-    for (n, payload) in payloads.into_iter().enumerate() {
-        payload.body = body_of(db, keys, seq, n as i64)?.map(Arc::new);
-    }
-    Ok(event)
 }
 
 #[cfg(test)]
