@@ -1,5 +1,6 @@
-//! A simulated disk with a journal on it: frames that are written, and those of them that are synced. A crash keeps what was synced and
-//! drops the rest, or keeps some of it, or tears the last. Simulated: no file is touched.
+//! A simulated disk with a journal on it: frames that are written, and those of them that are synced. A power loss
+//! keeps what was synced and drops the rest, or keeps some of it, or tears the last; the death of the process alone loses nothing, and makes
+//! nothing durable. Simulated: no file is touched.
 
 use std::sync::Arc;
 
@@ -41,6 +42,11 @@ impl Stored {
         Stored { seq, at, bytes, bodies, salt }
     }
 
+    /// The leaf of the journal's tree.
+    pub(crate) fn leaf(&self) -> audit::Hash {
+        audit::entry_hash(self.at.0, &self.bytes)
+    }
+
     /// Reads the event back from its bytes, with bodies and salt in place.
     pub(crate) fn event(&self) -> Result<Event, codec::DecodeError> {
         let mut event = codec::decode(&self.bytes)?;
@@ -62,6 +68,8 @@ pub(crate) struct Full;
 pub(crate) struct Disk {
     pub(crate) frames: Vec<Frame>,
     durable: usize,
+    /// The power went since the journal was last read: what is left lies on the disk.
+    cut: bool,
     pub(crate) full: bool,
 }
 
@@ -94,15 +102,6 @@ impl Disk {
         last_seq(&self.frames[..self.durable])
     }
 
-    /// The leaves of the journal's tree, of what is durable.
-    pub(crate) fn leaves(&self) -> Vec<audit::Hash> {
-        self.frames[..self.durable]
-            .iter()
-            .flat_map(|frame| &frame.entries)
-            .map(|entry| audit::entry_hash(entry.at.0, &entry.bytes))
-            .collect()
-    }
-
     /// The sequence of the last entry that was written.
     pub(crate) fn written_seq(&self) -> u64 {
         last_seq(&self.frames)
@@ -110,6 +109,7 @@ impl Disk {
 
     /// The power goes: of what was not synced a part may have reached the disk, the last of it torn.
     pub(crate) fn crash(&mut self, rng: &mut Rng) -> &'static str {
+        self.cut = true;
         let unsynced = self.frames.len() - self.durable;
         if unsynced == 0 {
             return "nothing was unsynced";
@@ -126,12 +126,15 @@ impl Disk {
         if kept == self.durable { "the tail was dropped" } else { "a part of the tail was kept" }
     }
 
-    /// Reads the journal at a start: frames whose checksum does not fit, and all behind them, are none.
+    /// Reads the journal at a start: frames whose checksum does not fit, and all behind them, are none. What a
+    /// process had written before it died is read, and no more durable than before.
     pub(crate) fn recover(&mut self, trusts_torn: bool) {
         if !trusts_torn && let Some(torn) = self.frames.iter().position(|frame| frame.torn) {
             self.frames.truncate(torn);
         }
-        self.durable = self.frames.len();
+        if std::mem::take(&mut self.cut) {
+            self.durable = self.frames.len();
+        }
     }
 
     /// Changes the time of an entry of long ago, within what its neighbours allow.

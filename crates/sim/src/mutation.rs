@@ -96,6 +96,10 @@ mutations! {
     ForgetInputs,
     /// An entry is stored under another time after a checkpoint was made of it.
     RewriteSealed,
+    /// A checkpoint is shown over entries that are written and not synced.
+    SealAhead,
+    /// A start shows a checkpoint over what it has read, before it has synced anything.
+    SealAtStart,
     /// The stored event forgets that actions wait for a worker, and hold nothing until one has begun.
     ForgetWorker,
 }

@@ -13,6 +13,8 @@ pub struct Stats {
     pub happenings: u64,
     /// Attempts that were computed in the turn that placed them.
     pub instants: u64,
+    /// Checkpoints that somebody saw.
+    pub checkpoints: u64,
     /// Faults by kind.
     pub faults: BTreeMap<&'static str, u64>,
     /// Microseconds of simulated time.
@@ -37,6 +39,7 @@ impl Stats {
         self.transitions += other.transitions;
         self.happenings += other.happenings;
         self.instants += other.instants;
+        self.checkpoints += other.checkpoints;
         self.simulated_us += other.simulated_us;
         for (kind, count) in &other.faults {
             *self.faults.entry(kind).or_default() += count;
@@ -57,6 +60,7 @@ impl Stats {
             format!("{:>12}  transitions made durable", self.transitions),
             format!("{:>12}  things that happened", self.happenings),
             format!("{:>12}  attempts computed in the turn that placed them", self.instants),
+            format!("{:>12}  checkpoints seen", self.checkpoints),
             format!("{:>12.1}  hours of simulated time", self.simulated_us as f64 / 3.6e9),
             format!("{:>12}  kinds of events", self.kinds.len()),
             format!("{:>12}  ways from state to state", self.ways.len()),

@@ -123,7 +123,7 @@ pub(crate) struct World {
     /// The highest sequence that anybody outside was told of.
     told: u64,
     told_what: &'static str,
-    sealed: seal::Sealed,
+    seen: seal::Seen,
     /// Attempts that were begun, by site: each at most once while its record stands.
     lives: u64,
     /// Attempts that were to be stopped, and since when.
@@ -173,7 +173,7 @@ impl World {
             projected: 0,
             told: 0,
             told_what: "nothing",
-            sealed: seal::Sealed::default(),
+            seen: seal::Seen::default(),
             lives: 0,
             stopped: BTreeMap::new(),
             calm: false,
@@ -199,6 +199,7 @@ impl World {
             self.now = self.now.max(at);
             self.stats.happenings += 1;
             self.happen(happening);
+            self.look();
             if self.calm && self.client.at_rest(&self.monitor) && self.server.as_ref().is_some_and(Server::is_idle) {
                 self.at_the_end();
                 break;

@@ -9,6 +9,7 @@ use model::{ActionKey, AttemptKey, RunId, Timestamp};
 use testkit::{Paths, placements};
 
 use super::instants::Instants;
+use super::seal::Tree;
 use super::{Happening, World};
 use crate::disk::Stored;
 use crate::fleet::Leases;
@@ -27,6 +28,7 @@ pub(super) struct Server {
     flushing: bool,
     turn_planned: bool,
     clock: Timestamp,
+    pub(super) tree: Tree,
     pub(super) leases: Leases,
     /// Attempts that were sent to sites and not heard of.
     pub(super) sent: BTreeMap<AttemptKey, String>,
@@ -267,8 +269,12 @@ impl World {
         if self.has(Mutation::ReleaseBeforeDurable) {
             self.release(&mut batch);
         }
+        let ahead = self.has(Mutation::SealAhead);
         if let Some(server) = &mut self.server {
             server.batches.push_back(batch);
+            if ahead {
+                server.tree.show(&self.disk, frames);
+            }
         }
         if compares {
             self.compare();
@@ -299,7 +305,11 @@ impl World {
         if !self.has(Mutation::LyingSync) {
             self.disk.sync(frames);
         }
-        self.project();
+        let upto = if self.has(Mutation::LyingSync) { self.disk.written() } else { self.disk.durable() };
+        self.project(upto);
+        if let Some(server) = &mut self.server {
+            server.tree.show(&self.disk, frames);
+        }
         if self.fault(4, "crash between sync and release") {
             return self.crash();
         }
@@ -309,7 +319,6 @@ impl World {
             if !self.release(&mut batch) {
                 return;
             }
-            self.seal();
         }
         if let Some(server) = &mut self.server {
             server.flushing = false;
@@ -359,13 +368,15 @@ impl World {
         self.after(wait, Happening::Turn(incarnation));
     }
 
-    /// The process dies and the power goes with it.
+    /// The process dies, and mostly the power goes with it.
     pub(super) fn crash(&mut self) {
+        self.look();
         if self.server.take().is_none() {
             return;
         }
         self.incarnation += 1;
-        let tail = self.disk.crash(&mut self.rng);
+        let power = self.rng.chance(700);
+        let tail = if power { self.disk.crash(&mut self.rng) } else { "only the process died" };
         self.stats.fault(tail);
         self.say(|| format!("the server dies; {tail}"));
         let delay = self.rng.between(10_000, 5_000_000);
@@ -387,19 +398,24 @@ impl World {
             let what = format!("{what} spoke of entry {told}, and the journal ends with {}", self.disk.durable_seq());
             self.judge(broken("I1 durable", what));
         }
-        self.check_seal();
+        self.check_seen();
         let (full, open, clock) = match self.recover() {
             Ok(recovered) => recovered,
             Err(broken) => return self.judge(Err(broken)),
         };
         (self.projected, self.kept, self.known_keys) = Default::default();
-        self.project();
+        // What is read at a start is all that is there.
+        self.project(self.disk.written());
         let first = self.monitor.epoch.0 == 0;
         let mut batches = VecDeque::new();
         let old = matches!(self.options.mutation, Some(Mutation::OldEpochAfterRestart | Mutation::SameEpochAfterRestart));
         if old && !first {
             let effects = open.outstanding();
             batches.push_back(Batch { frames: 0, seq: 0, effects, replies: Vec::new() });
+        }
+        let mut tree = Tree::read(&self.disk);
+        if self.has(Mutation::SealAtStart) {
+            tree.show(&self.disk, self.disk.written());
         }
         let mut server = Server {
             state: open,
@@ -409,6 +425,7 @@ impl World {
             flushing: false,
             turn_planned: false,
             clock,
+            tree,
             leases: Leases::default(),
             sent: BTreeMap::new(),
             turns: 0,
@@ -468,11 +485,10 @@ impl World {
         Ok((full, open, clock))
     }
 
-    /// Read models: what is known under keys, from entries that are durable.
-    fn project(&mut self) {
-        let durable = if self.has(Mutation::LyingSync) { self.disk.written() } else { self.disk.durable() };
-        let news = self.disk.frames.get(self.projected..durable).unwrap_or_default();
-        self.projected = durable;
+    /// Read models: what is known under keys, from the first frames of the journal.
+    fn project(&mut self, upto: usize) {
+        let news = self.disk.frames.get(self.projected..upto).unwrap_or_default();
+        self.projected = self.projected.max(upto);
         for stored in news.iter().flat_map(|frame| &frame.entries) {
             // Only these two kinds are of interest.
             if !matches!(codec::kind(&stored.bytes), 0 | 22) {
