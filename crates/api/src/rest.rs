@@ -3,9 +3,11 @@
 pub mod access;
 mod actions;
 mod applying;
+pub mod approval_views;
 mod approvals;
 mod artifacts;
 mod audit;
+pub mod audit_views;
 mod description;
 mod editing;
 mod endpoints;

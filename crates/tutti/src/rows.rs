@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use api::rest::approval_views::ApprovalView;
 use api::rest::planning_views::{ChangeView, PlannedNodeView};
 use api::rest::triggers::{FiringView, TriggerView};
-use api::rest::views::{ActionView, Applied, ApprovalView, ResourceView, RunView, SiteView, TokenView};
+use api::rest::views::{ActionView, Applied, ResourceView, RunView, SiteView, TokenView};
 use serde_json::Value;
 
 use crate::client::Client;

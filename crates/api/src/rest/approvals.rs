@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::access::Caller;
+use super::approval_views::{ApprovalView, DecisionRequest, DelegateRequest, PersonView};
 use super::extract::{Json, Listed, Path, Query, page_size};
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::{rfc3339, run_view};
-use super::views::{ApprovalView, DecisionRequest, DelegateRequest, MeView, PersonView, RunView};
+use super::views::{MeView, RunView};
 
 /// Rows of a page when nothing is said.
 const PAGE: usize = 100;

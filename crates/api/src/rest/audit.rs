@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::access::Caller;
+use super::audit_views::{AuditBreak, AuditConsistency, AuditEntry, AuditHead, AuditProof, AuditStatus, AuditWitness};
 use super::extract::{Json, Query};
 use super::problem::{ApiResult, blocking};
 use super::projection::rfc3339;
-use super::views::{AuditBreak, AuditConsistency, AuditEntry, AuditHead, AuditProof, AuditStatus, AuditWitness};
 
 /// Entries read at a time.
 const BATCH: usize = 1_000;

@@ -1,6 +1,7 @@
 //! Decisions of people.
 
-use api::rest::views::{ApprovalView, DecisionRequest, RunView};
+use api::rest::approval_views::{ApprovalView, DecisionRequest};
+use api::rest::views::RunView;
 use serde_json::{Map, Value};
 
 use crate::cli::{Door, Speaker};

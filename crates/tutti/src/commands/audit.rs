@@ -12,7 +12,7 @@ pub(crate) use verify::{read_key, read_policy};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use api::rest::views::AuditStatus;
+use api::rest::audit_views::AuditStatus;
 use clap::Subcommand;
 use controlplane::FaultKind;
 use http_body_util::BodyExt as _;
@@ -153,7 +153,7 @@ impl Shown {
         let halted = status.halted.is_some();
         match self.form.output {
             Format::Table | Format::Name => {
-                let size = |head: &Option<api::rest::views::AuditHead>| head.as_ref().map_or(0, |head| head.size);
+                let size = |head: &Option<api::rest::audit_views::AuditHead>| head.as_ref().map_or(0, |head| head.size);
                 let (sealed, witnessed) = (size(&status.sealed), size(&status.witnessed));
                 let origin = status.origin.as_deref().unwrap_or("-");
                 output::write(&format!(

@@ -1,7 +1,8 @@
 //! `tutti get`: lists and single things of every kind.
 
+use api::rest::approval_views::ApprovalView;
 use api::rest::triggers::TriggerView;
-use api::rest::views::{ActionView, ApprovalView, Page, ResourceView, RunView, SiteView, TokenView};
+use api::rest::views::{ActionView, Page, ResourceView, RunView, SiteView, TokenView};
 
 use crate::cli::Door;
 use crate::client::{Client, segment};

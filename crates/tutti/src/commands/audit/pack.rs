@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use api::rest::audit_views::{AuditProof, AuditStatus};
 use api::rest::rfc3339;
-use api::rest::views::{AuditProof, AuditStatus};
 use audit::evidence::{CHECKPOINT, ENTRIES, FORMAT, KEY, MANIFEST, Manifest, PROOFS};
 use audit::export::hash_of_hex;
 use audit::{Checkpoint, EntryProof, Note, PublicKey, pack};

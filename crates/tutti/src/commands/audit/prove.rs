@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use api::rest::views::AuditProof;
+use api::rest::audit_views::AuditProof;
 
 use crate::cli::Door;
 use crate::failure::{CommandError, Exit};

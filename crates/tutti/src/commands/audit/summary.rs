@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use api::rest::audit_views::AuditStatus;
 use api::rest::rfc3339;
-use api::rest::views::AuditStatus;
 use audit::Checkpoint;
 use engine::Event;
 use model::{ActionNo, Digest, RunId};

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use api::rest::views::{AuditEntry, AuditProof};
+use api::rest::audit_views::{AuditEntry, AuditProof};
 use audit::evidence::{self, Verdict};
 use audit::export::{Problem, Report, Trust, hash_of_hex};
 use audit::policy::Policy;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use api::rest::views::AuditStatus;
+use api::rest::audit_views::AuditStatus;
 use http_body_util::BodyExt as _;
 use tokio::process::Command;
 

@@ -2,7 +2,8 @@
 //! public API, as a person's browser would.
 
 use anyhow::{Context as _, anyhow};
-use api::rest::views::{ApprovalView, DecisionRequest, RunView};
+use api::rest::approval_views::{ApprovalView, DecisionRequest};
+use api::rest::views::RunView;
 use http_body_util::BodyExt as _;
 use model::{ArtifactRef, Digest};
 use serde_json::{Value, json};

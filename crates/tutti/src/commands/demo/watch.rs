@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use api::rest::views::{ActionView, ApprovalView, RunView};
+use api::rest::approval_views::ApprovalView;
+use api::rest::views::{ActionView, RunView};
 
 use crate::client::{Client, segment};
 use crate::failure::CommandError;
