@@ -7,11 +7,12 @@ use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
 use keyring::{Secret, referenced};
 use model::limits::VALUE_BYTES_MAX;
-use model::{Duration, Failure, FailureClass};
+use model::{Duration, EgressGrant, Failure, FailureClass};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use crate::Place;
+use crate::ways::Counted;
+use crate::{Place, Ways};
 
 /// How long a request may take when nothing is said, redirects included.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,7 +44,7 @@ pub(crate) async fn run(input: &Value, place: &Place<'_>) -> Result<Value, Failu
     };
     let url = text("url").ok_or_else(|| user("`url` is missing"))?;
     let order = Order::read(input, place)?;
-    let answer = tokio::time::timeout(timeout.to_std(), follow(&order, url)).await;
+    let answer = tokio::time::timeout(timeout.to_std(), follow(&order, url, &place.ways)).await;
     let answer =
         answer.map_err(|_| Failure::new(FailureClass::Timeout, format!("`{url}` did not answer within {timeout}")))??;
     let accepted = input.get("accept").and_then(Value::as_array).is_some_and(|codes| codes.contains(&json!(answer.status)));
@@ -135,10 +136,10 @@ fn with_secrets(text: &str, secrets: &[Secret]) -> Result<(Zeroizing<String>, bo
     Ok((filled, found))
 }
 
-async fn follow(order: &Order, url: &str) -> Result<Answer, Failure> {
+async fn follow(order: &Order, url: &str, ways: &Ways<'_>) -> Result<Answer, Failure> {
     let mut uri = address(url)?;
     for _ in 0..=REDIRECTS_MAX {
-        let answer = send(order, &uri).await?;
+        let answer = send(order, &uri, ways).await?;
         match redirect(order, &uri, &answer) {
             Some(next) => uri = next,
             None => return Ok(answer),
@@ -177,15 +178,39 @@ fn address(url: &str) -> Result<Uri, Failure> {
     Ok(uri)
 }
 
-async fn send(order: &Order, uri: &Uri) -> Result<Answer, Failure> {
-    let unreachable = |error: &dyn std::fmt::Display| far_side(format!("`{uri}` cannot be reached: {error}"));
+/// Where a request goes, when its input says that: the first server, and by the rule of redirects the only one.
+pub(crate) fn destination(input: &Value) -> Option<EgressGrant> {
+    let uri = input.get("url").and_then(Value::as_str).and_then(|url| address(url).ok())?;
+    let (host, port) = host_of(&uri);
+    Some(EgressGrant::place(host, port))
+}
+
+fn host_of(uri: &Uri) -> (&str, u16) {
     let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let stream =
-        tokio::net::TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await.map_err(|error| unreachable(&error))?;
+    (host, uri.port_u16().unwrap_or(80))
+}
+
+async fn send(order: &Order, uri: &Uri, ways: &Ways<'_>) -> Result<Answer, Failure> {
+    let (host, port) = host_of(uri);
+    let (mut way, granted) = ways.ask(host, port)?;
+    let stream = way.connect(granted).await.map_err(|error| unreachable(uri, &error))?;
+    let answer = exchange(order, uri, stream).await;
+    match &answer {
+        Ok(_) => way.ended("closed", ""),
+        Err(failure) => way.ended("failed", &failure.message),
+    }
+    answer
+}
+
+fn unreachable(uri: &Uri, error: &dyn std::fmt::Display) -> Failure {
+    far_side(format!("`{uri}` cannot be reached: {error}"))
+}
+
+async fn exchange(order: &Order, uri: &Uri, stream: Counted) -> Result<Answer, Failure> {
     let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| unreachable(&error))?;
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| unreachable(uri, &error))?;
     let connection = Connection(tokio::spawn(connection));
-    let response = sender.send_request(request(order, uri)?).await.map_err(|error| unreachable(&error))?;
+    let response = sender.send_request(request(order, uri)?).await.map_err(|error| unreachable(uri, &error))?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     // Half of what a value may be: headers and escapes need room too.
     let body = Limited::new(response.into_body(), VALUE_BYTES_MAX / 2).collect().await;
@@ -251,8 +276,47 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = artifacts::Store::open_at(folder.path().join("store")).unwrap();
         let secrets = [Secret::new("token", "tok-4711-x")];
-        let place = Place { store: &store, files: folder.path(), idempotency_key: key, traceparent, secrets: &secrets };
+        let granted = destination(input).into_iter().collect();
+        let ways = Ways { granted: &granted, note: &|_| {} };
+        let place = Place { store: &store, files: folder.path(), idempotency_key: key, traceparent, secrets: &secrets, ways };
         super::run(input, &place).await
+    }
+
+    #[tokio::test]
+    async fn only_what_is_granted_is_reached_and_every_connection_is_written_down() {
+        let (url, mut asked) = server(vec![answer("200 OK", "hello"), String::new()]).await;
+        let folder = tempfile::tempdir().unwrap();
+        let store = artifacts::Store::open_at(folder.path().join("store")).unwrap();
+        let noted = std::sync::Mutex::new(Vec::<model::Connection>::new());
+        let note = |connection: &model::Connection| noted.lock().unwrap().push(connection.clone());
+        let go = async |input: Value, granted: &[EgressGrant]| {
+            let granted = granted.iter().cloned().collect();
+            let ways = Ways { granted: &granted, note: &note };
+            let place =
+                Place { store: &store, files: folder.path(), idempotency_key: "k", traceparent: None, secrets: &[], ways };
+            super::run(&input, &place).await
+        };
+        let input = json!({"url": url});
+        let own = destination(&input).unwrap();
+        let refused = go(input.clone(), &[EgressGrant { port: own.port ^ 1, ..own.clone() }]).await.unwrap_err();
+        assert_eq!((refused.class, refused.code.as_deref()), (FailureClass::Refused, Some("E0036")));
+        assert!(asked.try_recv().is_err(), "nothing came to the server");
+        go(input.clone(), std::slice::from_ref(&own)).await.unwrap();
+        // More than the grant lets through, and a server that never answers.
+        let small = EgressGrant { bytes_max: 10, ..own.clone() };
+        go(input.clone(), &[small]).await.unwrap_err();
+        let noted = noted.lock().unwrap();
+        assert_eq!(noted.iter().map(|one| one.outcome.as_str()).collect::<Vec<_>>(), ["refused", "closed", "failed"]);
+        assert!(noted[1].sent > 50 && noted[1].received > 20 && noted[1].address.as_deref() == Some("127.0.0.1"), "{noted:?}");
+        assert!(noted[0].address.is_none() && noted[2].sent <= 10, "{noted:?}");
+    }
+
+    #[test]
+    fn where_a_request_goes_is_known_before() {
+        let at = |url: &str| destination(&json!({"url": url})).map(|way| way.to_string());
+        assert_eq!(at("http://API.example.com./x").as_deref(), Some("api.example.com:80"));
+        assert_eq!(at("http://[::1]:7200/").as_deref(), Some("[::1]:7200"));
+        assert_eq!((at("https://x/"), at("nothing"), at("http://u@x/")), (None, None, None));
     }
 
     #[tokio::test]

@@ -1,4 +1,5 @@
-//! L2: connectors: what `use:` nodes do. A manifest says what goes in and out; a runtime does it.
+//! L2: connectors: what `use:` nodes do. A manifest says what goes in and out; a runtime does it. What touches the outside does so through
+//! [`Ways`]: as far as its ticket grants, and written down.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -9,14 +10,16 @@ mod instant;
 mod manifest;
 #[cfg(test)]
 mod pages;
+mod ways;
 
 use artifacts::Store;
 use keyring::Secret;
-use model::{Failure, FailureClass};
+use model::{EgressGrant, Failure, FailureClass};
 use serde_json::Value;
 
 pub use instant::run_instant;
 pub use manifest::{Manifest, built_in, find};
+pub use ways::Ways;
 
 /// Where a connector's action runs.
 pub struct Place<'p> {
@@ -30,6 +33,8 @@ pub struct Place<'p> {
     pub traceparent: Option<&'p str>,
     /// Secrets that were released to it.
     pub secrets: &'p [Secret],
+    /// What it may reach.
+    pub ways: Ways<'p>,
 }
 
 /// What an action gave back, and the artifacts it stored with their sizes.
@@ -41,18 +46,20 @@ pub struct Given {
     pub stored: Vec<(model::Digest, u64)>,
 }
 
+/// The way out that an action with an input asks for. None when its input is none: it fails by itself then.
+pub fn asks_for(connector: &str, input: &Value) -> Option<EgressGrant> {
+    match connector {
+        "core/http" => http::destination(input),
+        "core/file" => input.get("write").map(|_| EgressGrant::shared_folder()),
+        _ => None,
+    }
+}
+
 /// Runs an action that takes its time.
 pub async fn run(connector: &str, input: &Value, place: &Place<'_>) -> Result<Given, Failure> {
     match connector {
         "core/http" => http::run(input, place).await.map(|output| Given { output, ..Given::default() }),
-        "core/file" => {
-            let (input, store, files, key) =
-                (input.clone(), place.store.clone(), place.files.to_owned(), place.idempotency_key.to_owned());
-            let ran = tokio::task::spawn_blocking(move || {
-                file::run(&input, &Place { store: &store, files: &files, idempotency_key: &key, traceparent: None, secrets: &[] })
-            });
-            ran.await.unwrap_or_else(|error| Err(Failure::new(FailureClass::Unknown, format!("it broke off: {error}"))))
-        }
+        "core/file" => file::go(input, place).await,
         other => Err(Failure::new(FailureClass::Environment, format!("this site has no connector `{other}`"))),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use artifacts::StoreError;
-use engine::event::{EgressDecided, Located, TicketIssued, Usage};
+use engine::event::{Located, TicketIssued, Usage};
 use engine::{Command, Dispatch, Effect, Outcome, Recall, Report, Transfer};
 use executors::local::LocalExecutor;
 use executors::tickets::Authority;
@@ -14,9 +14,8 @@ use failpoint::Point;
 use journal::Reader;
 use keyring::Holder;
 use model::graph::CodeFile;
-use model::{AttemptKey, Duration, EgressGrant, Epoch, Failure, FailureClass, NodeKind};
+use model::{AttemptKey, Duration, Epoch, Failure, FailureClass, NodeKind};
 use parking_lot::Mutex;
-use policy::Work;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -24,6 +23,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::clock::wall;
 use crate::core_loop::Release;
 use crate::governing::Governance;
+use crate::reaching::Reaching;
 use crate::sanitizing::Sanitizing;
 use crate::secrets::Secrets;
 use crate::tickets::Allowed;
@@ -48,6 +48,8 @@ pub(crate) struct Dispatcher {
     authority: Arc<Authority>,
     secrets: Secrets,
     governance: Governance,
+    /// Decides what attempts may reach.
+    reaching: Reaching,
     /// Looks at what sanitizers give.
     sanitizing: Sanitizing,
     transfers: Arc<Semaphore>,
@@ -68,6 +70,7 @@ impl Dispatcher {
         secrets: Secrets,
     ) -> Dispatcher {
         let (governance, sanitizing) = (secrets.governance().clone(), workers.sanitizing().clone());
+        let reaching = Reaching::new(sites.clone(), governance.clone(), inbox.clone());
         let transfers = Arc::new(Semaphore::new(TRANSFERS_MAX));
         let (bringing, offered) = (Arc::default(), Arc::default());
         Dispatcher {
@@ -79,11 +82,17 @@ impl Dispatcher {
             authority,
             secrets,
             governance,
+            reaching,
             sanitizing,
             transfers,
             bringing,
             offered,
         }
+    }
+
+    /// Who looks at what attempts gave and did, when they have ended.
+    pub(crate) fn judges(&self) -> (Sanitizing, Reaching) {
+        (self.sanitizing.clone(), self.reaching.clone())
     }
 
     /// Carries out what is released, until the loop that releases is gone.
@@ -139,6 +148,7 @@ impl Dispatcher {
             Effect::Release { attempt, site } => {
                 self.workers.release(attempt);
                 self.flyte.forget(attempt);
+                self.reaching.forget(attempt);
                 if self.offered.lock().remove(&attempt) {
                     return;
                 }
@@ -193,7 +203,10 @@ impl Dispatcher {
             return;
         }
         let (site, label) = (dispatch.site.clone(), dispatch.label.clone());
-        let mut egress = self.reachable(&dispatch);
+        let mut egress = match self.reaching.decide(&dispatch, &spec) {
+            Ok(egress) => egress,
+            Err(failure) => return self.answer(key, epoch, Outcome::Failed(failure)),
+        };
         egress.extend(self.flyte.way(&dispatch));
         let allowed = Allowed { label, egress, ..Allowed::default() };
         let missing = match &spec.kind {
@@ -225,35 +238,6 @@ impl Dispatcher {
                 Err((class, message)) => this.fail(key, epoch, class, message),
             }
         });
-    }
-
-    /// What an attempt may reach over the network: of what its site grants, what the rules permit for its data. What they decide is recorded.
-    fn reachable(&self, dispatch: &Dispatch) -> BTreeSet<EgressGrant> {
-        let granted = self.sites.egress(&dispatch.site);
-        if granted.is_empty() {
-            return granted;
-        }
-        let names = &dispatch.names;
-        let work = Work {
-            project: names.project.clone(),
-            workflow: names.workflow.clone(),
-            domain: names.domain.clone(),
-            work: dispatch.node.kind.work(),
-        };
-        let (rules, fleet) = (self.governance.rules(), self.sites.as_policies_see(&dispatch.site));
-        let (mut permitted, mut refused) = (BTreeSet::new(), BTreeMap::new());
-        for grant in granted {
-            let verdict = rules.may_reach(&work, &dispatch.label, &fleet, &dispatch.site, &grant);
-            match verdict.allowed {
-                true => drop(permitted.insert(grant)),
-                false => drop(refused.insert(grant.to_string(), verdict.why())),
-            }
-        }
-        let AttemptKey { run, action, attempt } = dispatch.key;
-        let site = dispatch.site.clone();
-        let decided = EgressDecided { run, action, attempt, site, permitted: permitted.clone(), refused };
-        self.inbox.report(Command::RecordEgress(Box::new(decided)));
-        permitted
     }
 
     /// Brings files of a workflow to a site.
@@ -387,8 +371,9 @@ pub(crate) async fn forward(
     mut orphans: Orphans,
     flyte: Flyte,
     secrets: Secrets,
-    sanitizing: Sanitizing,
+    judges: (Sanitizing, Reaching),
 ) {
+    let (sanitizing, reaching) = judges;
     while let Some(observed) = observed.recv().await {
         let command = match observed {
             Observed::Started { key, .. } | Observed::Finished { key, .. } if orphans.contains_key(&key) => {
@@ -409,10 +394,11 @@ pub(crate) async fn forward(
                     other => other,
                 };
                 let mut report = Report { attempt: key, epoch, outcome, usage, locations };
-                if sanitizing.expects(key) {
+                if sanitizing.expects(key) || reaching.was_given(key) {
                     // It may read files: nobody else waits for that.
-                    let (sanitizing, inbox) = (sanitizing.clone(), inbox.clone());
+                    let (sanitizing, reaching, inbox) = (sanitizing.clone(), reaching.clone(), inbox.clone());
                     tokio::task::spawn_blocking(move || {
+                        reaching.record(key);
                         report.outcome = sanitizing.judge(key, report.outcome, &report.locations);
                         inbox.report(Command::Report(Box::new(report)));
                     });

@@ -35,6 +35,7 @@ mod owner;
 mod placer;
 mod planning;
 mod projects;
+mod reaching;
 mod rederiving;
 mod runs;
 mod sanitizing;

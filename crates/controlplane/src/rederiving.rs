@@ -208,6 +208,7 @@ impl<'g> Rederive<'g> {
             Event::CancelRequested(e) if e.why == engine::event::CancelReason::Denied => self.stopped(seq, e),
             Event::SecretsReleased(e) => self.released(seq, at, e),
             Event::EgressDecided(e) => self.reached(seq, at, e),
+            Event::NetworkUsed(e) => self.used(seq, e),
             Event::TicketIssued(e) => self.ticket(seq, at, e),
             Event::AttemptFinished(e) if e.phase == model::Phase::Succeeded => self.gave(id, seq, e),
             Event::ArtifactsLabelled(e) => self.artifacts(seq, e),

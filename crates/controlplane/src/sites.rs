@@ -10,7 +10,7 @@ use executors::sandbox::{Isolation, Machine, Settings};
 use executors::tickets::TicketKey;
 use executors::{Executor as _, Health, Observed};
 use keyring::Keyring;
-use model::site::SandboxMode;
+use model::site::{SandboxMode, SandboxSpec};
 use model::{Digest, EgressGrant, SiteSpec};
 use parking_lot::{Mutex, RwLock};
 use policy::Fleet;
@@ -42,8 +42,8 @@ struct Inner {
     machine: Arc<Machine>,
     /// The data of the server, which no process is shown.
     data: PathBuf,
-    /// What processes of a site may reach.
-    egress: RwLock<BTreeMap<String, BTreeSet<EgressGrant>>>,
+    /// What sites say of their walls and of what may be reached from them.
+    walls: RwLock<BTreeMap<String, SandboxSpec>>,
     /// Each site as policies see it.
     seen: RwLock<BTreeMap<String, Arc<Fleet>>>,
     /// The places that simulated sites stand for.
@@ -67,7 +67,7 @@ impl Sites {
                 folder: data.join("sites"),
                 machine: Machine::new(shim.clone()),
                 data: data.canonicalize().unwrap_or_else(|_| data.to_owned()),
-                egress: RwLock::default(),
+                walls: RwLock::default(),
                 seen: RwLock::default(),
                 shim,
                 path,
@@ -89,9 +89,7 @@ impl Sites {
             Some(place) => drop(self.inner.simulates.write().insert(spec.name.clone(), place.clone())),
             None => drop(self.inner.simulates.write().remove(&spec.name)),
         }
-        let grants = spec.sandbox.iter().flat_map(|sandbox| &sandbox.egress);
-        let grants = grants.filter_map(|text| text.parse::<EgressGrant>().ok()).collect();
-        self.inner.egress.write().insert(spec.name.clone(), grants);
+        self.inner.walls.write().insert(spec.name.clone(), spec.sandbox.clone().unwrap_or_default());
         self.inner.seen.write().insert(spec.name.clone(), Arc::new(Fleet::new([spec])));
         if let Some(executor) = self.inner.open.read().get(&spec.name) {
             executor.set_capacity(spec.capacity);
@@ -147,16 +145,21 @@ impl Sites {
         self.inner.seen.read().get(site).cloned().unwrap_or_default()
     }
 
-    /// What a site may reach over the network.
+    /// What the processes of a site may reach over the network.
     pub(crate) fn egress(&self, site: &str) -> BTreeSet<EgressGrant> {
-        self.inner.egress.read().get(site).cloned().unwrap_or_default()
+        self.inner.walls.read().get(site).map(|walls| walls.granted().collect()).unwrap_or_default()
+    }
+
+    /// Whether connectors may use a way out from a site, as far as the site is concerned.
+    pub(crate) fn lets_connectors_use(&self, site: &str, way: &EgressGrant) -> bool {
+        self.inner.walls.read().get(site).is_some_and(|walls| walls.lets_connectors_use(way))
     }
 
     /// Forgets a site that was removed. Its folder stays: what is in it may be wanted.
     pub(crate) fn close(&self, name: &str) {
         self.inner.open.write().remove(name);
         self.inner.simulates.write().remove(name);
-        self.inner.egress.write().remove(name);
+        self.inner.walls.write().remove(name);
         self.inner.seen.write().remove(name);
     }
 

@@ -6,7 +6,9 @@ use model::{
     ActionKey, AttemptKey, Carried, Digest, Epoch, Failure, Graph, Label, Node, NodeIx, Phase, RunId, SiteSpec, Timestamp,
 };
 
-use crate::event::{EgressDecided, Located, Origin, RecallKey, RunLabelled, RunPlanned, SecretsReleased, TicketIssued, Usage};
+use crate::event::{
+    EgressDecided, Located, NetworkUsed, Origin, RecallKey, RunLabelled, RunPlanned, SecretsReleased, TicketIssued, Usage,
+};
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -216,6 +218,8 @@ pub enum Command {
     RecordRelease(Box<SecretsReleased>),
     /// It was decided what an attempt may reach.
     RecordEgress(Box<EgressDecided>),
+    /// An attempt that is about to be reported as ended went over the network.
+    RecordNetwork(Box<NetworkUsed>),
     /// A ticket goes to the site of an attempt.
     RecordTicket(Box<TicketIssued>),
 }

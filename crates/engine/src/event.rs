@@ -128,6 +128,9 @@ pub enum Event {
     /// It was decided what an attempt may reach over the network, of what its site grants.
     #[n(81)]
     EgressDecided(#[n(0)] Box<EgressDecided>),
+    /// An attempt that was given ways into the network has ended, and went over some of them.
+    #[n(82)]
+    NetworkUsed(#[n(0)] Box<NetworkUsed>),
 
     /// The server began a new incarnation.
     #[n(40)]
@@ -199,6 +202,7 @@ impl Event {
             Event::SecretsReleased(e) => e.run,
             Event::TicketIssued(e) => e.run,
             Event::EgressDecided(e) => e.run,
+            Event::NetworkUsed(e) => e.run,
             Event::RunPlanned(e) => e.run,
             Event::ChildOpened(e) => e.run,
             Event::ActionStopRequested(e) => e.run,

@@ -63,16 +63,18 @@ pub(crate) fn evolve(state: &mut State, event: &Event, at: Timestamp) {
             state.passing.room |= GOVERNING.contains(&e.kind.as_str());
         }
 
+        Event::ArtifactsLabelled(e) => runs::artifacts_labelled(state, e),
+
         // Facts that only projections and people care about.
         Event::ReportIgnored(_)
         | Event::OutputKept(_)
-        | Event::ArtifactsLabelled(_)
         | Event::ActionStopRequested(_)
         | Event::TriggerFired(_)
         | Event::BodiesPruned(_)
         | Event::SecretsReleased(_)
         | Event::TicketIssued(_)
         | Event::EgressDecided(_)
+        | Event::NetworkUsed(_)
         | Event::DataErased(_) => {}
     }
 }

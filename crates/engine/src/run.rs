@@ -87,6 +87,28 @@ pub(crate) struct Run {
 pub(crate) struct Location {
     pub(crate) size: u64,
     pub(crate) sites: BTreeSet<Arc<str>>,
+    /// What those carry who brought it into the run, as far as all of them carry anything: none of it is within another. An artifact is known
+    /// by its content alone, so that naming one is no way to have been given it.
+    pub(crate) brought: Vec<Label>,
+}
+
+impl Location {
+    /// Somebody brings it, or brings it again, who carries this.
+    pub(crate) fn bring(&mut self, label: &Label) {
+        let is_free = self.brought.iter().any(|known| known.0.is_subset(&label.0));
+        if !is_free {
+            self.brought.retain(|known| !label.0.is_subset(&known.0));
+            self.brought.push(label.clone());
+        }
+    }
+
+    /// What it carries, when that is more than somebody may read who carries `own`.
+    pub(crate) fn beyond(&self, own: &Label) -> Option<&Label> {
+        match self.brought.iter().any(|label| label.0.is_subset(&own.0)) {
+            true => None,
+            false => self.brought.first(),
+        }
+    }
 }
 
 /// An artifact on its way to a site.
@@ -247,24 +269,12 @@ impl Run {
 
     /// What the artifacts of an output carry.
     pub(crate) fn labels_of(&self, action: &Action, output: &Value) -> BTreeMap<Digest, Label> {
-        let mut labels: BTreeMap<Digest, Label> = BTreeMap::new();
-        let given = self.carried_by(action);
-        if given.is_empty() {
-            return labels;
-        }
-        let mut note = |value: &Value, label: &Label| {
-            for artifact in ArtifactRef::all_in(value) {
-                labels.entry(artifact.digest).or_default().join(label);
-            }
-        };
-        match output {
-            Value::Object(fields) if ArtifactRef::from_value(output).is_none() => {
-                fields.iter().for_each(|(name, value)| note(value, &given.of(Some(name))));
-            }
-            other => note(other, &given.of(None)),
-        }
-        labels.retain(|_, label| !label.is_empty());
-        labels
+        labels_in(&self.carried_by(action), output)
+    }
+
+    /// Whether anything in the run carries anything.
+    pub(crate) fn is_labelled(&self) -> bool {
+        !(self.label.is_empty() && self.reads.is_empty() && self.gives.is_empty())
     }
 
     /// Where the artifacts inside a value lie.
@@ -282,6 +292,27 @@ impl Run {
     pub(crate) fn has_copy(&self, artifact: &Digest, site: &str) -> bool {
         self.locations.get(artifact).is_some_and(|location| location.sites.contains(site))
     }
+}
+
+/// What the artifacts of an output carry, when what it carries is known.
+pub(crate) fn labels_in(given: &Carried, output: &Value) -> BTreeMap<Digest, Label> {
+    let mut labels: BTreeMap<Digest, Label> = BTreeMap::new();
+    if given.is_empty() {
+        return labels;
+    }
+    let mut note = |value: &Value, label: &Label| {
+        for artifact in ArtifactRef::all_in(value) {
+            labels.entry(artifact.digest).or_default().join(label);
+        }
+    };
+    match output {
+        Value::Object(fields) if ArtifactRef::from_value(output).is_none() => {
+            fields.iter().for_each(|(name, value)| note(value, &given.of(Some(name))));
+        }
+        other => note(other, &given.of(None)),
+    }
+    labels.retain(|_, label| !label.is_empty());
+    labels
 }
 
 impl Scope {

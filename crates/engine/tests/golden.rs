@@ -20,6 +20,8 @@ use proptest::prelude::*;
 mod v1;
 #[path = "golden/v10.rs"]
 mod v10;
+#[path = "golden/v11.rs"]
+mod v11;
 #[path = "golden/v13.rs"]
 mod v13;
 #[path = "golden/v2.rs"]
@@ -58,6 +60,7 @@ fn files() -> Vec<File> {
         File { name: "v13", text: include_str!("golden/v13.journal"), expected: v13::events() },
         File { name: "v9", text: include_str!("golden/v9.journal"), expected: v9::events() },
         File { name: "v10", text: include_str!("golden/v10.journal"), expected: v10::events() },
+        File { name: "v11", text: include_str!("golden/v11.journal"), expected: v11::events() },
     ]
 }
 

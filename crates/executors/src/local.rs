@@ -8,18 +8,18 @@ mod outputs;
 mod process;
 mod wrappers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use artifacts::{Store, StoreError};
-use connectors::{Given, Place};
+use connectors::{Given, Place, Ways};
 use engine::Outcome;
 use engine::event::{Located, Usage};
 use keyring::{Holder, Keyring, Redactor};
 use model::limits::SITE_PROCESSES_MAX;
 use model::site::SandboxMode;
-use model::{AttemptKey, Duration, Epoch, Failure, FailureClass, NodeKind, Resources, SignedTicket};
+use model::{AttemptKey, Duration, EgressGrant, Epoch, Failure, FailureClass, NodeKind, Resources, SignedTicket};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
@@ -281,14 +281,23 @@ impl Inner {
     }
 
     /// Runs a connector that takes its time.
-    async fn run_connector(&self, spec: AttemptSpec, connector: String) {
+    async fn run_connector(&self, spec: AttemptSpec, connector: String, granted: BTreeSet<EgressGrant>) {
         let began = std::time::Instant::now();
         self.observe(Observed::Started { key: spec.key, host: "control plane".into() });
         let files = self.site.folder.join("files");
         let traceparent = spec.environment.iter().find(|(key, _)| key == "TRACEPARENT").map(|(_, context)| context.as_str());
         let store = self.store_of(spec.key);
-        let place =
-            Place { store: &store, files: &files, idempotency_key: &spec.idempotency_key, traceparent, secrets: &spec.secrets };
+        // It has no folder among the attempts: what it did over the network lies where the logs of attempts go.
+        let logs = self.logs(spec.key);
+        let ways = Ways { granted: &granted, note: &|connection| sandbox::egress::note(&logs, connection) };
+        let place = Place {
+            store: &store,
+            files: &files,
+            idempotency_key: &spec.idempotency_key,
+            traceparent,
+            secrets: &spec.secrets,
+            ways,
+        };
         let run = connectors::run(&connector, &spec.input, &place);
         let given = match spec.timeout {
             Some(span) => tokio::time::timeout(span.to_std(), run).await.unwrap_or_else(|_| {
@@ -405,7 +414,7 @@ impl Executor for LocalExecutor {
             return Ok(());
         }
         let key = spec.key;
-        let task = tokio::spawn(async move { inner.run_connector(spec, connector).await });
+        let task = tokio::spawn(async move { inner.run_connector(spec, connector, ticket.ticket.egress).await });
         if let Some((Watched::Connector(handle), _)) = self.inner.known.lock().watched.get_mut(&key) {
             *handle = Some(task.abort_handle());
         }

@@ -24,7 +24,7 @@ use std::sync::{Arc, OnceLock};
 use model::EgressGrant;
 use model::site::SandboxMode;
 
-pub use egress::Connection;
+pub use model::Connection;
 pub(crate) use network::PROXY_PORT;
 pub use probe::{Isolation, probe, time_starts};
 pub(crate) use probe::{answer as answer_probe, answer_starts};

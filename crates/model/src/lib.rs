@@ -8,6 +8,7 @@
 #![deny(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod connection;
 pub mod digest;
 pub mod failure;
 pub mod govern;
@@ -25,6 +26,7 @@ pub mod ticket;
 pub mod time;
 pub mod value;
 
+pub use connection::Connection;
 pub use digest::Digest;
 pub use failure::{Failure, FailureClass};
 pub use graph::{Graph, Needs, Node, NodeIx, NodeKind};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Duration, Money, Resources};
+use crate::{Duration, EgressGrant, Money, Resources};
 
 /// The name of a site, unique in the fleet.
 pub type SiteName = String;
@@ -54,6 +54,25 @@ pub struct SandboxSpec {
     #[n(2)]
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub runtime: BTreeSet<String>,
+}
+
+impl SandboxSpec {
+    /// The places in the network that are granted.
+    pub fn granted(&self) -> impl Iterator<Item = EgressGrant> {
+        self.egress.iter().filter_map(|text| text.parse().ok())
+    }
+
+    /// Whether connectors that run within the server may use a way out from this site, as far as the site is concerned. Where it says what
+    /// its processes may reach, that holds for connectors too; where it says nothing and asks for no walls, the rules alone decide.
+    pub fn lets_connectors_use(&self, way: &EgressGrant) -> bool {
+        if way.is_shared_folder() {
+            return true;
+        }
+        match self.egress.is_empty() && self.mode != SandboxMode::Require {
+            true => !way.is_for_the_named(),
+            false => self.granted().any(|granted| granted.covers(&way.host, way.port)),
+        }
+    }
 }
 
 /// Whether there are walls around the processes of a site.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use crate::{AttemptKey, Digest, Duration, Epoch, Label, SiteName, Timestamp};
@@ -73,6 +74,23 @@ pub struct EgressGrant {
 pub const EGRESS_BYTES: u64 = 1 << 30;
 /// The port of a grant that names none.
 const HTTPS: u16 = 443;
+/// What stands for the shared folder of a site. It has no port: no text of a grant means it.
+const SHARED_FOLDER: &str = "shared-folder";
+
+/// Whether a host is this machine itself.
+pub fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Addresses that are only reached where a grant names them: of this machine, of the services of its cloud, of everybody.
+fn is_special(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    let is_link_local = match address {
+        IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    address.is_loopback() || address.is_unspecified() || address.is_multicast() || is_link_local
+}
 
 impl Ticket {
     /// The bytes that are signed: the same for equal tickets, different for different ones.
@@ -104,6 +122,38 @@ impl Ticket {
 }
 
 impl EgressGrant {
+    /// One place, as somebody asks for it.
+    pub fn place(host: &str, port: u16) -> EgressGrant {
+        EgressGrant { host: host.trim_end_matches('.').to_ascii_lowercase(), port, bytes_max: EGRESS_BYTES }
+    }
+
+    /// The shared folder of a site: no place in the network, and a way out all the same, since nothing is known of who reads there.
+    pub fn shared_folder() -> EgressGrant {
+        EgressGrant { host: SHARED_FOLDER.into(), port: 0, bytes_max: u64::MAX }
+    }
+
+    /// Whether it stands for the shared folder of a site.
+    pub fn is_shared_folder(&self) -> bool {
+        self.port == 0 && self.host == SHARED_FOLDER
+    }
+
+    /// The way that is shown so: what a grant is parsed from, or the shared folder.
+    pub fn shown_as(text: &str) -> Option<EgressGrant> {
+        if text == Self::shared_folder().to_string() { Some(Self::shared_folder()) } else { text.parse().ok() }
+    }
+
+    /// Whether a connection to it may end at an address. Whoever answers for a name must not open this machine or the services of its cloud.
+    pub fn opens(&self, address: IpAddr) -> bool {
+        is_loopback(&self.host)
+            || self.host.parse::<IpAddr>().is_ok_and(|granted| granted == address.to_canonical() || granted == address)
+            || !is_special(address)
+    }
+
+    /// Whether it is an address that is only reached where a site names it. This machine is not among them: it names itself.
+    pub fn is_for_the_named(&self) -> bool {
+        self.host.parse::<IpAddr>().is_ok_and(|address| is_special(address) && !address.to_canonical().is_loopback())
+    }
+
     /// Whether it covers a place. Names of hosts know no case.
     pub fn covers(&self, host: &str, port: u16) -> bool {
         if self.port != port {
@@ -150,6 +200,9 @@ impl FromStr for EgressGrant {
 
 impl fmt::Display for EgressGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_shared_folder() {
+            return write!(f, "{SHARED_FOLDER}:0");
+        }
         match self.host.contains(':') {
             true => write!(f, "[{}]:{}", self.host, self.port),
             false => write!(f, "{}:{}", self.host, self.port),
@@ -208,6 +261,28 @@ mod tests {
         assert!(!ticket.is_out_of_time(Timestamp(40), life) && !ticket.is_out_of_time(Timestamp(100), life));
         assert!(ticket.is_out_of_time(Timestamp(101), life), "it has passed");
         assert!(ticket.is_out_of_time(Timestamp(39), life), "nobody may have signed for so far ahead");
+    }
+
+    #[test]
+    fn names_do_not_open_this_machine_and_the_folder_is_no_text() {
+        let named: EgressGrant = "example.com".parse().unwrap();
+        for closed in ["127.0.0.1", "::1", "169.254.169.254", "0.0.0.0", "::ffff:127.0.0.1", "fe80::1", "224.0.0.1"] {
+            assert!(!named.opens(closed.parse().unwrap()), "{closed}");
+        }
+        for open in ["93.184.216.34", "10.1.2.3", "2606:2800::1"] {
+            assert!(named.opens(open.parse().unwrap()), "{open}");
+        }
+        for (granted, at) in [("127.0.0.1:80", "127.0.0.1"), ("169.254.169.254:80", "169.254.169.254"), ("localhost:80", "::1")] {
+            assert!(granted.parse::<EgressGrant>().unwrap().opens(at.parse().unwrap()), "{granted}");
+        }
+        assert!(
+            EgressGrant::place("169.254.169.254", 80).is_for_the_named()
+                && !EgressGrant::place("127.0.0.1", 80).is_for_the_named()
+        );
+        let folder = EgressGrant::shared_folder();
+        assert_eq!(EgressGrant::shown_as(&folder.to_string()), Some(folder.clone()));
+        assert!(folder.to_string().parse::<EgressGrant>().is_err() && folder.is_shared_folder());
+        assert!(!"shared-folder:443".parse::<EgressGrant>().unwrap().is_shared_folder());
     }
 
     #[test]

@@ -157,6 +157,7 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         Event::SecretsReleased(_) => "secrets_released",
         Event::TicketIssued(_) => "ticket_issued",
         Event::EgressDecided(_) => "egress_decided",
+        Event::NetworkUsed(_) => "network_used",
     }
 }
 
@@ -247,7 +248,9 @@ fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
             data["runs"] = e.runs.iter().map(|run| run.0).collect();
             data["principal"] = e.principal.clone().into();
         }
-        Event::EgressDecided(_) | Event::TicketIssued(_) | Event::SecretsReleased(_) => allowed(event, &mut data),
+        Event::NetworkUsed(_) | Event::EgressDecided(_) | Event::TicketIssued(_) | Event::SecretsReleased(_) => {
+            allowed(event, &mut data)
+        }
         _ => {}
     }
     data
@@ -261,6 +264,18 @@ fn allowed(event: &Event, data: &mut Value) {
             data["site"] = e.site.clone().into();
             data["permitted"] = e.permitted.iter().map(ToString::to_string).collect();
             data["refused"] = json!(e.refused);
+        }
+        Event::NetworkUsed(e) => {
+            data["action"] = e.action.0.into();
+            data["site"] = e.site.clone().into();
+            let way = |(way, used): (&String, &engine::event::WayUsed)| {
+                (
+                    way.clone(),
+                    json!({"connections": used.connections, "failed": used.failed, "cut": used.cut, "sent": used.sent, "received": used.received}),
+                )
+            };
+            data["ways"] = Value::Object(e.ways.iter().map(way).collect());
+            data["refused"] = e.refused.into();
         }
         Event::TicketIssued(e) => {
             data["action"] = e.ticket.ticket.attempt.action.0.into();

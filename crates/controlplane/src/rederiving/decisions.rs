@@ -156,6 +156,17 @@ impl Rederive<'_> {
         }
     }
 
+    /// What an attempt did over the network went over ways that it was given.
+    pub(super) fn used(&mut self, seq: Seq, event: &engine::event::NetworkUsed) {
+        let Some(run) = self.runs.get(&event.run) else { return };
+        let given = run.reach.get(&(event.action, event.attempt)).cloned().unwrap_or_default();
+        let path = run.actions.get(&event.action).map(|action| action.path.clone()).unwrap_or_default();
+        self.decided("uses of the network");
+        for way in event.ways.keys().filter(|way| !given.iter().any(|given| given.to_string() == **way)) {
+            self.problem(3, seq, format!("`{path}` went over `{way}`, which it was not given"));
+        }
+    }
+
     /// It was decided what an attempt may reach.
     pub(super) fn reached(&mut self, seq: Seq, at: Timestamp, event: &EgressDecided) {
         let Some((work, action)) = self.runs.get_mut(&event.run).and_then(|run| {
@@ -165,13 +176,21 @@ impl Rederive<'_> {
         }) else {
             return self.problem(3, seq, "it was decided what may be reached by what is no action");
         };
-        let granted = self.sites.get(&event.site).and_then(|site| site.sandbox.as_ref());
-        let granted: Vec<EgressGrant> =
-            granted.into_iter().flat_map(|sandbox| &sandbox.egress).filter_map(|text| text.parse().ok()).collect();
-        if let Some(beyond) = event.permitted.iter().find(|grant| !granted.contains(grant)) {
+        let walls = self.sites.get(&event.site).map(|site| site.sandbox.clone().unwrap_or_default());
+        // Connectors ask for one way each, processes are given what there is.
+        let is_connector = work.work.contains('@');
+        let lets = |way: &EgressGrant| {
+            walls.as_ref().is_some_and(|walls| match is_connector {
+                true => walls.lets_connectors_use(way),
+                false => walls.granted().any(|granted| granted == *way),
+            })
+        };
+        if let Some(beyond) = event.permitted.iter().find(|way| !lets(way)) {
             self.problem(3, seq, format!("`{}` may reach `{beyond}`, which `{}` does not grant", action.path, event.site));
         }
-        let refused = event.refused.keys().filter_map(|text| text.parse::<EgressGrant>().ok()).map(|grant| (grant, false));
+        // What the site itself does not let out is not asked of the rules.
+        let refused = event.refused.keys().filter_map(|text| EgressGrant::shown_as(text)).filter(&lets).map(|way| (way, false));
+        let refused: Vec<(EgressGrant, bool)> = refused.collect();
         for (grant, allowed) in event.permitted.iter().map(|grant| (grant.clone(), true)).chain(refused) {
             self.decided("ways into the network");
             let may = |rules: &policy::Rules| {

@@ -6,6 +6,7 @@ mod instants;
 mod keep;
 mod names;
 mod plans;
+mod reaching;
 mod rederiving;
 mod triggers;
 mod witnesses;

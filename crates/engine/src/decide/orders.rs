@@ -111,6 +111,7 @@ impl Stepper<'_, '_> {
             }
             // Of a run that has ended meanwhile nothing begins any more.
             Command::RecordTicket(issued) if self.run(issued.run).is_some() => self.emit(Event::TicketIssued(issued)),
+            Command::RecordNetwork(used) if self.run(used.run).is_some() => self.emit(Event::NetworkUsed(used)),
             Command::RecordEgress(decided) if self.run(decided.run).is_some() => self.emit(Event::EgressDecided(decided)),
             Command::RecordRelease(released) => self.emit(Event::SecretsReleased(released)),
             _ => {}

@@ -78,14 +78,21 @@ impl State {
     }
 }
 
-/// The input that no site has a copy of, when there is one.
-fn lost_input(run: &Run, action: &Action) -> Option<Failure> {
+/// What is wrong with an input, when something is: no site has a copy of it, or it carries more than what the action may read, so that it was
+/// named and never given.
+fn unfit_input(run: &Run, action: &Action) -> Option<Failure> {
     let input = action.input.as_ref()?;
     let has_copy =
         |artifact: &ArtifactRef| run.locations.get(&artifact.digest).is_some_and(|location| !location.sites.is_empty());
-    let lost = ArtifactRef::all_in(input.value()).into_iter().find(|artifact| !has_copy(artifact))?;
-    let message = format!("its input `{}` ({}) is lost: no site has a copy of it any more", lost.name, lost.digest);
-    Some(Failure::new(FailureClass::Transfer, message))
+    let artifacts = ArtifactRef::all_in(input.value());
+    if let Some(lost) = artifacts.iter().find(|artifact| !has_copy(artifact)) {
+        let message = format!("its input `{}` ({}) is lost: no site has a copy of it any more", lost.name, lost.digest);
+        return Some(Failure::new(FailureClass::Transfer, message));
+    }
+    let beyond = |artifact: &ArtifactRef| run.locations.get(&artifact.digest)?.beyond(&action.label).cloned();
+    let (named, label) = artifacts.iter().find_map(|artifact| Some((artifact, beyond(artifact)?)))?;
+    let message = format!("its input `{}` carries {label}, and nothing that it was given by does: it only names it", named.name);
+    Some(Failure::new(FailureClass::Refused, message))
 }
 
 fn inputs_of(run: &Run, action: &Action) -> Vec<InputArtifact> {
@@ -119,10 +126,10 @@ impl Stepper<'_, '_> {
         }
     }
 
-    /// Fails the actions of which an input is lost, and gives the others: no site could ever begin them.
+    /// Fails the actions of which an input is lost or not theirs, and gives the others: no site could ever begin them.
     fn without_lost(&mut self, id: RunId, actions: Vec<ActionNo>) -> Vec<ActionNo> {
         let Some(run) = self.run(id) else { return Vec::new() };
-        let lost = |number: &ActionNo| Some((*number, lost_input(run, run.action(*number)?)?));
+        let lost = |number: &ActionNo| Some((*number, unfit_input(run, run.action(*number)?)?));
         let lost: Vec<(ActionNo, Failure)> = actions.iter().filter_map(lost).collect();
         let left = actions.into_iter().filter(|number| lost.iter().all(|(lost, _)| lost != number)).collect();
         for (number, failure) in lost {

@@ -96,3 +96,46 @@ pub struct EgressDecided {
     #[n(5)]
     pub refused: BTreeMap<String, String>,
 }
+
+/// See [`super::Event::NetworkUsed`].
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct NetworkUsed {
+    /// The run.
+    #[n(0)]
+    pub run: RunId,
+    /// The action.
+    #[n(1)]
+    pub action: ActionNo,
+    /// The attempt.
+    #[n(2)]
+    pub attempt: AttemptNo,
+    /// The site.
+    #[n(3)]
+    pub site: String,
+    /// What went over each way that it was given.
+    #[n(4)]
+    pub ways: BTreeMap<String, WayUsed>,
+    /// Connections that were refused. What was asked for stays at the site: a process chooses the words of that.
+    #[n(5)]
+    pub refused: u64,
+}
+
+/// What went over a way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct WayUsed {
+    /// Connections, failed ones among them.
+    #[n(0)]
+    pub connections: u64,
+    /// Those that failed.
+    #[n(1)]
+    pub failed: u64,
+    /// Those that were cut off since the bytes of the grant were used up.
+    #[n(2)]
+    pub cut: u64,
+    /// Bytes that went out.
+    #[n(3)]
+    pub sent: u64,
+    /// Bytes that came in.
+    #[n(4)]
+    pub received: u64,
+}

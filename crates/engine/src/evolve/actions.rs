@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::{ActionKey, ActionNo, AttemptNo, Epoch, NodeKind, Payload, RunId, Timestamp};
 
-use super::attempts::{add_locations, leave_site, start_transfer};
+use super::attempts::{add_locations, brought, leave_site, start_transfer};
 use super::endings::{Ending, end};
 use super::{fleet, runs};
 use crate::action::{Action, ActionState, EachState, HumanState};
@@ -256,6 +256,7 @@ pub(super) fn recall_missed(state: &mut State, key: ActionKey, at: Timestamp) {
 pub(super) fn finished(state: &mut State, event: &ActionFinished, at: Timestamp) {
     let key = ActionKey::new(event.run, event.action);
     if let Some(run) = state.runs.get_mut(&event.run) {
+        brought(run, event.action, event.output.as_ref(), &event.locations);
         add_locations(run, &event.locations);
         if let Some(Action { state: ActionState::AwaitingSignal(name), .. }) = run.action(event.action) {
             let name = name.clone();

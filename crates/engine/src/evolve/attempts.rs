@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{ActionKey, AttemptKey, AttemptNo, FailureClass, Timestamp};
+use model::{ActionKey, ActionNo, ArtifactRef, AttemptKey, AttemptNo, FailureClass, Payload, Timestamp};
 
 use super::actions::{clear_timers, set_timer};
 use super::endings::{Ending, end};
@@ -120,6 +120,7 @@ pub(super) fn attempt_finished(state: &mut State, event: &AttemptFinished, at: T
     let key = ActionKey::new(event.run, event.action);
     let Some(run) = state.runs.get_mut(&event.run) else { return };
     run.cost += event.cost;
+    brought(run, event.action, event.output.as_ref(), &event.locations);
     add_locations(run, &event.locations);
     let Some(action) = run.action_mut(event.action) else { return };
     if let (Some(site), false) = (&action.site, matches!(action.role, Role::Transfer { .. })) {
@@ -167,6 +168,25 @@ pub(super) fn attempt_finished(state: &mut State, event: &AttemptFinished, at: T
         }
     }
     state.passing.dirty.insert(event.run);
+}
+
+/// Notes under which label an action brings the files that it stored. What it only names it does not bring.
+pub(super) fn brought(run: &mut Run, number: ActionNo, output: Option<&Payload>, located: &[Located]) {
+    let Some(output) = output.filter(|_| run.is_labelled() && !located.is_empty()) else { return };
+    let Some(action) = run.action(number) else { return };
+    let labels = run.labels_of(action, output.value());
+    for artifact in ArtifactRef::all_in(output.value()).into_iter().map(|artifact| artifact.digest) {
+        if !located.iter().any(|located| located.artifact == artifact) {
+            continue;
+        }
+        let label = labels.get(&artifact).cloned().unwrap_or_default();
+        match run.locations.get_mut(&artifact) {
+            // It came in without a tag.
+            Some(known) if known.brought.is_empty() => {}
+            Some(known) => known.bring(&label),
+            None => run.locations.entry(artifact).or_default().bring(&label),
+        }
+    }
 }
 
 pub(super) fn add_locations(run: &mut Run, locations: &[Located]) {

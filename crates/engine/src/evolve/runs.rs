@@ -9,11 +9,11 @@ use crate::State;
 use crate::action::ActionState;
 use crate::effect::RunNames;
 use crate::event::{
-    CompensationStarted, NodesSkipped, Origin, PlannedPlace, RunCancelRequested, RunFailing, RunFinished, RunPlanned,
-    RunSubmitted, SignalReceived,
+    ArtifactsLabelled, CompensationStarted, NodesSkipped, Origin, PlannedPlace, RunCancelRequested, RunFailing, RunFinished,
+    RunPlanned, RunSubmitted, SignalReceived,
 };
 use crate::evolve::endings::settle_node;
-use crate::run::{Location, NodeState, Run, RunStatus, Scope};
+use crate::run::{Location, NodeState, Run, RunStatus, Scope, labels_in};
 use crate::state::{RecentRun, handle, number_at_end};
 use crate::timer::{Timer, TimerKind};
 
@@ -191,6 +191,23 @@ pub(super) fn labelled(state: &mut State, event: &crate::event::RunLabelled) {
     let Some(run) = state.runs.get_mut(&event.run) else { return };
     run.reads = event.reads.clone();
     run.gives = event.gives.clone();
+    // What stands for nodes from an earlier run was brought by them.
+    let stands: Vec<_> = run.reused.iter().map(|(node, output)| (*node, output.clone())).collect();
+    for (node, output) in stands {
+        let path = run.scopes.first().and_then(|root| root.compiled.graph.nodes.get(node as usize)).map(|node| node.id.clone());
+        let Some(given) = path.and_then(|path| run.gives.get(path.as_str())).cloned() else { continue };
+        for (artifact, label) in labels_in(&given, output.value()) {
+            run.locations.entry(artifact).or_default().bring(&label);
+        }
+    }
+}
+
+/// Notes what the artifacts carry that a run was given.
+pub(super) fn artifacts_labelled(state: &mut State, event: &ArtifactsLabelled) {
+    let Some(run) = state.runs.get_mut(&event.run).filter(|_| event.action.is_none()) else { return };
+    for (artifact, label) in &event.labels {
+        run.locations.entry(*artifact).or_default().bring(label);
+    }
 }
 
 pub(super) fn planned(state: &mut State, event: &RunPlanned) {

@@ -5,6 +5,7 @@ mod cancelling;
 mod children;
 mod fleet;
 mod maps;
+mod named;
 mod random;
 mod remembering;
 mod retries;

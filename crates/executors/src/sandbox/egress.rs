@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
-use model::EgressGrant;
+use model::{Connection, EgressGrant};
 
 use super::inside;
 use super::network::Leads;
@@ -28,29 +28,6 @@ pub(crate) const RECORD: &str = "egress.jsonl";
 const RECORDED_MAX: u32 = 10_000;
 /// How long the proxy may take to write down what is open when the attempt has ended.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// A connection that an attempt made, or wanted to make.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Connection {
-    /// When it was asked for, in microseconds since 1970.
-    pub at: u64,
-    /// The host that was asked for.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-    /// The address it was connected to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<String>,
-    /// How it ended: `closed`, `refused`, `failed`, `cut`, or `ended` with the attempt.
-    pub outcome: String,
-    /// Why, where that is not clear.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub reason: String,
-    /// Bytes that went out.
-    pub sent: u64,
-    /// Bytes that came in.
-    pub received: u64,
-}
 
 /// Connections, where they are written down.
 struct Book {
@@ -73,6 +50,14 @@ impl Book {
         line.push(b'\n');
         // A full disk ends the attempt anyway.
         let _ = file.0.write_all(&line);
+    }
+}
+
+/// Writes down what was done over the network within the server, in a folder that may not be there yet.
+pub(crate) fn note(folder: &Path, connection: &Connection) {
+    match std::fs::create_dir_all(folder).and_then(|()| Book::open(folder)) {
+        Ok(book) => book.note(connection),
+        Err(error) => tracing::error!(folder = %folder.display(), %error, "a connection could not be written down"),
     }
 }
 

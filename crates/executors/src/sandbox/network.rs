@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use model::EgressGrant;
+use model::ticket::is_loopback;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
     SocketType, recvmsg, sendmsg,
@@ -15,11 +16,6 @@ use super::{Built, Step};
 
 /// Where the proxy is, inside.
 pub(crate) const PROXY_PORT: u16 = 3128;
-
-/// Whether a place is this machine itself: reached through a listener at the same port, and never through the proxy.
-pub(super) fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
 
 /// The addresses that granted hosts have inside.
 pub(super) fn names(grants: &[EgressGrant]) -> Vec<(Ipv4Addr, &str)> {

@@ -17,6 +17,7 @@ mod people;
 mod policy;
 mod readme;
 mod runs;
+mod sanitizers;
 mod secrets;
 mod server;
 mod sites;

@@ -151,6 +151,11 @@ impl Translator {
                 let names: Vec<String> = e.secrets.iter().map(|(name, version)| format!("{name}@{version}")).collect();
                 ("secrets.release", "system", format!("{} for {}", names.join(", "), self.name(place.run)), 99, true)
             }
+            Event::NetworkUsed(e) => {
+                let ways: Vec<String> = e.ways.iter().map(|(way, used)| format!("{way} ({} bytes out)", used.sent)).collect();
+                let what = format!("{} from {}, {} refused", ways.join(", "), e.site, e.refused);
+                ("network.use", "system", format!("{what}, for {}", self.name(place.run)), 99, e.refused == 0)
+            }
             _ => return None,
         };
         Some(json!({

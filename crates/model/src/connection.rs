@@ -1,0 +1,24 @@
+//! What an attempt did over the network.
+
+/// A connection that an attempt made, or wanted to make.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Connection {
+    /// When it was asked for, in microseconds since 1970.
+    pub at: u64,
+    /// The host that was asked for.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The address it was connected to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// How it ended: `closed`, `refused`, `failed`, `cut`, or `ended` with the attempt.
+    pub outcome: String,
+    /// Why, where that is not clear.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Bytes that went out.
+    pub sent: u64,
+    /// Bytes that came in.
+    pub received: u64,
+}
