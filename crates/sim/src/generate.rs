@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use testkit::{Flow, Step, flow, step};
 
 use crate::rng::Rng;
+use crate::tags::{DATA, TAGS};
 
 /// The names that signals and events have.
 pub(crate) const NAMES: [&str; 3] = ["go", "paid", "done"];
@@ -21,7 +22,7 @@ pub(crate) fn workflow(rng: &mut Rng, number: usize) -> Arc<Graph> {
 fn graph(rng: &mut Rng, name: &str, depth: u32) -> Arc<Graph> {
     let count = rng.between(1, if depth == 0 { 7 } else { 3 }) as usize;
     let ids: Vec<String> = (0..count).map(|index| format!("n{index}")).collect();
-    let mut flow = flow(name).input("n", Some(json!(3))).input("go", Some(json!(true)));
+    let mut flow = flow(name).input("n", Some(json!(3))).input("go", Some(json!(true))).input(DATA, Some(Value::Null));
     let mut outputs = json!({});
     // The targets of a branch have to come after it: they are drawn when it is made.
     for index in 0..count {
@@ -54,7 +55,11 @@ fn node(rng: &mut Rng, id: &str, before: &[String], after: &[String], depth: u32
         45..=52 => placed(rng, id).runs().input(input(rng, &reads)),
         53..=60 if depth < 2 => {
             let inner = graph(rng, &format!("sim/{id}d{depth}"), depth + 1);
-            step(id).workflow(&inner).input(json!({"n": rng.below(6), "go": rng.chance(700)}))
+            let mut with = json!({"n": rng.below(6), "go": rng.chance(700)});
+            if rng.chance(400) {
+                with[DATA] = data();
+            }
+            step(id).workflow(&inner).input(with)
         }
         61..=66 => human(rng, id),
         67..=75 => waits(rng, id),
@@ -65,6 +70,12 @@ fn node(rng: &mut Rng, id: &str, before: &[String], after: &[String], depth: u32
     made = made.reads(&names(&reads)).after(&names(&follows));
     if rng.chance(120) {
         made = made.when(if rng.chance(500) { "inputs.go" } else { "inputs.n < 4" });
+    }
+    if let Some(read) = reads.first().filter(|_| rng.chance(60)) {
+        made = made.when(&format!("nodes.{read} != 9"));
+    }
+    if rng.chance(80) {
+        made = made.carries(TAGS[rng.below(3) as usize]);
     }
     if rng.chance(15) {
         // An expression that has no value.
@@ -82,7 +93,7 @@ fn placed(rng: &mut Rng, id: &str) -> Step {
     if rng.chance(700) {
         made = made.needs(rng.between(1, 6) as u32 * 500);
     }
-    if rng.chance(250) {
+    if rng.chance(400) {
         made = made.at("zone", ZONES[rng.below(2) as usize]);
     }
     if rng.chance(400) {
@@ -124,7 +135,10 @@ fn waits(rng: &mut Rng, id: &str) -> Step {
 }
 
 fn each(rng: &mut Rng, id: &str, depth: u32) -> Step {
-    let items: Vec<u64> = (0..rng.between(0, 6)).collect();
+    let mut items: Vec<Value> = (0..rng.between(0, 6)).map(Value::from).collect();
+    if rng.chance(200) {
+        items.push(data());
+    }
     let body = if depth < 2 && rng.chance(300) {
         let inner = graph(rng, &format!("sim/{id}m{depth}"), depth + 1);
         let body = step(id).workflow(&inner).input(json!({"n": "${ item }"}));
@@ -150,10 +164,18 @@ fn decides(rng: &mut Rng, id: &str, after: &[String]) -> Step {
 /// What a node is given: whole outputs of others, so that it fits whatever those are.
 fn input(rng: &mut Rng, reads: &[String]) -> Value {
     let mut input = json!({"x": rng.below(3)});
+    if rng.chance(250) {
+        input[DATA] = data();
+    }
     for id in reads {
         input[id] = json!(format!("${{ nodes.{id} }}"));
     }
     input
+}
+
+/// The input of the workflow that carries tags.
+fn data() -> Value {
+    json!(format!("${{ inputs.{DATA} }}"))
 }
 
 fn some_of(rng: &mut Rng, ids: &[String], most: u64) -> Vec<String> {

@@ -16,6 +16,7 @@ mod monitor;
 mod mutation;
 mod rng;
 mod stats;
+mod tags;
 mod world;
 
 pub use monitor::Broken;

@@ -3,6 +3,7 @@
 
 mod actions;
 mod attempts;
+mod labels;
 mod runs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,9 @@ use std::sync::Arc;
 
 use engine::Event;
 use engine::event::RecallKind;
-use model::{ActionKey, ActionNo, AttemptKey, Digest, Epoch, Graph, Node, Phase, Resources, RunId, SiteSpec, Timestamp};
+use model::{ActionKey, ActionNo, AttemptKey, Digest, Epoch, Graph, Label, Node, Phase, Resources, RunId, SiteSpec, Timestamp};
+
+use crate::tags::{RULES, Tags, read_rules};
 
 /// A rule that was broken: its name, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +44,13 @@ pub(crate) struct Monitor {
     /// Where and under which epoch each attempt was placed.
     pub(crate) placed: BTreeMap<AttemptKey, (String, Epoch)>,
     resources: BTreeMap<(String, String), u64>,
+    /// Which tags must not go to which sites.
+    rules: BTreeMap<String, Tags>,
+    /// What artifacts were made from, and what they are labelled.
+    made_from: BTreeMap<Digest, Tags>,
+    labelled: BTreeMap<Digest, Label>,
+    /// Those that were made in this step.
+    unlabelled: BTreeSet<Digest>,
     last_at: Timestamp,
     /// Runs that something happened to since the last look.
     touched: BTreeSet<RunId>,
@@ -77,6 +87,9 @@ pub(crate) struct RunFacts {
     pub(crate) open: usize,
     pub(crate) ended: Option<Phase>,
     signals: BTreeMap<String, u32>,
+    inputs: serde_json::Value,
+    /// The actions that nodes are, by scope and node.
+    at_node: BTreeMap<(u32, u32), ActionNo>,
 }
 
 /// What a run as a whole is doing.
@@ -110,6 +123,8 @@ pub(crate) struct ActionFacts {
     open_items: u32,
     /// For an action that waits under a once key for another.
     pub(crate) output: Option<model::Payload>,
+    /// What it could read.
+    read: labels::Read,
 }
 
 /// Where an action is, as far as events tell.
@@ -168,6 +183,10 @@ impl Monitor {
             Event::RetryDue(e) => self.retry_due(e.run, e.action, at),
             Event::CancelRequested(e) => self.cancel_requested(e, at),
             Event::AttemptStarted(e) => self.started(e),
+            Event::ArtifactsLabelled(e) => {
+                self.artifacts_labelled(e);
+                Ok(())
+            }
             Event::EpochBegan(e) => {
                 if e.epoch.0 != self.epoch.0 + 1 {
                     return broken("I6 epochs", format!("epoch {} follows epoch {}", e.epoch, self.epoch));
@@ -211,8 +230,14 @@ impl Monitor {
                     return broken("resources", format!("version {} of {} follows {version}", e.version, e.name));
                 }
                 *version = e.version;
+                if e.kind == RULES {
+                    self.rules = read_rules(e.body.value());
+                }
             }
             Event::ResourceDeleted(e) => {
+                if e.kind == RULES {
+                    self.rules.clear();
+                }
                 self.resources.remove(&(e.kind.clone(), e.name.clone()));
             }
             _ => {}
@@ -228,6 +253,7 @@ impl Monitor {
 
     /// What has to hold at the end of a step, over the runs it touched.
     pub(crate) fn settled(&mut self) -> Checked {
+        self.check_artifacts()?;
         for run in std::mem::take(&mut self.touched) {
             let Some(facts) = self.runs.get(&run) else { continue };
             if facts.ended.is_none() {

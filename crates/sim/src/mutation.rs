@@ -96,6 +96,20 @@ mutations! {
     ForgetInputs,
     /// An entry is stored under another time after a checkpoint was made of it.
     RewriteSealed,
+    /// What a condition or a branch was decided by is no part of the label of what it led to.
+    LoseControlLabel,
+    /// What reads several things is labelled by one of them.
+    LoseUnion,
+    /// Placing asks no gate.
+    OpenGate,
+    /// The gate does not know the rules any more after a restart.
+    ForgetRules,
+    /// What runs goes on where a changed rule forbids it.
+    ForgetRevoke,
+    /// An output that is known under a key is given without what it carries.
+    ForgetCarried,
+    /// Artifacts are not labelled.
+    ForgetArtifactLabels,
     /// A checkpoint is shown over entries that are written and not synced.
     SealAhead,
     /// A start shows a checkpoint over what it has read, before it has synced anything.
@@ -151,6 +165,7 @@ impl Mutation {
             (Mutation::CancelMissesOne, Event::CancelRequested(e)) if e.why == CancelReason::RunCancelled => {
                 e.actions.pop().or(e.ended.pop()).is_some()
             }
+            (Mutation::ForgetArtifactLabels, Event::ArtifactsLabelled(e)) => !std::mem::take(&mut e.labels).is_empty(),
             (Mutation::ForgetInputs, Event::ActionsPlaced(e)) => e.actions.iter_mut().fold(false, |changed, placed| {
                 let awaits = !placed.awaits.is_empty();
                 placed.awaits.clear();

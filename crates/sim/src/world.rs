@@ -93,8 +93,17 @@ pub(crate) enum Happening {
     DiskFreed,
 }
 
-/// What is known under a key: the output, since when, where its artifacts lie, and of which action it is.
-type Kept = (serde_json::Value, Timestamp, Vec<engine::event::Located>, ActionKey);
+/// What is known under a key.
+#[derive(Clone)]
+struct Kept {
+    output: serde_json::Value,
+    since: Timestamp,
+    /// Where its artifacts lie.
+    locations: Vec<engine::event::Located>,
+    /// Which action gave it.
+    of: ActionKey,
+    carried: model::Carried,
+}
 
 pub(crate) struct World {
     rng: Rng,
@@ -118,6 +127,8 @@ pub(crate) struct World {
     kept: BTreeMap<(String, Digest), Kept>,
     known_keys: BTreeMap<(String, String), RunId>,
     projects: BTreeMap<RunId, String>,
+    /// What the nodes of runs give carries, by path.
+    gives: BTreeMap<RunId, BTreeMap<String, model::Carried>>,
     /// How many frames they were made from.
     projected: usize,
     /// The highest sequence that anybody outside was told of.
@@ -170,6 +181,7 @@ impl World {
             kept: BTreeMap::new(),
             known_keys: BTreeMap::new(),
             projects: BTreeMap::new(),
+            gives: BTreeMap::new(),
             projected: 0,
             told: 0,
             told_what: "nothing",

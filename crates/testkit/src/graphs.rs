@@ -235,6 +235,12 @@ impl Step {
         self
     }
 
+    /// A tag that all of its output carries.
+    pub fn carries(mut self, tag: &str) -> Self {
+        self.node.carries.entry(String::new()).or_default().insert(tag.into());
+        self
+    }
+
     /// How many thousandths of a core it needs.
     pub fn needs(mut self, cpu_millis: u32) -> Self {
         self.node.needs.resources = Resources { cpu_millis, ..Resources::default() };

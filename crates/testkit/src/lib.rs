@@ -17,7 +17,7 @@ mod tape;
 
 pub use expressions::Paths;
 pub use graphs::{Flow, Step, flow, step};
-pub use placing::placements;
+pub use placing::{placements, placements_within};
 pub use rig::Rig;
 pub use script::{Answer, Script, fail, system};
 pub use sites::{SiteBuilder, site};

@@ -4,15 +4,21 @@ use std::sync::Arc;
 
 use engine::fleet::{Fleet, Site};
 use engine::{Candidate, Placement};
-use placement::{Demand, Input, SiteView};
+use placement::{Demand, Input, Permitted, SiteView};
 
 /// Where the actions of a candidate go, by the placer's rule of the day.
 /// A connector that is not built in is for workers.
 pub fn placements(fleet: &Fleet, candidate: &Candidate) -> Vec<Placement> {
+    placements_within(fleet, candidate, Permitted::all())
+}
+
+/// The same within what a gate permits.
+pub fn placements_within(fleet: &Fleet, candidate: &Candidate, permitted: Permitted) -> Vec<Placement> {
     let by_worker = candidate.uses && !candidate.work.starts_with("core/");
     let sites: Vec<SiteView> = fleet.sites().values().map(view).collect();
     let inputs = candidate.inputs.iter().map(|input| Input { size: input.size, sites: input.sites.clone() }).collect();
-    let demand = Demand::new(candidate.needs.clone(), if by_worker { 1 } else { candidate.actions.len() as u32 }, inputs);
+    let mut demand = Demand::new(candidate.needs.clone(), if by_worker { 1 } else { candidate.actions.len() as u32 }, inputs);
+    demand.permitted = permitted;
     let plan = placement::plan(&sites, &demand);
     let explanation: Arc<str> = serde_json::to_string(&plan.explanation).unwrap_or_default().into();
     let mut actions = candidate.actions.iter().copied();

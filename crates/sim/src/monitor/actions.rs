@@ -6,10 +6,12 @@ use engine::event::{ActionFinished, ActionsOpened, HumanEscalated, Opened, Role}
 use model::{ActionKey, ActionNo, Duration, Graph, Node, NodeKind, Phase, RunId, Timestamp};
 use serde_json::Value;
 
+use super::labels::check_label;
 use super::{ActionFacts, At, Broken, Checked, Doing, Monitor, RunFacts, broken};
 
 impl Monitor {
     pub(super) fn opened(&mut self, e: &ActionsOpened, at: Timestamp) -> Checked {
+        e.actions.iter().try_for_each(|opened| self.check_move(opened))?;
         let Some(run) = self.runs.get_mut(&e.run) else { return Ok(()) };
         e.actions.iter().try_for_each(|opened| run.open_one(e.run, opened, at))
     }
@@ -137,6 +139,12 @@ impl RunFacts {
             // The worlds of the simulator have none yet.
             Role::Transfer { .. } | Role::Child { .. } => {}
         }
+        let input = opened.input.as_ref().map_or(Value::Null, |input| input.value().clone());
+        let read = self.read_by(opened, &node, &input);
+        check_label(&opened.label, &read.all, &format!("`{path}` of run {id}"))?;
+        if opened.role == Role::Node {
+            self.at_node.insert((opened.scope, opened.node), opened.action);
+        }
         self.open += 1;
         self.actions.push(ActionFacts {
             path: path.clone(),
@@ -144,7 +152,7 @@ impl RunFacts {
             scope: opened.scope,
             node_ix: opened.node,
             node,
-            input: opened.input.as_ref().map_or(Value::Null, |input| input.value().clone()),
+            input,
             recall: opened.recall.clone(),
             phase: if matches!(opened.role, Role::Transfer { .. }) { At::Placed } else { At::Open },
             attempt: u32::from(matches!(opened.role, Role::Transfer { .. })),
@@ -155,6 +163,7 @@ impl RunFacts {
             escalated_at: at,
             open_items: 0,
             output: None,
+            read,
         });
         Ok(())
     }
@@ -169,7 +178,7 @@ impl RunFacts {
         }
     }
 
-    fn graph_of(&self, scope: u32) -> Option<Arc<Graph>> {
+    pub(super) fn graph_of(&self, scope: u32) -> Option<Arc<Graph>> {
         match self.scopes.get(&scope)? {
             None => Some(self.graph.clone()),
             Some(parent) => match &self.actions.get(parent.0 as usize)?.node.kind {

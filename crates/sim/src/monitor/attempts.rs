@@ -35,6 +35,7 @@ impl Monitor {
             {
                 return broken("I4 placement", format!("`{}` needs {attribute}={wanted}", action.path));
             }
+            Monitor::check_place(&self.rules, &e.site, &action.read.all, &format!("`{}` of run {}", action.path, e.run))?;
             let used = site.holds.values().fold(Resources::default(), |sum, held| sum.plus(held));
             if !site.spec.capacity.minus(&used).covers(&needs.resources) {
                 return broken("I9 capacity", format!("`{}` holds {used:?} of {:?}", e.site, site.spec.capacity));
@@ -67,6 +68,7 @@ impl Monitor {
             None => {
                 action.output = e.output.clone();
                 run.end(e.action, e.phase, false)?;
+                self.note_made(e);
                 if e.phase == Phase::Succeeded { self.note_once(key) } else { Ok(()) }
             }
             Some(due) => {

@@ -38,6 +38,8 @@ impl Monitor {
             open: 0,
             ended: None,
             signals: BTreeMap::new(),
+            inputs: e.inputs.value().clone(),
+            at_node: BTreeMap::new(),
         };
         self.runs.insert(e.run, facts);
         Ok(())

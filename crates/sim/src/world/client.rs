@@ -13,6 +13,7 @@ use super::{Happening, World};
 use crate::generate::NAMES;
 use crate::monitor::{At, Doing, Monitor, broken};
 use crate::mutation::Mutation;
+use crate::tags;
 
 /// Commands that wait for an answer, and what was answered.
 #[derive(Default)]
@@ -66,15 +67,17 @@ impl World {
     fn act(&mut self) {
         let run = self.some_run();
         match self.rng.below(100) {
-            0..=36 => self.submit(),
+            0..=34 => self.submit(),
+            35..=36 => self.rule(),
             37..=40 => self.order_run(run, |run| Command::Cancel { run, principal: "ada".into(), reason: "not needed".into() }),
             41..=44 => self.order_run(run, |run| Command::Pause { run, principal: "ada".into() }),
             45..=48 => self.order_run(run, |run| Command::Resume { run, principal: "ada".into() }),
             49..=56 => self.signal(run),
             57..=62 => self.happens(),
             63..=72 => self.decide(),
-            73..=80 => self.order_site(),
-            81..=83 => self.resources(),
+            73..=79 => self.order_site(),
+            80..=81 => self.rule(),
+            82..=83 => self.resources(),
             84..=87 => self.fire(),
             88..=92 => {
                 let names: Vec<String> = self.sites.keys().cloned().collect();
@@ -116,12 +119,15 @@ impl World {
         let graph = self.rng.pick(&self.graphs.clone())?.clone();
         let mut salt = [0; 32];
         salt[..8].copy_from_slice(&self.rng.bits().to_le_bytes());
+        let inputs = tags::inputs(&mut self.rng);
+        let labels = tags::label(&graph, &inputs, self.options.mutation);
         Some(Submit {
             project: "sim".into(),
             domain: "development".into(),
             graph_digest: graph.digest(),
             graph: if self.has(Mutation::IgnoreConcurrency) { unbounded(&graph) } else { graph },
-            inputs: json!({"n": self.rng.below(6), "go": self.rng.chance(700)}),
+            labels,
+            inputs,
             principal: "ada".into(),
             known: Known { by_key: self.known(key.as_deref()), by_name: None },
             idempotency_key: key,
@@ -225,6 +231,7 @@ impl World {
         for site in specs {
             self.ask_for(Command::RegisterSite { site, principal: "operator".into() });
         }
+        self.rule();
     }
 
     fn signal(&mut self, run: Option<RunId>) {
@@ -282,6 +289,17 @@ impl World {
             _ => SiteOrder::Uncordon,
         };
         self.ask(Command::SiteOrder { site: name, order, principal: "operator".into() }, None);
+    }
+
+    /// Somebody changes the rules, or takes them away.
+    fn rule(&mut self) {
+        let (kind, name, principal) = (tags::RULES.to_owned(), "walls".to_owned(), "officer".to_owned());
+        if self.rng.chance(100) {
+            return self.ask(Command::DeleteResource { kind, name, principal }, None);
+        }
+        let sites: Vec<String> = self.sites.keys().cloned().collect();
+        let body = tags::rules(&mut self.rng, sites.into_iter());
+        self.ask(Command::ApplyResource { kind, name, body, principal }, None);
     }
 
     fn resources(&mut self) {

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use engine::event::Usage;
 use engine::{Dispatch, Effect, Outcome, Report};
 use model::{AttemptKey, Failure, FailureClass, NodeKind};
-use serde_json::json;
+use serde_json::{Value, json};
+
+use crate::tags;
 
 /// How many a turn computes: few, so that both ways are taken.
 const A_TURN_MAX: usize = 3;
@@ -20,7 +22,10 @@ pub(super) fn compute(order: &Dispatch) -> Option<Report> {
     let drawn = run.0.wrapping_mul(31) + u64::from(action.0) * 7 + u64::from(attempt.0) * 3;
     let outcome = match drawn % 8 {
         0 => Outcome::Failed(Failure::new(FailureClass::User, "no such number")),
-        n => Outcome::Succeeded(json!({ "n": n })),
+        n => {
+            let input = order.input.as_ref().map_or(Value::Null, |input| input.value().clone());
+            Outcome::Succeeded(json!({ "n": n, "read": tags::read_by(&input, &order.node) }))
+        }
     };
     Some(Report { attempt: order.key, epoch: order.epoch, outcome, usage: Usage::default(), locations: Vec::new() })
 }

@@ -6,15 +6,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use engine::event::RecallKind;
 use engine::{Command, Context, Effect, Event, Rejection, State, codec};
 use model::{ActionKey, AttemptKey, RunId, Timestamp};
-use testkit::{Paths, placements};
+use placement::Permitted;
+use testkit::{Paths, placements_within};
 
 use super::instants::Instants;
 use super::seal::Tree;
-use super::{Happening, World};
+use super::{Happening, Kept, World};
 use crate::disk::Stored;
 use crate::fleet::Leases;
 use crate::monitor::{Broken, Monitor, broken};
 use crate::mutation::Mutation;
+use crate::tags::Gate;
 
 /// Turns between two comparisons of the state with a fold of what was stored.
 const COMPARE_EVERY: u64 = 32;
@@ -29,6 +31,7 @@ pub(super) struct Server {
     turn_planned: bool,
     clock: Timestamp,
     pub(super) tree: Tree,
+    gate: Gate,
     pub(super) leases: Leases,
     /// Attempts that were sent to sites and not heard of.
     pub(super) sent: BTreeMap<AttemptKey, String>,
@@ -96,6 +99,7 @@ impl World {
             turn.replies.extend(ticket.map(|ticket| (ticket, result)));
         }
         self.tick(&mut turn);
+        self.revoke(&mut turn);
         self.settle(&mut turn);
         self.check_turn(&turn);
         self.hand_over(turn);
@@ -109,6 +113,17 @@ impl World {
         if due && !self.has(Mutation::DeafTimer) {
             // A tick is never rejected.
             let _ = self.step(Command::Tick, turn);
+        }
+    }
+
+    /// Stops what runs where the rules do not let it be any more.
+    fn revoke(&mut self, turn: &mut Turn) {
+        let Some(server) = &self.server else { return };
+        let actions = server.gate.denied(&server.state);
+        if !actions.is_empty() && !self.has(Mutation::ForgetRevoke) {
+            self.stats.fault("a rule changed under what ran");
+            // Revoking is never rejected.
+            let _ = self.step(Command::Revoke { actions }, turn);
         }
     }
 
@@ -138,7 +153,13 @@ impl World {
             }
             for candidate in candidates {
                 let Some(server) = &self.server else { return };
-                let mut placements = placements(server.state.fleet(), &candidate);
+                let mut permitted = Permitted::all();
+                for site in server.state.fleet().sites().keys().filter(|_| !self.has(Mutation::OpenGate)) {
+                    if let Some(why) = server.gate.refusal(site, &candidate.label) {
+                        permitted.refuse(site.clone(), why);
+                    }
+                }
+                let mut placements = placements_within(server.state.fleet(), &candidate, permitted);
                 // Tasks are what workers take here.
                 let by_worker = !candidate.uses && candidate.work != "run";
                 placements.iter_mut().for_each(|placement| placement.by_worker = by_worker);
@@ -173,6 +194,9 @@ impl World {
         }
         let altered = mutation.is_some_and(|mutation| mutation.alter(&mut events, &mut self.rng));
         for event in events {
+            if let Some(server) = &mut self.server {
+                server.gate.note(&event);
+            }
             self.say(|| format!("{event:?}").chars().take(200).collect());
             let checked = self.monitor.note(&event, at);
             self.judge(checked);
@@ -218,6 +242,8 @@ impl World {
             checked = broken("I6 epochs", format!("a server has begun its work in epoch {epoch}, which another began"));
         }
         self.judge(checked);
+        let held = self.monitor.check_held();
+        self.judge(held);
     }
 
     fn hand_over(&mut self, turn: Turn) {
@@ -399,11 +425,11 @@ impl World {
             self.judge(broken("I1 durable", what));
         }
         self.check_seen();
-        let (full, open, clock) = match self.recover() {
+        let (full, open, clock, gate) = match self.recover() {
             Ok(recovered) => recovered,
             Err(broken) => return self.judge(Err(broken)),
         };
-        (self.projected, self.kept, self.known_keys) = Default::default();
+        (self.projected, self.kept, self.known_keys, self.gives) = Default::default();
         // What is read at a start is all that is there.
         self.project(self.disk.written());
         let first = self.monitor.epoch.0 == 0;
@@ -426,6 +452,7 @@ impl World {
             turn_planned: false,
             clock,
             tree,
+            gate,
             leases: Leases::default(),
             sent: BTreeMap::new(),
             turns: 0,
@@ -440,10 +467,13 @@ impl World {
         self.server = Some(server);
         self.plan_turn();
         self.reconnect();
+        if self.fault(80, "crash at a start") {
+            self.crash();
+        }
     }
 
-    /// Reads the journal: the state of all entries, that of the fleet and open runs only, and the time of the last entry.
-    fn recover(&mut self) -> Result<(State, State, Timestamp), Broken> {
+    /// Reads the journal: the state of all entries, that of the fleet and open runs only, the time of the last entry, and the rules.
+    fn recover(&mut self) -> Result<(State, State, Timestamp, Gate), Broken> {
         let graphs = std::mem::take(&mut self.monitor.graphs);
         self.monitor = Monitor::new(graphs);
         let mut entries = Vec::new();
@@ -466,7 +496,11 @@ impl World {
         }
         let closed: BTreeSet<RunId> =
             self.monitor.runs.iter().filter(|(_, run)| run.ended.is_some()).map(|(id, _)| *id).collect();
+        let mut gate = Gate::default();
         for (event, at) in &entries {
+            if !self.has(Mutation::ForgetRules) {
+                gate.note(event);
+            }
             full.evolve(event, *at);
             if event.run().is_none_or(|run| !closed.contains(&run)) {
                 open.evolve(event, *at);
@@ -482,7 +516,7 @@ impl World {
             return broken("I10 replay", "a fold of open runs gives another state than a fold of all");
         }
         let clock = entries.last().map_or(Timestamp(0), |(_, at)| *at);
-        Ok((full, open, clock))
+        Ok((full, open, clock, gate))
     }
 
     /// Read models: what is known under keys, from the first frames of the journal.
@@ -490,8 +524,8 @@ impl World {
         let news = self.disk.frames.get(self.projected..upto).unwrap_or_default();
         self.projected = self.projected.max(upto);
         for stored in news.iter().flat_map(|frame| &frame.entries) {
-            // Only these two kinds are of interest.
-            if !matches!(codec::kind(&stored.bytes), 0 | 22) {
+            // Only these three kinds are of interest.
+            if !matches!(codec::kind(&stored.bytes), 0 | 22 | 31) {
                 continue;
             }
             match stored.event() {
@@ -501,13 +535,18 @@ impl World {
                     }
                     self.projects.insert(e.run, e.project.clone());
                 }
+                Ok(Event::RunLabelled(e)) => {
+                    self.gives.insert(e.run, e.gives);
+                }
                 Ok(Event::OutputKept(e)) => {
                     let forgotten = self.options.mutation == Some(Mutation::ForgetOnce) && e.key.kind == RecallKind::Once;
                     if !forgotten {
-                        let action = ActionKey::new(e.run, e.action);
+                        let of = ActionKey::new(e.run, e.action);
                         let project = self.projects.get(&e.run).cloned().unwrap_or_default();
-                        self.kept
-                            .insert((project, e.key.key), (e.output.value().clone(), stored.at, e.locations.clone(), action));
+                        let path = self.monitor.action(of).map(|action| engine::without_items(&action.path));
+                        let given = path.and_then(|path| self.gives.get(&e.run)?.get(&path).cloned());
+                        let (output, locations, carried) = (e.output.value().clone(), e.locations, given.unwrap_or_default());
+                        self.kept.insert((project, e.key.key), Kept { output, since: stored.at, locations, of, carried });
                     }
                 }
                 _ => {}

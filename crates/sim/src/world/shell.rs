@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{Happening, World, instants};
 use crate::fleet::Lease;
 use crate::mutation::Mutation;
+use crate::tags;
 
 /// How long a site may be away before what ran there is given up.
 const LOST_US: u64 = 60_000_000;
@@ -21,20 +22,22 @@ impl World {
         match effect {
             Effect::Dispatch(order) => self.dispatch(*order),
             Effect::Transfer(order) => {
-                let delay = self.delay();
+                // Some are large: much can happen to what waits for them.
+                let delay = if self.rng.chance(400) { self.rng.between(300_000, 60_000_000) } else { self.delay() };
                 self.after(delay, Happening::TransferEnds(incarnation, order));
             }
             Effect::Cancel { attempt, site } => self.cancel(attempt, site),
             Effect::Recall { action, project, key } => {
                 let found = self.kept.get(&(project, key.key));
                 let now = self.now.saturating_add_signed(self.skew);
-                let fresh = found.filter(|(_, at, _, of)| {
-                    key.max_age.is_none_or(|age| at.after(age).0 >= now) && !self.monitor.is_undone(*of)
+                let fresh = found.filter(|kept| {
+                    key.max_age.is_none_or(|age| kept.since.after(age).0 >= now) && !self.monitor.is_undone(kept.of)
                 });
-                let answer = fresh.map_or(Recall::Unknown, |(value, _, locations, _)| Recall::Output {
-                    value: value.clone(),
-                    locations: locations.clone(),
-                    carried: Default::default(),
+                let bare = self.has(Mutation::ForgetCarried);
+                let answer = fresh.map_or(Recall::Unknown, |kept| Recall::Output {
+                    value: kept.output.clone(),
+                    locations: kept.locations.clone(),
+                    carried: if bare { Default::default() } else { kept.carried.clone() },
                 });
                 let delay = self.delay();
                 self.after(delay, Happening::Recalled(incarnation, action, answer));
@@ -177,8 +180,15 @@ impl World {
         if self.fault(60, "a worker died with its lease") {
             return self.after(LEASE_US, Happening::LeaseEnds(incarnation, attempt));
         }
-        let (takes, outcome) = (self.rng.between(1_000, 25_000_000), self.fate(attempt, false).0);
+        let read = self.read_by(attempt);
+        let (takes, outcome) = (self.rng.between(1_000, 25_000_000), self.fate(attempt, false, &read).0);
         self.after(takes, Happening::WorkerEnds(attempt, worker, epoch, outcome));
+    }
+
+    /// What an attempt of a worker gives beside its result.
+    fn read_by(&self, attempt: AttemptKey) -> Value {
+        let action = self.monitor.action(attempt.action_key());
+        action.map_or(Value::Null, |action| tags::read_by(&action.input, &action.node))
     }
 
     /// A worker says how it went. Without its lease nobody listens.

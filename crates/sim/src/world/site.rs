@@ -12,6 +12,7 @@ use super::{Happening, World};
 use crate::fleet::{SimAttempt, SimSite};
 use crate::generate::ZONES;
 use crate::monitor::{At, broken};
+use crate::tags;
 
 /// How often a report is repeated before the site waits to be asked.
 const REPEATS_MAX: u32 = 12;
@@ -97,7 +98,7 @@ impl World {
         let (life, deaf) = (self.lives, !current || self.rng.chance(30));
         let (outcome, made) = match lost {
             true => (Outcome::Failed(Failure::new(FailureClass::Transfer, "an input is not there any more")), Vec::new()),
-            false => self.fate(order.key, true),
+            false => self.fate(order.key, true, &tags::read_by(&input, &order.node)),
         };
         let takes_us = match self.rng.below(100) {
             0..=69 => self.rng.between(500, 2_000_000),
@@ -117,8 +118,8 @@ impl World {
         }
     }
 
-    /// What an attempt comes to, and the artifacts it makes.
-    pub(super) fn fate(&mut self, attempt: AttemptKey, makes: bool) -> (Outcome, Vec<Digest>) {
+    /// What an attempt comes to, and the artifacts it makes. It gives back what it has `read`.
+    pub(super) fn fate(&mut self, attempt: AttemptKey, makes: bool, read: &Value) -> (Outcome, Vec<Digest>) {
         let fail = |class: FailureClass, message: &str| (Outcome::Failed(Failure::new(class, message)), Vec::new());
         match self.rng.below(100) {
             0..=9 => return fail(FailureClass::User, "exit code 1"),
@@ -129,13 +130,13 @@ impl World {
             17 => return fail(FailureClass::Timeout, "the executor's own deadline"),
             _ => {}
         }
-        if !makes || !self.rng.chance(600) {
-            return (Outcome::Succeeded(json!({"n": self.rng.below(5)})), Vec::new());
+        if !makes || !self.rng.chance(800) {
+            return (Outcome::Succeeded(json!({"n": self.rng.below(5), "read": read})), Vec::new());
         }
         let name = attempt.to_string();
         let digest = Digest::of(name.as_bytes());
         let artifact = ArtifactRef { digest, size: self.rng.below(1 << 20), kind: Default::default(), name };
-        (Outcome::Succeeded(json!({"n": self.rng.below(5), "file": artifact.to_value()})), vec![digest])
+        (Outcome::Succeeded(json!({"n": self.rng.below(5), "read": read, "file": artifact.to_value()})), vec![digest])
     }
 
     fn stop(&mut self, name: &str, attempt: AttemptKey) {
