@@ -1,5 +1,8 @@
 //! The writer: one thread, one connection, one transaction for all that is queued.
 
+#[cfg(test)]
+mod steps;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
