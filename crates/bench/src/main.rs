@@ -1,7 +1,8 @@
 //! The figures of Tutti: workloads sent to a real server through its API, beside the floor of the same disk in the same rounds.
 //!
-//! The client is made to cost little (blocking sockets that stay open, answers read by hand) and says what it costs itself. It knows
-//! nothing of the house but the API: what it measures is what a user gets.
+//! The client is made to cost little (blocking sockets that stay open, answers read by hand) and says what it costs itself. What goes
+//! through a server knows nothing of the house but the API: what is measured is what a user gets. Decisions (`placement`, `trust`) are measured with
+//! the code that makes them.
 
 mod connections;
 mod floor;
@@ -16,6 +17,7 @@ mod report;
 mod rounds;
 mod sample;
 mod server;
+mod trust;
 mod worker;
 mod workflows;
 

@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::report::Report;
-use crate::{connections, foresight, growth, rounds};
+use crate::{connections, foresight, growth, rounds, trust};
 
 /// The parts of a measurement, in their order.
-pub(crate) const PARTS: [(&str, fn(&Options, &mut Report) -> anyhow::Result<()>); 7] = [
+pub(crate) const PARTS: [(&str, fn(&Options, &mut Report) -> anyhow::Result<()>); 8] = [
     ("rounds", rounds::run_all),
     ("memory", rounds::memory),
     ("connections", connections::idle),
@@ -17,6 +17,7 @@ pub(crate) const PARTS: [(&str, fn(&Options, &mut Report) -> anyhow::Result<()>)
     ("run", growth::within_a_run),
     ("journal", growth::over_the_journal),
     ("placement", foresight::measure),
+    ("trust", trust::measure),
 ];
 
 /// Measures Tutti.
@@ -55,13 +56,13 @@ pub(crate) struct Options {
     /// Rounds. Every round measures everything once, in another order.
     #[arg(long, default_value_t = 5)]
     pub(crate) rounds: u32,
-    /// Only these parts: rounds, memory, connections, restart, run, journal, placement.
+    /// Only these parts: rounds, memory, connections, restart, run, journal, placement, trust.
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<String>,
     /// Only workloads whose name begins so, such as `W1` or `W4 worker`.
     #[arg(long, value_delimiter = ',')]
     pub(crate) workloads: Vec<String>,
-    /// Actions in the journal at the end of the part `journal`.
+    /// Actions in the journal at the end of the part `journal`, and entries at the end of the part `trust`.
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) actions: u64,
     /// Open actions before the restart.

@@ -52,6 +52,16 @@ const GOALS: &[Goal] = &[
     at_most("placement decision", "p99_us", "µs", 1_000.0),
     at_most("placement rollout", "ms", "ms", 50.0),
     at_most("placement replay", "s", "s", 60.0),
+    at_most("rules cached look-up", "p99_us", "µs", 5.0),
+    at_most("rules cold enumeration", "p99_ms", "ms", 25.0),
+    at_most("rules request to the API", "p99_us", "µs", 1_000.0),
+    at_most("rules certificate", "ms", "ms", 50.0),
+    at_most("log levels 1 and 2 from memory", "s", "s", 5.0),
+    at_most("log hashing", "percent_of_throughput", "%", 2.0),
+    at_most("account levels 1 and 2", "us_per_entry", "µs", 5.0),
+    at_most("account levels 1 to 4", "us_per_entry", "µs", 600.0),
+    at_most("account after a run was erased", "erase_s", "s", 1.0),
+    at_most("witness, commit to checkpoint", "p99_ms", "ms", 3_000.0),
     at_most("graphs small plan", "geometric_mean", "of the bound", 1.10),
     at_most("graphs small plan", "worst", "of the bound", 1.30),
     at_most("graphs small plan", "to_best_worst", "of the best plan", 1.30),
@@ -119,6 +129,12 @@ impl Report {
                 let floor = figure("floor walls", "p50_us", round).or_else(|| figure("floor spawn", "p50_us", round));
                 if let ("W1 process", Some(ms), Some(floor)) = (name.as_str(), mine("ms"), floor) {
                     derived.push(("overhead_ms_per_step", ms / CHAIN as f64 - floor / 1e3));
+                }
+                // What the log takes of the time that a server takes for an entry.
+                if let ("log hashing", Some(us), Some(whole)) =
+                    (name.as_str(), mine("us_per_entry"), figure("account filled by a server", "us_per_entry", 0))
+                {
+                    derived.push(("percent_of_throughput", us / whole * 100.0));
                 }
                 // How many times longer the peer takes for the same work.
                 let peer = format!("{what} restate");

@@ -1,5 +1,6 @@
 //! A server that is measured: `tutti up` on a folder of its own, and what is sent to it.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -31,11 +32,17 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `tutti up` on a data directory and waits for its line.
     pub(crate) fn start(tutti: &Path, data: &Path) -> anyhow::Result<Server> {
+        Server::start_with(tutti, data, &[])
+    }
+
+    /// The same with more words on its command line.
+    pub(crate) fn start_with(tutti: &Path, data: &Path, words: &[&OsStr]) -> anyhow::Result<Server> {
         let began = Instant::now();
         let log = std::fs::File::create(data.with_extension("log"))?;
         let mut child = Command::new(tutti)
             .args(["up", "--stop-with-stdin", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
+            .args(words)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)

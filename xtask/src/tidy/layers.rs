@@ -61,8 +61,8 @@ pub(crate) const ROOMS: &[Room] = &[
     room("verifier", Layer::L5, &["audit"]),
     room("testkit", Layer::Dev, BELOW_L4),
     room("sim", Layer::Dev, BELOW_L5),
-    // It knows the API alone: what it measures is what a user gets.
-    room("bench", Layer::Dev, &["model", "placement", "prediction"]),
+    // What goes through a server knows the API alone; decisions and seals are measured with the code that makes them.
+    room("bench", Layer::Dev, &["model", "placement", "prediction", "policy", "audit", "keyring", "artifacts"]),
     room("xtask", Layer::Dev, &[]),
 ];
 
