@@ -27,6 +27,11 @@ pub use simulating::{Changed, Simulated};
 
 /// Kinds of resources that rules are made of.
 pub(crate) const KINDS: [&str; 4] = ["tag", "policy", "sanitizer", "approval"];
+/// Whether documents of a kind are what rules are made of.
+pub fn is_of_rules(kind: &str) -> bool {
+    KINDS.contains(&kind) || kind == crate::secrets::KIND
+}
+
 /// The domains of runs: a workflow is registered when it may run in one of them.
 pub(crate) const DOMAINS: [&str; 3] = ["development", "staging", "production"];
 

@@ -37,6 +37,7 @@ mod planning;
 mod projects;
 mod reaching;
 mod rederiving;
+mod retention;
 mod runs;
 mod sanitizing;
 mod secrets;
@@ -67,7 +68,7 @@ pub use flyte::{
 pub use foresight::Outlook;
 pub use governing::{
     ApprovalRequest, Approved, CaseOutcome, Change as RuleChange, Changed as Redecided, Registered, Simulated, Vouched,
-    What as WhatChanged,
+    What as WhatChanged, is_of_rules,
 };
 pub use inputs::check_value;
 pub use keep::{BackupSummary, KeysKept, restore};
@@ -81,6 +82,7 @@ pub use placer::view as site_view;
 pub use planning::{PlannedNode, WorkflowPlan, WorkflowSource};
 pub use projects::ProjectStand;
 pub use rederiving::{Graphs, Rederive, Rederived};
+pub use retention::Overdue;
 pub use runs::{Awaited, Rerun, Submission, Submitted};
 pub use sites::Sites;
 pub use start::{ControlPlane, Options};

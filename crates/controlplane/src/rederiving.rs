@@ -19,7 +19,7 @@ use model::{Digest, Duration, Epoch, Graph, Label, RunId, Seq, SiteSpec, Timesta
 use policy::{Cache, Fleet, Rules};
 use serde::Serialize;
 
-use crate::governing::{KINDS, Registered};
+use crate::governing::{Registered, is_of_rules};
 use run::Run;
 
 /// Rules that were in force so long before an entry may have been those of an answer that was under way.
@@ -149,7 +149,7 @@ impl<'g> Rederive<'g> {
                 self.sites.remove(&e.site);
                 self.fleet = Fleet::new(self.sites.values());
             }
-            Event::ResourceApplied(e) if KINDS.contains(&e.kind.as_str()) || e.kind == crate::secrets::KIND => {
+            Event::ResourceApplied(e) if is_of_rules(&e.kind) => {
                 // Documents lie open: their commitments have no salt.
                 let committed = model::Payload::new(&[0; 32], e.body.value().clone()) == e.body;
                 if e.body.body.is_none() {

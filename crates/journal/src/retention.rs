@@ -1,7 +1,7 @@
 //! Retention: what values of ended runs are destroyed. First an entry of the journal says so, then the bodies go, in steps; a stop in between
 //! leaves runs marked, and the next start goes on.
 
-use model::Timestamp;
+use model::{RunId, Seq, Timestamp};
 use rusqlite::{Connection, params};
 
 use crate::{JournalError, Reader};
@@ -34,6 +34,17 @@ impl Reader {
             );
             let (bodies, bytes) = db.query_row(&sql, params![before.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
             Ok(Pruned { runs, bodies, bytes })
+        })
+    }
+
+    /// The runs that ended before a time and still have their values: each with its first entry and when it ended, the oldest first.
+    pub fn ended_before(&self, before: Timestamp) -> Result<Vec<(RunId, Seq, Timestamp)>, JournalError> {
+        self.with(|db| {
+            let sql =
+                "SELECT id, first_seq, finished_at FROM runs WHERE finished_at < ?1 AND pruned = 0 ORDER BY finished_at, id";
+            let mut statement = db.prepare_cached(sql)?;
+            let row = |row: &rusqlite::Row<'_>| Ok((RunId(row.get(0)?), Seq(row.get(1)?), Timestamp(row.get(2)?)));
+            Ok(statement.query_map(params![before.0], row)?.collect::<rusqlite::Result<_>>()?)
         })
     }
 

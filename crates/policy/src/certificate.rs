@@ -140,25 +140,30 @@ impl Rules {
                 steps.push(Certified { path: step.path.clone(), label: step.label.clone(), sites: Vec::new() });
                 continue;
             };
-            let (mut best, mut options): (Vec<String>, Vec<Choice>) = Default::default();
+            let mut best: Vec<String> = Vec::new();
+            let mut work = Work {
+                project: flow.project.clone(),
+                workflow: flow.workflow.clone(),
+                domain: String::new(),
+                work: work.clone(),
+            };
             for domain in domains {
-                let work = Work {
-                    project: flow.project.clone(),
-                    workflow: flow.workflow.clone(),
-                    domain: (*domain).to_owned(),
-                    work: work.clone(),
-                };
-                options = self.options(&work, step, fleet, cache);
-                best = options.iter().filter(|o| o.unlike.is_none() && o.refused.is_none()).map(|o| o.site.clone()).collect();
-                best.retain(|site| self.reachable(&work, step, flow, &steps, site, fleet));
+                (*domain).clone_into(&mut work.domain);
+                let places = cache.places(self, fleet, &work, &step.label);
+                let fit = places.iter().filter(|(site, verdict)| verdict.allowed && unlike(step, site, fleet).is_none());
+                let reached = fit.filter(|(site, _)| self.reachable(&work, step, flow, &steps, site, fleet));
+                best = reached.map(|(site, _)| site.clone()).collect();
                 if !best.is_empty() {
                     break;
                 }
             }
-            // A site that nobody has registered yet is not the fault of a policy.
-            let would_fit = options.iter().any(|option| option.unlike.is_none());
-            if best.is_empty() && would_fit {
-                refused.push(refusal(step, options));
+            // Why not is found out only where there is no place: most steps have one.
+            if best.is_empty() {
+                let options = self.options(&work, step, fleet, cache);
+                // A site that nobody has registered yet is not the fault of a policy.
+                if options.iter().any(|option| option.unlike.is_none()) {
+                    refused.push(refusal(step, options));
+                }
             }
             steps.push(Certified { path: step.path.clone(), label: step.label.clone(), sites: best });
         }
@@ -173,9 +178,8 @@ impl Rules {
     fn options(&self, work: &Work, step: &Step, fleet: &Fleet, cache: &mut Cache) -> Vec<Choice> {
         let places = cache.places(self, fleet, work, &step.label);
         let of_site = |(site, verdict): (&String, &crate::Verdict)| {
-            let attributes = fleet.sites.get(site).map(|facts| &facts.attributes);
-            let unlike = step.site.iter().find(|(key, wanted)| attributes.and_then(|all| all.get(*key)) != Some(*wanted));
-            let unlike = unlike.map(|(key, wanted)| {
+            let unlike = unlike(step, site, fleet).map(|(key, wanted)| {
+                let attributes = fleet.sites.get(site).map(|facts| &facts.attributes);
                 let found = attributes.and_then(|all| all.get(key)).map_or("not set".into(), |found| format!("`{found}`"));
                 format!("the step asks for `{key}` to be `{wanted}`, and it is {found}")
             });
@@ -190,13 +194,20 @@ impl Rules {
     fn reachable(&self, work: &Work, step: &Step, flow: &Flow, before: &[Certified], site: &str, fleet: &Fleet) -> bool {
         step.takes.iter().all(|from| {
             let (Some(certified), Some(source)) = (before.get(*from), flow.steps.get(*from)) else { return true };
+            if certified.sites.is_empty() || certified.sites.iter().any(|at| at == site) {
+                return true;
+            }
             // What the step before gives is known to be in what this one sees.
             let label = Label(source.label.0.intersection(&step.label.0).cloned().collect());
-            certified.sites.is_empty()
-                || certified.sites.iter().any(|at| at == site)
-                || certified.sites.iter().any(|at| self.may_move(work, &label, fleet, at, site).allowed)
+            certified.sites.iter().any(|at| self.may_move(work, &label, fleet, at, site).allowed)
         })
     }
+}
+
+/// The first attribute that a step asks for and a site has not.
+fn unlike<'s>(step: &'s Step, site: &str, fleet: &Fleet) -> Option<(&'s String, &'s String)> {
+    let attributes = fleet.sites.get(site).map(|facts| &facts.attributes);
+    step.site.iter().find(|(key, wanted)| attributes.and_then(|all| all.get(*key)) != Some(*wanted))
 }
 
 fn refusal(step: &Step, mut options: Vec<Choice>) -> Refused {

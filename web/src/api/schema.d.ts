@@ -196,7 +196,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The journal's entries as lines of JSON: first the head of the tree, then one entry a line up to it.
+         * The journal's entries as lines of JSON: first the head of the tree, then one entry a line up to it. `document` beside an entry is what it names by its digest:
+         *     a document that rules are made of, or the graph of a workflow.
          * @description Needs the scope `read`, or a role that may `audit`.
          */
         get: operations["exportAudit"];
@@ -824,7 +825,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Destroys the values of runs that ended long ago. Facts and hashes stay.
+         * Destroys the values of runs that ended long ago, or longer ago than a tag of theirs permits. Facts and hashes stay.
          * @description Needs the scope `admin`, or a role that may `administer`.
          */
         post: operations["prune"];
@@ -2941,7 +2942,7 @@ export interface components {
             bodies: number;
             /**
              * Format: int64
-             * @description Their bytes.
+             * @description Their bytes, when they were counted.
              */
             bytes: number;
             /**
@@ -2949,12 +2950,18 @@ export interface components {
              * @description Runs concerned.
              */
             runs: number;
+            /** @description With `by_tags`: for which tags, and of how many runs. */
+            tags?: {
+                [key: string]: number;
+            };
         };
         PruneRequest: {
+            /** @description Erase the runs that carry a tag and ended longer ago than its `retention`, with their artifacts. */
+            by_tags?: boolean;
             /** @description Say what would go, and destroy nothing. */
             dry_run?: boolean;
-            /** @description Runs that ended so long ago: `30d`. */
-            older_than: string;
+            /** @description Runs that ended so long ago: `30d`. Either this or `by_tags`. */
+            older_than?: string | null;
         };
         /** @description An action that read an artifact. */
         ReaderView: {

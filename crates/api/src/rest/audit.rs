@@ -1,5 +1,7 @@
 //! The account of the journal for people who do not trust the server: its entries with their hashes, and proofs from its tree.
 
+use std::collections::BTreeSet;
+
 use audit::EntryProof;
 use axum::body::Body;
 use axum::extract::{Extension, State};
@@ -8,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use bytes::Bytes;
 use controlplane::{AUDIT_EXCEPTION, Fault, FaultKind, Proven, Sealed};
+use engine::{Event, codec};
 use journal::{EntryRow, Reader};
 use model::limits::AUDIT_LEAVES_MAX;
 use model::{Digest, Seq};
@@ -46,7 +49,34 @@ fn view(entry: EntryRow) -> AuditEntry {
     }
 }
 
-/// The journal's entries as lines of JSON: first the head of the tree, then one entry a line up to it.
+/// A line of an export. Beside an entry stands what it names by its digest and whoever makes decisions again needs: the documents that rules are
+/// made of, and of each workflow's graph the first time that a run has it. Values of users do not stand there.
+#[derive(Serialize)]
+struct Exported {
+    #[serde(flatten)]
+    entry: AuditEntry,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document: Option<serde_json::Value>,
+}
+
+/// What stands beside an entry.
+fn document(reader: &Reader, entry: &EntryRow, graphs: &mut BTreeSet<Digest>) -> std::io::Result<Option<serde_json::Value>> {
+    let failed = std::io::Error::other::<journal::JournalError>;
+    // What a later version wrote has nothing beside it here.
+    match codec::decode(&entry.bytes) {
+        Ok(Event::ResourceApplied(applied)) if controlplane::is_of_rules(&applied.kind) => {
+            reader.body(entry.seq, 0).map_err(failed)
+        }
+        Ok(Event::RunSubmitted(submitted)) if graphs.insert(submitted.graph) => {
+            let graph = reader.graph(&submitted.graph).map_err(failed)?;
+            Ok(graph.map(|graph| serde_json::to_value(&*graph)).transpose()?)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The journal's entries as lines of JSON: first the head of the tree, then one entry a line up to it. `document` beside an entry is what it names by its digest:
+/// a document that rules are made of, or the graph of a workflow.
 #[utoipa::path(get, path = "/api/v1/audit/export", operation_id = "exportAudit", tag = "audit", params(ExportQuery),
     responses((status = 200, description = "The entries.", body = String, content_type = "application/x-ndjson")))]
 pub(crate) async fn export(State(app): State<App>, Query(query): Query<ExportQuery>) -> ApiResult<Response> {
@@ -62,19 +92,21 @@ pub(crate) async fn export(State(app): State<App>, Query(query): Query<ExportQue
     let head = head.await?;
     let end = head.size;
     let first = serde_json::to_string(&head).map_err(Fault::internal)? + "\n";
-    let rest = futures::stream::unfold(query.after.unwrap_or(0), move |after| {
+    let rest = futures::stream::unfold((query.after.unwrap_or(0), BTreeSet::new()), move |(after, mut graphs)| {
         let reader = reader.clone();
         async move {
             if after >= end {
                 return None;
             }
             let limit = usize::try_from(end - after).unwrap_or(BATCH).min(BATCH);
-            let read = tokio::task::spawn_blocking(move || lines(&reader, after, limit, query.run)).await;
-            match read.map_err(std::io::Error::other).flatten() {
-                Ok((_, last)) if last == after => None,
-                Ok((bytes, last)) => Some((Ok(bytes), last)),
+            let read = tokio::task::spawn_blocking(move || {
+                lines(&reader, after, limit, query.run, &mut graphs).map(|(bytes, last)| (bytes, last, graphs))
+            });
+            match read.await.map_err(std::io::Error::other).flatten() {
+                Ok((_, last, _)) if last == after => None,
+                Ok((bytes, last, graphs)) => Some((Ok(bytes), (last, graphs))),
                 // The answer breaks off, so that nobody takes a part for the whole.
-                Err(error) => Some((Err(error), end)),
+                Err(error) => Some((Err(error), (end, BTreeSet::new()))),
             }
         }
     });
@@ -83,13 +115,20 @@ pub(crate) async fn export(State(app): State<App>, Query(query): Query<ExportQue
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
 
-fn lines(reader: &Reader, after: u64, limit: usize, run: Option<u64>) -> std::io::Result<(Bytes, u64)> {
+fn lines(
+    reader: &Reader,
+    after: u64,
+    limit: usize,
+    run: Option<u64>,
+    graphs: &mut BTreeSet<Digest>,
+) -> std::io::Result<(Bytes, u64)> {
     let mut text = Vec::new();
     let mut last = after;
     for entry in reader.entries(Seq(after), limit).map_err(std::io::Error::other)? {
         last = entry.seq.0;
         if run.is_none_or(|run| run == entry.run.0) {
-            serde_json::to_writer(&mut text, &view(entry))?;
+            let document = document(reader, &entry, graphs)?;
+            serde_json::to_writer(&mut text, &Exported { entry: view(entry), document })?;
             text.push(b'\n');
         }
     }

@@ -1,5 +1,7 @@
 //! The server about itself.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Extension, State};
 use axum::http::{Method, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -169,8 +171,12 @@ pub(crate) async fn backup(State(app): State<App>, Json(request): Json<BackupReq
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PruneRequest {
-    /// Runs that ended so long ago: `30d`.
-    older_than: String,
+    /// Runs that ended so long ago: `30d`. Either this or `by_tags`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    older_than: Option<String>,
+    /// Erase the runs that carry a tag and ended longer ago than its `retention`, with their artifacts.
+    #[serde(default)]
+    by_tags: bool,
     /// Say what would go, and destroy nothing.
     #[serde(default)]
     dry_run: bool,
@@ -210,11 +216,14 @@ pub(crate) struct PruneAnswer {
     runs: u64,
     /// Values destroyed.
     bodies: u64,
-    /// Their bytes.
+    /// Their bytes, when they were counted.
     bytes: u64,
+    /// With `by_tags`: for which tags, and of how many runs.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tags: BTreeMap<String, u64>,
 }
 
-/// Destroys the values of runs that ended long ago. Facts and hashes stay.
+/// Destroys the values of runs that ended long ago, or longer ago than a tag of theirs permits. Facts and hashes stay.
 #[utoipa::path(post, path = "/api/v1/prune", operation_id = "prune", tag = "system", request_body = PruneRequest,
     responses((status = 200, description = "What went, or would go.", body = PruneAnswer)))]
 pub(crate) async fn prune(
@@ -222,10 +231,21 @@ pub(crate) async fn prune(
     Extension(caller): Extension<Caller>,
     Json(request): Json<PruneRequest>,
 ) -> ApiResult<Json<PruneAnswer>> {
-    let age: Duration = request.older_than.parse().map_err(|error| Fault::new(FaultKind::Malformed, format!("{error}")))?;
+    let malformed = |message: String| Fault::new(FaultKind::Malformed, message);
+    let age = match (request.older_than, request.by_tags) {
+        (Some(age), false) => age,
+        (None, true) => {
+            let (overdue, erased) = app.control.erase_overdue(request.dry_run, &caller.principal).await?;
+            let mut tags: BTreeMap<String, u64> = BTreeMap::new();
+            overdue.iter().for_each(|one| *tags.entry(one.tag.clone()).or_default() += 1);
+            return Ok(Json(PruneAnswer { runs: overdue.len() as u64, bodies: erased.bodies, bytes: 0, tags }));
+        }
+        _ => return Err(malformed("give either `older_than` or `by_tags`".into()).into()),
+    };
+    let age: Duration = age.parse().map_err(|error| malformed(format!("{error}")))?;
     let before = Timestamp(controlplane::wall().0.saturating_sub(age.0));
     let pruned = app.control.prune(before, request.dry_run, &caller.principal).await?;
-    Ok(Json(PruneAnswer { runs: pruned.runs, bodies: pruned.bodies, bytes: pruned.bytes }))
+    Ok(Json(PruneAnswer { runs: pruned.runs, bodies: pruned.bodies, bytes: pruned.bytes, tags: BTreeMap::new() }))
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]

@@ -8,6 +8,7 @@ mod names;
 mod plans;
 mod reaching;
 mod rederiving;
+mod retention;
 mod triggers;
 mod witnesses;
 

@@ -2,6 +2,7 @@
 
 mod derived;
 mod formats;
+mod offline;
 mod pack;
 mod prove;
 mod summary;

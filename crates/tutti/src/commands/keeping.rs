@@ -70,12 +70,15 @@ impl Restore {
 /// Destroy the values of runs that ended long ago. Facts and hashes stay.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  tutti prune --older-than 90d --dry-run\n  tutti prune --older-than 90d\n  tutti prune --artifacts"
+    after_help = "Examples:\n  tutti prune --older-than 90d --dry-run\n  tutti prune --older-than 90d\n  tutti prune --by-tags\n  tutti prune --artifacts"
 )]
 pub(crate) struct Prune {
     /// Runs that ended so long ago: `30d`, `12h`.
-    #[arg(long, value_name = "AGE", required_unless_present = "artifacts")]
+    #[arg(long, value_name = "AGE", required_unless_present_any = ["artifacts", "by_tags"], conflicts_with = "by_tags")]
     older_than: Option<String>,
+    /// Runs that carry a tag and ended longer ago than its `retention`: they are erased, with their artifacts.
+    #[arg(long)]
+    by_tags: bool,
     /// Sweep the stores of sites too: artifacts that nothing refers to any more are set aside, and removed a day later.
     #[arg(long)]
     artifacts: bool,
@@ -89,10 +92,15 @@ pub(crate) struct Prune {
 impl Prune {
     /// Destroys, or counts.
     pub(crate) async fn run(self, door: &Door) -> Result<Exit, CommandError> {
-        let (age, dry_run) = (self.older_than.as_deref(), self.dry_run);
+        let dry_run = self.dry_run;
+        let request = match (&self.older_than, self.by_tags) {
+            (Some(age), _) => Some(json!({"older_than": age, "dry_run": dry_run})),
+            (None, true) => Some(json!({"by_tags": true, "dry_run": dry_run})),
+            (None, false) => None,
+        };
         let (mut answer, swept) = session::with(door, Need::Change, async |session| {
-            let pruned: Option<Value> = match age {
-                Some(age) => Some(session.client.post("/api/v1/prune", &json!({"older_than": age, "dry_run": dry_run})).await?),
+            let pruned: Option<Value> = match &request {
+                Some(request) => Some(session.client.post("/api/v1/prune", request).await?),
                 None => None,
             };
             let swept: Option<Value> = match self.artifacts {
@@ -106,7 +114,13 @@ impl Prune {
         let size = |value: &Value| output::size(value["bytes"].as_u64().unwrap_or_default());
         if let Some(pruned) = &answer {
             let verb = if dry_run { "would go" } else { "are gone" };
-            text += &format!("{} values of {} runs ({}) {verb}\n", pruned["bodies"], pruned["runs"], size(pruned));
+            text += &match self.by_tags {
+                true => format!("{} runs whose tags' time is over {verb}\n", pruned["runs"]),
+                false => format!("{} values of {} runs ({}) {verb}\n", pruned["bodies"], pruned["runs"], size(pruned)),
+            };
+            for (tag, runs) in pruned["tags"].as_object().into_iter().flatten() {
+                text += &format!("  {tag}: {runs}\n");
+            }
         }
         if let Some(swept) = swept {
             let (aside, gone) = if dry_run { ("would be set aside", "would go") } else { ("are set aside", "are gone") };

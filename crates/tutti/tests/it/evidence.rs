@@ -142,3 +142,44 @@ fn the_account_in_other_forms() {
     assert_eq!(lineage[0]["run"]["facets"]["tutti_label"]["tags"], json!([]));
     assert!(lines("in-toto").iter().all(|statement| statement["_type"] == "https://in-toto.io/Statement/v1"));
 }
+
+/// What an auditor has is a file: the decisions in it are made again without a server, and one that was forged is found although every hash was made anew.
+#[test]
+fn decisions_are_made_again_from_a_file_alone() {
+    let home = Home::new();
+    home.write(
+        "rules.yaml",
+        "kind: site\nname: onprem\ncapacity: {cpu: 4}\nattributes: {zone: on-premise}\n---\nkind: site\nname: cloud\ncapacity: {cpu: 4}\nattributes: {zone: cloud}\n---\n\
+         kind: tag\nname: pii\nowners: [officers]\n---\nkind: policy\nname: personal\ncedar: |\n  @id(\"home\")\n  forbid (principal, action == Action::\"run\", resource)\n  \
+         when { context.data in Tag::\"pii\" } unless { resource.zone == \"on-premise\" };\n",
+    );
+    home.write(
+        "w.workflow.yaml",
+        "workflow: t/w\ninputs:\n  x: {type: string, labels: [pii]}\nnodes:\n  a: {use: core/noop, with: {v: '${ inputs.x }'}}\n  b: {use: core/noop, after: a}\n",
+    );
+    home.ok(&["apply", "-f", "rules.yaml", "w.workflow.yaml"]);
+    home.ok(&["run", "t/w", "--input", "x=Ada", "--wait"]);
+    home.ok(&["run", "t/w", "--input", "x=Grace", "--wait"]);
+    let key = home.ok(&["audit", "key"]).stdout.trim().to_owned();
+    home.ok(&["audit", "export", "--to", "audit.jsonl"]);
+    home.ok(&["audit", "pack", "--to", "all.zip"]);
+    let whole = home.json(&["audit", "verify"]);
+    for file in ["audit.jsonl", "all.zip"] {
+        let verdict = home.json(&["audit", "verify", file, "--key", &key]);
+        assert!(verdict["holds"] == true && verdict["derived"]["problems_total"] == 0, "{verdict}");
+        assert_eq!(verdict["derived"]["decisions"], whole["derived"]["decisions"], "{file}");
+        assert!(verdict["derived"]["decisions"]["placements"].as_u64() >= Some(4), "{verdict}");
+        assert_eq!(home.json(&["audit", "verify", file, "--key", &key, "--levels", "2"])["derived"], Value::Null);
+    }
+    let export = std::fs::read_to_string(home.path().join("audit.jsonl")).unwrap();
+    assert!(!export.contains("Ada") && !export.contains("Grace"), "values stay where they are");
+    assert_eq!(
+        export.matches("\"document\":{\"workflow\"").count() + export.matches("\"document\":{\"nodes\"").count(),
+        1,
+        "a graph stands there once"
+    );
+    // Another text of the rule beside the same entry: no hash of the log covers it, the commitment in the entry does.
+    std::fs::write(home.path().join("changed.jsonl"), export.replace("on-premise\\\" };", "cloud\\\" };")).unwrap();
+    let changed = home.run(&["audit", "verify", "changed.jsonl", "--key", &key]);
+    assert!(changed.code == 1 && changed.stderr.contains("not what was committed to"), "{changed:?}");
+}

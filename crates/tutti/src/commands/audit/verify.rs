@@ -13,6 +13,7 @@ use audit::{Checkpoint, Note, PublicKey, entry_hash, verify_inclusion};
 use base64::Engine as _;
 use serde_json::Value;
 
+use super::offline;
 use crate::cli::Door;
 use crate::failure::{CommandError, Exit};
 use crate::in_process::Need;
@@ -99,21 +100,32 @@ impl Verify {
 
     fn offline(&self, file: &Path) -> Result<Exit, CommandError> {
         let trust = self.trust().map_err(CommandError::file)?;
-        let verdict = look(file, trust).with_context(|| format!("`{}`", file.display())).map_err(CommandError::file)?;
-        self.print(&verdict)?;
-        Ok(if verdict.holds { Exit::Done } else { Exit::Failed })
+        let about = || format!("`{}`", file.display());
+        let verdict = look(file, trust).with_context(about).map_err(CommandError::file)?;
+        // What was changed gives no decisions to make again.
+        let derived = match verdict.holds && self.levels > 2 {
+            true => offline::derive(file).with_context(about).map_err(CommandError::file)?,
+            false => None,
+        };
+        self.print(&verdict, derived.as_ref())?;
+        let derived_holds = derived.as_ref().is_none_or(controlplane::Rederived::holds);
+        Ok(if verdict.holds && derived_holds { Exit::Done } else { Exit::Failed })
     }
 
-    fn print(&self, verdict: &Verdict) -> Result<(), CommandError> {
+    fn print(&self, verdict: &Verdict, derived: Option<&controlplane::Rederived>) -> Result<(), CommandError> {
         let report = &verdict.report;
         match self.form.output {
             Format::Table | Format::Name => {
                 output::write(&format!("{}: tree of {} entries, root {}\n", verdict.what, report.entries, report.root))?;
-                for problem in &report.problems {
+                if let Some(derived) = derived {
+                    output::write(&super::derived::lines(&serde_json::to_value(derived)?))?;
+                }
+                let derived_problems = derived.map(|derived| derived.problems.as_slice()).unwrap_or_default();
+                for problem in report.problems.iter().chain(derived_problems) {
                     let place = problem.seq.map(|seq| format!("entry {seq}: ")).unwrap_or_default();
                     eprintln!("problem: {place}{}", problem.what);
                 }
-                match (verdict.holds, report.sealed) {
+                match (verdict.holds && derived_problems.is_empty(), report.sealed) {
                     (false, _) => {}
                     (true, 0) => eprintln!(
                         "it holds in itself; compare it with something that you trust: a key (--key), a checkpoint that you kept (--checkpoint), a root (--root)"
@@ -124,7 +136,13 @@ impl Verify {
                     }
                 }
             }
-            form => output::value(&serde_json::to_value(verdict)?, form)?,
+            form => {
+                let mut value = serde_json::to_value(verdict)?;
+                if let Some(derived) = derived {
+                    value["derived"] = serde_json::to_value(derived)?;
+                }
+                output::value(&value, form)?;
+            }
         }
         Ok(())
     }
