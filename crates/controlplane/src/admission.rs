@@ -7,7 +7,7 @@ use std::sync::Arc;
 use engine::Command;
 use engine::event::{Goal, Located, RunPlanned};
 use journal::{ActionFilter, RunFilter, SiteRow};
-use model::{Digest, Graph, NodeKind, Phase, RunId, Timestamp};
+use model::{Digest, Graph, Label, NodeKind, Phase, RunId, Timestamp};
 use parking_lot::Mutex;
 use placement::search::Effort;
 use placement::{Permitted, SiteView};
@@ -57,8 +57,9 @@ impl ControlPlane {
     /// The plan of a run that is about to be accepted; none where there is nothing to choose and nothing to be in time for.
     pub(crate) fn plan_admission(
         &self,
-        graph: &Graph,
-        digest: Digest,
+        (graph, digest): (&Graph, Digest),
+        names: (&str, &str),
+        carried: Option<&BTreeMap<String, Label>>,
         locations: &[Located],
         goal: Option<Goal>,
     ) -> Option<Box<RunPlanned>> {
@@ -72,14 +73,23 @@ impl ControlPlane {
         if fleet < 2 || !has_work(graph) {
             return only_goal(goal);
         }
-        tokio::task::block_in_place(|| self.plan_of_now(graph, digest, locations, goal)).or_else(|| only_goal(goal))
+        tokio::task::block_in_place(|| self.plan_of_now((graph, digest), names, carried, locations, goal)).or_else(|| only_goal(goal))
     }
 
     /// The plan as the fleet is now, or the one that was made of the same a moment ago.
-    fn plan_of_now(&self, graph: &Graph, digest: Digest, locations: &[Located], goal: Option<Goal>) -> Option<Box<RunPlanned>> {
+    fn plan_of_now(
+        &self,
+        (graph, digest): (&Graph, Digest),
+        names: (&str, &str),
+        carried: Option<&BTreeMap<String, Label>>,
+        locations: &[Located],
+        goal: Option<Goal>,
+    ) -> Option<Box<RunPlanned>> {
         let now = crate::clock::wall();
         let rows = self.reader().sites().ok()?;
-        let state = format!("{rows:?}");
+        let governed = self.rules();
+        let by_rules = governed.governed().then(|| (governed.digest(), names, carried));
+        let state = format!("{rows:?} {by_rules:?}");
         let kept = self.plans().kept.lock().get(&digest).cloned();
         if let Some((at, of, plan)) = kept
             && now.since(at).0 < KEPT_FOR_US
@@ -90,7 +100,9 @@ impl ControlPlane {
         }
         let views: Vec<SiteView> = rows.iter().map(crate::planning::idle).collect();
         let files = files_of(locations);
-        let plan = self.look_ahead(graph, &views, files, goal, &|_| Permitted::all(), &|_| false, RunId(0), "admission");
+        let ahead = self.ahead_of_run(graph, names, carried.unwrap_or(&BTreeMap::new()), &rows);
+        let permitted = |path: &str, work: &str| ahead.permitted(path, work, &|_| None);
+        let plan = self.look_ahead(graph, &views, files, goal, &permitted, &|_| false, RunId(0), "admission");
         if locations.is_empty() {
             let mut all = self.plans().kept.lock();
             if all.len() >= KEPT_MAX {
@@ -108,7 +120,7 @@ impl ControlPlane {
         views: &[SiteView],
         files: Vec<(u64, Vec<String>)>,
         goal: Option<Goal>,
-        permitted: &dyn Fn(&str) -> Permitted,
+        permitted: &dyn Fn(&str, &str) -> Permitted,
         done: &dyn Fn(&str) -> bool,
         run: RunId,
         why: &str,
@@ -119,7 +131,7 @@ impl ControlPlane {
             sites: views,
             estimates: &estimates,
             files,
-            // The gate is asked again for every action; what it would refuse is never placed, whatever a plan says.
+            // The gate is asked again for every action, with what its data really carries; that answer counts, whatever a plan says.
             permitted,
             done,
             goal,
@@ -160,7 +172,12 @@ impl ControlPlane {
                 let place = planned.places.iter().find(|place| place.path == path);
                 place.filter(|place| !closed.contains(&place.site.as_str())).map(|place| place.site.clone())
             };
-            let permitted = |path: &str| stays(path).map_or_else(Permitted::all, |site| Permitted::only([site]));
+            let names = (run.project.as_str(), run.domain.as_str());
+            let ahead = self.ahead_of_run(&graph, names, &workflow::labels::declared(&graph), rows);
+            let permitted = |path: &str, work: &str| match stays(path) {
+                Some(site) => Permitted::only([site]),
+                None => ahead.permitted(path, work, &|_| None),
+            };
             let is_done = |path: &str| done.contains(path);
             let plan = self.look_ahead(&graph, &views, Vec::new(), planned.goal, &permitted, &is_done, run.id, &why);
             if let Some(plan) = plan.filter(|plan| plan.places != planned.places) {

@@ -10,7 +10,7 @@ use placement::{Demand, Verdict};
 use prediction::Family;
 use serde_json::{Value, json};
 
-use crate::learning::{node_at, work_of};
+use crate::learning::node_at;
 use crate::placer::outlook;
 use crate::{ControlPlane, Fault};
 
@@ -76,7 +76,7 @@ impl ControlPlane {
     /// Memory that is asked for and never held, or held and never asked for.
     fn memory(&self, graph: &Graph, path: &str, node: &Node, rows: &[&HistoryRow], runs: usize) -> Option<Advice> {
         let asked = node.needs.resources.memory_bytes;
-        let work = work_of(node);
+        let work = node.kind.work();
         let family = Family { workflow: &graph.workflow, path, work: &work };
         let killed = rows.iter().filter(|row| row.failure.as_deref() == Some("oom")).count();
         let bytes_in = rows.iter().map(|row| row.usage.bytes_in).max().unwrap_or_default();
@@ -127,7 +127,7 @@ impl ControlPlane {
         }
         let sites: Vec<placement::SiteView> =
             self.reader().sites().map_err(Fault::internal)?.iter().map(crate::planning::idle).collect();
-        let work = work_of(node);
+        let work = node.kind.work();
         let family = Family { workflow: &graph.workflow, path, work: &work };
         let estimates = self.learned().read();
         let outlooks: Vec<_> = sites.iter().map(|site| outlook(&estimates, &family, site)).collect();

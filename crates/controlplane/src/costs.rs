@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use engine::event::RunPlanned;
 use journal::{ActionFilter, CostRow, HistoryFilter, RunRow};
 use model::{Money, Phase, Timestamp};
-use placement::Permitted;
 use placement::objective::Settings;
 use placement::sim::{AsExpected, Chooser, play};
 use prediction::forecast::{Forecast, Forecaster};
@@ -73,14 +72,17 @@ impl ControlPlane {
         let filter = ActionFilter { from: 0, limit: ACTIONS_MAX, phase: Some(Phase::Succeeded) };
         let actions = self.reader().actions(outlook.row.id, &filter).map_err(Fault::internal)?;
         let done: BTreeSet<String> = actions.into_iter().map(|action| action.path).collect();
-        let sites: Vec<_> = self.reader().sites().map_err(Fault::internal)?.iter().map(idle).collect();
+        let rows = self.reader().sites().map_err(Fault::internal)?;
+        let names = (outlook.row.project.as_str(), outlook.row.domain.as_str());
+        let ahead = self.ahead_of_run(&graph, names, &workflow::labels::declared(&graph), &rows);
+        let sites: Vec<_> = rows.iter().map(idle).collect();
         let estimates = self.learned().read();
         let ground = Ground {
             workflow: &graph.workflow,
             sites: &sites,
             estimates: &estimates,
             files: Vec::new(),
-            permitted: &|_| Permitted::all(),
+            permitted: &|path, work| ahead.permitted(path, work, &|_| None),
             done: &|path| done.contains(path),
             goal: outlook.plan.as_ref().and_then(|plan| plan.goal),
             now: crate::clock::wall(),

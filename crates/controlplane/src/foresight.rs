@@ -14,7 +14,6 @@ use placement::{Permitted, SiteView};
 use prediction::{Estimates, Family};
 use serde_json::{Value, json};
 
-use crate::learning::work_of;
 use crate::placer::outlook;
 
 /// Tasks that stand for the items of a map: more are folded into these.
@@ -49,8 +48,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) estimates: &'a Estimates,
     /// Data that lie somewhere from the beginning: bytes and sites.
     pub(crate) files: Vec<(u64, Vec<String>)>,
-    /// Where the node at a path may go.
-    pub(crate) permitted: &'a dyn Fn(&str) -> Permitted,
+    /// Where the node at a path may go, whose work is named as the engine names it.
+    pub(crate) permitted: &'a dyn Fn(&str, &str) -> Permitted,
     /// Nodes, by path, that need not run any more.
     pub(crate) done: &'a dyn Fn(&str) -> bool,
     pub(crate) goal: Option<Goal>,
@@ -170,10 +169,10 @@ impl Sketch {
     }
 
     fn add_task(&mut self, node: &Node, path: String, parents: Vec<u32>, weight: f64, ground: &Ground<'_>) -> u32 {
-        let work = work_of(node);
+        let work = node.kind.work();
         let family = Family { workflow: ground.workflow, path: &path, work: &work };
         let needs = &node.needs;
-        let gate = (ground.permitted)(&path);
+        let gate = (ground.permitted)(&path, &work);
         let mut permitted = 0u64;
         let mut runs = Vec::with_capacity(ground.sites.len());
         let mut stray = 0.3f64;

@@ -1,5 +1,6 @@
 //! The gate: rules as they are in force, asked before a workflow is registered, before a run is accepted, and before an action is placed.
 
+mod ahead;
 mod asking;
 mod record;
 mod registered;
@@ -20,6 +21,7 @@ use workflow::labels::{Table, pass_with};
 
 use crate::{ControlPlane, Fault, FaultKind};
 
+pub(crate) use ahead::Ahead;
 pub use asking::{ApprovalRequest, Approved, CaseOutcome};
 pub use record::{Change, What};
 pub use registered::{Registered, Vouched};

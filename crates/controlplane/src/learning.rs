@@ -187,7 +187,7 @@ fn lesson_of(row: &HistoryRow, graph: Option<&Graph>) -> Option<Lesson> {
     let wall_s = row.usage.wall_us as f64 / 1e6;
     Some(Lesson {
         workflow: row.workflow.clone(),
-        work: node.map_or_else(|| "run".into(), work_of),
+        work: node.map_or_else(|| "run".into(), |node| node.kind.work()),
         asked_bytes: node.map_or(0.0, |node| node.needs.resources.memory_bytes as f64),
         path,
         site: row.site.clone(),
@@ -200,15 +200,6 @@ fn lesson_of(row: &HistoryRow, graph: Option<&Graph>) -> Option<Lesson> {
         wait_s: if row.attempt <= 1 { row.started_at.since(row.opened_at).as_secs_f64() } else { 0.0 },
         overhead_s: (row.finished_at.since(row.started_at).as_secs_f64() - wall_s).max(0.0),
     })
-}
-
-/// What a node runs, as the engine names it for placers.
-pub(crate) fn work_of(node: &Node) -> String {
-    match &node.kind {
-        NodeKind::Use { connector, .. } => connector.clone(),
-        NodeKind::Task { name } => name.clone(),
-        other => other.as_str().to_owned(),
-    }
 }
 
 /// The node at a path without the numbers of items: `train`, `score[]`, `sub/clean`.

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use journal::SiteRow;
-use model::{Graph, Money, Node, NodeKind};
+use model::{Graph, Money, Node, NodeKind, Timestamp};
 use placement::{Demand, Explanation, SiteView, Verdict};
 use prediction::{Basis, Estimates, Family};
 use workflow::documents::Document;
 
-use crate::applying::read_all;
-use crate::learning::work_of;
+use crate::applying::{Sourced, read_all};
+use crate::governing::{Ahead, project_of};
 use crate::placer::outlook;
+use crate::projects::ProjectStand;
 use crate::{ControlPlane, Fault, FaultKind, SourceFile};
 
 /// Where a workflow comes from: registered, or a document.
@@ -22,6 +23,8 @@ pub struct WorkflowSource {
     pub name: Option<String>,
     /// The registered version; the latest when there is none.
     pub version: Option<u64>,
+    /// The domain that it would run in; development when there is none.
+    pub domain: Option<String>,
     /// Documents that are read as if they were applied.
     pub documents: Vec<SourceFile>,
     /// The files they refer to.
@@ -58,32 +61,41 @@ pub struct WorkflowPlan {
     pub rendered: String,
 }
 
+/// What was looked up of a source.
+struct LookedUp {
+    graph: Arc<Graph>,
+    sites: Vec<SiteRow>,
+    /// The documents that were read as if they were applied.
+    documents: Vec<Sourced>,
+    rendered: String,
+}
+
 impl ControlPlane {
     /// Reads a workflow without registering it.
-    fn look_up(&self, source: WorkflowSource) -> Result<(Arc<Graph>, Vec<SiteView>, String), Fault> {
-        let rows = self.reader().sites().map_err(Fault::internal)?;
-        let mut sites: Vec<SiteView> = rows.iter().map(idle).collect();
+    fn look_up(&self, source: &WorkflowSource) -> Result<LookedUp, Fault> {
+        let open = |spec| SiteRow { spec, cordoned: false, drained: false, healthy: true, reason: String::new() };
+        let mut sites = self.reader().sites().map_err(Fault::internal)?;
         if sites.is_empty() {
             // Nothing was run here yet: the first run would register the machine itself.
-            let spec = crate::start::this_machine();
-            sites.push(idle(&SiteRow { spec, cordoned: false, drained: false, healthy: true, reason: String::new() }));
+            sites.push(open(crate::start::this_machine()));
         }
         if source.documents.is_empty() {
-            let name = source.name.ok_or_else(|| Fault::new(FaultKind::Malformed, "neither a name nor a document is given"))?;
-            return Ok((self.workflow(&name, source.version)?.0, sites, String::new()));
+            let name = source.name.as_ref();
+            let name = name.ok_or_else(|| Fault::new(FaultKind::Malformed, "neither a name nor a document is given"))?;
+            let graph = self.workflow(name, source.version)?.0;
+            return Ok(LookedUp { graph, sites, documents: Vec::new(), rendered: String::new() });
         }
         let (documents, outcome) = read_all(self.reader(), &source.documents, &source.files);
         if outcome.failed() {
             return Err(outcome.into());
         }
         let mut graphs = Vec::new();
-        for sourced in documents {
-            match sourced.document {
-                Document::Workflow(graph) => graphs.push(graph),
+        for sourced in &documents {
+            match &sourced.document {
+                Document::Workflow(graph) => graphs.push(graph.clone()),
                 Document::Site(spec) => {
-                    sites.retain(|known| known.name != spec.name);
-                    let row = SiteRow { spec, cordoned: false, drained: false, healthy: true, reason: String::new() };
-                    sites.push(idle(&row));
+                    sites.retain(|known| known.spec.name != spec.name);
+                    sites.push(open(spec.clone()));
                 }
                 _ => {}
             }
@@ -92,26 +104,54 @@ impl ControlPlane {
             graphs.retain(|graph| graph.workflow == *name);
         }
         match (graphs.len(), graphs.pop()) {
-            (1, Some(graph)) => Ok((graph, sites, outcome.rendered)),
+            (1, Some(graph)) => Ok(LookedUp { graph, sites, documents, rendered: outcome.rendered }),
             (0, _) => Err(Fault::new(FaultKind::NotFound, "there is no workflow among the documents")),
             _ => Err(Fault::new(FaultKind::Malformed, "there are several workflows among the documents").hint("name one")),
         }
     }
 
-    /// Where the nodes of a workflow would run if every open site were idle.
+    /// Where the nodes of a workflow would run if every open site were idle: by the rules and the bounds of its project, as the dispatcher
+    /// asks them.
     pub fn plan(&self, source: WorkflowSource) -> Result<WorkflowPlan, Fault> {
-        let (graph, sites, rendered) = self.look_up(source)?;
+        let LookedUp { graph, sites, documents, rendered } = self.look_up(&source)?;
+        let specs: Vec<model::SiteSpec> = sites.iter().map(|row| row.spec.clone()).collect();
+        let domain = source.domain.as_deref().unwrap_or(crate::runs::DOMAIN);
+        let ahead = self.ahead_with(&graph, domain, &specs, &documents)?;
         let mut plan = WorkflowPlan { workflow: graph.workflow.clone(), nodes: Vec::new(), rendered };
+        let views: Vec<SiteView> = sites.iter().map(idle).collect();
+        let project = project_of(&graph.workflow);
         let estimates = self.learned().read();
-        let look = Look { workflow: &graph.workflow, sites: &sites, estimates: &estimates };
+        let mut look = Look {
+            workflow: &graph.workflow,
+            project,
+            stand: self.stand_with(project, &documents),
+            now: crate::clock::wall(),
+            sites: &views,
+            estimates: &estimates,
+            ahead: &ahead,
+            places: BTreeMap::new(),
+        };
         look.plan_graph(&graph, "", &mut plan.nodes);
         Ok(plan)
     }
 
+    /// Where a project stands now, with the bounds that these documents give it.
+    fn stand_with(&self, project: &str, documents: &[Sourced]) -> ProjectStand {
+        let mut stand = self.stands().read().get(project).cloned().unwrap_or_default();
+        stand.settle(crate::clock::wall());
+        for sourced in documents {
+            if let Document::Project(spec) = &sourced.document
+                && spec.name == project
+            {
+                stand.spec = spec.clone();
+            }
+        }
+        stand
+    }
+
     /// What differs in meaning between two workflows.
     pub fn diff(&self, before: WorkflowSource, after: WorkflowSource) -> Result<Vec<workflow::semantic::Change>, Fault> {
-        let (before, ..) = self.look_up(before)?;
-        let (after, ..) = self.look_up(after)?;
+        let (before, after) = (self.look_up(&before)?.graph, self.look_up(&after)?.graph);
         Ok(workflow::semantic::diff(&before, &after))
     }
 }
@@ -139,34 +179,27 @@ pub(crate) fn idle(row: &SiteRow) -> SiteView {
 /// What a plan looks at.
 struct Look<'a> {
     workflow: &'a str,
+    project: &'a str,
+    stand: ProjectStand,
+    now: Timestamp,
     sites: &'a [SiteView],
     estimates: &'a Estimates,
+    ahead: &'a Ahead,
+    /// Where what was planned already would run, by path.
+    places: BTreeMap<String, String>,
 }
 
 impl Look<'_> {
-    fn plan_graph(&self, graph: &Graph, prefix: &str, nodes: &mut Vec<PlannedNode>) {
+    fn plan_graph(&mut self, graph: &Graph, prefix: &str, nodes: &mut Vec<PlannedNode>) {
         for node in &graph.nodes {
             self.plan_node(node, format!("{prefix}{}", node.id), nodes);
         }
     }
 
-    fn plan_node(&self, node: &Node, path: String, nodes: &mut Vec<PlannedNode>) {
+    fn plan_node(&mut self, node: &Node, path: String, nodes: &mut Vec<PlannedNode>) {
         let mut planned = PlannedNode { path, kind: node.kind.as_str(), ..PlannedNode::default() };
         if node.kind.is_placed() {
-            let work = work_of(node);
-            let family = Family { workflow: self.workflow, path: &planned.path, work: &work };
-            let mut demand = Demand::new(node.needs.clone(), 1, Vec::new());
-            demand.outlooks = self.sites.iter().map(|site| outlook(self.estimates, &family, site)).collect();
-            let plan = placement::plan(self.sites, &demand);
-            let chosen = plan.explanation.sites.iter().find(|site| site.verdict == Verdict::Chosen);
-            planned.site = chosen.map(|site| site.site.clone());
-            let known = planned.site.as_ref().and_then(|site| self.estimates.duration(&family, site));
-            if let Some(known) = known.filter(|known| known.basis <= Basis::Task) {
-                planned.wall_us = Some((known.mid * 1e6) as u64);
-                planned.cost = chosen.map(|site| site.compute + site.boot + site.repeats + site.preemption);
-                planned.seen = usize::try_from(known.samples).unwrap_or(usize::MAX);
-            }
-            planned.explanation = Some(plan.explanation);
+            self.place(node, &mut planned);
         }
         let path = planned.path.clone();
         nodes.push(planned);
@@ -175,5 +208,32 @@ impl Look<'_> {
             NodeKind::Workflow { graph } => self.plan_graph(graph, &format!("{path}/"), nodes),
             _ => {}
         }
+    }
+
+    fn place(&mut self, node: &Node, planned: &mut PlannedNode) {
+        let work = node.kind.work();
+        let family = Family { workflow: self.workflow, path: &planned.path, work: &work };
+        let mut demand = Demand::new(node.needs.clone(), 1, Vec::new());
+        demand.outlooks = self.sites.iter().map(|site| outlook(self.estimates, &family, site)).collect();
+        demand.permitted = self.ahead.permitted(&planned.path, &work, &|from| self.places.get(from).cloned());
+        let bounds = self.stand.bounds(self.project, &node.needs.resources, self.now);
+        demand.settings.risk /= bounds.thrift;
+        (demand.budget, demand.at_most, demand.bounds) = (bounds.budget, bounds.count, bounds.said);
+        let plan = placement::plan(self.sites, &demand);
+        let chosen = plan.explanation.sites.iter().find(|site| site.verdict == Verdict::Chosen);
+        planned.site = chosen.map(|site| site.site.clone());
+        if let Some(chosen) = chosen {
+            // What is planned before is spent by then.
+            let bill = chosen.expected.0.saturating_sub(chosen.late.0);
+            self.stand.promised = Money(self.stand.promised.0.saturating_add(bill));
+            self.places.insert(planned.path.clone(), chosen.site.clone());
+        }
+        let known = planned.site.as_ref().and_then(|site| self.estimates.duration(&family, site));
+        if let Some(known) = known.filter(|known| known.basis <= Basis::Task) {
+            planned.wall_us = Some((known.mid * 1e6) as u64);
+            planned.cost = chosen.map(|site| site.compute + site.boot + site.repeats + site.preemption);
+            planned.seen = usize::try_from(known.samples).unwrap_or(usize::MAX);
+        }
+        planned.explanation = Some(plan.explanation);
     }
 }

@@ -23,18 +23,6 @@ const THRIFT_MAX: f64 = 4.0;
 const PART_MIN: f64 = 0.1;
 const DAY_S: f64 = 86_400.0;
 
-/// What a project holds, has spent and will spend for what runs.
-#[derive(Clone, Debug, Default)]
-struct Account {
-    spec: ProjectSpec,
-    held: Resources,
-    /// Money that what runs is expected to cost: it is as good as spent.
-    promised: Money,
-    /// What was spent in the day that begins at this time, and in the month.
-    today: (Timestamp, Money),
-    month: (Timestamp, Money),
-}
-
 /// An action that holds something.
 #[derive(Clone, Debug)]
 struct Holding {
@@ -54,8 +42,12 @@ pub struct ProjectStand {
     pub month: Money,
     /// What its actions hold.
     pub held: Resources,
-    /// What those are expected to cost.
+    /// What those are expected to cost: it is as good as spent.
     pub promised: Money,
+    /// When the day began that `day` is of.
+    pub day_began: Timestamp,
+    /// When the month began that `month` is of.
+    pub month_began: Timestamp,
 }
 
 impl ProjectStand {
@@ -79,13 +71,13 @@ pub(crate) type Shown = Arc<RwLock<BTreeMap<String, ProjectStand>>>;
 /// What projects hold and spend.
 #[derive(Default)]
 pub(crate) struct Projects {
-    accounts: BTreeMap<String, Account>,
+    accounts: BTreeMap<String, ProjectStand>,
     holding: BTreeMap<ActionKey, Holding>,
     shown: Shown,
 }
 
 /// What bounds the work of a project now.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Bounds {
     /// What may still be spent.
     pub(crate) budget: Option<Money>,
@@ -95,6 +87,12 @@ pub(crate) struct Bounds {
     pub(crate) thrift: f64,
     /// The bounds in words, for the explanation of what gets no place.
     pub(crate) said: Option<String>,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds { budget: None, count: None, thrift: 1.0, said: None }
+    }
 }
 
 impl Projects {
@@ -109,9 +107,9 @@ impl Projects {
         for row in reader.costs(month, Timestamp(now.0 + 1))? {
             let account = projects.accounts.entry(row.project).or_default();
             account.settle(now);
-            account.month.1 += row.cost;
+            account.month += row.cost;
             if row.day * 86_400_000_000 >= today.0 {
-                account.today.1 += row.cost;
+                account.day += row.cost;
             }
         }
         for (key, names, needs) in state.holdings() {
@@ -144,8 +142,8 @@ impl Projects {
                 let Some(project) = project else { return };
                 let account = self.accounts.entry(project.clone()).or_default();
                 account.settle(now);
-                account.today.1 += e.cost;
-                account.month.1 += e.cost;
+                account.day += e.cost;
+                account.month += e.cost;
                 return self.show_one(&project);
             }
             _ => return,
@@ -193,35 +191,9 @@ impl Projects {
 
     /// What bounds actions with such needs of a project.
     pub(crate) fn bounds(&mut self, project: &str, needs: &Resources, now: Timestamp) -> Bounds {
-        let mut bounds = Bounds { thrift: 1.0, ..Bounds::default() };
-        let Some(account) = self.accounts.get_mut(project) else { return bounds };
+        let Some(account) = self.accounts.get_mut(project) else { return Bounds::default() };
         account.settle(now);
-        let mut said = Vec::new();
-        let budget = account.spec.budget;
-        if budget.is_set() {
-            bounds.budget = left(&budget, account.today.1, account.month.1, account.promised);
-            bounds.thrift = account.thrift(now);
-            let of = |cap: Option<Money>, spent: Money, what: &str| {
-                cap.map(|cap| format!("`{project}` has spent {spent} of its budget of {cap} for this {what}"))
-            };
-            said.extend(of(budget.day, account.today.1, "day"));
-            said.extend(of(budget.month, account.month.1, "month"));
-            if account.promised.0 > 0 {
-                said.push(format!("what runs is expected to cost {} more", account.promised));
-            }
-            if bounds.thrift > 1.0 {
-                said.push(format!("it goes {:.1} times as fast as it lasts, and lateness counts that much less", bounds.thrift));
-            }
-        }
-        if account.spec.quota.is_set() {
-            let fits = account.spec.quota.fits(&account.held, needs);
-            bounds.count = Some(fits);
-            if fits < u32::MAX {
-                said.push(format!("`{project}` holds {} of its quota of {}", amounts(&account.held), quota(&account.spec)));
-            }
-        }
-        bounds.said = (!said.is_empty()).then(|| said.join("; "));
-        bounds
+        account.bounds(project, needs, now)
     }
 
     /// How urgent the work of a project is beside others': what it holds of all there is, by its share.
@@ -230,20 +202,50 @@ impl Projects {
     }
 }
 
-impl Account {
+impl ProjectStand {
     fn stand(&self, name: &str) -> ProjectStand {
-        let spec = ProjectSpec { name: name.to_owned(), ..self.spec.clone() };
-        ProjectStand { spec, day: self.today.1, month: self.month.1, held: self.held, promised: self.promised }
+        ProjectStand { spec: ProjectSpec { name: name.to_owned(), ..self.spec.clone() }, ..self.clone() }
     }
 
     /// Begins a new day or month when one has come. A clock that went back stays in the period that it was in.
-    fn settle(&mut self, now: Timestamp) {
-        if self.today.0 < day_begin(now) {
-            self.today = (day_begin(now), Money(0));
+    pub(crate) fn settle(&mut self, now: Timestamp) {
+        if self.day_began < day_begin(now) {
+            (self.day_began, self.day) = (day_begin(now), Money(0));
         }
-        if self.month.0 < now.month_begin() {
-            self.month = (now.month_begin(), Money(0));
+        if self.month_began < now.month_begin() {
+            (self.month_began, self.month) = (now.month_begin(), Money(0));
         }
+    }
+
+    /// What bounds actions with such needs.
+    pub(crate) fn bounds(&self, project: &str, needs: &Resources, now: Timestamp) -> Bounds {
+        let mut bounds = Bounds::default();
+        let mut said = Vec::new();
+        let budget = self.spec.budget;
+        if budget.is_set() {
+            bounds.budget = self.left();
+            bounds.thrift = self.thrift(now);
+            let of = |cap: Option<Money>, spent: Money, what: &str| {
+                cap.map(|cap| format!("`{project}` has spent {spent} of its budget of {cap} for this {what}"))
+            };
+            said.extend(of(budget.day, self.day, "day"));
+            said.extend(of(budget.month, self.month, "month"));
+            if self.promised.0 > 0 {
+                said.push(format!("what runs is expected to cost {} more", self.promised));
+            }
+            if bounds.thrift > 1.0 {
+                said.push(format!("it goes {:.1} times as fast as it lasts, and lateness counts that much less", bounds.thrift));
+            }
+        }
+        if self.spec.quota.is_set() {
+            let fits = self.spec.quota.fits(&self.held, needs);
+            bounds.count = Some(fits);
+            if fits < u32::MAX {
+                said.push(format!("`{project}` holds {} of its quota of {}", amounts(&self.held), quota(&self.spec)));
+            }
+        }
+        bounds.said = (!said.is_empty()).then(|| said.join("; "));
+        bounds
     }
 
     /// How many times as fast money goes as it lasts, from 1.
@@ -254,8 +256,8 @@ impl Account {
             Some((spent.units() + self.promised.units()) / cap.units() / part)
         };
         let month_s = next_month(now).since(now.month_begin()).as_secs_f64();
-        let day = pace(self.spec.budget.day, self.today.1, self.today.0, DAY_S);
-        let month = pace(self.spec.budget.month, self.month.1, self.month.0, month_s);
+        let day = pace(self.spec.budget.day, self.day, self.day_began, DAY_S);
+        let month = pace(self.spec.budget.month, self.month, self.month_began, month_s);
         day.unwrap_or(0.0).max(month.unwrap_or(0.0)).clamp(1.0, THRIFT_MAX)
     }
 }

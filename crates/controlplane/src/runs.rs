@@ -104,7 +104,7 @@ struct Claim {
 }
 
 /// The domain of runs that say none.
-const DOMAIN: &str = "development";
+pub(crate) const DOMAIN: &str = "development";
 const DOMAINS: [&str; 3] = ["development", "staging", "production"];
 
 impl ControlPlane {
@@ -171,13 +171,15 @@ impl ControlPlane {
         let goal = admission::goal(&graph, request.deadline, crate::clock::wall());
         let label = || self.label_run(&graph, &project, &domain, &inputs);
         let labels = if self.rules().governed() { tokio::task::block_in_place(label)? } else { label()? };
+        let carried = labels.as_ref().map(|labels| &labels.inputs);
+        let plan = self.plan_admission((&graph, graph_digest), (&project, &domain), carried, &locations, goal);
         Ok(Submit {
             labels,
             subject: request.subject,
             name: request.name,
             project,
             domain,
-            plan: self.plan_admission(&graph, graph_digest, &locations, goal),
+            plan,
             graph_digest,
             locations,
             inputs,

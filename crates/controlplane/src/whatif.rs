@@ -14,7 +14,7 @@ use placement::world::{Flow, Need, Task, World};
 use prediction::{Estimates, Family};
 
 use crate::foresight::world_of;
-use crate::learning::{node_at, work_of};
+use crate::learning::node_at;
 use crate::placer::outlook;
 use crate::{ControlPlane, Fault, FaultKind};
 
@@ -277,7 +277,7 @@ struct Known {
 impl Known {
     fn of(graph: Option<&Graph>, workflow: &str, path: &str, sites: &[SiteView], estimates: &Estimates) -> Known {
         let node = graph.and_then(|graph| node_at(graph, path));
-        let work = node.map_or_else(|| "run".to_owned(), work_of);
+        let work = node.map_or_else(|| "run".to_owned(), |node| node.kind.work());
         let family = Family { workflow, path, work: &work };
         let needs = node.map(|node| node.needs.clone()).unwrap_or_default();
         let fits = |site: &&SiteView| needs.unmet(&site.attributes).is_none() && site.capacity.covers(&needs.resources);

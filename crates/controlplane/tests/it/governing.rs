@@ -397,3 +397,88 @@ async fn a_wire_is_refused_before_it_is_drawn_and_a_sanitizer_is_offered_only_wh
     assert!(drawn("mask").refused.is_empty() && drawn("mask").checked);
     control.stop().await;
 }
+
+fn planned(control: &ControlPlane, text: &str, domain: Option<&str>) -> controlplane::WorkflowPlan {
+    let documents = vec![SourceFile { path: "t.yaml".into(), text: text.into() }];
+    let domain = domain.map(str::to_owned);
+    control.plan(controlplane::WorkflowSource { documents, domain, ..Default::default() }).unwrap()
+}
+
+fn verdict(plan: &controlplane::WorkflowPlan, path: &str, site: &str) -> (placement::Verdict, String) {
+    let node = plan.nodes.iter().find(|node| node.path == path).unwrap();
+    let candidate = node.explanation.as_ref().unwrap().sites.iter().find(|candidate| candidate.site == site).unwrap();
+    (candidate.verdict, candidate.why.clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_asks_the_rules_and_the_budget_as_the_dispatcher_does() {
+    let data = tempfile::tempdir().unwrap();
+    let control = open(data.path()).await;
+    apply(&control, SITES.replace("{cpu: 4}", "{cpu: 4, memory: 4Gi}")).await;
+    let workflow = "workflow: t/w\ninputs:\n  ssn: {type: string, labels: [pii]}\nnodes:\n  a: {use: core/noop, with: {value: '${ inputs.ssn }'}}\n  \
+                    b: {use: core/noop}\n  c: {use: core/noop, with: {value: '${ nodes.a }'}, needs: {site: {zone: cloud}}}\n";
+    let site_of = |plan: &controlplane::WorkflowPlan, path: &str| {
+        plan.nodes.iter().find(|node| node.path == path).and_then(|node| node.site.clone())
+    };
+    let free = planned(&control, workflow, None);
+    assert_eq!(["a", "b", "c"].map(|path| site_of(&free, path).unwrap()), ["cloud", "cloud", "cloud"], "nobody says otherwise");
+
+    // Rules among the documents count as if they were applied.
+    let with_rule = format!("{RULE}---\n{workflow}");
+    let plan = planned(&control, &with_rule, None);
+    assert_eq!(site_of(&plan, "b").as_deref(), Some("cloud"), "they are about personal data alone");
+    apply(&control, RULE.into()).await;
+    let approve = |domain: &'static str| planned(&control, workflow, Some(domain));
+    for domain in ["development", "production"] {
+        let plan = approve(domain);
+        assert_eq!(["a", "b", "c"].map(|path| site_of(&plan, path)), [Some("onprem".into()), Some("cloud".into()), None]);
+        let (refused, why) = verdict(&plan, "a", "cloud");
+        assert_eq!(refused, placement::Verdict::Refused);
+        assert!(why.contains("personal data stays on-premise"), "{why}");
+        assert_eq!(verdict(&plan, "c", "cloud").0, placement::Verdict::Refused, "and it has no other place");
+    }
+
+    // A rule of one domain binds that domain alone.
+    let only = "kind: policy\nname: production\ncedar: |\n  @id(\"prod\")\n  @reason(\"production stays at home\")\n  forbid (principal, action == Action::\"run\", resource)\n  \
+                when { context.domain == \"production\" && resource.zone == \"cloud\" };\n";
+    apply(&control, only.into()).await;
+    assert_eq!(site_of(&approve("development"), "b").as_deref(), Some("cloud"));
+    assert_eq!(site_of(&approve("production"), "b").as_deref(), Some("onprem"));
+
+    // What the project may not spend is not planned either, and what is planned before counts: two of three can be paid.
+    let work = "workflow: t/dear\nnodes:\n  a: {run: [\"true\"], needs: {cpu: 1, site: {zone: on-premise}}}\n  b: {run: [\"true\"], needs: {cpu: 1, site: \
+                {zone: on-premise}}}\n  c: {run: [\"true\"], needs: {cpu: 1, site: {zone: on-premise}}}\n";
+    let one = planned(&control, work, None);
+    let sites = &one.nodes[0].explanation.as_ref().unwrap().sites;
+    let candidate = sites.iter().find(|candidate| candidate.verdict == placement::Verdict::Chosen);
+    let candidate = candidate.unwrap_or_else(|| panic!("{sites:?}"));
+    assert_eq!(candidate.site, "onprem");
+    let day = candidate.expected.units() * 2.5;
+    let budget = format!("kind: project\nname: t\nbudget: {{day: {day:.6}}}\n---\n{work}");
+    let plan = planned(&control, &budget, None);
+    let places: Vec<_> = ["a", "b", "c"].iter().map(|path| site_of(&plan, path)).collect();
+    assert_eq!(places, [Some("onprem".into()), Some("onprem".into()), None]);
+    assert_eq!(verdict(&plan, "c", "onprem").0, placement::Verdict::OverBudget);
+    let bounds = plan.nodes[2].explanation.as_ref().unwrap().bounds.clone().unwrap_or_default();
+    assert!(bounds.contains("its budget") && bounds.contains("is expected to cost"), "{bounds}");
+    control.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_planned_where_the_rules_let_it_go() {
+    let data = tempfile::tempdir().unwrap();
+    let control = open(data.path()).await;
+    apply(&control, SITES.replace("{cpu: 4}", "{cpu: 4, memory: 4Gi}")).await;
+    apply(&control, RULE.into()).await;
+    let workflow = "workflow: t/w\ndeadline: 1h\ninputs:\n  ssn: {type: string, labels: [pii]}\nnodes:\n  go: {wait: {signal: go}}\n  a: {run: [\"true\"], \
+                    with: {value: '${ inputs.ssn }'}, after: [go], needs: {cpu: 1}}\n  b: {run: [\"true\"], after: [go], needs: {cpu: 1}}\n";
+    apply(&control, workflow.into()).await;
+    let run = run(&control, "t/w", json!({"ssn": "x"})).await.unwrap();
+    let row = control.reader().run(run).unwrap().unwrap();
+    let plan = control.reader().last_plan(&row).unwrap().unwrap();
+    let place = |path: &str| plan.places.iter().find(|place| place.path == path).map(|place| place.site.as_str());
+    // Everywhere else it would cost nothing; of these two only one has the choice.
+    assert_eq!(place("a"), Some("onprem"), "{plan:?}");
+    assert!(place("b").is_some_and(|site| site != "onprem"), "{plan:?}");
+    control.stop().await;
+}

@@ -15,7 +15,7 @@ use crate::{session, sources};
 
 /// Show where a workflow would run, for how much, and where it may not.
 ///
-/// Sites are taken as if they were idle. Times are medians of earlier runs; a workflow that never ran has none. Nothing is registered.
+/// Sites are taken as if they were idle; rules and the budget of the project count as they do for a run. Times are medians of earlier runs; a workflow that never ran has none. Nothing is registered.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  tutti plan greet.workflow.yaml\n  tutti plan bank/fraud-model --all\n  tutti plan examples/bank --workflow bank/fraud-model"
@@ -104,7 +104,8 @@ fn terms(node: &PlannedNodeView) -> Option<String> {
         "refused" => format!("{}: a policy is in the way", node.path),
         _ => format!("{}:", node.path),
     };
-    Some(format!("{title}\n{}", candidates(&placement.sites)))
+    let bounds = placement.bounds.map_or(String::new(), |bounds| format!("  {bounds}\n"));
+    Some(format!("{title}\n{bounds}{}", candidates(&placement.sites)))
 }
 
 /// Show what differs in meaning between two workflows.

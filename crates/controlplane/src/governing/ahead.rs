@@ -1,0 +1,152 @@
+//! The gate asked ahead of time: where the nodes of a workflow may run, before anything runs.
+//!
+//! It puts the questions that the run loop puts for every action, with the labels that are known by then: of a workflow that is looked at,
+//! what its inputs are declared to carry; of a run that is accepted, what they really carry. What nobody can know before, such as what an
+//! undeclared file carries, is asked when the action is queued, and that answer counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use model::{Graph, Label, Node, NodeKind, Timestamp};
+use parking_lot::Mutex;
+use placement::Permitted;
+use policy::{Cache, Fleet, Rules, Work};
+
+use super::{labelled, project_of};
+use crate::applying::body_of;
+use crate::{ControlPlane, Fault};
+
+/// Where the nodes of a workflow may run.
+pub(crate) struct Ahead {
+    rules: Arc<Rules>,
+    fleet: Fleet,
+    work: Work,
+    /// By path: what it can read carries this.
+    reads: BTreeMap<String, Label>,
+    /// By path: the paths whose files it reads.
+    files_of: BTreeMap<String, Vec<String>>,
+    cache: Mutex<Cache>,
+}
+
+impl Ahead {
+    /// Of a workflow by rules over sites. `inputs` is what its inputs carry.
+    pub(crate) fn new(
+        rules: Arc<Rules>,
+        fleet: Fleet,
+        graph: &Graph,
+        (project, domain): (&str, &str),
+        inputs: &BTreeMap<String, Label>,
+        now: Timestamp,
+    ) -> Ahead {
+        let mut ahead = Ahead {
+            fleet,
+            work: Work {
+                project: project.to_owned(),
+                workflow: graph.workflow.clone(),
+                domain: domain.to_owned(),
+                work: String::new(),
+            },
+            reads: BTreeMap::new(),
+            files_of: BTreeMap::new(),
+            cache: Mutex::default(),
+            rules,
+        };
+        if ahead.rules.governed() {
+            let table = labelled(&ahead.rules, graph, inputs, now);
+            let mut gives_files = BTreeSet::new();
+            files_given(graph, "", &mut gives_files);
+            for step in &table.steps {
+                let from = step.takes.iter().filter_map(|taken| table.steps.get(*taken));
+                let from = from.filter(|from| gives_files.contains(&from.path)).map(|from| from.path.clone());
+                ahead.files_of.insert(step.path.clone(), from.collect());
+            }
+            ahead.reads = table.steps.into_iter().map(|step| (step.path, step.label)).collect();
+        }
+        ahead
+    }
+
+    /// Where a node may go, whose work is named as the engine names it. `place` says where earlier nodes are to run, as far as that is known:
+    /// what their files may not be moved to is refused as well.
+    pub(crate) fn permitted(&self, path: &str, work: &str, place: &dyn Fn(&str) -> Option<String>) -> Permitted {
+        let mut permitted = Permitted::all();
+        if !self.rules.governed() {
+            return permitted;
+        }
+        let work = Work { work: work.to_owned(), ..self.work.clone() };
+        let nothing = Label::empty();
+        let label = self.reads.get(path).unwrap_or(&nothing);
+        let places = self.cache.lock().places(&self.rules, &self.fleet, &work, label);
+        for (site, verdict) in &*places {
+            if !verdict.allowed {
+                permitted.refuse(site, verdict.why());
+                continue;
+            }
+            for from in self.files_of.get(path).into_iter().flatten().filter_map(|from| place(from)) {
+                let moved = self.rules.may_move(&work, label, &self.fleet, &from, site);
+                if !moved.allowed {
+                    permitted.refuse(site, format!("its input at `{from}` may not move there: {}", moved.why()));
+                    break;
+                }
+            }
+        }
+        permitted
+    }
+}
+
+/// The paths of nodes that say that they give files.
+fn files_given(graph: &Graph, prefix: &str, found: &mut BTreeSet<String>) {
+    for node in &graph.nodes {
+        files_of_node(node, format!("{prefix}{}", node.id), found);
+    }
+}
+
+fn files_of_node(node: &Node, path: String, found: &mut BTreeSet<String>) {
+    let is_file = |port: &model::graph::Port| {
+        let kind = port.schema.get("type").and_then(serde_json::Value::as_str);
+        kind.is_some_and(|kind| workflow::types::ARTIFACT_TYPES.contains(&kind))
+    };
+    if node.outputs.iter().any(is_file) {
+        found.insert(path.clone());
+    }
+    match &node.kind {
+        NodeKind::Each { body, .. } => files_of_node(body, format!("{path}[]"), found),
+        NodeKind::Workflow { graph } => files_given(graph, &format!("{path}/"), found),
+        _ => {}
+    }
+}
+
+impl ControlPlane {
+    /// The gate ahead of a workflow of its own project, as it would be if these documents were applied.
+    pub(crate) fn ahead_with(
+        &self,
+        graph: &Graph,
+        domain: &str,
+        sites: &[model::SiteSpec],
+        documents: &[crate::applying::Sourced],
+    ) -> Result<Ahead, Fault> {
+        let is_rule = |kind: &str| super::KINDS.contains(&kind);
+        let mut rules = self.rules();
+        if documents.iter().any(|sourced| is_rule(sourced.document.kind())) {
+            let mut registered = super::Registered::read(self.reader()).map_err(Fault::internal)?;
+            for sourced in documents.iter().filter(|sourced| is_rule(sourced.document.kind())) {
+                registered.put(sourced.document.kind(), sourced.document.name(), "", body_of(sourced, "")?);
+            }
+            rules = Arc::new(Rules::new(registered.sources()).0);
+        }
+        let (fleet, now) = (Fleet::new(sites.iter()), crate::clock::wall());
+        let inputs = workflow::labels::declared(graph);
+        Ok(Ahead::new(rules, fleet, graph, (project_of(&graph.workflow), domain), &inputs, now))
+    }
+
+    /// The gate ahead of a run, with what its inputs carry.
+    pub(crate) fn ahead_of_run(
+        &self,
+        graph: &Graph,
+        names: (&str, &str),
+        inputs: &BTreeMap<String, Label>,
+        sites: &[journal::SiteRow],
+    ) -> Ahead {
+        let fleet = Fleet::new(sites.iter().map(|row| &row.spec));
+        Ahead::new(self.rules(), fleet, graph, names, inputs, crate::clock::wall())
+    }
+}
