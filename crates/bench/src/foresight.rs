@@ -1,9 +1,11 @@
 //! Placement by the figures that it has to reach: plans of single graphs, streams of workflows, decisions.
 
 mod bound;
+mod estimates;
 mod graphs;
 mod speed;
 mod streams;
+mod waves;
 mod worlds;
 
 use crate::options::Options;
@@ -22,12 +24,19 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> anyhow::Result<
     if options.wants_workload("placement") {
         speed::measure(report);
     }
+    if options.wants_workload("estimates") {
+        estimates::measure(report);
+    }
     if options.wants_workload("graphs") {
         sets.iter().for_each(|set| graphs::measure(set, report));
     }
     if options.wants_workload("streams") {
         streams::measure("tuning", 0..8, report);
         streams::measure("held out", 2000..2024, report);
+    }
+    if options.wants_workload("waves") {
+        waves::measure("tuning", 0..8, report);
+        waves::measure("held out", 3000..3024, report);
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use placement::{Permitted, SiteView};
 
 use crate::ControlPlane;
 use crate::foresight::{Ground, LATE_PER_HOUR, Sketch, explanation};
+use crate::warm::Arrivals;
 
 /// Plays of moved plans, for all tasks together: about thirty milliseconds.
 const EFFORT: usize = 12_000;
@@ -28,6 +29,15 @@ const REPLANNED_MAX: usize = 200;
 #[derive(Default)]
 pub(crate) struct Plans {
     kept: Mutex<BTreeMap<Digest, (Timestamp, String, Option<Arc<RunPlanned>>)>>,
+    /// What is about to come, by site.
+    arrivals: Arrivals,
+}
+
+impl Plans {
+    /// Plans that look at what is about to come.
+    pub(crate) fn with(arrivals: Arrivals) -> Plans {
+        Plans { arrivals, ..Plans::default() }
+    }
 }
 
 /// When a run should be done, as its workflow or its submission says.
@@ -73,7 +83,8 @@ impl ControlPlane {
         if fleet < 2 || !has_work(graph) {
             return only_goal(goal);
         }
-        tokio::task::block_in_place(|| self.plan_of_now((graph, digest), names, carried, locations, goal)).or_else(|| only_goal(goal))
+        tokio::task::block_in_place(|| self.plan_of_now((graph, digest), names, carried, locations, goal))
+            .or_else(|| only_goal(goal))
     }
 
     /// The plan as the fleet is now, or the one that was made of the same a moment ago.
@@ -137,8 +148,11 @@ impl ControlPlane {
             goal,
             now: crate::clock::wall(),
         };
-        let sketch = Sketch::of(graph, &ground);
+        let mut sketch = Sketch::of(graph, &ground);
         drop(estimates);
+        for (site, view) in sketch.world.sites.iter_mut().zip(views) {
+            site.coming = self.plans().arrivals.loads(&view.name);
+        }
         let tasks = sketch.world.tasks.len();
         if tasks < 2 {
             return None;

@@ -1,15 +1,18 @@
 //! Advice on a workflow, from what it did: each piece with what it would gain, what that rests on, and the edits that make it so. Nothing is
 //! changed by itself.
 
-use std::collections::BTreeMap;
+mod steps;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::without_items;
-use journal::{ActionFilter, HistoryFilter, HistoryRow, RunFilter};
+use journal::{ActionFilter, HistoryFilter, HistoryRow, RunFilter, SiteRow};
 use model::{Graph, Money, Node, Phase};
-use placement::{Demand, Verdict};
+use placement::{Demand, Input, Verdict};
 use prediction::Family;
 use serde_json::{Value, json};
 
+use crate::governing::Ahead;
 use crate::learning::node_at;
 use crate::placer::outlook;
 use crate::{ControlPlane, Fault};
@@ -20,13 +23,15 @@ const ACTIONS_MAX: usize = 20_000;
 const RUNS_MAX: usize = 20;
 /// Ends of a task from which on its resources are spoken of.
 const ENOUGH: usize = 8;
+/// The largest part of attempts that may be called back where spot capacity is advised.
+const LOST_MAX: f64 = 0.2;
 /// Requests are rounded up to this.
 const STEP_BYTES: u64 = 64 << 20;
 
 /// A piece of advice.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Advice {
-    /// right_size, more_memory, cache, parallel, move.
+    /// right_size, more_memory, cache, parallel, move, spot, merge, split.
     pub kind: &'static str,
     /// The node.
     pub node: String,
@@ -42,6 +47,29 @@ pub struct Advice {
     pub patch: Vec<Value>,
 }
 
+/// What advice is drawn from.
+struct Ground<'a> {
+    graph: &'a Graph,
+    by_path: &'a BTreeMap<String, Vec<&'a HistoryRow>>,
+    /// Nodes that gave the same for the same input every time.
+    same: &'a BTreeSet<String>,
+    runs: usize,
+    sites: &'a [SiteRow],
+    ahead: &'a Ahead,
+}
+
+impl Ground<'_> {
+    /// Where most of what a node reads is made.
+    fn comes_from(&self, node: &Node) -> Option<String> {
+        let before = node.refs.iter().filter_map(|on| self.graph.nodes.get(*on as usize));
+        let mut bytes: BTreeMap<&str, u64> = BTreeMap::new();
+        for row in before.filter_map(|node| self.by_path.get(&node.id)).flatten() {
+            *bytes.entry(&row.site).or_default() += row.usage.bytes_out;
+        }
+        bytes.into_iter().filter(|(_, bytes)| *bytes > 0).max_by_key(|(_, bytes)| *bytes).map(|(site, _)| site.to_owned())
+    }
+}
+
 impl ControlPlane {
     /// Advice on a registered workflow, what gains most first.
     pub fn advise(&self, workflow: &str) -> Result<Vec<Advice>, Fault> {
@@ -52,18 +80,24 @@ impl ControlPlane {
         for row in rows.iter().filter(|row| row.usage.wall_us > 0) {
             by_path.entry(without_items(&row.path)).or_default().push(row);
         }
-        let runs = rows.iter().map(|row| row.run).collect::<std::collections::BTreeSet<_>>().len().max(1);
-        let mut advice = Vec::new();
+        let runs = rows.iter().map(|row| row.run).collect::<BTreeSet<_>>().len().max(1);
+        let mut advice = self.caching(workflow, &graph)?;
+        let same: BTreeSet<String> = advice.iter().map(|one| one.node.clone()).collect();
+        let sites = self.reader().sites().map_err(Fault::internal)?;
+        let specs: Vec<model::SiteSpec> = sites.iter().map(|row| row.spec.clone()).collect();
+        let ahead = self.ahead_with(&graph, crate::runs::DOMAIN, &specs, &[])?;
+        let ground = Ground { graph: &graph, by_path: &by_path, same: &same, runs, sites: &sites, ahead: &ahead };
         for (path, rows) in &by_path {
             let Some(node) = node_at(&graph, path) else { continue };
             if rows.len() >= ENOUGH {
                 advice.extend(self.memory(&graph, path, node, rows, runs));
                 advice.extend(processor(path, node, rows));
             }
-            advice.extend(self.elsewhere(&graph, path, node, rows, runs)?);
+            advice.extend(self.elsewhere(&ground, path, node, rows));
+            advice.extend(steps::split(&graph, path, node, rows, runs));
         }
         advice.extend(parallel(&graph, &by_path));
-        advice.extend(self.caching(workflow, &graph)?);
+        advice.extend(steps::merge(&graph, &by_path));
         advice.sort_by(|a, b| (b.saves, b.saves_s.total_cmp(&a.saves_s)).cmp(&(a.saves, std::cmp::Ordering::Equal)));
         Ok(advice)
     }
@@ -113,55 +147,79 @@ impl ControlPlane {
         })
     }
 
-    /// A site that is cheaper and that attributes keep it from.
-    fn elsewhere(
-        &self,
-        graph: &Graph,
-        path: &str,
-        node: &Node,
-        rows: &[&HistoryRow],
-        runs: usize,
-    ) -> Result<Option<Advice>, Fault> {
+    /// A site that is cheaper and that attributes keep it from: bringing what it reads counts, and rules are asked.
+    fn elsewhere(&self, ground: &Ground<'_>, path: &str, node: &Node, rows: &[&HistoryRow]) -> Option<Advice> {
         if node.needs.site.is_empty() || rows.is_empty() {
-            return Ok(None);
+            return None;
         }
-        let sites: Vec<placement::SiteView> =
-            self.reader().sites().map_err(Fault::internal)?.iter().map(crate::planning::idle).collect();
+        let sites: Vec<placement::SiteView> = ground.sites.iter().map(crate::planning::idle).collect();
         let work = node.kind.work();
-        let family = Family { workflow: &graph.workflow, path, work: &work };
+        let family = Family { workflow: &ground.graph.workflow, path, work: &work };
         let estimates = self.learned().read();
         let outlooks: Vec<_> = sites.iter().map(|site| outlook(&estimates, &family, site)).collect();
         drop(estimates);
+        let reads = rows.iter().map(|row| row.usage.bytes_in).sum::<u64>() / rows.len() as u64;
+        let from = ground.comes_from(node);
         let best = |free: bool| {
-            let mut demand = Demand::new(node.needs.clone(), 1, Vec::new());
+            let inputs = from.iter().filter(|_| reads > 0).map(|site| Input { size: reads, sites: vec![site.clone()] });
+            let mut demand = Demand::new(node.needs.clone(), 1, inputs.collect());
             if free {
                 demand.needs.site.clear();
             }
             demand.outlooks = outlooks.clone();
+            demand.permitted = ground.ahead.permitted(path, &work, &|_| from.clone());
             let plan = placement::plan(&sites, &demand);
             plan.explanation.sites.into_iter().find(|site| site.verdict == Verdict::Chosen)
         };
-        let (Some(pinned), Some(free)) = (best(false), best(true)) else { return Ok(None) };
-        let saved = (pinned.expected.0 - free.expected.0) * rows.len() as i64 / runs as i64;
-        if free.site == pinned.site || saved <= 0 || saved * 5 < pinned.expected.0 * rows.len() as i64 / runs as i64 {
-            return Ok(None);
+        let (pinned, free) = (best(false)?, best(true)?);
+        let a_run = |money: Money| Money(money.0.saturating_mul(rows.len() as i64) / ground.runs as i64);
+        let saves = a_run(Money(pinned.expected.0 - free.expected.0));
+        if free.site == pinned.site || saves.0 <= 0 || saves.0 * 5 < a_run(pinned.expected).0 {
+            return None;
         }
-        let Some(pointer) = pointer(path) else { return Ok(None) };
+        let pointer = pointer(path)?;
         let wanted: Vec<String> = node.needs.site.iter().map(|(key, value)| format!("{key}: {value}")).collect();
-        Ok(Some(Advice {
-            kind: "move",
-            node: path.to_owned(),
-            what: format!(
+        let mut evidence = format!("{} there and {} here for one, from {} attempts", free.expected, pinned.expected, rows.len());
+        if pinned.egress.0 > free.egress.0 {
+            let said = from.as_deref().unwrap_or_default();
+            evidence += &format!("; {} of that is for {} MB that come from `{said}`", pinned.egress, reads / 1_000_000);
+        }
+        let target = sites.iter().find(|site| site.name == free.site)?;
+        let lost = target.prices.terms.map_or(0.0, |terms| f64::from(terms.preemptions_per_1000h) / 1000.0);
+        if lost <= 0.0 {
+            let what = format!(
                 "without `{}` it could run at `{}` instead of `{}`; only if nothing but habit asks for it",
                 wanted.join(", "),
                 free.site,
                 pinned.site
-            ),
-            saves: Money(saved),
-            saves_s: 0.0,
-            evidence: format!("{} there and {} here for one, from {} attempts", free.expected, pinned.expected, rows.len()),
-            patch: vec![json!({"op": "unset", "path": format!("{pointer}/needs/site")})],
-        }))
+            );
+            let patch = vec![json!({"op": "unset", "path": format!("{pointer}/needs/site")})];
+            return Some(Advice { kind: "move", node: path.to_owned(), what, saves, saves_s: 0.0, evidence, patch });
+        }
+        // Capacity that is called back: only for what may be done twice, and is short beside that.
+        let mean_h = rows.iter().map(|row| row.usage.wall_us as f64 / 3.6e9).sum::<f64>() / rows.len() as f64;
+        let p_lost = 1.0 - (-lost * mean_h).exp();
+        let repeats_itself = node.cache.is_some() || node.once.is_some() || ground.same.contains(path);
+        if !repeats_itself || p_lost > LOST_MAX {
+            return None;
+        }
+        let why = if ground.same.contains(path) {
+            "it gave the same for the same input every time"
+        } else {
+            "it says that it may be repeated"
+        };
+        evidence +=
+            &format!("; {:.1} of 100 would be called back and begin again, which is in that price; {why}", 100.0 * p_lost);
+        let key = |(key, _): (&String, &String)| {
+            let path = format!("{pointer}/needs/site/{key}");
+            match target.attributes.get(key) {
+                Some(value) => json!({"op": "set", "path": path, "value": value}),
+                None => json!({"op": "unset", "path": path}),
+            }
+        };
+        let what = format!("let it run on the spot capacity of `{}` instead of `{}`", free.site, pinned.site);
+        let patch = node.needs.site.iter().map(key).collect();
+        Some(Advice { kind: "spot", node: path.to_owned(), what, saves, saves_s: 0.0, evidence, patch })
     }
 
     /// Nodes that did the same again for the same input.

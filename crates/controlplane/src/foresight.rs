@@ -341,6 +341,7 @@ fn place(site: &SiteView) -> Place {
         boot: terms.boot.as_secs_f64(),
         idle: terms.idle.as_secs_f64(),
         hazard: f64::from(terms.preemptions_per_1000h) / 1000.0,
+        coming: Vec::new(),
     }
 }
 

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use engine::fleet::Site;
 use engine::{Candidate, Event, Placement, RunNames, State};
 use model::{ActionKey, Money, Resources, SiteSpec, Timestamp};
+use placement::burst;
 use placement::explore::Purse;
 use placement::keeping::Kept;
-use placement::objective::{Late, Odds};
+use placement::objective::{Late, Odds, Settings};
 use placement::shares::PATIENCE_OF_ORDER_S;
 use placement::warm::{Warm, keep_for_s};
 use placement::{Backlog, Candidate as Judged, Demand, Input, Outlook, Permitted, Plan, SiteView, Verdict};
@@ -20,6 +21,9 @@ use prediction::{Basis, Estimates, Family};
 use crate::learning::Learned;
 use crate::projects::{Bounds, Line, Projects};
 use crate::warm::Arrivals;
+
+/// Attempts at a site from which on the time that they take to begin there is counted.
+const STARTS_LEAST: u64 = 4;
 
 /// Decides where actions go.
 pub(crate) struct Placer {
@@ -226,7 +230,8 @@ impl Placer {
             (Some(backlog), measured) => {
                 let wait = backlog.wait_s(now.0, &view.free, needs);
                 let deviation = measured.map_or(wait * 0.5, |measured| measured.deviation().min(wait.max(1.0)));
-                Odds { mid: wait, mean: wait, deviation }
+                let coming = self.arrivals.load(&view.name).filter(|_| Settings::default().foresee);
+                burst::wait(wait, deviation, coming)
             }
             (None, Some(measured)) => Odds { mid: measured.mid, mean: measured.mean, deviation: measured.deviation() },
             (None, None) => Odds { mid: 60.0, mean: 60.0, deviation: 60.0 },
@@ -302,6 +307,9 @@ pub(crate) fn outlook(estimates: &Estimates, family: &Family<'_>, view: &SiteVie
         outlook.here = run.basis == Basis::TaskAtSite;
         outlook.basis = basis(run.basis);
     }
+    if let Some(start) = estimates.overhead(&view.name).filter(|start| start.samples >= STARTS_LEAST) {
+        outlook.start = Odds { mid: start.mid, mean: start.mean, deviation: start.deviation() };
+    }
     outlook.failure_rate = estimates.failure_rate(family, &view.name);
     let said = view.prices.terms.map_or(0.0, |terms| f64::from(terms.preemptions_per_1000h) / 1000.0);
     outlook.hazard = estimates.hazard_per_hour(&view.name, said);
@@ -339,5 +347,61 @@ pub fn view(site: &Site) -> SiteView {
         closed: closed(site),
         simulated: site.spec.simulates.is_some(),
         ..SiteView::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::site::Prices;
+    use prediction::{Ended, Observation};
+
+    use super::*;
+
+    #[test]
+    fn a_site_that_takes_more_than_it_can_begin_is_known_by_it_and_left_where_time_is_short() {
+        let cores = |cores: u32| Resources { cpu_millis: cores * 1_000, memory_bytes: 1 << 34, ..Resources::default() };
+        let site = |name: &str, price: f64| SiteView {
+            name: name.into(),
+            capacity: cores(64),
+            free: cores(64),
+            prices: Prices { cpu_hour: Money::from_units(price), ..Prices::default() },
+            ..SiteView::default()
+        };
+        let sites = [site("liar", 0.02), site("honest", 0.05)];
+        let family = Family { workflow: "t/w", path: "a", work: "run" };
+        let mut estimates = Estimates::default();
+        let decide = |estimates: &Estimates| {
+            let mut demand = Demand::new(model::graph::Needs { resources: cores(1), ..Default::default() }, 1, Vec::new());
+            demand.needs.resources.memory_bytes = 0;
+            demand.late = Some(Late { deadline_s: 900.0, per_hour: 20.0, fee: 0.0 });
+            demand.outlooks = sites.iter().map(|view| outlook(estimates, &family, view)).collect();
+            placement::plan(&sites, &demand).assignments[0].0.clone()
+        };
+        let see = |estimates: &mut Estimates, site: &'static str, overhead_s: f64| {
+            estimates.learn(&Observation {
+                family,
+                site,
+                ended: Ended::Succeeded,
+                wall_s: 60.0,
+                memory_bytes: 1e8,
+                asked_bytes: 0.0,
+                bytes_in: 0.0,
+                bytes_out: 0.0,
+                wait_s: 0.0,
+                overhead_s,
+            });
+        };
+        (0..8).for_each(|_| see(&mut estimates, "honest", 0.2));
+        (0..8).for_each(|_| see(&mut estimates, "liar", 0.2));
+        assert_eq!(decide(&estimates), "liar", "as long as it begins what it takes");
+        // It says that it has 64 cores, and begins what it was given half an hour later.
+        (0..12).for_each(|_| see(&mut estimates, "liar", 1_800.0));
+        assert_eq!(decide(&estimates), "honest");
+        // A clock that is hours off says nothing sane of a start, and no decision hangs on a number that is none.
+        for skewed in [-7_200.0, f64::NAN, f64::INFINITY] {
+            see(&mut estimates, "honest", skewed);
+            assert!(outlook(&estimates, &family, &sites[1]).start.sane().mid < 60.0, "{skewed}");
+        }
+        assert_eq!(decide(&estimates), "honest");
     }
 }

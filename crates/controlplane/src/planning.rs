@@ -11,7 +11,7 @@ use prediction::{Basis, Estimates, Family};
 use workflow::documents::Document;
 
 use crate::applying::{Sourced, read_all};
-use crate::governing::{Ahead, project_of};
+use crate::governing::{Ahead, DOMAINS, project_of};
 use crate::placer::outlook;
 use crate::projects::ProjectStand;
 use crate::{ControlPlane, Fault, FaultKind, SourceFile};
@@ -116,6 +116,9 @@ impl ControlPlane {
         let LookedUp { graph, sites, documents, rendered } = self.look_up(&source)?;
         let specs: Vec<model::SiteSpec> = sites.iter().map(|row| row.spec.clone()).collect();
         let domain = source.domain.as_deref().unwrap_or(crate::runs::DOMAIN);
+        if !DOMAINS.contains(&domain) {
+            return Err(Fault::new(FaultKind::Malformed, format!("`{domain}` is not a domain: use {}", DOMAINS.join(", "))));
+        }
         let ahead = self.ahead_with(&graph, domain, &specs, &documents)?;
         let mut plan = WorkflowPlan { workflow: graph.workflow.clone(), nodes: Vec::new(), rendered };
         let views: Vec<SiteView> = sites.iter().map(idle).collect();

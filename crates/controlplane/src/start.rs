@@ -179,7 +179,7 @@ impl ControlPlane {
             tasks: Mutex::default(),
             owner: Mutex::new(Some(owner)),
             learned: learned.clone(),
-            plans: Plans::default(),
+            plans: Plans::with(arrivals.clone()),
             governance,
             stands,
             secrets: secrets.clone(),

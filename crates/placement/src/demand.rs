@@ -86,6 +86,8 @@ pub struct Outlook {
     pub failure_rate: f64,
     /// Seconds that it would wait for a place, when there is none now.
     pub wait: Odds,
+    /// Seconds from a place to the beginning, whatever the site says that it has: a site that takes more than it can begin is known by it.
+    pub start: Odds,
     /// Preemptions an hour.
     pub hazard: f64,
 }
@@ -101,6 +103,7 @@ impl Default for Outlook {
             here: false,
             failure_rate: 0.02,
             wait: Odds::certain(0.0),
+            start: Odds::certain(0.0),
             hazard: 0.0,
         }
     }

@@ -48,7 +48,8 @@ impl Kept {
         let room_at_s = now_s + if room_in_s.is_finite() { room_in_s.max(0.0) } else { 0.0 };
         if let Some((_, keep)) = self.by_site.iter_mut().find(|(_, keep)| keep.of == of) {
             keep.room_at_s = room_at_s;
-            if now_s - keep.since_s >= 2.0 * KEEP_S {
+            // A clock that went back does not make an hour of three.
+            if now_s < keep.since_s || now_s - keep.since_s >= 2.0 * KEEP_S {
                 keep.since_s = now_s;
             }
             return;
@@ -61,7 +62,7 @@ impl Kept {
     /// Why a site is closed to other work that would end so many seconds from now; none when it is not.
     pub fn closes(&self, site: &str, asks: &[ActionKey], now_s: f64, ends_in_s: f64) -> Option<String> {
         let keep = self.by_site.get(site)?;
-        let over = now_s - keep.since_s >= KEEP_S;
+        let over = !(0.0..KEEP_S).contains(&(now_s - keep.since_s));
         if over || asks.first() == Some(&keep.of) || now_s + ends_in_s <= keep.room_at_s {
             return None;
         }
@@ -93,6 +94,17 @@ mod tests {
         assert_eq!(kept.closes("b", &[key(2)], 0.0, 1e9), None, "one of three sites is kept, not two");
         kept.tidy(|of| of != key(1));
         assert!(kept.is_empty());
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_keeps_nothing_for_longer() {
+        let mut kept = Kept::default();
+        kept.keep("a", 1, key(1), 1e4, 10.0 * KEEP_S, 1e6);
+        assert!(kept.closes("a", &[key(2)], 10.5 * KEEP_S, 1e9).is_some());
+        assert_eq!(kept.closes("a", &[key(2)], 2.0 * KEEP_S, 1e9), None, "it went back by eight hours");
+        kept.keep("a", 1, key(1), 1e4, 2.0 * KEEP_S, 10.0);
+        assert!(kept.closes("a", &[key(2)], 2.5 * KEEP_S, 1e9).is_some());
+        assert_eq!(kept.closes("a", &[key(2)], 3.0 * KEEP_S, 1e9), None, "an hour by the clock as it is now");
     }
 
     #[test]

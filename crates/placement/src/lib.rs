@@ -14,6 +14,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod backlog;
+pub mod burst;
 mod demand;
 mod explain;
 pub mod explore;

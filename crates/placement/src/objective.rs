@@ -65,13 +65,15 @@ pub struct Settings {
     pub risk: f64,
     /// Whether bytes that will have to follow to heavy or pinned neighbours are priced.
     pub lookahead: bool,
+    /// Whether waits are stretched by the work that a forecast expects: see [`crate::burst`].
+    pub foresee: bool,
     /// A plan is left when another place is cheaper by this share of the plan's price.
     pub deviate: f64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { margin: 1.0, risk: 1.0, lookahead: true, deviate: 0.25 }
+        Settings { margin: 1.0, risk: 1.0, lookahead: true, foresee: true, deviate: 0.25 }
     }
 }
 

@@ -196,11 +196,12 @@ fn judge<'a>(site: &'a SiteView, sites: &[SiteView], outlook: Option<&Outlook>, 
     let offer = site.prices.terms.unwrap_or_default();
     let rented = offer.boot.0 > 0 || offer.idle.0 > 0;
     let cold = rented && !site.warm.covers(needs);
+    let wait = if has_room { Odds::certain(0.0) } else { outlook.wait };
     let ask = Ask {
         needs,
         run: outlook.run,
         failure_rate: outlook.failure_rate,
-        wait: if has_room { Odds::certain(0.0) } else { outlook.wait },
+        wait: one_after_the_other(wait, outlook.start),
         transfer_s,
         egress: egress.units(),
         boot_s: if cold { offer.boot.as_secs_f64() } else { 0.0 },
@@ -233,13 +234,19 @@ fn judge<'a>(site: &'a SiteView, sites: &[SiteView], outlook: Option<&Outlook>, 
         late: money(terms.late),
         p_late: demand.late.map(|_| (terms.p_late * 1e4).round() / 1e4),
         runs_s: (outlook.samples > 0).then(|| [outlook.interval_s.0, outlook.run.mid, outlook.interval_s.1].map(millis)),
-        wait_s: millis(ask.wait.sane().mid),
+        wait_s: millis(wait.sane().mid),
         transfer_s: millis(transfer_s),
         basis: (outlook.samples > 0).then(|| (outlook.basis.to_owned(), outlook.samples)),
         lost_on: None,
         would: None,
     };
     Judged { candidate, site, terms, optimistic, known }
+}
+
+/// Two lengths, the one after the other.
+fn one_after_the_other(one: Odds, other: Odds) -> Odds {
+    let (one, other) = (one.sane(), other.sane());
+    Odds { mid: one.mid + other.mid, mean: one.mean + other.mean, deviation: one.deviation.hypot(other.deviation) }
 }
 
 /// Seconds to the thousandth.

@@ -8,7 +8,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
-use crate::objective::{Ask, Late, Odds, Settings, price};
+use crate::burst::{self, Coming};
+use crate::objective::{Ask, Late, Settings, price};
 use crate::world::{Need, Task, World};
 
 /// How far down its queue a site looks for something that fits.
@@ -329,7 +330,7 @@ impl<'a> Play<'a> {
             needs: &task.resources,
             run,
             failure_rate: 0.0,
-            wait: Odds { mid: wait, mean: wait, deviation: 0.25 * wait },
+            wait: burst::wait(wait, 0.25 * wait, self.coming(site).filter(|_| settings.foresee)),
             transfer_s: transfer,
             egress: egress + follow,
             boot_s: boot,
@@ -362,6 +363,12 @@ impl<'a> Play<'a> {
         let first = state.running.first().map_or(0.0, |(end, _)| (end.0 - self.now).max(0.0));
         let next = if state.free.covers(need) { 0.0 } else { first };
         next + state.queued_work
+    }
+
+    /// What a forecast expects at a site in this hour.
+    fn coming(&self, site: usize) -> Option<Coming> {
+        let coming = &self.world.sites.get(site)?.coming;
+        coming.get((self.now / 3_600.0) as usize).or(coming.last()).copied()
     }
 
     fn boot(&self, site: usize, need: &Need) -> f64 {

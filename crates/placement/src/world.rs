@@ -3,6 +3,7 @@
 use model::Resources;
 use model::site::Prices;
 
+use crate::burst::Coming;
 use crate::objective::Odds;
 
 /// Amounts of capacity as the simulator counts them.
@@ -56,6 +57,8 @@ pub struct Place {
     pub idle: f64,
     /// Preemptions an hour.
     pub hazard: f64,
+    /// What a forecast expects beside what is played, hour by hour from the beginning; beyond, the last counts.
+    pub coming: Vec<Coming>,
 }
 
 impl Place {

@@ -1734,7 +1734,7 @@ export interface components {
         AdviceView: {
             /** @description What that rests on. */
             evidence: string;
-            /** @description right_size, more_memory, cache, parallel or move. */
+            /** @description right_size, more_memory, cache, parallel, move, spot, merge or split. */
             kind: string;
             /** @description The node. */
             node: string;
@@ -2694,10 +2694,12 @@ export interface components {
         };
         /** @description A request for a plan. */
         PlanRequest: {
-            /** @description The workflow. Sites among its documents count as if they were registered. */
+            /** @description The domain that it would run in; development when there is none. */
+            domain?: string | null;
+            /** @description The workflow. Sites, rules and projects among its documents count as if they were registered. */
             source: components["schemas"]["SourceRequest"];
         };
-        /** @description Where the nodes of a workflow would run if every open site were idle. */
+        /** @description Where the nodes of a workflow would run if every open site were idle, by the rules and the bounds of its project. */
         PlanView: {
             /** @description Its nodes, in the order written. */
             nodes: components["schemas"]["PlannedNodeView"][];

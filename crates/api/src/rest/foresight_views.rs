@@ -325,7 +325,7 @@ impl From<Sum> for SumView {
 /// A piece of advice.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct AdviceView {
-    /// right_size, more_memory, cache, parallel or move.
+    /// right_size, more_memory, cache, parallel, move, spot, merge or split.
     pub kind: String,
     /// The node.
     pub node: String,

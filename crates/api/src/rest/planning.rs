@@ -10,8 +10,9 @@ use super::extract::Json;
 use super::planning_views::{ChangeView, DiffRequest, PlanRequest, PlanView, PlannedNodeView, SourceRequest};
 use super::problem::{ApiResult, blocking};
 
-async fn source(app: &App, request: SourceRequest) -> ApiResult<WorkflowSource> {
+async fn source(app: &App, request: SourceRequest, domain: Option<String>) -> ApiResult<WorkflowSource> {
     Ok(WorkflowSource {
+        domain,
         name: request.workflow,
         version: request.version,
         documents: source_files(request.documents),
@@ -23,7 +24,7 @@ async fn source(app: &App, request: SourceRequest) -> ApiResult<WorkflowSource> 
 #[utoipa::path(post, path = "/api/v1/plan", operation_id = "planWorkflow", tag = "resources", request_body = PlanRequest,
     responses((status = 200, description = "Where the nodes would run.", body = PlanView)))]
 pub(crate) async fn plan(State(app): State<App>, Json(request): Json<PlanRequest>) -> ApiResult<Json<PlanView>> {
-    let source = source(&app, request.source).await?;
+    let source = source(&app, request.source, request.domain).await?;
     let control = app.control.clone();
     let plan = blocking(move || control.plan(source)).await?;
     let nodes = plan.nodes.into_iter().map(node).collect();
@@ -58,7 +59,7 @@ fn node(node: PlannedNode) -> PlannedNodeView {
 #[utoipa::path(post, path = "/api/v1/diff", operation_id = "diffWorkflows", tag = "resources", request_body = DiffRequest,
     responses((status = 200, description = "What differs.", body = Vec<ChangeView>)))]
 pub(crate) async fn diff(State(app): State<App>, Json(request): Json<DiffRequest>) -> ApiResult<Json<Vec<ChangeView>>> {
-    let (before, after) = (source(&app, request.before).await?, source(&app, request.after).await?);
+    let (before, after) = (source(&app, request.before, None).await?, source(&app, request.after, None).await?);
     let control = app.control.clone();
     let changes = blocking(move || control.diff(before, after)).await?;
     let view = |change: workflow::semantic::Change| ChangeView {

@@ -31,11 +31,14 @@ pub struct SourceRequest {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlanRequest {
-    /// The workflow. Sites among its documents count as if they were registered.
+    /// The workflow. Sites, rules and projects among its documents count as if they were registered.
     pub source: SourceRequest,
+    /// The domain that it would run in; development when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
 }
 
-/// Where the nodes of a workflow would run if every open site were idle.
+/// Where the nodes of a workflow would run if every open site were idle, by the rules and the bounds of its project.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct PlanView {
     /// The workflow.

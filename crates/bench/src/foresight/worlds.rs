@@ -1,7 +1,5 @@
 //! What is played for the figures. The protocol, written down before anything was tuned; what is reported is what it says:
 //!
-//! Written down before anything was tuned; what is reported is what it says.
-//!
 //! **Graphs.** Five shapes (fork-join, chains, layers with random edges, scatter-gather twice, diamonds), sizes from 8 to 200 tasks, run times
 //! log-normal with a median of 120 to 1,800 s, outputs log-normal around 200 MB, 70 of 100 source files on premises and 30 in the first
 //! cloud, 15 of 100 tasks pinned. Sites: on premises (6 slots, 0.012 a slot-hour), a cloud on demand and its spot market (64 slots each, 0.048
@@ -9,7 +7,7 @@
 //! on-premises alone. Lateness costs four times the all-cloud bill for each deadline's length. Objective: bill and lateness. Seeds 0..20
 //! were looked at while the search was written; seeds 1000..1020 were not. The bound of graphs with at most 14 tasks is a
 //! mixed-integer program (microlp), which `bound.rs` describes; of larger ones its
-//! relaxation. Of small graphs the best plan that there is is looked for as well, by trying every one that could be better.
+//! relaxation. Of small graphs the best plan that there is is what plans are held against, found by trying every one that could be better.
 //!
 //! **Streams.** 24 workflows a seed (20 to 119 tasks) arrive in bursts on 24 slots on premises and the clouds, more than the slots can
 //! take in time (the first workload written down was so light that the slots alone nearly sufficed; it was made heavier when the first

@@ -2,6 +2,7 @@
 
 use model::site::Prices;
 use model::{Money, Resources};
+use placement::burst::Coming;
 use placement::objective::{Odds, Settings};
 use placement::search::{Effort, Random, search};
 use placement::sim::{AsExpected, Chooser, Reality, play};
@@ -165,4 +166,26 @@ fn what_is_called_back_is_done_again_and_paid_for() {
     assert_eq!(flaky.preempted, 10);
     assert!(flaky.ends.iter().all(|end| *end > 0.0));
     assert!(flaky.money > calm.money, "{} and {}", flaky.money, calm.money);
+}
+
+#[test]
+fn what_a_forecast_expects_sends_work_away_while_there_is_time() {
+    let many = |coming: Vec<Coming>| {
+        let mut world = world((0..24).map(|_| task(300.0, &[], 0b11)).collect(), Some(6_500.0));
+        world.sites[0].coming = coming;
+        world
+    };
+    let away = |world: &World, foresee: bool| {
+        let played = play(world, &Chooser::Priced(Settings { foresee, ..Settings::default() }), &AsExpected);
+        played.sites.iter().filter(|site| **site == 1).count()
+    };
+    let busy = vec![Coming { mid: 1.0, high: 1.2 }];
+    let calm = away(&many(Vec::new()), true);
+    assert!(calm <= 4, "own cores do it in time: {calm}");
+    let warned = away(&many(busy.clone()), true);
+    assert!(warned >= calm + 6, "half of what becomes free goes to others: {calm} and {warned}");
+    assert_eq!(away(&many(busy), false), calm, "the setting is what makes it so");
+    let unsure = away(&many(vec![Coming { mid: 0.3, high: 1.2 }]), true);
+    let sure = away(&many(vec![Coming { mid: 0.3, high: 0.3 }]), true);
+    assert!(unsure > sure, "what may come counts, not only what is expected: {unsure} and {sure}");
 }

@@ -27,6 +27,9 @@ pub(crate) struct Plan {
     /// Which workflow, when several stand there.
     #[arg(long)]
     workflow: Option<String>,
+    /// The domain that it would run in: development, staging or production.
+    #[arg(long)]
+    domain: Option<String>,
     /// Show every site of every node with its terms.
     #[arg(long)]
     all: bool,
@@ -56,7 +59,7 @@ impl Plan {
     pub(crate) async fn run(self, door: &Door) -> Result<Exit, CommandError> {
         let mut source = source(&self.what)?;
         source.workflow = self.workflow.clone().or(source.workflow);
-        let request = PlanRequest { source };
+        let request = PlanRequest { source, domain: self.domain.clone() };
         let plan: PlanView =
             session::with(door, Need::Look, async |session| match session.client.post("/api/v1/plan", &request).await {
                 Ok(plan) => Ok(plan),

@@ -207,3 +207,54 @@ fn a_budget_stops_work_says_so_and_lets_it_go_on() {
 fn text_of(action: &Value, key: &str) -> String {
     action[key].as_str().unwrap_or_default().to_owned()
 }
+
+/// `b` could be done with `a`, and `c` gives the same every time at a site that is dearer than spot capacity.
+const STEPS: &str = r#"
+workflow: demo/steps
+nodes:
+  a: {run: {command: [echo, "it's a"]}, needs: {cpu: 1, memory: 64Mi, site: {zone: own}}}
+  b: {run: {script: "true"}, needs: {cpu: 0.5, memory: 32Mi, site: {zone: own}}, after: [a]}
+  c:
+    run: {script: 'sleep 0.15; printf "{\"x\": 1}" > "$TUTTI_OUTPUT"'}
+    needs: {cpu: 1, memory: 64Mi, site: {zone: own}}
+    outputs: {x: {type: integer}}
+"#;
+
+#[test]
+fn advice_names_steps_that_should_be_one_and_spot_capacity_where_that_is_safe() {
+    let home = Home::new();
+    let site = |name: &str, cpu: f64, more: &str| {
+        format!(
+            "kind: site\nname: {name}\ncapacity: {{cpu: 8, memory: 8Gi}}\nattributes: {{zone: {name}}}\nprices: {{cpu_hour: {cpu}{more}}}\n"
+        )
+    };
+    home.write("w/sites.yaml", &format!("{}---\n{}", site("own", 90.0, ""), site("spot", 30.0, ", preemptions_per_1000h: 50")));
+    home.write("w/steps.workflow.yaml", STEPS);
+    let _server = home.up();
+    home.ok(&["apply", "-f", "w"]);
+    // The machine itself is a site as well, and costs nothing.
+    home.ok(&["site", "cordon", "local"]);
+    (0..9).for_each(|number| drop(home.ok(&["run", "demo/steps", "-w", "--name", &format!("r{number}")])));
+    let advice = || home.json(&["advise", "demo/steps"]);
+    let all = advice();
+    let find = |all: &Value, kind: &str| all.as_array().unwrap().iter().find(|one| one["kind"] == kind).cloned();
+    let spot = find(&all, "spot").unwrap_or_else(|| panic!("{all}"));
+    assert_eq!((spot["node"].as_str(), spot["patch"][0]["value"].as_str()), (Some("c"), Some("spot")), "{spot}");
+    assert!(spot["saves"].as_f64().unwrap() > 0.0 && spot["evidence"].as_str().unwrap().contains("called back"), "{spot}");
+    let merge = find(&all, "merge").unwrap_or_else(|| panic!("{all}"));
+    assert_eq!(merge["node"], "b", "{merge}");
+    assert_eq!(merge["patch"][0]["value"]["script"], "set -e\necho 'it'\\''s a'\ntrue\n", "{merge}");
+    // The patch is one that the editor takes, and what it gives is a workflow.
+    let text = std::fs::read_to_string(home.path().join("w/steps.workflow.yaml")).unwrap();
+    let edits: Vec<workflow::edit::Edit> = serde_json::from_value(merge["patch"].clone()).unwrap();
+    let edited = workflow::edit::apply(&text, &edits).unwrap().text;
+    home.write("merged.workflow.yaml", &edited);
+    home.ok(&["check", "merged.workflow.yaml"]);
+    assert!(!edited.contains("\n  a:") && edited.contains("cpu: 1"), "{edited}");
+
+    // What a rule forbids is not advised.
+    let rule = "kind: policy\nname: home\ncedar: |\n  @id(\"home\")\n  @reason(\"not there\")\n  forbid (principal, action == Action::\"run\", resource) when { resource.zone == \"spot\" };\n";
+    home.write("rule.yaml", rule);
+    home.ok(&["apply", "-f", "rule.yaml"]);
+    assert_eq!(find(&advice(), "spot"), None);
+}
