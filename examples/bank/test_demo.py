@@ -125,7 +125,9 @@ class EndToEnd(unittest.TestCase):
 
     def test_every_step_ran_where_it_may(self):
         where = {path: self.actions[path]["site"] for path in STEPS}
-        self.assertEqual(where, {**dict.fromkeys(STEPS, "onprem"), "deploy": "cloud-frankfurt", "card": "cloud-virginia"})
+        # Any cloud may have it: mostly the cheapest, and another one when trying that costs next to nothing.
+        self.assertIn(where.pop("card"), ("cloud-virginia", "cloud-frankfurt"))
+        self.assertEqual(where, {**{step: "onprem" for step in where}, "deploy": "cloud-frankfurt"})
         parts = [action for path, action in self.actions.items() if path.startswith("score[") and action["kind"] == "run"]
         self.assertEqual(len(parts), 6)
         for action in parts:

@@ -13,7 +13,7 @@ use crate::session;
 
 /// Make, list and revoke tokens.
 ///
-/// From the first token on every caller needs one.
+/// From the first token on every caller needs one, so the first is best an administrator's.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tutti token create --name ci --scope run\n  tutti token list\n  tutti token revoke ci")]
 pub(crate) struct Token {
@@ -92,12 +92,28 @@ impl Token {
     }
 }
 
+/// Whether whoever has it may make tokens, as far as the built-in words say.
+fn administers(token: &TokenView) -> bool {
+    token.scopes.iter().chain(&token.roles).any(|word| word == "admin")
+}
+
 impl Create {
     async fn run(self, door: &Door) -> Result<Exit, CommandError> {
         let request =
             json!({"name": self.name, "user": self.user, "groups": self.group, "scopes": self.scope, "roles": self.role});
-        let view: TokenView =
-            session::with(door, Need::Change, async |session| session.client.post("/api/v1/tokens", &request).await).await?;
+        let (view, others) = session::with(door, Need::Change, async |session| {
+            let view: TokenView = session.client.post("/api/v1/tokens", &request).await?;
+            // With a token in force only an administrator is told, and then there is one.
+            let all: Vec<TokenView> = session.client.get("/api/v1/tokens").await.unwrap_or_default();
+            Ok((view, all))
+        })
+        .await?;
+        if !std::iter::once(&view).chain(&others).any(administers) {
+            eprintln!(
+                "warning: no token has the scope or the role `admin`: nobody can make or revoke another one over the network\n  \
+                 hint: stop the server, then `tutti token create --name admin --scope admin` on its data directory"
+            );
+        }
         match self.form.output {
             Format::Table | Format::Name => {
                 eprintln!("keep it: it is not shown again, and from now on every caller needs one");

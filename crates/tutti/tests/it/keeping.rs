@@ -51,6 +51,23 @@ fn from_the_first_token_on_everybody_needs_one() {
     assert_eq!(as_admin(&["token", "create", "--name", "x"]).code, 2);
 }
 
+/// The first token that is no administrator's shuts everybody out of making another: that is said, and there is a way back.
+#[test]
+fn who_locks_themselves_out_is_told_of_the_way_back() {
+    let home = Home::new();
+    let mut server = home.up();
+    let first = home.ok(&["token", "create", "--name", "ci", "--scope", "run"]);
+    assert!(first.stderr.contains("warning: no token has the scope or the role `admin`"), "{first:?}");
+    assert!(home.run(&["token", "create", "--name", "admin", "--scope", "admin"]).stderr.contains("error[E0006]"));
+    server.signal("-TERM");
+    server.wait();
+    let admin = home.ok(&["token", "create", "--name", "admin", "--scope", "admin"]);
+    assert!(!admin.stderr.contains("warning"), "{admin:?}");
+    let _server = home.up();
+    let second = home.ok(&["token", "create", "--name", "cd", "--scope", "run", "--token", admin.stdout.trim()]);
+    assert!(!second.stderr.contains("warning"), "{second:?}");
+}
+
 #[test]
 fn the_account_of_the_journal() {
     let home = Home::new();
