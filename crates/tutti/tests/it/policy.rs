@@ -98,6 +98,32 @@ fn owners_vouch_for_a_sanitizer_and_only_then_may_the_data_travel() {
     assert_eq!(history[0]["rules"], home.json(&["policy", "status"])["digest"]);
 }
 
+/// A plan of files with their rules, and one of a file under registered rules, say what registering it would say.
+#[test]
+fn a_plan_says_what_the_rules_refuse() {
+    let home = Home::new();
+    home.write("p/mask.sh", "echo '{\"masked\": \"x\"}' > \"$TUTTI_OUTPUT\"\n");
+    home.write("p/masked.workflow.yaml", WORKFLOW);
+    // Nobody vouches yet for what takes the tag off.
+    let _server = home.up();
+    home.write("q/rules.yaml", RULES);
+    home.write("q/mask.sh", "echo '{\"masked\": \"x\"}' > \"$TUTTI_OUTPUT\"\n");
+    home.write("q/masked.workflow.yaml", WORKFLOW);
+    let beside = home.run(&["plan", "q"]);
+    assert_eq!(beside.code, 3, "{beside:?}");
+    assert!(beside.stdout.contains("personal data stays on-premise"), "which policy is in the way: {beside:?}");
+    home.ok(&["apply", "-f", "q/rules.yaml"]);
+    let view = home.run(&["plan", "p/masked.workflow.yaml", "-o", "json"]);
+    let plan: serde_json::Value = serde_json::from_str(&view.stdout).unwrap();
+    let of = |path: &str| plan["nodes"].as_array().unwrap().iter().find(|node| node["path"] == path).unwrap().clone();
+    assert_eq!((of("score")["verdict"].as_str(), view.code), (Some("refused"), 3), "{view:?}");
+    assert_eq!((of("mask")["site"].as_str(), of("mask")["verdict"].as_str()), (Some("onprem"), Some("placed")), "{view:?}");
+    for person in ["ada", "bob"] {
+        home.ok(&["policy", "approve", "pseudonymise", "--as", person, "--groups", "officers"]);
+    }
+    assert!(home.ok(&["plan", "p/masked.workflow.yaml"]).stdout.contains("cloud"));
+}
+
 #[test]
 fn a_test_beside_the_rules_finds_the_edit_that_opens_the_hole() {
     let home = Home::new();
