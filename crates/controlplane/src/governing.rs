@@ -2,6 +2,7 @@
 
 mod ahead;
 mod asking;
+mod placing;
 mod record;
 mod registered;
 mod simulating;
@@ -12,10 +13,10 @@ use std::sync::Arc;
 use engine::event::RunLabelled;
 use engine::{Candidate, Event, State};
 use model::govern::UNLABELED;
-use model::{ActionKey, ArtifactRef, Graph, Label, Lowering, Node, SiteSpec, Timestamp};
+use model::{ActionKey, ArtifactRef, Digest, Graph, Label, Lowering, Node, SiteSpec, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use placement::Permitted;
-use policy::{Cache, Certificate, Fleet, Flow, Rules, Step, Work};
+use policy::{Cache, Certificate, Fleet, Flow, Rules, Step};
 use serde_json::Value;
 use workflow::labels::{Table, pass_with};
 
@@ -23,12 +24,14 @@ use crate::{ControlPlane, Fault, FaultKind};
 
 pub(crate) use ahead::Ahead;
 pub use asking::{ApprovalRequest, Approved, CaseOutcome};
+pub(crate) use placing::{moved_from, work_of};
 pub use record::{Change, What};
 pub use registered::{Registered, Vouched};
 pub use simulating::{Changed, Simulated};
 
 /// Kinds of resources that rules are made of.
 pub(crate) const KINDS: [&str; 4] = ["tag", "policy", "sanitizer", "approval"];
+
 /// Whether documents of a kind are what rules are made of.
 pub fn is_of_rules(kind: &str) -> bool {
     KINDS.contains(&kind) || kind == crate::secrets::KIND
@@ -118,33 +121,17 @@ impl Gate {
 
     /// Where a candidate may go: the sites that the rules permit for what it can read, and where its inputs may move.
     pub(crate) fn permitted(&mut self, state: &State, candidate: &Candidate) -> Permitted {
-        let mut permitted = Permitted::all();
         if !self.rules.governed() {
-            return permitted;
+            return Permitted::all();
         }
         self.look(state);
-        let work = Work {
-            project: candidate.names.project.clone(),
-            workflow: candidate.names.workflow.clone(),
-            domain: candidate.names.domain.clone(),
-            work: candidate.work.clone(),
+        let work = work_of(&candidate.names, candidate.work.clone());
+        // Where it comes from is the first site with a copy, as the engine brings it.
+        let from = |site: &str| {
+            let away = candidate.inputs.iter().filter(move |input| !input.sites.iter().any(|known| known == site));
+            away.filter_map(|input| input.sites.first().map(String::as_str)).collect::<Vec<_>>().into_iter()
         };
-        for (site, verdict) in &*self.cache.places(&self.rules, &self.fleet, &work, &candidate.label) {
-            if !verdict.allowed {
-                permitted.refuse(site, verdict.why());
-                continue;
-            }
-            // Where it comes from is the first site with a copy, as the engine brings it.
-            let away = candidate.inputs.iter().filter(|input| !input.sites.contains(site));
-            for from in away.filter_map(|input| input.sites.first()) {
-                let moved = self.rules.may_move(&work, &candidate.label, &self.fleet, from, site);
-                if !moved.allowed {
-                    permitted.refuse(site, format!("its input at `{from}` may not move there: {}", moved.why()));
-                    break;
-                }
-            }
-        }
-        permitted
+        placing::permitted((&self.rules, &self.fleet, &mut self.cache), &work, &candidate.label, from)
     }
 
     /// What runs where it may not, after a change of the rules or of a site. Tags say whether such work is stopped or may end.
@@ -155,8 +142,7 @@ impl Gate {
         self.look(state);
         let mut denied = Vec::new();
         for (key, names, work, label, site) in state.held() {
-            let work =
-                Work { project: names.project.clone(), workflow: names.workflow.clone(), domain: names.domain.clone(), work };
+            let work = work_of(&names, work);
             let places = self.cache.places(&self.rules, &self.fleet, &work, &label);
             let refused = places.get(&*site).is_some_and(|verdict| !verdict.allowed);
             let finish =
@@ -211,6 +197,52 @@ pub(crate) fn labelled(rules: &Rules, graph: &Graph, inputs: &BTreeMap<String, L
     pass_with(graph, inputs, &may_lower(rules, now), &|node| crate::secrets::tags_of(rules, project, node))
 }
 
+/// What the inputs of a run carry: what is declared, and what is stored with the artifacts among them, whatever the client or the workflow says.
+/// An artifact of which neither says anything is `unlabeled` where the rules have that.
+pub(crate) fn inputs_carry<E>(
+    rules: &Rules,
+    graph: &Graph,
+    inputs: &Value,
+    stored: impl Fn(&Digest) -> Result<Label, E>,
+) -> Result<BTreeMap<String, Label>, E> {
+    let mut carried = workflow::labels::declared(graph);
+    for (name, value) in inputs.as_object().into_iter().flatten() {
+        let declared = carried.entry(name.clone()).or_default();
+        for artifact in ArtifactRef::all_in(value) {
+            let stored = stored(&artifact.digest)?;
+            if declared.is_empty() && stored.is_empty() && rules.marks_unlabeled() {
+                declared.join(&Label::of([UNLABELED]));
+            }
+            declared.join(&stored);
+        }
+    }
+    Ok(carried)
+}
+
+/// What is recorded of the labels of a run, but for the rules that they were counted by.
+pub(crate) fn labels_of(carried: &BTreeMap<String, Label>, table: &Table) -> RunLabelled {
+    let inputs = carried.iter().filter(|(_, label)| !label.is_empty());
+    let inputs = inputs.map(|(name, label)| (name.clone(), label.clone())).collect();
+    let mut labels = RunLabelled { inputs, ..RunLabelled::default() };
+    for step in &table.steps {
+        if !step.label.is_empty() {
+            labels.reads.insert(step.path.clone(), step.label.clone());
+        }
+        if let Some(sanitizer) = &step.lowered_by {
+            labels.lowered.insert(step.path.clone(), sanitizer.clone());
+        }
+        if !step.output.is_empty() {
+            labels.gives.insert(step.path.clone(), step.output.clone());
+        }
+    }
+    labels
+}
+
+/// Whether anything of a run carries anything. What only comes in counts too: another workflow may be given it without a word.
+pub(crate) fn carries_anything(labels: &RunLabelled) -> bool {
+    !(labels.inputs.is_empty() && labels.reads.is_empty() && labels.gives.is_empty())
+}
+
 /// Looks at a graph as it is registered: with what its inputs are declared to carry.
 pub(crate) fn certify(
     rules: &Rules,
@@ -263,17 +295,8 @@ impl ControlPlane {
         inputs: &Value,
     ) -> Result<Option<Box<RunLabelled>>, Fault> {
         let rules = self.rules();
-        let mut carried = workflow::labels::declared(graph);
-        for (name, value) in inputs.as_object().into_iter().flatten() {
-            let declared = carried.entry(name.clone()).or_default();
-            for artifact in ArtifactRef::all_in(value) {
-                let stored = self.reader().artifact_label(&artifact.digest).map_err(Fault::internal)?;
-                if declared.is_empty() && stored.is_empty() && rules.marks_unlabeled() {
-                    declared.join(&Label::of([UNLABELED]));
-                }
-                declared.join(&stored);
-            }
-        }
+        let stored = |artifact: &Digest| self.reader().artifact_label(artifact).map_err(Fault::internal);
+        let carried = inputs_carry(&rules, graph, inputs, stored)?;
         let anything = carried.values().any(|label| !label.is_empty()) || declares(graph) || rules.tags_secrets();
         if !anything && !rules.governed() {
             return Ok(None);
@@ -286,21 +309,8 @@ impl ControlPlane {
             let certified = rules.certify(&flow, &[domain], &fleet, &mut self.governance().cache.lock());
             certified.map_err(|refused| *refusal(graph, &refused))?;
         }
-        let mut labels = RunLabelled { rules: Some(rules.digest()), ..RunLabelled::default() };
-        labels.inputs = carried.into_iter().filter(|(_, label)| !label.is_empty()).collect();
-        for step in table.steps {
-            if !step.label.is_empty() {
-                labels.reads.insert(step.path.clone(), step.label);
-            }
-            if let Some(sanitizer) = step.lowered_by {
-                labels.lowered.insert(step.path.clone(), sanitizer);
-            }
-            if !step.output.is_empty() {
-                labels.gives.insert(step.path, step.output);
-            }
-        }
-        // What only comes in is stored with its labels too: another workflow may be given it without a word.
-        Ok((!labels.inputs.is_empty() || !labels.reads.is_empty() || !labels.gives.is_empty()).then(|| Box::new(labels)))
+        let labels = RunLabelled { rules: Some(rules.digest()), ..labels_of(&carried, &table) };
+        Ok(carries_anything(&labels).then(|| Box::new(labels)))
     }
 }
 

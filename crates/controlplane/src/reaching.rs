@@ -9,9 +9,8 @@ use engine::{Command, Dispatch};
 use executors::AttemptSpec;
 use model::{AttemptKey, Connection, EgressGrant, Failure, FailureClass, NodeKind};
 use parking_lot::Mutex;
-use policy::Work;
 
-use crate::governing::Governance;
+use crate::governing::{Governance, work_of};
 use crate::{Inbox, Sites};
 
 /// Decides what attempts may reach. Cheap to clone.
@@ -44,13 +43,7 @@ impl Reaching {
         if wanted.is_empty() {
             return Ok(wanted);
         }
-        let names = &dispatch.names;
-        let work = Work {
-            project: names.project.clone(),
-            workflow: names.workflow.clone(),
-            domain: names.domain.clone(),
-            work: dispatch.node.kind.work(),
-        };
+        let work = work_of(&dispatch.names, dispatch.node.kind.work());
         let (rules, fleet) = (self.governance.rules(), self.sites.as_policies_see(&dispatch.site));
         let (mut permitted, mut refused) = (BTreeSet::new(), BTreeMap::new());
         for way in wanted {

@@ -11,12 +11,12 @@ use engine::{Command, Dispatch};
 use keyring::{Keyring, Redactor, SCHEME, Secret, SecretInfo, referenced};
 use model::{Failure, FailureClass, Label, Node, NodeKind};
 use parking_lot::Mutex;
-use policy::{Fleet, Work};
+use policy::Fleet;
 use serde_json::{Value, json};
 use workflow::Diagnostic;
 
 use crate::applying::{ApplyOutcome, Sourced};
-use crate::governing::Governance;
+use crate::governing::{Governance, work_of};
 use crate::keys::fault;
 use crate::{ControlPlane, Fault, FaultKind, Inbox};
 
@@ -100,12 +100,7 @@ impl Secrets {
         let rules = self.governance.rules();
         let sites = self.reader.sites().map_err(|error| Failure::new(FailureClass::SiteDown, error.to_string()))?;
         let fleet = Fleet::new(sites.iter().map(|row| &row.spec));
-        let work = Work {
-            project: project.clone(),
-            workflow: dispatch.names.workflow.clone(),
-            domain: dispatch.names.domain.clone(),
-            work: dispatch.node.kind.work(),
-        };
+        let work = work_of(&dispatch.names, dispatch.node.kind.work());
         let mut found = Vec::with_capacity(names.len());
         for name in names {
             let verdict = rules.may_release(&work, &dispatch.label, project, name, &fleet, &dispatch.site);

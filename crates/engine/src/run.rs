@@ -269,7 +269,7 @@ impl Run {
 
     /// What the artifacts of an output carry.
     pub(crate) fn labels_of(&self, action: &Action, output: &Value) -> BTreeMap<Digest, Label> {
-        labels_in(&self.carried_by(action), output)
+        self.carried_by(action).of_artifacts(output)
     }
 
     /// Whether anything in the run carries anything.
@@ -292,27 +292,6 @@ impl Run {
     pub(crate) fn has_copy(&self, artifact: &Digest, site: &str) -> bool {
         self.locations.get(artifact).is_some_and(|location| location.sites.contains(site))
     }
-}
-
-/// What the artifacts of an output carry, when what it carries is known.
-pub(crate) fn labels_in(given: &Carried, output: &Value) -> BTreeMap<Digest, Label> {
-    let mut labels: BTreeMap<Digest, Label> = BTreeMap::new();
-    if given.is_empty() {
-        return labels;
-    }
-    let mut note = |value: &Value, label: &Label| {
-        for artifact in ArtifactRef::all_in(value) {
-            labels.entry(artifact.digest).or_default().join(label);
-        }
-    };
-    match output {
-        Value::Object(fields) if ArtifactRef::from_value(output).is_none() => {
-            fields.iter().for_each(|(name, value)| note(value, &given.of(Some(name))));
-        }
-        other => note(other, &given.of(None)),
-    }
-    labels.retain(|_, label| !label.is_empty());
-    labels
 }
 
 impl Scope {

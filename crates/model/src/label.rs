@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::{ArtifactRef, Digest};
+
 /// The set of tags of a value. Two labels join by union.
 #[derive(
     Clone,
@@ -122,6 +124,27 @@ impl Carried {
             None => self.fields.values().for_each(|own| label.join(own)),
         }
         label
+    }
+
+    /// What the artifacts of an output carry, as far as they carry anything.
+    pub fn of_artifacts(&self, output: &Value) -> BTreeMap<Digest, Label> {
+        let mut labels: BTreeMap<Digest, Label> = BTreeMap::new();
+        if self.is_empty() {
+            return labels;
+        }
+        let mut note = |value: &Value, label: &Label| {
+            for artifact in ArtifactRef::all_in(value) {
+                labels.entry(artifact.digest).or_default().join(label);
+            }
+        };
+        match output {
+            Value::Object(fields) if ArtifactRef::from_value(output).is_none() => {
+                fields.iter().for_each(|(name, value)| note(value, &self.of(Some(name))));
+            }
+            other => note(other, &self.of(None)),
+        }
+        labels.retain(|_, label| !label.is_empty());
+        labels
     }
 
     /// What a node declares of its output: `labels:` of its outputs by name, or of the whole under an empty name.

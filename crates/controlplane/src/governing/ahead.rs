@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use placement::Permitted;
 use policy::{Cache, Fleet, Rules, Work};
 
-use super::{labelled, project_of};
+use super::{labelled, placing, project_of};
 use crate::applying::body_of;
 use crate::{ControlPlane, Fault};
 
@@ -25,13 +25,13 @@ pub(crate) struct Ahead {
     reads: BTreeMap<String, Label>,
     /// By path: the paths whose files it reads.
     files_of: BTreeMap<String, Vec<String>>,
-    cache: Mutex<Cache>,
+    cache: Arc<Mutex<Cache>>,
 }
 
 impl Ahead {
-    /// Of a workflow by rules over sites. `inputs` is what its inputs carry.
+    /// Of a workflow by rules over sites, with the answers that are known of them. `inputs` is what its inputs carry.
     pub(crate) fn new(
-        rules: Arc<Rules>,
+        (rules, cache): (Arc<Rules>, Arc<Mutex<Cache>>),
         fleet: Fleet,
         graph: &Graph,
         (project, domain): (&str, &str),
@@ -48,7 +48,7 @@ impl Ahead {
             },
             reads: BTreeMap::new(),
             files_of: BTreeMap::new(),
-            cache: Mutex::default(),
+            cache,
             rules,
         };
         if ahead.rules.governed() {
@@ -68,28 +68,15 @@ impl Ahead {
     /// Where a node may go, whose work is named as the engine names it. `place` says where earlier nodes are to run, as far as that is known:
     /// what their files may not be moved to is refused as well.
     pub(crate) fn permitted(&self, path: &str, work: &str, place: &dyn Fn(&str) -> Option<String>) -> Permitted {
-        let mut permitted = Permitted::all();
         if !self.rules.governed() {
-            return permitted;
+            return Permitted::all();
         }
         let work = Work { work: work.to_owned(), ..self.work.clone() };
         let nothing = Label::empty();
         let label = self.reads.get(path).unwrap_or(&nothing);
-        let places = self.cache.lock().places(&self.rules, &self.fleet, &work, label);
-        for (site, verdict) in &*places {
-            if !verdict.allowed {
-                permitted.refuse(site, verdict.why());
-                continue;
-            }
-            for from in self.files_of.get(path).into_iter().flatten().filter_map(|from| place(from)) {
-                let moved = self.rules.may_move(&work, label, &self.fleet, &from, site);
-                if !moved.allowed {
-                    permitted.refuse(site, format!("its input at `{from}` may not move there: {}", moved.why()));
-                    break;
-                }
-            }
-        }
-        permitted
+        let from: Vec<String> = self.files_of.get(path).into_iter().flatten().filter_map(|from| place(from)).collect();
+        let asked = (&*self.rules, &self.fleet, &mut *self.cache.lock());
+        placing::permitted(asked, &work, label, |_| from.iter().map(String::as_str))
     }
 }
 
@@ -135,7 +122,7 @@ impl ControlPlane {
         }
         let (fleet, now) = (Fleet::new(sites.iter()), crate::clock::wall());
         let inputs = workflow::labels::declared(graph);
-        Ok(Ahead::new(rules, fleet, graph, (project_of(&graph.workflow), domain), &inputs, now))
+        Ok(Ahead::new((rules, Arc::default()), fleet, graph, (project_of(&graph.workflow), domain), &inputs, now))
     }
 
     /// The gate ahead of a run, with what its inputs carry.
@@ -147,6 +134,8 @@ impl ControlPlane {
         sites: &[journal::SiteRow],
     ) -> Ahead {
         let fleet = Fleet::new(sites.iter().map(|row| &row.spec));
-        Ahead::new(self.rules(), fleet, graph, names, inputs, crate::clock::wall())
+        // These questions were put a moment ago, when the run was let in.
+        let cache = self.governance().cache.clone();
+        Ahead::new((self.rules(), cache), fleet, graph, names, inputs, crate::clock::wall())
     }
 }

@@ -5,9 +5,7 @@ use model::{ActionNo, EgressGrant, RunId, Seq, Timestamp};
 use placement::{Explanation, Verdict};
 
 use super::Rederive;
-
-/// How the reason of a refusal begins that is about moving an input.
-const MAY_NOT_MOVE: &str = "its input at `";
+use crate::governing::moved_from;
 
 impl Rederive<'_> {
     pub(super) fn placed(&mut self, seq: Seq, event: &ActionsPlaced) {
@@ -72,8 +70,7 @@ impl Rederive<'_> {
                 self.problem(3, seq, format!("`{}` was weighed for `{}`, which was no site then", candidate.site, action.path));
                 continue;
             };
-            let moved = candidate.why.strip_prefix(MAY_NOT_MOVE).and_then(|rest| rest.split_once('`')).map(|(from, _)| from);
-            let refused = match (candidate.verdict, moved) {
+            let refused = match (candidate.verdict, moved_from(&candidate.why)) {
                 // Attributes and size are asked about before the rules are.
                 (Verdict::Unfit, _) => continue,
                 (Verdict::Refused, Some(from)) => {

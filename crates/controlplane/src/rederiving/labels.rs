@@ -1,17 +1,16 @@
 //! Level 4: labels, computed again. The flow certificate, which is a decision about them, is made again with them (level 3).
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use engine::event::{ArtifactsLabelled, AttemptFinished, Opened, Role, RunLabelled, RunSubmitted};
-use model::govern::UNLABELED;
-use model::{ArtifactRef, Carried, Digest, Label, Node, RunId, Seq, Timestamp};
+use model::{ArtifactRef, Digest, Label, Node, RunId, Seq, Timestamp};
 use policy::{Cache, Rules};
-use serde_json::Value;
 use workflow::labels::{Table, declared};
 
 use super::run::{Action, Gave, Run};
 use super::{Rederive, UNDER_WAY};
-use crate::governing::{flow, labelled};
+use crate::governing::{carries_anything, flow, inputs_carry, labelled, labels_of};
 
 impl Rederive<'_> {
     pub(super) fn submitted(&mut self, seq: Seq, at: Timestamp, event: &RunSubmitted) {
@@ -89,24 +88,16 @@ impl Rederive<'_> {
 
     /// What the inputs carry: exactly, where they are at hand; otherwise at least what is declared, and what is recorded beside.
     fn inputs(&mut self, graph: &model::Graph, id: RunId, rules: &Rules, event: &RunLabelled) -> BTreeMap<String, Label> {
-        let mut carried = declared(graph);
         let Some(inputs) = self.runs.get(&id).and_then(|run| run.inputs.clone()) else {
+            let mut carried = declared(graph);
             for (name, label) in &event.inputs {
                 carried.entry(name.clone()).or_default().join(label);
             }
             self.left_out("labels of inputs that are not at hand: what is recorded was taken, beside what is declared");
             return carried;
         };
-        for (name, value) in inputs.as_object().into_iter().flatten() {
-            let declared = carried.entry(name.clone()).or_default();
-            for artifact in ArtifactRef::all_in(value) {
-                let stored = self.stored.get(&artifact.digest).cloned().unwrap_or_default();
-                if declared.is_empty() && stored.is_empty() && rules.marks_unlabeled() {
-                    declared.join(&Label::of([UNLABELED]));
-                }
-                declared.join(&stored);
-            }
-        }
+        let stored = |artifact: &Digest| Ok::<_, Infallible>(self.stored.get(artifact).cloned().unwrap_or_default());
+        let Ok(carried) = inputs_carry(rules, graph, &inputs, stored);
         carried
     }
 
@@ -166,7 +157,7 @@ impl Rederive<'_> {
     pub(super) fn without_artifacts(&mut self, id: RunId) {
         let Some(gave) = self.runs.get_mut(&id).and_then(|run| run.gave.take()) else { return };
         let output = gave.output.as_ref().and_then(|output| output.body.as_deref());
-        let Some(expected) = output.map(|output| labels_of(&gave.carried, output)) else { return };
+        let Some(expected) = output.map(|output| gave.carried.of_artifacts(output)) else { return };
         if let Some((artifact, label)) = expected.first_key_value() {
             self.problem(4, gave.seq, format!("the artifact {artifact} carries {label}, and nothing is recorded of it"));
         }
@@ -186,7 +177,7 @@ impl Rederive<'_> {
             (Some(action), Some(gave)) if gave.action == action => {
                 match gave.output.as_ref().and_then(|output| output.body.as_deref()) {
                     Some(output) => {
-                        let expected = labels_of(&gave.carried, output);
+                        let expected = gave.carried.of_artifacts(output);
                         (expected != *recorded).then(|| "the labels of its artifacts are others than what it gives".to_owned())
                     }
                     None => {
@@ -222,58 +213,22 @@ fn given(run: &Run) -> Option<BTreeMap<Digest, Label>> {
     Some(given)
 }
 
-/// The labels of the artifacts in an output.
-fn labels_of(carried: &Carried, output: &Value) -> BTreeMap<Digest, Label> {
-    let mut labels: BTreeMap<Digest, Label> = BTreeMap::new();
-    let mut note = |value: &Value, label: &Label| {
-        for artifact in ArtifactRef::all_in(value) {
-            labels.entry(artifact.digest).or_default().join(label);
-        }
-    };
-    match output {
-        Value::Object(fields) if ArtifactRef::from_value(output).is_none() => {
-            fields.iter().for_each(|(name, value)| note(value, &carried.of(Some(name))));
-        }
-        other => note(other, &carried.of(None)),
-    }
-    labels.retain(|_, label| !label.is_empty());
-    labels
-}
-
 /// How what is recorded differs from what comes out.
 fn differs(event: &RunLabelled, inputs: &BTreeMap<String, Label>, table: &Table) -> Option<String> {
-    let inputs: BTreeMap<_, _> = inputs.iter().filter(|(_, label)| !label.is_empty()).collect();
-    if event.inputs.iter().collect::<BTreeMap<_, _>>() != inputs {
+    let expected = labels_of(inputs, table);
+    if event.inputs != expected.inputs {
         return Some("its inputs carry other tags than recorded".into());
     }
-    let (mut reads, mut gives, mut lowered) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    for step in &table.steps {
-        if !step.label.is_empty() {
-            reads.insert(&step.path, &step.label);
-        }
-        if !step.output.is_empty() {
-            gives.insert(&step.path, &step.output);
-        }
-        if let Some(sanitizer) = &step.lowered_by {
-            lowered.insert(&step.path, sanitizer);
-        }
-    }
-    let path =
-        |known: Vec<&String>, recorded: Vec<&String>| known.into_iter().chain(recorded).next().cloned().unwrap_or_default();
-    if event.reads.iter().collect::<BTreeMap<_, _>>() != reads {
-        let of = |step: &&&String| event.reads.get(**step) != reads.get(**step).copied();
-        let at = path(reads.keys().filter(of).copied().collect(), event.reads.keys().filter(|step| of(&step)).collect());
+    if event.reads != expected.reads {
+        let mut steps = expected.reads.keys().chain(event.reads.keys());
+        let at = steps.find(|step| event.reads.get(*step) != expected.reads.get(*step)).cloned().unwrap_or_default();
         return Some(format!("`{at}` can read other tags than recorded"));
     }
     // Where nothing carries anything, nothing is recorded.
-    let anything = !(inputs.is_empty() && reads.is_empty() && gives.is_empty());
-    if anything && event.lowered.iter().collect::<BTreeMap<_, _>>() != lowered {
+    if carries_anything(&expected) && event.lowered != expected.lowered {
         return Some("tags are taken off elsewhere, or by another sanitizer, than recorded".into());
     }
-    if event.gives.iter().collect::<BTreeMap<_, _>>() != gives {
-        return Some("what its steps give carries other tags than recorded".into());
-    }
-    None
+    (event.gives != expected.gives).then(|| "what its steps give carries other tags than recorded".into())
 }
 
 /// What a child runs, by its own definition.

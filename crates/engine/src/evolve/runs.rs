@@ -13,7 +13,7 @@ use crate::event::{
     RunPlanned, RunSubmitted, SignalReceived,
 };
 use crate::evolve::endings::settle_node;
-use crate::run::{Location, NodeState, Run, RunStatus, Scope, labels_in};
+use crate::run::{Location, NodeState, Run, RunStatus, Scope};
 use crate::state::{RecentRun, handle, number_at_end};
 use crate::timer::{Timer, TimerKind};
 
@@ -196,7 +196,7 @@ pub(super) fn labelled(state: &mut State, event: &crate::event::RunLabelled) {
     for (node, output) in stands {
         let path = run.scopes.first().and_then(|root| root.compiled.graph.nodes.get(node as usize)).map(|node| node.id.clone());
         let Some(given) = path.and_then(|path| run.gives.get(path.as_str())).cloned() else { continue };
-        for (artifact, label) in labels_in(&given, output.value()) {
+        for (artifact, label) in given.of_artifacts(output.value()) {
             run.locations.entry(artifact).or_default().bring(&label);
         }
     }
