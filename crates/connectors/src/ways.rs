@@ -44,28 +44,25 @@ fn now() -> u64 {
 impl<'p> Ways<'p> {
     /// Asks for a way. One that is not granted is written down as refused.
     pub(crate) fn ask(&self, host: &str, port: u16) -> Result<(Way<'p>, &'p EgressGrant), Failure> {
-        let counts = |most| Arc::new(Counts { sent: 0.into(), received: 0.into(), most });
-        let connection = Connection { at: now(), host: host.to_owned(), port, ..Connection::default() };
-        let mut way = Way { connection, counts: counts(0), note: self.note };
         match self.granted.iter().find(|granted| granted.covers(host, port)) {
-            Some(granted) => {
-                way.counts = counts(granted.bytes_max);
-                Ok((way, granted))
-            }
+            Some(granted) => Ok((self.begin(host, port, granted.bytes_max), granted)),
             None => {
+                let mut way = self.begin(host, port, 0);
                 let reason = format!("`{host}:{port}` is not granted to this attempt");
                 way.ended("refused", &reason);
                 Err(Failure { code: Some("E0036".into()), ..Failure::new(FailureClass::Refused, reason) })
             }
         }
     }
-}
 
-impl<'p> Ways<'p> {
     /// A way by which nothing goes out: it needs no grant.
     pub(crate) fn inwards(&self, host: &str, port: u16) -> Way<'p> {
+        self.begin(host, port, u64::MAX)
+    }
+
+    fn begin(&self, host: &str, port: u16, most: u64) -> Way<'p> {
         let connection = Connection { at: now(), host: host.to_owned(), port, ..Connection::default() };
-        let counts = Arc::new(Counts { sent: 0.into(), received: 0.into(), most: u64::MAX });
+        let counts = Arc::new(Counts { sent: 0.into(), received: 0.into(), most });
         Way { connection, counts, note: self.note }
     }
 }
