@@ -2,7 +2,7 @@
 
 use crate::home::Home;
 
-const RULES: &str = "kind: site
+pub(crate) const RULES: &str = "kind: site
 name: onprem
 capacity: {cpu: 4, memory: 4Gi}
 attributes: {zone: on-premise}

@@ -1,10 +1,11 @@
 //! Levels 3 and 4 of a file: of an export, or of a pack with all entries. Their lines hold the documents that rules are made of and the graphs of
 //! workflows, beside the entries that name them by digest; values of users they do not hold, so that what hangs on those is compared with bounds.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use audit::evidence::ENTRIES;
@@ -36,8 +37,8 @@ pub(super) fn derive(file: &Path) -> anyhow::Result<Option<Rederived>> {
 }
 
 fn of_lines(lines: impl BufRead) -> anyhow::Result<Option<Rederived>> {
-    let known: Mutex<BTreeMap<Digest, Arc<Graph>>> = Mutex::default();
-    let mut graphs = |digest: &Digest| known.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned();
+    let known: RefCell<BTreeMap<Digest, Arc<Graph>>> = RefCell::default();
+    let mut graphs = |digest: &Digest| known.borrow().get(digest).cloned();
     let mut check = Rederive::new(&mut graphs);
     // The first line is the head of the tree.
     for (expected, line) in (1..).zip(lines.lines().skip(1)) {
@@ -52,7 +53,7 @@ fn of_lines(lines: impl BufRead) -> anyhow::Result<Option<Rederived>> {
             (Event::ResourceApplied(applied), Some(body)) => applied.body.body = Some(Arc::new(body)),
             (Event::RunSubmitted(submitted), Some(graph)) => {
                 if let Ok(graph) = serde_json::from_value::<Graph>(graph) {
-                    known.lock().unwrap_or_else(PoisonError::into_inner).insert(submitted.graph, Arc::new(graph));
+                    known.borrow_mut().insert(submitted.graph, Arc::new(graph));
                 }
             }
             _ => {}
