@@ -30,5 +30,18 @@ peer() {
     printf '%s\n' --peer "restate=$folder"
 }
 
+# flyte: the argument that names the environment with the Flyte SDK, on standard output; why there is none, on standard error.
+flyte() {
+    case " $* " in *" --flyte "*) return ;; esac
+    local venv="${TUTTI_FLYTE_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/tutti/flyte-venv}"
+    if ! has python3; then say "no figures of Flyte programs: there is no python3"; return; fi
+    if ! python/flyte/setup.sh >"$cache/flyte-setup.log" 2>&1 </dev/null; then
+        say "no figures of Flyte programs: the SDK could not be installed (see $cache/flyte-setup.log)"
+        return
+    fi
+    printf '%s\n' --flyte "$venv"
+}
+
 mapfile -t with_peer < <(peer "$@")
-exec "$CARGO_TARGET_DIR/release/bench" --tutti "$CARGO_TARGET_DIR/release/tutti" --data "$TUTTI_BENCH_DATA" "${with_peer[@]}" "$@"
+mapfile -t with_flyte < <(flyte "$@")
+exec "$CARGO_TARGET_DIR/release/bench" --tutti "$CARGO_TARGET_DIR/release/tutti" --data "$TUTTI_BENCH_DATA" "${with_peer[@]}" "${with_flyte[@]}" "$@"

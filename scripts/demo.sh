@@ -14,7 +14,10 @@ need python3 python3 "the steps of the bank story" || exit 1
 rig_log="$cache/bank-setup.log"
 examples/bank/setup.sh >"$rig_log" 2>&1 </dev/null &
 rig=$!
-trap 'kill "$rig" 2>/dev/null || true' EXIT
+flyte_log="$cache/flyte-setup.log"
+python/flyte/setup.sh >"$flyte_log" 2>&1 </dev/null &
+flyte=$!
+trap 'kill "$rig" "$flyte" 2>/dev/null || true' EXIT
 
 scripts/web.sh build || say "going on without the web app: the server's page says how to get it"
 
@@ -25,6 +28,10 @@ if ! wait "$rig"; then
     say "the Python packages of the bank story could not be installed; the end of $rig_log:"
     tail -n 20 "$rig_log" >&2
     exit 1
+fi
+if ! wait "$flyte"; then
+    say "the Flyte SDK could not be installed, so that the demonstration leaves its program out; the end of $flyte_log:"
+    tail -n 5 "$flyte_log" >&2
 fi
 trap - EXIT
 

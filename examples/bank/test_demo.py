@@ -25,7 +25,8 @@ STEPS = ["ingest", "quality", "pseudonymise", "split", "train", "validate", "sig
 
 
 def environment():
-    found = {name: value for name, value in os.environ.items() if not name.startswith("TUTTI_") or name == "TUTTI_BANK_VENV"}
+    kept = ("TUTTI_BANK_VENV", "TUTTI_FLYTE_VENV")
+    found = {name: value for name, value in os.environ.items() if not name.startswith("TUTTI_") or name in kept}
     # The Python that runs the tests is the one of the story.
     return {**found, "PATH": f"{Path(sys.executable).parent}:{found['PATH']}"}
 
@@ -117,6 +118,19 @@ class EndToEnd(unittest.TestCase):
         phases = {path: action["phase"] for path, action in self.actions.items()}
         self.assertEqual(phases.pop("below_the_bar"), "skipped")
         self.assertEqual(set(phases.values()), {"succeeded"}, phases)
+
+    def test_a_flyte_program_ran_on_the_same_server_or_it_is_said_why_not(self):
+        told, said = self.summary["flyte"], "".join(self.said)
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        venv = Path(os.environ.get("TUTTI_FLYTE_VENV") or cache / "tutti/flyte-venv")
+        if not (venv / "bin/a0").exists():
+            self.assertIn("the Flyte SDK is not in", told["left_out"])
+            self.assertIn("no Flyte program is shown", said)
+            return
+        self.assertEqual((told["phase"], told["tasks"]), ("succeeded", 21), said)
+        view = json.loads(tutti("get", "run", told["name"], "--data", str(self.data), "-o", "json"))
+        self.assertEqual({action["phase"] for action in view["actions"]}, {"succeeded"})
+        self.assertEqual(view["project"], "bank")
 
     def test_nothing_ran_twice(self):
         for path, action in self.actions.items():

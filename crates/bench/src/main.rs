@@ -6,6 +6,7 @@
 
 mod connections;
 mod floor;
+mod flyte;
 mod foresight;
 mod growth;
 mod http;

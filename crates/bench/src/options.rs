@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::report::Report;
-use crate::{connections, foresight, growth, rounds, trust};
+use crate::{connections, flyte, foresight, growth, rounds, trust};
 
 /// The parts of a measurement, in their order.
-pub(crate) const PARTS: [(&str, fn(&Options, &mut Report) -> anyhow::Result<()>); 8] = [
+pub(crate) const PARTS: [(&str, fn(&Options, &mut Report) -> anyhow::Result<()>); 9] = [
     ("rounds", rounds::run_all),
     ("memory", rounds::memory),
     ("connections", connections::idle),
@@ -18,6 +18,7 @@ pub(crate) const PARTS: [(&str, fn(&Options, &mut Report) -> anyhow::Result<()>)
     ("journal", growth::over_the_journal),
     ("placement", foresight::measure),
     ("trust", trust::measure),
+    ("flyte", flyte::measure),
 ];
 
 /// Measures Tutti.
@@ -56,7 +57,7 @@ pub(crate) struct Options {
     /// Rounds. Every round measures everything once, in another order.
     #[arg(long, default_value_t = 5)]
     pub(crate) rounds: u32,
-    /// Only these parts: rounds, memory, connections, restart, run, journal, placement, trust.
+    /// Only these parts: rounds, memory, connections, restart, run, journal, placement, trust, flyte.
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<String>,
     /// Only workloads whose name begins so, such as `W1` or `W4 worker`.
@@ -74,6 +75,9 @@ pub(crate) struct Options {
     /// A peer to measure in the same rounds: `restate=FOLDER`, a folder with its `node_modules`.
     #[arg(long)]
     pub(crate) peer: Option<String>,
+    /// The Python environment with the Flyte SDK, for the part `flyte`.
+    #[arg(long)]
+    pub(crate) flyte: Option<PathBuf>,
 }
 
 impl Options {

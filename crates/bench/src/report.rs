@@ -62,6 +62,8 @@ const GOALS: &[Goal] = &[
     at_most("account levels 1 to 4", "us_per_entry", "µs", 600.0),
     at_most("account after a run was erased", "erase_s", "s", 1.0),
     at_most("witness, commit to checkpoint", "p99_ms", "ms", 3_000.0),
+    at_most("flyte kept", "one_ms", "ms", 50.0),
+    at_most("flyte kept", "ten_ms", "ms", 200.0),
     at_most("graphs small plan", "geometric_mean", "of the best plan", 1.10),
     at_most("graphs small plan", "worst", "of the best plan", 1.30),
     at_most("graphs small plan", "late", "avoidable", 0.0),

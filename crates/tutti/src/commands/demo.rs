@@ -4,6 +4,7 @@ mod evidence;
 mod governed;
 mod officer;
 mod planned;
+mod program;
 mod server;
 mod story;
 mod summary;
@@ -103,10 +104,11 @@ impl Demo {
         let run = watch::to_the_end(served, &run, officer::decide).await?;
         let kept = summary::keep(served, &run).await?;
         evidence::check(served, &run.name).await?;
+        let program = program::show(served).await?;
         match self.output {
             Format::Table => output::write(&summary::table(served, &run, &kept).await?)?,
             Format::Name => output::write(&format!("{}\n", run.name))?,
-            form => output::value(&json!({"name": run.name, "phase": run.phase, "files": kept}), form)?,
+            form => output::value(&json!({"name": run.name, "phase": run.phase, "files": kept, "flyte": program}), form)?,
         }
         Ok(if run.phase == "succeeded" { Exit::Done } else { Exit::Failed })
     }

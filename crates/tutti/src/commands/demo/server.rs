@@ -163,6 +163,10 @@ async fn start(data: &Path, listen: SocketAddr, path: &std::ffi::OsStr) -> Resul
         .stdout(Stdio::piped())
         .stderr(log)
         .kill_on_drop(true);
+    // Where the SDK is installed, tasks of Flyte programs use it instead of installing it once more.
+    if let Ok(venv) = super::program::environment() {
+        command.env("TUTTI_FLYTE_VENV", venv);
+    }
     let mut child = command.spawn().context("the server cannot be started")?;
     let leash = child.stdin.take();
     let stdout = child.stdout.take().context("the server has no output")?;
