@@ -29,7 +29,8 @@ PATIENCE = 90
 class Server:
     """A server on a data directory and a port of its own, which stay the same when it is started again."""
 
-    def __init__(self):
+    def __init__(self, **environment):
+        self.environment = environment
         self.folder = Path(tempfile.mkdtemp(prefix="tutti-flyte-"))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -39,7 +40,7 @@ class Server:
 
     def start(self):
         command = [os.environ["TUTTI_BIN"], "up", "--data", self.folder / "data", "--listen", f"127.0.0.1:{self.port}"]
-        environment = {**os.environ, "TUTTI_FLYTE_VENV": sys.prefix}
+        environment = {**os.environ, "TUTTI_FLYTE_VENV": sys.prefix, **self.environment}
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment)
         line = self.process.stdout.readline()

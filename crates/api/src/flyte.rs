@@ -4,6 +4,7 @@
 //! This room only translates.
 
 mod actions;
+mod artifacts;
 mod auth;
 mod connect;
 mod data;
@@ -70,6 +71,15 @@ const METHODS: &[(&str, Needs)] = &[
     ("/flyteidl2.trigger.TriggerService/ListTriggers", READ),
     ("/flyteidl2.trigger.TriggerService/UpdateTriggers", SUBMIT),
     ("/flyteidl2.trigger.TriggerService/DeleteTriggers", SUBMIT),
+    ("/flyteidl2.artifact.ArtifactService/CreateArtifact", SUBMIT),
+    ("/flyteidl2.artifact.ArtifactService/GetArtifact", VIEW),
+    ("/flyteidl2.artifact.ArtifactService/ListArtifacts", VIEW),
+    ("/flyteidl2.artifact.ArtifactService/ListArtifactNames", VIEW),
+    ("/flyteidl2.artifact.ArtifactService/ListArtifactMetadataKeys", VIEW),
+    ("/flyteidl2.artifact.ArtifactService/ListPartitionValues", VIEW),
+    ("/flyteidl2.artifact.ArtifactService/DeclareArtifact", SUBMIT),
+    ("/flyteidl2.artifact.ArtifactService/GetArtifactSchema", READ),
+    ("/flyteidl2.artifact.ArtifactService/DeleteArtifact", SUBMIT),
     ("/flyteidl2.actions.ActionsService/Enqueue", SUBMIT),
     ("/flyteidl2.actions.ActionsService/WatchForUpdates", READ),
     ("/flyteidl2.actions.ActionsService/Abort", STEER),
@@ -150,6 +160,15 @@ async fn call(State(app): State<App>, caller: Option<Extension<Caller>>, uri: Ur
         "ListTriggers" => unary(call, |request| triggers::list(app, request)).await,
         "UpdateTriggers" => unary(call, |request| triggers::update(app, caller, request)).await,
         "DeleteTriggers" => unary(call, |request| triggers::delete(app, caller, request)).await,
+        "CreateArtifact" => unary(call, |request| artifacts::create(app, caller, request)).await,
+        "GetArtifact" => unary(call, |request| artifacts::get(app, caller, request)).await,
+        "ListArtifacts" => unary(call, |request| artifacts::list(app, caller, request)).await,
+        "ListArtifactNames" => unary(call, |request| artifacts::names(app, caller, request)).await,
+        "ListArtifactMetadataKeys" => unary(call, |request| artifacts::metadata_keys(app, caller, request)).await,
+        "ListPartitionValues" => unary(call, |request| artifacts::partition_values(app, caller, request)).await,
+        "DeclareArtifact" => unary(call, |request| artifacts::declare(app, caller, request)).await,
+        "GetArtifactSchema" => unary(call, |request| artifacts::schema(app, caller, request)).await,
+        "DeleteArtifact" => unary(call, |request| artifacts::delete(app, caller, request)).await,
         "CreateRun" => unary(call, |request| runs::create(app, caller, &headers, request)).await,
         "AbortRun" => unary(call, |request| runs::abort(app, caller, request)).await,
         "AbortAction" | "Abort" => unary(call, |request| actions::abort(app, caller, request)).await,

@@ -9,10 +9,10 @@ use keyring::{Secret, referenced};
 use model::limits::VALUE_BYTES_MAX;
 use model::{Duration, EgressGrant, Failure, FailureClass};
 use serde_json::{Map, Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use zeroize::Zeroizing;
 
-use crate::ways::Counted;
-use crate::{Place, Ways};
+use crate::{Place, Ways, tls};
 
 /// How long a request may take when nothing is said, redirects included.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -156,18 +156,18 @@ fn redirect(order: &Order, from: &Uri, answer: &Answer) -> Option<Uri> {
     }
     let location = answer.headers.get("location")?.to_str().ok()?;
     let whole = if location.starts_with('/') && !location.starts_with("//") {
-        format!("http://{}{location}", from.authority()?)
+        format!("{}://{}{location}", from.scheme_str()?, from.authority()?)
     } else {
         location.to_owned()
     };
     let next = address(&whole).ok()?;
-    (next.authority() == from.authority()).then_some(next)
+    (next.authority() == from.authority() && next.scheme() == from.scheme()).then_some(next)
 }
 
 fn address(url: &str) -> Result<Uri, Failure> {
     let uri: Uri = url.parse().map_err(|error| user(format!("`{url}` is not a URL: {error}")))?;
-    if uri.scheme_str() != Some("http") {
-        return Err(user(format!("`{url}`: only http:// is spoken here; send https through a proxy on the site")));
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(user(format!("`{url}`: only http:// and https:// are spoken here")));
     }
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err(user("`url` holds a name or a password: send it as the header `authorization`"));
@@ -185,16 +185,27 @@ pub(crate) fn destination(input: &Value) -> Option<EgressGrant> {
     Some(EgressGrant::place(host, port))
 }
 
+fn is_secured(uri: &Uri) -> bool {
+    uri.scheme_str() == Some("https")
+}
+
 fn host_of(uri: &Uri) -> (&str, u16) {
     let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    (host, uri.port_u16().unwrap_or(80))
+    let usual = if is_secured(uri) { 443 } else { 80 };
+    (host, uri.port_u16().unwrap_or(usual))
 }
 
 async fn send(order: &Order, uri: &Uri, ways: &Ways<'_>) -> Result<Answer, Failure> {
     let (host, port) = host_of(uri);
     let (mut way, granted) = ways.ask(host, port)?;
     let stream = way.connect(granted).await.map_err(|error| unreachable(uri, &error))?;
-    let answer = exchange(order, uri, stream).await;
+    let answer = match is_secured(uri) {
+        true => match tls::secure(host, stream).await {
+            Ok(stream) => exchange(order, uri, stream).await,
+            Err(error) => Err(unreachable(uri, &error)),
+        },
+        false => exchange(order, uri, stream).await,
+    };
     match &answer {
         Ok(_) => way.ended("closed", ""),
         Err(failure) => way.ended("failed", &failure.message),
@@ -206,7 +217,10 @@ fn unreachable(uri: &Uri, error: &dyn std::fmt::Display) -> Failure {
     far_side(format!("`{uri}` cannot be reached: {error}"))
 }
 
-async fn exchange(order: &Order, uri: &Uri, stream: Counted) -> Result<Answer, Failure> {
+async fn exchange<S>(order: &Order, uri: &Uri, stream: S) -> Result<Answer, Failure>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| unreachable(uri, &error))?;
     let connection = Connection(tokio::spawn(connection));
@@ -316,7 +330,8 @@ mod tests {
         let at = |url: &str| destination(&json!({"url": url})).map(|way| way.to_string());
         assert_eq!(at("http://API.example.com./x").as_deref(), Some("api.example.com:80"));
         assert_eq!(at("http://[::1]:7200/").as_deref(), Some("[::1]:7200"));
-        assert_eq!((at("https://x/"), at("nothing"), at("http://u@x/")), (None, None, None));
+        assert_eq!(at("https://x/").as_deref(), Some("x:443"));
+        assert_eq!((at("ftp://x/"), at("nothing"), at("http://u@x/")), (None, None, None));
     }
 
     #[tokio::test]
@@ -366,7 +381,7 @@ mod tests {
         assert!(failure.message.contains("404: no") && failure.class == FailureClass::User, "{failure}");
         assert_eq!(run(&json!({"url": url, "accept": [404]}), "k1", None).await.unwrap()["status"], 404);
         assert_eq!(refused(json!({"url": url})).await.class, FailureClass::Outside);
-        assert!(refused(json!({"url": "https://x"})).await.message.contains("only http://"));
+        assert!(refused(json!({"url": "ftp://x"})).await.message.contains("only http:// and https://"));
         let unreachable = refused(json!({"url": "http://127.0.0.1:1/"})).await;
         assert!(unreachable.message.contains("cannot be reached") && unreachable.class == FailureClass::Outside, "{unreachable}");
         assert!(refused(json!({"url": "http://me:secret@x/"})).await.message.contains("authorization"));

@@ -10,6 +10,7 @@ mod instant;
 mod manifest;
 #[cfg(test)]
 mod pages;
+mod tls;
 mod ways;
 
 use artifacts::Store;

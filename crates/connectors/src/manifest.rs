@@ -75,7 +75,7 @@ fn http() -> Manifest {
         description: "Sends an HTTP request. Statuses from 400 on are failures unless `accept` names them; redirects are followed to the same server only.",
         inputs: json!({"type": "object", "properties": {
             "method": {"type": "string", "enum": ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"], "description": "`GET` when nothing is said."},
-            "url": {"type": "string", "description": "Where to."},
+            "url": {"type": "string", "description": "Where to: `http://`, or `https://` to servers whose certificate the machine trusts."},
             "headers": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Headers beside those of the protocol. The idempotency key and the trace are sent by themselves."},
             "json": {"description": "A body of JSON: any value."},
             "body": {"type": "string", "description": "A body as text; not together with `json`."},

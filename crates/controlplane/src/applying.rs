@@ -298,6 +298,7 @@ pub(crate) fn body_of(sourced: &Sourced, principal: &str) -> Result<Value, Fault
         Document::Trigger(trigger) => serde_json::to_value(trigger).map_err(Fault::internal)?,
         Document::Prices(list) => serde_json::to_value(list).map_err(Fault::internal)?,
         Document::Project(project) => serde_json::to_value(project).map_err(Fault::internal)?,
+        Document::Queue(queue) => serde_json::to_value(queue).map_err(Fault::internal)?,
         Document::Connector(connector) => serde_json::to_value(connector).map_err(Fault::internal)?,
         Document::Tag(tag) => serde_json::to_value(tag).map_err(Fault::internal)?,
         Document::Policy(policy) => serde_json::to_value(&policy.spec).map_err(Fault::internal)?,
@@ -367,7 +368,7 @@ pub(crate) fn read_all(reader: &journal::Reader, sources: &[SourceFile], files: 
     }
     let rank = |document: &Document| match document {
         Document::Prices(_) => 0,
-        Document::Site(_) | Document::Project(_) => 1,
+        Document::Site(_) | Document::Project(_) | Document::Queue(_) => 1,
         Document::Tag(_) => 2,
         Document::Sanitizer(_) => 3,
         Document::Policy(_) => 4,

@@ -372,6 +372,7 @@ pub(crate) async fn forward(
     flyte: Flyte,
     secrets: Secrets,
     judges: (Sanitizing, Reaching),
+    reader: Reader,
 ) {
     let (sanitizing, reaching) = judges;
     while let Some(observed) = observed.recv().await {
@@ -393,7 +394,19 @@ pub(crate) async fn forward(
                     }
                     other => other,
                 };
+                let produces = flyte.produces(key, &outcome);
                 let mut report = Report { attempt: key, epoch, outcome, usage, locations };
+                if produces {
+                    let (flyte, inbox, reader, reaching) = (flyte.clone(), inbox.clone(), reader.clone(), reaching.clone());
+                    tokio::spawn(async move {
+                        // A server that stops in between finds the success again, and what it produced.
+                        if flyte.register_produced(key, &inbox, &reader).await {
+                            let _ = tokio::task::spawn_blocking(move || reaching.record(key)).await;
+                            inbox.report(Command::Report(Box::new(report)));
+                        }
+                    });
+                    continue;
+                }
                 if sanitizing.expects(key) || reaching.was_given(key) {
                     // It may read files: nobody else waits for that.
                     let (sanitizing, reaching, inbox) = (sanitizing.clone(), reaching.clone(), inbox.clone());

@@ -1,13 +1,16 @@
 //! Tasks of Flyte programs: from an order to a process at a site, and from what the process left to the outcome. The door that speaks
 //! the protocol is in `api`.
 
+mod artifacts;
+mod notifying;
+mod queues;
 mod triggers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use artifacts::Store;
+use ::artifacts::Store;
 use engine::{Command, Dispatch, Outcome};
 use executors::{AttemptSpec, Host, Reuse};
 use flyte::process::{Environment, Surroundings};
@@ -19,6 +22,11 @@ use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 
 use crate::clock::random_bytes;
+pub use artifacts::{
+    ARTIFACT_EVENT, Version as ArtifactVersion, schema_of as artifact_schema, version as artifact_version,
+    versions as artifact_versions,
+};
+use notifying::spec_of;
 pub(crate) use triggers::call_of;
 pub use triggers::{SAID, inputs_of_trigger};
 
@@ -52,6 +60,10 @@ struct Inner {
     address: RwLock<String>,
     /// What attempts that are under way may touch.
     attempts: Mutex<BTreeMap<AttemptKey, Open>>,
+    /// Runs whose end somebody is to be told.
+    told: notifying::Told,
+    /// A version of an artifact was registered.
+    artifacts: tokio::sync::Notify,
 }
 
 /// An attempt that is under way.
@@ -59,6 +71,8 @@ struct Open {
     reach: Arc<Reach>,
     /// Whether a workflow calls it, which wants values and not where they lie.
     is_called: bool,
+    /// Whether its outputs may say that they are artifacts.
+    produces: bool,
 }
 
 /// A Flyte program to be run.
@@ -78,6 +92,8 @@ pub struct Program {
     pub principal: String,
     /// The client's key.
     pub idempotency_key: Option<String>,
+    /// What whoever starts it puts on it to find it again: values by key.
+    pub run_labels: BTreeMap<String, String>,
 }
 
 impl Flyte {
@@ -101,6 +117,8 @@ impl Flyte {
             default_environment: std::env::var(DEFAULT_ENVIRONMENT).ok().filter(|folder| !folder.is_empty()),
             address: RwLock::default(),
             attempts: Mutex::default(),
+            told: notifying::Told::open(&root)?,
+            artifacts: tokio::sync::Notify::new(),
         };
         Ok(Flyte { inner: Arc::new(inner) })
     }
@@ -193,7 +211,9 @@ impl Flyte {
             label: dispatch.label.clone(),
         };
         self.note_label(&reach).map_err(|error| broken(error.to_string()))?;
-        self.inner.attempts.lock().insert(dispatch.key, Open { reach: Arc::new(reach), is_called });
+        let produces = spec.task_template.as_ref().and_then(|template| template.metadata.as_ref());
+        let produces = produces.is_some_and(|metadata| metadata.produces_artifacts);
+        self.inner.attempts.lock().insert(dispatch.key, Open { reach: Arc::new(reach), is_called, produces });
         Ok((order, secrets.into_values().collect()))
     }
 
@@ -431,6 +451,7 @@ impl ControlPlane {
         let submit = tokio::task::spawn_blocking(move || this.program_to_submit(program));
         let submit = submit.await.map_err(Fault::internal)??;
         let answer = self.inbox().ask(Command::Submit(Box::new(submit))).await?;
+        self.flyte().submitted();
         let run = answer.run.ok_or_else(|| Fault::new(FaultKind::Internal, "a submission made no run"))?;
         Ok(Submitted { run, fresh: answer.fresh })
     }

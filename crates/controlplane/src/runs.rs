@@ -192,6 +192,7 @@ impl ControlPlane {
             label: Label::empty(),
             salt: random_bytes(),
             traceparent: request.traceparent.as_deref().and_then(trace::normalized),
+            run_labels: BTreeMap::new(),
             known,
         })
     }
@@ -394,6 +395,7 @@ impl ControlPlane {
             salt: random_bytes(),
             traceparent: request.traceparent.as_deref().and_then(trace::normalized),
             plan: None,
+            run_labels: row.run_labels,
             known: Known::default(),
         })
     }

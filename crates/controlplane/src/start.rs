@@ -191,7 +191,7 @@ impl ControlPlane {
         control.inbox().ask(begin_epoch(&authority)).await?;
         failpoint::hit(Point::StartEpoch);
         let dispatcher = Dispatcher::new(inbox.clone(), sites, opened.reader, workers, flyte.clone(), authority, secrets.clone());
-        control.start_task(forward(seen, inbox, orphans, flyte, secrets, dispatcher.judges()));
+        control.start_task(forward(seen, inbox, orphans, flyte, secrets, dispatcher.judges(), control.reader().clone()));
         control.start_task(dispatcher.run(released));
         if !has_sites {
             let site = tokio::task::block_in_place(|| control.sites().attested(this_machine()));
@@ -209,6 +209,8 @@ impl ControlPlane {
         control.start_task(control.workers().clone().watch());
         tokio::task::block_in_place(|| control.load_triggers())?;
         control.start_task(control.clone().run_triggers());
+        control.start_task(control.clone().tell_of_ends());
+        control.start_task(control.clone().run_artifact_triggers());
         control.start_task(control.clone().finish_pruning());
         control.start_task(control.clone().seal_as_it_grows());
         control.start_task(control.clone().sweep_now_and_then());

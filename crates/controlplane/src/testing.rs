@@ -88,6 +88,7 @@ impl ControlPlane {
             salt: random_bytes(),
             traceparent: None,
             plan: None,
+            run_labels: BTreeMap::new(),
             known: Known::default(),
         })
     }

@@ -198,6 +198,7 @@ impl ControlPlane {
             match self.inbox().ask(command).await {
                 Ok(answer) => {
                     failpoint::hit(Point::TriggerFired);
+                    self.flyte().submitted();
                     return Ok(answer.run);
                 }
                 Err(Refusal::Busy) if tokio::time::Instant::now() < until => tokio::time::sleep(ROOM_EVERY).await,
@@ -209,7 +210,8 @@ impl ControlPlane {
     fn submit_of(&self, firing: &Firing) -> Result<Submit, Fault> {
         let trigger = &firing.trigger;
         if let Some(call) = crate::flyte::call_of(trigger) {
-            return self.submit_of_program(trigger, call, firing.due);
+            let asked = firing.asked.as_ref().map(|asked| (&asked.payload, asked.call.as_str()));
+            return self.submit_of_program(trigger, call, firing.due, asked);
         }
         let mut inputs = trigger.inputs.clone();
         if let Some(asked) = &firing.asked {
@@ -232,6 +234,33 @@ impl ControlPlane {
             origin: Origin::Trigger { trigger: trigger.name.clone(), due: firing.due },
             ..Submission::default()
         })
+    }
+
+    /// Something came that triggers wait for: each fires once for it, however often this is said. `call` names it; `at` is when it came, and
+    /// triggers that were applied later are not meant.
+    pub(crate) async fn fire_for(&self, event: &str, payload: &Value, call: &str, at: Timestamp) -> Result<(), Fault> {
+        let triggers = self.triggers().schedule.lock().on_event(event);
+        for trigger in triggers {
+            let fits = matches!(&trigger.on, TriggerKind::Event { matching, .. } if covers(matching, payload));
+            if !fits || tokio::task::block_in_place(|| self.has_fired(&trigger, call, at))? {
+                continue;
+            }
+            let asked = Some(Asked { payload: payload.clone(), call: call.to_owned() });
+            self.fire(Firing { trigger, due: wall(), missed: 0, asked }).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a trigger has nothing to do with what came, or has fired for it.
+    fn has_fired(&self, trigger: &TriggerSpec, call: &str, at: Timestamp) -> Result<bool, Fault> {
+        let row = self.reader().resources("trigger", Some(&trigger.name), None).map_err(Fault::internal)?.pop();
+        if row.is_none_or(|row| row.at > at) {
+            return Ok(true);
+        }
+        let project = trigger.workflow.split_once('/').map_or("default", |(project, _)| project);
+        let key = format!("trigger/{}/call/{call}", trigger.name);
+        let known = self.reader().find_run(project, "", None, Some(&key)).map_err(Fault::internal)?;
+        Ok(known.by_key.is_some())
     }
 
     /// An event: waits for it end, and triggers on it fire.

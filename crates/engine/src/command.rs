@@ -1,5 +1,6 @@
 //! Commands: requests to the engine. One may be rejected; what comes of it is events.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{
@@ -277,6 +278,8 @@ pub struct Submit {
     pub plan: Option<Box<RunPlanned>>,
     /// The trace that the submitter is in, as a W3C `traceparent`.
     pub traceparent: Option<String>,
+    /// What whoever starts it put on it to find it again: values by key.
+    pub run_labels: BTreeMap<String, String>,
     /// What the store already knows of this submission.
     pub known: Known,
 }

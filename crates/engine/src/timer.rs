@@ -15,6 +15,10 @@ pub(crate) enum TimerKind {
     Retry,
     /// The deadline of an attempt, a decision or a wait for something else.
     Timeout,
+    /// An action has waited too long for a place.
+    QueueTimeout,
+    /// An action has taken too long over all its attempts.
+    TotalTimeout,
     /// A wait for time is over.
     Wake,
     /// An undecided human action goes to the next in line.

@@ -24,6 +24,8 @@ mod v10;
 mod v11;
 #[path = "golden/v13.rs"]
 mod v13;
+#[path = "golden/v16.rs"]
+mod v16;
 #[path = "golden/v2.rs"]
 mod v2;
 #[path = "golden/v3.rs"]
@@ -58,6 +60,7 @@ fn files() -> Vec<File> {
         File { name: "v7", text: include_str!("golden/v7.journal"), expected: v7::events() },
         File { name: "v8", text: include_str!("golden/v8.journal"), expected: v8::events() },
         File { name: "v13", text: include_str!("golden/v13.journal"), expected: v13::events() },
+        File { name: "v16", text: include_str!("golden/v16.journal"), expected: v16::events() },
         File { name: "v9", text: include_str!("golden/v9.journal"), expected: v9::events() },
         File { name: "v10", text: include_str!("golden/v10.journal"), expected: v10::events() },
         File { name: "v11", text: include_str!("golden/v11.journal"), expected: v11::events() },

@@ -9,6 +9,17 @@ use serde_json::Value;
 /// The field of an action's input that says that it is a Flyte task.
 const FIELD: &str = "flyte";
 
+/// Which inputs an artifact is given to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Binds {
+    /// The input that is the artifact's value; empty for none.
+    #[serde(default)]
+    pub input: String,
+    /// Inputs that are values of its partitions: keys by input.
+    #[serde(default)]
+    pub partitions: BTreeMap<String, String>,
+}
+
 /// What an action of a Flyte run is given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Call {
@@ -30,6 +41,9 @@ pub struct Call {
     /// The group that the program put it into.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub group: String,
+    /// The queue that it is sent to; what it asks for goes there too when that names none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub queue: String,
     /// Variables that the run gives to all its processes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub envs: BTreeMap<String, String>,
@@ -39,6 +53,9 @@ pub struct Call {
     /// The specification of the run, as hexadecimal digits, with the root alone.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub run_spec: String,
+    /// Which inputs the artifact that starts a trigger is given to; of triggers alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binds: Option<Binds>,
     /// A condition or a trace, as it was sent, as hexadecimal digits.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub other: String,

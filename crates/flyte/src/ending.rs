@@ -31,7 +31,7 @@ pub fn failure_of(document: &[u8]) -> Failure {
 fn said(failure: &Failure) -> (i32, String) {
     let (kind, code) = match failure.class {
         FailureClass::Oom => (USER, "OOMKilled"),
-        FailureClass::Timeout => (USER, "MaxRuntimeExceeded"),
+        FailureClass::Timeout => (USER, "MAX_RUNTIME_EXCEEDED"),
         FailureClass::Preempted => (USER, "Interrupted"),
         FailureClass::NodeLost => (SYSTEM, "NodeLost"),
         FailureClass::SiteDown => (SYSTEM, "SiteDown"),

@@ -7,11 +7,13 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod artifacts;
 pub mod call;
 pub mod chunks;
 pub mod ending;
 pub mod interface;
 pub mod msgpack;
+pub mod notifications;
 pub mod objects;
 pub mod process;
 pub mod reach;

@@ -64,6 +64,8 @@ pub fn node(id: &str, spec: &TaskSpec) -> Result<Node, Unfit> {
         needs: Needs { resources: resources(template)?, ..Needs::default() },
         retry: retry(&metadata),
         timeout: span(metadata.timeout.as_ref()),
+        queue_timeout: metadata.timeouts.as_ref().and_then(|timeouts| span(timeouts.queued.as_ref())),
+        total_timeout: metadata.timeouts.as_ref().and_then(|timeouts| span(timeouts.deadline.as_ref())),
         ..Node::default()
     })
 }

@@ -2,8 +2,10 @@
 
 #![expect(missing_docs, reason = "the names are those of the protocol, whose documents say what they mean")]
 
+mod artifacts;
 mod asked;
 mod deployed;
+mod notifications;
 mod secrets;
 mod spec;
 mod triggers;
@@ -13,8 +15,10 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 
+pub use artifacts::*;
 pub use asked::*;
 pub use deployed::*;
+pub use notifications::*;
 pub use secrets::*;
 pub use spec::*;
 pub use triggers::*;
@@ -280,6 +284,8 @@ pub struct CreateRunResponse {
 pub struct Run {
     #[prost(message, optional, tag = "1")]
     pub action: Option<Action>,
+    #[prost(btree_map = "string, string", tag = "2")]
+    pub labels: BTreeMap<String, String>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -45,6 +45,7 @@ fn submitted(run: u64, at: u64) -> Entry {
         locations: Vec::new(),
         traceparent: None,
         behind: None,
+        run_labels: None,
         salt: [7; 32],
         subject: None,
     };

@@ -52,6 +52,7 @@ struct Submitted {
     origin: String,
     key: Option<String>,
     graph: [u8; 32],
+    run_labels: Option<String>,
     at: u64,
     seq: u64,
 }
@@ -166,6 +167,10 @@ impl Projection {
         match &entry.event {
             Event::RunSubmitted(e) => {
                 self.origins(e.run, None, &e.locations, seq);
+                for (key, value) in e.run_labels.iter().flatten() {
+                    let values = vec![key.clone().into(), value.clone().into(), (e.run.0 as i64).into()];
+                    self.rest.push(("INSERT OR IGNORE INTO run_labels VALUES (?1, ?2, ?3)", values));
+                }
                 let change = self.run(e.run);
                 change.phase = Some(if e.behind.is_some() { Phase::Queued } else { Phase::Running });
                 change.submitted = Some(Submitted {
@@ -177,6 +182,7 @@ impl Projection {
                     origin: origin_json(&e.origin),
                     key: e.idempotency_key.clone(),
                     graph: e.graph.0,
+                    run_labels: e.run_labels.as_ref().and_then(|labels| serde_json::to_string(labels).ok()),
                     at,
                     seq,
                 });

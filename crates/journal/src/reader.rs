@@ -44,6 +44,10 @@ pub struct RunFilter {
     pub workflow: Option<String>,
     /// In this phase.
     pub phase: Option<Phase>,
+    /// Of this domain.
+    pub domain: Option<String>,
+    /// With all of these labels of runs: by key, and by value where one is given.
+    pub run_labels: Vec<(String, Option<String>)>,
     /// With a number below this one (for the next page; the newest come first).
     pub before: Option<RunId>,
     /// At most so many.
@@ -175,12 +179,14 @@ impl Reader {
     /// Runs, the newest first.
     pub fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>> {
         self.with(|db| {
-            let sql = runs_sql(filter);
+            let (sql, also) = runs_sql(filter);
             let before = filter.before.map_or(i64::MAX, |run| run.0 as i64);
             let phase = filter.phase.map(|phase| phase as i64);
+            let limit = filter.limit as i64;
+            let mut values: Vec<&dyn rusqlite::ToSql> = vec![&filter.project, &filter.workflow, &phase, &before, &limit];
+            values.extend(also.iter().map(|value| value as &dyn rusqlite::ToSql));
             let mut statement = db.prepare_cached(&sql)?;
-            let rows = statement
-                .query_map(params![filter.project, filter.workflow, phase, before, filter.limit as i64], RunRow::read)?;
+            let rows = statement.query_map(values.as_slice(), RunRow::read)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
@@ -357,8 +363,9 @@ impl Reader {
     }
 }
 
-/// The statement that finds runs. Only conditions that were asked for stand in it, so that each can find its index.
-fn runs_sql(filter: &RunFilter) -> String {
+/// The statement that finds runs, and its values after the first five. Only conditions that were asked for stand in it, so that each can find
+/// its index.
+fn runs_sql(filter: &RunFilter) -> (String, Vec<&str>) {
     let mut conditions = String::from("id < ?4");
     let mut also = |asked: bool, condition: &str| {
         if asked {
@@ -372,7 +379,20 @@ fn runs_sql(filter: &RunFilter) -> String {
     // An index of some of the runs is used for a condition that says in its own words that only those are meant.
     also(filter.phase.is_some_and(|phase| !phase.is_terminal()), "finished_at IS NULL");
     also(filter.phase.is_some_and(|phase| phase as i64 > Phase::Succeeded as i64), "phase > 4");
-    format!("SELECT {RUN_COLUMNS} FROM runs WHERE {conditions} ORDER BY id DESC LIMIT ?5")
+    let mut values: Vec<&str> = Vec::new();
+    let mut place = |value| {
+        values.push(value);
+        format!("?{}", values.len() + 5)
+    };
+    if let Some(domain) = &filter.domain {
+        conditions += &format!(" AND domain = {}", place(domain.as_str()));
+    }
+    for (key, value) in &filter.run_labels {
+        let key = place(key.as_str());
+        let value = value.as_ref().map(|value| format!(" AND value = {}", place(value.as_str()))).unwrap_or_default();
+        conditions += &format!(" AND id IN (SELECT run FROM run_labels WHERE key = {key}{value})");
+    }
+    (format!("SELECT {RUN_COLUMNS} FROM runs WHERE {conditions} ORDER BY id DESC LIMIT ?5"), values)
 }
 
 fn run_where(db: &Connection, condition: &str, values: impl rusqlite::Params) -> Result<Option<RunRow>> {
@@ -411,7 +431,7 @@ mod tests {
     fn plan(filter: &RunFilter) -> String {
         let folder = tempfile::tempdir().unwrap();
         let db = schema::open_to_write(&folder.path().join(schema::FILE), schema::Durability::Full).unwrap();
-        let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {}", runs_sql(filter))).unwrap();
+        let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {}", runs_sql(filter).0)).unwrap();
         let values = params!["p", "w", 5, 9, 50];
         let lines: Vec<String> = statement.query_map(values, |row| row.get(3)).unwrap().collect::<rusqlite::Result<_>>().unwrap();
         lines.join("; ")

@@ -24,6 +24,7 @@ const READ_MODELS: &[(&str, &str)] = &[
     ("artifact_labels", ""),
     ("people", ""),
     ("artifact_origins", ""),
+    ("run_labels", ""),
 ];
 /// Entries folded at a time.
 const STEP: u64 = 2_000;

@@ -1,5 +1,7 @@
 //! What the read models say.
 
+use std::collections::BTreeMap;
+
 use engine::event::{ActionKind, Located};
 use model::{Phase, RunId, Seq, SiteSpec, Timestamp};
 use rusqlite::Row;
@@ -46,9 +48,11 @@ pub struct RunRow {
     pub actions_total: u64,
     /// Actions that have ended.
     pub actions_done: u64,
+    /// What whoever started it put on it to find it again: values by key.
+    pub run_labels: BTreeMap<String, String>,
 }
 
-pub(crate) const RUN_COLUMNS: &str = "id, name, project, domain, workflow, graph, principal, origin, phase, paused, submitted_at, finished_at, cost, failure, outputs_seq, first_seq, last_seq, actions_total, actions_done";
+pub(crate) const RUN_COLUMNS: &str = "id, name, project, domain, workflow, graph, principal, origin, phase, paused, submitted_at, finished_at, cost, failure, outputs_seq, first_seq, last_seq, actions_total, actions_done, run_labels";
 
 pub(crate) fn phase_of(number: i64) -> Phase {
     usize::try_from(number).ok().and_then(|number| Phase::ALL.get(number).copied()).unwrap_or(Phase::Queued)
@@ -80,6 +84,7 @@ impl RunRow {
             last_seq: Seq(row.get(16)?),
             actions_total: row.get(17)?,
             actions_done: row.get(18)?,
+            run_labels: row.get::<_, Option<String>>(19)?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
         })
     }
 }

@@ -114,6 +114,12 @@ pub struct Node {
     /// `timeout`: of one attempt; of the whole for a human decision or a wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
+    /// How long each attempt may wait for a place. Tasks of Flyte programs have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_timeout: Option<Duration>,
+    /// How long it may take over all attempts and the pauses between them. Tasks of Flyte programs have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_timeout: Option<Duration>,
     /// `cache`: reuse the output of an equal earlier action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,

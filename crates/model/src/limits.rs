@@ -34,6 +34,10 @@ pub const EACH_ITEMS_MAX: usize = 10_000;
 pub const RUN_SIGNALS_MAX: u32 = 10_000;
 /// Actions of one run.
 pub const RUN_ACTIONS_MAX: u32 = 1_000_000;
+/// Labels on a run.
+pub const RUN_LABELS_MAX: usize = 32;
+/// Bytes of the key of a run's label, and of its value.
+pub const RUN_LABEL_BYTES_MAX: usize = 255;
 /// An expression, in bytes.
 pub const EXPRESSION_BYTES_MAX: usize = 4_096;
 /// Levels of nesting in an expression; a chain such as `a + b + c` is nested too.

@@ -21,6 +21,9 @@ pub(crate) enum Kind {
     /// Sites.
     #[value(alias = "sites")]
     Site,
+    /// Queues that Flyte programs use.
+    #[value(alias = "queues")]
+    Queue,
     /// Triggers.
     #[value(alias = "triggers")]
     Trigger,
@@ -60,6 +63,7 @@ impl Kind {
             Kind::Action => "action",
             Kind::Workflow => "workflow",
             Kind::Site => "site",
+            Kind::Queue => "queue",
             Kind::Trigger => "trigger",
             Kind::Connector => "connector",
             Kind::Tag => "tag",
@@ -124,7 +128,7 @@ pub(crate) async fn with_words(client: &Client, kind: Kind) -> Result<Vec<(Strin
                 .map(|site| (site.name, site.simulates.map(|place| format!("simulates {place}")).unwrap_or_default()))
                 .collect()
         }
-        Kind::Workflow | Kind::Trigger | Kind::Connector | Kind::Tag | Kind::Policy | Kind::Sanitizer => {
+        Kind::Workflow | Kind::Queue | Kind::Trigger | Kind::Connector | Kind::Tag | Kind::Policy | Kind::Sanitizer => {
             let list: Vec<ResourceView> = client.get(&format!("/api/v1/resources/{}", kind.word())).await?;
             list.into_iter().map(|resource| (resource.name, format!("version {}", resource.version))).collect()
         }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 pub use govern::{DETECTORS, PolicyDocument, PolicyTest};
 use model::govern::{SanitizerSpec, TagSpec};
-use model::{Duration, Graph, ProjectSpec, SiteSpec};
+use model::{Duration, Graph, ProjectSpec, QueueSpec, SiteSpec};
 pub use prices::{Exchange, Instance, PriceList, all as price_lists};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -33,6 +33,8 @@ pub enum Document {
     Prices(PriceList),
     /// What a project may spend and hold.
     Project(ProjectSpec),
+    /// A name for a choice of sites.
+    Queue(QueueSpec),
     /// A trigger.
     Trigger(TriggerSpec),
     /// A connector whose actions a worker runs.
@@ -55,6 +57,7 @@ impl Document {
             Document::Site(_) => "site",
             Document::Prices(_) => "prices",
             Document::Project(_) => "project",
+            Document::Queue(_) => "queue",
             Document::Trigger(_) => "trigger",
             Document::Connector(_) => "connector",
             Document::Tag(_) => "tag",
@@ -71,6 +74,7 @@ impl Document {
             Document::Site(site) => &site.name,
             Document::Prices(list) => &list.name,
             Document::Project(project) => &project.name,
+            Document::Queue(queue) => &queue.name,
             Document::Trigger(trigger) => &trigger.name,
             Document::Connector(connector) => &connector.name,
             Document::Tag(tag) => &tag.name,
@@ -257,7 +261,8 @@ impl Catalogue for Beside<'_> {
     }
 }
 
-const KINDS: [&str; 9] = ["site", "prices", "project", "trigger", "connector", "tag", "policy", "sanitizer", "policy-test"];
+const KINDS: [&str; 10] =
+    ["site", "prices", "project", "queue", "trigger", "connector", "tag", "policy", "sanitizer", "policy-test"];
 
 fn resource(tree: &Tree, text: &str, files: &dyn Files, catalogue: &dyn Catalogue, findings: &Findings) -> Option<Document> {
     let Some(kind) = tree.get("kind") else {
@@ -271,6 +276,7 @@ fn resource(tree: &Tree, text: &str, files: &dyn Files, catalogue: &dyn Catalogu
         Some("site") => sites::site(tree, catalogue, findings).map(Document::Site),
         Some("prices") => prices::list(tree, findings).map(Document::Prices),
         Some("project") => projects::project(tree, findings).map(Document::Project),
+        Some("queue") => sites::queue(tree, findings).map(Document::Queue),
         Some("trigger") => trigger(tree, findings).map(Document::Trigger),
         Some("connector") => connector(tree, findings).map(Document::Connector),
         Some("tag") => govern::tag(tree, findings).map(Document::Tag),

@@ -27,6 +27,11 @@ const KINDS: &[(&str, &str, &str)] = &[
         "[Projects](../concepts/placement.md#projects)",
     ),
     (
+        "queue",
+        "kind: queue\nname: training\ndescription: Machines with accelerators, on-premise.\nsite: {pool: gpu, zone: on-premise}\n",
+        "[Use Tutti from Flyte](../guide/flyte.md#queues)",
+    ),
+    (
         "trigger",
         "kind: trigger\nname: nightly\nworkflow: demo/greet\ndomain: staging\ninputs: {name: Ada}\n\
          schedule: {cron: \"0 2 * * *\", timezone: Europe/Berlin}\ncatch_up: last\noverlap: skip\npaused: false\n",

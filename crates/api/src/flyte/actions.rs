@@ -45,6 +45,7 @@ pub(super) async fn enqueue(app: &App, caller: &Caller, request: EnqueueRequest)
             base: if asked.run_output_base.is_empty() { above.base.clone() } else { asked.run_output_base.clone() },
             name: id.name.clone(),
             group: asked.group.clone(),
+            queue: above.queue.clone(),
             envs: above.envs.clone(),
             start: above.start.clone(),
             task: above.task.clone(),
@@ -74,7 +75,11 @@ fn of_task(
 ) -> Answer<Spawn> {
     let invalid = |error: flyte::task::Unfit| Refusal::new("invalid_argument", error.to_string());
     let spec = flyte::task::read(&task.spec).map_err(invalid)?;
-    let node = flyte::task::node(&call.name, &spec).map_err(invalid)?;
+    let mut node = flyte::task::node(&call.name, &spec).map_err(invalid)?;
+    if !task.queue.is_empty() {
+        call.queue = task.queue.clone();
+    }
+    control.send_to_queue(&mut node, &call.queue)?;
     let metadata = spec.task_template.as_ref().and_then(|template| template.metadata.clone()).unwrap_or_default();
     call.spec = control.flyte().keep_spec(&task.spec)?;
     if let Some(id) = &task.id {

@@ -13,6 +13,7 @@ use flyte::wire::{
 use flyte::{Call, Message as _};
 use futures::Stream;
 use journal::{ActionFilter, RunFilter};
+use model::limits::{RUN_LABEL_BYTES_MAX, RUN_LABELS_MAX};
 use model::{Digest, RunId};
 
 use super::actions::is_over;
@@ -26,6 +27,12 @@ use crate::rest::access::Caller;
 const NAME_BYTES_MAX: usize = 30;
 /// Rows of a page when nothing is said, and at most.
 const PAGE: (usize, usize) = (100, 1_000);
+/// What stands before the key where runs are asked for by their labels.
+const LABELS: &str = "labels.";
+/// How a field is compared.
+const EQUAL: i32 = 0;
+const VALUE_IN: i32 = 7;
+const EXISTS: i32 = 15;
 
 fn invalid(message: impl Into<String>) -> Refusal {
     Refusal::new("invalid_argument", message)
@@ -52,6 +59,21 @@ fn place(request: &CreateRunRequest) -> Answer<(String, String, String)> {
     Ok((project, domain, name))
 }
 
+/// Refuses what a run asks for and cannot have, before it begins.
+pub(super) fn check(spec: &RunSpec) -> Answer<()> {
+    flyte::notifications::check(spec).map_err(|unfit| Refusal::new("invalid_argument", unfit.to_string()))?;
+    let labels = spec.labels.iter().flat_map(|labels| &labels.values);
+    if labels.clone().count() > RUN_LABELS_MAX {
+        return Err(invalid(format!("a run has at most {RUN_LABELS_MAX} labels")));
+    }
+    for (key, value) in labels {
+        if key.is_empty() || key.len().max(value.len()) > RUN_LABEL_BYTES_MAX {
+            return Err(invalid(format!("the key of a label has 1 to {RUN_LABEL_BYTES_MAX} bytes, its value at most as many")));
+        }
+    }
+    Ok(())
+}
+
 /// Starts a run. The client repeats a call that failed under the same request id: that is one run.
 pub(super) async fn create(
     app: &App,
@@ -75,8 +97,10 @@ pub(super) async fn create(
             (None, None) => return Err(invalid("there is no task")),
         };
         let spec = flyte::task::read(&bytes).map_err(|unfit| invalid(unfit.to_string()))?;
-        let node = flyte::task::node(FLYTE_ROOT, &spec).map_err(|unfit| invalid(unfit.to_string()))?;
+        let mut node = flyte::task::node(FLYTE_ROOT, &spec).map_err(|unfit| invalid(unfit.to_string()))?;
         let run_spec = RunSpec::decode(request.run_spec.as_slice()).map_err(|error| invalid(error.to_string()))?;
+        check(&run_spec)?;
+        control.send_to_queue(&mut node, &run_spec.queue)?;
         let inputs = match (request.offloaded_input_data, request.inputs) {
             (Some(offloaded), _) => offloaded.uri,
             (None, inputs) => data::keep_inputs(&control, &inputs.unwrap_or_default())?,
@@ -97,12 +121,14 @@ pub(super) async fn create(
             inputs,
             base: flyte::uri(&format!("runs/{project}/{domain}/{name}")),
             name: FLYTE_ROOT.into(),
+            queue: run_spec.queue,
             envs: envs.into_iter().map(|pair| (pair.key, pair.value)).collect::<BTreeMap<_, _>>(),
             start: crate::rest::rfc3339(start.unwrap_or_else(controlplane::wall)),
             run_spec: flyte::call::to_hex(&request.run_spec),
             ..Call::default()
         };
-        Ok(Program { name, project, domain, node, call, principal, idempotency_key: key })
+        let run_labels = run_spec.labels.unwrap_or_default().values;
+        Ok(Program { name, project, domain, node, call, principal, idempotency_key: key, run_labels })
     })
     .await?;
     let submitted = app.control.submit_program(program).await?;
@@ -111,9 +137,10 @@ pub(super) async fn create(
         let reader = control.reader();
         let run = reader.run(submitted.run).map_err(broken)?.ok_or_else(|| broken("the run is missing"))?;
         let root = reader.action(run.id, FLYTE_ROOT).map_err(broken)?.ok_or_else(|| broken("the run has no root"))?;
-        view::listed(reader, &run, &root)
+        Ok((view::listed(reader, &run, &root)?, run.run_labels))
     });
-    Ok(CreateRunResponse { run: Some(Run { action: Some(action.await?) }) })
+    let (action, labels) = action.await?;
+    Ok(CreateRunResponse { run: Some(Run { action: Some(action), labels }) })
 }
 
 /// Stops a run.
@@ -200,21 +227,55 @@ pub(super) async fn list(app: &App, request: ListRunsRequest) -> Answer<ListRuns
         let limit = page(request.request.as_ref());
         let token = request.request.as_ref().map(|request| request.token.as_str()).unwrap_or_default();
         let task = request.task_name.or(request.task_id);
-        let project = request.project_id.map(|id| id.name).or(task.as_ref().map(|task| task.project.clone()));
+        let place = request.project_id.map(|id| (id.name, id.domain));
+        let (project, domain) = place.or(task.as_ref().map(|task| (task.project.clone(), task.domain.clone()))).unzip();
         let workflow = task.map(|task| format!("{}/{}", task.project, task.name));
-        let filter = RunFilter { project, workflow, before: token.parse().ok().map(RunId), limit, ..RunFilter::default() };
+        let domain = domain.filter(|domain| !domain.is_empty());
+        let before = token.parse().ok().map(RunId);
+        let mut filter = RunFilter { project, domain, workflow, before, limit, ..RunFilter::default() };
+        let asked = request.request.iter().flat_map(|request| &request.filters);
+        let left = asked.filter(|asked| !narrow(&mut filter, asked)).collect::<Vec<_>>();
         let rows = reader.runs(&filter).map_err(broken)?;
         let token = rows.last().filter(|_| rows.len() == limit).map(|last| last.id.to_string()).unwrap_or_default();
         let mut runs = Vec::new();
         for run in &rows {
             // Runs of drawn workflows have no such root.
             if let Some(root) = reader.action(run.id, FLYTE_ROOT).map_err(broken)? {
-                runs.push(Run { action: Some(view::listed(reader, run, &root)?) });
+                let action = view::listed(reader, run, &root)?;
+                if left.iter().all(|asked| fits(&action, asked)) {
+                    runs.push(Run { action: Some(action), labels: run.run_labels.clone() });
+                }
             }
         }
         Ok(ListRunsResponse { runs, token })
     })
     .await
+}
+
+/// Narrows a question by what a client asks for; false when that is not known here by a column.
+fn narrow(filter: &mut RunFilter, asked: &Filter) -> bool {
+    let value = asked.values.first().cloned();
+    match (asked.field.as_str(), asked.function) {
+        (field, EQUAL) if field.starts_with(LABELS) => {
+            filter.run_labels.push((field[LABELS.len()..].to_owned(), Some(value.unwrap_or_default())));
+        }
+        (field, EXISTS) if field.starts_with(LABELS) => filter.run_labels.push((field[LABELS.len()..].to_owned(), None)),
+        ("task_name", EQUAL) if filter.workflow.is_none() && filter.project.is_some() => {
+            filter.workflow = Some(format!("{}/{}", filter.project.as_deref().unwrap_or_default(), value.unwrap_or_default()));
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Whether a run is what is asked for by its phase; other questions let everything pass.
+fn fits(action: &flyte::wire::Action, asked: &Filter) -> bool {
+    match (asked.field.as_str(), asked.function) {
+        ("phase", EQUAL | VALUE_IN) => {
+            asked.values.contains(&action.status.as_ref().map(|status| status.phase).unwrap_or_default().to_string())
+        }
+        _ => true,
+    }
 }
 
 /// Whether an action is what a list asks for. Filters on what is not known here let everything pass.

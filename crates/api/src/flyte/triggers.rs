@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use controlplane::{ControlPlane, FLYTE_SAID, inputs_of_trigger};
-use flyte::call::{from_hex, to_hex};
+use controlplane::{ControlPlane, FLYTE_ARTIFACT_EVENT, FLYTE_SAID, inputs_of_trigger};
+use flyte::call::{Binds, from_hex, to_hex};
 use flyte::wire::{
     Automation, ChangeTriggersRequest, DeployTriggerRequest, Empty, ListTriggersRequest, ListTriggersResponse, OfTrigger,
-    Offloaded, RunSpec, Schedule, TaskId, TaskTrigger, Trigger, TriggerDetails, TriggerId, TriggerName, TriggerResponse,
-    TriggerSpec, TriggerStatus,
+    Offloaded, OnArtifact, RunSpec, Schedule, TaskId, TaskTrigger, Trigger, TriggerDetails, TriggerId, TriggerName,
+    TriggerResponse, TriggerSpec, TriggerStatus,
 };
 use flyte::{Call, Message as _};
 use journal::ResourceRow;
@@ -25,6 +25,8 @@ use crate::rest::access::Caller;
 const KIND: &str = "trigger";
 /// What starts it is a schedule.
 const SCHEDULE: i32 = 2;
+/// What starts it is a new version of an artifact.
+const ARTIFACT: i32 = 3;
 
 fn invalid(message: impl Into<String>) -> Refusal {
     Refusal::new("invalid_argument", message)
@@ -44,13 +46,38 @@ fn named(name: Option<TriggerName>) -> Answer<TriggerName> {
     Ok(name)
 }
 
-/// When it fires, of what the client says.
-fn schedule_of(automation: &[u8]) -> Answer<TriggerKind> {
+/// The event that a new version of an artifact is, as a trigger waits for it.
+fn on_artifact(on: &OnArtifact, of: (&str, &str)) -> Answer<TriggerKind> {
+    if on.artifact_name.is_empty() {
+        return Err(invalid("the trigger names no artifact"));
+    }
+    let mut matching = json!({ "project": of.0, "domain": of.1, "name": on.artifact_name });
+    if !on.version.is_empty() {
+        matching["version"] = on.version.clone().into();
+    }
+    if !on.partitions.is_empty() {
+        matching["partitions"] = json!(on.partitions);
+    }
+    Ok(TriggerKind::Event { name: FLYTE_ARTIFACT_EVENT.into(), matching })
+}
+
+/// When it fires, of what the client says; `of` is the project and the domain.
+fn fires_on(automation: &[u8], of: (&str, &str)) -> Answer<(TriggerKind, Option<Binds>)> {
     let automation = Automation::decode(automation).map_err(|error| invalid(error.to_string()))?;
+    match (automation.kind, &automation.artifact) {
+        (ARTIFACT, Some(on)) => {
+            let binds = Binds { input: on.input_arg.clone(), partitions: on.partition_input_args.clone() };
+            Ok((on_artifact(on, of)?, Some(binds)))
+        }
+        _ => Ok((schedule_of(automation)?, None)),
+    }
+}
+
+/// When a trigger with a schedule fires.
+fn schedule_of(automation: Automation) -> Answer<TriggerKind> {
     let not_here = |what: &str| Refusal::new("unimplemented", format!("triggers {what} are not known here: give it a schedule"));
     let schedule = match (automation.kind, automation.schedule) {
         (SCHEDULE, Some(schedule)) => schedule,
-        (3, _) => return Err(not_here("on artifacts")),
         _ => return Err(not_here("without a schedule")),
     };
     Ok(match schedule {
@@ -79,7 +106,7 @@ fn schedule_of(automation: &[u8]) -> Answer<TriggerKind> {
 
 /// A trigger of a task whose specification is there.
 async fn set(app: &App, caller: &Caller, name: TriggerName, task: TaskId, spec: TriggerSpec, automation: Vec<u8>) -> Answer<()> {
-    let on = schedule_of(&automation)?;
+    let (on, binds) = fires_on(&automation, (&name.project, &name.domain))?;
     let control = app.control.clone();
     let (own, said) = blocking(move || {
         let (id, bytes) = tasks::find(&control, &task)?;
@@ -91,6 +118,8 @@ async fn set(app: &App, caller: &Caller, name: TriggerName, task: TaskId, spec: 
             }
         };
         let run_spec = RunSpec::decode(spec.run_spec.as_slice()).map_err(|error| invalid(error.to_string()))?;
+        super::runs::check(&run_spec)?;
+        control.send_to_queue(&mut model::Node::default(), &run_spec.queue)?;
         let call = Call {
             spec: control.flyte().keep_spec(&bytes)?,
             task: [id.org, id.project.clone(), id.domain, id.name.clone(), id.version.clone()],
@@ -104,6 +133,8 @@ async fn set(app: &App, caller: &Caller, name: TriggerName, task: TaskId, spec: 
                 .into_iter()
                 .map(|pair| (pair.key, pair.value))
                 .collect::<BTreeMap<_, _>>(),
+            queue: run_spec.queue,
+            binds,
             run_spec: to_hex(&spec.run_spec),
             ..Call::default()
         };
@@ -149,7 +180,7 @@ pub(super) async fn deploy_all(app: &App, caller: &Caller, task: &TaskId, trigge
 
 /// Checks triggers before the task that they come with is deployed.
 pub(super) fn check_all(triggers: &[TaskTrigger]) -> Answer<()> {
-    triggers.iter().try_for_each(|trigger| schedule_of(&trigger.automation_spec).map(drop))
+    triggers.iter().try_for_each(|trigger| fires_on(&trigger.automation_spec, ("", "")).map(drop))
 }
 
 /// Sets one trigger of a deployed task.

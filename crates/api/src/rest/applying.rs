@@ -19,7 +19,7 @@ use super::projection::rfc3339;
 use super::views::{Applied, ApplyRequest, ApplyResult, ResourceView};
 
 /// Kinds that are kept as resources; `site` has a door of its own.
-const KINDS: [&str; 8] = ["workflow", "trigger", "connector", "prices", "project", "tag", "policy", "sanitizer"];
+const KINDS: [&str; 9] = ["workflow", "trigger", "connector", "prices", "project", "queue", "tag", "policy", "sanitizer"];
 
 /// Contents by path.
 pub(crate) type Files = BTreeMap<String, Arc<[u8]>>;
@@ -27,7 +27,7 @@ pub(crate) type Files = BTreeMap<String, Arc<[u8]>>;
 /// What writing a document of a kind is: sites are operated, rules govern, everything else is written by authors.
 fn operation_on(kind: &str) -> &'static str {
     match kind {
-        "site" | "prices" | "project" => "operate",
+        "site" | "prices" | "project" | "queue" => "operate",
         "tag" | "policy" | "sanitizer" => "govern",
         _ => "author",
     }

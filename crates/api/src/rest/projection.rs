@@ -61,6 +61,7 @@ pub(crate) fn run_view(row: &RunRow) -> RunView {
         actions_total: row.actions_total,
         actions_done: row.actions_done,
         failure: failure(row.failure.as_ref()),
+        run_labels: row.run_labels.clone(),
         ..RunView::default()
     }
 }

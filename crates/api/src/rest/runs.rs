@@ -41,11 +41,22 @@ pub(crate) struct ListQuery {
     workflow: Option<String>,
     /// In this phase: queued, running, succeeded, failed, aborted, timed_out.
     phase: Option<String>,
+    /// With this label: `key=value`, or `key` whatever its value; several with `,` between them.
+    label: Option<String>,
     /// `next` of the page before.
     cursor: Option<u64>,
     /// Rows of the page: 50 when nothing is said, at most 1,000.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
+}
+
+/// `key=value` and `key`, with `,` between them.
+fn labels_of(text: &str) -> Vec<(String, Option<String>)> {
+    let one = |label: &str| match label.split_once('=') {
+        Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+        None => (label.to_owned(), None),
+    };
+    text.split(',').filter(|label| !label.is_empty()).map(one).collect()
 }
 
 /// Lists runs, the newest first.
@@ -56,7 +67,15 @@ pub(crate) async fn list(State(app): State<App>, Query(query): Query<ListQuery>)
         None => None,
     };
     let limit = page_size(query.limit, PAGE, PAGE_MAX)?;
-    let filter = RunFilter { project: query.project, workflow: query.workflow, phase, before: query.cursor.map(RunId), limit };
+    let filter = RunFilter {
+        project: query.project,
+        workflow: query.workflow,
+        phase,
+        run_labels: query.label.as_deref().map(labels_of).unwrap_or_default(),
+        before: query.cursor.map(RunId),
+        limit,
+        ..RunFilter::default()
+    };
     let reader = app.control.reader().clone();
     let rows = blocking(move || reader.runs(&filter).map_err(Fault::internal)).await?;
     let next = (rows.len() == limit).then(|| rows.last().map(|row| row.id.to_string())).flatten();

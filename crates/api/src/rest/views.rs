@@ -1,5 +1,7 @@
 //! What the REST API says, as types: the stable JSON that scripts, the CLI and the web app read.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -38,6 +40,9 @@ pub struct RunView {
     pub actions_done: u64,
     /// Human actions that wait for a decision.
     pub waiting_for_human: u64,
+    /// What whoever started it put on it to find it again. It says nothing of data.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub run_labels: BTreeMap<String, String>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureView>,
@@ -199,7 +204,7 @@ pub struct SiteView {
     #[serde(default)]
     pub sandbox: SandboxView,
     /// Facts that `needs.site` refers to.
-    pub attributes: std::collections::BTreeMap<String, String>,
+    pub attributes: BTreeMap<String, String>,
     /// What it can hold.
     pub capacity: ResourcesView,
     /// What attempts hold now.
@@ -340,7 +345,7 @@ pub struct ApplyRequest {
     /// The files that they refer to (`run.files`, `$ref`), by path from where the documents' paths begin: a document sees those in its own
     /// folder and below. Contents in base64.
     #[serde(default)]
-    pub files: std::collections::BTreeMap<String, String>,
+    pub files: BTreeMap<String, String>,
     /// A registered workflow whose files the documents may refer to as well: an editor has only the text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beside: Option<String>,

@@ -28,22 +28,37 @@ pub(crate) fn call_of(trigger: &TriggerSpec) -> Option<Call> {
 }
 
 /// The same name for the same firing, so that what was not recorded before a crash is the same run after it.
-fn name_of(trigger: &TriggerSpec, due: Timestamp) -> String {
-    format!("r{}", &Digest::of(format!("{}/{}", trigger.name, due.0).as_bytes()).hex()[..19])
+fn name_of(firing: &str) -> String {
+    format!("r{}", &Digest::of(firing.as_bytes()).hex()[..19])
 }
 
 impl ControlPlane {
     /// The submission of a firing. Blocks.
-    pub(crate) fn submit_of_program(&self, trigger: &TriggerSpec, mut call: Call, due: Timestamp) -> Result<Submit, Fault> {
+    pub(crate) fn submit_of_program(
+        &self,
+        trigger: &TriggerSpec,
+        mut call: Call,
+        due: Timestamp,
+        asked: Option<(&Value, &str)>,
+    ) -> Result<Submit, Fault> {
+        let key = match asked {
+            Some((_, asked)) => format!("trigger/{}/call/{asked}", trigger.name),
+            None => format!("trigger/{}/{}", trigger.name, due.0),
+        };
+        if let Some((payload, _)) = asked {
+            self.bind_artifact(&mut call, payload, &key)?;
+        }
         let bytes = self.flyte().spec(&call.spec)?;
         let unfit = |error: flyte::task::Unfit| Fault::new(FaultKind::Malformed, error.to_string());
-        let node = flyte::task::node(ROOT, &flyte::task::read(&bytes).map_err(unfit)?).map_err(unfit)?;
+        let mut node = flyte::task::node(ROOT, &flyte::task::read(&bytes).map_err(unfit)?).map_err(unfit)?;
+        self.send_to_queue(&mut node, &call.queue)?;
+        let spec = super::spec_of(&call).unwrap_or_default();
         let [_, project, domain, ..] = call.task.clone();
         // The program may ask when it was to start.
         call.start = chrono::DateTime::from_timestamp_micros(i64::try_from(due.0).unwrap_or(i64::MAX))
             .map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true))
             .unwrap_or_default();
-        let name = name_of(trigger, due);
+        let name = name_of(&key);
         let program = Program {
             name,
             project,
@@ -51,7 +66,8 @@ impl ControlPlane {
             node,
             call,
             principal: format!("trigger:{}", trigger.name),
-            idempotency_key: Some(format!("trigger/{}/{}", trigger.name, due.0)),
+            idempotency_key: Some(key),
+            run_labels: spec.labels.unwrap_or_default().values,
         };
         let submit = self.program_to_submit(program)?;
         Ok(Submit { origin: Origin::Trigger { trigger: trigger.name.clone(), due }, ..submit })
@@ -79,7 +95,8 @@ impl ControlPlane {
 
     /// A program as the engine takes it. Blocks.
     pub(super) fn program_to_submit(&self, program: Program) -> Result<Submit, Fault> {
-        let Program { name, project, domain, node, call, principal, idempotency_key } = program;
+        self.flyte().expect_end(&program)?;
+        let Program { name, project, domain, node, call, principal, idempotency_key, run_labels } = program;
         let graph = super::graph_of(&project, node);
         let known = self.reader().find_run(&project, &domain, Some(&name), idempotency_key.as_deref());
         Ok(Submit {
@@ -93,6 +110,7 @@ impl ControlPlane {
             idempotency_key,
             salt: random_bytes(),
             known: known.map_err(Fault::internal)?,
+            run_labels,
             ..Submit::default()
         })
     }

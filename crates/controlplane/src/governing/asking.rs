@@ -258,7 +258,11 @@ impl ControlPlane {
                 Document::Site(site) => sites.push(site),
                 Document::Workflow(graph) => drop(graphs.insert(graph.workflow.clone(), graph)),
                 Document::PolicyTest(test) => cases.extend(test.cases.as_array().cloned().unwrap_or_default()),
-                Document::Prices(_) | Document::Project(_) | Document::Trigger(_) | Document::Connector(_) => {}
+                Document::Prices(_)
+                | Document::Project(_)
+                | Document::Queue(_)
+                | Document::Trigger(_)
+                | Document::Connector(_) => {}
             }
         }
         if cases.len() > POLICY_CASES_MAX {

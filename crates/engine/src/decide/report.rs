@@ -98,6 +98,10 @@ impl Stepper<'_, '_> {
                     Some(Failure::new(FailureClass::Timeout, format!("it took longer than its timeout of {span}"))),
                 )
             }
+            (_, Some(CancelReason::Deadline)) => {
+                let failure = self.action(key).map(super::tick::too_late);
+                (Phase::TimedOut, None, failure.or_else(|| Some(Failure::new(FailureClass::Timeout, "it took too long"))))
+            }
             (Outcome::Failed(failure), None) if failure.class == FailureClass::Timeout => (Phase::TimedOut, None, Some(failure)),
             (Outcome::Failed(failure), None) => (Phase::Failed, None, Some(failure)),
             (Outcome::Aborted, None) => {

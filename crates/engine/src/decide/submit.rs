@@ -65,6 +65,7 @@ impl Stepper<'_, '_> {
             locations: submit.locations,
             traceparent: submit.traceparent,
             behind,
+            run_labels: Some(submit.run_labels).filter(|labels| !labels.is_empty()),
             salt: submit.salt,
             subject: submit.subject,
         })));

@@ -3,12 +3,17 @@
 use model::{ActionKey, AttemptKey, Failure, FailureClass, Money, Phase};
 use serde_json::json;
 
-use crate::action::ActionState;
+use crate::action::{Action, ActionState};
 use crate::event::{ActionRef, CancelReason, CancelRequested, HumanEscalated, Usage};
 use crate::timer::{Timer, TimerKind};
 use crate::{Event, Outcome, wait};
 
 use super::Stepper;
+
+/// What a wait for a place that took too long is called.
+const TOO_LONG_QUEUED: &str = "QUEUED_TIMEOUT_EXCEEDED";
+/// What it is called when all attempts together took too long.
+const TOO_LATE: &str = "DEADLINE_EXCEEDED";
 
 /// Timers fired in one step; the rest follow with the next tick, which is due at once.
 const FIRED_MAX: usize = 10_000;
@@ -54,8 +59,27 @@ impl Stepper<'_, '_> {
                 self.end_attempt(attempt, phase, output, failure, Usage::default(), Money(0), Vec::new());
             }
             TimerKind::Timeout => self.time_out(key),
+            TimerKind::QueueTimeout => {
+                let span = action.unit.node.queue_timeout.unwrap_or_default();
+                let failure = late(TOO_LONG_QUEUED, format!("`{}` waited for a place for longer than {span}", action.path));
+                self.finish(key, Phase::TimedOut, None, Some(failure));
+            }
+            TimerKind::TotalTimeout => self.miss_deadline(key),
             TimerKind::RunTimeout => {}
         }
+    }
+
+    /// Ends an action that has taken too long over all its attempts, whatever it is at.
+    fn miss_deadline(&mut self, key: ActionKey) {
+        let Some(action) = self.action(key) else { return };
+        if action.in_flight() {
+            let (run, actions, ended) = (key.run, vec![key.action], Vec::new());
+            self.emit(Event::CancelRequested(CancelRequested { run, actions, why: CancelReason::Deadline, ended }));
+            return;
+        }
+        let failure = too_late(action);
+        self.stop_below(key);
+        self.finish(key, Phase::TimedOut, None, Some(failure));
     }
 
     fn time_out(&mut self, key: ActionKey) {
@@ -70,4 +94,15 @@ impl Stepper<'_, '_> {
         self.stop_below(key);
         self.finish(key, Phase::TimedOut, None, Some(failure));
     }
+}
+
+/// An action took longer than it may, and no repeat makes up for that.
+fn late(code: &str, message: String) -> Failure {
+    Failure { code: Some(code.into()), permanent: true, ..Failure::new(FailureClass::Timeout, message) }
+}
+
+/// An action took too long over all its attempts.
+pub(super) fn too_late(action: &Action) -> Failure {
+    let span = action.unit.node.total_timeout.unwrap_or_default();
+    late(TOO_LATE, format!("`{}` took longer than {span} over all its attempts", action.path))
 }

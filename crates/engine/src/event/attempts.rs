@@ -190,4 +190,7 @@ pub enum CancelReason {
     /// A changed rule does not permit it where it is: it waits for a place that is permitted.
     #[n(6)]
     Denied,
+    /// It has taken too long over all its attempts.
+    #[n(7)]
+    Deadline,
 }

@@ -1,5 +1,7 @@
 //! Facts about runs as a whole.
 
+use std::collections::BTreeMap;
+
 use minicbor::{Decode, Encode};
 use model::{ActionNo, Digest, Failure, Label, Money, NodeIx, Payload, Phase, RunId, Timestamp};
 
@@ -56,6 +58,9 @@ pub struct RunSubmitted {
     /// The earlier run of the same trigger that it waits for: it begins once no earlier one is open.
     #[n(15)]
     pub behind: Option<RunId>,
+    /// What whoever started it put on it to find it again: values by key.
+    #[n(16)]
+    pub run_labels: Option<BTreeMap<String, String>>,
     /// Salt of the run's commitments. Not part of the journal: it lies with the bodies and dies with them.
     #[cbor(skip)]
     pub salt: [u8; 32],

@@ -149,6 +149,9 @@ fn begin(state: &mut State, key: ActionKey, at: Timestamp) {
         NodeKind::Use { .. } | NodeKind::Run { .. } | NodeKind::Task { .. } => {
             action.state = ActionState::Queued;
             state.fleet.queue.push(key, priority, paused);
+            let span = unit.node.total_timeout;
+            set_timer(state, key, span.map(|span| (at.after(span), TimerKind::TotalTimeout)));
+            set_queue_timer(state, key, at);
             return;
         }
         NodeKind::Workflow { .. } => open_scope(run, key.action, &unit),
@@ -205,6 +208,13 @@ fn begin_wait(state: &mut State, key: ActionKey, at: Timestamp) {
         // Decided to fail in the step that opened it.
         Err(_) => {}
     }
+}
+
+/// An action begins to wait for a place.
+pub(super) fn set_queue_timer(state: &mut State, key: ActionKey, at: Timestamp) {
+    let action = state.runs.get(&key.run).and_then(|run| run.action(key.action));
+    let span = action.and_then(|action| action.unit.node.queue_timeout);
+    set_timer(state, key, span.map(|span| (at.after(span), TimerKind::QueueTimeout)));
 }
 
 pub(super) fn set_timer(state: &mut State, key: ActionKey, timer: Option<(Timestamp, TimerKind)>) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::{ActionKey, ActionNo, ArtifactRef, AttemptKey, AttemptNo, FailureClass, Payload, Timestamp};
 
-use super::actions::{clear_timers, set_timer};
+use super::actions::{clear_timers, set_queue_timer, set_timer};
 use super::endings::{Ending, end};
 use super::fleet;
 use crate::State;
@@ -37,6 +37,7 @@ pub(super) fn placed(state: &mut State, event: &ActionsPlaced, at: Timestamp) {
         let key = ActionKey::new(event.run, placed.action);
         state.passing.room |= state.fleet.queue.is_parked(key);
         state.fleet.queue.remove(key);
+        clear_timers(state, key, |kind| kind == TimerKind::QueueTimeout);
         let Some(run) = state.runs.get_mut(&event.run) else { return };
         for digest in &placed.awaits {
             run.arriving.entry((*digest, site.clone())).or_default().wanted_by.insert(placed.action);
@@ -212,6 +213,7 @@ fn requeue(state: &mut State, key: ActionKey, at: Timestamp) {
         action.state = ActionState::Queued;
         action.queued_at = at;
         state.fleet.queue.push(key, priority, paused);
+        set_queue_timer(state, key, at);
     }
 }
 
@@ -223,7 +225,13 @@ pub(super) fn cancel_requested(state: &mut State, event: &CancelRequested, at: T
     }
     for number in &event.actions {
         let key = ActionKey::new(event.run, *number);
-        clear_timers(state, key, |kind| matches!(kind, TimerKind::Timeout | TimerKind::StopGrace));
+        // One that goes on elsewhere still has to be done in time.
+        let goes_on = matches!(event.why, CancelReason::Drained | CancelReason::Denied | CancelReason::Timeout);
+        clear_timers(state, key, |kind| match kind {
+            TimerKind::Timeout | TimerKind::StopGrace => true,
+            TimerKind::TotalTimeout => !goes_on,
+            _ => false,
+        });
         let Some(action) = state.runs.get_mut(&event.run).and_then(|run| run.action_mut(*number)) else { continue };
         action.state = ActionState::Stopping(event.why);
         let attempt = AttemptKey { run: event.run, action: *number, attempt: action.attempt };

@@ -49,6 +49,7 @@ fn submitted(origin: Origin) -> Event {
         locations: located(5),
         traceparent: None,
         behind: None,
+        run_labels: None,
         salt: [0; 32],
         subject: None,
     }))

@@ -1,8 +1,10 @@
 //! Deadlines of attempts, waits, people, maps, sub-workflows and runs.
 
+use std::sync::Arc;
+
 use engine::event::CancelReason;
 use engine::{Effect, Event, Outcome};
-use model::{Duration, FailureClass, Phase};
+use model::{Duration, FailureClass, Graph, Phase, RunId};
 use serde_json::json;
 use testkit::{Answer, Rig, flow, site, step};
 
@@ -198,4 +200,72 @@ fn a_run_does_not_end_before_what_it_stopped_has_ended() {
     assert!(rig.state.fleet().sites()["here"].running.is_empty());
     let cancels = rig.state.take_effects().iter().filter(|effect| matches!(effect, Effect::Cancel { .. })).count();
     assert_eq!(cancels, 0);
+}
+
+/// A graph of one step with bounds that tasks of programs have.
+fn bounded(queue: Option<Duration>, total: Option<Duration>, retries: u32) -> Arc<Graph> {
+    let graph = flow("t/bounded").step(step("a").needs(1_000).retry(retries, SECOND, SECOND)).build();
+    let mut graph = Graph::clone(&graph);
+    graph.nodes[0].queue_timeout = queue;
+    graph.nodes[0].total_timeout = total;
+    Arc::new(graph)
+}
+
+fn code(rig: &Rig, run: RunId) -> Option<String> {
+    rig.failure(run, "a").and_then(|failure| failure.code)
+}
+
+#[test]
+fn who_waits_too_long_for_a_place_has_timed_out_and_who_got_one_has_not() {
+    let mut rig = Rig::new([site("here").cores(1).spec()]);
+    let first = rig.submit(&bounded(None, None, 0), json!({}));
+    rig.on("a", [Answer::Silent, Answer::Silent]);
+    rig.work();
+    let second = rig.submit(&bounded(Some(Duration::from_secs(10)), None, 3), json!({}));
+    rig.work();
+    rig.advance(Duration::from_secs(9));
+    assert!(rig.ended(second).is_none());
+    rig.restart();
+    rig.advance(SECOND);
+    assert_eq!(rig.finish(second).phase, Phase::Failed);
+    assert_eq!(rig.phase(second, "a"), Some(Phase::TimedOut), "no repeat makes up for it");
+    assert_eq!(code(&rig, second).as_deref(), Some("QUEUED_TIMEOUT_EXCEEDED"));
+    rig.report(rig.attempt(first, "a"), Outcome::Succeeded(json!({})));
+    // One that found a place in time may work for as long as it likes.
+    let third = rig.submit(&bounded(Some(Duration::from_secs(10)), None, 0), json!({}));
+    rig.work();
+    rig.advance(Duration::from_secs(60));
+    rig.report(rig.attempt(third, "a"), Outcome::Succeeded(json!({})));
+    assert_eq!(rig.finish(third).phase, Phase::Succeeded);
+}
+
+#[test]
+fn all_attempts_together_have_one_deadline() {
+    // At work, in the pause before a repeat, in the queue.
+    for at in ["work", "pause", "queue"] {
+        let mut rig = Rig::new([site("here").cores(1).spec()]);
+        if at == "queue" {
+            rig.on("a", [Answer::Silent]);
+            rig.submit(&bounded(None, None, 0), json!({}));
+            rig.work();
+        }
+        let mut graph = Graph::clone(&bounded(None, Some(Duration::from_secs(30)), 9));
+        graph.nodes[0].retry.backoff_min = Duration::from_secs(50);
+        graph.nodes[0].retry.backoff_max = Duration::from_secs(50);
+        let run = rig.submit(&Arc::new(graph), json!({}));
+        match at {
+            "work" => rig.on("a", [Answer::Silent]),
+            "pause" => rig.on("a", [testkit::fail("once")]),
+            _ => {}
+        }
+        rig.work();
+        rig.advance(Duration::from_secs(29));
+        assert!(rig.ended(run).is_none(), "{at}");
+        rig.restart();
+        rig.advance(SECOND);
+        rig.work();
+        assert_eq!(rig.finish(run).phase, Phase::Failed, "{at}");
+        assert_eq!(rig.phase(run, "a"), Some(Phase::TimedOut), "{at}");
+        assert_eq!(code(&rig, run).as_deref(), Some("DEADLINE_EXCEEDED"), "{at}");
+    }
 }

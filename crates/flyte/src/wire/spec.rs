@@ -74,8 +74,20 @@ pub struct TaskMetadata {
     pub discovery_version: String,
     #[prost(bool, tag = "9")]
     pub cache_serializable: bool,
+    #[prost(message, optional, tag = "22")]
+    pub timeouts: Option<Timeouts>,
+    #[prost(bool, tag = "23")]
+    pub produces_artifacts: bool,
     #[prost(message, optional, tag = "24")]
     pub cache_max_age: Option<Time>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Timeouts {
+    #[prost(message, optional, tag = "1")]
+    pub queued: Option<Time>,
+    #[prost(message, optional, tag = "2")]
+    pub deadline: Option<Time>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -130,14 +142,28 @@ pub struct ResourceEntry {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct RunSpec {
+    #[prost(message, optional, tag = "1")]
+    pub labels: Option<RunLabels>,
     #[prost(message, optional, tag = "3")]
     pub envs: Option<Envs>,
     #[prost(bool, tag = "5")]
     pub overwrite_cache: bool,
+    #[prost(string, tag = "6")]
+    pub queue: String,
     #[prost(message, optional, tag = "9")]
     pub cache_config: Option<CacheConfig>,
+    #[prost(string, tag = "10")]
+    pub notification_rule: String,
+    #[prost(message, optional, tag = "11")]
+    pub notifications: Option<NotificationRules>,
     #[prost(message, optional, tag = "12")]
     pub run_start_time: Option<Time>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct RunLabels {
+    #[prost(btree_map = "string, string", tag = "1")]
+    pub values: BTreeMap<String, String>,
 }
 
 #[derive(Clone, PartialEq, Message)]

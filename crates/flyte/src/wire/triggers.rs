@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use super::{Bytes, ListRequest, Offloaded, ProjectId, TaskId, Time};
+use super::{Bytes, ListRequest, Offloaded, OnArtifact, ProjectId, TaskId, Time};
 
 #[derive(Clone, PartialEq, Message)]
 pub struct TaskTrigger {
@@ -51,6 +51,8 @@ pub struct Automation {
     pub kind: i32,
     #[prost(message, optional, tag = "2")]
     pub schedule: Option<Schedule>,
+    #[prost(message, optional, tag = "3")]
+    pub artifact: Option<OnArtifact>,
 }
 
 #[derive(Clone, PartialEq, Message)]

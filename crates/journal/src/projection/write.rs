@@ -31,8 +31,8 @@ fn write_runs(transaction: &Transaction<'_>, runs: &BTreeMap<u64, RunChange>) ->
     // Whole, as it is at the end of the transaction: a run that begins and ends in one is written once.
     let mut insert = transaction.prepare_cached(
         "INSERT INTO runs (id, phase, paused, cost, failure, outputs_seq, last_seq, actions_total, actions_done, finished_at, finished_seq,
-         name, project, domain, workflow, graph, principal, origin, idempotency_key, submitted_at, first_seq)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+         name, project, domain, workflow, graph, principal, origin, idempotency_key, submitted_at, first_seq, run_labels)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
     )?;
     let mut update = transaction.prepare_cached(
         "UPDATE runs SET phase = coalesce(?2, phase), paused = coalesce(?3, paused), cost = cost + ?4, failure = coalesce(?5, failure),
@@ -66,6 +66,7 @@ fn write_runs(transaction: &Transaction<'_>, runs: &BTreeMap<u64, RunChange>) ->
                 s.key,
                 s.at,
                 s.seq,
+                s.run_labels,
             ])?;
             continue;
         }

@@ -39,6 +39,7 @@ fn submitted(run: RunId) -> Event {
         locations: Vec::new(),
         traceparent: None,
         behind: None,
+        run_labels: None,
         salt: [7; 32],
         subject: None,
     }))

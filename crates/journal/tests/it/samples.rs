@@ -74,6 +74,7 @@ pub(crate) fn submitted(run: u64, key: Option<String>) -> Event {
         locations: Vec::new(),
         traceparent: None,
         behind: None,
+        run_labels: None,
         salt: salt(run),
         subject: None,
     }))

@@ -93,7 +93,8 @@ fn counted(count: usize, noun: &str) -> String {
 }
 
 /// What `tutti delete` takes away.
-pub(crate) const DELETED: [Kind; 6] = [Kind::Workflow, Kind::Trigger, Kind::Connector, Kind::Tag, Kind::Policy, Kind::Sanitizer];
+pub(crate) const DELETED: [Kind; 7] =
+    [Kind::Workflow, Kind::Queue, Kind::Trigger, Kind::Connector, Kind::Tag, Kind::Policy, Kind::Sanitizer];
 
 /// Take away a registered workflow, trigger, connector or rule. Runs that use it go on.
 #[derive(Debug, clap::Args)]

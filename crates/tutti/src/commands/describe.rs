@@ -75,7 +75,7 @@ impl Describe {
                 let trigger = names::trigger(client, name).await?;
                 self.show(&trigger, &trigger.name, describe_trigger)
             }
-            (Kind::Workflow | Kind::Connector | Kind::Tag | Kind::Policy | Kind::Sanitizer, None) => {
+            (Kind::Workflow | Kind::Queue | Kind::Connector | Kind::Tag | Kind::Policy | Kind::Sanitizer, None) => {
                 match client.get::<ResourceView>(&resource_path(kind, name)).await {
                     Ok(resource) => self.show(&resource, &resource.name, describe_resource),
                     Err(error) => Err(names::suggest(client, kind, name, error).await),
@@ -127,6 +127,7 @@ pub(crate) fn describe_run(run: &RunView) -> String {
         ("Domain", run.domain.clone()),
         ("Started by", run.principal.clone()),
         ("Origin", run.origin.clone()),
+        ("Labels", run.run_labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")),
         ("Submitted", moment(&run.submitted_at)),
         ("Finished", run.finished_at.as_deref().map(moment).unwrap_or_default()),
         ("Time", seconds(run.seconds)),

@@ -37,6 +37,9 @@ pub(crate) struct Get {
     /// Runs (or actions) in this phase only.
     #[arg(long)]
     phase: Option<String>,
+    /// Runs with this label only: `KEY=VALUE` or `KEY`. Several times for several labels.
+    #[arg(long, value_name = "KEY[=VALUE]")]
+    label: Vec<String>,
     /// Runs to show at most.
     #[arg(long, value_name = "COUNT", default_value_t = 50)]
     limit: usize,
@@ -97,7 +100,9 @@ impl Get {
     /// Runs, page by page up to the limit.
     async fn runs(&self, client: &Client) -> Result<Vec<RunView>, CommandError> {
         let mut query = String::new();
-        for (key, value) in [("workflow", &self.workflow), ("project", &self.project), ("phase", &self.phase)] {
+        let labels = Some(self.label.join(",")).filter(|labels| !labels.is_empty());
+        for (key, value) in [("workflow", &self.workflow), ("project", &self.project), ("phase", &self.phase), ("label", &labels)]
+        {
             query += &value.as_ref().map(|value| format!("&{key}={}", segment(value))).unwrap_or_default();
         }
         let mut runs: Vec<RunView> = Vec::new();

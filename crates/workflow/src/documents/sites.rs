@@ -1,7 +1,7 @@
 //! Sites: what they hold, what is said of them, and what they cost.
 
 use model::site::{ExecutorKind, Prices, Terms, Tier};
-use model::{Money, Resources, SiteSpec};
+use model::{Money, QueueSpec, Resources, SiteSpec};
 
 use super::prices::built_in;
 use crate::fields::{Fields, Findings};
@@ -37,6 +37,21 @@ pub(super) fn site(tree: &Tree, catalogue: &dyn Catalogue, findings: &Findings) 
         simulates: fields.text("simulates"),
         sandbox: fields.get("sandbox").and_then(|tree| super::sandbox::sandbox(tree, findings)),
     })
+}
+
+/// A document of `kind: queue`.
+pub(super) fn queue(tree: &Tree, findings: &Findings) -> Option<QueueSpec> {
+    let fields = Fields::of(tree, "a queue", &["kind", "name", "description", "site"], findings)?;
+    let name = fields.needed_name("name", "a queue")?;
+    if fields.get("site").is_none() {
+        findings.error(
+            "W0102",
+            &(tree.span.start..tree.span.start + 1),
+            "a queue needs `site`: attributes of the sites that it means",
+        );
+    }
+    let description = fields.text("description").unwrap_or_default();
+    Some(QueueSpec { name, description, site: super::texts(fields.get("site"), "site", findings) })
 }
 
 /// The fields of `egress` of a list and of `prices` of a site that say the same.

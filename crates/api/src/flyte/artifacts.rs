@@ -1,0 +1,232 @@
+//! Artifacts as the SDK publishes and finds them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use controlplane::{ArtifactVersion, ControlPlane, artifact_schema, artifact_version, artifact_versions};
+use flyte::artifacts::{self, Unfit};
+use flyte::wire::{
+    Artifact, ArtifactGroup, ArtifactName, ArtifactResponse, ArtifactSpec, CreateArtifactRequest, CreatingUser, Creator,
+    DeclareArtifactRequest, DeleteArtifactRequest, Empty, Filter, GetArtifactRequest, GetSchemaRequest, ListArtifactNamesRequest,
+    ListArtifactNamesResponse, ListArtifactsRequest, ListArtifactsResponse, ListRequest, MetadataKeysRequest,
+    PartitionValuesRequest, ProjectId, SchemaMismatch, SchemaResponse, Text, Texts, Time,
+};
+
+use super::connect::{Answer, Refusal};
+use super::view::{self, blocking};
+use crate::rest::App;
+use crate::rest::access::Caller;
+
+/// Rows of a page when nothing is said, and at most.
+const PAGE: (usize, usize) = (100, 1_000);
+
+fn invalid(message: impl Into<String>) -> Refusal {
+    Refusal::new("invalid_argument", message)
+}
+
+fn unfit(unfit: Unfit) -> Refusal {
+    invalid(unfit.to_string())
+}
+
+fn named(name: Option<ArtifactName>) -> Answer<ArtifactName> {
+    name.ok_or_else(|| invalid("the artifact is not named"))
+}
+
+/// Refuses an attempt artifacts of another project than its own.
+fn own(control: &ControlPlane, caller: &Caller, name: &ArtifactName) -> Answer<()> {
+    let Some(attempt) = caller.attempt else { return Ok(()) };
+    let reach = control.flyte_reach(attempt)?.ok_or_else(|| Refusal::new("unauthenticated", "the attempt is over"))?;
+    match (&reach.project, &reach.domain) == (&name.project, &name.domain) {
+        true => Ok(()),
+        false => {
+            Err(Refusal::new("permission_denied", "an attempt has to do with artifacts of its own project and domain alone"))
+        }
+    }
+}
+
+fn of_project(id: Option<ProjectId>, name: &str) -> ArtifactName {
+    let id = id.unwrap_or_default();
+    ArtifactName { org: id.organization, project: id.name, domain: id.domain, name: name.to_owned() }
+}
+
+fn shown(version: ArtifactVersion) -> Artifact {
+    let id = Some(Text { value: version.by });
+    let mismatch = version.mismatch.map(|message| SchemaMismatch { message, ..SchemaMismatch::default() });
+    Artifact {
+        spec: artifacts::marked(version.spec, &version.id),
+        artifact_id: Some(version.id),
+        created_at: Some(view::time(version.at)),
+        created_by: Some(Creator { user: Some(CreatingUser { id }) }),
+        mismatch,
+    }
+}
+
+/// Publishes a version.
+pub(super) async fn create(app: &App, caller: &Caller, request: CreateArtifactRequest) -> Answer<ArtifactResponse> {
+    let id = request.artifact_id.ok_or_else(|| invalid("the artifact is not named"))?;
+    let (control, asking, name) = (app.control.clone(), caller.clone(), named(id.name.clone())?);
+    blocking(move || own(&control, &asking, &name)).await?;
+    let version = app.control.create_artifact(id, request.spec, &caller.principal).await?;
+    Ok(ArtifactResponse { artifact: Some(shown(version)) })
+}
+
+/// A version; the newest when none is named.
+pub(super) async fn get(app: &App, caller: &Caller, request: GetArtifactRequest) -> Answer<ArtifactResponse> {
+    let (control, caller) = (app.control.clone(), caller.clone());
+    blocking(move || {
+        let name = named(request.name)?;
+        own(&control, &caller, &name)?;
+        let found = match request.version.filter(|version| !version.is_empty()) {
+            Some(version) => artifact_version(control.reader(), &flyte::wire::ArtifactId { name: Some(name.clone()), version })?,
+            None => artifact_versions(control.reader(), Some(&name))?.into_iter().next(),
+        };
+        let found = found.ok_or_else(|| Refusal::not_found("artifact", &artifacts::stem(&name)))?;
+        Ok(ArtifactResponse { artifact: Some(shown(found)) })
+    })
+    .await
+}
+
+/// Versions that a list asks for, the newest first, each with what is said of it.
+fn asked(
+    control: &ControlPlane,
+    caller: &Caller,
+    name: &ArtifactName,
+    filters: &[Filter],
+) -> Answer<Vec<(ArtifactVersion, ArtifactSpec)>> {
+    own(control, caller, name)?;
+    let only = Some(name).filter(|name| !name.name.is_empty());
+    let mut found = Vec::new();
+    for version in artifact_versions(control.reader(), only)? {
+        let of = version.id.name.clone().unwrap_or_default();
+        if (&of.project, &of.domain) != (&name.project, &name.domain) {
+            continue;
+        }
+        let spec = artifacts::read(&version.spec).map_err(unfit)?;
+        if artifacts::fits(&of.name, &spec, view::time(version.at), filters).map_err(unfit)? {
+            found.push((version, spec));
+        }
+    }
+    Ok(found)
+}
+
+/// A page of a list, and what asks for the next.
+fn page<T>(all: Vec<T>, request: Option<&ListRequest>) -> (Vec<T>, String) {
+    let limit = match request.map_or(0, |request| request.limit as usize) {
+        0 => PAGE.0,
+        limit => limit.min(PAGE.1),
+    };
+    let from: usize = request.and_then(|request| request.token.parse().ok()).unwrap_or(0);
+    let more = all.len() > from.saturating_add(limit);
+    let token = if more { (from + limit).to_string() } else { String::new() };
+    (all.into_iter().skip(from).take(limit).collect(), token)
+}
+
+fn filters(request: Option<&ListRequest>) -> Vec<Filter> {
+    request.map(|request| request.filters.clone()).unwrap_or_default()
+}
+
+/// Versions of a project, or of a name.
+pub(super) async fn list(app: &App, caller: &Caller, request: ListArtifactsRequest) -> Answer<ListArtifactsResponse> {
+    let (control, caller) = (app.control.clone(), caller.clone());
+    blocking(move || {
+        let name = of_project(request.project_id, request.name.as_deref().unwrap_or_default());
+        let mut found = asked(&control, &caller, &name, &filters(request.request.as_ref()))?;
+        if request.latest_per_partition {
+            let mut seen = BTreeSet::new();
+            found.retain(|(_, spec)| seen.insert(artifacts::partitions(spec)));
+        }
+        let (page, token) = page(found, request.request.as_ref());
+        Ok(ListArtifactsResponse { artifacts: page.into_iter().map(|(version, _)| shown(version)).collect(), token })
+    })
+    .await
+}
+
+/// Names, each with its newest version.
+pub(super) async fn names(app: &App, caller: &Caller, request: ListArtifactNamesRequest) -> Answer<ListArtifactNamesResponse> {
+    let (control, caller) = (app.control.clone(), caller.clone());
+    blocking(move || {
+        let place = of_project(request.project_id, "");
+        let found = asked(&control, &caller, &place, &filters(request.request.as_ref()))?;
+        let mut order: Vec<String> = Vec::new();
+        let mut groups: BTreeMap<String, (ArtifactVersion, u64, Option<Time>)> = BTreeMap::new();
+        for (version, spec) in found {
+            let name = version.id.name.clone().unwrap_or_default().name;
+            let time = artifacts::time_of(&spec).map(|(_, at)| at);
+            let group = groups.entry(name.clone()).or_insert_with(|| {
+                order.push(name);
+                (version, 0, None)
+            });
+            group.1 += 1;
+            group.2 = group.2.into_iter().chain(time).max_by_key(|at| (at.seconds, at.nanos));
+        }
+        let (names, token) = page(order, request.request.as_ref());
+        let mut answer = Vec::new();
+        for name in names {
+            let Some((latest, versions, latest_time_partition)) = groups.remove(&name) else { continue };
+            let of = ArtifactName { name, ..place.clone() };
+            let partition_schema = artifact_schema(control.reader(), &of)?.map(|(schema, _)| schema);
+            answer.push(ArtifactGroup { latest: Some(shown(latest)), versions, partition_schema, latest_time_partition });
+        }
+        Ok(ListArtifactNamesResponse { groups: answer, token })
+    })
+    .await
+}
+
+/// Keys of what is said of artifacts.
+pub(super) async fn metadata_keys(app: &App, caller: &Caller, request: MetadataKeysRequest) -> Answer<Texts> {
+    let (control, caller) = (app.control.clone(), caller.clone());
+    blocking(move || {
+        let name = of_project(request.project_id, request.name.as_deref().unwrap_or_default());
+        let found = asked(&control, &caller, &name, &[])?;
+        let keys: BTreeSet<String> =
+            found.into_iter().flat_map(|(_, spec)| spec.info.unwrap_or_default().user_metadata.into_keys()).collect();
+        Ok(Texts { values: keys.into_iter().collect() })
+    })
+    .await
+}
+
+/// The values that a partition has.
+pub(super) async fn partition_values(app: &App, caller: &Caller, request: PartitionValuesRequest) -> Answer<Texts> {
+    let (control, caller) = (app.control.clone(), caller.clone());
+    blocking(move || {
+        let name = of_project(request.project_id, &request.name);
+        let found = asked(&control, &caller, &name, &filters(request.request.as_ref()))?;
+        let values: BTreeSet<String> =
+            found.iter().filter_map(|(_, spec)| artifacts::partitions(spec).remove(&request.key)).collect();
+        let (values, _) = page(values.into_iter().collect(), request.request.as_ref());
+        Ok(Texts { values })
+    })
+    .await
+}
+
+/// Says which partitions an artifact has.
+pub(super) async fn declare(app: &App, caller: &Caller, request: DeclareArtifactRequest) -> Answer<SchemaResponse> {
+    let name = named(request.name)?;
+    let (control, asking, of) = (app.control.clone(), caller.clone(), name.clone());
+    blocking(move || own(&control, &asking, &of)).await?;
+    let schema = request.partition_schema.unwrap_or_default();
+    let declared = app.control.declare_artifact(name, schema, &caller.principal).await;
+    let schema = declared.map_err(|fault| Refusal::new("failed_precondition", fault.detail))?;
+    Ok(SchemaResponse { partition_schema: Some(schema), declared: true })
+}
+
+/// The partitions of an artifact.
+pub(super) async fn schema(app: &App, caller: &Caller, request: GetSchemaRequest) -> Answer<SchemaResponse> {
+    let (control, caller) = (app.control.clone(), caller.clone());
+    blocking(move || {
+        let name = named(request.name)?;
+        own(&control, &caller, &name)?;
+        let known = artifact_schema(control.reader(), &name)?;
+        let (schema, declared) = known.ok_or_else(|| Refusal::not_found("artifact", &artifacts::stem(&name)))?;
+        Ok(SchemaResponse { partition_schema: Some(schema), declared })
+    })
+    .await
+}
+
+/// Removes a version.
+pub(super) async fn delete(app: &App, caller: &Caller, request: DeleteArtifactRequest) -> Answer<Empty> {
+    let id = request.artifact_id.ok_or_else(|| invalid("the artifact is not named"))?;
+    let (control, asking, name) = (app.control.clone(), caller.clone(), named(id.name.clone())?);
+    blocking(move || own(&control, &asking, &name)).await?;
+    app.control.delete_artifact(&id, &caller.principal).await?;
+    Ok(Empty {})
+}
