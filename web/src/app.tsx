@@ -2,9 +2,12 @@
 
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
 
+import { oneOf, textOf as text } from "./lib/address";
+import type { CostBy } from "./lib/charts";
 import { HomePage } from "./pages/home";
 import { InboxPage } from "./pages/inbox";
 import { RunPage } from "./pages/run";
+import { runSearch, type RunSearch } from "./pages/run/search";
 import { RunsPage } from "./pages/runs";
 import { SettingsPage } from "./pages/settings";
 import { SitesPage } from "./pages/sites";
@@ -12,7 +15,6 @@ import { WorkflowPage } from "./pages/workflow";
 import { WorkflowsPage } from "./pages/workflows";
 import { NotFound, Shell } from "./shell";
 
-const text = (value: unknown) => (typeof value === "string" && value !== "" ? value : undefined);
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound });
 
@@ -30,11 +32,7 @@ const run = createRoute({
   getParentRoute: () => root,
   path: "/runs/$run",
   component: RunPage,
-  validateSearch: (search: Record<string, unknown>): { tab?: string; action?: string; pane?: string } => ({
-    tab: text(search.tab),
-    action: text(search.action),
-    pane: text(search.pane),
-  }),
+  validateSearch: (search: Record<string, unknown>): RunSearch => runSearch(search),
 });
 const workflows = createRoute({ getParentRoute: () => root, path: "/workflows", component: WorkflowsPage });
 const workflow = createRoute({ getParentRoute: () => root, path: "/workflow/$", component: WorkflowPage });
@@ -56,7 +54,25 @@ const inbox = createRoute({
   }),
 });
 const sites = createRoute({ getParentRoute: () => root, path: "/sites", component: SitesPage });
-const audit = createRoute({ getParentRoute: () => root, path: "/audit", component: lazyRouteComponent(() => import("./pages/audit"), "AuditPage") });
+// Pictures bring a library with them.
+const costs = createRoute({
+  getParentRoute: () => root,
+  path: "/costs",
+  component: lazyRouteComponent(() => import("./pages/costs"), "CostsPage"),
+  validateSearch: (search: Record<string, unknown>): { by?: CostBy; days?: number; of?: string; ahead?: number; hours?: number } => ({
+    by: oneOf(search.by, ["project", "workflow", "site"] as const),
+    days: oneOf(search.days, [7, 30, 90, 365]),
+    of: text(search.of),
+    ahead: oneOf(search.ahead, [1, 6, 24, 168]),
+    hours: oneOf(search.hours, [1, 6, 24, 168]),
+  }),
+});
+const audit = createRoute({
+  getParentRoute: () => root,
+  path: "/audit",
+  component: lazyRouteComponent(() => import("./pages/audit"), "AuditPage"),
+  validateSearch: (search: Record<string, unknown>): { run?: string; what?: string; who?: string } => ({ run: text(search.run), what: text(search.what), who: text(search.who) }),
+});
 const governance = createRoute({
   getParentRoute: () => root,
   path: "/governance",
@@ -78,7 +94,7 @@ const admin = createRoute({
 const settings = createRoute({ getParentRoute: () => root, path: "/settings", component: SettingsPage });
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, runs, run, workflows, workflow, build, inbox, sites, artifacts, governance, audit, admin, settings]),
+  routeTree: root.addChildren([home, runs, run, workflows, workflow, build, inbox, sites, costs, artifacts, governance, audit, admin, settings]),
   defaultPreload: "intent",
 });
 

@@ -15,6 +15,8 @@ mod tasks;
 mod triggers;
 mod view;
 
+pub(crate) use data::report_of;
+
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Extension, State};

@@ -15,6 +15,7 @@ mod events;
 mod extract;
 mod foresight;
 pub mod foresight_views;
+mod frames;
 mod governance;
 pub mod governance_views;
 mod keys;
@@ -64,6 +65,10 @@ pub(crate) struct App {
     /// What the rules said of callers and operations.
     pub(crate) said: Arc<permission::Said>,
     pub(crate) http: Arc<observe::HttpMeters>,
+    /// What was said a moment ago of what is to come.
+    pub(crate) outlooks: Arc<foresight::Outlooks>,
+    /// Addresses of frames that were given out.
+    pub(crate) frames: Arc<frames::Frames>,
     /// A permit for each connection.
     pub(crate) room: Arc<Semaphore>,
     /// How many there are.
@@ -81,6 +86,8 @@ impl App {
             tokens: Arc::default(),
             said: Arc::default(),
             http: Arc::default(),
+            outlooks: Arc::default(),
+            frames: Arc::default(),
             room,
             connections,
             stopped,
@@ -106,6 +113,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/runs/{run}/resume", post(runs::resume))
         .route("/runs/{run}/signal", post(runs::signal))
         .route("/runs/{run}/rerun", post(runs::rerun))
+        .route("/runs/{run}/rerun/plan", post(runs::plan_rerun))
         .route("/runs/{run}/actions", get(actions::list))
         .route("/runs/{run}/tiles", get(tiles::tiles))
         .route("/runs/{run}/action", get(actions::get_action))
@@ -120,6 +128,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/storage/projects", get(storage::projects))
         .route("/approvals", get(approvals::list))
         .route("/sites", get(sites::list))
+        .route("/sites/load", get(foresight::load))
         .route("/sites/{site}/{order}", post(sites::order))
         .route("/apply", post(applying::apply))
         .route("/check", post(applying::check))
@@ -130,6 +139,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/artifacts", put(artifacts::upload).layer(DefaultBodyLimit::disable()).get(lineage::list))
         .route("/artifacts/{digest}/lineage", get(lineage::lineage))
         .route("/artifacts/{digest}", get(artifacts::download))
+        .route("/artifacts/{digest}/frame", post(frames::of_artifact))
+        .route("/runs/{run}/report", post(frames::of_report))
+        .route("/frames/{ticket}", get(frames::show))
         .route("/edit", post(editing::edit))
         .route("/connectors", get(editing::connectors))
         .route("/facts", get(events::list))
@@ -152,6 +164,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/costs", get(foresight::costs))
         .route("/costs/projects", get(foresight::projects))
         .route("/runs/{run}/outlook", get(foresight::outlook))
+        .route("/runs/{run}/whatif", post(foresight::what_if_run))
         .route("/forecast", get(foresight::demand))
         .route("/whatif", post(foresight::what_if))
         .route("/advice", get(foresight::advice))

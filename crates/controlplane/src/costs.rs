@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::event::RunPlanned;
+use engine::without_items;
 use journal::{ActionFilter, CostRow, HistoryFilter, RunRow};
-use model::{Money, Phase, Timestamp};
+use model::{Graph, Money, NodeKind, Phase, Timestamp};
 use placement::objective::Settings;
 use placement::sim::{AsExpected, Chooser, play};
 use prediction::forecast::{Forecast, Forecaster};
 
-use crate::foresight::{Ground, Outlook, Sketch};
+use crate::foresight::{Ground, Outlook, Progress, Sketch};
+use crate::learning::node_at;
 use crate::planning::idle;
 use crate::{ControlPlane, Fault, ProjectStand};
 
@@ -48,6 +50,15 @@ pub struct Demand {
     pub core_hours: Vec<Forecast>,
 }
 
+/// What a run has done already.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SoFar {
+    /// Paths of what succeeded or was left out.
+    pub(crate) done: BTreeSet<String>,
+    /// By path without the numbers of items: how far it is.
+    pub(crate) progress: BTreeMap<String, Progress>,
+}
+
 impl ControlPlane {
     /// What actions cost, by project, workflow, site, kind and day.
     pub fn costs(&self, since: Timestamp, until: Timestamp) -> Result<Vec<CostRow>, Fault> {
@@ -69,9 +80,7 @@ impl ControlPlane {
         }
         let graph = self.reader().graph(&outlook.row.graph).map_err(Fault::internal)?;
         let Some(graph) = graph else { return Ok(outlook) };
-        let filter = ActionFilter { from: 0, limit: ACTIONS_MAX, phase: Some(Phase::Succeeded) };
-        let actions = self.reader().actions(outlook.row.id, &filter).map_err(Fault::internal)?;
-        let done: BTreeSet<String> = actions.into_iter().map(|action| action.path).collect();
+        let so_far = self.so_far(&outlook.row, &graph)?;
         let rows = self.reader().sites().map_err(Fault::internal)?;
         let names = (outlook.row.project.as_str(), outlook.row.domain.as_str());
         let ahead = self.ahead_of_run(&graph, names, &workflow::labels::declared(&graph), &rows);
@@ -83,11 +92,12 @@ impl ControlPlane {
             estimates: &estimates,
             files: Vec::new(),
             permitted: &|path, work| ahead.permitted(path, work, &|_| None),
-            done: &|path| done.contains(path),
+            done: &|path| so_far.done.contains(path),
             goal: outlook.plan.as_ref().and_then(|plan| plan.goal),
             now: crate::clock::wall(),
         };
-        let sketch = Sketch::of(&graph, &ground);
+        let mut sketch = Sketch::of(&graph, &ground);
+        sketch.advance(&|path| so_far.progress.get(path).copied());
         if sketch.paths.is_empty() {
             return Ok(outlook);
         }
@@ -106,6 +116,40 @@ impl ControlPlane {
         outlook.to_come = (rule.stuck == 0).then(|| sketch.outlook(&chosen));
         drop(estimates);
         Ok(outlook)
+    }
+
+    /// What a run has done already.
+    pub(crate) fn so_far(&self, run: &RunRow, graph: &Graph) -> Result<SoFar, Fault> {
+        let now = crate::clock::wall();
+        let filter = ActionFilter { from: 0, limit: ACTIONS_MAX, phase: None };
+        let mut so_far = SoFar::default();
+        let mut opened: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+        for action in self.reader().actions(run.id, &filter).map_err(Fault::internal)? {
+            let path = without_items(&action.path);
+            let progress = so_far.progress.entry(path.clone()).or_default();
+            let (opened, running) = opened.entry(path).or_default();
+            *opened += 1.0;
+            if action.finished_at.is_some() {
+                progress.done += 1.0;
+            } else if let Some(started) = action.started_at.filter(|_| action.phase == Phase::Running) {
+                *running += 1.0;
+                progress.running_s += (now.since(started).as_secs_f64() - progress.running_s) / *running;
+            }
+            if action.phase == Phase::Succeeded {
+                so_far.done.insert(action.path);
+            }
+        }
+        so_far.done.extend(self.reader().skipped(run.id).map_err(Fault::internal)?.into_iter().map(|skipped| skipped.path));
+        for (path, progress) in &mut so_far.progress {
+            // A map that has opened fewer items than may run at once has opened all it has.
+            let map = path.strip_suffix("[]").and_then(|map| node_at(graph, map));
+            if let (Some(NodeKind::Each { concurrency, .. }), Some((opened, _))) = (map.map(|map| &map.kind), opened.get(path))
+                && *opened < f64::from(*concurrency)
+            {
+                progress.known = Some(*opened);
+            }
+        }
+        Ok(so_far)
     }
 
     /// How much work will come, hour by hour: of every project at every site that had some in the days looked back on.

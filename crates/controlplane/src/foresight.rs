@@ -56,6 +56,17 @@ pub(crate) struct Ground<'a> {
     pub(crate) now: Timestamp,
 }
 
+/// How far the actions of a path are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Progress {
+    /// How many there will be, where that is known.
+    pub(crate) known: Option<f64>,
+    /// How many have ended.
+    pub(crate) done: f64,
+    /// Seconds that those which run have run, on average.
+    pub(crate) running_s: f64,
+}
+
 /// What a run is expected to come to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outlook {
@@ -207,6 +218,28 @@ impl Sketch {
         self.strays.push(stray);
         self.weights.push(weight);
         self.world.tasks.len() as u32 - 1
+    }
+
+    /// Takes off what is done already: the items of maps that have ended, and the time that running tasks have run.
+    pub(crate) fn advance(&mut self, how: &dyn Fn(&str) -> Option<Progress>) {
+        let mut standing: BTreeMap<&str, f64> = BTreeMap::new();
+        for (path, weight) in self.paths.iter().zip(&self.weights) {
+            *standing.entry(path).or_default() += weight;
+        }
+        for (path, task) in self.paths.iter().zip(&mut self.world.tasks) {
+            let Some(progress) = how(path) else { continue };
+            let expected = standing.get(path.as_str()).copied().unwrap_or(1.0).max(1.0);
+            let left = (progress.known.unwrap_or(expected) - progress.done).max(0.0);
+            let share = if expected > 1.0 || progress.done > 0.0 { left / expected } else { 1.0 };
+            for odds in &mut task.runs {
+                let mid = odds.mid * share;
+                // What takes longer than expected already will take some time more.
+                let rest = (mid - progress.running_s).max(0.1 * progress.running_s).min(mid.max(0.1 * progress.running_s));
+                let by = if odds.mid > 0.0 { rest / odds.mid } else { 0.0 };
+                *odds = Odds { mid: rest, mean: odds.mean * by, deviation: odds.deviation * by };
+            }
+        }
+        self.world = std::mem::take(&mut self.world).finish();
     }
 
     /// Looks for a plan. None where there is nothing to choose: no task, one site, or a task that no site can take.

@@ -1,18 +1,19 @@
 //! Starting runs, and repeating them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use engine::event::{Origin, RunFinished};
 use engine::{Command, Known, Submit};
-use journal::{ActionFilter, RunRow};
+use journal::RunRow;
 use model::limits::{IDEMPOTENCY_KEY_BYTES_MAX, SUBJECT_BYTES_MAX};
-use model::{Digest, Graph, Label, NodeIx, Phase, RunId};
+use model::{Digest, Graph, Label, RunId};
 use serde_json::{Map, Value};
 
 use crate::catalogue::graph_of;
 use crate::clock::random_bytes;
 use crate::core_loop::{Answer, Answered, Ended};
+use crate::repeating::{Repeated, RerunPlan};
 use crate::{ControlPlane, Fault, FaultKind, Refusal, admission, inputs, trace};
 
 /// A request for a run.
@@ -82,7 +83,7 @@ impl Awaited {
 /// A request to repeat a run.
 #[derive(Clone, Debug, Default)]
 pub struct Rerun {
-    /// Repeat from these nodes on; empty repeats what did not succeed.
+    /// Repeat from these nodes on, and what reads an input that is another or did not succeed; the rest is taken over.
     pub from: Vec<String>,
     /// Inputs to change.
     pub inputs: Map<String, Value>,
@@ -353,27 +354,37 @@ impl ControlPlane {
         self.accepted(answer, sent)
     }
 
-    fn prepare_rerun(&self, name: &str, request: Rerun) -> Result<Submit, Fault> {
+    /// What a repetition would take over and what it would run, and why.
+    pub fn plan_rerun(&self, name: &str, request: &Rerun) -> Result<RerunPlan, Fault> {
+        Ok(self.prepared(name, request)?.1.plan)
+    }
+
+    /// The run with its graph, what is repeated of it, and the inputs that it is repeated with.
+    fn prepared(&self, name: &str, request: &Rerun) -> Result<((RunRow, Arc<Graph>), Repeated, Value), Fault> {
         let row = self.find_run(name)?;
         let graph = self.reader().graph(&row.graph).map_err(Fault::internal)?;
         let graph = graph.ok_or_else(|| Fault::internal(format!("the graph of `{name}` is missing")))?;
         let gone =
             || Fault::new(FaultKind::Conflict, format!("the values of `{name}` were pruned or erased; it cannot be repeated"));
-        let Some(Value::Object(mut given)) = self.reader().body(row.first_seq, 0).map_err(Fault::internal)? else {
+        let Some(Value::Object(before)) = self.reader().body(row.first_seq, 0).map_err(Fault::internal)? else {
             return Err(gone());
         };
-        let changed = !request.inputs.is_empty();
-        given.extend(request.inputs);
+        let mut given = before.clone();
+        given.extend(request.inputs.clone());
         let inputs = inputs::check(&graph, given)?;
-        let mut from = request.from.clone();
-        from.extend(self.undone(&row, &graph)?);
-        let again = downstream(&graph, &from)?;
-        // A changed input may concern every node: then nothing is reused unless the caller says from where to repeat.
-        let reused = if changed && request.from.is_empty() { Vec::new() } else { self.reusable(&row, &graph, &again)? };
+        let is_other = |name: &&String| before.get(*name) != inputs.get(name.as_str());
+        let names: BTreeSet<&String> =
+            before.keys().chain(inputs.as_object().into_iter().flat_map(|inputs| inputs.keys())).collect();
+        let changed = names.into_iter().filter(is_other).cloned().collect();
+        let repeated = self.repeated(&row, &graph, &request.from, &changed)?;
+        Ok(((row, graph), repeated, inputs))
+    }
+
+    fn prepare_rerun(&self, name: &str, request: Rerun) -> Result<Submit, Fault> {
+        let ((row, graph), repeated, inputs) = self.prepared(name, &request)?;
+        let Repeated { reused, locations: of_reused, .. } = repeated;
         let mut locations = inputs::locate(self.sites(), &inputs)?;
-        for (_, output) in &reused {
-            locations.extend(inputs::locate(self.sites(), output)?);
-        }
+        locations.extend(of_reused);
         let labels = self.label_run(&graph, &row.project, &row.domain, &inputs)?;
         Ok(Submit {
             labels,
@@ -399,58 +410,10 @@ impl ControlPlane {
             known: Known::default(),
         })
     }
-
-    /// The run's own nodes of which something was undone when the run failed: their outputs stand for nothing any more.
-    fn undone(&self, row: &RunRow, graph: &Graph) -> Result<Vec<String>, Fault> {
-        let filter = ActionFilter { from: 0, limit: usize::MAX >> 1, phase: None };
-        let actions = self.reader().actions(row.id, &filter).map_err(Fault::internal)?;
-        let undone = actions.iter().filter_map(|action| action.path.strip_suffix("!undo"));
-        let roots = undone.filter_map(|path| path.split(['/', '[']).next()).filter(|root| graph.find(root).is_some());
-        Ok(roots.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect())
-    }
-
-    /// The outputs of a run's own nodes that succeeded and are not to be repeated.
-    fn reusable(&self, row: &RunRow, graph: &Graph, again: &BTreeSet<NodeIx>) -> Result<Vec<(NodeIx, Value)>, Fault> {
-        let filter = ActionFilter { from: 0, limit: usize::MAX >> 1, phase: Some(Phase::Succeeded) };
-        let actions = self.reader().actions(row.id, &filter).map_err(Fault::internal)?;
-        let by_path: BTreeMap<&str, NodeIx> =
-            graph.nodes.iter().enumerate().map(|(index, node)| (node.id.as_str(), index as NodeIx)).collect();
-        let mut reused = Vec::new();
-        for action in actions {
-            let Some(node) = by_path.get(action.path.as_str()).filter(|node| !again.contains(node)) else { continue };
-            let output = action.output_seq.map(|seq| self.reader().body(seq, 0)).transpose().map_err(Fault::internal)?.flatten();
-            reused.push((*node, output.unwrap_or_else(|| serde_json::json!({}))));
-        }
-        Ok(reused)
-    }
 }
 
 /// The artifacts that a submission names.
 fn artifacts_of(submit: &Submit) -> Vec<Digest> {
     let artifacts: BTreeSet<Digest> = submit.locations.iter().map(|located| located.artifact).collect();
     artifacts.into_iter().collect()
-}
-
-/// These nodes and all that depends on them.
-fn downstream(graph: &Graph, from: &[String]) -> Result<BTreeSet<NodeIx>, Fault> {
-    let mut again = BTreeSet::new();
-    for id in from {
-        let ids: Vec<&str> = graph.nodes.iter().map(|node| node.id.as_str()).collect();
-        let unknown = || {
-            Fault::new(FaultKind::NotFound, format!("`{}` has no node `{id}`", graph.workflow))
-                .hint(format!("it has {}", ids.join(", ")))
-        };
-        again.insert(graph.find(id).ok_or_else(unknown)?);
-    }
-    loop {
-        let before = again.len();
-        for (index, node) in graph.nodes.iter().enumerate() {
-            if node.refs.iter().chain(&node.after).chain(&node.chosen_by).any(|dependency| again.contains(dependency)) {
-                again.insert(index as NodeIx);
-            }
-        }
-        if again.len() == before {
-            return Ok(again);
-        }
-    }
 }

@@ -1,5 +1,7 @@
 //! What would have been: a recorded period played again with other prices, sites, capacities or settings, beside what happened.
 
+mod one;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,6 +19,8 @@ use crate::foresight::world_of;
 use crate::learning::node_at;
 use crate::placer::outlook;
 use crate::{ControlPlane, Fault, FaultKind};
+
+pub use one::{Side, Suppose, Supposed};
 
 /// Parents kept of a task that waited for more: those that ended last.
 const PARENTS_MAX: usize = 64;

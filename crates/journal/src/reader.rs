@@ -8,6 +8,7 @@ mod recall;
 mod references;
 mod resources;
 mod subjects;
+mod waiting;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};

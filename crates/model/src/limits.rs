@@ -54,6 +54,8 @@ pub const EVALUATION_BYTES_MAX: u64 = 32 << 20;
 pub const VALUE_BYTES_MAX: usize = 1 << 20;
 /// A request body of the API that is not an artifact upload, in bytes.
 pub const REQUEST_BYTES_MAX: usize = 8 << 20;
+/// Bytes of a page that is shown in a frame of the web app.
+pub const FRAME_BYTES_MAX: u64 = 20 << 20;
 /// A message of the Flyte protocol, unpacked, in bytes.
 pub const FLYTE_MESSAGE_BYTES_MAX: usize = 16 << 20;
 /// An object that a Flyte task writes in one request, in bytes; larger ones come in parts.

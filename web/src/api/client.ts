@@ -44,8 +44,8 @@ async function problemOf(response: Response): Promise<Problem> {
   return { type: "about:blank", title: "Unexpected answer", status: response.status, detail, code: "" };
 }
 
-async function send(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
-  const init: RequestInit = { method, headers: headers({ accept: "application/json" }), signal };
+async function send(method: string, path: string, body?: unknown, signal?: AbortSignal, extra: Record<string, string> = {}): Promise<Response> {
+  const init: RequestInit = { method, headers: headers({ accept: "application/json", ...extra }), signal };
   if (body !== undefined) {
     init.headers = headers({ accept: "application/json", "content-type": "application/json" });
     init.body = JSON.stringify(body);
@@ -80,9 +80,10 @@ export async function remove<T>(path: string): Promise<T> {
   return (await send("DELETE", path)).json() as Promise<T>;
 }
 
-/** The bytes of an artifact, with the caller's token: a link of the browser has none. */
-export async function blob(path: string, signal?: AbortSignal): Promise<Blob> {
-  return (await send("GET", path, undefined, signal)).blob();
+/** The bytes of an artifact, with the caller's token: a link of the browser has none. Of a large one the first so many. */
+export async function blob(path: string, signal?: AbortSignal, first?: number): Promise<Blob> {
+  const range: Record<string, string> = first === undefined ? {} : { range: `bytes=0-${first - 1}` };
+  return (await send("GET", path, undefined, signal, range)).blob();
 }
 
 export async function text(path: string, signal?: AbortSignal): Promise<{ text: string; offset: number }> {

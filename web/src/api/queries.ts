@@ -3,7 +3,7 @@
 import { queryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 
 import { get, segment } from "./client";
-import type { ActionView, ApprovalView, ExplanationView, Graph, MeView, Page, ResourceView, RunView, SiteView, TilesView } from "./types";
+import type { ActionView, ApprovalView, ExplanationView, Graph, MeView, Page, ResourceView, RunOutlookView, RunView, SiteView, TilesView } from "./types";
 
 export type RunFilter = { phase?: string; workflow?: string; limit?: number };
 
@@ -35,6 +35,20 @@ export const runOptions = (name: string) =>
 
 export function useRun(name: string) {
   return useQuery(runOptions(name));
+}
+
+/** How often the outlook of a run that goes on is asked for: time passes in it, whether something happens or not. */
+const OUTLOOK_MS = 3_000;
+
+/** What a run waits for, what it will still cost and when it will be done. Asked for again when its phase or its people change, and every few
+ * seconds while it goes on; not at every event, since a large run has many. */
+export function useOutlook(run: RunView, live: boolean) {
+  return useQuery({
+    queryKey: ["outlook", run.name, run.phase, run.waiting_for_human],
+    queryFn: ({ signal }) => get<RunOutlookView>(`/api/v1/runs/${segment(run.name)}/outlook`, signal),
+    refetchInterval: live ? OUTLOOK_MS : false,
+    placeholderData: (old) => old,
+  });
 }
 
 /** A run in tiles: of the actions in a range of numbers or of all, now or at a moment. */

@@ -108,6 +108,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/artifacts/{digest}/frame": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gives an address where a frame finds an artifact that is a page. It works once, within a minute.
+         * @description Needs the scope `read`, or a role that may `view`.
+         */
+        post: operations["frameArtifact"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/artifacts/{digest}/lineage": {
         parameters: {
             query?: never;
@@ -526,6 +546,23 @@ export interface paths {
          * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["forecastDemand"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/frames/{ticket}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page that was asked for a moment ago, for a frame. It runs nothing and reaches nothing. */
+        get: operations["getFrame"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1104,6 +1141,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runs/{run}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gives an address where a frame finds the report that a Flyte task wrote in its last attempt. It works once, within a minute.
+         * @description Needs the scope `read`, or a role that may `view`.
+         */
+        post: operations["frameReport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/runs/{run}/rerun": {
         parameters: {
             query?: never;
@@ -1118,6 +1175,26 @@ export interface paths {
          * @description Needs the scope `run`, or a role that may `submit`.
          */
         post: operations["rerunRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run}/rerun/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What a repetition would take over and what it would run, and why. Nothing is started.
+         * @description Needs the scope `run`, or a role that may `submit`.
+         */
+        post: operations["planRerun"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1198,6 +1275,26 @@ export interface paths {
         get: operations["getTiles"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run}/whatif": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What one run would come to with other prices, another deadline or other rules. Nothing is recorded, and the run is not touched.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        post: operations["whatIfRun"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1297,6 +1394,26 @@ export interface paths {
          * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["listSites"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/load": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How busy sites were: actions that ran and waited and cores in use, in equal steps of time up to now.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        get: operations["siteLoad"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1726,6 +1843,7 @@ export interface components {
             /** @description When its last attempt began. */
             started_at?: string | null;
             usage?: components["schemas"]["UsageView"] | null;
+            wait?: components["schemas"]["WaitView"] | null;
             /** @description What it waits for, where that can be named: `a worker that serves shop/price@1`. */
             waits_for?: string | null;
             withheld?: components["schemas"]["WithheldView"] | null;
@@ -2370,6 +2488,11 @@ export interface components {
             /** @description The node that would read it. */
             to: string;
         };
+        /** @description Where a frame finds a page. */
+        FrameView: {
+            /** @description The address, on this server. It works once, within a minute. */
+            address: string;
+        };
         /** @description What a node gives. */
         GivesView: {
             /** @description The field; the whole output when there is none. */
@@ -2503,6 +2626,20 @@ export interface components {
             /** @description Who read it. */
             used: components["schemas"]["ReaderView"][];
         };
+        /** @description How busy sites were. */
+        LoadView: {
+            /** @description Whether there were more actions than are looked at: those of the earliest runs are missing then. */
+            cut: boolean;
+            /** @description Where the first step begins (RFC 3339). */
+            from: string;
+            /** @description Each site at which something was; an empty name stands for actions that have no place yet. */
+            sites: components["schemas"]["SiteLoadView"][];
+            /**
+             * Format: double
+             * @description Seconds of a step.
+             */
+            step_s: number;
+        };
         /** @description Who calls. */
         MeView: {
             /** @description Their groups. */
@@ -2511,6 +2648,17 @@ export interface components {
             name: string;
             /** @description Their roles, those of their token's scopes among them. */
             roles: string[];
+        };
+        /** @description A node that would go elsewhere. */
+        MovedView: {
+            /** @description Where it goes as things are; none when it has no place. */
+            from?: string | null;
+            /** @description Its path, without the numbers of items. */
+            path: string;
+            /** @description Where it would go; none when it would have no place. */
+            to?: string | null;
+            /** @description Why it would have no place. */
+            why?: string;
         };
         /** @description What is to come. */
         OutlookView: {
@@ -2582,6 +2730,7 @@ export interface components {
                 /** @description When its last attempt began. */
                 started_at?: string | null;
                 usage?: components["schemas"]["UsageView"] | null;
+                wait?: components["schemas"]["WaitView"] | null;
                 /** @description What it waits for, where that can be named: `a worker that serves shop/price@1`. */
                 waits_for?: string | null;
                 withheld?: components["schemas"]["WithheldView"] | null;
@@ -3070,9 +3219,26 @@ export interface components {
              */
             wall_us?: number;
         };
+        /** @description A node that is repeated. */
+        RerunNodeView: {
+            /** @description The node. */
+            node: string;
+            /** @description Why it runs again. */
+            why: string;
+        };
+        /** @description What a repetition would do. */
+        RerunPlanView: {
+            /** @description Nodes that run, with why. */
+            again: components["schemas"]["RerunNodeView"][];
+            /** @description Nodes whose outputs are taken over from the run. */
+            reused: string[];
+        };
         /** @description A request to repeat a run. */
         RerunRequest: {
-            /** @description Repeat from these nodes on; what is upstream of them is reused. Empty: repeat what did not succeed. */
+            /**
+             * @description Repeat from these nodes on. The path of an action within a node means the node. Beside them runs what reads an input that is another,
+             *     what did not succeed, and everything behind; the outputs of the rest are taken over.
+             */
             from?: string[];
             /** @description Inputs to change. */
             inputs?: {
@@ -3199,7 +3365,14 @@ export interface components {
             planned_because?: string | null;
             /** @description The run. */
             run: components["schemas"]["RunView"];
+            /**
+             * Format: int64
+             * @description Actions that run, maps and sub-workflows themselves not counted.
+             */
+            running?: number;
             to_come?: components["schemas"]["OutlookView"] | null;
+            /** @description What its open actions wait for, what most of them wait for first. */
+            waits?: components["schemas"]["WaitView"][];
         };
         /** @description A run. */
         RunView: {
@@ -3261,6 +3434,45 @@ export interface components {
             withheld?: components["schemas"]["WithheldView"] | null;
             /** @description The workflow. */
             workflow: string;
+        };
+        /** @description A question about one run. */
+        RunWhatIfRequest: {
+            /** @description The action whose sites are compared one by one. */
+            action?: string | null;
+            /**
+             * Format: double
+             * @description Seconds from its acceptance in which it should be done; as it was asked for when there is none.
+             */
+            deadline_s?: number | null;
+            /** @description Documents of rules (tags, policies, sanitizers) in the place of those of the same names. They count as approved. */
+            documents?: components["schemas"]["SourceFile"][];
+            /**
+             * Format: double
+             * @description What being late at all costs.
+             */
+            late_fee?: number | null;
+            /**
+             * Format: double
+             * @description What an hour of lateness costs.
+             */
+            late_per_hour?: number | null;
+            /** @description It has no deadline, whatever was asked for. */
+            no_deadline?: boolean;
+            /** @description What is different about sites. */
+            sites?: components["schemas"]["SiteChangeView"][];
+            /** @description Policies that are not there. */
+            without?: string[];
+        };
+        /** @description What one run would come to. */
+        RunWhatIfView: {
+            /** @description As asked. */
+            after: components["schemas"]["SideView"];
+            /** @description As things are. */
+            before: components["schemas"]["SideView"];
+            /** @description What such a comparison cannot know. */
+            limits: string[];
+            /** @description Nodes that would go elsewhere, or nowhere. */
+            moved: components["schemas"]["MovedView"][];
         };
         /** @description What is enforced around the processes of a site. */
         SandboxView: {
@@ -3351,6 +3563,22 @@ export interface components {
             /** @description Attempts to stop: nobody waits for them any more. */
             stop?: string[];
             welcome?: components["schemas"]["Welcome"] | null;
+        };
+        /** @description One side of a comparison. */
+        SideView: {
+            /** @description When it should be done. */
+            deadline?: string | null;
+            /** @description By node that would have no place: why. */
+            nowhere: {
+                [key: string]: string;
+            };
+            /** @description Every site with its terms and verdict, for the action that was asked for, as in its recorded explanation. */
+            placement?: unknown;
+            /** @description By node: the site that it would go to. */
+            places: {
+                [key: string]: string;
+            };
+            to_come?: components["schemas"]["OutlookView"] | null;
         };
         /** @description A signal to a run, or an event to whoever waits for it. */
         SignalRequest: {
@@ -3456,6 +3684,22 @@ export interface components {
             memory_gib_hour?: number | null;
             /** @description The site. A name that is not known is a new site, and needs `like`. */
             site: string;
+        };
+        /** @description How busy one site was, step by step, on average over the step. */
+        SiteLoadView: {
+            /**
+             * Format: double
+             * @description Cores that it has now.
+             */
+            capacity_cores: number;
+            /** @description Cores in use, as it was measured of actions that have ended. */
+            cores: number[];
+            /** @description Actions that ran. */
+            running: number[];
+            /** @description The site. */
+            site: string;
+            /** @description Actions that waited to begin there. */
+            waiting: number[];
         };
         /** @description A site's part. */
         SiteSumView: {
@@ -3967,6 +4211,24 @@ export interface components {
              */
             sealed: number;
         };
+        /** @description Something that actions wait for. */
+        WaitView: {
+            /**
+             * Format: int64
+             * @description How many actions wait for it; 0 when it is the run.
+             */
+            actions: number;
+            /** @description The path of the first. */
+            first?: string;
+            /** @description resume, person, time, event, signal, retry, worker, inputs, room, cheaper, budget, quota, closed, fit, policy or turn. */
+            kind: string;
+            /** @description Since when (RFC 3339). */
+            since: string;
+            /** @description Until when, where that is known. */
+            until?: string | null;
+            /** @description What is waited for, in words that follow `waits for`. */
+            words: string;
+        };
         /** @description A version of a policy that waits. */
         WaitingView: {
             /** @description Who has. */
@@ -4325,6 +4587,38 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    frameArtifact: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The artifact's digest. */
+                digest: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The address. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FrameView"];
+                };
             };
             /** @description A problem. `code` says which kind; each has a page. */
             default: {
@@ -5050,6 +5344,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DemandView"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getFrame: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As it was given out. */
+                ticket: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
@@ -6100,6 +6426,40 @@ export interface operations {
             };
         };
     };
+    frameReport: {
+        parameters: {
+            query: {
+                /** @description The action's path. */
+                path: string;
+            };
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The address. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FrameView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     rerunRun: {
         parameters: {
             query?: never;
@@ -6122,6 +6482,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    planRerun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RerunRequest"];
+            };
+        };
+        responses: {
+            /** @description What it would do. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RerunPlanView"];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
@@ -6262,6 +6657,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TilesView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    whatIfRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The run's name or number. */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunWhatIfRequest"];
+            };
+        };
+        responses: {
+            /** @description As things are, and as asked. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunWhatIfView"];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
@@ -6459,6 +6890,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SiteView"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    siteLoad: {
+        parameters: {
+            query?: {
+                /** @description So many hours back; 24 when nothing is said. */
+                hours?: number;
+                /** @description In so many steps; 96 when nothing is said. */
+                steps?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Each site, step by step. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoadView"];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */

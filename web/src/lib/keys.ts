@@ -11,6 +11,7 @@ export const PLACES = [
   { to: "/runs", words: "Runs", key: "r" },
   { to: "/inbox", words: "Inbox", key: "i" },
   { to: "/sites", words: "Sites", key: "s" },
+  { to: "/costs", words: "Costs", key: "c" },
   { to: "/artifacts", words: "Artifacts", key: "t" },
   { to: "/governance", words: "Governance", key: "v" },
   { to: "/audit", words: "Audit", key: "a" },
@@ -38,7 +39,7 @@ export const KEY_MAP: KeyGroup[] = [
   {
     where: "A run",
     keys: [
-      { keys: "1 … 5", does: "timeline, graph, table, data, history" },
+      { keys: "1 … 6", does: "timeline, graph, table, data, history, what if" },
       { keys: "l", does: "the logs of the chosen action" },
       { keys: "[", does: "the run of this workflow before" },
       { keys: "]", does: "the run of this workflow after" },

@@ -47,3 +47,8 @@ export function readTree<T extends { path: string }>(items: T[], isOpen: (path: 
   }
   return read;
 }
+
+/** The node of the run's own graph that an action belongs to. */
+export function rootOf(path: string): string {
+  return path.split(/[/[!]|<-/)[0]!;
+}

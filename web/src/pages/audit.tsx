@@ -1,10 +1,12 @@
 // The audit log: its signed checkpoint, a check of the whole of it by this browser, and what it holds.
 
 import { useInfiniteQuery, useMutation, useQuery } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
 
 import { blob, token } from "../api/client";
 import { auditStatus, checkpoint, facts, verifyTree } from "../api/audit";
+import { useSettled } from "../lib/address";
 import { Button, Card, Empty, Failed, Loading, PageHead } from "../ui/kit";
 import { FactList } from "../ui/facts";
 import { History } from "./run/history";
@@ -124,9 +126,12 @@ function Newest({ entries, auditKey }: { entries: number; auditKey?: string }) {
     getNextPageParam: (_page, _pages, last) => (last > PAGE ? last - PAGE : undefined),
     enabled: end > 0,
   });
-  const [run, setRun] = useState("");
-  const [kind, setKind] = useState("");
-  const [who, setWho] = useState("");
+  const search = useSearch({ from: "/audit" });
+  const navigate = useNavigate({ from: "/audit" });
+  const [run, setRun] = useSettled(search.run ?? "", (next) => void navigate({ search: (old) => ({ ...old, run: next || undefined }), replace: true }));
+  const [who, setWho] = useSettled(search.who ?? "", (next) => void navigate({ search: (old) => ({ ...old, who: next || undefined }), replace: true }));
+  const kind = search.what ?? "";
+  const setKind = (next: string) => void navigate({ search: (old) => ({ ...old, what: next || undefined }) });
   const loaded = pages.data?.pages.flatMap((page) => [...page.items].reverse()) ?? [];
   const kinds = [...new Set(loaded.map((fact) => fact.event))].sort();
   const all = loaded.filter((fact) => (kind === "" || fact.event === kind) && (who === "" || String((fact.data as Record<string, unknown>).principal ?? "").includes(who)));

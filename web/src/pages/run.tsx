@@ -3,11 +3,11 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { Tabs } from "radix-ui";
+import { lazy, Suspense } from "react";
 
 import { post, segment } from "../api/client";
 import { neighbourOptions, useRun, useWorkflow } from "../api/queries";
 import type { RunView } from "../api/types";
-import { money, seconds } from "../lib/format";
 import { useKeys, useRowKeys } from "../lib/keys";
 import { isOver } from "../lib/phases";
 import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Phase, useNow } from "../ui/kit";
@@ -15,12 +15,15 @@ import { Value } from "../ui/value";
 import { Withheld } from "../ui/withheld";
 import { ActionSheet } from "./run/action";
 import { GraphPicture } from "./run/graph";
+import { RunHeader } from "./run/header";
 import { History } from "./run/history";
 import { Rerun } from "./run/rerun";
 import { ActionTable } from "./run/table";
 import { Timeline } from "./run/timeline";
 
-const TABS = ["timeline", "graph", "table", "data", "history"] as const;
+const WhatIf = lazy(() => import("./run/whatif").then((module) => ({ default: module.WhatIf })));
+
+const TABS = ["timeline", "graph", "table", "data", "history", "what if"] as const;
 
 export function RunPage() {
   const { run: name } = useParams({ from: "/runs/$run" });
@@ -32,7 +35,7 @@ export function RunPage() {
   if (query.error) return <Failed error={query.error} retry={() => void query.refetch()} />;
   if (query.isPending) return <Loading what={name} />;
   const run = query.data;
-  const open = (path: string | undefined) => void navigate({ search: (old) => ({ ...old, action: path, pane: undefined }), replace: true });
+  const open = (path: string | undefined) => void navigate({ search: (old) => ({ ...old, action: path, pane: undefined }) });
   return (
     <>
       <PageHead
@@ -53,11 +56,11 @@ export function RunPage() {
       >
         <Orders run={run} />
       </PageHead>
-      <Facts run={run} now={now} />
+      <RunHeader run={run} now={now} open={open} />
       {run.failure ? <FailureStrip run={run} open={open} /> : null}
       <div className={`grid gap-4 ${action ? "xl:grid-cols-[minmax(0,1fr)_minmax(420px,38%)]" : ""}`}>
         <Card>
-          <Tabs.Root value={tab} onValueChange={(next) => void navigate({ search: (old) => ({ ...old, tab: next }), replace: true })}>
+          <Tabs.Root value={tab} onValueChange={(next) => void navigate({ search: (old) => ({ ...old, tab: next }) })}>
             <Tabs.List aria-label="Views of the run" className="flex gap-1 border-b border-line px-3 pt-2">
               {TABS.map((known) => (
                 <Tabs.Trigger key={known} value={known} className="rounded-t-md border-b-2 border-transparent px-3 py-1.5 text-soft capitalize data-[state=active]:border-accent data-[state=active]:text-ink">
@@ -76,6 +79,11 @@ export function RunPage() {
             </Tabs.Content>
             <Tabs.Content value="history">
               <History run={run.name} />
+            </Tabs.Content>
+            <Tabs.Content value="what if" className="p-4">
+              <Suspense fallback={<Loading what="the comparison" />}>
+                <WhatIf run={run} />
+              </Suspense>
             </Tabs.Content>
             <Tabs.Content value="data" className="space-y-6 p-4">
               {run.withheld ? <Withheld what={run.withheld} /> : <>
@@ -109,47 +117,16 @@ function useRunKeys(run: RunView | undefined) {
     const other = at < 0 ? undefined : runs[at + by];
     if (other) void navigate({ to: "/runs/$run", params: { run: other.name }, search: (old) => ({ tab: old.tab }) });
   };
-  const tabs = TABS.map((tab, index): [string, () => void] => [String(index + 1), () => void navigate({ search: (old) => ({ ...old, tab }), replace: true })]);
+  const tabs = TABS.map((tab, index): [string, () => void] => [String(index + 1), () => void navigate({ search: (old) => ({ ...old, tab }) })]);
   useRowKeys();
   useKeys({
     ...Object.fromEntries(tabs),
     // The newest run stands first.
     "[": () => void neighbour(1)(),
     "]": () => void neighbour(-1)(),
-    l: () => (action ? void navigate({ search: (old) => ({ ...old, pane: "logs" }), replace: true }) : undefined),
-    Escape: () => (action ? void navigate({ search: (old) => ({ ...old, action: undefined, pane: undefined }), replace: true }) : undefined),
+    l: () => (action ? void navigate({ search: (old) => ({ ...old, pane: "logs" }) }) : undefined),
+    Escape: () => (action ? void navigate({ search: (old) => ({ ...old, action: undefined, pane: undefined }) }) : undefined),
   });
-}
-
-function Facts({ run, now }: { run: RunView; now: number }) {
-  const took = run.finished_at ? run.seconds : (now - Date.parse(run.submitted_at)) / 1000;
-  const simulated = new Set((run.actions ?? []).filter((action) => action.simulates).map((action) => action.site));
-  const facts: [string, React.ReactNode][] = [
-    [isOver(run.phase) ? "Took" : "Runs since", seconds(Math.max(0, took))],
-    ["Actions", `${run.actions_done} of ${run.actions_total} done`],
-    ["Cost so far", money(run.cost)],
-    ["Sites", [...new Set((run.actions ?? []).flatMap((action) => action.site ?? []))].map((site) => (simulated.has(site) ? `${site} (simulated)` : site)).join(", ") || "none yet"],
-  ];
-  return (
-    <dl className="mb-4 flex flex-wrap gap-x-10 gap-y-2 rounded-lg border border-line bg-raised px-4 py-3">
-      {facts.map(([name, value]) => (
-        <div key={name}>
-          <dt className="text-soft">{name}</dt>
-          <dd className="font-medium">{value}</dd>
-        </div>
-      ))}
-      {run.waiting_for_human > 0 ? (
-        <div>
-          <dt className="text-soft">Waits for a person</dt>
-          <dd>
-            <Link to="/inbox" search={{ run: run.name, action: run.actions?.find((action) => action.kind === "human" && !isOver(action.phase))?.path }} className="font-medium text-accent hover:underline">
-              open the question
-            </Link>
-          </dd>
-        </div>
-      ) : null}
-    </dl>
-  );
 }
 
 function FailureStrip({ run, open }: { run: RunView; open: (path: string) => void }) {

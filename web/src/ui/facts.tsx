@@ -45,6 +45,8 @@ export function saying(fact: Fact): string {
   if (typeof data.site === "string") parts.push(`at ${data.site}`);
   if (Array.isArray(data.to)) parts.push(`to ${data.to.join(", ")}`);
   if (typeof data.phase === "string") parts.push(data.phase.replaceAll("_", " "));
+  if (Array.isArray(data.reused)) parts.push(`${data.reused.length} ${data.reused.length === 1 ? "output was" : "outputs were"} taken over from run ${String(data.repeats)}`);
+  else if (data.reused === true) parts.push("an earlier output was taken over");
   if (data.healthy !== undefined) parts.push(data.healthy ? "well" : "not well");
   return parts.join(" · ");
 }

@@ -1,10 +1,11 @@
 // Values of a run: JSON as a tree, tables where rows are alike, artifacts as links with a preview. Nothing of a value is ever markup here.
 
 import { Link } from "@tanstack/react-router";
-import { useEffect, useState } from "react";
+import { useState } from "react";
 
 import { blob } from "../api/client";
 import { bytes } from "../lib/format";
+import { Preview, shownAs } from "./preview";
 
 export type Artifact = { digest: string; size: number; kind?: string; name?: string };
 
@@ -111,19 +112,12 @@ function List({ items, open }: { items: unknown[]; open: boolean }) {
   );
 }
 
-const IMAGE = /\.(png|jpe?g|gif|webp|svg)$/i;
-const PAGE = /\.html?$/i;
-
-/** How much of an artifact is fetched to be shown. */
-const SHOWN_BYTES_MAX = 20 << 20;
-
-/** A link to an artifact. Pictures are shown; pages are shown in a frame that may run nothing and reach nothing. */
+/** A link to an artifact. Pictures, tables and texts are shown; pages in a frame that may run nothing and reach nothing. */
 export function ArtifactPreview({ artifact }: { artifact: Artifact }) {
   const [open, setOpen] = useState(false);
   const [failed, setFailed] = useState<string>();
   const name = artifact.name || artifact.kind || "artifact";
-  const picture = IMAGE.test(name);
-  const page = PAGE.test(name);
+  const as = shownAs(name, artifact.size);
   const save = async () => {
     try {
       setFailed(undefined);
@@ -147,7 +141,7 @@ export function ArtifactPreview({ artifact }: { artifact: Artifact }) {
         <code className="font-mono text-[12px] text-faint" title={artifact.digest}>
           {artifact.digest.slice(0, 19)}…
         </code>
-        {(picture || page) && artifact.size <= SHOWN_BYTES_MAX ? (
+        {as ? (
           <button type="button" className="text-accent hover:underline" aria-expanded={open} onClick={() => setOpen(!open)}>
             {open ? "hide" : "show"}
           </button>
@@ -157,34 +151,9 @@ export function ArtifactPreview({ artifact }: { artifact: Artifact }) {
         </Link>
       </span>
       {failed ? <p className="text-bad">✕ {failed}</p> : null}
-      {open ? <Shown artifact={artifact} name={name} page={page} /> : null}
+      {open && as ? <Preview digest={artifact.digest} name={name} size={artifact.size} as={as} /> : null}
     </div>
   );
 }
 
 const source = (artifact: Artifact) => `/api/v1/artifacts/${artifact.digest}`;
-
-/** What is in it, fetched with the caller's token. A page of somebody else gets no script, no form, no window and no network: the frame forbids
- * the first three, the policy of this page, which the frame takes over, the last. Its own inline style goes with that. */
-function Shown({ artifact, name, page }: { artifact: Artifact; name: string; page: boolean }) {
-  const [content, setContent] = useState<string>();
-  const [failed, setFailed] = useState<string>();
-  useEffect(() => {
-    const stop = new AbortController();
-    const read = async () => {
-      const found = await blob(source(artifact), stop.signal);
-      if (page) return setContent(await found.text());
-      // Typed by its name: the server says of every artifact that it is bytes.
-      const type = /\.svg$/i.test(name) ? "image/svg+xml" : `image/${name.split(".").at(-1)!.toLowerCase().replace("jpg", "jpeg")}`;
-      const reader = new FileReader();
-      reader.onload = () => setContent(String(reader.result));
-      reader.readAsDataURL(new Blob([found], { type }));
-    };
-    read().catch((error: unknown) => (stop.signal.aborted ? undefined : setFailed(error instanceof Error ? error.message : String(error))));
-    return () => stop.abort();
-  }, [artifact.digest, name, page]);
-  if (failed) return <p className="text-bad">✕ {failed}</p>;
-  if (content === undefined) return <p role="status" className="text-soft">Fetching {bytes(artifact.size)}…</p>;
-  if (page) return <iframe srcDoc={content} title={name} sandbox="" className="mt-2 h-[640px] w-full rounded-md border border-line bg-white" />;
-  return <img src={content} alt={name} className="mt-2 max-h-[480px] rounded-md border border-line bg-white" />;
-}

@@ -1,14 +1,16 @@
 //! Where values go and come from: places to upload to, inputs, outputs, links, logs.
 
 use axum::http::HeaderMap;
-use controlplane::{ControlPlane, random_bytes};
+use controlplane::{ControlPlane, Fault, random_bytes};
 use executors::{Executor as _, Stream as LogStream};
+use flyte::Call;
 use flyte::wire::{
     AttemptId, CreateDownloadLinkRequest, CreateDownloadLinkResponse, CreateUploadLocationRequest, CreateUploadLocationResponse,
     GetActionDataResponse, LogLine, Logs, OfAction, Offloaded, PreSigned, TailLogsRequest, TailLogsResponse, UploadInputsRequest,
     UploadInputsResponse,
 };
 use futures::Stream;
+use journal::ActionRow;
 use model::{ActionNo, AttemptKey, AttemptNo, Digest};
 
 use super::connect::{Answer, Refusal};
@@ -95,6 +97,14 @@ fn bundle_of(spec: &[u8]) -> Option<String> {
     let args = flyte::task::read(spec).ok()?.task_template?.container?.args;
     let at = args.iter().position(|arg| arg == "--tgz" || arg == "--pkl")?;
     flyte::key(args.get(at + 1)?).map(str::to_owned)
+}
+
+/// The key of the report that the last attempt of an action wrote; none when it wrote none, or is no task of a Flyte program.
+pub(crate) fn report_of(control: &ControlPlane, action: &ActionRow) -> Result<Option<String>, Fault> {
+    let input = action.input.map(|(seq, n)| control.reader().body(seq, n)).transpose().map_err(Fault::internal)?.flatten();
+    let Some(call) = input.as_ref().and_then(Call::of) else { return Ok(None) };
+    let key = flyte::key(&format!("{}/report.html", call.outputs(action.attempt))).map(str::to_owned);
+    Ok(key.filter(|key| control.flyte().objects().head(key).is_ok()))
 }
 
 /// A link to the report of an attempt or to the code of a task.

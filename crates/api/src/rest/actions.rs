@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::App;
 use super::access::Caller;
 use super::extract::{Json, Listed, Path, Query, page_size};
+use super::foresight_views::WaitView;
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::{action_view, retry_at, rfc3339};
 use super::views::{ActionView, ExplanationView, Page};
@@ -76,7 +77,7 @@ pub(crate) struct PathQuery {
     path: String,
 }
 
-fn find(control: &ControlPlane, run: &str, path: &str) -> Result<ActionRow, Fault> {
+pub(crate) fn find(control: &ControlPlane, run: &str, path: &str) -> Result<ActionRow, Fault> {
     let row = control.find_run(run)?;
     let action = control.reader().action(row.id, path).map_err(Fault::internal)?;
     action.ok_or_else(|| {
@@ -101,6 +102,7 @@ pub(crate) async fn get_action(
         let whole = control.find_run(&run)?;
         view.label = control.label_of_run(&whole, Some(&row.path))?.0.into_iter().collect();
         view.withheld = super::permission::withheld(&app, &caller, &whole, Some(&row.path))?;
+        view.wait = control.waited(&row, view.withheld.is_none())?.map(WaitView::from);
         if view.withheld.is_some() {
             return Ok(view);
         }

@@ -14,8 +14,8 @@ use utoipa::{Modify, OpenApi};
 use super::access::TABLE;
 use super::problem::ApiResult;
 use super::{
-    actions, applying, approvals, artifacts, audit, editing, events, foresight, governance, keys, lineage, metrics, planning,
-    runs, secrets, sites, storage, system, tiles, tokens, triggers, views, wiring, workers,
+    actions, applying, approvals, artifacts, audit, editing, events, foresight, frames, governance, keys, lineage, metrics,
+    planning, runs, secrets, sites, storage, system, tiles, tokens, triggers, views, wiring, workers,
 };
 
 #[derive(OpenApi)]
@@ -36,6 +36,7 @@ use super::{
         runs::resume,
         runs::signal,
         runs::rerun,
+        runs::plan_rerun,
         actions::list,
         tiles::tiles,
         actions::get_action,
@@ -62,6 +63,9 @@ use super::{
         triggers::get_trigger,
         artifacts::upload,
         artifacts::download,
+        frames::of_artifact,
+        frames::of_report,
+        frames::show,
         editing::edit,
         editing::connectors,
         events::stream,
@@ -82,6 +86,8 @@ use super::{
         foresight::outlook,
         foresight::demand,
         foresight::what_if,
+        foresight::load,
+        foresight::what_if_run,
         foresight::advice,
         governance::status,
         governance::history,

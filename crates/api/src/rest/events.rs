@@ -10,6 +10,7 @@ use axum::response::Sse;
 use axum::response::sse::{Event as Sent, KeepAlive};
 use controlplane::{ControlPlane, Fault, FaultKind};
 use engine::Event;
+use engine::event::Origin;
 use model::{RunId, Seq, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -171,6 +172,11 @@ fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
         Event::RunSubmitted(e) => {
             data["name"] = e.name.clone().into();
             data["principal"] = e.principal.clone().into();
+            if let Origin::Rerun { of } = &e.origin {
+                // Nodes by their number in the graph: what each gave stands for it here.
+                data["repeats"] = of.0.into();
+                data["reused"] = e.reused.iter().map(|reused| reused.node).collect();
+            }
         }
         Event::ActionsOpened(e) => data["paths"] = e.actions.iter().map(|opened| opened.path.clone()).collect(),
         Event::ChildOpened(e) => data["paths"] = vec![e.opened.path.clone()].into(),
@@ -188,6 +194,9 @@ fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
         Event::ActionFinished(e) => {
             data["action"] = e.action.0.into();
             data["phase"] = e.phase.as_str().into();
+            if e.reused {
+                data["reused"] = true.into();
+            }
         }
         Event::HumanDecided(e) => {
             data["action"] = e.action.0.into();

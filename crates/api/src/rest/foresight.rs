@@ -1,14 +1,22 @@
 //! What things cost, what they will, and what they would have: costs, outlooks of runs, demand to come, what-if, advice.
 
-use axum::extract::State;
-use controlplane::{Fault, FaultKind, SiteChange, WhatIf};
-use model::{Money, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{Extension, State};
+use controlplane::{ControlPlane, Fault, FaultKind, RunOutlook, SiteChange, Suppose, Waited, WhatIf};
+use journal::RunRow;
+use model::{Money, RunId, Seq, Timestamp};
+use parking_lot::Mutex;
 use serde::Deserialize;
 
 use super::App;
+use super::access::Caller;
 use super::extract::{Json, Path, Query};
 use super::foresight_views::{
-    AdviceView, CostView, DemandView, OutlookView, ProjectView, RunOutlookView, SumView, WhatIfRequest, WhatIfView,
+    AdviceView, CostView, DemandView, LoadView, OutlookView, ProjectView, RunOutlookView, RunWhatIfRequest, RunWhatIfView,
+    SiteChangeView, SiteLoadView, SumView, WaitView, WhatIfRequest, WhatIfView,
 };
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::{rfc3339, run_view};
@@ -17,6 +25,15 @@ use super::projection::{rfc3339, run_view};
 const DAY_US: u64 = 86_400_000_000;
 /// The longest time that is looked back on.
 const DAYS_MAX: f64 = 3_660.0;
+
+/// Outlooks that are kept.
+const OUTLOOKS_MAX: usize = 1_000;
+/// How long the outlook of a run that has not changed is good for: time passes in it too.
+const SAME: Duration = Duration::from_secs(5);
+/// How long that of a large run is good for, whatever happens in it.
+const NEAR: Duration = Duration::from_secs(1);
+/// Actions from which on a run is large.
+const LARGE_RUN: u64 = 1_000;
 
 /// From so many days ago to now.
 fn period(days: Option<f64>, otherwise: f64) -> ApiResult<(Timestamp, Timestamp)> {
@@ -62,11 +79,24 @@ pub(crate) async fn projects(State(app): State<App>) -> ApiResult<Json<Vec<Proje
 #[utoipa::path(get, path = "/api/v1/runs/{run}/outlook", operation_id = "getRunOutlook", tag = "costs",
     params(("run" = String, Path, description = "The run's name or number.")),
     responses((status = 200, description = "What is to come.", body = RunOutlookView)))]
-pub(crate) async fn outlook(State(app): State<App>, Path(run): Path<String>) -> ApiResult<Json<RunOutlookView>> {
-    let control = app.control.clone();
-    let outlook = blocking(move || control.run_outlook(&run)).await?;
+pub(crate) async fn outlook(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(run): Path<String>,
+) -> ApiResult<Json<RunOutlookView>> {
+    let view = blocking(move || {
+        let row = app.control.find_run(&run)?;
+        let shown = super::permission::withheld(&app, &caller, &row, None)?.is_none();
+        let outlook = app.outlooks.of(&app.control, &row)?;
+        let (waits, running) = app.control.waits(&row, shown)?;
+        Ok(outlook_view(&outlook, waits, running))
+    });
+    Ok(Json(view.await?))
+}
+
+fn outlook_view(outlook: &RunOutlook, waits: Vec<Waited>, running: u64) -> RunOutlookView {
     let plan = outlook.plan.as_ref();
-    Ok(Json(RunOutlookView {
+    RunOutlookView {
         cost_so_far: outlook.so_far.units(),
         deadline: plan.and_then(|plan| plan.goal).map(|goal| rfc3339(goal.deadline)),
         planned_because: plan.map(|plan| plan.why.clone()),
@@ -74,9 +104,89 @@ pub(crate) async fn outlook(State(app): State<App>, Path(run): Path<String>) -> 
         places: plan
             .map(|plan| plan.places.iter().map(|place| (place.path.clone(), place.site.clone())).collect())
             .unwrap_or_default(),
-        to_come: outlook.to_come.map(OutlookView::from),
+        to_come: outlook.to_come.clone().map(OutlookView::from),
         run: run_view(&outlook.row),
-    }))
+        waits: waits.into_iter().map(WaitView::from).collect(),
+        running,
+    }
+}
+
+/// Outlooks that were made a moment ago: many browsers that look at one run ask the same.
+#[derive(Debug, Default)]
+pub(crate) struct Outlooks {
+    known: Mutex<BTreeMap<RunId, Kept>>,
+}
+
+/// One of them, with when it was made and of which entry of the run.
+type Kept = Arc<Mutex<Option<(Instant, Seq, Arc<RunOutlook>)>>>;
+
+impl Outlooks {
+    /// As it was made of the same state a moment ago; of large runs, which change all the time, as it was a second ago. Blocks.
+    fn of(&self, control: &ControlPlane, row: &RunRow) -> Result<Arc<RunOutlook>, Fault> {
+        let slot = {
+            let mut known = self.known.lock();
+            if known.len() >= OUTLOOKS_MAX {
+                known.clear();
+            }
+            known.entry(row.id).or_default().clone()
+        };
+        // Whoever asks for the same meanwhile waits for this answer instead of making another.
+        let mut kept = slot.lock();
+        if let Some((at, seq, outlook)) = &*kept {
+            let age = at.elapsed();
+            if (*seq == row.last_seq && age < SAME) || (row.actions_total > LARGE_RUN && age < NEAR) {
+                return Ok(outlook.clone());
+            }
+        }
+        let outlook = Arc::new(control.run_outlook(&row.id.to_string())?);
+        *kept = Some((Instant::now(), row.last_seq, outlook.clone()));
+        Ok(outlook)
+    }
+}
+
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct LoadQuery {
+    /// So many hours back; 24 when nothing is said.
+    #[param(minimum = 0, maximum = 8784)]
+    hours: Option<f64>,
+    /// In so many steps; 96 when nothing is said.
+    #[param(minimum = 1, maximum = 1000)]
+    steps: Option<usize>,
+}
+
+/// How busy sites were: actions that ran and waited and cores in use, in equal steps of time up to now.
+#[utoipa::path(get, path = "/api/v1/sites/load", operation_id = "siteLoad", tag = "sites", params(LoadQuery),
+    responses((status = 200, description = "Each site, step by step.", body = LoadView)))]
+pub(crate) async fn load(State(app): State<App>, Query(query): Query<LoadQuery>) -> ApiResult<Json<LoadView>> {
+    let (hours, steps) = (query.hours.unwrap_or(24.0), query.steps.unwrap_or(96));
+    if !(0.01..=8784.0).contains(&hours) || !(1..=1_000).contains(&steps) {
+        return Err(ApiError(Fault::new(FaultKind::Malformed, "`hours` is from 0.01 to 8784, and `steps` from 1 to 1000")));
+    }
+    let until = controlplane::wall();
+    let since = Timestamp(until.0.saturating_sub((hours * 3.6e9) as u64));
+    let control = app.control.clone();
+    let view = blocking(move || {
+        let load = control.load(since, until, steps)?;
+        let known = control.reader().sites().map_err(Fault::internal)?;
+        let cores =
+            |name: &str| known.iter().find(|row| row.spec.name == name).map(|row| f64::from(row.spec.capacity.cpu_millis) / 1e3);
+        let sites = load.sites.into_iter().map(|(site, of)| SiteLoadView {
+            capacity_cores: cores(&site).unwrap_or(0.0),
+            site,
+            running: of.running.into_iter().map(rounded).collect(),
+            waiting: of.waiting.into_iter().map(rounded).collect(),
+            cores: of.cores.into_iter().map(rounded).collect(),
+        });
+        Ok(LoadView { from: rfc3339(load.from), step_s: load.step_us as f64 / 1e6, cut: load.cut, sites: sites.collect() })
+    });
+    Ok(Json(view.await?))
+}
+
+/// To the thousandth: more digits say nothing of an average.
+fn rounded(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
 }
 
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -112,7 +222,21 @@ pub(crate) async fn what_if(State(app): State<App>, Json(request): Json<WhatIfRe
     let mut asked = WhatIf { since, until, project: request.project, ..WhatIf::default() };
     asked.settings.margin = bounded("margin", request.margin, asked.settings.margin, 0.05, 1.0)?;
     asked.settings.risk = bounded("risk", request.risk, asked.settings.risk, 0.0, 100.0)?;
-    for change in request.sites {
+    asked.sites = site_changes(request.sites)?;
+    let control = app.control.clone();
+    let compared = blocking(move || control.what_if(&asked)).await?;
+    Ok(Json(WhatIfView {
+        runs: compared.runs,
+        actions: compared.actions,
+        sums: compared.sums.into_iter().map(SumView::from).collect(),
+        limits: compared.limits,
+    }))
+}
+
+/// What is different about sites, with its bounds checked.
+fn site_changes(changes: Vec<SiteChangeView>) -> ApiResult<Vec<SiteChange>> {
+    let mut sites = Vec::with_capacity(changes.len());
+    for change in changes {
         let price = |name: &str, price: Option<f64>| {
             price.map(|price| bounded(name, Some(price), 0.0, 0.0, 1e6).map(Money::from_units)).transpose()
         };
@@ -122,7 +246,7 @@ pub(crate) async fn what_if(State(app): State<App>, Json(request): Json<WhatIfRe
             gpus: change.gpus.unwrap_or(0),
             disk_bytes: 1 << 60,
         });
-        asked.sites.push(SiteChange {
+        sites.push(SiteChange {
             cpu_hour: price("cpu_hour", change.cpu_hour)?,
             memory_gib_hour: price("memory_gib_hour", change.memory_gib_hour)?,
             gpu_hour: price("gpu_hour", change.gpu_hour)?,
@@ -133,14 +257,36 @@ pub(crate) async fn what_if(State(app): State<App>, Json(request): Json<WhatIfRe
             capacity,
         });
     }
+    Ok(sites)
+}
+
+/// What one run would come to with other prices, another deadline or other rules. Nothing is recorded, and the run is not touched.
+#[utoipa::path(post, path = "/api/v1/runs/{run}/whatif", operation_id = "whatIfRun", tag = "costs",
+    params(("run" = String, Path, description = "The run's name or number.")), request_body = RunWhatIfRequest,
+    responses((status = 200, description = "As things are, and as asked.", body = RunWhatIfView)))]
+pub(crate) async fn what_if_run(
+    State(app): State<App>,
+    Path(run): Path<String>,
+    Json(request): Json<RunWhatIfRequest>,
+) -> ApiResult<Json<RunWhatIfView>> {
+    let money = |name: &str, given: Option<f64>| {
+        given.map(|given| bounded(name, Some(given), 0.0, 0.0, 1e9).map(Money::from_units)).transpose()
+    };
+    let within =
+        request.deadline_s.map(|seconds| bounded("deadline_s", Some(seconds), 0.0, 0.0, DAYS_MAX * 86_400.0)).transpose()?;
+    let asked = Suppose {
+        action: request.action,
+        within: within.map(|seconds| model::Duration((seconds * 1e6) as u64)),
+        no_deadline: request.no_deadline,
+        late_per_hour: money("late_per_hour", request.late_per_hour)?,
+        late_fee: money("late_fee", request.late_fee)?,
+        sites: site_changes(request.sites)?,
+        documents: super::applying::source_files(request.documents),
+        without: request.without,
+    };
     let control = app.control.clone();
-    let compared = blocking(move || control.what_if(&asked)).await?;
-    Ok(Json(WhatIfView {
-        runs: compared.runs,
-        actions: compared.actions,
-        sums: compared.sums.into_iter().map(SumView::from).collect(),
-        limits: compared.limits,
-    }))
+    let supposed = blocking(move || control.suppose(&run, &asked)).await?;
+    Ok(Json(RunWhatIfView::from(supposed)))
 }
 
 fn bounded(name: &str, given: Option<f64>, otherwise: f64, least: f64, most: f64) -> ApiResult<f64> {

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use controlplane::{Advice, Demand, Outlook, ProjectStand, Sum};
+use controlplane::{Advice, Demand, Outlook, ProjectStand, Side, Sum, Supposed, Waited};
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::projection::rfc3339;
-use super::views::RunView;
+use super::views::{RunView, SourceFile};
 
 /// What actions of one kind cost on one day.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -172,6 +172,44 @@ pub struct RunOutlookView {
     /// By node: the site that the plan names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub places: BTreeMap<String, String>,
+    /// What its open actions wait for, what most of them wait for first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<WaitView>,
+    /// Actions that run, maps and sub-workflows themselves not counted.
+    #[serde(default)]
+    pub running: u64,
+}
+
+/// Something that actions wait for.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct WaitView {
+    /// resume, person, time, event, signal, retry, worker, inputs, room, cheaper, budget, quota, closed, fit, policy or turn.
+    pub kind: String,
+    /// What is waited for, in words that follow `waits for`.
+    pub words: String,
+    /// How many actions wait for it; 0 when it is the run.
+    pub actions: u64,
+    /// The path of the first.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub first: String,
+    /// Since when (RFC 3339).
+    pub since: String,
+    /// Until when, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+impl From<Waited> for WaitView {
+    fn from(waited: Waited) -> WaitView {
+        WaitView {
+            kind: waited.kind.as_str().into(),
+            words: waited.words,
+            actions: waited.actions,
+            first: waited.first,
+            since: rfc3339(waited.since),
+            until: waited.until.map(rfc3339),
+        }
+    }
 }
 
 /// How much work will come.
@@ -202,6 +240,34 @@ impl From<Demand> for DemandView {
             core_hours: demand.core_hours.iter().map(|hour| [hour.low, hour.mid, hour.high]).collect(),
         }
     }
+}
+
+/// How busy sites were.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct LoadView {
+    /// Where the first step begins (RFC 3339).
+    pub from: String,
+    /// Seconds of a step.
+    pub step_s: f64,
+    /// Whether there were more actions than are looked at: those of the earliest runs are missing then.
+    pub cut: bool,
+    /// Each site at which something was; an empty name stands for actions that have no place yet.
+    pub sites: Vec<SiteLoadView>,
+}
+
+/// How busy one site was, step by step, on average over the step.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct SiteLoadView {
+    /// The site.
+    pub site: String,
+    /// Cores that it has now.
+    pub capacity_cores: f64,
+    /// Actions that ran.
+    pub running: Vec<f64>,
+    /// Actions that waited to begin there.
+    pub waiting: Vec<f64>,
+    /// Cores in use, as it was measured of actions that have ended.
+    pub cores: Vec<f64>,
 }
 
 /// A question about the past.
@@ -319,6 +385,109 @@ impl From<Sum> for SumView {
             stuck: sum.stuck,
             sites: sum.sites.into_iter().map(site).collect(),
         }
+    }
+}
+
+/// A question about one run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunWhatIfRequest {
+    /// The action whose sites are compared one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// What is different about sites.
+    #[serde(default)]
+    pub sites: Vec<SiteChangeView>,
+    /// Seconds from its acceptance in which it should be done; as it was asked for when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_s: Option<f64>,
+    /// It has no deadline, whatever was asked for.
+    #[serde(default)]
+    pub no_deadline: bool,
+    /// What an hour of lateness costs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_per_hour: Option<f64>,
+    /// What being late at all costs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_fee: Option<f64>,
+    /// Documents of rules (tags, policies, sanitizers) in the place of those of the same names. They count as approved.
+    #[serde(default)]
+    pub documents: Vec<SourceFile>,
+    /// Policies that are not there.
+    #[serde(default)]
+    pub without: Vec<String>,
+}
+
+/// What one run would come to.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct RunWhatIfView {
+    /// As things are.
+    pub before: SideView,
+    /// As asked.
+    pub after: SideView,
+    /// Nodes that would go elsewhere, or nowhere.
+    pub moved: Vec<MovedView>,
+    /// What such a comparison cannot know.
+    pub limits: Vec<String>,
+}
+
+/// One side of a comparison.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct SideView {
+    /// What is to come; none when nothing is left that needs a place, or something has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_come: Option<OutlookView>,
+    /// When it should be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
+    /// By node: the site that it would go to.
+    pub places: BTreeMap<String, String>,
+    /// By node that would have no place: why.
+    pub nowhere: BTreeMap<String, String>,
+    /// Every site with its terms and verdict, for the action that was asked for, as in its recorded explanation.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub placement: Value,
+}
+
+/// A node that would go elsewhere.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct MovedView {
+    /// Its path, without the numbers of items.
+    pub path: String,
+    /// Where it goes as things are; none when it has no place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Where it would go; none when it would have no place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Why it would have no place.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+}
+
+impl From<Side> for SideView {
+    fn from(side: Side) -> SideView {
+        SideView {
+            to_come: side.to_come.map(OutlookView::from),
+            deadline: side.deadline.map(rfc3339),
+            places: side.places,
+            nowhere: side.nowhere,
+            placement: side.explanation.and_then(|explained| serde_json::to_value(explained).ok()).unwrap_or(Value::Null),
+        }
+    }
+}
+
+impl From<Supposed> for RunWhatIfView {
+    fn from(supposed: Supposed) -> RunWhatIfView {
+        let Supposed { before, after, limits } = supposed;
+        let paths: std::collections::BTreeSet<&String> =
+            [&before, &after].into_iter().flat_map(|side| side.places.keys().chain(side.nowhere.keys())).collect();
+        let moved = paths.into_iter().filter_map(|path| {
+            let (from, to) = (before.places.get(path).cloned(), after.places.get(path).cloned());
+            let why = after.nowhere.get(path).cloned().unwrap_or_default();
+            (from != to).then(|| MovedView { path: path.clone(), from, to, why })
+        });
+        RunWhatIfView { moved: moved.collect(), before: before.into(), after: after.into(), limits }
     }
 }
 

@@ -20,7 +20,10 @@ use super::access::Caller;
 use super::extract::{Json, Path, Query, page_size};
 use super::problem::{ApiError, ApiResult, blocking, problem};
 use super::projection::{run_view, whole_run};
-use super::views::{Page, ReasonRequest, RerunRequest, RunView, SignalRequest, SubmitManyRequest, SubmitRequest, SubmitResult};
+use super::views::{
+    Page, ReasonRequest, RerunNodeView, RerunPlanView, RerunRequest, RunView, SignalRequest, SubmitManyRequest, SubmitRequest,
+    SubmitResult,
+};
 
 /// Rows of a page when nothing is said.
 const PAGE: usize = 50;
@@ -378,4 +381,19 @@ pub(crate) async fn rerun(
         Rerun { from: request.from, inputs: request.inputs, principal: caller.principal, traceparent: traceparent(&headers) };
     let submitted = app.control.rerun(&run, rerun).await?;
     Ok((StatusCode::CREATED, Json(answer(&app, &submitted, None)?)))
+}
+
+/// What a repetition would take over and what it would run, and why. Nothing is started.
+#[utoipa::path(post, path = "/api/v1/runs/{run}/rerun/plan", operation_id = "planRerun", tag = "runs", request_body = RerunRequest, responses((status = 200, description = "What it would do.", body = RerunPlanView)))]
+pub(crate) async fn plan_rerun(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(run): Path<String>,
+    Json(request): Json<RerunRequest>,
+) -> ApiResult<Json<RerunPlanView>> {
+    let rerun = Rerun { from: request.from, inputs: request.inputs, principal: caller.principal, traceparent: None };
+    let control = app.control.clone();
+    let plan = blocking(move || control.plan_rerun(&run, &rerun)).await?;
+    let again = plan.again.into_iter().map(|(node, why)| RerunNodeView { node, why });
+    Ok(Json(RerunPlanView { reused: plan.reused, again: again.collect() }))
 }

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::foresight_views::WaitView;
+
 /// A run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct RunView {
@@ -117,6 +119,9 @@ pub struct ActionView {
     /// What it waits for, where that can be named: `a worker that serves shop/price@1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
+    /// What it waits for, whatever that is; where one action is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<WaitView>,
     /// Why it failed, or why its last attempt did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureView>,
@@ -249,6 +254,13 @@ pub struct ResourcesView {
     pub memory_bytes: u64,
     /// Accelerators.
     pub gpus: u32,
+}
+
+/// Where a frame finds a page.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct FrameView {
+    /// The address, on this server. It works once, within a minute.
+    pub address: String,
 }
 
 /// A registered workflow, trigger, connector or connection.
@@ -412,12 +424,31 @@ pub struct SignalRequest {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RerunRequest {
-    /// Repeat from these nodes on; what is upstream of them is reused. Empty: repeat what did not succeed.
+    /// Repeat from these nodes on. The path of an action within a node means the node. Beside them runs what reads an input that is another,
+    /// what did not succeed, and everything behind; the outputs of the rest are taken over.
     #[serde(default)]
     pub from: Vec<String>,
     /// Inputs to change.
     #[serde(default)]
     pub inputs: serde_json::Map<String, Value>,
+}
+
+/// What a repetition would do.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct RerunPlanView {
+    /// Nodes whose outputs are taken over from the run.
+    pub reused: Vec<String>,
+    /// Nodes that run, with why.
+    pub again: Vec<RerunNodeView>,
+}
+
+/// A node that is repeated.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct RerunNodeView {
+    /// The node.
+    pub node: String,
+    /// Why it runs again.
+    pub why: String,
 }
 
 /// RFC 9457 problem details.

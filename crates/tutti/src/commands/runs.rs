@@ -309,7 +309,7 @@ impl Signal {
 
 /// Repeat a run as a new one, from a node on.
 ///
-/// What is upstream of the node is reused. Without --from what did not succeed is repeated; with changed inputs and without --from, everything.
+/// What runs is the node, what reads an input that is changed, what did not succeed, and everything behind; the rest is taken over.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  tutti rerun fraud-model-7 --from train --wait\n  tutti rerun fraud-model-7 --input rows=5000"

@@ -3,11 +3,15 @@
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { Tabs } from "radix-ui";
 
+import { segment } from "../../api/client";
 import { useAction } from "../../api/queries";
 import type { RunView } from "../../api/types";
 import { bytes, money, seconds } from "../../lib/format";
+import { inTime } from "../../lib/outlook";
+import { rootOf } from "../../lib/tree";
 import { isOver } from "../../lib/phases";
 import { Button, Card, Failed, Loading, Phase, SiteName } from "../../ui/kit";
+import { Frame } from "../../ui/preview";
 import { Tags } from "../../ui/tags";
 import { Value } from "../../ui/value";
 import { Withheld } from "../../ui/withheld";
@@ -15,7 +19,7 @@ import { Logs } from "./logs";
 import { Placement } from "./placement";
 import { Rerun } from "./rerun";
 
-const PANES = ["data", "logs", "placement"] as const;
+const PANES = ["data", "logs", "report", "placement"] as const;
 
 /** Whether actions of this kind run as processes and so write logs. */
 const WRITES = new Set(["run", "task"]);
@@ -24,7 +28,8 @@ export function ActionSheet({ run, path, close }: { run: RunView; path: string; 
   const query = useAction(run.name, path);
   const { pane = "data" } = useSearch({ from: "/runs/$run" });
   const navigate = useNavigate({ from: "/runs/$run" });
-  const panes = PANES.filter((known) => known !== "logs" || WRITES.has(query.data?.kind ?? ""));
+  const kind = query.data?.kind ?? "";
+  const panes = PANES.filter((known) => (known !== "logs" || WRITES.has(kind)) && (known !== "report" || kind === "task"));
   const skipped = run.actions?.find((action) => action.path === path && action.phase === "skipped");
   return (
     <Card
@@ -50,6 +55,15 @@ export function ActionSheet({ run, path, close }: { run: RunView; path: string; 
               <Phase phase={query.data.phase} kind={query.data.kind} />
               {query.data.reused ? <span className="ml-2 text-faint">an earlier output was reused</span> : null}
             </dd>
+            {query.data.wait ? (
+              <>
+                <dt className="text-soft">Waits for</dt>
+                <dd className="break-words">
+                  {query.data.wait.words}
+                  {query.data.wait.until ? <span className="text-soft"> ({inTime(query.data.wait.until, Date.now())})</span> : null}
+                </dd>
+              </>
+            ) : null}
             {query.data.site ? (
               <>
                 <dt className="text-soft">Site</dt>
@@ -97,9 +111,9 @@ export function ActionSheet({ run, path, close }: { run: RunView; path: string; 
                 Decide
               </Link>
             ) : null}
-            {isOver(run.phase) && !path.includes("/") && !path.includes("[") && query.data.kind !== "transfer" ? <Rerun run={run} node={path} label="Run again from here" /> : null}
+            {isOver(run.phase) && query.data.kind !== "transfer" && !path.includes("!") ? <Rerun run={run} node={rootOf(path)} label={rootOf(path) === path ? "Run again from here" : `Run again from ${rootOf(path)}`} /> : null}
           </div>
-          <Tabs.Root value={panes.includes(pane as never) ? pane : "data"} onValueChange={(next) => void navigate({ search: (old) => ({ ...old, pane: next }), replace: true })}>
+          <Tabs.Root value={panes.includes(pane as never) ? pane : "data"} onValueChange={(next) => void navigate({ search: (old) => ({ ...old, pane: next }) })}>
             <Tabs.List aria-label="About the action" className="mb-3 flex gap-1 border-b border-line">
               {panes.map((pane) => (
                 <Tabs.Trigger key={pane} value={pane} className="border-b-2 border-transparent px-3 py-1.5 capitalize text-soft data-[state=active]:border-accent data-[state=active]:text-ink">
@@ -122,8 +136,11 @@ export function ActionSheet({ run, path, close }: { run: RunView; path: string; 
             <Tabs.Content value="logs">
               <Logs run={run.name} path={path} />
             </Tabs.Content>
+            <Tabs.Content value="report">
+              <Frame ask={`/api/v1/runs/${segment(run.name)}/report?path=${encodeURIComponent(path)}`} title={`the report of ${path}`} />
+            </Tabs.Content>
             <Tabs.Content value="placement">
-              <Placement run={run.name} path={path} />
+              <Placement run={run} path={path} />
             </Tabs.Content>
           </Tabs.Root>
         </div>

@@ -1,18 +1,23 @@
 // What a process wrote, as it writes it, with a search.
 
+import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useEffect, useRef, useState } from "react";
 
 import { segment, stream } from "../../api/client";
+import { useSettled } from "../../lib/address";
 import { Button } from "../../ui/kit";
 
 /** What is kept of a log on the page; the rest is a download away. */
 const TEXT_MAX = 400_000;
 
 export function Logs({ run, path }: { run: string; path: string }) {
-  const [which, setWhich] = useState<"stdout" | "stderr">("stdout");
+  const search = useSearch({ from: "/runs/$run" });
+  const navigate = useNavigate({ from: "/runs/$run" });
+  const which = search.stream ?? "stdout";
+  const setWhich = (next: "stdout" | "stderr") => void navigate({ search: (old) => ({ ...old, stream: next === "stderr" ? next : undefined }), replace: true });
   const [text, setText] = useState("");
   const [state, setState] = useState<"reading" | "ended" | "none">("reading");
-  const [find, setFind] = useState("");
+  const [find, setFind] = useSettled(search.grep ?? "", (next) => void navigate({ search: (old) => ({ ...old, grep: next || undefined }), replace: true }));
   const end = useRef<HTMLPreElement>(null);
   const address = `/api/v1/runs/${segment(run)}/logs?path=${encodeURIComponent(path)}&stream=${which}`;
   useEffect(() => {

@@ -1,19 +1,19 @@
 // Repeating a run: as it was, or with other inputs, whole or from a node on.
 
-import { useMutation } from "@tanstack/react-query";
+import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { useState } from "react";
+import { useDeferredValue, useState } from "react";
 
 import { post, segment } from "../../api/client";
 import { useWorkflow } from "../../api/queries";
-import type { JsonSchema, RunView } from "../../api/types";
+import type { JsonSchema, RerunPlanView, RunView } from "../../api/types";
 import { Dialog } from "../../ui/dialog";
 import { Form, formOf, missing, type FormValue } from "../../ui/form";
 import { Button, Failed } from "../../ui/kit";
 
 type Props = { run: RunView; node?: string; label: string; look?: "primary" | "plain" };
 
-/** A button that repeats a run. What stands upstream of `node` is reused; without a node, what succeeded is. */
+/** A button that repeats a run. What is taken over and what runs, and why, is asked of the server while the inputs are changed. */
 export function Rerun({ run, node, label, look = "plain" }: Props) {
   const [open, setOpen] = useState(false);
   return (
@@ -36,12 +36,9 @@ function Inputs({ run, node, done }: { run: RunView; node?: string; done: () => 
   const before = (run.inputs ?? {}) as FormValue;
   const [values, setValues] = useState<FormValue>(before);
   const changed = Object.keys({ ...before, ...values }).filter((name) => JSON.stringify(before[name]) !== JSON.stringify(values[name]));
+  const request = { from: node ? [node] : [], ...(changed.length > 0 ? { inputs: Object.fromEntries(changed.map((name) => [name, values[name]])) } : {}) };
   const repeat = useMutation({
-    mutationFn: () =>
-      post<RunView>(`/api/v1/runs/${segment(run.name)}/rerun`, {
-        from: node ? [node] : [],
-        ...(changed.length > 0 ? { inputs: values } : {}),
-      }),
+    mutationFn: () => post<RunView>(`/api/v1/runs/${segment(run.name)}/rerun`, request),
     onSuccess: (answer) => {
       done();
       void navigate({ to: "/runs/$run", params: { run: answer.name }, search: {} });
@@ -51,14 +48,8 @@ function Inputs({ run, node, done }: { run: RunView; node?: string; done: () => 
   const lacking = missing(schema, values);
   return (
     <>
-      <p className="mb-4 text-soft">
-        {node
-          ? `What stands upstream of ${node} is reused, the rest runs again.`
-          : changed.length > 0
-            ? "With other inputs everything runs again. To reuse what stands upstream of a node, choose that node and run again from there."
-            : "What succeeded is reused; what failed, and what did not come to run, runs."}
-      </p>
       <Form schema={schema} values={values} onChange={setValues} />
+      {lacking.length === 0 ? <Plan run={run} request={request} /> : null}
       {repeat.error ? <Failed error={repeat.error} /> : null}
       <div className="mt-5 flex justify-end gap-2">
         <Button onClick={done}>Leave it</Button>
@@ -67,5 +58,38 @@ function Inputs({ run, node, done }: { run: RunView; node?: string; done: () => 
         </Button>
       </div>
     </>
+  );
+}
+
+/** Nodes that are named; the rest is counted. */
+const NAMED = 12;
+
+/** What a repetition takes over, and what it runs and why. */
+function Plan({ run, request }: { run: RunView; request: { from: string[]; inputs?: Record<string, unknown> } }) {
+  const asked = useDeferredValue(JSON.stringify(request));
+  const plan = useQuery({
+    queryKey: ["rerun", run.name, asked],
+    queryFn: ({ signal }) => post<RerunPlanView>(`/api/v1/runs/${segment(run.name)}/rerun/plan`, JSON.parse(asked), signal),
+    placeholderData: (old) => old,
+    retry: false,
+  });
+  if (plan.error) return <Failed error={plan.error} />;
+  if (!plan.data) return null;
+  const { reused, again } = plan.data;
+  return (
+    <section aria-label="What it would do" aria-busy={plan.isFetching} className="mt-4 border-t border-line pt-3">
+      <p>
+        <strong className="font-semibold">Taken over:</strong> {reused.length === 0 ? "nothing" : reused.slice(0, NAMED).join(", ")}
+        {reused.length > NAMED ? ` and ${reused.length - NAMED} more` : ""}
+      </p>
+      <p className="mt-1 font-semibold">Runs: {again.length === 0 ? "nothing" : ""}</p>
+      <ul className="max-h-48 overflow-y-auto" tabIndex={again.length > 6 ? 0 : undefined} aria-label="Nodes that run">
+        {again.map(({ node, why }) => (
+          <li key={node}>
+            {node} <span className="text-soft">· {why}</span>
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }

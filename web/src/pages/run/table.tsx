@@ -1,38 +1,46 @@
 // The actions of a run as a table: a tree while the page has them all, pages from the server otherwise; only rows in sight are in the page.
 
 import { useInfiniteQuery } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef, useState } from "react";
 
 import { get, segment } from "../../api/client";
 import type { ActionView, Page, RunView } from "../../api/types";
+import { nextSort, sorted, useSettled } from "../../lib/address";
 import { money, seconds } from "../../lib/format";
 import { look } from "../../lib/phases";
 import { nameOf, readTree, type Leaf } from "../../lib/tree";
 import { Empty, Failed, Phase, SiteName } from "../../ui/kit";
+import { COLUMNS } from "./search";
 
 const ROW = 36;
 const HEIGHT_MAX = 600;
 const PAGE = 500;
 const OPEN_MAX = 12;
 const PHASES = ["queued", "waiting_for_resources", "initializing", "running", "succeeded", "failed", "timed_out", "aborted"];
-const COLUMNS = "grid grid-cols-[minmax(220px,3fr)_150px_90px_minmax(140px,1fr)_80px_90px_100px] items-center gap-x-3 px-4";
+const GRID = "grid grid-cols-[minmax(220px,3fr)_150px_90px_minmax(140px,1fr)_80px_90px_100px] items-center gap-x-3 px-4";
 
 type Props = { run: RunView; open: (path: string) => void; chosen?: string };
 
 export function ActionTable({ run, open, chosen }: Props) {
-  const [phase, setPhase] = useState("");
-  const [words, setWords] = useState("");
+  const search = useSearch({ from: "/runs/$run" });
+  const navigate = useNavigate({ from: "/runs/$run" });
+  const phase = search.phase ?? "";
+  const setPhase = (next: string) => void navigate({ search: (old) => ({ ...old, phase: next || undefined }) });
+  const [words, setWords] = useSettled(search.find ?? "", (next) => void navigate({ search: (old) => ({ ...old, find: next || undefined }), replace: true }));
   const [toggles, setToggles] = useState<ReadonlyMap<string, boolean>>(new Map());
   const loaded = run.actions ?? [];
   const whole = run.actions_total <= loaded.length;
+  // The pages of a large run come in the order in which actions were opened, and are shown so.
+  const sort = whole ? search.sort : undefined;
   const pages = usePages(run.name, phase, !whole);
   const actions = whole ? loaded.filter((action) => !phase || action.phase === phase) : (pages.data?.pages.flatMap((page) => page.items) ?? []);
   const leaves = useMemo(() => {
     const wanted = words ? actions.filter((action) => action.path.toLowerCase().includes(words.toLowerCase())) : actions;
-    if (!whole || words || phase) return wanted.map((item): Leaf<ActionView> => ({ item, depth: 0, children: 0 }));
+    if (!whole || words || phase || sort) return sorted(wanted, sort, columnOf).map((item): Leaf<ActionView> => ({ item, depth: 0, children: 0 }));
     return readTree(wanted, (path, children) => toggles.get(path) ?? children <= OPEN_MAX);
-  }, [actions, words, phase, whole, toggles]);
+  }, [actions, words, phase, whole, toggles, sort]);
   if (pages.error) return <Failed error={pages.error} retry={() => void pages.refetch()} />;
   return (
     <div>
@@ -51,9 +59,28 @@ export function ActionTable({ run, open, chosen }: Props) {
           {pages.hasNextPage ? ", more as you scroll" : ""}
         </span>
       </div>
-      <Rows leaves={leaves} flat={words !== "" || phase !== "" || !whole} toggles={toggles} onToggle={(path, to) => setToggles((old) => new Map(old).set(path, to))} open={open} chosen={chosen} onEnd={() => (pages.hasNextPage && !pages.isFetchingNextPage ? void pages.fetchNextPage() : undefined)} />
+      <Rows leaves={leaves} flat={words !== "" || phase !== "" || !whole || sort !== undefined} sort={sort} onSort={whole ? (column) => void navigate({ search: (old) => ({ ...old, sort: nextSort(old.sort, column) }) }) : undefined} toggles={toggles} onToggle={(path, to) => setToggles((old) => new Map(old).set(path, to))} open={open} chosen={chosen} onEnd={() => (pages.hasNextPage && !pages.isFetchingNextPage ? void pages.fetchNextPage() : undefined)} />
     </div>
   );
+}
+
+function columnOf(action: ActionView, column: string): string | number {
+  switch (column) {
+    case "attempts":
+      return action.attempts;
+    case "took":
+      return action.attempts ? action.seconds : 0;
+    case "cost":
+      return action.cost;
+    case "phase":
+      return look(action.phase).words;
+    case "kind":
+      return action.kind;
+    case "site":
+      return action.site ?? "";
+    default:
+      return action.path;
+  }
 }
 
 function usePages(run: string, phase: string, enabled: boolean) {
@@ -74,6 +101,9 @@ function usePages(run: string, phase: string, enabled: boolean) {
 type RowsProps = {
   leaves: Leaf<ActionView>[];
   flat: boolean;
+  sort?: string;
+  /** Sorts by a column; none where the page does not have all actions. */
+  onSort?: (column: string) => void;
   toggles: ReadonlyMap<string, boolean>;
   onToggle: (path: string, to: boolean) => void;
   open: (path: string) => void;
@@ -81,7 +111,7 @@ type RowsProps = {
   onEnd: () => void;
 };
 
-function Rows({ leaves, flat, toggles, onToggle, open, chosen, onEnd }: RowsProps) {
+function Rows({ leaves, flat, sort, onSort, toggles, onToggle, open, chosen, onEnd }: RowsProps) {
   const box = useRef<HTMLDivElement>(null);
   const rows = useVirtualizer({ count: leaves.length, getScrollElement: () => box.current, estimateSize: () => ROW, overscan: 12 });
   const items = rows.getVirtualItems();
@@ -93,15 +123,17 @@ function Rows({ leaves, flat, toggles, onToggle, open, chosen, onEnd }: RowsProp
   return (
     <div className="overflow-x-auto">
       <div role="table" aria-label="Actions" aria-rowcount={leaves.length + 1} className="min-w-[900px]">
-        <div role="row" className={`${COLUMNS} border-b border-line py-2 font-medium text-soft`}>
-          {["Action", "Phase", "Kind", "Site"].map((name) => (
-            <span key={name} role="columnheader">
-              {name}
-            </span>
-          ))}
-          {["Attempts", "Took", "Cost"].map((name) => (
-            <span key={name} role="columnheader" className="text-right">
-              {name}
+        <div role="row" className={`${GRID} border-b border-line py-2 font-medium text-soft`}>
+          {COLUMNS.map((column, index) => (
+            <span key={column} role="columnheader" aria-sort={sort === column ? "ascending" : sort === `-${column}` ? "descending" : undefined} className={index > 3 ? "text-right" : ""}>
+              {onSort ? (
+                <button type="button" onClick={() => onSort(column)} className="capitalize hover:text-ink" title={`sort by ${column}`}>
+                  {column}
+                  <span aria-hidden> {sort === column ? "▴" : sort === `-${column}` ? "▾" : ""}</span>
+                </button>
+              ) : (
+                <span className="capitalize">{column}</span>
+              )}
             </span>
           ))}
         </div>
@@ -115,7 +147,7 @@ function Rows({ leaves, flat, toggles, onToggle, open, chosen, onEnd }: RowsProp
                   key={action.path}
                   role="row"
                   aria-rowindex={index + 2}
-                  className={`${COLUMNS} absolute inset-x-0 border-b border-line hover:bg-surface ${action.path === chosen ? "bg-sunken" : ""}`}
+                  className={`${GRID} absolute inset-x-0 border-b border-line hover:bg-surface ${action.path === chosen ? "bg-sunken" : ""}`}
                   style={{ height: ROW, transform: `translateY(${start}px)` }}
                 >
                   <span role="cell" className="flex min-w-0 items-center" style={{ paddingLeft: depth * 18 }}>

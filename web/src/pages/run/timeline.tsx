@@ -1,9 +1,11 @@
 // The timeline of a run: one bar a row on a canvas, only rows in sight are drawn; the same rows as a tree for keyboards and readers.
 
+import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 
 import { useTiles } from "../../api/queries";
 import type { ActionView } from "../../api/types";
+import { partOf, useSettled } from "../../lib/address";
 import { moment, seconds } from "../../lib/format";
 import { Button, Failed, Loading } from "../../ui/kit";
 import { HEAD, NAMES, paint, ROW } from "./painting";
@@ -13,12 +15,15 @@ const HEIGHT_MAX = 560;
 /** Rows that are listed for readers of the screen; the table has all. */
 const LISTED_MAX = 300;
 const ZOOM_MAX = 400;
+const WHOLE: [number, number] = [0, 1];
 
 type Props = { run: string; actions: ActionView[]; total: number; live: boolean; now: number; onOpen: (path: string) => void; chosen?: string };
 
 /** The timeline of a run of any size: actions one by one while the page has them all, tiles of neighbours otherwise. */
 export function Timeline(props: Props) {
-  const [at, setAt] = useState<number>();
+  const search = useSearch({ from: "/runs/$run" });
+  const navigate = useNavigate({ from: "/runs/$run" });
+  const [at, setAt] = useSettled(search.at, (next) => void navigate({ search: (old) => ({ ...old, at: next }), replace: true }));
   return props.total > props.actions.length ? <TiledTimeline {...props} at={at} onAt={setAt} /> : <TreeTimeline {...props} at={at} onAt={setAt} />;
 }
 
@@ -34,7 +39,9 @@ function TreeTimeline({ actions, live, now, onOpen, chosen, at, onAt }: Props & 
 }
 
 function TiledTimeline({ run, total, live, now, onOpen, chosen, at, onAt }: Props & Moment) {
-  const [ranges, setRanges] = useState<[number, number][]>([]);
+  const { look: ranges = [] } = useSearch({ from: "/runs/$run" });
+  const navigate = useNavigate({ from: "/runs/$run" });
+  const setRanges = (next: [number, number][]) => void navigate({ search: (old) => ({ ...old, look: next.length > 0 ? next : undefined }) });
   const range = ranges.at(-1);
   const tiles = useTiles(run, range, at);
   const whole = useTiles(run, undefined, undefined);
@@ -48,9 +55,9 @@ function TiledTimeline({ run, total, live, now, onOpen, chosen, at, onAt }: Prop
         <span>
           {range ? `Actions ${range[0].toLocaleString()} to ${(range[1] - 1).toLocaleString()} of ${total.toLocaleString()}.` : `${total.toLocaleString()} actions; each row counts neighbours. Choose a row to look closer.`}
         </span>
-        {range ? <Button onClick={() => setRanges((old) => old.slice(0, -1))}>Look from further away</Button> : null}
+        {range ? <Button onClick={() => setRanges(ranges.slice(0, -1))}>Look from further away</Button> : null}
       </p>
-      <Picture rows={rows} span={span} live={live} at={at} onAt={onAt} chosen={chosen} onPick={(row) => (row.range ? setRanges((old) => [...old, row.range!]) : onOpen(row.key))} />
+      <Picture rows={rows} span={span} live={live} at={at} onAt={onAt} chosen={chosen} onPick={(row) => (row.range ? setRanges([...ranges, row.range!]) : onOpen(row.key))} />
     </>
   );
 }
@@ -138,7 +145,16 @@ type Zoom = { by: (factor: number, middle?: number) => void; pan: (share: number
 
 /** The part of the time axis that is shown. */
 function useZoom([first, last]: [number, number]): [[number, number], Zoom] {
-  const [part, setPart] = useState<[number, number]>([0, 1]);
+  const { zoom } = useSearch({ from: "/runs/$run" });
+  const navigate = useNavigate({ from: "/runs/$run" });
+  const [chosen, choose] = useSettled(zoom, (next) => void navigate({ search: (old) => ({ ...old, zoom: partOf(next) }), replace: true }));
+  const part = chosen ?? WHOLE;
+  const latest = useRef(part);
+  latest.current = part;
+  const setPart = useCallback((next: (old: [number, number]) => [number, number]) => {
+    latest.current = next(latest.current);
+    choose(partOf(latest.current.map((share) => Math.round(share * 1e4) / 1e4)));
+  }, []);
   const clamp = (from: number, size: number): [number, number] => {
     const wide = Math.min(1, Math.max(1 / ZOOM_MAX, size));
     const start = Math.min(1 - wide, Math.max(0, from));
@@ -154,7 +170,7 @@ function useZoom([first, last]: [number, number]): [[number, number], Zoom] {
     [],
   );
   const pan = useCallback((share: number) => setPart(([from, to]) => clamp(from + share * (to - from), to - from)), []);
-  const fit = useCallback(() => setPart([0, 1]), []);
+  const fit = useCallback(() => setPart(() => WHOLE), []);
   const width = last - first;
   const shown = useMemo((): [number, number] => [first + part[0] * width, first + part[1] * width], [first, width, part]);
   return [shown, { by, pan, fit, isWhole: part[0] === 0 && part[1] === 1 }];

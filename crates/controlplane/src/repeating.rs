@@ -1,0 +1,193 @@
+//! What of a run is repeated and what is taken over: a node's output stands as long as nothing that it read is another.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use engine::event::Located;
+use journal::{ActionFilter, RunRow};
+use model::{Graph, Node, NodeIx, Phase, Read};
+use serde_json::Value;
+use workflow::labels::reads_of;
+
+use crate::{ControlPlane, Fault, FaultKind, inputs};
+
+/// What a repetition of a run would do, node by node of the run's own graph.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RerunPlan {
+    /// Nodes whose outputs are taken over, in the order written.
+    pub reused: Vec<String>,
+    /// Nodes that run, with why.
+    pub again: Vec<(String, String)>,
+}
+
+/// The same with what is taken over.
+pub(crate) struct Repeated {
+    pub(crate) plan: RerunPlan,
+    pub(crate) reused: Vec<(NodeIx, Value)>,
+    /// Where the artifacts of these outputs lie.
+    pub(crate) locations: Vec<Located>,
+}
+
+impl ControlPlane {
+    /// What is repeated of a run: the nodes that were chosen, those that read an input that is another, what was undone or did not succeed,
+    /// and everything behind them. The outputs of the rest are taken over.
+    pub(crate) fn repeated(
+        &self,
+        row: &RunRow,
+        graph: &Graph,
+        from: &[String],
+        changed: &BTreeSet<String>,
+    ) -> Result<Repeated, Fault> {
+        let mut again: BTreeMap<NodeIx, String> = BTreeMap::new();
+        for id in from {
+            again.insert(chosen(graph, id)?, "it was chosen".to_owned());
+        }
+        for id in self.undone(row, graph)? {
+            if let Some(node) = graph.find(&id) {
+                again.entry(node).or_insert_with(|| "what it did was undone".to_owned());
+            }
+        }
+        for (index, node) in graph.nodes.iter().enumerate() {
+            if let Some(input) = reads_changed(node, changed) {
+                again.entry(index as NodeIx).or_insert_with(|| format!("it reads the input `{input}`, which is another"));
+            }
+        }
+        let outputs = self.outputs(row, graph)?;
+        let mut locations: BTreeMap<NodeIx, Vec<Located>> = BTreeMap::new();
+        for (node, output) in &outputs {
+            match inputs::locate(self.sites(), output) {
+                Ok(located) => drop(locations.insert(*node, located)),
+                Err(_) => drop(again.entry(*node).or_insert_with(|| "what it gave is not kept any more".to_owned())),
+            }
+        }
+        behind(graph, &mut again);
+        // What did not succeed, with the same inputs, does not change what stands behind it: a branch that was left out is left out again.
+        for index in (0..graph.nodes.len()).map(|index| index as NodeIx).filter(|index| !outputs.contains_key(index)) {
+            again.entry(index).or_insert_with(|| "it did not succeed, was left out, or was not reached".to_owned());
+        }
+        let name = |index: NodeIx| graph.nodes.get(index as usize).map(|node| node.id.clone()).unwrap_or_default();
+        let reused: Vec<(NodeIx, Value)> = outputs.into_iter().filter(|(node, _)| !again.contains_key(node)).collect();
+        let located = reused.iter().flat_map(|(node, _)| locations.remove(node).unwrap_or_default()).collect();
+        let plan = RerunPlan {
+            reused: reused.iter().map(|(node, _)| name(*node)).collect(),
+            again: again.into_iter().map(|(node, why)| (name(node), why)).collect(),
+        };
+        Ok(Repeated { plan, reused, locations: located })
+    }
+
+    /// The run's own nodes of which something was undone when the run failed: their outputs stand for nothing any more.
+    fn undone(&self, row: &RunRow, graph: &Graph) -> Result<Vec<String>, Fault> {
+        let filter = ActionFilter { from: 0, limit: usize::MAX >> 1, phase: None };
+        let actions = self.reader().actions(row.id, &filter).map_err(Fault::internal)?;
+        let undone = actions.iter().filter_map(|action| action.path.strip_suffix("!undo"));
+        let roots = undone.filter_map(|path| path.split(['/', '[']).next()).filter(|root| graph.find(root).is_some());
+        Ok(roots.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect())
+    }
+
+    /// The outputs of a run's own nodes that succeeded.
+    fn outputs(&self, row: &RunRow, graph: &Graph) -> Result<BTreeMap<NodeIx, Value>, Fault> {
+        let filter = ActionFilter { from: 0, limit: usize::MAX >> 1, phase: Some(Phase::Succeeded) };
+        let actions = self.reader().actions(row.id, &filter).map_err(Fault::internal)?;
+        let mut outputs = BTreeMap::new();
+        for action in actions {
+            let Some(node) = Some(&action.path).filter(|path| !path.contains(['[', '/', '!'])).and_then(|path| graph.find(path))
+            else {
+                continue;
+            };
+            let output = action.output_seq.map(|seq| self.reader().body(seq, 0)).transpose().map_err(Fault::internal)?.flatten();
+            outputs.insert(node, output.unwrap_or_else(|| serde_json::json!({})));
+        }
+        Ok(outputs)
+    }
+}
+
+/// The node that is meant by a name, or by the path of an action within it: an item of a map, a step of a sub-workflow.
+fn chosen(graph: &Graph, id: &str) -> Result<NodeIx, Fault> {
+    let root = id.split(['/', '[', '!']).next().unwrap_or(id);
+    graph.find(id).or_else(|| graph.find(root)).ok_or_else(|| {
+        let ids: Vec<&str> = graph.nodes.iter().map(|node| node.id.as_str()).collect();
+        Fault::new(FaultKind::NotFound, format!("`{}` has no node `{id}`", graph.workflow))
+            .hint(format!("it has {}", ids.join(", ")))
+    })
+}
+
+/// The input that a node reads and that is another, if there is one: in what it is given, its condition, its body, its branches, its key.
+fn reads_changed(node: &Node, changed: &BTreeSet<String>) -> Option<String> {
+    let mut reads = reads_of(node);
+    if let Some(once) = &node.once {
+        reads.extend(reads_of(&Node { input: once.clone(), ..Node::default() }));
+    }
+    reads.into_iter().find_map(|read| match read {
+        Read::Input(Some(name)) => changed.contains(&name).then_some(name),
+        // All of them at once: whichever is another.
+        Read::Input(None) => changed.first().cloned(),
+        Read::Node(..) | Read::Item => None,
+    })
+}
+
+/// Adds what depends on these nodes.
+fn behind(graph: &Graph, again: &mut BTreeMap<NodeIx, String>) {
+    loop {
+        let before = again.len();
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let mut on = node.refs.iter().chain(&node.after).chain(&node.chosen_by);
+            if let Some(on) = on.find(|on| again.contains_key(on)).and_then(|on| graph.nodes.get(*on as usize)) {
+                again.entry(index as NodeIx).or_insert_with(|| format!("it stands behind `{}`", on.id));
+            }
+        }
+        if again.len() == before {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{NodeKind, Template};
+    use serde_json::json;
+
+    use super::*;
+
+    fn node(id: &str, input: Value, refs: &[NodeIx]) -> Node {
+        Node { id: id.into(), input: Template { json: input, ..Template::default() }, refs: refs.to_vec(), ..Node::default() }
+    }
+
+    #[test]
+    fn what_reads_an_input_that_is_another_is_found_wherever_it_reads_it() {
+        let changed: BTreeSet<String> = ["n".to_owned()].into();
+        let reads = |node: &Node| reads_changed(node, &changed).is_some();
+        assert!(reads(&node("a", json!({"with": "${ inputs.n + 1 }"}), &[])));
+        assert!(!reads(&node("a", json!({"with": "${ inputs.m }"}), &[])));
+        assert!(reads(&Node { condition: Some("inputs.n > 1".into()), ..node("a", json!({}), &[]) }));
+        let once = Template { json: json!("${ inputs.n }"), ..Template::default() };
+        assert!(reads(&Node { once: Some(once), ..node("a", json!({}), &[]) }));
+        let body = std::sync::Arc::new(node("a", json!({"with": "${ inputs.n }"}), &[]));
+        assert!(reads(&Node { kind: NodeKind::Each { body, concurrency: 1, go_on: false }, ..node("a", json!({}), &[]) }));
+    }
+
+    #[test]
+    fn what_stands_behind_says_behind_what() {
+        let graph = Graph {
+            workflow: "t/w".into(),
+            nodes: vec![
+                node("a", json!({}), &[]),
+                node("b", json!({}), &[0]),
+                node("c", json!({}), &[]),
+                node("d", json!({}), &[1, 2]),
+            ],
+            ..Graph::default()
+        };
+        let mut again = BTreeMap::from([(0, "it was chosen".to_owned())]);
+        behind(&graph, &mut again);
+        assert_eq!(again.keys().copied().collect::<Vec<_>>(), [0, 1, 3]);
+        assert_eq!(again[&3], "it stands behind `b`");
+    }
+
+    #[test]
+    fn an_action_within_a_node_stands_for_the_node() {
+        let graph = Graph { workflow: "t/w".into(), nodes: vec![node("score", json!({}), &[])], ..Graph::default() };
+        assert_eq!(chosen(&graph, "score").ok(), Some(0));
+        assert_eq!(chosen(&graph, "score[3]").ok(), Some(0));
+        assert_eq!(chosen(&graph, "score/x").ok(), Some(0));
+        assert!(chosen(&graph, "scare").is_err());
+    }
+}

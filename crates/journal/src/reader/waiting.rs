@@ -1,0 +1,25 @@
+//! What is open of a run, in groups that wait for the same.
+
+use model::RunId;
+use rusqlite::params;
+
+use super::{Reader, Result};
+
+/// Groups that are told apart at most: who waits for more different things than these is told of the first.
+const GROUPS_MAX: i64 = 500;
+
+impl Reader {
+    /// Open actions of a run that are in the same phase for the same reason: how many, and the number of the first. The earliest come first.
+    pub fn open_groups(&self, run: RunId) -> Result<Vec<(u64, u32)>> {
+        self.with(|db| {
+            // People and waits are told apart by node; what is repeated by when.
+            let sql = "SELECT count(*), min(no) FROM actions WHERE run = ?1 AND finished_at IS NULL AND path IS NOT NULL
+                 GROUP BY phase, kind, waits_for, explanation, CASE WHEN kind IN (4, 5) THEN scope END,
+                 CASE WHEN kind IN (4, 5) THEN node END, CASE WHEN phase = 0 THEN failure IS NOT NULL END
+                 ORDER BY min(no) LIMIT ?2";
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map(params![run.0, GROUPS_MAX], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+}
