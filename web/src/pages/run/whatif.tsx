@@ -258,7 +258,8 @@ function Answer({ run, action, asked, changed }: { run: RunView; action?: string
 /** The comparison in a sentence. */
 function told({ before, after, moved }: RunWhatIfView): string {
   const nowhere = Object.keys(after.nowhere).length;
-  if (nowhere > 0) return `${nowhere} ${nowhere === 1 ? "node" : "nodes"} would have no place: the run would wait.`;
+  const same = Object.keys(after.nowhere).every((path) => path in before.nowhere);
+  if (nowhere > 0) return `${nowhere} ${nowhere === 1 ? "node" : "nodes"} ${same ? "would have no place either" : "would have no place: the run would wait"}.`;
   const elsewhere = moved.length === 0 ? "every node would stay where it is" : `${moved.length} ${moved.length === 1 ? "node" : "nodes"} would go elsewhere`;
   if (!before.to_come || !after.to_come) return `As asked, ${elsewhere}.`;
   return `As asked, ${[...sums(before.to_come, after.to_come), elsewhere].join(", ")}.`;
