@@ -1,6 +1,6 @@
 //! Starting runs, and repeating them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use engine::event::{Origin, RunFinished};

@@ -201,20 +201,26 @@ impl ControlPlane {
         }
         // What an earlier server had asked for and not heard of came with the new epoch: attempts are found again by their tokens.
         drop(releases);
-        control.start_task(control.clone().attest_sites());
-        control.start_task(control.clone().probe());
-        control.start_task(control.clone().watch_fleet());
-        control.start_task(control.clone().foresee(arrivals));
-        control.start_task(control.clone().watch_directory());
-        control.start_task(control.workers().clone().watch());
-        tokio::task::block_in_place(|| control.load_triggers())?;
-        control.start_task(control.clone().run_triggers());
-        control.start_task(control.clone().tell_of_ends());
-        control.start_task(control.clone().run_artifact_triggers());
-        control.start_task(control.clone().finish_pruning());
-        control.start_task(control.clone().seal_as_it_grows());
-        control.start_task(control.clone().sweep_now_and_then());
+        control.keep_watch(arrivals)?;
         Ok(control)
+    }
+
+    /// What runs beside the loop for as long as the server does.
+    fn keep_watch(&self, arrivals: Arrivals) -> Result<(), Fault> {
+        self.start_task(self.clone().attest_sites());
+        self.start_task(self.clone().probe());
+        self.start_task(self.clone().watch_fleet());
+        self.start_task(self.clone().foresee(arrivals));
+        self.start_task(self.clone().watch_directory());
+        self.start_task(self.workers().clone().watch());
+        tokio::task::block_in_place(|| self.load_triggers())?;
+        self.start_task(self.clone().run_triggers());
+        self.start_task(self.clone().tell_of_ends());
+        self.start_task(self.clone().run_artifact_triggers());
+        self.start_task(self.clone().finish_pruning());
+        self.start_task(self.clone().seal_as_it_grows());
+        self.start_task(self.clone().sweep_now_and_then());
+        Ok(())
     }
 
     /// Opens a data directory to look at what is there: nothing is begun, carried out or written, and every command is refused.

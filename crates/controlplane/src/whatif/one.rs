@@ -206,8 +206,8 @@ impl ControlPlane {
         let has_place = |task: usize| (0..sites.len()).any(|site| sketch.world.may(&sketch.world.tasks[task], site));
         let stuck: BTreeSet<String> =
             (0..tasks).filter(|task| !has_place(*task)).map(|task| sketch.paths[task].clone()).collect();
-        if tasks > 0 {
-            let found = sketch.plan(&Effort { moves: (EFFORT / tasks) as u32, seed: 1 });
+        if let Some(moves) = EFFORT.checked_div(tasks) {
+            let found = sketch.plan(&Effort { moves: moves as u32, seed: 1 });
             let rule = || play(&sketch.world, &Chooser::Priced(Settings::default()), &AsExpected).sites;
             let chosen = found.map_or_else(rule, |found| found.sites);
             side.to_come = stuck.is_empty().then(|| sketch.outlook(&chosen));
@@ -358,6 +358,7 @@ mod tests {
             outputs_seq: None,
             first_seq: model::Seq(1),
             last_seq: model::Seq(1),
+            run_labels: BTreeMap::new(),
             actions_total: 0,
             actions_done: 0,
         }
