@@ -17,7 +17,10 @@ const PAGES = [
   ["a run's data", "/runs/release-1?tab=data", (page) => page.getByRole("heading", { name: "Inputs" }).waitFor()],
   ["a run's history", "/runs/release-1?tab=history", (page) => page.getByRole("button", { name: /^Prove entry/ }).first().waitFor()],
   ["an action's logs", "/runs/release-1?tab=table&action=count", (page) => page.getByRole("tab", { name: "logs" }).click().then(() => page.getByText("counting <b>rows</b>").waitFor())],
-  ["an action's placement", "/runs/release-1?tab=table&action=count", (page) => page.getByRole("tab", { name: "placement" }).click().then(() => page.getByText("● chosen").waitFor())],
+  ["an action's placement", "/runs/release-1?tab=table&action=count", (page) => page.getByRole("tab", { name: "placement" }).click().then(() => page.getByRole("region", { name: "Every site for count, as asked" }).getByText("● chosen").waitFor())],
+  ["what if of a run", "/runs/release-1?tab=whatif&whatif=%7B%22sites%22%3A%5B%7B%22site%22%3A%22cloud%22%2C%22cpu_hour%22%3A9%7D%5D%2C%22without%22%3A%5B%5D%7D", (page) => page.getByRole("region", { name: "The plan as it is and as asked" }).waitFor()],
+  ["repeating", "/runs/over?action=only", (page) => page.getByRole("button", { name: "Run again from here" }).click().then(() => page.getByText("Taken over:").waitFor())],
+  ["costs and load", "/costs?hours=1", (page) => page.getByRole("figure", { name: "Load of onprem" }).getByText("The numbers").click().then(() => page.getByRole("columnheader", { name: "wait to begin" }).waitFor())],
   ["the inbox", "/inbox", (page) => page.getByRole("button", { name: "Approve" }).waitFor()],
   ["a question that is answered", "/inbox?run=release-1&action=nothing", (page) => page.getByText("This question is answered").waitFor()],
   ["sites", "/sites", (page) => page.getByRole("button", { name: "Cordon" }).first().waitFor()],
@@ -41,8 +44,13 @@ const PAGES = [
 let server;
 
 before(async () => {
-  server = await house({ "sites.yaml": SITES, "release.workflow.yaml": RELEASE });
+  server = await house({
+    "sites.yaml": SITES,
+    "release.workflow.yaml": RELEASE,
+    "short.workflow.yaml": "workflow: demo/short\nnodes:\n  only: {use: core/noop, with: {a: 1}}\n",
+  });
   await server.api("POST", "/runs", { workflow: "demo/release" });
+  await server.api("POST", "/runs?wait=60", { workflow: "demo/short", name: "over" });
   await server.until(async () => (await server.api("GET", "/approvals")).length === 1);
 });
 

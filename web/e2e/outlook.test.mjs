@@ -117,7 +117,7 @@ describe("the head of a run", () => {
 describe("what if", () => {
   test("another price moves the plan, and the address keeps it", async () => {
     const before = (await server.api("GET", "/audit/status")).entries;
-    await page.goto(`${server.url}/runs/plan?tab=what+if`);
+    await page.goto(`${server.url}/runs/plan?tab=whatif`);
     await page.getByText("Nothing is changed yet").waitFor();
     await page.getByLabel("A core hour at cloud").fill("9");
     await page.getByText(/2 nodes would go elsewhere|3 nodes would go elsewhere/).waitFor();

@@ -8,7 +8,7 @@ import { blob, token } from "../api/client";
 import { auditStatus, checkpoint, facts, verifyTree } from "../api/audit";
 import { useSettled } from "../lib/address";
 import { Button, Card, Empty, Failed, Loading, PageHead } from "../ui/kit";
-import { FactList } from "../ui/facts";
+import { FactList, WORDS } from "../ui/facts";
 import { History } from "./run/history";
 
 const PAGE = 200;
@@ -133,7 +133,7 @@ function Newest({ entries, auditKey }: { entries: number; auditKey?: string }) {
   const kind = search.what ?? "";
   const setKind = (next: string) => void navigate({ search: (old) => ({ ...old, what: next || undefined }) });
   const loaded = pages.data?.pages.flatMap((page) => [...page.items].reverse()) ?? [];
-  const kinds = [...new Set(loaded.map((fact) => fact.event))].sort();
+  const kinds = [...new Set([...Object.keys(WORDS), ...loaded.map((fact) => fact.event), ...(kind ? [kind] : [])])].sort();
   const all = loaded.filter((fact) => (kind === "" || fact.event === kind) && (who === "" || String((fact.data as Record<string, unknown>).principal ?? "").includes(who)));
   const field = "rounded-md border border-line bg-surface px-2 py-1";
   return (

@@ -23,7 +23,8 @@ import { Timeline } from "./run/timeline";
 
 const WhatIf = lazy(() => import("./run/whatif").then((module) => ({ default: module.WhatIf })));
 
-const TABS = ["timeline", "graph", "table", "data", "history", "what if"] as const;
+const TABS = ["timeline", "graph", "table", "data", "history", "whatif"] as const;
+const NAMES: Partial<Record<(typeof TABS)[number], string>> = { whatif: "what if" };
 
 export function RunPage() {
   const { run: name } = useParams({ from: "/runs/$run" });
@@ -64,7 +65,7 @@ export function RunPage() {
             <Tabs.List aria-label="Views of the run" className="flex gap-1 border-b border-line px-3 pt-2">
               {TABS.map((known) => (
                 <Tabs.Trigger key={known} value={known} className="rounded-t-md border-b-2 border-transparent px-3 py-1.5 text-soft capitalize data-[state=active]:border-accent data-[state=active]:text-ink">
-                  {known}
+                  {NAMES[known] ?? known}
                 </Tabs.Trigger>
               ))}
             </Tabs.List>
@@ -80,7 +81,7 @@ export function RunPage() {
             <Tabs.Content value="history">
               <History run={run.name} />
             </Tabs.Content>
-            <Tabs.Content value="what if" className="p-4">
+            <Tabs.Content value="whatif" className="p-4">
               <Suspense fallback={<Loading what="the comparison" />}>
                 <WhatIf run={run} />
               </Suspense>

@@ -6,7 +6,8 @@ import { Link } from "@tanstack/react-router";
 import { verifyEntry, type Fact } from "../api/audit";
 import { moment } from "../lib/format";
 
-const WORDS: Record<string, string> = {
+/** What each kind of fact says. */
+export const WORDS: Record<string, string> = {
   run_submitted: "the run was submitted",
   actions_opened: "opened",
   actions_placed: "placed",

@@ -78,8 +78,8 @@ export function Candidates({ sites, before, label }: Props) {
           <tr>
             <Th>Site</Th>
             <Th>Verdict</Th>
-            <Th>Why</Th>
             <Th right>Expected cost</Th>
+            <Th>Why</Th>
             <Th right>Takes</Th>
             <Th right>Waits</Th>
             {late ? <Th right>Late</Th> : null}
@@ -101,12 +101,12 @@ export function Candidates({ sites, before, label }: Props) {
                   {VERDICTS[site.verdict] ?? site.verdict.replaceAll("_", " ")}
                   {old && old.verdict !== site.verdict ? <span className="block text-soft">before: {(VERDICTS[old.verdict] ?? old.verdict).slice(2)}</span> : null}
                 </Td>
-                <Td className="min-w-56 text-soft">{whyNot(site)}</Td>
                 <Td right>
                   {site.expected === undefined ? "" : money(site.expected / MICRO)}
                   {old?.expected !== undefined && old.expected !== site.expected ? <span className="block text-soft">before: {money(old.expected / MICRO)}</span> : null}
                   {termsOf(site) ? <span className="block whitespace-nowrap text-[12px] text-faint">{termsOf(site)}</span> : null}
                 </Td>
+                <Td className="min-w-56 text-soft">{whyNot(site)}</Td>
                 <Td right className="whitespace-nowrap">
                   {site.runs_s ? (
                     <span title={site.basis ? `from ${site.basis[1]} attempts: ${site.basis[0]}` : undefined}>

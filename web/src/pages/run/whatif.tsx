@@ -278,7 +278,9 @@ function Sides({ before, after }: { before: SideView; after: SideView }) {
       <table className="w-full">
         <thead className="border-b border-line">
           <tr>
-            <Th />
+            <Th>
+              <span className="sr-only">What</span>
+            </Th>
             <Th>As things are</Th>
             <Th>As asked</Th>
           </tr>

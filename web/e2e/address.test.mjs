@@ -1,0 +1,136 @@
+// What is looked at stands in the address: every state can be sent to somebody, and the way back leads through what was chosen.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+
+import { SITES, browser, house } from "./house.mjs";
+
+const STEPS = `workflow: demo/steps
+nodes:
+  slow: {run: {script: 'echo one; echo two >&2; sleep 0.4'}}
+  quick: {run: {script: 'echo quick'}}
+  each:
+    each: {items: [1, 2, 3], do: {use: core/noop, with: {item: "\${ item }"}}}
+`;
+
+const WIDE = `workflow: demo/wide
+inputs:
+  items: {type: array, items: {type: integer}, default: [1]}
+nodes:
+  all:
+    each: {items: "\${ inputs.items }", do: {use: core/noop, with: {item: "\${ item }"}}}
+`;
+
+let server, program, page;
+
+before(async () => {
+  server = await house({ "sites.yaml": SITES, "steps.workflow.yaml": STEPS, "wide.workflow.yaml": WIDE });
+  program = await browser();
+  page = await program.page();
+  await server.api("POST", "/runs?wait=60", { workflow: "demo/steps", name: "steps" });
+  await server.api("POST", "/runs?wait=60", { workflow: "demo/wide", name: "wide", inputs: { items: Array.from({ length: 2_500 }, (_, index) => index) } });
+});
+
+after(async () => {
+  await program?.close();
+  await server?.stop();
+});
+
+/** The rows of the table of actions, in order. */
+const rows = () => page.getByRole("table", { name: "Actions" }).locator("[data-row]").allTextContents();
+
+describe("the address of a run", () => {
+  test("keeps the sorting of the table, its words and its phase", async () => {
+    await page.goto(`${server.url}/runs/steps?tab=table`);
+    await page.getByRole("button", { name: "took", exact: true }).click();
+    await page.waitForURL(/sort=took/);
+    await page.getByRole("button", { name: "took" }).click();
+    await page.waitForURL(/sort=-took/);
+    assert.equal((await rows())[0], "slow");
+    await page.reload();
+    await page.getByRole("columnheader", { name: "took" }).waitFor();
+    assert.equal(await page.getByRole("columnheader", { name: "took" }).getAttribute("aria-sort"), "descending");
+    assert.equal((await rows())[0], "slow");
+    await page.getByLabel("Find an action").fill("each[");
+    await page.waitForURL(/find=each/);
+    await page.reload();
+    assert.equal(await page.getByLabel("Find an action").inputValue(), "each[");
+    assert.equal((await rows()).length, 3);
+    await page.getByLabel("Phase").selectOption("failed");
+    await page.getByText("No action is like that").waitFor();
+    await page.goBack();
+    await page.getByRole("table", { name: "Actions" }).waitFor();
+    assert.equal((await rows()).length, 3);
+  });
+
+  test("keeps the action, its pane, the stream and the search of its log; and goes back through them", async () => {
+    await page.goto(`${server.url}/runs/steps?tab=table`);
+    await page.getByRole("button", { name: "slow", exact: true }).click();
+    await page.getByRole("tab", { name: "logs" }).click();
+    await page.getByRole("button", { name: "stderr" }).click();
+    await page.getByText("two", { exact: true }).waitFor();
+    await page.getByLabel("Search the log").fill("tw");
+    await page.waitForURL(/grep=tw/);
+    const address = page.url();
+    const other = await program.page();
+    await other.goto(address);
+    await other.getByText("two", { exact: true }).waitFor();
+    assert.equal(await other.getByLabel("Search the log").inputValue(), "tw");
+    await other.close();
+    await page.goBack();
+    await page.getByRole("tab", { name: "data", exact: true, selected: true }).last().waitFor();
+    await page.goBack();
+    await page.getByRole("button", { name: "Close the action" }).waitFor({ state: "detached" });
+    await page.goForward();
+    await page.getByRole("button", { name: "Close the action" }).waitFor();
+  });
+
+  test("keeps the moment and the zoom of the timeline", async () => {
+    await page.goto(`${server.url}/runs/steps`);
+    const slider = page.getByRole("slider", { name: "Moment" });
+    await slider.fill("400");
+    await page.waitForURL(/at=\d{13}/);
+    await page.getByRole("button", { name: "Zoom in" }).click();
+    await page.waitForURL(/zoom=/);
+    const said = await page.getByText(/^as it was at/).textContent();
+    await page.reload();
+    await page.getByText(said).waitFor();
+    assert.equal(await page.getByRole("button", { name: "All", exact: true }).isDisabled(), false);
+    await page.getByRole("button", { name: "All", exact: true }).click();
+    await slider.fill("1000");
+    await page.waitForURL((url) => !/at=|zoom=/.test(url.search));
+  });
+
+  test("keeps how far a large run was looked into", async () => {
+    await page.goto(`${server.url}/runs/wide`);
+    await page.getByRole("button", { name: /^all … all\[/ }).press("Enter");
+    await page.getByText(/^Actions 0 to/).waitFor();
+    await page.waitForURL(/look=/);
+    await page.reload();
+    await page.getByText(/^Actions 0 to/).waitFor();
+    await page.goBack();
+    await page.getByText("each row counts neighbours").waitFor();
+  });
+
+  test("that says nonsense is read as far as it makes sense", async () => {
+    await page.goto(`${server.url}/runs/steps?tab=table&sort=evil&at=soon&look=x&zoom=%5B9%2C1%5D&whatif=%7B%22sites%22%3A3%7D&phase=succeeded`);
+    await page.getByRole("table", { name: "Actions" }).waitFor();
+    assert.equal((await rows()).length, 6);
+  });
+});
+
+describe("the address of the audit log", () => {
+  test("keeps its filters", async () => {
+    await page.goto(`${server.url}/audit`);
+    await page.getByLabel("What").selectOption("run_submitted");
+    await page.waitForURL(/what=run_submitted/);
+    await page.getByLabel("Run", { exact: true }).fill("steps");
+    await page.waitForURL(/run=steps/);
+    await page.reload();
+    await page.getByText("of steps, in order").waitFor();
+    assert.equal(await page.getByLabel("Run", { exact: true }).inputValue(), "steps");
+  });
+
+  test("had no error in any page", () => {
+    assert.deepEqual(program.errors, []);
+  });
+});
