@@ -127,6 +127,7 @@ impl Rules {
     /// Looks at every step. It may run in one of `domains` at least.
     pub fn certify(&self, flow: &Flow, domains: &[&str], fleet: &Fleet, cache: &mut Cache) -> Result<Certificate, Vec<Refused>> {
         let (mut steps, mut refused, mut warnings): (Vec<Certified>, Vec<Refused>, Vec<String>) = Default::default();
+        let mut moves = Moves::default();
         for step in &flow.steps {
             warnings.extend(step.notes.iter().map(|note| format!("`{}`: {note}", step.path)));
             warnings.extend(
@@ -151,7 +152,7 @@ impl Rules {
                 (*domain).clone_into(&mut work.domain);
                 let places = cache.places(self, fleet, &work, &step.label);
                 let fit = places.iter().filter(|(site, verdict)| verdict.allowed && unlike(step, site, fleet).is_none());
-                let reached = fit.filter(|(site, _)| self.reachable(&work, step, flow, &steps, site, fleet));
+                let reached = fit.filter(|(site, _)| self.reachable((&work, step), flow, &steps, site, fleet, &mut moves));
                 best = reached.map(|(site, _)| site.clone()).collect();
                 if !best.is_empty() {
                     break;
@@ -191,17 +192,37 @@ impl Rules {
     }
 
     /// Whether data of every step before can come to a site: it is made there, or it may move.
-    fn reachable(&self, work: &Work, step: &Step, flow: &Flow, before: &[Certified], site: &str, fleet: &Fleet) -> bool {
+    fn reachable(
+        &self,
+        (work, step): (&Work, &Step),
+        flow: &Flow,
+        before: &[Certified],
+        site: &str,
+        fleet: &Fleet,
+        moves: &mut Moves,
+    ) -> bool {
         step.takes.iter().all(|from| {
             let (Some(certified), Some(source)) = (before.get(*from), flow.steps.get(*from)) else { return true };
             if certified.sites.is_empty() || certified.sites.iter().any(|at| at == site) {
                 return true;
             }
             // What the step before gives is known to be in what this one sees.
-            let label = Label(source.label.0.intersection(&step.label.0).cloned().collect());
-            certified.sites.iter().any(|at| self.may_move(work, &label, fleet, at, site).allowed)
+            let label = step_label(source, step);
+            let known = moves.entry((work.clone(), label.clone())).or_default();
+            certified.sites.iter().any(|at| {
+                let ask = || self.may_move(work, &label, fleet, at, site).allowed;
+                *known.entry((at.clone(), site.to_owned())).or_insert_with(ask)
+            })
         })
     }
+}
+
+/// Moves that were asked about: of which work with which label, from where to where. Steps that are alike ask the same.
+type Moves = BTreeMap<(Work, Label), BTreeMap<(String, String), bool>>;
+
+/// What comes from one step to another.
+fn step_label(source: &Step, step: &Step) -> Label {
+    Label(source.label.0.intersection(&step.label.0).cloned().collect())
 }
 
 /// The first attribute that a step asks for and a site has not.

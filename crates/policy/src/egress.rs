@@ -8,6 +8,7 @@ use model::{EgressGrant, Label};
 use crate::entities::uid;
 use crate::rules::Rules;
 use crate::schema::schema;
+use crate::slices::acting;
 use crate::verdict::Verdict;
 use crate::{Fleet, Work};
 
@@ -31,7 +32,7 @@ impl Rules {
         known.push(Entity::new(host.clone(), attributes.into_iter().collect(), Default::default()).ok()?);
         known.push(work.entity()?);
         known.push(facts.entity.clone());
-        known.extend(schema()?.action_entities().ok()?.iter().cloned());
+        known.extend(acting("egress").iter().cloned());
         let pairs = vec![
             ("data".to_owned(), RestrictedExpression::new_entity_uid(data)),
             ("labelled".to_owned(), RestrictedExpression::new_bool(!label.is_empty())),
@@ -42,6 +43,6 @@ impl Rules {
         let request = Request::new(work.uid()?, uid("Action", "egress")?, host, context, schema());
         let found: BTreeMap<String, String> =
             [("name".to_owned(), grant.host.clone()), ("port".to_owned(), grant.port.to_string())].into();
-        Some(self.answer(&self.policies, request, known, label, &found))
+        Some(self.answer(self.slices.of("egress"), request, known, label, &found))
     }
 }

@@ -24,6 +24,7 @@ mod releases;
 mod rules;
 mod sanitizers;
 mod schema;
+mod slices;
 mod verdict;
 mod versions;
 
@@ -33,5 +34,6 @@ pub use entities::{Fleet, Work};
 pub use operations::{Caller, Ever, OPERATIONS, ROLES, Target};
 pub use rules::{About, Problem, Rules, Sources};
 pub use sanitizers::Standing;
+pub use schema::schema;
 pub use verdict::{Reason, Verdict};
 pub use versions::{Stand, Version, Waiting, stand};

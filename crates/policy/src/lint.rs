@@ -10,6 +10,8 @@ use serde_json::Value;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) attributes: BTreeSet<String>,
+    /// Whether it looks at which resource it is, and not only at these.
+    pub(crate) which: bool,
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -94,20 +96,33 @@ impl Looker {
                 false,
             ),
             "." => {
-                if part("left").get("Var").and_then(Value::as_str) == Some("resource")
-                    && let Some(name) = part("attr").as_str()
-                {
-                    self.seen.attributes.insert(name.to_owned());
+                match (is_var(part("left"), "resource"), part("attr").as_str()) {
+                    (true, Some(name)) => drop(self.seen.attributes.insert(name.to_owned())),
+                    // A part of the request that is no data is looked at by its name.
+                    _ if is_var(part("left"), "context") => self.labelled(part("attr"), way),
+                    _ => self.walk(part("left"), Way::Both),
                 }
-                self.walk(part("left"), Way::Both);
             }
+            // Whether there is such a part is said by the schema.
+            "has" if is_var(part("left"), "context") || is_var(part("left"), "resource") => {}
             "getTag" | "hasTag" => {
-                if let Some(name) = part("right").get("Value").and_then(Value::as_str) {
-                    self.seen.attributes.insert(name.to_owned());
+                let name = part("right").get("Value").and_then(Value::as_str);
+                self.seen.attributes.extend(name.map(str::to_owned));
+                if !(is_var(part("left"), "resource") && name.is_some()) {
+                    self.all(inner, Way::Both);
                 }
-                self.all(inner, Way::Both);
             }
-            "Value" | "Var" | "Slot" => {}
+            "Var" if inner.as_str() == Some("context") => self.find(
+                "it looks at the whole of `context`, and nobody can say what a tag more does to that".into(),
+                "name what is looked at, such as `context.domain`; of the data, use `context.data in Tag::\"…\"` only",
+                Some("context"),
+                false,
+            ),
+            "Var" => self.seen.which |= inner.as_str() == Some("resource"),
+            "ip" | "decimal" | "datetime" | "duration" => {
+                self.find(format!("`{operator}` is no word of these rules"), "compare texts and numbers", Some(operator), false)
+            }
+            "Value" | "Slot" => {}
             // Anything else may turn true into false and back.
             _ => self.all(inner, Way::Both),
         }
@@ -128,6 +143,23 @@ impl Looker {
             Value::Array(items) => items.iter().for_each(|item| self.operand(item, way)),
             _ => {}
         }
+    }
+
+    /// `context.labelled`: a tag more makes it true and never false, too.
+    fn labelled(&mut self, attribute: &Value, way: Way) {
+        if attribute.as_str() != Some("labelled") || way == if self.forbids { Way::With } else { Way::Against } {
+            return;
+        }
+        let message = match self.forbids {
+            true => "data with a tag is refused less than data without any",
+            false => "data with a tag is permitted more than data without any",
+        };
+        self.find(
+            message.into(),
+            "a tag may only add refusals: use `!context.labelled` in a permit, or neither",
+            Some("labelled"),
+            false,
+        );
     }
 
     /// `context.data in …`: a tag more makes it true and never false, so that it may only make a refusal more likely.
@@ -163,7 +195,12 @@ impl Looker {
 fn is_data(node: &Value) -> bool {
     let access = node.get(".");
     access.and_then(|access| access.get("attr")).and_then(Value::as_str) == Some("data")
-        && access.and_then(|access| access.pointer("/left/Var")).and_then(Value::as_str) == Some("context")
+        && access.and_then(|access| access.get("left")).is_some_and(|left| is_var(left, "context"))
+}
+
+/// `principal`, `resource`, `context`.
+fn is_var(node: &Value, name: &str) -> bool {
+    node.get("Var").and_then(Value::as_str) == Some(name)
 }
 
 #[cfg(test)]
@@ -191,6 +228,9 @@ mod tests {
             format!("{FORBID} when {{ resource.zone == \"cloud\" && ({tag} || context.domain == \"production\") }};"),
             format!("{FORBID} unless {{ !({tag}) }};"),
             format!("{PERMIT} unless {{ {tag} }};"),
+            format!("{PERMIT} unless {{ context.labelled }};"),
+            format!("{PERMIT} when {{ !context.labelled && resource.name == \"api\" }};"),
+            format!("{FORBID} when {{ context.labelled && resource.port != 443 }};"),
             format!("{PERMIT} when {{ !({tag}) && resource.zone == \"cloud\" }};"),
             format!("{FORBID} when {{ if resource.simulated then {tag} else false }};"),
         ] {
@@ -202,6 +242,11 @@ mod tests {
             format!("{FORBID} when {{ !({tag}) }};"),
             format!("{FORBID} when {{ ({tag}) == true }};"),
             format!("{FORBID} when {{ if {tag} then false else true }};"),
+            format!("{PERMIT} when {{ context.labelled }};"),
+            format!("{FORBID} unless {{ context.labelled }};"),
+            format!("{FORBID} when {{ context.labelled == false }};"),
+            format!("{PERMIT} when {{ context == {{\"data\": Data::\"{{pii}}\", \"domain\": \"production\"}} }};"),
+            format!("{PERMIT} when {{ [context].contains({{\"data\": Data::\"x\", \"domain\": \"production\"}}) }};"),
             format!("{FORBID} when {{ context.data == Data::\"[]\" }};"),
             format!("{FORBID} when {{ [context.data].contains(Data::\"x\") }};"),
             format!("{PERMIT} when {{ {{\"a\": {tag}}}.a }};"),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::entities::{entities, plain, uid};
 use crate::rules::Rules;
 use crate::schema::schema;
+use crate::slices::acting;
 use crate::verdict::Verdict;
 
 /// The operations of the API.
@@ -140,14 +141,16 @@ impl Rules {
         let groups = caller.groups.iter().map(|group| uid("Group", group));
         let roles = caller.roles.iter().map(|role| uid("Role", role));
         let parents: Option<Vec<EntityUid>> = groups.chain(roles).collect();
-        let mut known = vec![plain(principal.clone(), &[("name", caller.name.as_str())], parents?)?];
-        known.extend(schema.action_entities().ok()?.iter().cloned());
+        let parents = parents?;
+        let policies = self.slices.of_caller(operation, &principal, &parents);
+        let mut known = vec![plain(principal.clone(), &[("name", caller.name.as_str())], parents)?];
+        known.extend(acting(operation).iter().cloned());
         let context = (operation != "view").then(Context::empty);
         let thing = PartialEntityUid::new("Thing".parse().ok()?, None);
         let action = uid("Action", operation)?;
         let request = PartialRequest::new(PartialEntityUid::from_concrete(principal), action, thing, context, schema).ok()?;
         let known = PartialEntities::from_concrete(entities(known).ok()?, schema).ok()?;
-        let response = self.policies.tpe(&request, &known, schema).ok()?;
+        let response = policies.tpe(&request, &known, schema).ok()?;
         if response.error_permits().next().is_some() || response.error_forbids().next().is_some() {
             return None;
         }
@@ -172,8 +175,10 @@ impl Rules {
             ("author", target.author.as_str()),
         ];
         let project = (!target.project.is_empty()).then(|| uid("Project", &target.project)).flatten();
+        let parents = parents?;
+        let policies = self.slices.of_caller(operation, &principal, &parents);
         let mut known: Vec<Entity> = vec![
-            plain(principal.clone(), &[("name", caller.name.as_str())], parents?)?,
+            plain(principal.clone(), &[("name", caller.name.as_str())], parents)?,
             plain(thing.clone(), &attributes, project.into_iter().collect())?,
         ];
         let mut pairs = Vec::new();
@@ -183,13 +188,11 @@ impl Rules {
             pairs.push(("data".to_owned(), RestrictedExpression::new_entity_uid(data)));
         }
         let action = uid("Action", operation)?;
-        // Groups of actions are known from the schema.
-        let actions = schema()?.action_entities().ok()?;
-        known.extend(actions.iter().cloned());
+        known.extend(acting(operation).iter().cloned());
         let context = Context::from_pairs(pairs).ok()?;
         let found: BTreeMap<String, String> =
             attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let request = Request::new(principal, action, thing, context, schema());
-        Some(self.answer(&self.policies, request, known, label, &found))
+        Some(self.answer(&policies, request, known, label, &found))
     }
 }

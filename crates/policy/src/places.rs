@@ -4,7 +4,7 @@
 //! the policies once, and only what is left of them is evaluated for each site. The plain loop over sites is the oracle in tests, and the
 //! way out when partial evaluation gives no answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{Authorizer, Context, Decision, Entity, EntityUid, PartialEntities, PartialEntityUid, PartialRequest};
 use cedar_policy::{PolicySet, Request, RequestValidationError, Response, RestrictedExpression};
@@ -13,11 +13,9 @@ use model::Label;
 use crate::entities::{SiteFacts, entities, uid};
 use crate::rules::Rules;
 use crate::schema::schema;
+use crate::slices::acting;
 use crate::verdict::{Reason, Verdict};
 use crate::{Fleet, Work};
-
-/// The actions that are about places, and their group.
-const PLACING: [&str; 3] = ["run", "move", "place"];
 
 /// What is the same for every site.
 struct Asked {
@@ -57,15 +55,13 @@ impl Rules {
         let (Some(to), Some(asked)) = (fleet.sites.get(to), self.asked("move", work, label, Some((from, fleet)))) else {
             return Verdict::broken(format!("there is no site `{to}`"));
         };
-        self.at(&asked, &self.policies, label, to)
+        self.at(&asked, self.slices.of("move"), label, to)
     }
 
     fn asked(&self, action: &str, work: &Work, label: &Label, from: Option<(&str, &Fleet)>) -> Option<Asked> {
         let (data, mut entities) = self.data(label)?;
         entities.push(work.entity()?);
-        // Groups of actions are known from the schema.
-        let actions = schema()?.action_entities().ok()?;
-        entities.extend(actions.iter().filter(|entity| PLACING.contains(&entity.uid().id().unescaped())).cloned());
+        entities.extend(acting(action).iter().cloned());
         let mut pairs = vec![
             ("data".to_owned(), RestrictedExpression::new_entity_uid(data)),
             ("domain".to_owned(), RestrictedExpression::new_string(work.domain.clone())),
@@ -112,17 +108,45 @@ impl Rules {
         let principal = PartialEntityUid::from_concrete(asked.principal.clone());
         let request = PartialRequest::new(principal, asked.action.clone(), unknown, Some(asked.context.clone()), schema).ok()?;
         let known = PartialEntities::from_concrete(entities(asked.entities.clone()).ok()?, schema).ok()?;
-        let response = self.policies.tpe(&request, &known, schema).ok()?;
+        let policies = self.slices.of("run");
+        let response = policies.tpe(&request, &known, schema).ok()?;
         // What errs whatever the site is, errs for every site; the plain loop says it in full.
         if response.error_permits().next().is_some() || response.error_forbids().next().is_some() {
             return None;
         }
-        let settled = response.true_permits().chain(response.true_forbids()).filter_map(|id| self.policies.policy(id).cloned());
+        let settled = response.true_permits().chain(response.true_forbids()).filter_map(|id| policies.policy(id).cloned());
         let mut left = PolicySet::new();
         for policy in response.residual_policies().chain(settled) {
             left.add(policy).ok()?;
         }
-        Some(fleet.sites.iter().map(|(name, facts)| (name.clone(), self.at(&asked, &left, label, facts))).collect())
+        self.of_every_kind(&asked, &left, label, fleet)
+    }
+
+    /// What is left of policies, at every site. Sites that are alike in all that these policies look at are asked about once.
+    fn of_every_kind(&self, asked: &Asked, left: &PolicySet, label: &Label, fleet: &Fleet) -> Option<BTreeMap<String, Verdict>> {
+        let mut looked_at: BTreeSet<&str> = BTreeSet::new();
+        for policy in left.policies() {
+            let about = self.about.get(policy.id().as_ref() as &str)?;
+            looked_at.extend(about.attributes.iter().map(String::as_str));
+            // Which site it is, is what its name says.
+            looked_at.extend(about.which.then_some("name"));
+        }
+        let mut kinds: BTreeMap<Vec<Option<&String>>, Vec<(&String, &SiteFacts)>> = BTreeMap::new();
+        for (name, facts) in &fleet.sites {
+            let kind = looked_at.iter().map(|attribute| facts.attributes.get(*attribute)).collect();
+            kinds.entry(kind).or_default().push((name, facts));
+        }
+        let samples = kinds.values().filter_map(|alike| alike.first()).map(|(_, facts)| facts.entity.clone());
+        let known = entities(asked.entities.iter().cloned().chain(samples)).ok()?;
+        let (authorizer, mut found) = (Authorizer::new(), BTreeMap::new());
+        for alike in kinds.values() {
+            let (_, sample) = alike.first()?;
+            let (principal, action) = (asked.principal.clone(), asked.action.clone());
+            let request = Request::new(principal, action, sample.uid.clone(), asked.context.clone(), schema()).ok()?;
+            let verdict = self.verdict(&authorizer.is_authorized(&request, left, &known), label, &sample.attributes);
+            found.extend(alike.iter().map(|(name, _)| ((*name).clone(), verdict.clone())));
+        }
+        Some(found)
     }
 
     /// An answer with its reasons. Any error is a refusal.

@@ -8,6 +8,7 @@ use model::Label;
 use crate::entities::{plain, uid};
 use crate::rules::Rules;
 use crate::schema::schema;
+use crate::slices::acting;
 use crate::verdict::Verdict;
 use crate::{Fleet, Work};
 
@@ -29,7 +30,7 @@ impl Rules {
         known.push(plain(thing.clone(), &attributes, uid("Project", project).into_iter().collect())?);
         known.push(work.entity()?);
         known.push(facts.entity.clone());
-        known.extend(schema()?.action_entities().ok()?.iter().cloned());
+        known.extend(acting("release").iter().cloned());
         let pairs = vec![
             ("data".to_owned(), RestrictedExpression::new_entity_uid(data)),
             ("domain".to_owned(), RestrictedExpression::new_string(work.domain.clone())),
@@ -38,6 +39,6 @@ impl Rules {
         let context = Context::from_pairs(pairs).ok()?;
         let request = Request::new(work.uid()?, uid("Action", "release")?, thing, context, schema());
         let found: BTreeMap<String, String> = [("name".to_owned(), secret.to_owned())].into();
-        Some(self.answer(&self.policies, request, known, label, &found))
+        Some(self.answer(self.slices.of("release"), request, known, label, &found))
     }
 }

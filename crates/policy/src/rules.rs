@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::str::FromStr;
 
-use cedar_policy::{Effect, Policy, PolicyId, PolicySet, ValidationMode, Validator};
+use cedar_policy::{Effect, Policy, PolicyId, PolicySet, ResourceConstraint, ValidationMode, Validator};
 use miette::Diagnostic as _;
 use model::govern::{Approval, PolicySpec, SanitizerSpec, TagSpec, UNLABELED};
 use model::limits::{POLICIES_MAX, POLICY_BYTES_MAX, TAGS_MAX};
@@ -14,6 +14,7 @@ use crate::bounds::too_deep;
 use crate::lint;
 use crate::operations::{Caller, Target};
 use crate::schema::{BUILT_IN, OPEN, schema};
+use crate::slices::Slices;
 
 /// What rules are made of.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +50,7 @@ pub struct Problem {
 #[derive(Debug)]
 pub struct Rules {
     pub(crate) policies: PolicySet,
+    pub(crate) slices: Slices,
     pub(crate) about: BTreeMap<String, About>,
     pub(crate) tags: BTreeMap<String, TagSpec>,
     pub(crate) sanitizers: BTreeMap<String, SanitizerSpec>,
@@ -68,6 +70,8 @@ pub struct About {
     pub because: String,
     /// Attributes of the resource that it looks at.
     pub attributes: BTreeSet<String>,
+    /// Whether it looks at which resource it is, and not only at those attributes.
+    pub which: bool,
     /// Tags that it looks for.
     pub tags: BTreeSet<String>,
     /// Whether it forbids, or permits.
@@ -105,14 +109,15 @@ impl Rules {
         let Builder { policies, about, .. } = builder;
         let sanitizers = sources.sanitizers.into_iter().map(|sanitizer| (sanitizer.name.clone(), sanitizer)).collect();
         let (approvals, secrets) = (sources.approvals, sources.secrets);
-        let mut rules = Rules { policies, about, tags, sanitizers, approvals, secrets, digest, governed, closed };
+        let slices = Slices::new(&policies);
+        let mut rules = Rules { policies, slices, about, tags, sanitizers, approvals, secrets, digest, governed, closed };
         rules.check_sanitizers(&mut problems);
         if problems.iter().any(|problem| !problem.warning) {
             let (tags, mut ignored) = (BTreeMap::new(), Vec::new());
             let mut builder = Builder { policies: PolicySet::new(), about: BTreeMap::new(), tags: &tags, problems: &mut ignored };
             builder.built_in("builtin", crate::operations::REPAIR);
             let Builder { policies, about, .. } = builder;
-            (rules.policies, rules.about) = (policies, about);
+            (rules.slices, rules.policies, rules.about) = (Slices::new(&policies), policies, about);
         } else {
             rules.check_repairable(&mut problems);
         }
@@ -178,6 +183,11 @@ impl Rules {
     /// What is known of every policy, by name; those that are always there are of the document `builtin`.
     pub fn policies(&self) -> impl Iterator<Item = &About> {
         self.about.values()
+    }
+
+    /// The policies about an action, by their ids: what is asked when it is asked for.
+    pub fn policies_about(&self, action: &str) -> &PolicySet {
+        self.slices.of(action)
     }
 
     /// Whether a tag is declared: with no tags declared at all, nobody has begun to say what there is.
@@ -342,6 +352,7 @@ impl Builder<'_> {
             name,
             because: policy.annotation("reason").unwrap_or_default().to_owned(),
             attributes: seen.attributes,
+            which: seen.which || !matches!(policy.resource_constraint(), ResourceConstraint::Any | ResourceConstraint::Is(_)),
             tags: BTreeSet::new(),
             forbids,
         };

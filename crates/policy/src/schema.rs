@@ -73,8 +73,8 @@ pub(crate) const OPEN: &str = r#"
 permit (principal is Task, action in Action::"place", resource is Site);
 "#;
 
-/// The schema.
-pub(crate) fn schema() -> Option<&'static Schema> {
+/// The vocabulary of policies; none would be an error of this program.
+pub fn schema() -> Option<&'static Schema> {
     static SCHEMA: OnceLock<Option<Schema>> = OnceLock::new();
     // A test reads it; none would be an error of this program, and everything is refused then.
     SCHEMA.get_or_init(|| Schema::from_cedarschema_str(TEXT).ok().map(|(schema, _)| schema)).as_ref()

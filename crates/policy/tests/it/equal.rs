@@ -21,6 +21,10 @@ fn facts() -> impl Strategy<Value = String> {
         Just("resource.regimes.contains(\"hipaa\")".to_owned()),
         Just("principal in Project::\"bank\"".to_owned()),
         Just("resource.simulated".to_owned()),
+        Just("resource == Site::\"cloud-eu-1\"".to_owned()),
+        Just("resource.name == \"edge-us-2\"".to_owned()),
+        Just("[Site::\"on-premise-eu-0\", Site::\"edge--2\"].contains(resource)".to_owned()),
+        Just("resource.hasTag(\"rack\")".to_owned()),
     ]
 }
 
