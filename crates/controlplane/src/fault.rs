@@ -80,11 +80,13 @@ pub enum FaultKind {
     Configuration,
     /// What came back is not an answer of a server of this version.
     Answer,
+    /// There is no solver that could prove anything.
+    NoSolver,
 }
 
 impl FaultKind {
     /// Every kind.
-    pub const ALL: [FaultKind; 29] = [
+    pub const ALL: [FaultKind; 30] = [
         FaultKind::Malformed,
         FaultKind::NotFound,
         FaultKind::NameTaken,
@@ -114,6 +116,7 @@ impl FaultKind {
         FaultKind::File,
         FaultKind::Configuration,
         FaultKind::Answer,
+        FaultKind::NoSolver,
     ];
 
     /// The stable code.
@@ -148,6 +151,7 @@ impl FaultKind {
             FaultKind::File => "E0027",
             FaultKind::Configuration => "E0028",
             FaultKind::Answer => "E0029",
+            FaultKind::NoSolver => "E0040",
         }
     }
 
@@ -183,6 +187,7 @@ impl FaultKind {
             FaultKind::File => "a file cannot be used",
             FaultKind::Configuration => "the configuration is not right",
             FaultKind::Answer => "the answer is not understood",
+            FaultKind::NoSolver => "there is no solver",
         }
     }
 
@@ -203,7 +208,7 @@ impl FaultKind {
             FaultKind::DataDirectory | FaultKind::Internal | FaultKind::Exposed | FaultKind::Listen | FaultKind::Keys => 500,
             FaultKind::File | FaultKind::Configuration => 500,
             FaultKind::Untrusted | FaultKind::Answer => 502,
-            FaultKind::Unavailable | FaultKind::Unreachable => 503,
+            FaultKind::Unavailable | FaultKind::Unreachable | FaultKind::NoSolver => 503,
         }
     }
 }

@@ -18,7 +18,7 @@ pub(crate) enum Exit {
     Refused = 3,
     /// Waiting for a human.
     Waiting = 4,
-    /// The server cannot be reached.
+    /// The server, or another program that is needed, cannot be reached.
     Unreachable = 5,
     /// Stopped by Ctrl-C.
     Interrupted = 130,
@@ -120,7 +120,7 @@ impl CommandError {
             CommandError::ReaderGone => Exit::Done,
             _ if is(FaultKind::Refused) => Exit::Refused,
             _ if is(FaultKind::Usage) || is(FaultKind::Configuration) => Exit::Usage,
-            _ if is(FaultKind::Unreachable) || is(FaultKind::Untrusted) => Exit::Unreachable,
+            _ if is(FaultKind::Unreachable) || is(FaultKind::Untrusted) || is(FaultKind::NoSolver) => Exit::Unreachable,
             _ => Exit::Failed,
         }
     }

@@ -9,6 +9,7 @@ use api::rest::views::{ApplyRequest, SourceFile};
 use base64::Engine as _;
 use controlplane::{Fault, FaultKind};
 use model::limits::WORKFLOW_BYTES_MAX;
+use workflow::documents::Document;
 use workflow::{Files, Nothing};
 
 use crate::failure::CommandError;
@@ -36,6 +37,39 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<ApplyRequest, CommandError> {
         return Err(CommandError::of(FaultKind::File, format!("there is no `*.yaml` in {}", places.join(", "))));
     }
     Ok(request)
+}
+
+/// The tags and policies among documents, ready to be asked without a server.
+pub(crate) fn rules(paths: &[PathBuf]) -> Result<policy::Sources, CommandError> {
+    let mut found = policy::Sources::default();
+    let mut seen = BTreeSet::new();
+    for path in paths.iter().map(|path| documents(path)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
+        if !seen.insert(path.clone()) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).with_context(|| format!("`{}` cannot be read", path.display()))?;
+        let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        let beside = Beside { folder, names: Mutex::default(), read: Mutex::default(), large: Mutex::default() };
+        let read = workflow::documents::read(&text, &beside, &Nothing);
+        let of_rules = ["kind: policy", "kind: tag"].iter().any(|kind| text.contains(kind));
+        let wrong = read.diagnostics.iter().find(|finding| finding.severity == workflow::Severity::Error);
+        // Whether workflows beside them are right is not what is asked.
+        if let Some(wrong) = wrong.filter(|_| of_rules) {
+            return Err(CommandError::of(FaultKind::InvalidWorkflow, wrong.render(&path.display().to_string(), &text)));
+        }
+        for document in read.documents {
+            match document {
+                Document::Tag(tag) => found.tags.push(tag),
+                Document::Policy(policy) => found.policies.push(policy.spec),
+                _ => {}
+            }
+        }
+    }
+    if found.tags.is_empty() && found.policies.is_empty() {
+        let places: Vec<String> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
+        return Err(CommandError::of(FaultKind::File, format!("there is no tag and no policy in {}", places.join(", "))));
+    }
+    Ok(found)
 }
 
 pub(crate) fn is_document(path: &Path) -> bool {

@@ -23,6 +23,8 @@ pub(crate) const TRACEPARENT: &str = "TRACEPARENT";
 pub(crate) const COMPLETE: &str = "TUTTI_COMPLETE";
 /// Nothing is coloured.
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
+/// The solver for proofs about rules.
+pub(crate) const SOLVER: &str = "CVC5";
 /// The locale, the first that is set: what a terminal can show.
 const LOCALE: [&str; 3] = ["LC_ALL", "LC_CTYPE", "LANG"];
 
@@ -36,7 +38,7 @@ pub(crate) fn shows_unicode() -> bool {
 }
 
 /// All of them, as the reference lists them.
-pub(crate) const ALL: [(&str, &str); 12] = [
+pub(crate) const ALL: [(&str, &str); 13] = [
     (SERVER, "The server to talk to: `http://HOST:PORT` or `https://HOST:PORT`."),
     (TOKEN, "The token to show to it."),
     (CA, "Certificates to trust for https, a PEM file, instead of those of the system."),
@@ -47,6 +49,7 @@ pub(crate) const ALL: [(&str, &str); 12] = [
     (LOG_FORMAT, "How the logs of `tutti up` look: `text` or `json`."),
     (TRACEPARENT, "The trace that the command is in (W3C Trace Context): a run that it starts continues it."),
     (COMPLETE, "Set by the scripts of `tutti completion`: the shell that asks what the tab key may offer."),
+    (SOLVER, "The program cvc5, which `tutti policy analyze` asks; the one on the search path when it is not set."),
     (NO_COLOR, "Set to anything but nothing: nothing is coloured."),
     ("LC_ALL", "With `LC_CTYPE` and `LANG`: without UTF-8 in the first that is set, progress is drawn in ASCII."),
 ];

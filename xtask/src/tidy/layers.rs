@@ -50,6 +50,8 @@ pub(crate) const ROOMS: &[Room] = &[
     room("artifacts", Layer::L2, &["model", "keyring"]),
     // The words of a protocol, and files.
     room("flyte", Layer::L2, &["model"]),
+    // Proofs about rules: a solver is another program.
+    room("prover", Layer::L2, &["model", "policy"]),
     // What a connector's action reads and makes lies in the store of its site.
     room("connectors", Layer::L2, &["model", "artifacts", "keyring"]),
     // Attempts report the engine's outcomes, their files lie in stores, and connectors run inside executors.
@@ -106,6 +108,7 @@ const BELOW_L5: &[&str] = &[
     "workflow",
     "engine",
     "policy",
+    "prover",
     "placement",
     "prediction",
     "remediation",

@@ -1,5 +1,7 @@
 //! The rules: how they stand, what they would permit, tests, approvals, what happened to them.
 
+mod analyze;
+
 use std::path::PathBuf;
 
 use api::rest::governance_views::{
@@ -33,6 +35,12 @@ enum What {
     /// Say what other rules would have changed: what was placed and moved lately is decided again by them.
     #[command(after_help = "Examples:\n  tutti policy simulate rules.yaml --days 7")]
     Simulate(Simulate),
+    /// Prove what holds for every request there could be, with the solver cvc5: that no policy errs, what is never and what is always permitted, and
+    /// that a new version permits nothing that the old one did not, or a request that shows otherwise.
+    #[command(
+        after_help = "Examples:\n  tutti policy analyze\n  tutti policy analyze rules.yaml\n  tutti policy analyze new/ --against old/ --action run,move\n\nWithout PATH it is about the rules in force; with PATH about those as they would be, held against those in force. With --against no server is asked.\nExit codes: 0 when all is proved, 1 when something was found or is left open, 5 when there is no solver (E0040)."
+    )]
+    Analyze(analyze::Analyze),
     /// Ask on which sites work on data with these tags may run, or whether somebody may do something.
     #[command(
         after_help = "Examples:\n  tutti policy ask --label pii --workflow bank/fraud-model\n  tutti policy ask --operation submit --user ada --role viewer"
@@ -155,6 +163,7 @@ impl Policy {
             What::Status(shown) => status(door, shown.form.output).await,
             What::Test(test) => test.run(door).await,
             What::Simulate(simulate) => simulate.run(door).await,
+            What::Analyze(analyze) => analyze.run(door).await,
             What::Ask(ask) => ask.run(door).await,
             What::Certificate(named) => certificate(door, &named).await,
             What::Approve(word) => word.send(door, "approve").await,
