@@ -8,6 +8,7 @@ mod approvals;
 mod artifacts;
 mod audit;
 pub mod audit_views;
+pub mod connections;
 mod description;
 mod editing;
 mod endpoints;
@@ -30,6 +31,7 @@ mod problem;
 mod projection;
 mod runs;
 mod secrets;
+pub(crate) mod sight;
 mod sites;
 mod storage;
 mod system;
@@ -119,6 +121,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/runs/{run}/action", get(actions::get_action))
         .route("/runs/{run}/explain", get(actions::explain))
         .route("/runs/{run}/logs", get(actions::logs))
+        .route("/runs/{run}/connections", get(connections::list))
         .route("/runs/{run}/decision", post(approvals::decide))
         .route("/runs/{run}/delegate", post(approvals::delegate))
         .route("/runs/{run}/seen", post(approvals::seen))

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::event::RunLabelled;
-use engine::{Candidate, Event, State};
+use engine::{Candidate, Event, Moving, State};
 use model::govern::UNLABELED;
 use model::{ActionKey, ArtifactRef, Digest, Graph, Label, Lowering, Node, SiteSpec, Timestamp};
 use parking_lot::{Mutex, RwLock};
@@ -23,7 +23,7 @@ use workflow::labels::{Table, pass_with};
 use crate::{ControlPlane, Fault, FaultKind};
 
 pub(crate) use ahead::Ahead;
-pub use asking::{ApprovalRequest, Approved, CaseOutcome};
+pub use asking::{ApprovalRequest, Approved, CaseOutcome, RunLabels};
 pub(crate) use placing::{moved_from, work_of};
 pub use record::{Change, What};
 pub use registered::{Registered, Vouched};
@@ -134,7 +134,7 @@ impl Gate {
         placing::permitted((&self.rules, &self.fleet, &mut self.cache), &work, &candidate.label, from)
     }
 
-    /// What runs where it may not, after a change of the rules or of a site. Tags say whether such work is stopped or may end.
+    /// What runs where it may not, and what is on its way to where it may not go, after a change of the rules or of a site. Tags say whether such work is stopped or may end.
     pub(crate) fn denied(&mut self, state: &State) -> Vec<ActionKey> {
         if !std::mem::take(&mut self.changed) || !self.rules.governed() {
             return Vec::new();
@@ -142,16 +142,31 @@ impl Gate {
         self.look(state);
         let mut denied = Vec::new();
         for (key, names, work, label, site) in state.held() {
+            if !self.may_be(&work_of(&names, work), &label, &site) && !self.may_finish(&label) {
+                denied.push(key);
+            }
+        }
+        for Moving { key, names, work, label, from, to } in state.moving() {
             let work = work_of(&names, work);
-            let places = self.cache.places(&self.rules, &self.fleet, &work, &label);
-            let refused = places.get(&*site).is_some_and(|verdict| !verdict.allowed);
-            let finish =
-                |tag: &String| self.rules.tags().get(tag).is_some_and(|spec| spec.on_revoke == model::govern::OnRevoke::Finish);
-            if refused && !(label.0.iter().any(finish) && label.0.iter().all(finish)) {
+            // Where the work that wants it may not be, it has no business either.
+            let may = self.may_be(&work, &label, &to) && self.rules.may_move(&work, &label, &self.fleet, &from, &to).allowed;
+            if !may && !self.may_finish(&label) {
                 denied.push(key);
             }
         }
         denied
+    }
+
+    /// Whether work on data with a label may be at a site. One that is gone is nobody's refusal.
+    fn may_be(&mut self, work: &policy::Work, label: &Label, site: &str) -> bool {
+        self.cache.places(&self.rules, &self.fleet, work, label).get(site).is_none_or(|verdict| verdict.allowed)
+    }
+
+    /// Whether what began under other rules may end: when every tag of its data says so.
+    fn may_finish(&self, label: &Label) -> bool {
+        let finish =
+            |tag: &String| self.rules.tags().get(tag).is_some_and(|spec| spec.on_revoke == model::govern::OnRevoke::Finish);
+        !label.is_empty() && label.0.iter().all(finish)
     }
 }
 

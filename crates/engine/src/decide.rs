@@ -72,8 +72,13 @@ impl<'s, 'c> Stepper<'s, 'c> {
         self.context.now
     }
 
-    /// Records a fact and folds it.
-    pub(crate) fn emit(&mut self, event: Event) {
+    /// Records a fact and folds it. What is said of a failure may hold what the attempt could read: it becomes a value, and no part of the entry.
+    pub(crate) fn emit(&mut self, mut event: Event) {
+        if let Some(salt) = event.run().and_then(|run| self.run(run)).map(|run| run.salt)
+            && let Some(failure) = event.failure_mut()
+        {
+            failure.seal(&salt);
+        }
         self.state.evolve(&event, self.context.now);
         self.events.push(event);
     }

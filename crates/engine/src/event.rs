@@ -14,7 +14,7 @@ pub use labels::*;
 pub use runs::*;
 
 use minicbor::{Decode, Encode};
-use model::{Payload, RunId};
+use model::{Failure, Payload, RunId};
 
 /// The number of a scope within its run: the graph of the run itself is 0, each sub-workflow opens another.
 pub type ScopeNo = u32;
@@ -221,6 +221,17 @@ impl Event {
         })
     }
 
+    /// Why something failed, when the event says so.
+    pub(crate) fn failure_mut(&mut self) -> Option<&mut Failure> {
+        match self {
+            Event::AttemptFinished(e) => e.failure.as_mut(),
+            Event::ActionFinished(e) => e.failure.as_mut(),
+            Event::RunFailing(e) => Some(&mut e.failure),
+            Event::RunFinished(e) => e.failure.as_mut(),
+            _ => None,
+        }
+    }
+
     /// Calls `visit` with every payload of the event, always in the same order. Bodies are no part of an event's bytes: whoever keeps
     /// and restores them numbers them by this walk.
     pub fn each_payload<'e>(&'e mut self, visit: &mut dyn FnMut(&'e mut Payload)) {
@@ -231,9 +242,10 @@ impl Event {
             }
             Event::ActionsOpened(e) => e.actions.iter_mut().filter_map(|opened| opened.input.as_mut()).for_each(visit),
             Event::ChildOpened(e) => e.opened.input.iter_mut().for_each(visit),
-            Event::AttemptFinished(e) => e.output.iter_mut().for_each(visit),
-            Event::ActionFinished(e) => e.output.iter_mut().for_each(visit),
-            Event::RunFinished(e) => e.outputs.iter_mut().for_each(visit),
+            Event::AttemptFinished(e) => e.output.iter_mut().chain(text_of(e.failure.as_mut())).for_each(visit),
+            Event::ActionFinished(e) => e.output.iter_mut().chain(text_of(e.failure.as_mut())).for_each(visit),
+            Event::RunFailing(e) => text_of(Some(&mut e.failure)).for_each(visit),
+            Event::RunFinished(e) => e.outputs.iter_mut().chain(text_of(e.failure.as_mut())).for_each(visit),
             Event::HumanDecided(e) => visit(&mut e.form),
             Event::HumanDelegated(e) => visit(&mut e.reason),
             Event::SignalReceived(e) => visit(&mut e.payload),
@@ -242,4 +254,9 @@ impl Event {
             _ => {}
         }
     }
+}
+
+/// The sentence of a failure, as a value.
+fn text_of(failure: Option<&mut Failure>) -> std::option::IntoIter<&mut Payload> {
+    failure.and_then(|failure| failure.text.as_mut()).into_iter()
 }

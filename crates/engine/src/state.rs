@@ -223,6 +223,23 @@ pub fn without_items(path: &str) -> String {
     out
 }
 
+/// A file on its way to a site.
+#[derive(Clone, Debug)]
+pub struct Moving {
+    /// The transfer.
+    pub key: ActionKey,
+    /// The names of its run.
+    pub names: Arc<RunNames>,
+    /// What runs that wants it.
+    pub work: String,
+    /// What that work can read.
+    pub label: Label,
+    /// Where it comes from.
+    pub from: String,
+    /// Where it goes.
+    pub to: String,
+}
+
 /// An artifact that a candidate reads.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InputArtifact {
@@ -290,6 +307,22 @@ impl State {
             }
         }
         held
+    }
+
+    /// Every file that is on its way to a site, or about to be tried again. Those that are being stopped are left out.
+    pub fn moving(&self) -> Vec<Moving> {
+        let transfers = self.runs.iter().flat_map(|(id, run)| {
+            let of_run = run.arriving.values().filter_map(|arriving| arriving.transfer);
+            of_run.map(move |number| (ActionKey::new(*id, number), run))
+        });
+        let moving = |(key, run): (ActionKey, &Run)| {
+            let action = run.action(key.action)?;
+            let crate::event::Role::Transfer { from, to, .. } = &action.role else { return None };
+            let (names, work, label) = (run.names.clone(), action.unit.work(), action.label.clone());
+            let goes_on = matches!(action.state, crate::action::ActionState::Running | crate::action::ActionState::Backoff);
+            goes_on.then(|| Moving { key, names, work, label, from: from.clone(), to: to.clone() })
+        };
+        transfers.filter_map(moving).collect()
     }
 
     /// Every action that holds capacity of a site: the action, the run's names, and how much.

@@ -24,6 +24,8 @@ mod v10;
 mod v11;
 #[path = "golden/v13.rs"]
 mod v13;
+#[path = "golden/v14.rs"]
+mod v14;
 #[path = "golden/v16.rs"]
 mod v16;
 #[path = "golden/v2.rs"]
@@ -60,6 +62,7 @@ fn files() -> Vec<File> {
         File { name: "v7", text: include_str!("golden/v7.journal"), expected: v7::events() },
         File { name: "v8", text: include_str!("golden/v8.journal"), expected: v8::events() },
         File { name: "v13", text: include_str!("golden/v13.journal"), expected: v13::events() },
+        File { name: "v14", text: include_str!("golden/v14.journal"), expected: v14::events() },
         File { name: "v16", text: include_str!("golden/v16.journal"), expected: v16::events() },
         File { name: "v9", text: include_str!("golden/v9.journal"), expected: v9::events() },
         File { name: "v10", text: include_str!("golden/v10.journal"), expected: v10::events() },
@@ -202,6 +205,8 @@ mod later {
         #[n(4)]
         pub(super) permanent: bool,
         #[n(5)]
+        pub(super) text: Option<u8>,
+        #[n(6)]
         pub(super) hint: String,
     }
 
@@ -215,8 +220,15 @@ mod later {
     }
 
     pub(super) fn failing(class: Class) -> Event {
-        let failure =
-            Failure { class, message: "no".into(), exit_code: None, code: None, permanent: false, hint: "try again".into() };
+        let failure = Failure {
+            class,
+            message: "no".into(),
+            exit_code: None,
+            code: None,
+            permanent: false,
+            text: None,
+            hint: "try again".into(),
+        };
         Event::RunFailing(RunFailing { run: 7, action: None, failure })
     }
 }

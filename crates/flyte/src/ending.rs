@@ -51,13 +51,13 @@ fn said(failure: &Failure) -> (i32, String) {
 pub fn execution_error(failure: &Failure) -> ExecutionError {
     let (kind, code) = said(failure);
     let recoverability = i32::from(!failure.permanent);
-    ExecutionError { code, message: failure.message.clone(), kind, recoverability, ..ExecutionError::default() }
+    ExecutionError { code, message: failure.message().into_owned(), kind, recoverability, ..ExecutionError::default() }
 }
 
 /// A failure as whoever looks at the action is told it.
 pub fn error_info(failure: &Failure) -> ErrorInfo {
     let (kind, code) = said(failure);
-    ErrorInfo { message: failure.message.clone(), kind, code }
+    ErrorInfo { message: failure.message().into_owned(), kind, code }
 }
 
 #[cfg(test)]

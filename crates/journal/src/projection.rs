@@ -84,8 +84,12 @@ struct ActionChange {
     began_by: Option<u64>,
 }
 
-pub(crate) fn failure_json(failure: &Failure) -> String {
+/// A failure as projections hold it. What it says lies with the bodies of the entry, behind its output if it has one: `text` says where.
+fn failure_json(failure: &Failure, seq: u64, output: bool) -> String {
     let mut json = json!({"class": failure.class, "message": failure.message, "exit_code": failure.exit_code});
+    if failure.text.is_some() {
+        json["text"] = json!([seq, u32::from(output)]);
+    }
     if let Some(code) = &failure.code {
         json["code"] = code.clone().into();
     }
@@ -96,8 +100,8 @@ pub(crate) fn failure_json(failure: &Failure) -> String {
 }
 
 /// A failure after which it is tried again, with when.
-fn repeated_json(failure: &Failure, at: model::Timestamp) -> String {
-    let mut json: Value = serde_json::from_str(&failure_json(failure)).unwrap_or_default();
+fn repeated_json(failure: &str, at: model::Timestamp) -> String {
+    let mut json: Value = serde_json::from_str(failure).unwrap_or_default();
     json["retry_at"] = at.0.into();
     json.to_string()
 }
@@ -187,7 +191,7 @@ impl Projection {
                     seq,
                 });
             }
-            Event::RunFailing(e) => self.run(e.run).failure = Some(failure_json(&e.failure)),
+            Event::RunFailing(e) => self.run(e.run).failure = Some(failure_json(&e.failure, seq, false)),
             Event::RunPaused(e) => self.run(e.run).paused = Some(true),
             Event::RunResumed(e) => self.run(e.run).paused = Some(false),
             Event::RunBegan(e) => self.run(e.run).phase = Some(Phase::Running),
@@ -197,7 +201,9 @@ impl Projection {
                 change.phase = Some(e.phase);
                 change.finished_at = Some(at);
                 change.finished_seq = Some(seq);
-                change.failure = e.failure.as_ref().map(failure_json).or(change.failure.take());
+                let output = e.outputs.is_some();
+                let failure = e.failure.as_ref().map(|failure| failure_json(failure, seq, output));
+                change.failure = failure.or(change.failure.take());
                 change.outputs_seq = e.outputs.is_some().then_some(seq);
             }
             Event::NodesSkipped(e) => {
@@ -277,7 +283,7 @@ impl Projection {
                 change.phase = Some(e.phase);
                 change.finished_at = Some(at);
                 change.output_seq = e.output.is_some().then_some(seq);
-                change.failure = e.failure.as_ref().map(failure_json);
+                change.failure = e.failure.as_ref().map(|failure| failure_json(failure, seq, e.output.is_some()));
                 change.reused = e.reused.then_some(true);
                 self.run(e.run).done += 1;
             }
@@ -362,11 +368,11 @@ impl Projection {
         self.origins(e.run, Some(e.action), &e.locations, seq);
         let at = entry.at.0;
         let change = self.action(e.run, e.action);
-        let failure = e.failure.as_ref().map(failure_json);
+        let failure = e.failure.as_ref().map(|failure| failure_json(failure, seq, e.output.is_some()));
         change.attempt = Some(e.attempt.0);
         change.cost += e.cost.0;
         change.usage = Some(e.usage);
-        change.failure = match (e.retry_at, &e.failure) {
+        change.failure = match (e.retry_at, &failure) {
             (Some(at), Some(failure)) => Some(repeated_json(failure, at)),
             _ => failure.clone(),
         };

@@ -25,6 +25,8 @@ use crate::{ActionRow, AttemptRow, ChildRow, JournalError, RunRow, SiteRow, Skip
 
 pub(crate) use entries::event_of;
 
+/// What stands for the sentence of a failure that was pruned or erased.
+const UNSAID: &str = "what it said is not kept any more";
 /// Connections kept for the next caller.
 const IDLE_MAX: usize = 4;
 
@@ -138,12 +140,12 @@ impl Reader {
 
     /// A run by its number.
     pub fn run(&self, id: RunId) -> Result<Option<RunRow>> {
-        self.with(|db| run_where(db, "id = ?1", params![id.0]))
+        self.with(|db| self.run_where(db, "id = ?1", params![id.0]))
     }
 
     /// A run by its name; the newest of that name over projects and domains.
     pub fn run_named(&self, name: &str) -> Result<Option<RunRow>> {
-        self.with(|db| run_where(db, "name = ?1 ORDER BY id DESC LIMIT 1", params![name]))
+        self.with(|db| self.run_where(db, "name = ?1 ORDER BY id DESC LIMIT 1", params![name]))
     }
 
     /// The run that a submission with this name or key made before.
@@ -188,7 +190,9 @@ impl Reader {
             values.extend(also.iter().map(|value| value as &dyn rusqlite::ToSql));
             let mut statement = db.prepare_cached(&sql)?;
             let rows = statement.query_map(values.as_slice(), RunRow::read)?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
+            let mut rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+            rows.iter_mut().for_each(|row| self.say(db, &mut row.failure));
+            Ok(rows)
         })
     }
 
@@ -201,7 +205,9 @@ impl Reader {
             let phase = filter.phase.map(|phase| phase as i64);
             let mut statement = db.prepare_cached(&sql)?;
             let rows = statement.query_map(params![run.0, filter.from, phase, filter.limit as i64], ActionRow::read)?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
+            let mut rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+            rows.iter_mut().for_each(|row| self.say(db, &mut row.failure));
+            Ok(rows)
         })
     }
 
@@ -209,7 +215,9 @@ impl Reader {
     pub fn action(&self, run: RunId, path: &str) -> Result<Option<ActionRow>> {
         self.with(|db| {
             let sql = format!("SELECT {ACTION_COLUMNS} FROM actions WHERE run = ?1 AND path = ?2");
-            Ok(db.prepare_cached(&sql)?.query_row(params![run.0, path], ActionRow::read).optional()?)
+            let mut row = db.prepare_cached(&sql)?.query_row(params![run.0, path], ActionRow::read).optional()?;
+            row.iter_mut().for_each(|row| self.say(db, &mut row.failure));
+            Ok(row)
         })
     }
 
@@ -246,7 +254,9 @@ impl Reader {
                     stopped: row.get(after + 2)?,
                 })
             })?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
+            let mut rows = rows.collect::<rusqlite::Result<Vec<ChildRow>>>()?;
+            rows.iter_mut().for_each(|row| self.say(db, &mut row.action.failure));
+            Ok(rows)
         })
     }
 
@@ -283,8 +293,27 @@ impl Reader {
                     failure: row.get::<_, Option<String>>(6)?.and_then(|text| serde_json::from_str(&text).ok()),
                 })
             })?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
+            let mut rows = rows.collect::<rusqlite::Result<Vec<AttemptRow>>>()?;
+            rows.iter_mut().for_each(|row| self.say(db, &mut row.failure));
+            Ok(rows)
         })
+    }
+
+    fn run_where(&self, db: &Connection, condition: &str, values: impl rusqlite::Params) -> Result<Option<RunRow>> {
+        let sql = format!("SELECT {RUN_COLUMNS} FROM runs WHERE {condition}");
+        let mut row = db.prepare_cached(&sql)?.query_row(values, RunRow::read).optional()?;
+        row.iter_mut().for_each(|row| self.say(db, &mut row.failure));
+        Ok(row)
+    }
+
+    /// Puts what a failure says into it: that lies with the bodies, and is sealed, pruned and erased with them. Whatever becomes of it, that there
+    /// was a failure can be told.
+    pub(super) fn say(&self, db: &Connection, failure: &mut Option<Value>) {
+        let Some(failure) = failure.as_mut().and_then(Value::as_object_mut) else { return };
+        let Some(place) = failure.remove("text") else { return };
+        let place = place[0].as_u64().zip(place[1].as_i64());
+        let said = place.and_then(|(seq, n)| body_of(db, self.keys(), seq, n).ok().flatten());
+        failure.insert("message".into(), said.unwrap_or_else(|| UNSAID.into()));
     }
 
     /// A body: the `n`-th payload of an entry. None after pruning.
@@ -394,11 +423,6 @@ fn runs_sql(filter: &RunFilter) -> (String, Vec<&str>) {
         conditions += &format!(" AND id IN (SELECT run FROM run_labels WHERE key = {key}{value})");
     }
     (format!("SELECT {RUN_COLUMNS} FROM runs WHERE {conditions} ORDER BY id DESC LIMIT ?5"), values)
-}
-
-fn run_where(db: &Connection, condition: &str, values: impl rusqlite::Params) -> Result<Option<RunRow>> {
-    let sql = format!("SELECT {RUN_COLUMNS} FROM runs WHERE {condition}");
-    Ok(db.prepare_cached(&sql)?.query_row(values, RunRow::read).optional()?)
 }
 
 fn graph_of(json: &str) -> Result<Arc<Graph>> {

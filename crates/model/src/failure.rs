@@ -1,6 +1,9 @@
 //! Why something failed, in a form that retries, remedies and people can act on.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use crate::Payload;
 
 /// The class of a failure. Retry rules, remedies and statistics go by it.
 #[derive(
@@ -116,7 +119,8 @@ pub struct Failure {
     /// The class.
     #[n(0)]
     pub class: FailureClass,
-    /// A sentence for a person, at most [`crate::limits::FAILURE_MESSAGE_BYTES_MAX`] bytes.
+    /// A sentence for a person, at most [`crate::limits::FAILURE_MESSAGE_BYTES_MAX`] bytes. In what is recorded it is empty and `text` holds it;
+    /// entries of earlier versions hold it here. Ask [`Failure::message`].
     #[n(1)]
     pub message: String,
     /// The exit code of the process, or 128 + the signal that ended it.
@@ -131,6 +135,10 @@ pub struct Failure {
     #[cbor(default)]
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub permanent: bool,
+    /// The sentence as it is recorded: it may hold what the attempt could read, so that it is a value like an output, and no part of an entry.
+    #[n(5)]
+    #[serde(skip)]
+    pub text: Option<Payload>,
 }
 
 impl Failure {
@@ -145,12 +153,40 @@ impl Failure {
             message.truncate(end);
             message.push('…');
         }
-        Failure { class, message, exit_code: None, code: None, permanent: false }
+        Failure { class, message, exit_code: None, code: None, permanent: false, text: None }
+    }
+
+    /// What a person is told: what was recorded, and what was added since. Empty when it was recorded and is not at hand any more.
+    pub fn message(&self) -> Cow<'_, str> {
+        let recorded = self.text.as_ref().and_then(|text| text.value().as_str());
+        match (recorded, self.message.as_str()) {
+            (None, message) => Cow::Borrowed(message),
+            (Some(recorded), "") => Cow::Borrowed(recorded),
+            (Some(recorded), added) => Cow::Owned(format!("{recorded}; {added}")),
+        }
+    }
+
+    /// Adds a sentence.
+    pub fn add(&mut self, sentence: &str) {
+        if !self.message.is_empty() {
+            self.message.push_str("; ");
+        }
+        self.message.push_str(sentence);
+    }
+
+    /// Takes the sentence out of what becomes an entry, and commits to it under the salt of its run.
+    pub fn seal(&mut self, salt: &[u8; 32]) {
+        if self.message.is_empty() {
+            return;
+        }
+        let text = self.message().into_owned();
+        self.text = Some(Payload::new(salt, text.into()));
+        self.message = String::new();
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.class, self.message)
+        write!(f, "{}: {}", self.class, self.message())
     }
 }

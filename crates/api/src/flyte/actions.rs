@@ -193,6 +193,7 @@ fn touched(event: &Event) -> Vec<u32> {
 
 struct Watching {
     app: App,
+    caller: Caller,
     run: RunRow,
     parent: u32,
     after: Seq,
@@ -209,16 +210,17 @@ pub(super) async fn watch(
     let mut seen = app.control.notices().watch();
     // Before looking: what happens meanwhile is told twice rather than never.
     let after = *seen.borrow_and_update();
-    let (control, caller) = (app.control.clone(), caller.clone());
+    let (shared, asker) = (app.clone(), caller.clone());
     let (run, parent, mut ready) = blocking(move || {
-        let reader = control.reader();
+        let (reader, caller) = (shared.control.reader(), asker);
         let (run, parent) = view::action_of(reader, request.action_id.as_ref())?;
         auth::own(&caller, &run)?;
+        let sight = auth::sight(&shared, &caller, &run)?;
         let (mut from, mut ready) = (0, std::collections::VecDeque::new());
         loop {
             let children = reader.children(run.id, parent.no, from, BATCH).map_err(broken)?;
             for child in children.iter().filter(|child| is_news(child)) {
-                let action_update = Some(view::update(reader, &run, child)?);
+                let action_update = Some(view::update(reader, sight.as_ref(), &run, child)?);
                 ready.push_back(WatchResponse { action_update, control_message: None });
             }
             match children.last() {
@@ -229,7 +231,7 @@ pub(super) async fn watch(
     })
     .await?;
     ready.push_back(WatchResponse { action_update: None, control_message: Some(ControlMessage { sentinel: true }) });
-    let watching = Watching { app: app.clone(), run, parent, after, seen, ready };
+    let watching = Watching { app: app.clone(), caller: caller.clone(), run, parent, after, seen, ready };
     Ok(futures::stream::unfold(Some(watching), |watching| async move {
         let mut watching = watching?;
         loop {
@@ -254,9 +256,11 @@ pub(super) async fn watch(
 
 /// Reads what happened since; true when something did.
 async fn news(watching: &mut Watching) -> Answer<bool> {
-    let (control, run, parent, after) = (watching.app.control.clone(), watching.run.clone(), watching.parent, watching.after);
+    let (app, caller, run) = (watching.app.clone(), watching.caller.clone(), watching.run.clone());
+    let (parent, after) = (watching.parent, watching.after);
     let (last, found) = blocking(move || {
-        let reader = control.reader();
+        let reader = app.control.reader();
+        let sight = auth::sight(&app, &caller, &run)?;
         let events = reader.events(after, Some(run.id), BATCH).map_err(broken)?;
         let mut numbers: Vec<u32> = events.iter().flat_map(|(.., event)| touched(event)).collect();
         numbers.sort_unstable();
@@ -265,7 +269,7 @@ async fn news(watching: &mut Watching) -> Answer<bool> {
         for number in numbers {
             let child = reader.child(run.id, number).map_err(broken)?;
             if let Some(child) = child.filter(|child| child.parent == parent && is_news(child)) {
-                found.push(view::update(reader, &run, &child)?);
+                found.push(view::update(reader, sight.as_ref(), &run, &child)?);
             }
         }
         Ok((events.last().map(|(seq, ..)| *seq), found))

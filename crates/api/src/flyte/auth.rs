@@ -15,6 +15,7 @@ use super::data::origin;
 use super::view::broken;
 use crate::rest::App;
 use crate::rest::access::{self, Caller};
+use crate::rest::sight::Sight;
 
 /// Where tokens are had.
 pub(super) const TOKENS: &str = "/flyte/token";
@@ -76,9 +77,27 @@ pub(super) fn own(caller: &Caller, run: &journal::RunRow) -> Answer<()> {
     }
 }
 
-/// Refuses an attempt values of another run that are of another project, or that carry what its own data do not.
-pub(super) fn sees(control: &controlplane::ControlPlane, caller: &Caller, run: &journal::RunRow) -> Answer<()> {
-    let Some(attempt) = caller.attempt.filter(|attempt| attempt.run != run.id) else { return Ok(()) };
+/// What a caller may see of a run; none for an attempt of it, which sees what it asked for.
+pub(super) fn sight(app: &App, caller: &Caller, run: &journal::RunRow) -> Answer<Option<Sight>> {
+    if caller.attempt.is_some_and(|attempt| attempt.run == run.id) {
+        return Ok(None);
+    }
+    Ok(Some(Sight::of(app, caller, run)?))
+}
+
+/// Refuses an attempt values of another run that are of another project, or that carry what its own data do not; and a person values of an
+/// action that the rules do not let them see.
+pub(super) fn sees(app: &App, caller: &Caller, run: &journal::RunRow, path: &str) -> Answer<()> {
+    let control = &app.control;
+    let Some(attempt) = caller.attempt else {
+        return match Sight::of(app, caller, run)?.withheld(Some(path)) {
+            None => Ok(()),
+            Some(withheld) => Err(Refusal::new("permission_denied", format!("its values are not shown: {}", withheld.why))),
+        };
+    };
+    if attempt.run == run.id {
+        return Ok(());
+    }
     let reach = control.flyte_reach(attempt)?.ok_or_else(|| Refusal::new("unauthenticated", "the attempt is over"))?;
     let base = controlplane::flyte_base(&run.project, &run.domain, &run.name);
     let label: Label = control.flyte().label_of(flyte::key(&base).unwrap_or_default()).map_err(broken)?;

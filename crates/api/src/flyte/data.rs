@@ -114,14 +114,15 @@ pub(super) async fn download_link(
     headers: &HeaderMap,
     request: CreateDownloadLinkRequest,
 ) -> Answer<CreateDownloadLinkResponse> {
-    let (control, caller) = (app.control.clone(), caller.clone());
+    let (shared, caller) = (app.clone(), caller.clone());
     let key = blocking(move || {
+        let control = &shared.control;
         let AttemptId { action_id, attempt } = request.action_attempt_id.unwrap_or_default();
         let key = match (request.task_id, request.artifact_type) {
-            (Some(id), _) => bundle_of(&tasks::find(&control, &id)?.1),
+            (Some(id), _) => bundle_of(&tasks::find(control, &id)?.1),
             (None, kind) => {
                 let (run, action) = view::action_of(control.reader(), action_id.as_ref())?;
-                auth::sees(&control, &caller, &run)?;
+                auth::sees(&shared, &caller, &run, &action.path)?;
                 let call = view::call_of(control.reader(), &action)?;
                 match kind {
                     2 => bundle_of(&control.flyte().spec(&call.spec)?),
@@ -143,11 +144,12 @@ pub(super) async fn download_link(
 
 /// Inputs and outputs of an action.
 pub(super) async fn action_data(app: &App, caller: &Caller, request: OfAction) -> Answer<GetActionDataResponse> {
-    let (control, caller) = (app.control.clone(), caller.clone());
+    let (app, caller) = (app.clone(), caller.clone());
     blocking(move || {
+        let control = &app.control;
         let reader = control.reader();
         let (run, action) = view::action_of(reader, request.action_id.as_ref())?;
-        auth::sees(&control, &caller, &run)?;
+        auth::sees(&app, &caller, &run, &action.path)?;
         let call = view::call_of(reader, &action)?;
         let (outputs, _) = view::outputs_of(reader, &action)?;
         let outputs_uri = match (outputs.is_empty(), outputs.ends_with(".pb")) {
@@ -180,10 +182,10 @@ pub(super) async fn logs(
     caller: &Caller,
     request: TailLogsRequest,
 ) -> Answer<impl Stream<Item = Answer<TailLogsResponse>> + Send + use<>> {
-    let (control, caller) = (app.control.clone(), caller.clone());
+    let (shared, caller) = (app.clone(), caller.clone());
     let (run, action) = blocking(move || {
-        let (run, action) = view::action_of(control.reader(), request.action_id.as_ref())?;
-        auth::sees(&control, &caller, &run)?;
+        let (run, action) = view::action_of(shared.control.reader(), request.action_id.as_ref())?;
+        auth::sees(&shared, &caller, &run, &action.path)?;
         Ok((run, action))
     })
     .await?;

@@ -155,54 +155,56 @@ pub(super) async fn abort(app: &App, caller: &Caller, request: OfRun) -> Answer<
 }
 
 /// A run and its root.
-pub(super) async fn details(app: &App, request: OfRun) -> Answer<RunDetailsResponse> {
-    let app = app.clone();
+pub(super) async fn details(app: &App, caller: &Caller, request: OfRun) -> Answer<RunDetailsResponse> {
+    let (app, caller) = (app.clone(), caller.clone());
     blocking(move || {
         let reader = app.control.reader();
         let run = view::run_of(reader, request.run_id.as_ref())?;
         let root = reader.action(run.id, FLYTE_ROOT).map_err(broken)?;
         let root = root.ok_or_else(|| Refusal::not_found("action", FLYTE_ROOT))?;
         let run_spec = view::run_spec(&view::call_of(reader, &root)?);
-        Ok(RunDetailsResponse { details: Some(RunDetails { run_spec, action: Some(view::details(&app, &run, &root)?) }) })
+        let action = Some(view::details(&app, &caller, &run, &root)?);
+        Ok(RunDetailsResponse { details: Some(RunDetails { run_spec, action }) })
     })
     .await
 }
 
-async fn look(app: &App, request: &OfAction) -> Answer<(RunId, bool, ActionDetails)> {
-    let (app, request) = (app.clone(), request.clone());
+async fn look(app: &App, caller: &Caller, request: &OfAction) -> Answer<(RunId, bool, ActionDetails)> {
+    let (app, caller, request) = (app.clone(), caller.clone(), request.clone());
     blocking(move || {
         let (run, action) = view::action_of(app.control.reader(), request.action_id.as_ref())?;
         let over = is_over(action.phase) && action.finished_at.is_some();
-        Ok((run.id, over, view::details(&app, &run, &action)?))
+        Ok((run.id, over, view::details(&app, &caller, &run, &action)?))
     })
     .await
 }
 
 /// An action.
-pub(super) async fn action(app: &App, request: OfAction) -> Answer<ActionDetailsResponse> {
-    Ok(ActionDetailsResponse { details: Some(look(app, &request).await?.2) })
+pub(super) async fn action(app: &App, caller: &Caller, request: OfAction) -> Answer<ActionDetailsResponse> {
+    Ok(ActionDetailsResponse { details: Some(look(app, caller, &request).await?.2) })
 }
 
 /// An action, whenever it changes, to its end.
 pub(super) async fn watch_action(
     app: &App,
+    caller: &Caller,
     request: OfAction,
 ) -> Answer<impl Stream<Item = Answer<ActionDetailsResponse>> + Send + use<>> {
     let seen = app.control.notices().watch();
-    look(app, &request).await?;
-    let state = Some((app.clone(), request, seen, None::<ActionDetails>));
+    look(app, caller, &request).await?;
+    let state = Some((app.clone(), caller.clone(), request, seen, None::<ActionDetails>));
     Ok(futures::stream::unfold(state, |state| async move {
-        let (app, request, mut seen, mut last) = state?;
+        let (app, caller, request, mut seen, mut last) = state?;
         loop {
             seen.borrow_and_update();
-            let (_, over, details) = match look(&app, &request).await {
+            let (_, over, details) = match look(&app, &caller, &request).await {
                 Ok(found) => found,
                 Err(refusal) => return Some((Err(refusal), None)),
             };
             if last.as_ref() != Some(&details) {
                 last = Some(details.clone());
                 let message = ActionDetailsResponse { details: Some(details) };
-                return Some((Ok(message), (!over).then_some((app, request, seen, last))));
+                return Some((Ok(message), (!over).then_some((app, caller, request, seen, last))));
             }
             tokio::select! {
                 changed = seen.changed() => changed.ok()?,

@@ -12,6 +12,8 @@ use serde_json::Value;
 
 use super::connect::{Answer, Refusal};
 use crate::rest::App;
+use crate::rest::access::Caller;
+use crate::rest::sight::Sight;
 
 /// Runs what blocks on a thread for it.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Answer<T> + Send + 'static) -> Answer<T> {
@@ -70,8 +72,13 @@ pub(super) fn call_of(reader: &Reader, row: &ActionRow) -> Answer<Call> {
     Ok(Call::of(&input).unwrap_or_default())
 }
 
-fn failure_of(row: Option<&Value>) -> Option<Failure> {
-    serde_json::from_value(row?.clone()).ok()
+/// A failure as the caller may see it: to whom its text is not shown, that there is one and its code.
+fn seen(sight: Option<&Sight>, path: &str, row: Option<&Value>) -> Option<Failure> {
+    let failure: Failure = serde_json::from_value(row?.clone()).ok()?;
+    Some(match sight {
+        Some(sight) => sight.of_failure(path, failure),
+        None => failure,
+    })
 }
 
 /// Where the outputs of an action lie; empty when it has none.
@@ -157,12 +164,14 @@ pub(super) fn listed(reader: &Reader, run: &RunRow, row: &ActionRow) -> Answer<w
 }
 
 /// Everything of an action.
-pub(super) fn details(app: &App, run: &RunRow, row: &ActionRow) -> Answer<ActionDetails> {
+pub(super) fn details(app: &App, caller: &Caller, run: &RunRow, row: &ActionRow) -> Answer<ActionDetails> {
     let reader = app.control.reader();
+    let sight = super::auth::sight(app, caller, run)?;
+    let sight = sight.as_ref();
     let call = call_of(reader, row)?;
     let stopped = reader.child(row.run, row.no).map_err(broken)?.and_then(|child| child.stopped);
-    let failure = failure_of(row.failure.as_ref());
-    let run_failure = failure_of(run.failure.as_ref()).map(|failure| failure.message);
+    let failure = seen(sight, &row.path, row.failure.as_ref());
+    let run_failure = seen(sight, &row.path, run.failure.as_ref()).map(|failure| failure.message);
     let aborted = (row.phase == Phase::Aborted).then(|| stopped.or(run_failure).unwrap_or_default());
     let other = flyte::call::from_hex(&call.other);
     let spec = if call.spec.is_empty() { None } else { Some(app.control.flyte().spec(&call.spec)?) };
@@ -173,17 +182,23 @@ pub(super) fn details(app: &App, run: &RunRow, row: &ActionRow) -> Answer<Action
         error_info: failure.as_ref().filter(|_| row.finished_at.is_some()).map(flyte::ending::error_info),
         abort_info: aborted.map(|value| Text { value }),
         task: spec,
-        attempts: attempts(reader, row, &call, failure.as_ref())?,
+        attempts: attempts(reader, sight, row, &call, failure.as_ref())?,
         trace: other.clone().filter(|_| row.kind == ActionKind::Trace),
         condition: other.filter(|_| row.kind == ActionKind::Human),
     })
 }
 
-fn attempts(reader: &Reader, row: &ActionRow, call: &Call, failure: Option<&Failure>) -> Answer<Vec<ActionAttempt>> {
+fn attempts(
+    reader: &Reader,
+    sight: Option<&Sight>,
+    row: &ActionRow,
+    call: &Call,
+    failure: Option<&Failure>,
+) -> Answer<Vec<ActionAttempt>> {
     let has_logs = !matches!(row.kind, ActionKind::Trace | ActionKind::Human);
     let mut attempts = Vec::new();
     for earlier in reader.attempts(row.run, row.no).map_err(broken)? {
-        let failure = failure_of(earlier.failure.as_ref());
+        let failure = seen(sight, &row.path, earlier.failure.as_ref());
         attempts.push(ActionAttempt {
             phase: phase(earlier.phase),
             start_time: Some(time(Timestamp(earlier.finished_at.0.saturating_sub(earlier.wall_us)))),
@@ -216,11 +231,12 @@ fn attempts(reader: &Reader, row: &ActionRow, call: &Call, failure: Option<&Fail
 }
 
 /// What the program is told of something that it asked for.
-pub(super) fn update(reader: &Reader, run: &RunRow, child: &ChildRow) -> Answer<ActionUpdate> {
+pub(super) fn update(reader: &Reader, sight: Option<&Sight>, run: &RunRow, child: &ChildRow) -> Answer<ActionUpdate> {
     let row = &child.action;
     let (output_uri, output) = outputs_of(reader, row)?;
-    let failure = failure_of(row.failure.as_ref()).filter(|_| row.finished_at.is_some());
-    let value = (row.kind == ActionKind::Human).then(|| literal(output.get("value")));
+    let failure = seen(sight, &row.path, row.failure.as_ref()).filter(|_| row.finished_at.is_some());
+    let hidden = sight.is_some_and(|sight| sight.withheld(Some(&row.path)).is_some());
+    let value = (row.kind == ActionKind::Human && !hidden).then(|| literal(output.get("value")));
     Ok(ActionUpdate {
         action_id: Some(ActionId { run: Some(run_id(run)), name: row.path.clone() }),
         phase: phase_of(row),

@@ -18,6 +18,7 @@ use super::extract::{Json, Listed, Path, Query, page_size};
 use super::foresight_views::WaitView;
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::{action_view, retry_at, rfc3339};
+use super::sight::Sight;
 use super::views::{ActionView, ExplanationView, Page};
 
 /// Rows of a page when nothing is said.
@@ -47,6 +48,7 @@ pub(crate) struct ListQuery {
     responses((status = 200, description = "A page of actions.", body = Page<ActionView>)))]
 pub(crate) async fn list(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
     Path(run): Path<String>,
     Query(query): Query<ListQuery>,
 ) -> ApiResult<Json<Page<ActionView>>> {
@@ -59,7 +61,8 @@ pub(crate) async fn list(
         let filter = ActionFilter { from: query.cursor.unwrap_or(0), limit, phase };
         let rows = control.reader().actions(row.id, &filter).map_err(Fault::internal)?;
         let next = next_action(&rows, limit);
-        Ok(Page { items: rows.iter().map(|action| action_view(action, &sites)).collect(), next })
+        let sight = Sight::of(&app, &caller, &row)?;
+        Ok(Page { items: rows.iter().map(|action| sight.action(action_view(action, &sites))).collect(), next })
     });
     Ok(Json(page.await?))
 }
@@ -98,10 +101,11 @@ pub(crate) async fn get_action(
     let view = blocking(move || {
         let row = find(&control, &run, &query.path)?;
         let reader = control.reader();
-        let mut view = action_view(&row, &reader.sites().map_err(Fault::internal)?);
         let whole = control.find_run(&run)?;
-        view.label = control.label_of_run(&whole, Some(&row.path))?.0.into_iter().collect();
-        view.withheld = super::permission::withheld(&app, &caller, &whole, Some(&row.path))?;
+        let sight = Sight::of(&app, &caller, &whole)?;
+        let mut view = sight.action(action_view(&row, &reader.sites().map_err(Fault::internal)?));
+        view.label = sight.label(Some(&row.path));
+        view.withheld = sight.withheld(Some(&row.path));
         view.wait = control.waited(&row, view.withheld.is_none())?.map(WaitView::from);
         if view.withheld.is_some() {
             return Ok(view);
@@ -131,21 +135,23 @@ pub(crate) struct ExplainQuery {
     responses((status = 200, description = "A page of explanations.", body = Vec<ExplanationView>)))]
 pub(crate) async fn explain(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
     Path(run): Path<String>,
     Query(query): Query<ExplainQuery>,
 ) -> ApiResult<Listed<ExplanationView>> {
     let limit = page_size(query.limit, PAGE, PAGE_MAX)?;
     let control = app.control.clone();
     let page = blocking(move || {
+        let row = control.find_run(&run)?;
+        let sight = Sight::of(&app, &caller, &row)?;
         if let Some(path) = &query.path {
-            let item = explanation(&control, &find(&control, &run, path)?)?;
+            let item = explanation(&control, &sight, &find(&control, &run, path)?)?;
             return Ok(Listed { items: vec![item], next: None, limit });
         }
-        let row = control.find_run(&run)?;
         let filter = ActionFilter { from: query.cursor.unwrap_or(0), limit, phase: None };
         let rows = control.reader().actions(row.id, &filter).map_err(Fault::internal)?;
         let next = next_action(&rows, limit);
-        let items = rows.iter().filter(|row| row.explanation.is_some()).map(|row| explanation(&control, row));
+        let items = rows.iter().filter(|row| row.explanation.is_some()).map(|row| explanation(&control, &sight, row));
         Ok(Listed { items: items.collect::<Result<_, _>>()?, next, limit })
     });
     page.await
@@ -157,9 +163,10 @@ fn next_action(rows: &[ActionRow], limit: usize) -> Option<String> {
 }
 
 /// One sentence about where an action is and why, by what has become of it.
-fn summary(row: &ActionRow, considered: bool) -> String {
+fn summary(row: &ActionRow, sight: &Sight, considered: bool) -> String {
     let said = row.failure.as_ref().and_then(|failure| failure["message"].as_str());
-    let why = said.map(|why| why.lines().next().unwrap_or_default()).filter(|why| !why.is_empty());
+    let said = said.map(|said| sight.says(Some(&row.path), said));
+    let why = said.as_deref().map(|why| why.lines().next().unwrap_or_default()).filter(|why| !why.is_empty());
     let because = why.map(|why| format!(": {why}")).unwrap_or_default();
     let attempts = if row.attempt > 1 { format!(" in {} attempts", row.attempt) } else { String::new() };
     match (row.phase, row.site.as_deref()) {
@@ -197,9 +204,9 @@ fn summary(row: &ActionRow, considered: bool) -> String {
     }
 }
 
-fn explanation(control: &ControlPlane, row: &ActionRow) -> Result<ExplanationView, Fault> {
+fn explanation(control: &ControlPlane, sight: &Sight, row: &ActionRow) -> Result<ExplanationView, Fault> {
     let placement = row.explanation.map(|id| control.reader().explanation(id)).transpose().map_err(Fault::internal)?.flatten();
-    let summary = summary(row, placement.is_some());
+    let summary = summary(row, sight, placement.is_some());
     Ok(ExplanationView {
         path: row.path.clone(),
         phase: row.phase.to_string(),

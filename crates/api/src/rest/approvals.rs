@@ -13,7 +13,7 @@ use super::access::Caller;
 use super::approval_views::{ApprovalView, DecisionRequest, DelegateRequest, PersonView};
 use super::extract::{Json, Listed, Path, Query, page_size};
 use super::problem::{ApiError, ApiResult, blocking};
-use super::projection::{rfc3339, run_view};
+use super::projection::rfc3339;
 use super::views::{MeView, RunView};
 
 /// Rows of a page when nothing is said.
@@ -40,7 +40,7 @@ const PEOPLE_MAX: usize = 200;
 /// A question as a caller may see it: whoever may decide sees the evidence, others only when they may see what it carries.
 fn view(app: &App, caller: &Caller, row: ApprovalRow) -> Result<ApprovalView, Fault> {
     let people = people(&app.control, row.run.id, row.action.no)?;
-    let mut withheld = super::permission::withheld(app, caller, &row.run, Some(&row.action.path))?;
+    let mut withheld = super::sight::withheld(app, caller, &row.run, Some(&row.action.path))?;
     let target = policy::Target {
         kind: "run".into(),
         name: row.run.name.clone(),
@@ -162,11 +162,12 @@ pub(crate) async fn decide(
         Ok(action)
     })
     .await?;
-    let Caller { principal, groups, .. } = caller;
+    let Caller { principal, groups, .. } = caller.clone();
     let command = Command::Decide { action, principal, groups, decision: request.decision, form: request.form };
     app.control.inbox().ask(command).await?;
     let control = app.control.clone();
-    Ok(Json(blocking(move || control.find_run(&run).map(|row| run_view(&row))).await?))
+    let view = blocking(move || control.find_run(&run).and_then(|row| super::sight::seen_run(&app, &caller, &row)));
+    Ok(Json(view.await?))
 }
 
 /// Hands a question on, with a reason: from then on those are asked to whom it was handed. Whoever may decide may hand it on.
@@ -181,11 +182,12 @@ pub(crate) async fn delegate(
 ) -> ApiResult<Json<RunView>> {
     let (control, name) = (app.control.clone(), run.clone());
     let (action, _) = blocking(move || waiting(&control, &name, query.path.as_deref())).await?;
-    let Caller { principal, groups, .. } = caller;
+    let Caller { principal, groups, .. } = caller.clone();
     let DelegateRequest { users: to_users, groups: to_groups, reason } = request;
     app.control.inbox().ask(Command::Delegate { action, principal, groups, to_users, to_groups, reason }).await?;
     let control = app.control.clone();
-    Ok(Json(blocking(move || control.find_run(&run).map(|row| run_view(&row))).await?))
+    let view = blocking(move || control.find_run(&run).and_then(|row| super::sight::seen_run(&app, &caller, &row)));
+    Ok(Json(view.await?))
 }
 
 /// Records that the caller was shown a question with its evidence, once each: the audit log says who saw what.
@@ -199,9 +201,10 @@ pub(crate) async fn seen(
 ) -> ApiResult<Json<RunView>> {
     let (control, name) = (app.control.clone(), run.clone());
     let (action, _) = blocking(move || waiting(&control, &name, query.path.as_deref())).await?;
-    app.control.inbox().ask(Command::See { action, principal: caller.principal }).await?;
+    app.control.inbox().ask(Command::See { action, principal: caller.principal.clone() }).await?;
     let control = app.control.clone();
-    Ok(Json(blocking(move || control.find_run(&run).map(|row| run_view(&row))).await?))
+    let view = blocking(move || control.find_run(&run).and_then(|row| super::sight::seen_run(&app, &caller, &row)));
+    Ok(Json(view.await?))
 }
 
 /// Who calls, as the rules know them.

@@ -14,7 +14,8 @@ use utoipa::{Modify, OpenApi};
 use super::access::TABLE;
 use super::problem::ApiResult;
 use super::{
-    actions, applying, approvals, artifacts, audit, editing, events, foresight, frames, governance, keys, lineage, metrics,
+    actions, applying, approvals, artifacts, audit, connections, editing, events, foresight, frames, governance, keys, lineage,
+    metrics,
     planning, runs, secrets, sites, storage, system, tiles, tokens, triggers, views, wiring, workers,
 };
 
@@ -42,6 +43,7 @@ use super::{
         actions::get_action,
         actions::explain,
         actions::logs,
+        connections::list,
         approvals::list,
         approvals::decide,
         approvals::delegate,

@@ -80,6 +80,7 @@ pub const TABLE: &[(&str, &str, Needs)] = &[
     ("GET", "/api/v1/runs/{run}/action", READ),
     ("GET", "/api/v1/runs/{run}/explain", READ),
     ("GET", "/api/v1/runs/{run}/logs", VIEW),
+    ("GET", "/api/v1/runs/{run}/connections", VIEW),
     ("POST", "/api/v1/runs/{run}/decision", DECIDE),
     ("POST", "/api/v1/runs/{run}/delegate", DECIDE),
     ("POST", "/api/v1/runs/{run}/seen", READ),

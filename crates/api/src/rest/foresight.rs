@@ -19,7 +19,8 @@ use super::foresight_views::{
     SiteChangeView, SiteLoadView, SumView, WaitView, WhatIfRequest, WhatIfView,
 };
 use super::problem::{ApiError, ApiResult, blocking};
-use super::projection::{rfc3339, run_view};
+use super::projection::rfc3339;
+use super::views::RunView;
 
 /// A day, in microseconds.
 const DAY_US: u64 = 86_400_000_000;
@@ -86,15 +87,16 @@ pub(crate) async fn outlook(
 ) -> ApiResult<Json<RunOutlookView>> {
     let view = blocking(move || {
         let row = app.control.find_run(&run)?;
-        let shown = super::permission::withheld(&app, &caller, &row, None)?.is_none();
+        let shown = super::sight::withheld(&app, &caller, &row, None)?.is_none();
         let outlook = app.outlooks.of(&app.control, &row)?;
         let (waits, running) = app.control.waits(&row, shown)?;
-        Ok(outlook_view(&outlook, waits, running))
+        let run = super::sight::seen_run(&app, &caller, &outlook.row)?;
+        Ok(outlook_view(&outlook, run, waits, running))
     });
     Ok(Json(view.await?))
 }
 
-fn outlook_view(outlook: &RunOutlook, waits: Vec<Waited>, running: u64) -> RunOutlookView {
+fn outlook_view(outlook: &RunOutlook, run: RunView, waits: Vec<Waited>, running: u64) -> RunOutlookView {
     let plan = outlook.plan.as_ref();
     RunOutlookView {
         cost_so_far: outlook.so_far.units(),
@@ -105,7 +107,7 @@ fn outlook_view(outlook: &RunOutlook, waits: Vec<Waited>, running: u64) -> RunOu
             .map(|plan| plan.places.iter().map(|place| (place.path.clone(), place.site.clone())).collect())
             .unwrap_or_default(),
         to_come: outlook.to_come.clone().map(OutlookView::from),
-        run: run_view(&outlook.row),
+        run,
         waits: waits.into_iter().map(WaitView::from).collect(),
         running,
     }

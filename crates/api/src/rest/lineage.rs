@@ -13,8 +13,8 @@ use utoipa::ToSchema;
 use super::App;
 use super::access::Caller;
 use super::extract::{Json, Listed, Path, Query, page_size};
-use super::problem::{ApiError, ApiResult, blocking};
-use super::projection::{rfc3339, run_view};
+use super::problem::{ApiResult, blocking};
+use super::projection::rfc3339;
 use super::views::RunView;
 
 /// Rows of a page when nothing is said, and at most.
@@ -102,7 +102,7 @@ fn word(value: &impl Serialize) -> String {
 
 /// Names are values: they are shown to those who may see these.
 fn origin_view(app: &App, caller: &Caller, origin: ArtifactOrigin) -> Result<ArtifactOriginView, Fault> {
-    let hidden = super::permission::withheld(app, caller, &origin.run, origin.path.as_deref())?.is_some();
+    let hidden = super::sight::withheld(app, caller, &origin.run, origin.path.as_deref())?.is_some();
     let known = origin.artifact.filter(|_| !hidden);
     Ok(ArtifactOriginView {
         digest: origin.row.artifact.to_string(),
@@ -174,7 +174,7 @@ pub(crate) async fn lineage(
         let found = app.control.lineage(&parsed)?;
         let made = found.origins.iter().find(|origin| origin.path.is_some()).or(found.origins.first());
         let hidden = match made {
-            Some(made) => super::permission::withheld(&app, &caller, &made.run, made.path.as_deref())?.is_some(),
+            Some(made) => super::sight::withheld(&app, &caller, &made.run, made.path.as_deref())?.is_some(),
             None => false,
         };
         let ingredient = |one: ArtifactRef| IngredientView {
@@ -240,7 +240,9 @@ pub(crate) async fn test_step(
     super::permission::may(&app, &caller, "author", &target, &Label::empty())?;
     let principal = caller.principal.clone();
     let submitted = app.control.test_step(StepTest { text, beside, node, inputs, outputs, principal }).await?;
-    let row = blocking(move || app.control.reader().run(submitted.run).map_err(Fault::internal)).await?;
-    let row = row.ok_or_else(|| ApiError(Fault::internal("a test made no run")))?;
-    Ok((StatusCode::CREATED, Json(run_view(&row))))
+    let view = blocking(move || {
+        let row = app.control.reader().run(submitted.run).map_err(Fault::internal)?;
+        super::sight::seen_run(&app, &caller, &row.ok_or_else(|| Fault::internal("a test made no run"))?)
+    });
+    Ok((StatusCode::CREATED, Json(view.await?)))
 }

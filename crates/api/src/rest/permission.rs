@@ -17,7 +17,6 @@ use super::App;
 use super::access::{Caller, Needs};
 use super::endpoints::scope_of;
 use super::problem::{ApiError, ApiResult, blocking};
-use super::views::WithheldView;
 
 /// Answers that are kept.
 const KEPT_MAX: usize = 4_096;
@@ -29,7 +28,7 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    fn ever(&self, rules: &Rules, who: &policy::Caller, operation: &'static str) -> Ever {
+    pub(super) fn ever(&self, rules: &Rules, who: &policy::Caller, operation: &'static str) -> Ever {
         let key = (who.clone(), operation);
         {
             let known = self.known.read();
@@ -86,37 +85,6 @@ pub(crate) fn may(app: &App, caller: &Caller, operation: &'static str, target: &
     }
     let verdict = rules.may(&who, operation, target, label);
     if verdict.allowed { Ok(()) } else { Err(refused(&rules, &who, operation, target, &verdict)) }
-}
-
-/// Whether the values of a run, or of an action of it, are kept from a caller; what of them may be told then. Blocks.
-pub(crate) fn withheld(
-    app: &App,
-    caller: &Caller,
-    run: &journal::RunRow,
-    path: Option<&str>,
-) -> Result<Option<WithheldView>, Fault> {
-    let (rules, who) = (app.control.rules(), caller.as_policy());
-    if app.said.ever(&rules, &who, "view") == Ever::Always {
-        return Ok(None);
-    }
-    let label = app.control.label_of_run(run, path)?;
-    let target = Target {
-        kind: "run".into(),
-        name: run.name.clone(),
-        project: run.project.clone(),
-        domain: run.domain.clone(),
-        author: run.principal.clone(),
-    };
-    let verdict = rules.may(&who, "view", &target, &label);
-    if verdict.allowed {
-        return Ok(None);
-    }
-    let enough = |role: &&str| {
-        let other = policy::Caller { roles: vec![(**role).to_owned()], ..who.clone() };
-        rules.may(&other, "view", &target, &label).allowed
-    };
-    let roles = policy::ROLES.into_iter().filter(enough).map(str::to_owned).collect();
-    Ok(Some(WithheldView { label: label.0.into_iter().collect(), why: verdict.why(), roles }))
 }
 
 /// What an address is about, and what is known of the data behind it.

@@ -89,7 +89,7 @@ pub(crate) fn whole_run(reader: &Reader, row: &RunRow, actions_max: usize) -> Re
             path: skipped.path,
             kind: kind_name(skipped.kind).into(),
             phase: Phase::Skipped.to_string(),
-            failure: Some(FailureView { class: "skipped".into(), message: why.into(), exit_code: None }),
+            failure: Some(FailureView { class: "skipped".into(), message: why.into(), ..FailureView::default() }),
             ..ActionView::default()
         });
     }

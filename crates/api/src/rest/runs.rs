@@ -9,7 +9,7 @@ use axum::response::IntoResponse;
 use controlplane::{Awaited, Fault, FaultKind, Rerun, Submission, Submitted};
 use engine::Command;
 use engine::event::RunFinished;
-use journal::RunFilter;
+use journal::{RunFilter, RunRow};
 use model::RunId;
 use model::limits::BULK_RUNS_MAX;
 use serde::Deserialize;
@@ -20,6 +20,7 @@ use super::access::Caller;
 use super::extract::{Json, Path, Query, page_size};
 use super::problem::{ApiError, ApiResult, blocking, problem};
 use super::projection::{run_view, whole_run};
+use super::sight::{Sight, seen_run};
 use super::views::{
     Page, ReasonRequest, RerunNodeView, RerunPlanView, RerunRequest, RunView, SignalRequest, SubmitManyRequest, SubmitRequest,
     SubmitResult,
@@ -64,7 +65,11 @@ fn labels_of(text: &str) -> Vec<(String, Option<String>)> {
 
 /// Lists runs, the newest first.
 #[utoipa::path(get, path = "/api/v1/runs", operation_id = "listRuns", tag = "runs", params(ListQuery), responses((status = 200, description = "A page of runs.", body = Page<RunView>)))]
-pub(crate) async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> ApiResult<Json<Page<RunView>>> {
+pub(crate) async fn list(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<ListQuery>,
+) -> ApiResult<Json<Page<RunView>>> {
     let phase = match query.phase.as_deref() {
         Some(text) => Some(super::actions::parse_phase(text)?),
         None => None,
@@ -80,9 +85,12 @@ pub(crate) async fn list(State(app): State<App>, Query(query): Query<ListQuery>)
         ..RunFilter::default()
     };
     let reader = app.control.reader().clone();
-    let rows = blocking(move || reader.runs(&filter).map_err(Fault::internal)).await?;
-    let next = (rows.len() == limit).then(|| rows.last().map(|row| row.id.to_string())).flatten();
-    Ok(Json(Page { items: rows.iter().map(run_view).collect(), next }))
+    let page = blocking(move || {
+        let rows = reader.runs(&filter).map_err(Fault::internal)?;
+        let next = (rows.len() == limit).then(|| rows.last().map(|row| row.id.to_string())).flatten();
+        Ok(Page { items: rows.iter().map(|row| seen_run(&app, &caller, row)).collect::<Result<_, _>>()?, next })
+    });
+    Ok(Json(page.await?))
 }
 
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -203,11 +211,11 @@ pub(crate) async fn submit(
         None => (app.control.submit(submission).await?, None),
     };
     let status = if submitted.fresh { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(answer(&app, &submitted, end)?)))
+    Ok((status, Json(answer(&app, &caller, &submitted, end)?)))
 }
 
-/// The run as it is, or as it ended.
-fn answer(app: &App, submitted: &Submitted, end: Option<Arc<RunFinished>>) -> ApiResult<RunView> {
+/// The run as it is, or as it ended, without what the caller may not see.
+fn answer(app: &App, caller: &Caller, submitted: &Submitted, end: Option<Arc<RunFinished>>) -> ApiResult<RunView> {
     let run = submitted.run;
     // Read where we are: a row that was written a moment ago is in memory, and another thread would cost more than the reading.
     let row = app.control.reader().run(run).map_err(Fault::internal)?;
@@ -218,6 +226,21 @@ fn answer(app: &App, submitted: &Submitted, end: Option<Arc<RunFinished>>) -> Ap
         view.outputs = end.outputs.as_ref().map(|outputs| outputs.value().clone());
     } else if let Some(seq) = row.outputs_seq {
         view.outputs = tokio::task::block_in_place(|| app.control.reader().body(seq, 0)).map_err(Fault::internal)?;
+    }
+    // Most callers see everything, and most runs go well: then there is nothing to look up.
+    if view.failure.is_none() && (view.outputs.is_none() || super::sight::sees_all(app, caller)) {
+        return Ok(view);
+    }
+    Ok(tokio::task::block_in_place(|| seen(app, caller, &row, view))?)
+}
+
+/// A run without the values and the texts that a caller may not see.
+fn seen(app: &App, caller: &Caller, row: &RunRow, view: RunView) -> Result<RunView, Fault> {
+    let sight = Sight::of(app, caller, row)?;
+    let mut view = sight.run(view);
+    view.withheld = sight.withheld(None);
+    if view.withheld.is_some() {
+        (view.inputs, view.outputs) = (None, None);
     }
     Ok(view)
 }
@@ -295,8 +318,10 @@ pub(crate) async fn get_run(
     let control = app.control.clone();
     let view = blocking(move || {
         let row = control.find_run(&run)?;
-        let mut view = whole_run(control.reader(), &row, actions_max)?;
-        view.withheld = super::permission::withheld(&app, &caller, &row, None)?;
+        let view = whole_run(control.reader(), &row, actions_max)?;
+        let sight = Sight::of(&app, &caller, &row)?;
+        let mut view = sight.run(view);
+        view.withheld = sight.withheld(None);
         if view.withheld.is_some() {
             (view.inputs, view.outputs) = (None, None);
         }
@@ -305,7 +330,8 @@ pub(crate) async fn get_run(
     Ok(Json(view.await?))
 }
 
-async fn order(app: &App, run: String, command: impl FnOnce(RunId) -> Command) -> ApiResult<Json<RunView>> {
+async fn order(app: &App, caller: Caller, run: String, command: impl FnOnce(RunId) -> Command) -> ApiResult<Json<RunView>> {
+    let app = app.clone();
     let control = app.control.clone();
     let name = run.clone();
     let row = blocking(move || control.find_run(&name)).await?;
@@ -315,7 +341,8 @@ async fn order(app: &App, run: String, command: impl FnOnce(RunId) -> Command) -
     }
     app.control.inbox().ask(command(row.id)).await?;
     let control = app.control.clone();
-    Ok(Json(blocking(move || control.find_run(&run).map(|row| run_view(&row))).await?))
+    let view = blocking(move || control.find_run(&run).and_then(|row| seen_run(&app, &caller, &row)));
+    Ok(Json(view.await?))
 }
 
 /// Stops a run and undoes what can be undone.
@@ -329,7 +356,7 @@ pub(crate) async fn cancel(
     let request = body.map(|Json(request)| request).unwrap_or_default();
     let principal = caller.principal.clone();
     let reason = if request.reason.is_empty() { format!("cancelled by {principal}") } else { request.reason };
-    order(&app, run, |run| Command::Cancel { run, principal, reason }).await
+    order(&app, caller, run, |run| Command::Cancel { run, principal, reason }).await
 }
 
 /// Holds a run: nothing new is opened or placed.
@@ -340,7 +367,7 @@ pub(crate) async fn pause(
     Path(run): Path<String>,
 ) -> ApiResult<Json<RunView>> {
     let principal = caller.principal.clone();
-    order(&app, run, |run| Command::Pause { run, principal }).await
+    order(&app, caller, run, |run| Command::Pause { run, principal }).await
 }
 
 /// Goes on with a held run.
@@ -351,7 +378,7 @@ pub(crate) async fn resume(
     Path(run): Path<String>,
 ) -> ApiResult<Json<RunView>> {
     let principal = caller.principal.clone();
-    order(&app, run, |run| Command::Resume { run, principal }).await
+    order(&app, caller, run, |run| Command::Resume { run, principal }).await
 }
 
 /// Sends a signal to a run. It is kept until a wait asks for it.
@@ -364,7 +391,7 @@ pub(crate) async fn signal(
 ) -> ApiResult<Json<RunView>> {
     let principal = caller.principal.clone();
     let payload = if request.payload.is_null() { Value::Object(Default::default()) } else { request.payload };
-    order(&app, run, |run| Command::Signal { run, name: request.name, payload, principal }).await
+    order(&app, caller, run, |run| Command::Signal { run, name: request.name, payload, principal }).await
 }
 
 /// Repeats a run as a new one.
@@ -377,10 +404,14 @@ pub(crate) async fn rerun(
     body: Option<Json<RerunRequest>>,
 ) -> ApiResult<impl IntoResponse> {
     let request = body.map(|Json(request)| request).unwrap_or_default();
-    let rerun =
-        Rerun { from: request.from, inputs: request.inputs, principal: caller.principal, traceparent: traceparent(&headers) };
+    let rerun = Rerun {
+        from: request.from,
+        inputs: request.inputs,
+        principal: caller.principal.clone(),
+        traceparent: traceparent(&headers),
+    };
     let submitted = app.control.rerun(&run, rerun).await?;
-    Ok((StatusCode::CREATED, Json(answer(&app, &submitted, None)?)))
+    Ok((StatusCode::CREATED, Json(answer(&app, &caller, &submitted, None)?)))
 }
 
 /// What a repetition would take over and what it would run, and why. Nothing is started.

@@ -70,11 +70,20 @@ pub struct RunView {
 pub struct FailureView {
     /// user, oom, timeout, preempted, node_lost, …
     pub class: String,
-    /// What happened.
+    /// What happened. Of a failure whose text the caller may not see it says just that.
     pub message: String,
     /// The exit code of the process, or 128 + the signal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+    /// What the work itself calls the error, such as the name of an exception's class, or the code of a page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// What the text carries: all that the attempt could read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub label: Vec<String>,
+    /// Whether the text is kept from the caller, who may not see what it may hold.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withheld: bool,
 }
 
 /// An action of a run.

@@ -87,6 +87,20 @@ enum Expected {
     Refuse,
 }
 
+/// What can be read in a run, as it was counted when it was accepted.
+#[derive(Clone, Debug, Default)]
+pub struct RunLabels {
+    reads: BTreeMap<String, Label>,
+    all: Label,
+}
+
+impl RunLabels {
+    /// What the action of a path can read; or any of them, when no path is given or none of it is known.
+    pub fn of(&self, path: Option<&str>) -> Label {
+        path.and_then(|path| self.reads.get(&engine::without_items(path))).unwrap_or(&self.all).clone()
+    }
+}
+
 impl ControlPlane {
     /// Records a person's word for a sanitizer as it is now, or for the version of a policy that waits.
     pub async fn approve_rule(&self, request: ApprovalRequest) -> Result<Approved, Fault> {
@@ -206,19 +220,21 @@ impl ControlPlane {
 
     /// What can be read in a run: by the action of a path, or by any of its actions when no path is given or none of it is known.
     pub fn label_of_run(&self, run: &journal::RunRow, path: Option<&str>) -> Result<Label, Fault> {
-        let mut label = Label::empty();
+        Ok(self.labels_of_run(run)?.of(path))
+    }
+
+    /// The same for many actions of a run.
+    pub fn labels_of_run(&self, run: &journal::RunRow) -> Result<RunLabels, Fault> {
         // It is written in the turn in which the run is accepted, right behind that.
         let events = self.reader().events(model::Seq(0), Some(run.id), FIRST_EVENTS).map_err(Fault::internal)?;
-        let labelled = events.iter().find_map(|(_, _, _, event)| match event {
+        let labelled = events.into_iter().find_map(|(_, _, _, event)| match event {
             engine::Event::RunLabelled(labelled) => Some(labelled),
             _ => None,
         });
-        let Some(labelled) = labelled else { return Ok(label) };
-        if let Some(reads) = path.and_then(|path| labelled.reads.get(&engine::without_items(path))) {
-            return Ok(reads.clone());
-        }
-        labelled.inputs.values().chain(labelled.reads.values()).for_each(|one| label.join(one));
-        Ok(label)
+        let Some(labelled) = labelled else { return Ok(RunLabels::default()) };
+        let mut all = Label::empty();
+        labelled.inputs.values().chain(labelled.reads.values()).for_each(|one| all.join(one));
+        Ok(RunLabels { reads: labelled.reads, all })
     }
 
     /// What is registered of rules.

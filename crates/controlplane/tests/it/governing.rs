@@ -203,7 +203,7 @@ async fn a_key_does_not_launder_what_is_kept_under_it() {
         assert_eq!(actions.iter().find(|action| action.path == "a").unwrap().reused, reused, "{keep}");
         if phase == Phase::Failed {
             let failure = end.failure.as_ref().unwrap();
-            assert!(failure.message.contains("carries pii") || failure.message.contains("carries"), "{failure:?}");
+            assert!(failure.message().contains("carries pii") || failure.message().contains("carries"), "{failure:?}");
         }
     }
     control.stop().await;

@@ -38,7 +38,7 @@ async fn failures_repeat_and_stop_the_others_as_ever() {
     let run = start(&control).await;
     let end = control.end_of(run, PATIENCE).await.unwrap().unwrap();
     assert_eq!(end.phase, Phase::Failed);
-    assert_eq!(end.failure.as_ref().map(|failure| failure.message.as_str()), Some("`b`: no"));
+    assert_eq!(end.failure.as_ref().map(|failure| failure.message().into_owned()).as_deref(), Some("`b`: no"));
     control.stop().await;
 }
 

@@ -46,7 +46,7 @@ fn events(control: &ControlPlane, run: RunId) -> Vec<Event> {
 fn assert_refused(row: &RunFinished, says: &str) {
     let failure = row.failure.as_ref().unwrap_or_else(|| panic!("{row:?}"));
     assert_eq!((row.phase, failure.class), (Phase::Failed, FailureClass::Refused), "{failure:?}");
-    assert!(failure.code.as_deref() == Some("E0036") && failure.message.contains(says), "{failure:?}");
+    assert!(failure.code.as_deref() == Some("E0036") && failure.message().contains(says), "{failure:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::action::ActionState;
 use crate::event::{
-    BodiesPruned, ByWhom, CancelReason, CancelRequested, DataErased, EpochBegan, ResourceApplied, ResourceDeleted,
+    BodiesPruned, ByWhom, CancelReason, CancelRequested, DataErased, EpochBegan, ResourceApplied, ResourceDeleted, Role,
     RunCancelRequested, SignalReceived, SiteHealthChanged, SiteNamed, SiteRegistered, Usage,
 };
 use crate::run::{Run, RunStatus};
@@ -145,7 +145,7 @@ impl Stepper<'_, '_> {
         self.evict(running, CancelReason::Drained, "its site is being drained");
     }
 
-    /// Stops attempts that the rules deny where they are. Those that are denied everywhere wait.
+    /// Stops attempts that the rules deny where they are, and files on their way to where they may not go. What is denied everywhere waits.
     fn revoke(&mut self, actions: Vec<ActionKey>) {
         self.evict(actions, CancelReason::Denied, "a policy does not permit it there any more");
     }
@@ -154,6 +154,15 @@ impl Stepper<'_, '_> {
         for key in actions {
             let Some(action) = self.action(key) else { continue };
             match action.state {
+                // It pauses before it is tried again: that will not be.
+                ActionState::Backoff if matches!(action.role, Role::Transfer { .. }) => {
+                    self.emit(Event::CancelRequested(CancelRequested {
+                        run: key.run,
+                        actions: Vec::new(),
+                        why,
+                        ended: vec![key.action],
+                    }));
+                }
                 ActionState::Running => self.emit(Event::CancelRequested(CancelRequested {
                     run: key.run,
                     actions: vec![key.action],

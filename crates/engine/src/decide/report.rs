@@ -182,10 +182,15 @@ impl Stepper<'_, '_> {
             return None;
         }
         let action = self.action(key)?;
+        let is_transfer = matches!(action.role, Role::Transfer { .. });
+        if is_transfer && action.state == ActionState::Stopping(CancelReason::Denied) {
+            // Whoever wants it is placed again, by the rules as they are now.
+            return None;
+        }
         if failure.class == FailureClass::Preempted {
             return (action.system_retries < SYSTEM_RETRIES_MAX).then_some(now);
         }
-        if matches!(action.role, Role::Transfer { .. }) {
+        if is_transfer {
             // A source that has lost it will not find it: whoever wants it is placed again, to be brought it from elsewhere.
             if failure.class == FailureClass::Transfer {
                 return None;
@@ -251,12 +256,12 @@ impl Stepper<'_, '_> {
 }
 
 /// Why what an action still misses did not come: what the last transfer of it said.
-fn why_not_brought<'a>(run: &'a Run, action: &Action, site: &str) -> Option<&'a str> {
+fn why_not_brought(run: &Run, action: &Action, site: &str) -> Option<String> {
     let ActionState::Staging(missing) = &action.state else { return None };
     let brought =
         |other: &&Action| matches!(&other.role, Role::Transfer { artifact, to, .. } if missing.contains(artifact) && to == site);
     let mut last_first = run.actions.iter().rev().filter(brought);
-    last_first.find_map(|transfer| Some(transfer.failure.as_ref()?.message.as_str()))
+    last_first.find_map(|transfer| Some(transfer.failure.as_ref()?.message().into_owned()))
 }
 
 /// Whether a report can be about the attempt as it was ordered: under the epoch in which it was placed, or a later one that ordered it

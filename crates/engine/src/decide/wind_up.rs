@@ -21,7 +21,7 @@ impl Stepper<'_, '_> {
         match self.render(run, &root.compiled.graph.outputs, &run.names_for_outputs(root)) {
             Ok(outputs) => self.finish_run(id, Phase::Succeeded, outputs, None),
             Err(mut failure) => {
-                failure.message = format!("the outputs of the workflow: {}", failure.message);
+                failure.message = format!("the outputs of the workflow: {}", failure.message());
                 self.emit(Event::RunFailing(RunFailing { run: id, action: None, failure }));
             }
         }
@@ -41,7 +41,7 @@ impl Stepper<'_, '_> {
         let failure = match run.action(number) {
             Some(action) => {
                 let cause = action.failure.clone().unwrap_or_else(|| Failure::new(FailureClass::Unknown, "it failed"));
-                let mut failure = Failure::new(cause.class, format!("`{}`: {}", action.path, cause.message));
+                let mut failure = Failure::new(cause.class, format!("`{}`: {}", action.path, cause.message()));
                 failure.exit_code = cause.exit_code;
                 failure.code = cause.code;
                 failure

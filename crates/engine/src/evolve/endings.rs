@@ -215,7 +215,7 @@ fn undo_ended(run: &mut Run, number: ActionNo, phase: Phase) {
         // What could not be undone has to reach a person: it goes into the failure of the run.
         let sentence = format!("`{path}` did not succeed; what it should have undone still stands");
         match failure {
-            Some(failure) => failure.message = format!("{}; {sentence}", failure.message),
+            Some(failure) => failure.add(&sentence),
             None => *failure = Some(Failure::new(FailureClass::Child, sentence)),
         }
     }

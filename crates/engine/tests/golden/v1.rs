@@ -28,7 +28,7 @@ fn located(seed: u8) -> Vec<Located> {
 }
 
 fn failure(class: FailureClass) -> Failure {
-    Failure { class, message: format!("it ended as {class}: ü"), exit_code: Some(137), code: None, permanent: false }
+    Failure { class, message: format!("it ended as {class}: ü"), exit_code: Some(137), code: None, permanent: false, text: None }
 }
 
 fn submitted(origin: Origin) -> Event {

@@ -19,6 +19,7 @@ fn failure() -> Failure {
         exit_code: Some(1),
         code: Some("ValueError".into()),
         permanent: true,
+        text: None,
     }
 }
 

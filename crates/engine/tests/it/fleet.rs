@@ -218,7 +218,7 @@ fn an_input_that_cannot_be_brought_fails_the_action_in_the_end() {
     assert_eq!(rig.finish(run).phase, Phase::Failed);
     let failure = rig.failure(run, "use[0]").unwrap();
     assert_eq!(failure.class, FailureClass::Transfer);
-    assert_eq!(failure.message, "an input could not be brought to `b`: the platform failed");
+    assert_eq!(failure.message(), "an input could not be brought to `b`: the platform failed");
     assert_eq!(transfers(&rig, run).len(), 1 + model::limits::SYSTEM_RETRIES_MAX as usize);
     assert!(rig.now().since(began) < Duration::from_secs(3 * 3600));
 }
@@ -262,7 +262,10 @@ fn an_input_that_is_lost_everywhere_fails_those_who_need_it_and_says_so() {
     assert_eq!((finished.phase, transfers(&rig, run).len()), (Phase::Failed, 1));
     let failure = finished.failure.unwrap();
     assert_eq!(failure.class, FailureClass::Transfer);
-    assert!(failure.message.contains("its input `x`") && failure.message.contains("is lost: no site has a copy"), "{failure:?}");
+    assert!(
+        failure.message().contains("its input `x`") && failure.message().contains("is lost: no site has a copy"),
+        "{failure:?}"
+    );
     // A map that goes on without the item does so here as well.
     let mut rig = two_zones();
     rig.on("use[0]<-*", [system(FailureClass::Transfer)]);

@@ -69,7 +69,7 @@ fn an_item_that_fails_fails_the_run_unless_the_map_goes_on() {
             assert_eq!(rig.output(run, "m"), json!([{}, null, {}]));
             assert_eq!(rig.phase(run, "m[1]"), Some(Phase::Failed));
         } else {
-            assert_eq!(finished.failure.unwrap().message, "`m[1]`: no");
+            assert_eq!(finished.failure.unwrap().message(), "`m[1]`: no");
             assert_eq!((rig.phase(run, "m"), rig.phase(run, "z")), (Some(Phase::Aborted), None));
         }
     }
@@ -88,7 +88,7 @@ fn a_failure_deep_within_an_item_ends_the_item_and_the_map_goes_on() {
     let finished = rig.finish(run);
     assert_eq!(finished.phase, Phase::Succeeded);
     assert_eq!(rig.output(run, "m")[0], Value::Null);
-    assert_eq!(rig.failure(run, "m[0]").unwrap().message, "`m[0]/leaf/x`: no");
+    assert_eq!(rig.failure(run, "m[0]").unwrap().message(), "`m[0]/leaf/x`: no");
     assert_eq!(rig.phase(run, "m[0]/leaf/slow"), Some(Phase::Aborted));
     assert_eq!(rig.phase(run, "m[1]/leaf/y"), Some(Phase::Succeeded));
     assert!(!rig.paths(run).contains("m[0]/leaf/y"));
@@ -179,5 +179,5 @@ fn outputs_that_are_too_large_together_fail_the_map() {
     assert_eq!(rig.finish(run).phase, Phase::Failed);
     let failure = rig.failure(run, "m").unwrap();
     assert_eq!(failure.class, FailureClass::Output);
-    assert!(failure.message.contains("use an artifact"), "{}", failure.message);
+    assert!(failure.message().contains("use an artifact"), "{}", failure.message());
 }

@@ -66,7 +66,7 @@ fn a_child_is_given_what_its_parent_may_read_and_nothing_that_it_only_names() {
     spawn(&mut rig, run, "quiet", "spoof", json!({ "labels": [], "f": file("names").to_value() }));
     let failure = rig.failure(run, "spoof").unwrap();
     assert_eq!((rig.phase(run, "spoof"), failure.class), (Some(Phase::Failed), FailureClass::Refused));
-    assert!(failure.message.contains("pii"), "{failure:?}");
+    assert!(failure.message().contains("pii"), "{failure:?}");
     spawn(&mut rig, run, "quiet", "deep", json!({ "x": [{ "y": file("names").to_value() }] }));
     assert_eq!(rig.phase(run, "deep"), Some(Phase::Failed));
 }

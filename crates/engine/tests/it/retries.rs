@@ -58,7 +58,7 @@ fn when_the_repeats_are_used_up_the_run_fails_with_the_reason() {
     let finished = rig.run(&graph, json!({}));
     assert_eq!(finished.phase, Phase::Failed);
     let failure = finished.failure.unwrap();
-    assert_eq!((failure.class, failure.message.as_str()), (FailureClass::User, "`a`: exit code 3"));
+    assert_eq!((failure.class, &*failure.message()), (FailureClass::User, "`a`: exit code 3"));
     assert_eq!(rig.dispatched().len(), 3);
 }
 

@@ -129,5 +129,5 @@ fn outputs_that_cannot_be_made_fail_the_run() {
     let graph = flow("t/out").step(step("a")).outputs(json!({"x": "${ nodes.a.x }"})).build();
     let finished = rig.run(&graph, json!({}));
     assert_eq!(finished.phase, Phase::Failed);
-    assert!(finished.failure.unwrap().message.starts_with("the outputs of the workflow: "));
+    assert!(finished.failure.unwrap().message().starts_with("the outputs of the workflow: "));
 }

@@ -116,9 +116,9 @@ fn a_failure_in_a_sub_workflow_fails_the_run_and_names_the_node() {
     let missing = flow("t/needs").input("n", None).step(step("x")).build();
     rig.on("sub/x", [fail("no")]);
     let finished = rig.run(&flow("t/outer").step(step("sub").workflow(&inner)).build(), json!({}));
-    assert_eq!(finished.failure.unwrap().message, "`sub/x`: no");
+    assert_eq!(finished.failure.unwrap().message(), "`sub/x`: no");
     let finished = rig.run(&flow("t/outer").step(step("sub").workflow(&missing)).build(), json!({}));
-    assert!(finished.failure.unwrap().message.contains("needs the input `n`"));
+    assert!(finished.failure.unwrap().message().contains("needs the input `n`"));
 }
 
 #[test]

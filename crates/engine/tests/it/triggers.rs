@@ -154,7 +154,7 @@ fn a_firing_that_replaces_waits_until_the_cancelled_run_has_undone_what_it_did()
     rig.report(undo, Outcome::Succeeded(json!({})));
     let end = rig.ended(RunId(1)).expect("it has ended");
     assert_eq!(end.phase, Phase::Aborted);
-    assert!(end.failure.as_ref().is_some_and(|failure| failure.message.contains("replaces")), "{end:?}");
+    assert!(end.failure.as_ref().is_some_and(|failure| failure.message().contains("replaces")), "{end:?}");
     assert!(began(&rig, RunId(3)) && !began(&rig, RunId(2)));
 }
 

@@ -28,7 +28,7 @@ fn what_succeeded_is_undone_in_reverse_order_of_success() {
     rig.report(rig.attempt(run, "flight"), Outcome::Succeeded(json!({})));
     rig.report(rig.attempt(run, "hotel"), Outcome::Succeeded(json!({"id": 7})));
     let finished = rig.finish(run);
-    assert_eq!((finished.phase, finished.failure.unwrap().message.as_str()), (Phase::Failed, "`pay`: no money"));
+    assert_eq!((finished.phase, &*finished.failure.unwrap().message()), (Phase::Failed, "`pay`: no money"));
     assert_eq!(undone(&rig), ["car!undo", "hotel!undo", "flight!undo"]);
     let input = rig.events().iter().find_map(|event| match event {
         Event::ActionsOpened(e) => e.actions.iter().find(|opened| opened.path == "hotel!undo").cloned(),
@@ -83,9 +83,9 @@ fn an_undo_that_fails_is_told_and_the_others_go_on() {
     let failure = finished.failure.unwrap();
     assert_eq!(failure.class, FailureClass::User);
     for path in ["`c!undo`", "`b!undo`"] {
-        assert!(failure.message.contains(&format!("{path} did not succeed")), "{}", failure.message);
+        assert!(failure.message().contains(&format!("{path} did not succeed")), "{}", failure.message());
     }
-    assert!(!failure.message.contains("`a!undo`"));
+    assert!(!failure.message().contains("`a!undo`"));
 }
 
 #[test]

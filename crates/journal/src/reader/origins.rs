@@ -55,7 +55,9 @@ impl Reader {
         self.with(|db| {
             let sql = format!("SELECT {ACTION_COLUMNS} FROM actions WHERE run = ?1 AND no = ?2");
             let mut statement = db.prepare_cached(&sql)?;
-            Ok(statement.query_row(params![run.0, no], ActionRow::read).optional()?)
+            let mut row = statement.query_row(params![run.0, no], ActionRow::read).optional()?;
+            row.iter_mut().for_each(|row| self.say(db, &mut row.failure));
+            Ok(row)
         })
     }
 

@@ -1,5 +1,6 @@
 //! The account of the journal: verify it, take it away, prove an entry of it, and see who signs it.
 
+mod connections;
 mod derived;
 mod formats;
 mod offline;
@@ -57,6 +58,11 @@ enum Order {
         after_help = "Examples:\n  tutti audit prove 17 --to entry.tlog-proof\n  tutti audit verify entry.tlog-proof --key tutti.key\n  tutti audit prove 17 --json --size 20"
     )]
     Prove(prove::Prove),
+    /// Show every connection that the attempts of a run made or wanted to make over the network: where to, how it ended, bytes each way.
+    #[command(
+        after_help = "Examples:\n  tutti audit connections fraud-model-7\n  tutti audit connections fraud-model-7 score -o json"
+    )]
+    Connections(connections::Connections),
     /// Show the public key that signs checkpoints. Keep it where the server cannot change it.
     #[command(after_help = "Examples:\n  tutti audit key > tutti.key")]
     Key(Shown),
@@ -106,6 +112,7 @@ impl Audit {
             Order::Export(export) => export.run(door).await,
             Order::Pack(pack) => pack.run(door).await,
             Order::Prove(prove) => prove.run(door).await,
+            Order::Connections(connections) => connections.run(door).await,
             Order::Key(shown) => shown.key(door).await,
             Order::Checkpoint => {
                 output::write(&text(door, "/api/v1/audit/checkpoint").await?)?;

@@ -90,7 +90,8 @@ mod tests {
     use super::*;
 
     fn action(phase: &str, attempts: u32) -> ActionView {
-        let failure = FailureView { class: "task".into(), message: "no luck\nat all".into(), exit_code: Some(3) };
+        let failure =
+            FailureView { class: "task".into(), message: "no luck\nat all".into(), exit_code: Some(3), ..FailureView::default() };
         ActionView { path: "try".into(), phase: phase.into(), attempts, failure: Some(failure), ..ActionView::default() }
     }
 

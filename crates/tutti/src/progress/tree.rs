@@ -403,7 +403,7 @@ mod tests {
     }
 
     fn failed(message: &str) -> ActionView {
-        let failure = api::rest::views::FailureView { class: "task".into(), message: message.into(), exit_code: None };
+        let failure = api::rest::views::FailureView { class: "task".into(), message: message.into(), ..Default::default() };
         ActionView { attempts: 2, failure: Some(failure), ..action("try", "run", "queued") }
     }
 

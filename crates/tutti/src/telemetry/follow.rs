@@ -66,7 +66,7 @@ fn status(end: &End<'_>) -> Option<Status> {
         Phase::Succeeded => Some(Status { message: String::new(), code: OK }),
         // Somebody asked for it: no error, and no success.
         Phase::Aborted => None,
-        _ => Some(Status { message: end.failure.map(|failure| failure.message.clone()).unwrap_or_default(), code: ERROR }),
+        _ => Some(Status { message: end.failure.map(|failure| failure.class.to_string()).unwrap_or_default(), code: ERROR }),
     }
 }
 
