@@ -32,6 +32,9 @@ pub enum StoreError {
     /// The keys cannot be used.
     #[error(transparent)]
     Keys(KeyError),
+    /// Whoever wanted it does not want it any more. Nothing of it was stored.
+    #[error("it was stopped")]
+    Stopped,
     /// The disk is full.
     #[error("the disk of the store is full")]
     DiskFull,

@@ -27,4 +27,4 @@ pub use error::StoreError;
 pub use intake::Taking;
 pub use store::{Put, Store, Usage, Verified};
 pub use sweep::{Sweeping, Swept};
-pub use transfer::{Progress, transfer};
+pub use transfer::{Progress, to_the_end, transfer};

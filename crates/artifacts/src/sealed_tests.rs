@@ -70,7 +70,7 @@ fn directories_are_sealed_laid_out_and_transferred() {
     fs::write(source.join("out/b"), "b").unwrap();
     let (put, kind) = from.take(&source, "out", Taking::Link).unwrap();
     assert_eq!(kind, ArtifactKind::Directory);
-    let moved = transfer(&from, &to, &put.digest, &mut |_| {}).unwrap();
+    let moved = transfer(&from, &to, &put.digest, &mut crate::to_the_end).unwrap();
     assert_eq!(moved, (5 << 20) + 1 + from.size(&put.digest).unwrap());
     let artifact = ArtifactRef { digest: put.digest, size: put.size, kind, name: "out".into() };
     let laid = place.folder.path().join("laid");
@@ -105,7 +105,7 @@ fn what_was_changed_is_found_out_and_set_aside() {
         assert!(!laid.exists() && !store.has(&put.digest), "{what}: nothing of it is given out");
         let (again, to) = (store.put_bytes(b"abc").unwrap(), place.store("to"));
         put_in_place(&store, &again.digest, &attack(&own, &sealed_other));
-        assert!(transfer(&store, &to, &again.digest, &mut |_| {}).is_err(), "{what}");
+        assert!(transfer(&store, &to, &again.digest, &mut crate::to_the_end).is_err(), "{what}");
         assert!(!to.has(&again.digest), "{what}");
     }
 }
@@ -120,7 +120,7 @@ fn what_lay_open_before_there_were_keys_is_read_and_looked_at() {
     put_in_place(&store, &other, b"forged");
     assert!(matches!(store.open(&other), Err(StoreError::Damaged { .. })));
     let to = place.store("to");
-    transfer(&store, &to, &old, &mut |_| {}).unwrap();
+    transfer(&store, &to, &old, &mut crate::to_the_end).unwrap();
     assert_eq!(text(&to, &old).unwrap(), "old");
     assert!(fs::read(to.place(&old)).unwrap().len() > 3, "it is sealed where it comes");
 }

@@ -216,7 +216,7 @@ impl Store {
 
     /// Stores what a reader gives, hashing on the way.
     pub fn put(&self, source: &mut dyn Read) -> Result<Put> {
-        let staged = self.stage(source, false, &mut |_| {})?;
+        let staged = self.stage(source, false, &mut crate::to_the_end)?;
         let put = staged.put;
         self.keep(vec![staged])?;
         Ok(put)
@@ -244,18 +244,21 @@ impl Store {
         let mut file = tempfile::Builder::new().prefix(ours()).tempfile_in(&temporary).map_err(at(&temporary))?;
         // Held until it is closed: another process that opens the store meanwhile leaves the file alone.
         let _ = file.as_file().try_lock();
-        let mut written = 0;
+        let (mut written, mut stopped) = (0, false);
         let mut head = Vec::with_capacity(HEAD.len());
         let key = self.keys.as_ref().map(|_| FileKey::new()).transpose().map_err(StoreError::Keys)?;
         let mut sink = Sink::new(file.as_file_mut(), key.as_ref()).map_err(at(&temporary))?;
-        let (digest, size) = hash(source, &mut |bytes| {
+        let hashed = hash(source, &mut |bytes| {
             head.extend_from_slice(&bytes[..bytes.len().min(HEAD.len() - head.len())]);
             sink.write_all(bytes)?;
             written += bytes.len() as u64;
-            progress(written);
-            Ok(())
-        })
-        .map_err(at(&temporary))?;
+            stopped = progress(written).is_break();
+            if stopped { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+        });
+        if stopped {
+            return Err(StoreError::Stopped);
+        }
+        let (digest, size) = hashed.map_err(at(&temporary))?;
         sink.finish().map_err(at(&temporary))?;
         if head == HEAD && !may_list {
             return Err(StoreError::ForgedListing);
@@ -533,7 +536,7 @@ mod tests {
     #[test]
     fn what_waits_for_its_name_outlives_an_opening_of_the_store() {
         let (folder, store) = store();
-        let staged = store.stage(&mut &b"abc"[..], false, &mut |_| {}).unwrap();
+        let staged = store.stage(&mut &b"abc"[..], false, &mut crate::to_the_end).unwrap();
         Store::open_at(folder.path().join("store")).unwrap();
         store.keep(vec![staged]).unwrap();
         assert!(store.has(&Digest::of(b"abc")));

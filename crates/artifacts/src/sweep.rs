@@ -236,7 +236,7 @@ mod tests {
         assert_eq!((again.restored, again.set_aside, again.removed), (1, 0, 0));
         assert_eq!(place.store.usage().unwrap().objects, 7);
         let other = Store::open_at(place.folder.path().join("other")).unwrap();
-        assert_eq!(crate::transfer(&place.store, &other, &x, &mut |_| {}).unwrap(), 1);
+        assert_eq!(crate::transfer(&place.store, &other, &x, &mut crate::to_the_end).unwrap(), 1);
     }
 
     #[test]

@@ -1,12 +1,19 @@
 //! Transfers between stores.
 
+use std::ops::ControlFlow;
+
 use model::Digest;
 
 use crate::error::Result;
 use crate::{Store, StoreError};
 
-/// Where a transfer stands: bytes moved so far.
-pub type Progress<'p> = &'p mut dyn FnMut(u64);
+/// Where a transfer stands: told the bytes moved so far, it says whether to go on.
+pub type Progress<'p> = &'p mut dyn FnMut(u64) -> ControlFlow<()>;
+
+/// Whoever wants all of it.
+pub fn to_the_end(_moved: u64) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
 
 /// Brings an artifact from one store to another, verifying what is read. What is there already is not moved again, so that a transfer that
 /// broke off goes on where it was, file by file; the answer is the number of bytes that were moved.
@@ -61,6 +68,22 @@ mod tests {
     }
 
     #[test]
+    fn a_transfer_that_is_stopped_leaves_nothing() {
+        let (_folder, from, to) = stores();
+        let put = from.put(&mut vec![7u8; 3 << 20].as_slice()).unwrap();
+        let mut seen = 0;
+        let mut until = |bytes| {
+            seen = bytes;
+            if bytes < 1 << 20 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        assert!(matches!(transfer(&from, &to, &put.digest, &mut until), Err(StoreError::Stopped)));
+        assert!(seen < put.size, "it went on to its end: {seen}");
+        assert!(!to.has(&put.digest));
+        // Wanted again, it is brought.
+        assert_eq!(transfer(&from, &to, &put.digest, &mut to_the_end).unwrap(), put.size);
+    }
+
+    #[test]
     fn a_transfer_that_broke_off_goes_on() {
         let (folder, from, to) = stores();
         let source = folder.path().join("d");
@@ -71,15 +94,21 @@ mod tests {
         let put = from.put_directory(&source).unwrap();
         let missing = Digest::of(b"c");
         from.remove(&missing).unwrap();
-        assert!(matches!(transfer(&from, &to, &put.digest, &mut |_| {}), Err(StoreError::Missing(digest)) if digest == missing));
+        assert!(
+            matches!(transfer(&from, &to, &put.digest, &mut to_the_end), Err(StoreError::Missing(digest)) if digest == missing)
+        );
         // A listing that is there says that all of it is there.
         assert!(to.has(&Digest::of(b"aaa")) && !to.has(&put.digest));
         from.put_bytes(b"c").unwrap();
         let mut seen = Vec::new();
-        let moved = transfer(&from, &to, &put.digest, &mut |bytes| seen.push(bytes)).unwrap();
+        let moved = transfer(&from, &to, &put.digest, &mut |bytes| {
+            seen.push(bytes);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
         assert_eq!(moved, 1 + from.size(&put.digest).unwrap());
         assert_eq!(seen.last(), Some(&moved));
-        assert_eq!(transfer(&from, &to, &put.digest, &mut |_| {}).unwrap(), 0);
+        assert_eq!(transfer(&from, &to, &put.digest, &mut to_the_end).unwrap(), 0);
     }
 
     #[test]
@@ -91,7 +120,7 @@ mod tests {
         fs::set_permissions(&place, fs::Permissions::from_mode(0o644)).unwrap();
         fs::write(&place, "abX").unwrap();
         fs::File::options().write(true).open(&place).unwrap().set_modified(date).unwrap();
-        assert!(matches!(transfer(&from, &to, &put.digest, &mut |_| {}), Err(StoreError::Damaged { .. })));
+        assert!(matches!(transfer(&from, &to, &put.digest, &mut to_the_end), Err(StoreError::Damaged { .. })));
         assert!(!to.has(&put.digest) && !from.has(&put.digest), "what is damaged is nobody's artifact");
     }
 }

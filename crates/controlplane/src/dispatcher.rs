@@ -2,7 +2,9 @@
 //! commands. Every order may be given twice; executors know attempts by their token.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use artifacts::StoreError;
 use engine::event::{Located, TicketIssued, Usage};
@@ -53,6 +55,8 @@ pub(crate) struct Dispatcher {
     /// Looks at what sanitizers give.
     sanitizing: Sanitizing,
     transfers: Arc<Semaphore>,
+    /// Transfers that are under way or wait for their turn, and whether they are to stop.
+    moving: Arc<Mutex<BTreeMap<AttemptKey, Arc<AtomicBool>>>>,
     /// Attempts whose files are being brought, and whether they were cancelled meanwhile.
     bringing: Arc<Mutex<BTreeMap<AttemptKey, bool>>>,
     /// Attempts that were offered to workers: they leave nothing at a site.
@@ -72,7 +76,7 @@ impl Dispatcher {
         let (governance, sanitizing) = (secrets.governance().clone(), workers.sanitizing().clone());
         let reaching = Reaching::new(sites.clone(), governance.clone(), inbox.clone());
         let transfers = Arc::new(Semaphore::new(TRANSFERS_MAX));
-        let (bringing, offered) = (Arc::default(), Arc::default());
+        let (moving, bringing, offered) = (Arc::default(), Arc::default(), Arc::default());
         Dispatcher {
             inbox,
             sites,
@@ -85,6 +89,7 @@ impl Dispatcher {
             reaching,
             sanitizing,
             transfers,
+            moving,
             bringing,
             offered,
         }
@@ -122,10 +127,13 @@ impl Dispatcher {
             Effect::Dispatch(dispatch) => self.dispatch(*dispatch).await,
             Effect::Transfer(transfer) => {
                 let this = self.clone();
+                // Known from now on, so that one that waits for its turn can be stopped as well.
+                let stop = Arc::<AtomicBool>::default();
+                self.moving.lock().insert(transfer.key, stop.clone());
                 tokio::spawn(async move {
                     // Never closed.
                     let Ok(_turn) = this.transfers.clone().acquire_owned().await else { return };
-                    let _ = tokio::task::spawn_blocking(move || this.transfer(&transfer)).await;
+                    let _ = tokio::task::spawn_blocking(move || this.transfer(&transfer, &stop)).await;
                 });
             }
             Effect::Cancel { attempt, site } => self.cancel(attempt, &site).await,
@@ -244,7 +252,7 @@ impl Dispatcher {
     async fn bring(&self, executor: &LocalExecutor, files: Vec<CodeFile>) -> Result<(), (FailureClass, String)> {
         let (from, to) = (self.sites.code().clone(), executor.store().held_by(Holder::Kept));
         let brought = tokio::task::spawn_blocking(move || {
-            files.iter().try_for_each(|file| artifacts::transfer(&from, &to, &file.digest, &mut |_| {}).map(drop))
+            files.iter().try_for_each(|file| artifacts::transfer(&from, &to, &file.digest, &mut artifacts::to_the_end).map(drop))
         });
         let brought = brought.await.map_err(|error| (FailureClass::Unknown, error.to_string()))?;
         brought.map_err(|error| {
@@ -283,6 +291,10 @@ impl Dispatcher {
         if self.workers.cancel(attempt) {
             return;
         }
+        // It says itself how it ended, when it has let go.
+        if let Some(stop) = self.moving.lock().get(&attempt) {
+            return stop.store(true, Ordering::Relaxed);
+        }
         if let Some(cancelled) = self.bringing.lock().get_mut(&attempt) {
             *cancelled = true;
             return self.aborted(attempt);
@@ -298,7 +310,12 @@ impl Dispatcher {
         self.inbox.report(Command::Report(Box::new(Report { attempt, epoch, outcome, usage, locations: Vec::new() })));
     }
 
-    fn transfer(&self, order: &Transfer) {
+    fn transfer(&self, order: &Transfer, stop: &AtomicBool) {
+        self.move_file(order, stop);
+        self.moving.lock().remove(&order.key);
+    }
+
+    fn move_file(&self, order: &Transfer, stop: &AtomicBool) {
         let began = std::time::Instant::now();
         let (Some(from), Some(to)) = (self.sites.store(&order.from), self.sites.store(&order.to)) else {
             let message = format!("`{}` or `{}` is not open", order.from, order.to);
@@ -306,7 +323,14 @@ impl Dispatcher {
             return;
         };
         let to = to.held_by(Holder::Run(order.key.run.0));
-        match artifacts::transfer(&from, &to, &order.artifact, &mut |_| {}) {
+        let mut go_on = |_| {
+            failpoint::hit(Point::TransferPiece);
+            if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        if go_on(0).is_break() {
+            return self.aborted(order.key);
+        }
+        match artifacts::transfer(&from, &to, &order.artifact, &mut go_on) {
             Ok(moved) => {
                 let wall_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
                 let located = Located { artifact: order.artifact, size: order.size, site: order.to.clone() };
@@ -318,6 +342,7 @@ impl Dispatcher {
                     locations: vec![located],
                 })));
             }
+            Err(StoreError::Stopped) => self.aborted(order.key),
             Err(error) => {
                 let (class, message) = match &error {
                     StoreError::DiskFull => (FailureClass::DiskFull, format!("the disk of `{}` is full", order.to)),
@@ -389,8 +414,8 @@ pub(crate) async fn forward(
             Observed::Finished { key, epoch, outcome, usage, locations } => {
                 let outcome = match flyte.judge(key, outcome) {
                     Outcome::Failed(failure) => {
-                        let message = tokio::task::block_in_place(|| secrets.redacted(&failure.message));
-                        Outcome::Failed(Failure { message, ..failure })
+                        let message = tokio::task::block_in_place(|| secrets.redacted(&failure.message()));
+                        Outcome::Failed(Failure { message, text: None, ..failure })
                     }
                     other => other,
                 };

@@ -50,6 +50,8 @@ points! {
     EffectBefore = "effect-before",
     /// An effect was carried out.
     EffectAfter = "effect-after",
+    /// A piece of a file was brought to another site.
+    TransferPiece = "transfer-piece",
     /// An attempt's folder is about to be prepared.
     ExecutorBeforePrepare = "executor-before-prepare",
     /// It is prepared, and no wrapper has it.

@@ -51,6 +51,8 @@ pub(crate) struct Monitor {
     labelled: BTreeMap<Digest, Label>,
     /// Those that were made in this step.
     unlabelled: BTreeSet<Digest>,
+    /// Transfers of open runs.
+    moving: BTreeSet<ActionKey>,
     last_at: Timestamp,
     /// Runs that something happened to since the last look.
     touched: BTreeSet<RunId>,

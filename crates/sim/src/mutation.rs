@@ -106,6 +106,8 @@ mutations! {
     ForgetRules,
     /// What runs goes on where a changed rule forbids it.
     ForgetRevoke,
+    /// What is on its way goes on to where a changed rule does not let it be any more.
+    ForgetMoving,
     /// An output that is known under a key is given without what it carries.
     ForgetCarried,
     /// Artifacts are not labelled.

@@ -152,9 +152,11 @@ impl Gate {
         Some(format!("`{tag}` must not go there"))
     }
 
-    /// What runs where it must not any more.
-    pub(crate) fn denied(&self, state: &engine::State) -> Vec<model::ActionKey> {
+    /// What runs where it must not any more, and with `moving` what is on its way there.
+    pub(crate) fn denied(&self, state: &engine::State, moving: bool) -> Vec<model::ActionKey> {
         let held = state.held().into_iter();
-        held.filter(|(_, _, _, label, site)| self.refusal(site, label).is_some()).map(|(key, ..)| key).collect()
+        let held = held.filter(|(_, _, _, label, site)| self.refusal(site, label).is_some()).map(|(key, ..)| key);
+        let on_its_way = state.moving().into_iter().filter(|file| moving && self.refusal(&file.to, &file.label).is_some());
+        held.chain(on_its_way.map(|file| file.key)).collect()
     }
 }

@@ -12,8 +12,19 @@ use super::{ActionFacts, At, Broken, Checked, Doing, Monitor, RunFacts, broken};
 impl Monitor {
     pub(super) fn opened(&mut self, e: &ActionsOpened, at: Timestamp) -> Checked {
         e.actions.iter().try_for_each(|opened| self.check_move(opened))?;
+        let moves = e.actions.iter().filter(|opened| matches!(opened.role, Role::Transfer { .. }));
+        let moves: Vec<ActionKey> = moves.map(|opened| ActionKey::new(e.run, opened.action)).collect();
         let Some(run) = self.runs.get_mut(&e.run) else { return Ok(()) };
-        e.actions.iter().try_for_each(|opened| run.open_one(e.run, opened, at))
+        e.actions.iter().try_for_each(|opened| run.open_one(e.run, opened, at))?;
+        if !moves.is_empty() {
+            let runs = &self.runs;
+            let open = |key: &ActionKey| {
+                runs.get(&key.run).and_then(|run| run.actions.get(key.action.0 as usize)).is_some_and(ActionFacts::is_open)
+            };
+            self.moving.retain(open);
+            self.moving.extend(moves);
+        }
+        Ok(())
     }
 
     pub(super) fn action_finished(&mut self, e: &ActionFinished, at: Timestamp) -> Checked {

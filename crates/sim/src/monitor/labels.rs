@@ -171,6 +171,12 @@ impl Monitor {
                 Monitor::check_place(&self.rules, name, &action.read.all, &format!("`{}`, which goes on,", action.path))?;
             }
         }
+        for key in &self.moving {
+            let goes_on = |action: &&super::ActionFacts| matches!(action.phase, super::At::Placed | super::At::Backoff(_));
+            let Some(action) = self.action(*key).filter(goes_on) else { continue };
+            let Role::Transfer { to, .. } = &action.role else { continue };
+            Monitor::check_place(&self.rules, to, &action.read.all, &format!("whoever wants what `{}` brings", action.path))?;
+        }
         Ok(())
     }
 }

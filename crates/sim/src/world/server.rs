@@ -119,7 +119,7 @@ impl World {
     /// Stops what runs where the rules do not let it be any more.
     fn revoke(&mut self, turn: &mut Turn) {
         let Some(server) = &self.server else { return };
-        let actions = server.gate.denied(&server.state);
+        let actions = server.gate.denied(&server.state, !self.has(Mutation::ForgetMoving));
         if !actions.is_empty() && !self.has(Mutation::ForgetRevoke) {
             self.stats.fault("a rule changed under what ran");
             // Revoking is never rejected.

@@ -124,6 +124,10 @@ impl World {
 
     /// A transfer ends: well when both sites can be reached and the source has a copy.
     pub(super) fn transfer_ends(&mut self, order: &Transfer) {
+        // One that was stopped has let go, unless it had come to its end before the order reached it.
+        if self.stopped.contains_key(&order.key) && !self.rng.chance(300) {
+            return;
+        }
         let fails = self.fault(60, "a transfer failed");
         if self.fault(30, "a source lost an artifact")
             && let Some(site) = self.sites.get_mut(&order.from)

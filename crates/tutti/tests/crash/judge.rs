@@ -61,7 +61,9 @@ pub(crate) fn judge(place: &Place, acknowledged: &Acknowledged) -> Verdict {
     verdict.lost += names.keys().filter(|run| !ends.contains_key(run)).count();
     verdict.duplicated += ends.values().chain(attempts.values()).filter(|count| **count != 1).count();
     // A process that ran twice under one token wrote its line twice.
-    let tally = std::fs::read_to_string(place.data().join("sites/local/files/tally")).unwrap_or_default();
+    let tally =
+        |site: &str| std::fs::read_to_string(place.data().join("sites").join(site).join("files/tally")).unwrap_or_default();
+    let tally = tally("local") + &tally("shed");
     let mut lines = BTreeSet::new();
     for line in tally.lines() {
         verdict.processes += 1;

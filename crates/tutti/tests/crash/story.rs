@@ -1,4 +1,4 @@
-//! What runs while the server is killed: processes, a map over them, a timer, a person, a worker.
+//! What runs while the server is killed: processes, a map over them, a file that moves, a timer, a person, a worker.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,6 +14,12 @@ kind: connector
 name: crash/echo
 runtime: worker
 ---
+kind: site
+name: shed
+capacity: {cpu: 1}
+attributes: {room: shed}
+prices: {cpu_hour: 9}
+---
 kind: trigger
 name: seen
 workflow: crash/quick
@@ -25,7 +31,10 @@ const STORY: &str = r#"
 workflow: crash/story
 nodes:
   first:
-    run: {script: 'echo "$TUTTI_RUN/$TUTTI_ACTION/$TUTTI_ATTEMPT" >> "$TUTTI_SITE_FILES/tally"; sleep 0.05'}
+    run: {script: 'echo "$TUTTI_RUN/$TUTTI_ACTION/$TUTTI_ATTEMPT" >> "$TUTTI_SITE_FILES/tally"; sleep 0.05; echo "$TUTTI_RUN" > "$TUTTI_OUT_DIR/doc"; echo "{\"doc\": {\"\$file\": \"doc\"}}" > "$TUTTI_OUTPUT"'}
+    outputs: {doc: file}
+  # What it made is brought to another site.
+  far: {use: core/noop, with: {value: "${ nodes.first.doc }"}, needs: {site: {room: shed}}}
   wide:
     each:
       items: ${ [1, 2, 3] }
@@ -35,7 +44,7 @@ nodes:
     after: [first]
   pause: {wait: {for: 60ms}, after: [first]}
   outside: {use: crash/echo, with: {n: 1}, after: [first]}
-  sign: {human: {title: May it go on?}, after: [wide, pause, outside]}
+  sign: {human: {title: May it go on?}, after: [wide, pause, outside, far]}
   last:
     run: {script: 'echo "$TUTTI_RUN/$TUTTI_ACTION/$TUTTI_ATTEMPT" >> "$TUTTI_SITE_FILES/tally"'}
     after: [sign]
