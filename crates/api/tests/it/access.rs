@@ -359,3 +359,72 @@ async fn what_a_file_carries_decides_who_may_see_it() {
     assert_eq!(get(&officer, &path).await.status, StatusCode::OK);
     up.down().await;
 }
+
+/// What a failure says may hold what the attempt could read. Whoever may not see that learns that there is a failure, its class, its code and what it
+/// carries; the record of facts and the export hold none of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_failure_says_is_for_those_who_may_see_what_was_read() {
+    const SECRET: &str = "078-05-1120";
+    let up = Up::start().await;
+    up.apply(
+        "kind: tag\nname: pii\nowners: [officers]\n---\nkind: policy\nname: eyes\ncedar: |\n  @id(\"names\")\n  \
+         forbid (principal, action == Action::\"view\", resource)\n  \
+         when { context.data in Tag::\"pii\" } unless { principal in Group::\"officers\" };\n---\nworkflow: a/b\ninputs:\n  \
+         ssn: {type: string, labels: [pii]}\nnodes:\n  a: {use: core/fail, with: {message: 'no such person: ${ inputs.ssn }'}}\n---\n\
+         workflow: a/well\ninputs:\n  ssn: {type: string, labels: [pii]}\nnodes:\n  \
+         a: {use: core/noop, with: {value: '${ inputs.ssn }'}}\noutputs: {v: '${ nodes.a.value }'}\n",
+    )
+    .await;
+    let admin = token(&up, "admin", &["admin"], "").await;
+    let as_admin = [("content-type", "application/json"), ("authorization", admin.as_str())];
+    let body = json!({"name": "officer", "groups": ["officers"], "roles": ["runner"]}).to_string();
+    let officer = up.call(Method::POST, "/api/v1/tokens", &as_admin, body.into()).await;
+    let officer = format!("Bearer {}", officer.json()["token"].as_str().unwrap());
+    let runner = token_with_role(&up, "runner", "runner", &admin).await;
+    let submit = async |token: &str, workflow: &str, name: &str| {
+        let headers = [("content-type", "application/json"), ("authorization", token)];
+        let body = json!({"workflow": workflow, "name": name, "inputs": {"ssn": SECRET}}).to_string();
+        let made = up.call(Method::POST, "/api/v1/runs?wait=60", &headers, body.into()).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
+        made
+    };
+    let get = async |token: &str, path: &str| up.call(Method::GET, path, &[("authorization", token)], Bytes::new()).await;
+    let answered = submit(&runner, "a/b", "r").await;
+    assert!(!answered.text().contains(SECRET), "{}", answered.text());
+    // What comes of it is for the same eyes as it is afterwards.
+    assert!(!submit(&runner, "a/well", "w").await.text().contains(SECRET));
+    assert!(submit(&officer, "a/well", "w2").await.text().contains(SECRET));
+    let paths = [
+        "/api/v1/runs",
+        "/api/v1/runs/r",
+        "/api/v1/runs/r/actions",
+        "/api/v1/runs/r/action?path=a",
+        "/api/v1/runs/r/explain?path=a",
+        "/api/v1/runs/r/outlook",
+    ];
+    for path in paths {
+        let (seen, hidden) = (get(&officer, path).await, get(&runner, path).await);
+        assert_eq!((seen.status, hidden.status), (StatusCode::OK, StatusCode::OK), "{path}");
+        assert!(!hidden.text().contains(SECRET), "{path}: {}", hidden.text());
+        assert!(seen.text().contains(SECRET), "{path}: {}", seen.text());
+    }
+    let run = get(&runner, "/api/v1/runs/r").await.json();
+    for failure in [&run["failure"], &run["actions"][0]["failure"]] {
+        assert_eq!(
+            (&failure["class"], &failure["label"], &failure["withheld"]),
+            (&json!("user"), &json!(["pii"]), &json!(true)),
+            "{run}"
+        );
+    }
+    assert_eq!(get(&officer, "/api/v1/runs/r").await.json()["failure"]["label"], json!(["pii"]));
+    // Neither facts nor entries hold it, whoever looks at them.
+    for path in ["/api/v1/facts?run=r", "/api/v1/audit/export"] {
+        assert!(!get(&admin, path).await.text().contains(SECRET), "{path}");
+    }
+    let rows = up.control.reader().events(model::Seq(0), None, 10_000).unwrap();
+    let bare = rows
+        .iter()
+        .any(|(_, _, _, event)| engine::codec::encode(event).windows(SECRET.len()).any(|bytes| bytes == SECRET.as_bytes()));
+    assert!(!bare, "an entry holds what a failure says");
+    up.down().await;
+}

@@ -108,17 +108,23 @@ impl Rederive<'_> {
 
     /// Something was stopped since the rules had changed.
     pub(super) fn stopped(&mut self, seq: Seq, event: &CancelRequested) {
-        for number in &event.actions {
+        for number in event.actions.iter().chain(&event.ended) {
             let Some((work, action)) = self.runs.get(&event.run).and_then(|run| {
                 let action = run.actions.get(number)?;
-                Some((run.work(action)?, action.clone()))
+                // A file on its way is the business of whoever wants it.
+                let for_whom = action.moves.as_ref().map_or(Some(action), |(wanted_by, ..)| run.actions.get(wanted_by))?;
+                Some((run.work(for_whom)?, action.clone()))
             }) else {
                 continue;
             };
-            let Some(site) = &action.at else { continue };
+            let Some(site) = action.moves.as_ref().map(|(_, _, to)| to).or(action.at.as_ref()) else { continue };
             let places = self.cache.places(&self.rules, &self.fleet, &work, &action.label);
             self.decided("stops");
-            if places.get(site).is_some_and(|verdict| verdict.allowed) {
+            let may_come = action
+                .moves
+                .as_ref()
+                .is_none_or(|(_, from, to)| self.rules.may_move(&work, &action.label, &self.fleet, from, to).allowed);
+            if may_come && places.get(site).is_some_and(|verdict| verdict.allowed) {
                 let what = format!("`{}` was stopped at `{site}` as denied, and the rules of then permit it", action.path);
                 self.problem(3, seq, what);
             }

@@ -135,8 +135,12 @@ impl Rederive<'_> {
             None => self.problem(4, seq, format!("`{}` belongs to an action that was never opened", one.path)),
         }
         let is_child = matches!(one.role, Role::Child { .. });
-        let action =
-            Action { path: one.path.clone(), label: one.label.clone(), work, is_child, at: None, placed: BTreeMap::new() };
+        let moves = match &one.role {
+            Role::Transfer { wanted_by, from, to, .. } => Some((*wanted_by, from.clone(), to.clone())),
+            _ => None,
+        };
+        let (path, label) = (one.path.clone(), one.label.clone());
+        let action = Action { path, label, work, is_child, moves, at: None, placed: BTreeMap::new() };
         if let Some(run) = self.runs.get_mut(&id) {
             run.actions.insert(one.action, action);
         }

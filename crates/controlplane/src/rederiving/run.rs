@@ -40,6 +40,8 @@ pub(super) struct Action {
     /// What it runs; none when it takes no place by the rules.
     pub(super) work: Option<String>,
     pub(super) is_child: bool,
+    /// Of a file on its way: for which action it is brought, from where, to where.
+    pub(super) moves: Option<(ActionNo, String, String)>,
     /// Where it is placed.
     pub(super) at: Option<String>,
     /// Where each of its attempts was placed.

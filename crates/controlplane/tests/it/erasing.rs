@@ -64,6 +64,36 @@ async fn a_subject_is_erased_and_the_log_still_verifies() {
     control.stop().await;
     let control = open(&data).await;
     assert!(journal::verify(control.reader()).unwrap().holds);
+    // What a failure said goes with the rest.
+    let fails = "workflow: t/w\ninputs: {patient: {type: string}}\nnodes:\n  a: {use: core/fail, with: {message: \"lost: ${ inputs.patient }\"}}\n";
+    apply(&control, fails.into()).await;
+    let inputs = json!({"patient": "name of p4"}).as_object().unwrap().clone();
+    let submission = Submission {
+        workflow: "t/w".into(),
+        principal: "test".into(),
+        inputs,
+        subject: Some("p4".into()),
+        ..Submission::default()
+    };
+    let failed = control.submit(submission).await.unwrap().run;
+    control.end_of(failed, Duration::from_secs(20)).await.unwrap().unwrap();
+    let said = |control: &controlplane::ControlPlane| control.reader().run(failed).unwrap().unwrap().failure.unwrap();
+    assert_eq!(said(&control)["message"], "`a`: lost: name of p4");
+    control.erase(&[], Some("p4"), "ada").await.unwrap();
+    assert_eq!(
+        (&said(&control)["class"], &said(&control)["message"]),
+        (&json!("user"), &json!("what it said is not kept any more"))
+    );
+    assert!(journal::verify(control.reader()).unwrap().holds);
+    let mut files: Vec<_> = std::fs::read_dir(&data).unwrap().flatten().map(|entry| entry.path()).collect();
+    while let Some(file) = files.pop() {
+        if file.is_dir() {
+            files.extend(std::fs::read_dir(&file).unwrap().flatten().map(|entry| entry.path()));
+            continue;
+        }
+        let bytes = std::fs::read(&file).unwrap_or_default();
+        assert!(!bytes.windows(10).any(|piece| piece == b"name of p4"), "{} holds it in the open", file.display());
+    }
     assert!(control.reader().about("p1").unwrap().is_empty(), "whom they were about is gone too");
     control.stop().await;
 }

@@ -482,3 +482,52 @@ async fn a_run_is_planned_where_the_rules_let_it_go() {
     assert!(place("b").is_some_and(|site| site != "onprem"), "{plan:?}");
     control.stop().await;
 }
+
+/// A rule that does not let a file go where it is just going stops it on its way, unless its tags say that what has begun may end; whoever wants it waits, with
+/// the reason, and goes on when a rule lets it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_on_its_way_is_stopped_by_a_rule_that_comes_meanwhile() {
+    let data = tempfile::tempdir().unwrap();
+    let control = open(data.path()).await;
+    apply(&control, SITES.into()).await;
+    let stays = "kind: policy\nname: stays\ncedar: |\n  @id(\"home\")\n  forbid (principal, action == Action::\"move\", resource)\n  \
+                 when { context.data in Tag::\"TAG\" } unless { resource.zone == \"on-premise\" };\n";
+    for (tag, on_revoke, stopped) in [("pii", "stop", true), ("raw", "finish", false)] {
+        apply(&control, format!("kind: tag\nname: {tag}\nowners: [officers]\non_revoke: {on_revoke}\n")).await;
+        let workflow = format!(
+            "workflow: t/{tag}\ninputs:\n  file: {{type: file, labels: [{tag}]}}\nnodes:\n  \
+             a: {{use: core/noop, with: {{value: '${{ inputs.file }}'}}, needs: {{site: {{zone: cloud}}}}}}\n"
+        );
+        apply(&control, workflow).await;
+        // Large, so that it is on its way for a while.
+        let put =
+            control.sites().store("onprem").unwrap().put_bytes(&vec![tag.len() as u8 + tag.as_bytes()[0]; 192 << 20]).unwrap();
+        let file = json!({"$artifact": {"digest": put.digest.to_string(), "size": put.size, "kind": "file", "name": "a"}});
+        let run = run(&control, &format!("t/{tag}"), json!({"file": file})).await.unwrap();
+        let transfers = || {
+            let filter = journal::ActionFilter { from: 0, limit: 100, phase: None };
+            let actions = control.reader().actions(run, &filter).unwrap();
+            actions.into_iter().filter(|action| action.kind == engine::event::ActionKind::Transfer).collect::<Vec<_>>()
+        };
+        while transfers().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        apply(&control, stays.replace("TAG", tag)).await;
+        if stopped {
+            while phase_of(&control, run, "a") != Phase::WaitingForResources {
+                assert!(control.reader().run(run).unwrap().unwrap().finished_at.is_none(), "it came to its end");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            assert_eq!(transfers()[0].phase, Phase::Failed, "{:?}", transfers());
+            assert!(!control.sites().store("cloud").unwrap().has(&put.digest), "it went on to its end");
+            let verified = control.rederive().unwrap();
+            assert!(verified.holds() && verified.decisions.contains_key("stops"), "{verified:?}");
+            let gone = engine::Command::DeleteResource { kind: "policy".into(), name: "stays".into(), principal: "ada".into() };
+            control.inbox().ask(gone).await.unwrap();
+        }
+        assert_eq!(control.end_of(run, PATIENCE).await.unwrap().unwrap().phase, Phase::Succeeded);
+        assert!(control.sites().store("cloud").unwrap().has(&put.digest));
+        assert_eq!(transfers().len(), if stopped { 2 } else { 1 });
+    }
+    control.stop().await;
+}
