@@ -118,6 +118,25 @@ describe("the address of a run", () => {
   });
 });
 
+describe("the address of the builder", () => {
+  test("keeps the node and the pane, and goes back through them", async () => {
+    await page.goto(`${server.url}/build?workflow=demo%2Fsteps`);
+    await page.getByText("● it checks").waitFor();
+    await page.getByTestId("rf__node-quick").click();
+    await page.waitForURL(/node=quick/);
+    await page.getByLabel("Script").waitFor();
+    await page.getByRole("tab", { name: "plan" }).click();
+    await page.waitForURL(/pane=plan/);
+    await page.goBack();
+    await page.getByRole("tab", { name: "form", selected: true }).waitFor();
+    await page.reload();
+    await page.getByRole("tab", { name: "form", selected: true }).waitFor();
+    await page.getByLabel("Script").waitFor();
+    await page.goto(`${server.url}/build?workflow=demo%2Fsteps&pane=plan`);
+    await page.getByRole("tab", { name: "plan", selected: true }).waitFor();
+  });
+});
+
 describe("the address of the audit log", () => {
   test("keeps its filters", async () => {
     await page.goto(`${server.url}/audit`);

@@ -41,7 +41,11 @@ const build = createRoute({
   getParentRoute: () => root,
   path: "/build",
   component: lazyRouteComponent(() => import("./pages/build"), "BuildPage"),
-  validateSearch: (search: Record<string, unknown>): { workflow?: string } => ({ workflow: text(search.workflow) }),
+  validateSearch: (search: Record<string, unknown>): { workflow?: string; node?: string; pane?: string } => ({
+    workflow: text(search.workflow),
+    node: text(search.node),
+    pane: text(search.pane),
+  }),
 });
 const inbox = createRoute({
   getParentRoute: () => root,

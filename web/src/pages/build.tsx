@@ -14,6 +14,7 @@ import { findingsBy, freeName, inputsOf, kindOf, KINDS, NEW_WORKFLOW, nodesOf, o
 import { DrawDialog, Refusals } from "./build/drawing";
 import { ChangesPane, PlanPane } from "./build/foresight";
 import { NodeForm } from "./build/form";
+import { useLooking } from "./build/looking";
 import { useSheet } from "./build/sheet";
 import { TestStep } from "./build/teststep";
 import { TextPane } from "./build/text";
@@ -46,6 +47,7 @@ function Builder({ workflow, text, version }: { workflow?: string; text: string;
   const [broken, setBroken] = useState<unknown>(null);
   const [testing, setTesting] = useState(false);
   const [drawing, draw] = useState<{ from: string; to: string }>();
+  useLooking({ chosen, choose, pane, setPane }, PANES);
   // What is wrong is said first; the picture of hundreds of nodes, and what the rules say of it, follow when there is time.
   const pictured = useDeferredValue(state.sheet);
   const read = pictured?.text;

@@ -14,6 +14,8 @@ import { Chart } from "../ui/chart";
 /** Pictures are drawn anew this often. */
 const FRESH_MS = 30_000;
 const STEPS = 120;
+/** Hours that have to be looked back on for a forecast to say anything. */
+const HOURS_LEAST = 3;
 const FIELD = "min-h-8 rounded-md border border-line bg-raised px-2";
 
 const BY: readonly CostBy[] = ["project", "workflow", "site"];
@@ -114,8 +116,8 @@ function Demand() {
         <Failed error={demand.error} retry={() => void demand.refetch()} />
       ) : demand.isPending ? (
         <Loading what="the forecast" />
-      ) : chosen === undefined ? (
-        <Empty title="Nothing is known of demand yet">A forecast is made from what ran in the last weeks.</Empty>
+      ) : chosen === undefined || chosen.hours_seen < HOURS_LEAST ? (
+        <Empty title="Too little is known of demand yet">A forecast is made from what ran in the last weeks, hour by hour; it needs {HOURS_LEAST} hours at least, and is good after two weeks.</Empty>
       ) : (
         <DemandChart demand={chosen} />
       )}

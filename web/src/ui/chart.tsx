@@ -28,6 +28,8 @@ type Props = {
   daily?: boolean;
 };
 
+/** Steps of an axis of days, in seconds. */
+const DAYS = [1, 2, 7, 14, 28, 91].map((days) => days * 86_400);
 /** Rows of the table beside a picture. */
 const ROWS_MAX = 400;
 
@@ -62,7 +64,7 @@ export function Chart({ label, at, lines, write, band, height = 220, daily = fal
         legend: { show: false },
         cursor: { y: false },
         scales: { x: { time: true, range: daily ? (_, min, max) => [min - 43_200, max + 43_200] : undefined }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] } },
-        axes: [{ ...axis, space: 80 }, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => write(tick)) }],
+        axes: [{ ...axis, space: 80, ...(daily ? { incrs: DAYS, values: (_: uPlot, ticks: number[]) => ticks.map((tick) => new Date(tick * 1000).toISOString().slice(5, 10)) } : {}) }, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => write(tick)) }],
         series: [
           {},
           ...lines.map((line): uPlot.Series => {

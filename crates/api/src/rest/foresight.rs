@@ -32,7 +32,7 @@ const OUTLOOKS_MAX: usize = 1_000;
 /// How long the outlook of a run that has not changed is good for: time passes in it too.
 const SAME: Duration = Duration::from_secs(5);
 /// How long that of a large run is good for, whatever happens in it.
-const NEAR: Duration = Duration::from_secs(1);
+const NEAR: Duration = Duration::from_secs(3);
 /// Actions from which on a run is large.
 const LARGE_RUN: u64 = 1_000;
 
@@ -123,7 +123,7 @@ pub(crate) struct Outlooks {
 type Kept = Arc<Mutex<Option<(Instant, Seq, Arc<RunOutlook>)>>>;
 
 impl Outlooks {
-    /// As it was made of the same state a moment ago; of large runs, which change all the time, as it was a second ago. Blocks.
+    /// As it was made of the same state a moment ago; of large runs, which change all the time, as it was a few seconds ago. Blocks.
     fn of(&self, control: &ControlPlane, row: &RunRow) -> Result<Arc<RunOutlook>, Fault> {
         let slot = {
             let mut known = self.known.lock();
