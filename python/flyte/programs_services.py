@@ -17,6 +17,14 @@ async def keyed() -> str:
     return hashlib.sha256(os.environ["API_KEY"].encode()).hexdigest()
 
 
+within = flyte.TaskEnvironment(name="within", secrets=flyte.Secret("scoped", as_env_var="SCOPED"))
+
+
+@within.task
+async def scoped() -> str:
+    return hashlib.sha256(os.environ["SCOPED"].encode()).hexdigest()
+
+
 @plain.task
 async def looks() -> str:
     return os.environ.get("API_KEY", "none")

@@ -58,10 +58,10 @@ class Server:
         self.process.stdout.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def call(self, path, body=None, headers=None, token=None):
+    def call(self, path, body=None, headers=None, token=None, method=None):
         token = token or self.token
         headers = {**(headers or {}), **({"authorization": f"Bearer {token}"} if token else {})}
-        return urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body, headers))
+        return urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body, headers, method=method))
 
     def get(self, path):
         with self.call(f"/api/v1{path}") as answer:
@@ -75,15 +75,15 @@ class Server:
         return self.get(f"/runs/{run}")["actions"]
 
 
-def connect(server):
-    """The client of this process talks to the server."""
+def connect(server, token=None, project="acceptance", domain="development", root=HERE):
+    """The client of this process talks to the server. Over plain HTTP the SDK sends a token as a part of the address, and in no other place."""
     flyte.init(
-        endpoint=f"dns:///localhost:{server.port}",
+        endpoint=f"dns:///localhost:{server.port}" + (f"/flyte/as/{token}" if token else ""),
         insecure=True,
         org="tutti",
-        project="acceptance",
-        domain="development",
-        root_dir=HERE,
+        project=project,
+        domain=domain,
+        root_dir=root,
         image_builder="remote",
     )
 

@@ -7,23 +7,9 @@ import unittest
 import urllib.error
 import urllib.request
 
-from rig import HERE, Server, finish, flyte, output, start
-
+from rig import Server, connect, finish, output, start
 
 import programs
-
-
-def sign_in(server, token):
-    """Over plain HTTP the SDK sends a token as a part of the address, and in no other place."""
-    flyte.init(
-        endpoint=f"dns:///localhost:{server.port}/flyte/as/{token}",
-        insecure=True,
-        org="tutti",
-        project="acceptance",
-        domain="development",
-        root_dir=HERE,
-        image_builder="remote",
-    )
 
 
 async def user(endpoint, **how):
@@ -57,7 +43,7 @@ class Tokens(unittest.TestCase):
             return json.load(answer)["token"]
 
     def test_a_program_runs_in_the_name_of_a_token(self):
-        sign_in(self.server, self.runs)
+        connect(self.server, self.runs)
         run = finish(start(programs.nested, x=3))
         self.assertEqual(run.outputs()[0], 10)
         self.assertEqual(self.server.get(f"/runs/{run.name}")["principal"], "ci")
@@ -74,22 +60,19 @@ class Tokens(unittest.TestCase):
             asyncio.run(user(endpoint, auth_type="ClientSecret", client_id=name, client_credentials_secret="0" * 64))
 
     def test_who_may_not_is_told_so(self):
-        sign_in(self.server, "ci." + "0" * 64)
+        connect(self.server, "ci." + "0" * 64)
         with self.assertRaisesRegex(Exception, "not known"):
             start(programs.square, x=2)
-        sign_in(self.server, self.reads)
+        connect(self.server, self.reads)
         with self.assertRaisesRegex(Exception, "submit|permit"):
             start(programs.square, x=2)
-        flyte.init(
-            endpoint=f"dns:///localhost:{self.server.port}", insecure=True, org="tutti", project="acceptance",
-            domain="development", root_dir=HERE, image_builder="remote",
-        )  # fmt: skip
+        connect(self.server)
         with self.assertRaises(Exception) as refused:
             start(programs.square, x=2)
         self.assertIn("wants a token", str(refused.exception))
 
     def test_an_attempt_acts_for_its_own_run_and_as_long_as_it_is_under_way(self):
-        sign_in(self.server, self.runs)
+        connect(self.server, self.runs)
         other = finish(start(programs.square, x=2))
         token, *found = output(programs.acts_for_others, other=other.name)
         self.assertEqual(found, ["permission_denied", "403", "permission_denied"])

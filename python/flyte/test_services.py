@@ -7,7 +7,7 @@ import flyte
 import flyte.errors
 import flyte.remote
 from flyte.models import ActionPhase
-from rig import OnServer, finish, output, start, until
+from rig import OnServer, connect, finish, output, start, until
 
 import programs_services as programs
 
@@ -40,6 +40,25 @@ class Secrets(OnServer):
         self.assertIn("other", [secret.name for secret in flyte.remote.Secret.listall()])
         flyte.remote.Secret.delete(name="other")
         self.assertNotIn("other", [secret.name for secret in flyte.remote.Secret.listall()])
+
+    def test_a_secret_is_one_of_its_domain_and_comes_before_that_of_the_project(self):
+        self.server.call("/api/v1/secrets/acceptance/scoped", b'{"value": "of the project"}', {"content-type": "application/json"}, method="PUT").close()
+        digest = lambda text: hashlib.sha256(text).hexdigest()  # noqa: E731
+        self.assertEqual(output(programs.scoped), digest(b"of the project"))
+        flyte.remote.Secret.create(name="scoped", value="of development")
+        self.assertEqual(output(programs.scoped), digest(b"of development"))
+        try:
+            connect(self.server, domain="production")
+            # Neither is it there to look at, nor to be used.
+            with self.assertRaisesRegex(Exception, "there is no secret"):
+                flyte.remote.Secret.get(name="scoped")
+            self.assertEqual(output(programs.scoped), digest(b"of the project"))
+            with self.assertRaisesRegex(Exception, "there is no secret"):
+                flyte.remote.Secret.delete(name="scoped")
+        finally:
+            connect(self.server)
+        known = [(secret.name, secret.pb2.id.domain) for secret in flyte.remote.Secret.listall()]
+        self.assertEqual([found for found in known if found[0] == "scoped"], [("scoped", "development")])
 
     def test_a_task_whose_secret_is_not_there_says_so(self):
         run = finish(start(programs.lost))

@@ -8,7 +8,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from rig import OnServer, flyte, until
+from rig import OnServer, connect, flyte, until
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/lending"
 
@@ -18,15 +18,7 @@ class Tasks(OnServer):
     def setUpClass(cls):
         super().setUpClass()
         sys.path.insert(0, str(EXAMPLE))
-        flyte.init(
-            endpoint=f"dns:///localhost:{cls.server.port}",
-            insecure=True,
-            org="tutti",
-            project="lending",
-            domain="development",
-            root_dir=EXAMPLE,
-            image_builder="remote",
-        )
+        connect(cls.server, project="lending", root=EXAMPLE)
         import scoring
 
         flyte.deploy(scoring.env)

@@ -108,13 +108,17 @@ impl Secrets {
                 return Err(environment(format!("the secret `{name}` may not be released to it: {}", verdict.why())));
             }
             // Tags came to it after the run was accepted: what the attempt gives would not carry them.
-            let tags = rules.tags_of_secret(project, name).cloned().unwrap_or_default();
+            let tags = rules.tags_of_secret(project, name);
             if let Some(tag) = tags.0.iter().find(|tag| !dispatch.label.0.contains(*tag)) {
                 let message = format!("the secret `{name}` carries `{tag}` since the run was accepted: start the run again");
                 return Err(environment(message));
             }
-            let secret = keys.secret(project, name).map_err(|error| environment(format!("the secret `{name}`: {error}")))?;
-            found.push(secret.ok_or_else(|| environment(format!("there is no secret `{name}` in the project `{project}`")))?);
+            let secret = keys.secret_for(project, &dispatch.names.domain, name).map_err(|error| environment(format!("the secret `{name}`: {error}")))?;
+            let missing = || {
+                let domain = &dispatch.names.domain;
+                environment(format!("there is no secret `{name}` in the project `{project}` and its domain `{domain}`"))
+            };
+            found.push(secret.ok_or_else(missing)?);
         }
         Ok(found)
     }
@@ -143,7 +147,7 @@ pub(crate) fn tags_of(rules: &policy::Rules, project: &str, node: &Node) -> Labe
         return tags;
     }
     for name in references(&serde_json::to_string(&node.input.json).unwrap_or_default()).keys() {
-        rules.tags_of_secret(project, name).into_iter().for_each(|own| tags.join(own));
+        tags.join(&rules.tags_of_secret(project, name));
     }
     tags
 }
@@ -161,16 +165,35 @@ fn references(text: &str) -> BTreeMap<String, std::ops::Range<usize>> {
     found
 }
 
+/// Refuses a domain that no run can be of.
+fn check_domain(domain: Option<&str>) -> Result<(), Fault> {
+    match domain.filter(|domain| !crate::governing::DOMAINS.contains(domain)) {
+        Some(other) => {
+            let known = crate::governing::DOMAINS.join(", ");
+            Err(Fault::new(FaultKind::Malformed, format!("`{other}` is not a domain")).hint(format!("use {known}")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The name of the resource that tells of a secret.
+fn full_name(project: &str, domain: Option<&str>, name: &str) -> String {
+    match domain {
+        Some(domain) => format!("{project}/{domain}/{name}"),
+        None => format!("{project}/{name}"),
+    }
+}
+
 impl ControlPlane {
     fn sealed(&self) -> Result<Keyring, Fault> {
         let none = || Fault::new(FaultKind::Conflict, "there can be no secrets: nothing is sealed here");
         self.keys().cloned().ok_or_else(none)
     }
 
-    /// Sets a secret of a project; gives its version. Its value is in no entry of the journal.
+    /// Sets a secret of a project, or of one domain of it; gives its version. Its value is in no entry of the journal.
     pub async fn set_secret(
         &self,
-        project: &str,
+        (project, domain): (&str, Option<&str>),
         name: &str,
         value: String,
         tags: Vec<String>,
@@ -181,16 +204,21 @@ impl ControlPlane {
             let fault = Fault::new(FaultKind::Malformed, format!("`{project}/{name}` is not a project and the name of a secret"));
             return Err(fault.hint("letters, digits, `-` and `_`, at most 63"));
         }
+        check_domain(domain)?;
         if let Some(tag) = tags.iter().find(|tag| tag.is_empty() || tag.contains(char::is_whitespace)) {
             return Err(Fault::new(FaultKind::Malformed, format!("`{tag}` is not a tag")));
         }
         let (keys, secrets) = (self.sealed()?, self.secrets_of_dispatch().clone());
-        let (project, name, by) = (project.to_owned(), name.to_owned(), principal.to_owned());
-        let body = json!({"project": project, "name": name, "tags": tags});
-        let full = format!("{project}/{name}");
+        let full = full_name(project, domain, name);
+        let mut body = json!({"project": project, "name": name, "tags": tags});
+        if let Some(domain) = domain {
+            body["domain"] = domain.into();
+        }
+        let (project, domain, name, by) =
+            (project.to_owned(), domain.map(str::to_owned), name.to_owned(), principal.to_owned());
         let set = tokio::task::spawn_blocking(move || {
             let value = zeroize::Zeroizing::new(value);
-            let version = keys.set_secret(&project, &name, &value, &tags, &by);
+            let version = keys.set_secret((&project, domain.as_deref()), &name, &value, &tags, &by);
             secrets.forget();
             version
         });
@@ -198,7 +226,6 @@ impl ControlPlane {
             keyring::KeyError::Setting(why) => Fault::new(FaultKind::Malformed, why),
             other => fault(&other),
         })?;
-        let mut body = body;
         body["version"] = version.into();
         let command = Command::ApplyResource { kind: KIND.into(), name: full, body, principal: principal.to_owned() };
         self.inbox().ask(command).await?;
@@ -212,19 +239,26 @@ impl ControlPlane {
         listed.map_err(|error| fault(&error))
     }
 
-    /// Destroys a secret.
-    pub async fn remove_secret(&self, project: &str, name: &str, principal: &str) -> Result<(), Fault> {
+    /// Destroys a secret of a project, or of one domain of it.
+    pub async fn remove_secret(
+        &self,
+        (project, domain): (&str, Option<&str>),
+        name: &str,
+        principal: &str,
+    ) -> Result<(), Fault> {
+        check_domain(domain)?;
         let (keys, secrets) = (self.sealed()?, self.secrets_of_dispatch().clone());
-        let (of, called) = (project.to_owned(), name.to_owned());
+        let full = full_name(project, domain, name);
+        let (of, within, called) = (project.to_owned(), domain.map(str::to_owned), name.to_owned());
         let gone = tokio::task::spawn_blocking(move || {
-            let gone = keys.remove_secret(&of, &called);
+            let gone = keys.remove_secret((&of, within.as_deref()), &called);
             secrets.forget();
             gone
         });
         if !gone.await.map_err(Fault::internal)?.map_err(|error| fault(&error))? {
-            return Err(Fault::not_found("secret", &format!("{project}/{name}")));
+            return Err(Fault::not_found("secret", &full));
         }
-        let (kind, name) = (KIND.to_owned(), format!("{project}/{name}"));
+        let (kind, name) = (KIND.to_owned(), full);
         self.inbox().ask(Command::DeleteResource { kind, name, principal: principal.to_owned() }).await?;
         Ok(())
     }

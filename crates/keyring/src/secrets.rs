@@ -24,6 +24,8 @@ pub fn referenced(text: &str) -> Option<&str> {
 pub struct SecretInfo {
     /// The project whose workflows may name it.
     pub project: String,
+    /// The domain whose runs are given it; none when those of every domain are.
+    pub domain: Option<String>,
     /// Its name.
     pub name: String,
     /// How often it was set.
@@ -62,14 +64,30 @@ impl Secret {
     }
 }
 
+/// Under what a secret lies within its project. Names hold no `/`, so that one of a domain is never taken for another of the project.
+fn stored(domain: Option<&str>, name: &str) -> String {
+    match domain {
+        Some(domain) => format!("{domain}/{name}"),
+        None => name.to_owned(),
+    }
+}
+
 impl Keyring {
-    /// Sets a secret; gives its version.
-    pub fn set_secret(&self, project: &str, name: &str, value: &str, tags: &[String], by: &str) -> Result<u64> {
+    /// Sets a secret of a project, or of one domain of it; gives its version.
+    pub fn set_secret(
+        &self,
+        (project, domain): (&str, Option<&str>),
+        name: &str,
+        value: &str,
+        tags: &[String],
+        by: &str,
+    ) -> Result<u64> {
         if !(SECRET_BYTES_MIN..=SECRET_BYTES_MAX).contains(&value.len()) || value.contains('\0') {
             return Err(KeyError::Setting(format!(
                 "the value of a secret has {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes and no zero byte: a shorter one could not be told in logs"
             )));
         }
+        let name = &*stored(domain, name);
         let mut inner = self.lock();
         let (root, key) = inner.newest();
         let transaction = inner.db.transaction()?;
@@ -92,9 +110,15 @@ impl Keyring {
         let sql = "SELECT project, name, version, tags, set_at, set_by FROM secrets WHERE ?1 IS NULL OR project = ?1 ORDER BY project, name";
         let mut statement = inner.db.prepare_cached(sql)?;
         let rows = statement.query_map(params![project], |row| {
+            let stored: String = row.get(1)?;
+            let (domain, name) = match stored.split_once('/') {
+                Some((domain, name)) => (Some(domain.to_owned()), name.to_owned()),
+                None => (None, stored),
+            };
             Ok(SecretInfo {
                 project: row.get(0)?,
-                name: row.get(1)?,
+                domain,
+                name,
                 version: row.get(2)?,
                 tags: row.get::<_, String>(3)?.split_whitespace().map(str::to_owned).collect(),
                 set_at: row.get(4)?,
@@ -104,16 +128,26 @@ impl Keyring {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// Destroys a secret. False when there is none.
-    pub fn remove_secret(&self, project: &str, name: &str) -> Result<bool> {
+    /// Destroys a secret of a project, or of one domain of it. False when there is none.
+    pub fn remove_secret(&self, (project, domain): (&str, Option<&str>), name: &str) -> Result<bool> {
+        let name = &*stored(domain, name);
         let inner = self.lock();
         let gone = inner.db.execute("DELETE FROM secrets WHERE project = ?1 AND name = ?2", params![project, name])?;
         inner.empty_log()?;
         Ok(gone > 0)
     }
 
-    /// A secret with its version, to be released.
-    pub fn secret(&self, project: &str, name: &str) -> Result<Option<(Secret, u64)>> {
+    /// A secret with its version, to be released to a run of a domain: that of the domain, else that of the whole project.
+    pub fn secret_for(&self, project: &str, domain: &str, name: &str) -> Result<Option<(Secret, u64)>> {
+        match self.secret((project, Some(domain)), name)? {
+            Some(found) => Ok(Some(found)),
+            None => self.secret((project, None), name),
+        }
+    }
+
+    /// A secret of a project, or of one domain of it, with its version.
+    pub fn secret(&self, (project, domain): (&str, Option<&str>), name: &str) -> Result<Option<(Secret, u64)>> {
+        let (called, name) = (name, &*stored(domain, name));
         let inner = self.lock();
         let sql = "SELECT version, root, sealed FROM secrets WHERE project = ?1 AND name = ?2";
         let found: Option<(u64, i64, Vec<u8>)> = inner
@@ -125,13 +159,13 @@ impl Keyring {
         let what = format!("the secret `{project}/{name}`");
         let value = inner.root(root)?.open(&about::secret(project, name, version), &sealed, &what)?;
         let value = std::str::from_utf8(&value).map_err(|_| KeyError::Tampered(what))?;
-        Ok(Some((Secret::new(name, value), version)))
+        Ok(Some((Secret::new(called, value), version)))
     }
 
     /// All secrets, for whoever takes them out of texts.
     pub fn all_secrets(&self) -> Result<Vec<Secret>> {
         let known = self.secrets(None)?;
-        let open = known.iter().map(|secret| self.secret(&secret.project, &secret.name));
+        let open = known.iter().map(|secret| self.secret((&secret.project, secret.domain.as_deref()), &secret.name));
         Ok(open.collect::<Result<Vec<_>>>()?.into_iter().flatten().map(|(secret, _)| secret).collect())
     }
 }

@@ -27,7 +27,7 @@ pub struct Sources {
     pub sanitizers: Vec<SanitizerSpec>,
     /// Approvals of both.
     pub approvals: Vec<Approval>,
-    /// The tags of secrets, by project and name: what is given one carries them.
+    /// The tags of secrets, by `PROJECT/NAME` or `PROJECT/DOMAIN/NAME`: what is given one carries them.
     pub secrets: BTreeMap<String, Label>,
 }
 
@@ -165,9 +165,16 @@ impl Rules {
         &self.tags
     }
 
-    /// The tags of a project's secret.
-    pub fn tags_of_secret(&self, project: &str, name: &str) -> Option<&Label> {
-        self.secrets.get(&format!("{project}/{name}"))
+    /// The tags of a project's secret: those of every domain together, so that what may be given one in some domain is never taken for free
+    /// of its tags.
+    pub fn tags_of_secret(&self, project: &str, name: &str) -> Label {
+        let mut tags = Label::empty();
+        let prefix = format!("{project}/");
+        let of_project = self.secrets.range(prefix.clone()..).take_while(|(known, _)| known.starts_with(&prefix));
+        for (_, own) in of_project.filter(|(known, _)| known.rsplit('/').next() == Some(name)) {
+            tags.join(own);
+        }
+        tags
     }
 
     /// Whether any secret has tags.

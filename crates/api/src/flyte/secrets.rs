@@ -1,4 +1,4 @@
-//! Secrets as the SDK sets them. They are those of Tutti: of a project, whatever the domain.
+//! Secrets as the SDK sets them: of a domain of a project, or of all of a project where the client names no domain. They are those of Tutti.
 
 use controlplane::SecretInfo;
 use flyte::wire::{
@@ -26,13 +26,26 @@ fn named(id: Option<SecretId>) -> Answer<SecretId> {
     Ok(id)
 }
 
+/// Where a client says that a secret is.
+fn place(id: &SecretId) -> (&str, Option<&str>) {
+    (&id.project, Some(id.domain.as_str()).filter(|domain| !domain.is_empty()))
+}
+
+/// The secret of exactly this place.
 async fn find(app: &App, id: &SecretId) -> Answer<Option<SecretInfo>> {
     let known = app.control.secrets(Some(id.project.clone())).await?;
-    Ok(known.into_iter().find(|secret| secret.name == id.name))
+    Ok(known.into_iter().find(|secret| secret.name == id.name && secret.domain.as_deref() == place(id).1))
+}
+
+fn full(id: &SecretId) -> String {
+    match place(id) {
+        (project, Some(domain)) => format!("{project}/{domain}/{}", id.name),
+        (project, None) => format!("{project}/{}", id.name),
+    }
 }
 
 fn missing(id: &SecretId) -> Refusal {
-    Refusal::not_found("secret", &format!("{}/{}", id.project, id.name))
+    Refusal::not_found("secret", &full(id))
 }
 
 async fn set(app: &App, caller: &Caller, id: &SecretId, request: SetSecretRequest, tags: Vec<String>) -> Answer<Empty> {
@@ -46,7 +59,7 @@ async fn set(app: &App, caller: &Caller, id: &SecretId, request: SetSecretReques
         let text = || Refusal::new("invalid_argument", "the value is not text: encode it, for instance as base64");
         String::from_utf8(spec.binary_value).map_err(|_| text())?
     };
-    app.control.set_secret(&id.project, &id.name, value, tags, &caller.principal).await?;
+    app.control.set_secret(place(id), &id.name, value, tags, &caller.principal).await?;
     Ok(Empty {})
 }
 
@@ -54,7 +67,7 @@ async fn set(app: &App, caller: &Caller, id: &SecretId, request: SetSecretReques
 pub(super) async fn create(app: &App, caller: &Caller, mut request: SetSecretRequest) -> Answer<Empty> {
     let id = named(request.id.take())?;
     if find(app, &id).await?.is_some() {
-        return Err(Refusal::new("already_exists", format!("there is a secret `{}/{}` already", id.project, id.name)));
+        return Err(Refusal::new("already_exists", format!("there is a secret `{}` already", full(&id))));
     }
     set(app, caller, &id, request, Vec::new()).await
 }
@@ -66,9 +79,9 @@ pub(super) async fn update(app: &App, caller: &Caller, mut request: SetSecretReq
     set(app, caller, &id, request, known.tags).await
 }
 
-fn view(secret: SecretInfo, of: &SecretId) -> KnownSecret {
-    let id =
-        SecretId { name: secret.name, organization: of.organization.clone(), domain: of.domain.clone(), project: secret.project };
+fn view(secret: SecretInfo, organization: &str) -> KnownSecret {
+    let domain = secret.domain.unwrap_or_default();
+    let id = SecretId { name: secret.name, organization: organization.to_owned(), domain, project: secret.project };
     let metadata = SecretMetadata {
         created_time: Some(view::time(model::Timestamp(secret.set_at))),
         secret_status: Some(SecretStatus { overall_status: PRESENT }),
@@ -80,25 +93,34 @@ fn view(secret: SecretInfo, of: &SecretId) -> KnownSecret {
 pub(super) async fn get(app: &App, request: OfSecret) -> Answer<SecretResponse> {
     let id = named(request.id)?;
     let known = find(app, &id).await?.ok_or_else(|| missing(&id))?;
-    Ok(SecretResponse { secret: Some(view(known, &id)) })
+    Ok(SecretResponse { secret: Some(view(known, &id.organization)) })
 }
 
 /// Destroys a secret.
 pub(super) async fn delete(app: &App, caller: &Caller, request: OfSecret) -> Answer<Empty> {
     let id = named(request.id)?;
-    app.control.remove_secret(&id.project, &id.name, &caller.principal).await?;
+    app.control.remove_secret(place(&id), &id.name, &caller.principal).await?;
     Ok(Empty {})
 }
 
-/// The secrets of a project by their names, a page at a time.
+/// The secrets that runs of a domain are given, by their names, a page at a time: those of the domain, and those of the whole project that no
+/// other of the domain stands for. Without a domain all of them.
 pub(super) async fn list(app: &App, request: ListSecretsRequest) -> Answer<ListSecretsResponse> {
     let project = Some(request.project.clone()).filter(|project| !project.is_empty());
     let mut known = app.control.secrets(project).await?;
-    known.sort_by(|one, other| (&one.project, &one.name).cmp(&(&other.project, &other.name)));
-    let of = SecretId { organization: request.organization, domain: request.domain, ..SecretId::default() };
+    if !request.domain.is_empty() {
+        known.retain(|secret| secret.domain.as_ref().is_none_or(|domain| *domain == request.domain));
+        let own: Vec<(String, String)> = known
+            .iter()
+            .filter(|secret| secret.domain.is_some())
+            .map(|secret| (secret.project.clone(), secret.name.clone()))
+            .collect();
+        known.retain(|secret| secret.domain.is_some() || !own.contains(&(secret.project.clone(), secret.name.clone())));
+    }
+    known.sort_by(|one, other| (&one.project, &one.name, &one.domain).cmp(&(&other.project, &other.name, &other.domain)));
     let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0).unwrap_or(PAGE);
     let from = request.token.parse::<usize>().unwrap_or(0);
     let token = if known.len() > from.saturating_add(limit) { (from + limit).to_string() } else { String::new() };
-    let secrets = known.into_iter().skip(from).take(limit).map(|secret| view(secret, &of)).collect();
+    let secrets = known.into_iter().skip(from).take(limit).map(|secret| view(secret, &request.organization)).collect();
     Ok(ListSecretsResponse { secrets, token })
 }

@@ -16,6 +16,9 @@ use super::projection::rfc3339;
 pub(crate) struct SecretView {
     /// The project whose workflows may name it.
     project: String,
+    /// The domain whose runs are given it; without one those of every domain are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<String>,
     /// Its name: workflows say `secret://NAME`.
     name: String,
     /// How often it was set.
@@ -52,6 +55,14 @@ pub(crate) struct SecretQuery {
     project: Option<String>,
 }
 
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ScopeQuery {
+    /// The domain whose runs alone are given it: `development`, `staging` or `production`. It comes before one of the whole project.
+    domain: Option<String>,
+}
+
 /// The secrets, without their values.
 #[utoipa::path(get, path = "/api/v1/secrets", operation_id = "listSecrets", tag = "keys", params(SecretQuery),
     responses((status = 200, description = "What secrets there are.", body = Vec<SecretView>)))]
@@ -59,6 +70,7 @@ pub(crate) async fn list(State(app): State<App>, Query(query): Query<SecretQuery
     let secrets = app.control.secrets(query.project).await?;
     let view = |secret: controlplane::SecretInfo| SecretView {
         project: secret.project,
+        domain: secret.domain,
         name: secret.name,
         version: secret.version,
         tags: secret.tags,
@@ -68,27 +80,31 @@ pub(crate) async fn list(State(app): State<App>, Query(query): Query<SecretQuery
     Ok(Json(secrets.into_iter().map(view).collect()))
 }
 
-/// Sets a secret of a project.
-#[utoipa::path(put, path = "/api/v1/secrets/{project}/{name}", operation_id = "setSecret", tag = "keys", request_body = SecretRequest,
+/// Sets a secret of a project, or of one domain of it.
+#[utoipa::path(put, path = "/api/v1/secrets/{project}/{name}", operation_id = "setSecret", tag = "keys", params(ScopeQuery),
+    request_body = SecretRequest,
     responses((status = 200, description = "It is set.", body = SecretSet)))]
 pub(crate) async fn set(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path((project, name)): Path<(String, String)>,
+    Query(scope): Query<ScopeQuery>,
     Json(request): Json<SecretRequest>,
 ) -> ApiResult<Json<SecretSet>> {
-    let version = app.control.set_secret(&project, &name, request.value, request.tags, &caller.principal).await?;
+    let place = (&*project, scope.domain.as_deref());
+    let version = app.control.set_secret(place, &name, request.value, request.tags, &caller.principal).await?;
     Ok(Json(SecretSet { version }))
 }
 
-/// Destroys a secret.
-#[utoipa::path(delete, path = "/api/v1/secrets/{project}/{name}", operation_id = "removeSecret", tag = "keys",
+/// Destroys a secret of a project, or of one domain of it.
+#[utoipa::path(delete, path = "/api/v1/secrets/{project}/{name}", operation_id = "removeSecret", tag = "keys", params(ScopeQuery),
     responses((status = 204, description = "It is gone.")))]
 pub(crate) async fn remove(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path((project, name)): Path<(String, String)>,
+    Query(scope): Query<ScopeQuery>,
 ) -> ApiResult<StatusCode> {
-    app.control.remove_secret(&project, &name, &caller.principal).await?;
+    app.control.remove_secret((&project, scope.domain.as_deref()), &name, &caller.principal).await?;
     Ok(StatusCode::NO_CONTENT)
 }

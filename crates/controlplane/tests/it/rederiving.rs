@@ -279,7 +279,7 @@ async fn what_a_secret_carries_joins_the_label_of_what_is_given_it() {
     let data = tempfile::tempdir().unwrap();
     let control = open(data.path()).await;
     apply(&control, WORLD.into()).await;
-    control.set_secret("t", "token", "s3cret-value".into(), vec!["pii".into()], "ada").await.unwrap();
+    control.set_secret(("t", None), "token", "s3cret-value".into(), vec!["pii".into()], "ada").await.unwrap();
     let text = "workflow: t/secret\nnodes:\n  \
                 call: {run: {command: ['true'], env: {TOKEN: 'secret://token'}}, needs: {site: {zone: cloud}}}\n";
     let sources = vec![SourceFile { path: "t.yaml".into(), text: text.into() }];

@@ -27,7 +27,7 @@ pub(crate) struct Secrets {
 enum Order {
     /// Set a secret. Its value is read from standard input; on a terminal it is asked for.
     #[command(
-        after_help = "Examples:\n  tutti secrets set bank/api-token\n  tutti secrets set bank/api-token --tag pii < token.txt"
+        after_help = "Examples:\n  tutti secrets set bank/api-token\n  tutti secrets set bank/api-token --tag pii < token.txt\n  tutti secrets set bank/api-token --domain production < token.txt"
     )]
     Set(Set),
     /// List the secrets, without their values.
@@ -42,6 +42,9 @@ enum Order {
 struct Set {
     /// `PROJECT/NAME`.
     name: String,
+    /// The domain whose runs alone are given it: it comes before a secret of the whole project.
+    #[arg(long)]
+    domain: Option<String>,
     /// A tag that whoever is given it carries; may be given several times.
     #[arg(long)]
     tag: Vec<String>,
@@ -59,6 +62,9 @@ struct List {
 struct Remove {
     /// `PROJECT/NAME`.
     name: String,
+    /// The one of this domain.
+    #[arg(long)]
+    domain: Option<String>,
 }
 
 impl Secrets {
@@ -66,7 +72,7 @@ impl Secrets {
     pub(crate) async fn run(self, door: &Door) -> Result<Exit, CommandError> {
         match self.order {
             Order::Set(set) => {
-                let path = path_of(&set.name)?;
+                let path = path_of(&set.name, set.domain.as_deref())?;
                 let request = json!({"value": read_value(&set.name)?, "tags": set.tag});
                 let answer: Value =
                     session::with(door, Need::Change, async |session| session.client.put(&path, &request).await).await?;
@@ -79,7 +85,7 @@ impl Secrets {
                 print(&secrets, list.form.output)?;
             }
             Order::Remove(remove) => {
-                let path = path_of(&remove.name)?;
+                let path = path_of(&remove.name, remove.domain.as_deref())?;
                 let _: Value = session::with(door, Need::Change, async |session| session.client.delete(&path).await).await?;
                 eprintln!("`{}` is gone", remove.name);
             }
@@ -88,9 +94,10 @@ impl Secrets {
     }
 }
 
-fn path_of(name: &str) -> Result<String, CommandError> {
+fn path_of(name: &str, domain: Option<&str>) -> Result<String, CommandError> {
     let (project, name) = name.split_once('/').ok_or_else(|| CommandError::usage(format!("`{name}` is not PROJECT/NAME")))?;
-    Ok(format!("/api/v1/secrets/{}/{}", segment(project), segment(name)))
+    let query = domain.map(|domain| format!("?domain={}", segment(domain))).unwrap_or_default();
+    Ok(format!("/api/v1/secrets/{}/{}{query}", segment(project), segment(name)))
 }
 
 /// The value, without its last line break.
@@ -128,10 +135,11 @@ fn print(secrets: &Value, form: Format) -> Result<(), CommandError> {
                 tags.collect::<Vec<_>>().join(" ")
             };
             let row = |secret: &Value| {
-                vec![full(secret), secret["version"].to_string(), tags(secret), text(secret, "set_at"), text(secret, "set_by")]
+                let domain = secret["domain"].as_str().unwrap_or("all").to_owned();
+                vec![full(secret), domain, secret["version"].to_string(), tags(secret), text(secret, "set_at"), text(secret, "set_by")]
             };
             let rows: Vec<Vec<String>> = list.iter().map(row).collect();
-            output::write(&output::table(&["secret", "version", "tags", "set", "by"], &rows))
+            output::write(&output::table(&["secret", "domain", "version", "tags", "set", "by"], &rows))
         }
         form => output::value(secrets, form),
     }
