@@ -4,10 +4,12 @@
 //! This room only translates.
 
 mod actions;
+mod apps;
 mod artifacts;
 mod auth;
 mod connect;
 mod data;
+mod front;
 mod runs;
 mod secrets;
 mod store;
@@ -73,6 +75,13 @@ const METHODS: &[(&str, Needs)] = &[
     ("/flyteidl2.trigger.TriggerService/ListTriggers", READ),
     ("/flyteidl2.trigger.TriggerService/UpdateTriggers", SUBMIT),
     ("/flyteidl2.trigger.TriggerService/DeleteTriggers", SUBMIT),
+    ("/flyteidl2.app.AppService/Create", SUBMIT),
+    ("/flyteidl2.app.AppService/Get", READ),
+    ("/flyteidl2.app.AppService/Update", SUBMIT),
+    ("/flyteidl2.app.AppService/Delete", SUBMIT),
+    ("/flyteidl2.app.AppService/List", READ),
+    ("/flyteidl2.app.AppService/Watch", READ),
+    ("/flyteidl2.app.AppLogsService/TailLogs", VIEW),
     ("/flyteidl2.artifact.ArtifactService/CreateArtifact", SUBMIT),
     ("/flyteidl2.artifact.ArtifactService/GetArtifact", VIEW),
     ("/flyteidl2.artifact.ArtifactService/ListArtifacts", VIEW),
@@ -90,11 +99,14 @@ const METHODS: &[(&str, Needs)] = &[
 /// What an address of this room needs; none when it is not one. Links and objects have signatures of their own.
 pub(crate) fn needs(route: &str) -> Option<Needs> {
     let route = route.strip_prefix(AS).unwrap_or(route);
-    if matches!(route, store::LINKS | store::OBJECTS | store::BUCKET | auth::TOKENS) {
+    if matches!(route, store::LINKS | store::OBJECTS | store::BUCKET | auth::TOKENS | APPS) {
         return Some(Needs::Nothing);
     }
     METHODS.iter().find(|(known, _)| *known == route).map(|(_, needs)| *needs)
 }
+
+/// What calls of apps count as where a caller is looked for: they come in by doors of their own.
+const APPS: &str = "/flyte/apps";
 
 /// Before the address of a call: over plain HTTP the SDK sends no token in any other place.
 const AS: &str = "/flyte/as/{token}";
@@ -109,6 +121,8 @@ pub(crate) fn token_in<'p>(route: &str, path: &'p str) -> Option<&'p str> {
 pub(crate) fn refuse(headers: &HeaderMap, fault: controlplane::Fault) -> Response {
     Refusal::from(fault).to(headers)
 }
+
+pub(crate) use front::keep_doors;
 
 /// The routes.
 pub(crate) fn routes() -> Router<App> {
@@ -147,6 +161,7 @@ async fn call(State(app): State<App>, caller: Option<Extension<Caller>>, uri: Ur
         "UploadInputs" => unary(call, |request| data::upload_inputs(app, request)).await,
         "CreateDownloadLink" => unary(call, |request| data::download_link(app, caller, &headers, request)).await,
         "GetActionData" => unary(call, |request| data::action_data(app, caller, request)).await,
+        "TailLogs" if uri.path().contains("AppLogsService") => stream(call, |request| apps::logs(app, caller, request)).await,
         "TailLogs" => stream(call, |request| data::logs(app, caller, request)).await,
         "DeployTask" => unary(call, |request| tasks::deploy(app, caller, request)).await,
         "GetTaskDetails" => unary(call, |request| tasks::details(app, request)).await,
@@ -162,6 +177,12 @@ async fn call(State(app): State<App>, caller: Option<Extension<Caller>>, uri: Ur
         "ListTriggers" => unary(call, |request| triggers::list(app, request)).await,
         "UpdateTriggers" => unary(call, |request| triggers::update(app, caller, request)).await,
         "DeleteTriggers" => unary(call, |request| triggers::delete(app, caller, request)).await,
+        "Create" => unary(call, |request| apps::create(app, caller, request)).await,
+        "Get" => unary(call, |request| apps::get(app, request)).await,
+        "Update" => unary(call, |request| apps::update(app, caller, request)).await,
+        "Delete" => unary(call, |request| apps::delete(app, caller, request)).await,
+        "List" => unary(call, |request| apps::list(app, request)).await,
+        "Watch" => stream(call, |request| apps::watch(app, request)).await,
         "CreateArtifact" => unary(call, |request| artifacts::create(app, caller, request)).await,
         "GetArtifact" => unary(call, |request| artifacts::get(app, caller, request)).await,
         "ListArtifacts" => unary(call, |request| artifacts::list(app, caller, request)).await,

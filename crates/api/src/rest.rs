@@ -5,6 +5,7 @@ mod actions;
 mod applying;
 pub mod approval_views;
 mod approvals;
+pub mod apps;
 mod artifacts;
 mod audit;
 pub mod audit_views;
@@ -24,10 +25,10 @@ mod lineage;
 mod listen;
 mod metrics;
 mod observe;
-mod permission;
+pub(crate) mod permission;
 mod planning;
 pub mod planning_views;
-mod problem;
+pub(crate) mod problem;
 mod projection;
 mod runs;
 mod secrets;
@@ -130,6 +131,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/storage", get(storage::storage))
         .route("/storage/projects", get(storage::projects))
         .route("/approvals", get(approvals::list))
+        .route("/apps", get(apps::list))
+        .route("/apps/{project}/{domain}/{name}/{order}", post(apps::order))
         .route("/sites", get(sites::list))
         .route("/sites/load", get(foresight::load))
         .route("/sites/{site}/{order}", post(sites::order))

@@ -1,6 +1,7 @@
 //! Tasks of Flyte programs: from an order to a process at a site, and from what the process left to the outcome. The door that speaks
 //! the protocol is in `api`.
 
+mod apps;
 mod artifacts;
 mod notifying;
 mod queues;
@@ -22,6 +23,7 @@ use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 
 use crate::clock::random_bytes;
+pub use apps::{AppState, DeployedApp};
 pub use artifacts::{
     ARTIFACT_EVENT, Version as ArtifactVersion, schema_of as artifact_schema, version as artifact_version,
     versions as artifact_versions,
@@ -64,6 +66,7 @@ struct Inner {
     told: notifying::Told,
     /// A version of an artifact was registered.
     artifacts: tokio::sync::Notify,
+    apps: apps::Apps,
 }
 
 /// An attempt that is under way.
@@ -73,6 +76,8 @@ struct Open {
     is_called: bool,
     /// Whether its outputs may say that they are artifacts.
     produces: bool,
+    /// Whether it serves an app.
+    is_app: bool,
 }
 
 /// A Flyte program to be run.
@@ -119,6 +124,7 @@ impl Flyte {
             attempts: Mutex::default(),
             told: notifying::Told::open(&root)?,
             artifacts: tokio::sync::Notify::new(),
+            apps: apps::Apps::open(&root)?,
         };
         Ok(Flyte { inner: Arc::new(inner) })
     }
@@ -192,6 +198,10 @@ impl Flyte {
             attempt: dispatch.key.attempt.0,
         };
         order.input = flyte::process::input(&spec, &call, &at);
+        let is_app = call.port != 0;
+        if is_app {
+            self.give_port(dispatch.key, &call, &mut order.input)?;
+        }
         order.host = self.host(&spec, &call, dispatch, &order.input);
         order.kind = NodeKind::Run { image: None, code: Vec::new() };
         order.outputs = Vec::new();
@@ -213,7 +223,7 @@ impl Flyte {
         self.note_label(&reach).map_err(|error| broken(error.to_string()))?;
         let produces = spec.task_template.as_ref().and_then(|template| template.metadata.as_ref());
         let produces = produces.is_some_and(|metadata| metadata.produces_artifacts);
-        self.inner.attempts.lock().insert(dispatch.key, Open { reach: Arc::new(reach), is_called, produces });
+        self.inner.attempts.lock().insert(dispatch.key, Open { reach: Arc::new(reach), is_called, produces, is_app });
         Ok((order, secrets.into_values().collect()))
     }
 
@@ -300,8 +310,11 @@ impl Flyte {
 
     /// What the end of a process means: its program says that itself, in what it wrote.
     pub(crate) fn judge(&self, key: AttemptKey, outcome: Outcome) -> Outcome {
-        let known = self.inner.attempts.lock().get(&key).map(|open| (open.reach.outputs(), open.is_called));
-        let Some((outputs, is_called)) = known else { return outcome };
+        let known = self.inner.attempts.lock().get(&key).map(|open| (open.reach.outputs(), open.is_called, open.is_app));
+        let Some((outputs, is_called, is_app)) = known else { return outcome };
+        if is_app {
+            return apps::judge(outcome);
+        }
         let failure = match outcome {
             Outcome::Aborted => return Outcome::Aborted,
             Outcome::Succeeded(_) => None,
@@ -363,7 +376,9 @@ impl Flyte {
 
     /// The outcome of an attempt is durable.
     pub(crate) fn forget(&self, key: AttemptKey) {
-        self.inner.attempts.lock().remove(&key);
+        if self.inner.attempts.lock().remove(&key).is_some_and(|open| open.is_app) {
+            self.inner.apps.forget(key);
+        }
     }
 }
 
@@ -411,6 +426,13 @@ fn graph_of(project: &str, mut node: Node) -> Arc<Graph> {
 }
 
 impl ControlPlane {
+    /// Begins what goes on beside the runs of programs, for as long as the process lives.
+    pub(crate) fn look_after_programs(&self) {
+        self.start_task(self.clone().tell_of_ends());
+        self.start_task(self.clone().run_artifact_triggers());
+        self.start_task(self.clone().watch_apps());
+    }
+
     /// What an attempt may touch; none when it is not under way.
     pub fn flyte_reach(&self, key: AttemptKey) -> Result<Option<Arc<Reach>>, Fault> {
         if let Some(open) = self.flyte().inner.attempts.lock().get(&key) {

@@ -215,8 +215,7 @@ impl ControlPlane {
         self.start_task(self.workers().clone().watch());
         tokio::task::block_in_place(|| self.load_triggers())?;
         self.start_task(self.clone().run_triggers());
-        self.start_task(self.clone().tell_of_ends());
-        self.start_task(self.clone().run_artifact_triggers());
+        self.look_after_programs();
         self.start_task(self.clone().finish_pruning());
         self.start_task(self.clone().seal_as_it_grows());
         self.start_task(self.clone().sweep_now_and_then());

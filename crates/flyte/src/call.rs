@@ -53,6 +53,9 @@ pub struct Call {
     /// The specification of the run, as hexadecimal digits, with the root alone.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub run_spec: String,
+    /// The port that an app is written for; 0 of what is no app.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub port: u16,
     /// Which inputs the artifact that starts a trigger is given to; of triggers alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binds: Option<Binds>,
@@ -76,6 +79,11 @@ impl Call {
     pub fn outputs(&self, attempt: u32) -> String {
         format!("{}/{}/{attempt}", self.base.trim_end_matches('/'), self.name)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(port: &u16) -> bool {
+    *port == 0
 }
 
 /// Bytes as digits.

@@ -2,6 +2,7 @@
 
 #![expect(missing_docs, reason = "the names are those of the protocol, whose documents say what they mean")]
 
+mod apps;
 mod artifacts;
 mod asked;
 mod deployed;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 
+pub use apps::*;
 pub use artifacts::*;
 pub use asked::*;
 pub use deployed::*;

@@ -9,7 +9,7 @@ use controlplane::FaultKind;
 
 use crate::client::Client;
 use crate::commands::{
-    actions, applying, approvals, artifacts, audit, demo, describe, doctor, editing, events, foresight, get, keeping, keys,
+    actions, applying, approvals, apps, artifacts, audit, demo, describe, doctor, editing, events, foresight, get, keeping, keys,
     planning, policy, prices, reference, runs, secrets, sites, tokens, up, witness,
 };
 use crate::failure::Exit;
@@ -156,6 +156,7 @@ pub(crate) enum Command {
     Events(events::Events),
     Artifact(artifacts::Artifact),
     Site(sites::Site),
+    App(apps::App),
     Token(tokens::Token),
     Policy(policy::Policy),
     Audit(audit::Audit),

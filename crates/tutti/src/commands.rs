@@ -3,6 +3,7 @@
 pub(crate) mod actions;
 pub(crate) mod applying;
 pub(crate) mod approvals;
+pub(crate) mod apps;
 pub(crate) mod artifacts;
 pub(crate) mod audit;
 pub(crate) mod demo;
@@ -66,6 +67,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CommandError> {
         Command::Events(events) => events.run(door).await,
         Command::Artifact(artifact) => artifact.run(door).await,
         Command::Site(site) => site.run(door).await,
+        Command::App(app) => app.run(door).await,
         Command::Token(token) => token.run(door).await,
         Command::Policy(policy) => policy.run(door).await,
         Command::Audit(audit) => audit.run(door).await,

@@ -1,5 +1,6 @@
 //! The kinds of things that have names, and what to say when a name is not known.
 
+use api::rest::apps::AppView;
 use api::rest::triggers::TriggerView;
 use api::rest::views::{Page, ResourceView, RunView, SiteView, TokenView};
 
@@ -21,6 +22,9 @@ pub(crate) enum Kind {
     /// Sites.
     #[value(alias = "sites")]
     Site,
+    /// Apps of Flyte programs.
+    #[value(alias = "apps")]
+    App,
     /// Queues that Flyte programs use.
     #[value(alias = "queues")]
     Queue,
@@ -63,6 +67,7 @@ impl Kind {
             Kind::Action => "action",
             Kind::Workflow => "workflow",
             Kind::Site => "site",
+            Kind::App => "app",
             Kind::Queue => "queue",
             Kind::Trigger => "trigger",
             Kind::Connector => "connector",
@@ -131,6 +136,10 @@ pub(crate) async fn with_words(client: &Client, kind: Kind) -> Result<Vec<(Strin
         Kind::Workflow | Kind::Queue | Kind::Trigger | Kind::Connector | Kind::Tag | Kind::Policy | Kind::Sanitizer => {
             let list: Vec<ResourceView> = client.get(&format!("/api/v1/resources/{}", kind.word())).await?;
             list.into_iter().map(|resource| (resource.name, format!("version {}", resource.version))).collect()
+        }
+        Kind::App => {
+            let apps: Vec<AppView> = client.get("/api/v1/apps").await?;
+            apps.into_iter().map(|app| (app.name, app.state)).collect()
         }
         Kind::Token => {
             let tokens: Vec<TokenView> = client.get("/api/v1/tokens").await?;

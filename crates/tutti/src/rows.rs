@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use api::rest::approval_views::ApprovalView;
+use api::rest::apps::AppView;
 use api::rest::planning_views::{ChangeView, PlannedNodeView};
 use api::rest::triggers::{FiringView, TriggerView};
 use api::rest::views::{ActionView, Applied, ResourceView, RunView, SiteView, TokenView};
@@ -118,6 +119,19 @@ pub(crate) fn became(firing: &FiringView) -> String {
         (None, Some("queue_full")) => "left out: too many wait".into(),
         (None, Some("refused")) => "left out: its workflow does not take it".into(),
         (None, _) => "left out".into(),
+    }
+}
+
+impl Row for AppView {
+    const COLUMNS: &'static [&'static str] = &["NAME", "STATE", "URL", "RUN", "REVISION", "WHY"];
+
+    fn cells(&self) -> Vec<String> {
+        let run = if self.run.is_empty() { "-".into() } else { self.run.clone() };
+        vec![self.name.clone(), self.state.clone(), self.url.clone(), run, self.revision.to_string(), self.why.clone()]
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
     }
 }
 

@@ -151,7 +151,8 @@ fn token_of(headers: &HeaderMap) -> ApiResult<Option<&str>> {
     }
 }
 
-fn caller(app: &App, route: &str, request: &Request) -> ApiResult<Caller> {
+/// Who makes a request.
+pub(crate) fn caller(app: &App, route: &str, request: &Request) -> ApiResult<Caller> {
     let tokens = app.tokens.read(&app.control)?;
     let given = token_of(request.headers())?.or_else(|| crate::flyte::token_in(route, request.uri().path()));
     if let Some(token) = given

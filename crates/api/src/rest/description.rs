@@ -14,7 +14,7 @@ use utoipa::{Modify, OpenApi};
 use super::access::TABLE;
 use super::problem::ApiResult;
 use super::{
-    actions, applying, approvals, artifacts, audit, connections, editing, events, foresight, frames, governance, keys, lineage,
+    actions, applying, approvals, apps, artifacts, audit, connections, editing, events, foresight, frames, governance, keys, lineage,
     metrics,
     planning, runs, secrets, sites, storage, system, tiles, tokens, triggers, views, wiring, workers,
 };
@@ -54,6 +54,8 @@ use super::{
         lineage::test_step,
         storage::storage,
         storage::projects,
+        apps::list,
+        apps::order,
         sites::list,
         sites::order,
         applying::apply,

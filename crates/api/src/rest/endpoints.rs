@@ -89,6 +89,8 @@ pub const TABLE: &[(&str, &str, Needs)] = &[
     ("GET", "/api/v1/storage", ADMINISTER),
     ("GET", "/api/v1/storage/projects", READ),
     ("GET", "/api/v1/approvals", READ),
+    ("GET", "/api/v1/apps", READ),
+    ("POST", "/api/v1/apps/{project}/{domain}/{name}/{order}", STEER),
     ("GET", "/api/v1/sites", READ),
     ("GET", "/api/v1/sites/load", READ),
     ("POST", "/api/v1/sites/{site}/{order}", OPERATE),

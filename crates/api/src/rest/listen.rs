@@ -160,6 +160,7 @@ fn acceptor(tls: &Tls) -> Result<TlsAcceptor, Fault> {
 pub async fn serve(server: Server, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
     let Server { listener, tls, patience, stopping, app, .. } = server;
     let room = app.room.clone();
+    tokio::spawn(crate::flyte::keep_doors(app.clone()));
     let router = router(app);
     let graceful = GracefulShutdown::new();
     let idle = Arc::new(Idle::default());

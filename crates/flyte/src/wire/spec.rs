@@ -124,6 +124,16 @@ pub struct Container {
     pub resources: Option<Resources>,
     #[prost(message, repeated, tag = "5")]
     pub env: Vec<KeyValue>,
+    #[prost(message, repeated, tag = "7")]
+    pub ports: Vec<ContainerPort>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ContainerPort {
+    #[prost(uint32, tag = "1")]
+    pub container_port: u32,
+    #[prost(string, tag = "2")]
+    pub name: String,
 }
 
 #[derive(Clone, PartialEq, Message)]

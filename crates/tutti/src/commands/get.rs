@@ -1,6 +1,7 @@
 //! `tutti get`: lists and single things of every kind.
 
 use api::rest::approval_views::ApprovalView;
+use api::rest::apps::AppView;
 use api::rest::triggers::TriggerView;
 use api::rest::views::{ActionView, Page, ResourceView, RunView, SiteView, TokenView};
 
@@ -17,7 +18,7 @@ const PAGE: usize = 10_000;
 /// Triggers asked for at a time.
 const TRIGGERS: usize = 1_000;
 
-/// Show what there is: runs, workflows, sites, triggers, connectors, rules, approvals, tokens.
+/// Show what there is: runs, workflows, sites, apps, queues, triggers, connectors, rules, approvals, tokens.
 #[derive(Debug, clap::Args)]
 #[command(
     visible_alias = "ls",
@@ -68,6 +69,10 @@ impl Get {
             (Kind::Site, name) => {
                 let sites: Vec<SiteView> = client.get("/api/v1/sites").await?;
                 choose(sites, Kind::Site, name.as_deref(), form, client).await
+            }
+            (Kind::App, name) => {
+                let apps: Vec<AppView> = client.get("/api/v1/apps").await?;
+                choose(apps, Kind::App, name.as_deref(), form, client).await
             }
             (Kind::Token, name) => {
                 let tokens: Vec<TokenView> = client.get("/api/v1/tokens").await?;
