@@ -59,6 +59,8 @@ struct Inner {
     default_environment: Option<String>,
     /// The program that forks processes which have the SDK already.
     host: PathBuf,
+    /// The program that builds images.
+    builder: PathBuf,
     address: RwLock<String>,
     /// What attempts that are under way may touch.
     attempts: Mutex<BTreeMap<AttemptKey, Open>>,
@@ -110,11 +112,15 @@ impl Flyte {
         std::fs::create_dir_all(&environments)?;
         // Of this version of the server.
         let host = root.join("host.py");
-        let beside = root.join("host.py.new");
-        std::fs::write(&beside, flyte::process::HOST)?;
-        std::fs::rename(&beside, &host)?;
+        let builder = root.join("build_image.py");
+        for (path, text) in [(&host, flyte::process::HOST), (&builder, flyte::images::BUILDER)] {
+            let beside = path.with_extension("py.new");
+            std::fs::write(&beside, text)?;
+            std::fs::rename(&beside, path)?;
+        }
         let inner = Inner {
             host: host.canonicalize()?,
+            builder: builder.canonicalize()?,
             objects,
             secret,
             specs,
@@ -198,11 +204,12 @@ impl Flyte {
             attempt: dispatch.key.attempt.0,
         };
         order.input = flyte::process::input(&spec, &call, &at);
+        let early = self.prepare_environment(&spec, &mut order.input);
         let is_app = call.port != 0;
         if is_app {
             self.give_port(dispatch.key, &call, &mut order.input)?;
         }
-        order.host = self.host(&spec, &call, dispatch, &order.input);
+        order.host = self.host(&spec, &call, dispatch, &order.input).filter(|_| !early);
         order.kind = NodeKind::Run { image: None, code: Vec::new() };
         order.outputs = Vec::new();
         // Programs of others expect the network and make their environments themselves; a site that requires walls gets them.
@@ -296,13 +303,40 @@ impl Flyte {
         })
     }
 
+    /// Gives a process what its image has of variables, and the builder of images the server's settings of pip. True when the process has to be
+    /// started with them.
+    fn prepare_environment(&self, spec: &TaskSpec, input: &mut Value) -> bool {
+        let template = spec.task_template.as_ref();
+        let id = template.and_then(|template| template.id.clone()).unwrap_or_default();
+        if flyte::images::is_builder(&id.project, &id.domain, &id.name) {
+            for (key, value) in flyte::images::settings_of_pip(std::env::vars()) {
+                input["env"][key] = value.into();
+            }
+        }
+        let image = template.and_then(|template| template.container.as_ref()).map(|container| container.image.as_str());
+        match flyte::process::environment(image.unwrap_or_default(), "") {
+            Environment::Named(name) => flyte::images::add_variables(&self.inner.environments.join(name), input),
+            Environment::Plain(_) => false,
+        }
+    }
+
+    /// The task that builds images.
+    pub fn image_builder(&self) -> (flyte::wire::TaskId, TaskSpec) {
+        flyte::images::task(&self.inner.builder)
+    }
+
+    /// Whether an image is there that was built.
+    pub fn has_image(&self, image: &str) -> bool {
+        flyte::images::is_built(&self.inner.environments, image)
+    }
+
     /// Refuses an image that no environment stands for, before a process is begun.
     fn check_environment(&self, spec: &TaskSpec) -> Result<(), Failure> {
         let container = spec.task_template.as_ref().and_then(|template| template.container.as_ref());
         let image = container.map(|container| container.image.as_str()).unwrap_or_default();
         let Environment::Named(name) = flyte::process::environment(image, "") else { return Ok(()) };
         let folder = self.inner.environments.join(&name);
-        if folder.join("bin/python").exists() {
+        if folder.join("bin/python").exists() && !folder.join(".building").exists() {
             return Ok(());
         }
         Err(no_environment(format!("no environment stands for the image `{image}`: make one in `{}`", folder.display())))

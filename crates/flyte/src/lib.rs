@@ -12,6 +12,7 @@ pub mod artifacts;
 pub mod call;
 pub mod chunks;
 pub mod ending;
+pub mod images;
 pub mod interface;
 pub mod msgpack;
 pub mod notifications;

@@ -88,7 +88,7 @@ pub fn hosted(spec: &TaskSpec, call: &Call, input: &Value, apart: &[&str], run: 
     let template = spec.task_template.as_ref()?;
     let container = template.container.as_ref()?;
     let given = container.env.iter().map(|pair| &pair.key).chain(call.envs.keys());
-    if given.into_iter().any(|key| STARTED_WITH.iter().any(|start| key.starts_with(start))) {
+    if given.into_iter().any(|key| starts_with_its_variables(key)) {
         return None;
     }
     let command: Vec<String> = input.get("command")?.as_array()?.iter().filter_map(|part| Some(part.as_str()?.into())).collect();
@@ -119,6 +119,11 @@ pub fn hosted(spec: &TaskSpec, call: &Call, input: &Value, apart: &[&str], run: 
         (to_hex(&hash.finalize()), keep, idle)
     });
     Some(Hosted { arguments: arguments.to_vec(), reuse })
+}
+
+/// Whether a variable has a meaning before the first line of a program runs.
+pub(crate) fn starts_with_its_variables(key: &str) -> bool {
+    STARTED_WITH.iter().any(|start| key.starts_with(start))
 }
 
 /// What stands before the task's own command.

@@ -2,10 +2,11 @@
 
 use controlplane::ControlPlane;
 use engine::Command;
+use flyte::Message as _;
 use flyte::wire::{
-    DeployTaskRequest, DeployedMetadata, DeployedTask, DeployedVersion, Empty, KeyValue, ListProjectsResponse, ListRequest,
-    ListTasksRequest, ListTasksResponse, ListVersionsRequest, ListVersionsResponse, OfTask, Project, ProjectResponse, Projects,
-    TaskDetails, TaskDetailsResponse, TaskId, Text, UserInfo,
+    BuiltImage, DeployTaskRequest, DeployedMetadata, DeployedTask, DeployedVersion, Empty, GetImageRequest, GetImageResponse,
+    KeyValue, ListProjectsResponse, ListRequest, ListTasksRequest, ListTasksResponse, ListVersionsRequest, ListVersionsResponse,
+    OfTask, Project, ProjectResponse, Projects, TaskDetails, TaskDetailsResponse, TaskId, Text, UserInfo,
 };
 use journal::ResourceRow;
 use serde_json::{Value, json};
@@ -34,10 +35,38 @@ fn rows(control: &ControlPlane) -> Answer<Vec<ResourceRow>> {
 
 /// A deployed task: its whole identifier and its specification.
 pub(super) fn find(control: &ControlPlane, id: &TaskId) -> Answer<(TaskId, Vec<u8>)> {
+    if let Some(builder) = builder(control, id) {
+        return Ok(builder);
+    }
     let row = control.reader().resources(KIND, Some(&name_of(id)), None).map_err(broken)?.pop();
     let row = row.ok_or_else(|| Refusal::not_found("task", &name_of(id)))?;
     let spec = row.body.get("spec").and_then(Value::as_str).unwrap_or_default();
     Ok((id_of(&row), control.flyte().spec(spec)?))
+}
+
+/// The task that builds images, which nobody deploys.
+fn builder(control: &ControlPlane, id: &TaskId) -> Option<(TaskId, Vec<u8>)> {
+    if !flyte::images::is_builder(&id.project, &id.domain, &id.name) {
+        return None;
+    }
+    let (id, spec) = control.flyte().image_builder();
+    Some((id, spec.encode_to_vec()))
+}
+
+/// An image that was built.
+pub(super) async fn image(app: &App, request: GetImageRequest) -> Answer<GetImageResponse> {
+    let control = app.control.clone();
+    blocking(move || {
+        let name = request.id.unwrap_or_default().value;
+        match control.flyte().has_image(&name) {
+            true => {
+                let image = BuiltImage { id: Some(Text { value: name.clone() }), fqin: name };
+                Ok(GetImageResponse { image: Some(image) })
+            }
+            false => Err(Refusal::not_found("image", &name)),
+        }
+    })
+    .await
 }
 
 /// Deploys a task. A version that is there is left as it is.
@@ -78,6 +107,10 @@ pub(super) async fn details(app: &App, request: OfTask) -> Answer<TaskDetailsRes
     let control = app.control.clone();
     blocking(move || {
         let id = request.task_id.ok_or_else(|| Refusal::new("invalid_argument", "the task is not named"))?;
+        if let Some((id, spec)) = builder(&control, &id) {
+            let metadata = DeployedMetadata { short_name: id.name.clone(), ..DeployedMetadata::default() };
+            return Ok(TaskDetailsResponse { details: Some(TaskDetails { task_id: Some(id), metadata: Some(metadata), spec }) });
+        }
         let row = control.reader().resources(KIND, Some(&name_of(&id)), None).map_err(broken)?.pop();
         let row = row.ok_or_else(|| Refusal::not_found("task", &name_of(&id)))?;
         let (id, spec) = find(&control, &id)?;
@@ -116,6 +149,12 @@ pub(super) async fn list(app: &App, request: ListTasksRequest) -> Answer<ListTas
         let mut seen = std::collections::BTreeSet::new();
         let asks_version = request.request.iter().flat_map(|list| &list.filters).any(|filter| filter.field.ends_with("version"));
         let mut tasks = Vec::new();
+        let (builder, _) = control.flyte().image_builder();
+        let asks_builder =
+            request.project_id.as_ref().is_some_and(|id| (&id.name, &id.domain) == (&builder.project, &builder.domain));
+        if asks_builder && is_asked(&builder, request.request.as_ref()) {
+            tasks.push(DeployedTask { task_id: Some(builder), metadata: Some(DeployedMetadata::default()) });
+        }
         for row in rows(&control)? {
             let id = id_of(&row);
             let here = request.project_id.as_ref().is_none_or(|asked| asked.name == id.project && asked.domain == id.domain);
