@@ -50,13 +50,13 @@ nodes:
 outputs: {decision: "\${ nodes.sign.decision }"}
 `;
 
-/** Starts a server on a port of its own, with files applied. */
-export async function house(files = { "sites.yaml": SITES, "release.workflow.yaml": RELEASE }) {
+/** Starts a server on a port of its own, with files applied; `path` goes before where its steps look for programs. */
+export async function house(files = { "sites.yaml": SITES, "release.workflow.yaml": RELEASE }, { path } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "tutti-web-"));
   const data = join(folder, "data");
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
   const start = (listen) => {
-    const child = spawn(TUTTI, ["up", "--data", data, "--listen", listen], { stdio: ["ignore", "pipe", "ignore"] });
+    const child = spawn(TUTTI, ["up", "--data", data, "--listen", listen], { stdio: ["ignore", "pipe", "ignore"], env: { ...process.env, PATH: [path, process.env.PATH].filter(Boolean).join(":") } });
     return new Promise((ready, broken) => {
       child.stdout.on("data", (text) => {
         const url = /tutti is up at (\S+)/.exec(String(text))?.[1];

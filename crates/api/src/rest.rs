@@ -14,7 +14,9 @@ mod description;
 mod editing;
 mod endpoints;
 mod events;
+mod expressions;
 mod extract;
+mod feed;
 mod foresight;
 pub mod foresight_views;
 mod frames;
@@ -38,6 +40,7 @@ mod storage;
 mod system;
 mod tiles;
 mod tokens;
+mod totals;
 pub mod triggers;
 pub mod views;
 mod wiring;
@@ -72,6 +75,10 @@ pub(crate) struct App {
     pub(crate) outlooks: Arc<foresight::Outlooks>,
     /// Addresses of frames that were given out.
     pub(crate) frames: Arc<frames::Frames>,
+    /// How many runs there were, as counted last.
+    pub(crate) counted: Arc<totals::Counted>,
+    /// Events as they are sent, for all who listen.
+    pub(crate) feed: Arc<feed::Feed>,
     /// A permit for each connection.
     pub(crate) room: Arc<Semaphore>,
     /// How many there are.
@@ -91,6 +98,8 @@ impl App {
             http: Arc::default(),
             outlooks: Arc::default(),
             frames: Arc::default(),
+            counted: Arc::default(),
+            feed: Arc::default(),
             room,
             connections,
             stopped,
@@ -110,6 +119,7 @@ pub(crate) fn router(app: App) -> Router {
     let api = Router::new()
         .route("/runs", get(runs::list).post(runs::submit))
         .route("/runs:batch", post(runs::submit_many))
+        .route("/runs:totals", get(totals::totals))
         .route("/runs/{run}", get(runs::get_run))
         .route("/runs/{run}/cancel", post(runs::cancel))
         .route("/runs/{run}/pause", post(runs::pause))
@@ -149,6 +159,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/runs/{run}/report", post(frames::of_report))
         .route("/frames/{ticket}", get(frames::show))
         .route("/edit", post(editing::edit))
+        .route("/expressions/scope", post(expressions::scope))
+        .route("/expressions/evaluate", post(expressions::evaluate))
         .route("/connectors", get(editing::connectors))
         .route("/facts", get(events::list))
         .route("/events", get(events::stream).post(events::report))

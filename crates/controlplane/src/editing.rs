@@ -31,14 +31,27 @@ pub struct Sheet {
     pub notes: BTreeMap<String, String>,
 }
 
-/// Files that were applied with a workflow, out of the store of code.
-struct Companions {
+/// The files that a text may refer to.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    /// Those that were applied with this registered workflow.
+    pub workflow: Option<String>,
+    /// Those sent with the text, by path: they go before.
+    pub files: BTreeMap<String, Arc<[u8]>>,
+}
+
+/// Files that were applied with a workflow, out of the store of code, and files that were sent.
+struct Companions<'s> {
+    sent: &'s BTreeMap<String, Arc<[u8]>>,
     digests: BTreeMap<String, Digest>,
     store: Store,
 }
 
-impl workflow::Files for Companions {
+impl workflow::Files for Companions<'_> {
     fn read(&self, path: &str) -> Option<Arc<[u8]>> {
+        if let Some(sent) = self.sent.get(path) {
+            return Some(sent.clone());
+        }
         let mut file = self.store.open(self.digests.get(path)?).ok()?;
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut file, &mut bytes).ok()?;
@@ -46,22 +59,20 @@ impl workflow::Files for Companions {
     }
 
     fn paths(&self) -> Vec<String> {
-        self.digests.keys().cloned().collect()
+        self.sent.keys().chain(self.digests.keys().filter(|path| !self.sent.contains_key(*path))).cloned().collect()
     }
 }
 
 impl ControlPlane {
-    /// Makes edits on a text and reads the result. Files that it refers to are those applied with `beside`, a registered workflow.
-    /// Blocks: call it where that is allowed.
-    pub fn edit(&self, text: &str, edits: &[Edit], beside: Option<&str>) -> Result<Sheet, Fault> {
+    /// Makes edits on a text and reads the result. Blocks: call it where that is allowed.
+    pub fn edit(&self, text: &str, edits: &[Edit], beside: &Beside) -> Result<Sheet, Fault> {
         let edited = workflow::edit::apply(text, edits).map_err(|error| {
             let mut fault = Fault::new(FaultKind::InvalidWorkflow, error.message.clone());
             fault.hint = error.hint.clone();
             fault.diagnostics = serde_json::to_value(&error).ok();
             fault
         })?;
-        let files = Companions { digests: self.companions(beside)?, store: self.sites().code().clone() };
-        let compiled = workflow::compile(&edited.text, &files, &Registered::new(self.reader()));
+        let compiled = workflow::compile(&edited.text, &self.beside(beside)?, &Registered::new(self.reader()));
         let (trees, _) = workflow::source::parse(&edited.text);
         Ok(Sheet {
             notices: edited.notices,
@@ -73,12 +84,23 @@ impl ControlPlane {
         })
     }
 
+    /// What expressions of a text see, with their types; with `within`, those in what an `each` does. Blocks: call it where that is allowed.
+    pub fn scope(&self, text: &str, beside: &Beside, within: Option<&str>) -> Result<workflow::check::Environment, Fault> {
+        Ok(workflow::scope(text, &self.beside(beside)?, &Registered::new(self.reader()), within))
+    }
+
     /// The files that were applied with a workflow, whole, by their path from its folder.
     pub fn files_beside(&self, workflow: &str) -> Result<BTreeMap<String, Arc<[u8]>>, Fault> {
-        let files = Companions { digests: self.companions(Some(workflow))?, store: self.sites().code().clone() };
+        let beside = Beside { workflow: Some(workflow.to_owned()), ..Beside::default() };
+        let files = self.beside(&beside)?;
         let missing = |path: &str| Fault::internal(format!("the file `{path}` of `{workflow}` is missing"));
         let read = |path: &String| Ok((path.clone(), workflow::Files::read(&files, path).ok_or_else(|| missing(path))?));
         files.digests.keys().map(read).collect()
+    }
+
+    fn beside<'s>(&self, beside: &'s Beside) -> Result<Companions<'s>, Fault> {
+        let digests = self.companions(beside.workflow.as_deref())?;
+        Ok(Companions { sent: &beside.files, digests, store: self.sites().code().clone() })
     }
 
     fn companions(&self, workflow: Option<&str>) -> Result<BTreeMap<String, Digest>, Fault> {

@@ -62,7 +62,7 @@ pub use audit::{AUDIT_EXCEPTION, Answering, Ask, AuditLog, Proven, Reply, Sealed
 pub use clock::{random_bytes, wall};
 pub use core_loop::{Answer, Inbox, Refusal};
 pub use costs::{Demand, RunOutlook};
-pub use editing::Sheet;
+pub use editing::{Beside, Sheet};
 pub use erasing::Erased;
 pub use fault::{Fault, FaultKind};
 pub use flyte::{

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use workflow::labels;
 
 use crate::clock::random_bytes;
+use crate::editing::Beside;
 use crate::governing::{may_lower, project_of};
 use crate::{ControlPlane, Fault, FaultKind, Submitted, inputs};
 
@@ -39,7 +40,8 @@ pub struct StepTest {
 impl ControlPlane {
     /// The workflow of a text: what a door asks the rules about before a step of it is tested.
     pub fn workflow_of(&self, text: &str, beside: Option<&str>) -> Result<Arc<Graph>, Fault> {
-        let sheet = self.edit(text, &[], beside)?;
+        let beside = Beside { workflow: beside.map(str::to_owned), ..Beside::default() };
+        let sheet = self.edit(text, &[], &beside)?;
         sheet.graph.ok_or_else(|| {
             Fault::new(FaultKind::InvalidWorkflow, "the text has errors, so that none of its steps can run")
                 .hint("see `tutti check`")

@@ -12,6 +12,7 @@ use serde_json::Value;
 use workflow::edit::Edit;
 use workflow::labels::{self, Table, Wire};
 
+use crate::editing::Beside;
 use crate::governing::{DOMAINS, flow, may_lower, project_of};
 use crate::{ControlPlane, Fault};
 
@@ -77,8 +78,8 @@ struct Look<'a> {
 
 impl ControlPlane {
     /// Makes edits on a text, and says what the rules make of the wires of the result; with `from`, a node, of those that could begin there.
-    /// Files are those applied with `beside`, a registered workflow. Blocks: call it where that is allowed.
-    pub fn wiring(&self, text: &str, edits: &[Edit], beside: Option<&str>, from: Option<&str>) -> Result<Wiring, Fault> {
+    /// Blocks: call it where that is allowed.
+    pub fn wiring(&self, text: &str, edits: &[Edit], beside: &Beside, from: Option<&str>) -> Result<Wiring, Fault> {
         let sheet = self.edit(text, edits, beside)?;
         let Some(graph) = sheet.graph else { return Ok(Wiring::default()) };
         let (rules, rows) = (self.rules(), self.reader().sites().map_err(Fault::internal)?);

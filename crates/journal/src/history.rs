@@ -170,6 +170,45 @@ impl Reader {
     }
 }
 
+/// How many runs were accepted since a time, by how they stand, and what they have cost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunTotals {
+    /// Runs in each phase that there is one in.
+    pub phases: Vec<(Phase, u64)>,
+    /// What their attempts have cost so far.
+    pub cost: Money,
+}
+
+impl Reader {
+    /// Counts the runs that were accepted at a time or later. Runs are numbered as they are accepted and the time of the loop never goes
+    /// backward, so that the first of them is found by halving, and only they are read.
+    pub fn run_totals(&self, since: Timestamp) -> Result<RunTotals, JournalError> {
+        self.with(|db| {
+            let since = since.0.min(i64::MAX as u64);
+            let mut at = db.prepare_cached("SELECT id, submitted_at FROM runs WHERE id >= ?1 ORDER BY id LIMIT 1")?;
+            let newest: u64 = db.query_row("SELECT coalesce(max(id), 0) FROM runs", [], |row| row.get(0))?;
+            let (mut from, mut to) = (0, newest.saturating_add(1));
+            while from < to {
+                let middle = from + (to - from) / 2;
+                match at.query_row(params![middle], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, u64>(1)?))).optional()? {
+                    Some((id, submitted)) if submitted < since => from = id + 1,
+                    _ => to = middle,
+                }
+            }
+            let sql = "SELECT phase, count(*), sum(cost) FROM runs WHERE id >= ?1 GROUP BY phase ORDER BY phase";
+            let mut statement = db.prepare_cached(sql)?;
+            let mut totals = RunTotals::default();
+            let rows = statement.query_map(params![from], |row| Ok((row.get(0)?, row.get(1)?, Money(row.get(2)?))))?;
+            for row in rows {
+                let (phase, runs, cost) = row?;
+                totals.phases.push((phase_of(phase), runs));
+                totals.cost += cost;
+            }
+            Ok(totals)
+        })
+    }
+}
+
 impl HistoryRow {
     fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<HistoryRow> {
         let count = |index: usize| Ok::<u64, rusqlite::Error>(row.get::<_, Option<u64>>(index)?.unwrap_or_default());

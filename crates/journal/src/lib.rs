@@ -24,10 +24,10 @@ mod verify;
 mod writer;
 
 pub use backup::{backup, restore};
-pub use history::{CostRow, HistoryFilter, HistoryRow};
+pub use history::{CostRow, HistoryFilter, HistoryRow, RunTotals};
 pub use leaves::Leaves;
 pub use load::Span;
-pub use reader::{ActionFilter, Reader, RunFilter, Stats};
+pub use reader::{ActionFilter, Reader, RunFilter, Stats, Told};
 pub use rebuild::{differences, rebuild};
 pub use retention::Pruned;
 pub use rows::{

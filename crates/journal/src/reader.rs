@@ -23,6 +23,7 @@ use crate::bodies::{Kept, open};
 use crate::rows::{ACTION_COLUMNS, RUN_COLUMNS, kind_of, phase_of};
 use crate::{ActionRow, AttemptRow, ChildRow, JournalError, RunRow, SiteRow, SkippedRow, schema};
 
+pub use entries::Told;
 pub(crate) use entries::event_of;
 
 /// What stands for the sentence of a failure that was pruned or erased.

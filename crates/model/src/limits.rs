@@ -16,6 +16,8 @@ pub const SCHEMA_DEPTH_MAX: usize = 32;
 pub const FINDINGS_MAX: usize = 200;
 /// Edits of a workflow file in one request.
 pub const EDITS_MAX: usize = 1_000;
+/// Expressions in one request that looks at what they would give.
+pub const EXPRESSIONS_ASKED_MAX: usize = 200;
 /// Wires of a workflow that are tried against the rules while somebody draws one; further ones are tried when they are drawn.
 pub const WIRES_TRIED_MAX: usize = 4_000;
 /// Levels of sub-workflows within one another.

@@ -19,7 +19,7 @@ const UNBOUNDED_NESTS_MAX: u32 = 2;
 /// Bytes that a value counts with beside its text.
 const VALUE_BYTES: u64 = 32;
 /// Functions of the language; the list is closed.
-const FUNCTIONS: [&str; 26] = [
+pub const FUNCTIONS: [&str; 26] = [
     "size",
     "contains",
     "startsWith",

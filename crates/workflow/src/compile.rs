@@ -7,10 +7,13 @@ mod node;
 mod outputs;
 mod pasting;
 mod schemas;
+mod scope;
 mod subs;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+pub use scope::scope;
 
 use model::graph::{Deadline, OnFailure, Port};
 use model::limits::{FINDINGS_MAX, WORKFLOW_NODES_MAX};

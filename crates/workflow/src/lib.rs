@@ -23,7 +23,7 @@ pub mod source;
 mod suggest;
 pub mod types;
 
-pub use compile::{Compiled, compile, compile_document};
+pub use compile::{Compiled, compile, compile_document, scope};
 pub use diagnostic::{Diagnostic, Severity};
 pub use schema::schema;
 pub use suggest::nearest;

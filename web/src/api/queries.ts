@@ -3,7 +3,7 @@
 import { queryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 
 import { get, segment } from "./client";
-import type { ActionView, ApprovalView, ExplanationView, Graph, MeView, Page, ResourceView, RunOutlookView, RunView, SiteView, TilesView } from "./types";
+import type { ActionView, ApprovalView, ExplanationView, Graph, MeView, Page, ProjectCostView, ResourceView, RunOutlookView, RunTotalsView, RunView, SiteView, TilesView } from "./types";
 
 export type RunFilter = { phase?: string; workflow?: string; limit?: number };
 
@@ -21,6 +21,16 @@ export function useRuns(filter: RunFilter = {}) {
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (page) => page.next ?? undefined,
   });
+}
+
+/** How many runs there were in the last hours and how they stand, counted by the server. */
+export function useRunTotals() {
+  return useQuery({ queryKey: ["runs", "totals"], queryFn: ({ signal }) => get<RunTotalsView>("/api/v1/runs:totals", signal), placeholderData: (old) => old });
+}
+
+/** What each project has spent today and this month, in UTC, beside what it may. */
+export function useSpend() {
+  return useQuery({ queryKey: ["runs", "spend"], queryFn: ({ signal }) => get<ProjectCostView[]>("/api/v1/costs/projects", signal), placeholderData: (old) => old });
 }
 
 /** The latest runs of a workflow, newest first: to go from one to the next. */
@@ -97,8 +107,9 @@ export function useWorkflows() {
   });
 }
 
-export function useWorkflow(name: string) {
+export function useWorkflow(name: string, wanted = true) {
   return useQuery({
+    enabled: wanted,
     queryKey: ["resources", "workflow", name],
     queryFn: async ({ signal }) => {
       const row = await get<ResourceView>(`/api/v1/resources/workflow/${name.split("/").map(segment).join("/")}`, signal);

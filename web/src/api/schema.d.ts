@@ -514,6 +514,47 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/expressions/evaluate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Checks expressions where they stand, and evaluates them with values that are given, within the same bounds as in a run. It reads nothing of
+         *     the server's runs: whoever asks gives the values that they may see. Nothing is stored.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        post: operations["evaluateExpressions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/expressions/scope": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What expressions in a workflow file see, with types and labels: what an editor offers while one is written. Nothing is stored.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        post: operations["getScope"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/facts": {
         parameters: {
             query?: never;
@@ -1315,6 +1356,26 @@ export interface paths {
          * @description Needs the scope `run`, or a role that may `submit`.
          */
         post: operations["submitRuns"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs:totals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Counts the runs of the last hours, by phase. It may be a moment old on a server that accepts many.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        get: operations["countRuns"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2374,6 +2435,12 @@ export interface components {
         EditRequest: {
             /** @description The edits, made in order, all or none: `{"op": "add" | "set" | "unset" | "rename" | "remove" | "note" | "pin" | "unpin", …}`. */
             edits?: unknown[];
+            /** @description Files that are not applied yet and that the text may refer to, by path, in base64. */
+            files?: {
+                [key: string]: string;
+            };
+            /** @description Whether the checked graph is answered too: it is when nothing is said. An editor has no need of it. */
+            graph?: boolean;
             /** @description The text of the workflow file. */
             text: string;
             /** @description The registered workflow whose files the text may refer to. */
@@ -2385,7 +2452,7 @@ export interface components {
             document: unknown;
             /** @description Errors and warnings: `code`, `severity`, `message`, `span` in bytes, `hint`. */
             findings: unknown[];
-            /** @description The checked graph, when there are no errors. */
+            /** @description The checked graph, when there are no errors and it is asked for. */
             graph: unknown;
             /** @description The comment above each node. */
             notes: {
@@ -2415,6 +2482,37 @@ export interface components {
             runs?: string[];
             /** @description Every run about this subject. */
             subject?: string | null;
+        };
+        /** @description Expressions, what they stand in, and values for the names that they see. */
+        EvaluateRequest: {
+            /** @description The expressions, without `${` and `}`. */
+            expressions: string[];
+            /** @description Files that are not applied yet and that the text may refer to, by path, in base64. */
+            files?: {
+                [key: string]: string;
+            };
+            /** @description The node that they stand in. */
+            node?: string | null;
+            /** @description The text of the workflow file that they stand in: without it no type is known. */
+            text?: string | null;
+            values?: components["schemas"]["ValuesRequest"] | null;
+            /** @description The registered workflow whose files the text may refer to. */
+            workflow?: string | null;
+        };
+        /** @description What is known of an expression. */
+        EvaluatedView: {
+            /** @description Why it has none with them. */
+            failed?: string | null;
+            /** @description The tags that what it reads carries. */
+            labels: string[];
+            /** @description The nodes that it reads. */
+            nodes: string[];
+            /** @description What is wrong with it: `code`, `message`, `hint`. */
+            problem?: unknown;
+            /** @description The type of its value, in words; none without the text, or when it is wrong. */
+            type?: string | null;
+            /** @description Its value with the given values. */
+            value?: unknown;
         };
         /** @description Why an action is where it is, or nowhere. */
         ExplanationView: {
@@ -3374,6 +3472,30 @@ export interface components {
             /** @description What its open actions wait for, what most of them wait for first. */
             waits?: components["schemas"]["WaitView"][];
         };
+        /** @description The runs that were accepted since a time. */
+        RunTotalsView: {
+            /**
+             * Format: double
+             * @description What their attempts have cost so far, in the catalogue's currency.
+             */
+            cost: number;
+            /**
+             * Format: int64
+             * @description Those that have not ended.
+             */
+            open: number;
+            /** @description How many stand in each phase: `succeeded`, `failed`, `timed_out`, …. A phase that none is in is left out. */
+            phases: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            runs: number;
+            /** @description Accepted at this time (RFC 3339) or later. */
+            since: string;
+        };
         /** @description A run. */
         RunView: {
             /** @description Its actions; only where one run is asked for. */
@@ -3518,6 +3640,28 @@ export interface components {
             /** @description Which tags come off, and what each becomes; an empty text is nothing. */
             strips: {
                 [key: string]: string;
+            };
+        };
+        /** @description A text, and where in it an expression stands. */
+        ScopeRequest: {
+            /** @description Files that are not applied yet and that the text may refer to, by path, in base64. */
+            files?: {
+                [key: string]: string;
+            };
+            /** @description The node that the expression stands in: what an `each` does sees `item` and `index` too. */
+            node?: string | null;
+            /** @description The text of the workflow file. It may have errors. */
+            text: string;
+            /** @description The registered workflow whose files the text may refer to. */
+            workflow?: string | null;
+        };
+        /** @description What expressions see. */
+        ScopeView: {
+            /** @description The functions of the language. */
+            functions: string[];
+            /** @description The names: `inputs`, `nodes`, `run`, `item`, `index`. */
+            names: {
+                [key: string]: components["schemas"]["TypeView"];
             };
         };
         SecretRequest: {
@@ -4158,6 +4302,20 @@ export interface components {
             /** @description Attempts to stop: nobody waits for them any more. */
             stop: string[];
         };
+        /** @description A type. */
+        TypeView: {
+            /** @description The fields of an object that are known. */
+            fields?: {
+                [key: string]: components["schemas"]["TypeView"];
+            };
+            item?: components["schemas"]["TypeView"] | null;
+            /** @description The tags that the value or a part of it carries. */
+            labels?: string[];
+            /** @description The type in words: `a number`, `a list of artifact`. */
+            name: string;
+            /** @description Whether there may be other fields. */
+            open?: boolean;
+        };
         /** @description What an attempt used. */
         UsageView: {
             /**
@@ -4170,6 +4328,22 @@ export interface components {
              * @description The largest resident memory of its processes together, in bytes.
              */
             memory_peak_bytes: number;
+        };
+        /** @description Values that an expression sees. */
+        ValuesRequest: {
+            /**
+             * Format: int32
+             * @description Its number.
+             */
+            index?: number;
+            /** @description The inputs of the workflow. */
+            inputs?: unknown;
+            /** @description The item of an `each`. */
+            item?: unknown;
+            /** @description What nodes gave, by their ids. */
+            nodes?: {
+                [key: string]: unknown;
+            };
         };
         Verification: {
             /**
@@ -4316,6 +4490,10 @@ export interface components {
         WiringRequest: {
             /** @description Edits, as in `/edit`; they are tried and not kept. */
             edits?: unknown[];
+            /** @description Files that are not applied yet and that the text may refer to, by path, in base64. */
+            files?: {
+                [key: string]: string;
+            };
             /** @description The node at which wires would begin: those that the rules forbid are told. */
             from?: string | null;
             /** @description The text of the workflow file. */
@@ -5274,6 +5452,72 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FiredView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    evaluateExpressions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EvaluateRequest"];
+            };
+        };
+        responses: {
+            /** @description Of each its type and its value, or what is wrong. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluatedView"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getScope: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScopeRequest"];
+            };
+        };
+        responses: {
+            /** @description The names and their types. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScopeView"];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
@@ -6729,6 +6973,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SubmitResult"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    countRuns: {
+        parameters: {
+            query?: {
+                /** @description So many hours back: 24 when nothing is said, at most 744. */
+                hours?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The runs of the last hours. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunTotalsView"];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */

@@ -31,6 +31,8 @@ export type RerunPlanView = Schemas["RerunPlanView"];
 export type LoadView = Schemas["LoadView"];
 export type CostView = Schemas["CostView"];
 export type DemandView = Schemas["DemandView"];
+export type RunTotalsView = Schemas["RunTotalsView"];
+export type ProjectCostView = Schemas["ProjectCostView"];
 export type Problem = Omit<Schemas["Problem"], "hint" | "diagnostics"> & { hint?: string | null; diagnostics?: unknown };
 
 export type Page<T> = { items: T[]; next?: string | null };

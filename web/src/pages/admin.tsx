@@ -7,6 +7,7 @@ import { useState } from "react";
 
 import { get, post, remove, segment, setToken, token } from "../api/client";
 import type { components } from "../api/schema";
+import { useSpend } from "../api/queries";
 import { bytes, money } from "../lib/format";
 import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Td, Th } from "../ui/kit";
 import { Dialog } from "../ui/dialog";
@@ -231,6 +232,7 @@ function MakeToken({ first, onMade, onClose }: { first: boolean; onMade: (token:
 
 function Projects() {
   const projects = useQuery({ queryKey: ["runs", "projects"], queryFn: ({ signal }) => get<Project[]>("/api/v1/storage/projects", signal) });
+  const spend = new Map((useSpend().data ?? []).map((project) => [project.name, project]));
   if (projects.error) return <Failed error={projects.error} />;
   if (projects.isPending) return <Loading what="projects" />;
   return (
@@ -246,6 +248,8 @@ function Projects() {
               <Th right>Runs</Th>
               <Th right>Running</Th>
               <Th right>Cost of all</Th>
+              <Th right>Spent today (UTC)</Th>
+              <Th right>Budget left</Th>
               <Th>Last run</Th>
             </tr>
           </thead>
@@ -257,6 +261,10 @@ function Projects() {
                 <Td right>{project.runs.toLocaleString()}</Td>
                 <Td right>{project.open.toLocaleString()}</Td>
                 <Td right>{money(project.cost)}</Td>
+                <Td right>{money(spend.get(project.name)?.spent_day ?? 0)}</Td>
+                <Td right className={(spend.get(project.name)?.left ?? 1) > 0 ? "" : "text-bad"}>
+                  {spend.get(project.name)?.left == null ? <span className="text-faint">no budget</span> : money(spend.get(project.name)!.left!)}
+                </Td>
                 <Td>{project.last ? <Ago at={project.last} /> : "never"}</Td>
               </tr>
             ))}

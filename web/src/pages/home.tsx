@@ -3,48 +3,33 @@
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 
-import { useApprovals, useRuns, useSites } from "../api/queries";
-import type { RunView } from "../api/types";
+import { useApprovals, useRuns, useRunTotals, useSites, useSpend } from "../api/queries";
+import type { ApprovalView, RunTotalsView, RunView, SiteView } from "../api/types";
+import { budgetOf, spendToday } from "../lib/spend";
 import { money } from "../lib/format";
+import { look } from "../lib/phases";
 import { Ago, Card, Empty, Failed, Loading, PageHead } from "../ui/kit";
 import { RunTable } from "./runs";
 
-const DAY_MS = 86_400_000;
+const RECENT = 12;
+/** Phases that ask for a look, the worst first. */
+const TROUBLES = ["failed", "timed_out"] as const;
 
 const FIRST_RUN = `make up                       # the bank story, ready to look at
 tutti run greet.workflow.yaml --input name=Wilhelmina --wait`;
 
 export function HomePage() {
   const runs = useRuns();
-  const approvals = useApprovals();
-  const sites = useSites();
   const recent = runs.data?.pages[0]?.items ?? [];
-  const today = recent.filter((run) => Date.now() - Date.parse(run.submitted_at) < DAY_MS);
-  const failing = today.filter((run) => run.phase === "failed" || run.phase === "timed_out");
-  const spent = today.reduce((sum, run) => sum + run.cost, 0);
-  const unwell = (sites.data ?? []).filter((site) => site.state !== "open");
   return (
     <>
       <PageHead title="Home" />
-      <div className="mb-6 grid grid-cols-2 gap-4 lg:grid-cols-4">
-        <Tile to="/inbox" name="Waiting for a person" value={approvals.data?.length} tone={approvals.data?.length ? "text-accent" : ""}>
-          {approvals.data?.[0] ? (
-            <>
-              oldest <Ago at={approvals.data[0].since} />
-            </>
-          ) : (
-            "nothing waits"
-          )}
-        </Tile>
-        <Tile to="/runs" search={{ phase: "failed" }} name="Failed in 24 hours" value={failing.length} tone={failing.length ? "text-bad" : ""}>
-          of the last {today.length} runs
-        </Tile>
-        <Tile to="/runs" name="Spent in 24 hours" value={money(spent)}>
-          over the last {today.length} runs
-        </Tile>
-        <Tile to="/sites" name="Sites open" value={sites.data ? `${sites.data.length - unwell.length} of ${sites.data.length}` : undefined} tone={unwell.length ? "text-warn" : ""}>
-          {unwell.length ? unwell.map((site) => `${site.name} ${site.state}`).join(", ") : "all take work"}
-        </Tile>
+      <div className="mb-6 grid grid-cols-2 gap-4 md:grid-cols-3 xl:grid-cols-5">
+        <WaitingTile approvals={useApprovals().data} />
+        <FailedTile totals={useRunTotals().data} />
+        <OpenTile totals={useRunTotals().data} />
+        <SpentTile />
+        <SitesTile sites={useSites().data} />
       </div>
       <Card title="Recent runs" aside={<Link to="/runs" className="text-accent hover:underline">all runs</Link>}>
         <RecentRuns error={runs.error} pending={runs.isPending} runs={recent} retry={() => void runs.refetch()} />
@@ -63,12 +48,66 @@ function RecentRuns({ error, pending, runs, retry }: { error: unknown; pending: 
       </Empty>
     );
   }
-  return <RunTable runs={runs.slice(0, 12)} />;
+  return <RunTable runs={runs.slice(0, RECENT)} />;
 }
 
+function WaitingTile({ approvals }: { approvals?: ApprovalView[] }) {
+  return (
+    <Tile to="/inbox" name="Waiting for a person" value={approvals?.length} tone={approvals?.length ? "text-accent" : ""}>
+      {approvals?.[0] ? (
+        <>
+          oldest <Ago at={approvals[0].since} />
+        </>
+      ) : (
+        "nothing waits"
+      )}
+    </Tile>
+  );
+}
+
+function FailedTile({ totals }: { totals?: RunTotalsView }) {
+  const of = TROUBLES.map((phase) => ({ phase, runs: totals?.phases[phase] ?? 0 })).filter((trouble) => trouble.runs > 0);
+  const failing = of.reduce((sum, trouble) => sum + trouble.runs, 0);
+  const words = of.length > 1 ? `${of.map((trouble) => `${trouble.runs.toLocaleString("en-US")} ${look(trouble.phase).words}`).join(", ")} of ` : "of ";
+  return (
+    <Tile to="/runs" search={{ phase: of[0]?.phase ?? "failed" }} name="Failed in 24 hours" value={totals && failing.toLocaleString("en-US")} tone={failing ? "text-bad" : ""}>
+      {totals ? `${words}${counted(totals.runs, "run")}` : "counting"}
+    </Tile>
+  );
+}
+
+function OpenTile({ totals }: { totals?: RunTotalsView }) {
+  return (
+    <Tile to="/runs" search={{ phase: "running" }} name="Open, of 24 hours" value={totals?.open.toLocaleString("en-US")}>
+      {totals ? `${(totals.phases.succeeded ?? 0).toLocaleString("en-US")} succeeded` : "counting"}
+    </Tile>
+  );
+}
+
+function SpentTile() {
+  const projects = useSpend().data;
+  const budget = projects && budgetOf(projects);
+  return (
+    <Tile to="/admin" search={{ tab: "projects" }} name="Spent today (UTC)" value={projects && money(spendToday(projects))} tone={budget?.over ? "text-bad" : ""}>
+      {budget?.words ?? "no project has a budget"}
+    </Tile>
+  );
+}
+
+function SitesTile({ sites }: { sites?: SiteView[] }) {
+  const unwell = (sites ?? []).filter((site) => site.state !== "open");
+  return (
+    <Tile to="/sites" name="Sites open" value={sites ? `${sites.length - unwell.length} of ${sites.length}` : undefined} tone={unwell.length ? "text-warn" : ""}>
+      {unwell.length ? unwell.map((site) => `${site.name} ${site.state}`).join(", ") : "all take work"}
+    </Tile>
+  );
+}
+
+const counted = (amount: number, noun: string) => `${amount.toLocaleString("en-US")} ${amount === 1 ? noun : `${noun}s`}`;
+
 type TileProps = {
-  to: "/inbox" | "/runs" | "/sites";
-  search?: { phase?: string };
+  to: "/inbox" | "/runs" | "/sites" | "/admin";
+  search?: { phase?: string; tab?: string };
   name: string;
   value: ReactNode;
   tone?: string;

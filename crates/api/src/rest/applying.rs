@@ -78,7 +78,7 @@ pub(crate) async fn files_of(app: &App, sent: BTreeMap<String, String>, beside: 
     Ok(files)
 }
 
-fn decode_files(encoded: BTreeMap<String, String>) -> ApiResult<Files> {
+pub(crate) fn decode_files(encoded: BTreeMap<String, String>) -> ApiResult<Files> {
     let mut files = Files::new();
     for (path, text) in encoded {
         let bytes = base64::engine::general_purpose::STANDARD.decode(text);

@@ -14,9 +14,8 @@ use utoipa::{Modify, OpenApi};
 use super::access::TABLE;
 use super::problem::ApiResult;
 use super::{
-    actions, applying, approvals, apps, artifacts, audit, connections, editing, events, foresight, frames, governance, keys, lineage,
-    metrics,
-    planning, runs, secrets, sites, storage, system, tiles, tokens, triggers, views, wiring, workers,
+    actions, applying, approvals, apps, artifacts, audit, connections, editing, events, expressions, foresight, frames, governance, keys,
+    lineage, metrics, planning, runs, secrets, sites, storage, system, tiles, tokens, totals, triggers, views, wiring, workers,
 };
 
 #[derive(OpenApi)]
@@ -31,6 +30,7 @@ use super::{
         runs::list,
         runs::submit,
         runs::submit_many,
+        totals::totals,
         runs::get_run,
         runs::cancel,
         runs::pause,
@@ -72,6 +72,8 @@ use super::{
         frames::show,
         editing::edit,
         editing::connectors,
+        expressions::scope,
+        expressions::evaluate,
         events::stream,
         events::list,
         events::report,

@@ -1,13 +1,18 @@
 //! Editing workflow files, for editors that draw: every edit and every check is made here.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
+use controlplane::{Beside, Fault, FaultKind};
+use model::limits::APPLY_FILES_MAX;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::App;
+use super::applying::decode_files;
 use super::extract::Json;
-use super::problem::{ApiResult, blocking};
+use super::problem::{ApiError, ApiResult, blocking};
 
 /// Edits on a text.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -22,6 +27,25 @@ pub(crate) struct EditRequest {
     /// The registered workflow whose files the text may refer to.
     #[serde(default)]
     workflow: Option<String>,
+    /// Files that are not applied yet and that the text may refer to, by path, in base64.
+    #[serde(default)]
+    files: BTreeMap<String, String>,
+    /// Whether the checked graph is answered too: it is when nothing is said. An editor has no need of it.
+    #[serde(default = "yes")]
+    graph: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The files that a text may refer to.
+pub(crate) fn beside(workflow: Option<String>, files: BTreeMap<String, String>) -> ApiResult<Beside> {
+    if files.len() > APPLY_FILES_MAX {
+        let message = format!("{} files; at most {APPLY_FILES_MAX} are sent at a time", files.len());
+        return Err(ApiError(Fault::new(FaultKind::TooLarge, message)));
+    }
+    Ok(Beside { workflow, files: decode_files(files)? })
 }
 
 /// A text after edits.
@@ -35,10 +59,10 @@ pub(crate) struct EditResult {
     findings: Vec<Value>,
     /// The document as plain data, also while it has errors.
     document: Value,
-    /// The checked graph, when there are no errors.
+    /// The checked graph, when there are no errors and it is asked for.
     graph: Value,
     /// The comment above each node.
-    notes: std::collections::BTreeMap<String, String>,
+    notes: BTreeMap<String, String>,
 }
 
 /// Edits the text of a workflow file and checks the result. Nothing is stored.
@@ -46,13 +70,15 @@ pub(crate) struct EditResult {
     responses((status = 200, description = "The text after the edits.", body = EditResult)))]
 pub(crate) async fn edit(State(app): State<App>, Json(request): Json<EditRequest>) -> ApiResult<Json<EditResult>> {
     let control = app.control.clone();
-    let sheet = blocking(move || control.edit(&request.text, &request.edits, request.workflow.as_deref())).await?;
+    let EditRequest { text, edits, workflow, files, graph } = request;
+    let beside = beside(workflow, files)?;
+    let sheet = blocking(move || control.edit(&text, &edits, &beside)).await?;
     let values = |list: serde_json::Result<Value>| list.ok().and_then(|list| list.as_array().cloned()).unwrap_or_default();
     Ok(Json(EditResult {
         notices: values(serde_json::to_value(&sheet.notices)),
         findings: values(serde_json::to_value(&sheet.findings)),
         document: sheet.document,
-        graph: serde_json::to_value(&sheet.graph).unwrap_or_default(),
+        graph: if graph { serde_json::to_value(&sheet.graph).unwrap_or_default() } else { Value::Null },
         notes: sheet.notes,
         text: sheet.text,
     }))

@@ -68,6 +68,7 @@ pub const TABLE: &[(&str, &str, Needs)] = &[
     ("GET", "/api/v1/runs", READ),
     ("POST", "/api/v1/runs", WITHIN_SUBMIT),
     ("POST", "/api/v1/runs:batch", WITHIN_SUBMIT),
+    ("GET", "/api/v1/runs:totals", READ),
     ("GET", "/api/v1/runs/{run}", READ),
     ("POST", "/api/v1/runs/{run}/cancel", STEER),
     ("POST", "/api/v1/runs/{run}/pause", STEER),
@@ -108,6 +109,8 @@ pub const TABLE: &[(&str, &str, Needs)] = &[
     // Whoever has the address was permitted to see what is behind it, a moment ago and once.
     ("GET", "/api/v1/frames/{ticket}", Needs::Nothing),
     ("POST", "/api/v1/edit", READ),
+    ("POST", "/api/v1/expressions/scope", READ),
+    ("POST", "/api/v1/expressions/evaluate", READ),
     ("GET", "/api/v1/connectors", READ),
     ("GET", "/api/v1/triggers", READ),
     ("GET", "/api/v1/triggers/{trigger}", READ),

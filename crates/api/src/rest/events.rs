@@ -3,17 +3,18 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
-use axum::response::Sse;
-use axum::response::sse::{Event as Sent, KeepAlive};
-use controlplane::{ControlPlane, Fault, FaultKind};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::IntoResponse;
+use controlplane::{Fault, FaultKind};
 use engine::Event;
 use engine::event::Origin;
 use model::{RunId, Seq, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::App;
@@ -23,12 +24,12 @@ use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::rfc3339;
 use super::views::{Page, SignalRequest};
 
-/// Events read at a time: a client that reads slowly is sent no more than it takes, and nothing waits for it.
-const BATCH: usize = 200;
-/// Bytes of entries after which no more are read at a time: a map of ten thousand items is one entry of a megabyte.
-const BATCH_BYTES: usize = 256 << 10;
+/// Facts of a page when nothing is said.
+const FACTS: usize = 200;
 /// Facts of a page at most.
 const FACTS_MAX: usize = 1_000;
+/// Events that come one after the other are gathered for so long before they are sent together.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// Seconds of silence after which a line is sent to show that the stream is alive.
 const HEARTBEAT_SECONDS: u64 = 15;
@@ -57,7 +58,7 @@ pub(crate) async fn stream(
     State(app): State<App>,
     headers: HeaderMap,
     Query(query): Query<StreamQuery>,
-) -> ApiResult<Sse<impl futures::Stream<Item = Result<Sent, Infallible>>>> {
+) -> ApiResult<impl IntoResponse> {
     let control = app.control.clone();
     let run = match query.run {
         Some(name) => Some(blocking(move || control.find_run(&name).map(|row| row.id)).await?),
@@ -77,36 +78,70 @@ pub(crate) async fn stream(
     let mut seen = app.control.notices().watch();
     // A browser that connects again sends the header with the address it was given at first.
     let after = last.or(query.after).map_or_else(|| *seen.borrow_and_update(), Seq);
-    let state = (app, seen, after, Vec::<(Seq, Timestamp, RunId, Event)>::new().into_iter());
-    let events = futures::stream::unfold(state, move |(app, mut seen, mut after, mut ready)| async move {
+    let heartbeat = Duration::from_secs(heartbeat);
+    let listener = Listener { app, seen, after, run, heartbeat, wrote: Instant::now(), caught_up: false };
+    let text = futures::stream::unfold(listener, |mut listener| async move {
+        let text = listener.next().await?;
+        Some((Ok::<_, Infallible>(text), listener))
+    });
+    let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache")];
+    Ok((headers, Body::from_stream(text)))
+}
+
+/// One that listens.
+struct Listener {
+    app: App,
+    seen: tokio::sync::watch::Receiver<Seq>,
+    after: Seq,
+    run: Option<RunId>,
+    heartbeat: Duration,
+    /// When something was written last.
+    wrote: Instant,
+    /// Whether that was all there was.
+    caught_up: bool,
+}
+
+impl Listener {
+    /// What is written next; none when the stream ends.
+    async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some((seq, at, run, event)) = ready.next() {
-                let sent = Sent::default().id(seq.to_string()).event(name_of(&event)).data(data_of(at, run, &event).to_string());
-                return Some((Ok(sent), (app, seen, seq, ready)));
-            }
             // A client that is still behind when the server stops comes back for the rest.
-            if *app.stopped.borrow() {
+            if *self.app.stopped.borrow() {
                 return None;
             }
-            let batch = read(&app.control, after, run).await?;
-            if let Some((last, ..)) = batch.last() {
-                after = *last;
-                ready = batch.into_iter();
+            self.gather().await;
+            self.seen.borrow_and_update();
+            let sent = self.app.feed.after(&self.app.control, self.after, self.run).await?;
+            (self.after, self.caught_up) = (sent.after, sent.end);
+            if !sent.text.is_empty() {
+                self.wrote = Instant::now();
+                return Some(sent.text.into());
+            }
+            if !sent.end {
                 continue;
             }
             tokio::select! {
-                changed = seen.changed() => changed.ok()?,
-                () = app.stopping() => return None,
+                changed = self.seen.changed() => changed.ok()?,
+                () = self.app.stopping() => return None,
+                () = tokio::time::sleep_until(self.wrote + self.heartbeat) => {
+                    self.wrote = Instant::now();
+                    return Some(Bytes::from_static(b":\n\n"));
+                }
             }
         }
-    });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(heartbeat))))
-}
+    }
 
-async fn read(control: &ControlPlane, after: Seq, run: Option<RunId>) -> Option<Vec<(Seq, Timestamp, RunId, Event)>> {
-    let reader = control.reader().clone();
-    let read = tokio::task::spawn_blocking(move || reader.events_within(after, run, BATCH, BATCH_BYTES)).await.ok()?;
-    read.inspect_err(|error| tracing::error!(%error, "a stream of events ends: the journal cannot be read")).ok()
+    /// What comes after a pause is sent at once; what comes close after the last is gathered, so that five hundred changes a second are twenty
+    /// writes. Who is behind does not wait.
+    async fn gather(&self) {
+        if !self.caught_up {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep_until(self.wrote + GATHER) => {}
+            () = self.app.stopping() => {}
+        }
+    }
 }
 
 /// The name of a fact.
@@ -163,7 +198,7 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
 }
 
 /// What a client needs to know which view to read again: values stay behind their own doors.
-fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
+pub(crate) fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
     let mut data = json!({ "at": rfc3339(at) });
     if run != RunId::FLEET {
         data["run"] = run.0.into();
@@ -327,7 +362,7 @@ pub(crate) struct FactsQuery {
 #[utoipa::path(get, path = "/api/v1/facts", operation_id = "listFacts", tag = "events", params(FactsQuery),
     responses((status = 200, description = "A page of facts.", body = Page<FactView>)))]
 pub(crate) async fn list(State(app): State<App>, Query(query): Query<FactsQuery>) -> ApiResult<Json<Page<FactView>>> {
-    let limit = page_size(query.limit, BATCH, FACTS_MAX)?;
+    let limit = page_size(query.limit, FACTS, FACTS_MAX)?;
     let control = app.control.clone();
     let page = blocking(move || {
         let run = query.run.as_deref().map(|name| control.find_run(name).map(|row| row.id)).transpose()?;

@@ -25,6 +25,9 @@ pub(crate) struct WiringRequest {
     /// The registered workflow whose files the text may refer to.
     #[serde(default)]
     workflow: Option<String>,
+    /// Files that are not applied yet and that the text may refer to, by path, in base64.
+    #[serde(default)]
+    files: std::collections::BTreeMap<String, String>,
     /// The node at which wires would begin: those that the rules forbid are told.
     #[serde(default)]
     from: Option<String>,
@@ -159,8 +162,9 @@ fn forbidden(wire: Forbidden) -> ForbiddenView {
     responses((status = 200, description = "What the rules say.", body = WiringView)))]
 pub(crate) async fn wires(State(app): State<App>, Json(request): Json<WiringRequest>) -> ApiResult<Json<WiringView>> {
     let control = app.control.clone();
-    let WiringRequest { text, edits, workflow, from } = request;
-    let found = blocking(move || control.wiring(&text, &edits, workflow.as_deref(), from.as_deref())).await?;
+    let WiringRequest { text, edits, workflow, files, from } = request;
+    let beside = super::editing::beside(workflow, files)?;
+    let found = blocking(move || control.wiring(&text, &edits, &beside, from.as_deref())).await?;
     let wire = |wire: workflow::labels::Wire| WireView { from: wire.from, to: wire.to, label: tags(wire.label) };
     let step = |step: policy::Certified| CertifiedStep { path: step.path, label: tags(step.label), sites: step.sites };
     Ok(Json(WiringView {

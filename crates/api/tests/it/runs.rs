@@ -126,6 +126,25 @@ async fn pages_of_runs_are_complete_and_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn totals_count_every_run_of_the_hours_that_are_asked_for() {
+    let up = Up::start().await;
+    up.apply(HELLO).await;
+    assert_eq!(up.get("/api/v1/runs:totals").await.json()["runs"], 0);
+    let runs: Vec<Value> = (0..123).map(|_| json!({"workflow": "t/hello"})).collect();
+    up.post("/api/v1/runs:batch?wait=30", json!({"runs": runs})).await;
+    // More than a page of the list holds. What was counted a moment ago may be shown again, so another span is asked for.
+    let totals = up.get("/api/v1/runs:totals?hours=23").await.json();
+    assert_eq!((&totals["runs"], &totals["open"]), (&json!(123), &json!(0)));
+    assert_eq!(totals["phases"], json!({"succeeded": 123}));
+    // The last moment holds none of them: they were submitted before it began.
+    assert_eq!(up.get("/api/v1/runs:totals?hours=0").await.json()["runs"], 0);
+    up.get("/api/v1/runs:totals?hours=-1").await.is_problem(400, "E0001");
+    up.get("/api/v1/runs:totals?hours=1e9").await.is_problem(400, "E0001");
+    up.get("/api/v1/runs:totals?days=1").await.is_problem(400, "E0001");
+    up.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn orders_to_a_run() {
     let up = Up::start().await;
     up.apply(WAITS).await;

@@ -32,18 +32,28 @@ impl Reader {
     }
 
     /// Entries after a position, of one run or of all, bodies in place where they are still there.
-    pub fn events(&self, after: Seq, run: Option<RunId>, limit: usize) -> Result<Vec<(Seq, Timestamp, RunId, Event)>> {
+    pub fn events(&self, after: Seq, run: Option<RunId>, limit: usize) -> Result<Vec<Told>> {
         self.events_within(after, run, limit, usize::MAX)
     }
 
     /// Entries after a position, until there are so many or so many bytes of them; the first is given however large it is.
-    pub fn events_within(
+    pub fn events_within(&self, after: Seq, run: Option<RunId>, limit: usize, bytes_max: usize) -> Result<Vec<Told>> {
+        self.within(after, run, limit, bytes_max, |db, seq, bytes| event_of(db, self.keys(), seq, bytes))
+    }
+
+    /// The same without values: what is told of entries needs none, and reading and opening them is most of the work.
+    pub fn facts_within(&self, after: Seq, run: Option<RunId>, limit: usize, bytes_max: usize) -> Result<Vec<Told>> {
+        self.within(after, run, limit, bytes_max, |_, seq, bytes| bare_event_of(seq, bytes))
+    }
+
+    fn within(
         &self,
         after: Seq,
         run: Option<RunId>,
         limit: usize,
         bytes_max: usize,
-    ) -> Result<Vec<(Seq, Timestamp, RunId, Event)>> {
+        event: impl Fn(&Connection, u64, &[u8]) -> Result<Event>,
+    ) -> Result<Vec<Told>> {
         self.with(|db| {
             // Those of a run lie between its first and its last. Whoever follows one that waits must not look through all that others did.
             let (first, last) = match run.filter(|run| *run != RunId::FLEET) {
@@ -66,7 +76,7 @@ impl Reader {
                 let (seq, at, run): (u64, u64, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
                 let bytes = row.get_ref(3)?.as_blob().unwrap_or_default();
                 taken = taken.saturating_add(bytes.len());
-                events.push((Seq(seq), Timestamp(at), RunId(run), event_of(db, self.keys(), seq, bytes)?));
+                events.push((Seq(seq), Timestamp(at), RunId(run), event(db, seq, bytes)?));
             }
             Ok(events)
         })
@@ -100,11 +110,19 @@ impl Reader {
 }
 
 /// Decodes an entry and puts its bodies in place.
-pub(crate) fn event_of(db: &Connection, keys: Option<&Keyring>, seq: u64, bytes: &[u8]) -> Result<Event> {
-    let mut event = engine::codec::decode(bytes).map_err(|error| match error {
+/// An entry: its position, its time, its run, what happened.
+pub type Told = (Seq, Timestamp, RunId, Event);
+
+/// The event of an entry without the values beside it.
+fn bare_event_of(seq: u64, bytes: &[u8]) -> Result<Event> {
+    engine::codec::decode(bytes).map_err(|error| match error {
         engine::codec::DecodeError::Newer(_) => JournalError::Foreign(format!("entry {seq}: {error}")),
         _ => JournalError::Damaged(format!("entry {seq}: {error}")),
-    })?;
+    })
+}
+
+pub(crate) fn event_of(db: &Connection, keys: Option<&Keyring>, seq: u64, bytes: &[u8]) -> Result<Event> {
+    let mut event = bare_event_of(seq, bytes)?;
     if let Event::RunSubmitted(submitted) = &mut event {
         let salt = bytes_of(db, keys, seq, SALT)?;
         submitted.salt = salt.and_then(|salt| salt.try_into().ok()).unwrap_or_default();

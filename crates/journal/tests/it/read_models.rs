@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use journal::{ActionFilter, RunFilter, TileFilter, differences, rebuild};
-use model::Phase;
+use model::{Money, Phase, Timestamp};
 use proptest::prelude::*;
 
 use crate::samples::{Teller, append, options};
@@ -81,4 +81,23 @@ fn tiles_count_every_action_of_a_run_once_at_every_moment() {
         assert!(part.tiles.iter().all(|tile| tile.from >= 1 && tile.to <= 3));
     }
     assert!(seen > 20, "the samples have runs with actions: {seen}");
+}
+
+#[test]
+fn totals_are_those_of_the_rows_whatever_the_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = crate::samples::filled(folder.path(), 12, 600);
+    let runs = opened.reader.runs(&RunFilter { limit: 10_000, ..RunFilter::default() }).unwrap();
+    assert!(runs.len() > 20);
+    let times = runs.iter().flat_map(|run| [run.submitted_at, Timestamp(run.submitted_at.0 + 1)]);
+    for since in times.chain([Timestamp(0), Timestamp(u64::MAX)]) {
+        let totals = opened.reader.run_totals(since).unwrap();
+        let of: Vec<_> = runs.iter().filter(|run| run.submitted_at >= since).collect();
+        let mut cost = Money(0);
+        of.iter().for_each(|run| cost += run.cost);
+        assert_eq!((totals.phases.iter().map(|(_, runs)| runs).sum::<u64>(), totals.cost), (of.len() as u64, cost));
+        for (phase, runs) in totals.phases {
+            assert_eq!(of.iter().filter(|run| run.phase == phase).count() as u64, runs, "{phase}");
+        }
+    }
 }

@@ -6,8 +6,9 @@ import { Background, Controls, Handle, MarkerType, Position, ReactFlow, type Con
 import { memo, useEffect, useMemo, useRef, useState } from "react";
 import { flushSync } from "react-dom";
 
-import type { Forbidden, Sheet, Wiring } from "../../api/editing";
+import type { Beside, Forbidden, Sheet, Wiring } from "../../api/editing";
 import { layers } from "../../lib/layers";
+import { Button } from "../../ui/kit";
 import { tagColour } from "../../lib/tags";
 import { findingsBy, kindOf, nodesOf, pins, summary, wires, type Doc } from "./document";
 import { barred, useWires } from "./drawing";
@@ -68,7 +69,9 @@ function placesOf(doc: Doc): { places: Record<string, { x: number; y: number }>;
 
 type Props = {
   sheet: Sheet;
-  workflow?: string;
+  beside: Beside;
+  /** Puts something that runs into a file that has nothing yet. */
+  onExample?: () => void;
   /** What the rules say of the wires that there are. */
   wiring?: Wiring;
   chosen?: string;
@@ -80,10 +83,10 @@ type Props = {
 };
 
 /** Drawn anew when the text was read, not when something beside it changes. */
-export const Canvas = memo(function Canvas({ sheet, workflow, wiring: rules, chosen, onChoose, onPin, onWire, onUnwire, onRemove }: Props) {
+export const Canvas = memo(function Canvas({ sheet, beside, onExample, wiring: rules, chosen, onChoose, onPin, onWire, onUnwire, onRemove }: Props) {
   const made = useMemo(() => picture(sheet, rules), [sheet, rules]);
   const [drawn, setDrawn] = useState<string>();
-  const wires = useWires(sheet.text, workflow, drawn);
+  const wires = useWires(sheet.text, beside, drawn);
   const bars = useMemo(() => (drawn && wires.data ? barred(wires.data.gives, wires.data.forbidden) : {}), [drawn, wires.data]);
   const [nodes, setNodes] = useState(made.nodes);
   const [wiring, setWiring] = useState<string>();
@@ -124,6 +127,7 @@ export const Canvas = memo(function Canvas({ sheet, workflow, wiring: rules, cho
     <>
       {wiring ? <WireDialog from={wiring} to={nodes.map((node) => node.id).filter((id) => id !== wiring && !wired.has(`${wiring} ${id}`))} onWire={(to) => onWire(wiring, to)} onClose={() => setWiring(undefined)} /> : null}
       <div ref={box} className="relative h-full" onKeyDownCapture={onKeys}>
+        {nodes.length === 0 ? <NothingDrawn onExample={onExample} /> : null}
         <ReactFlow
           nodes={shown}
           edges={made.edges}
@@ -169,6 +173,23 @@ export const Canvas = memo(function Canvas({ sheet, workflow, wiring: rules, cho
     </>
   );
 });
+
+/** An empty picture says how it is filled. */
+function NothingDrawn({ onExample }: { onExample?: () => void }) {
+  return (
+    <div className="pointer-events-none absolute inset-0 z-10 grid place-items-center p-4">
+      <div className="pointer-events-auto rounded-lg border border-line bg-raised p-6 text-center">
+        <p className="font-medium">Nothing is drawn yet</p>
+        <p className="mt-1 max-w-[32ch] text-soft">Add a node from the left. A wire is drawn from the right side of one node to the left side of the next.</p>
+        {onExample ? (
+          <Button className="mt-4" onClick={onExample}>
+            Begin with an example
+          </Button>
+        ) : null}
+      </div>
+    </div>
+  );
+}
 
 /** Why a node may not be wired to, in the room that there is beside it. */
 function barWords(wire: Forbidden): string {

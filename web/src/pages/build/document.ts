@@ -1,6 +1,6 @@
 // What the builder shows, read off the document as plain data. It works on files that are not right yet.
 
-import type { Edit, Finding } from "../../api/editing";
+import type { Connector, Edit, Finding } from "../../api/editing";
 import { pointer, WIRED } from "../../api/editing";
 
 export type Doc = Record<string, unknown>;
@@ -174,9 +174,17 @@ export function inputsOf(doc: Doc, id: string): string[] | null {
   return there && Object.keys(there.values);
 }
 
-/** What a node says that it gives. */
-export function outputsOf(doc: Doc, id: string): string[] {
-  return Object.keys(record(nodesOf(doc).find(([known]) => known === id)?.[1].outputs));
+/** What every person's answer has. */
+const DECIDED = ["decision", "by", "at"];
+
+/** What a node says that it gives: itself, or the connector that it uses, or the form that a person fills in. */
+export function outputsOf(doc: Doc, id: string, connectors: Connector[] = []): string[] {
+  const node = nodesOf(doc).find(([known]) => known === id)?.[1];
+  if (!node) return [];
+  if (node.outputs !== undefined) return Object.keys(record(node.outputs));
+  if (node.human !== undefined) return [...DECIDED, ...Object.keys(record(record(record(node.human).form).properties))];
+  const connector = connectors.find((known) => known.name === String(node.use ?? "").split("@")[0]);
+  return Object.keys(connector?.outputs.properties ?? {});
 }
 
 /** The edit that a wire of data means: a node reads a field of another, or all of it, as one of its inputs. */
@@ -222,7 +230,19 @@ export function fieldText(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value, null, typeof value === "object" ? 1 : undefined);
 }
 
+/** The named ports of a document, each with its schema: a type may be written as its name alone. */
+export function portsOf(ports: unknown): { name: string; schema: Record<string, unknown> }[] {
+  return Object.entries(record(ports)).map(([name, schema]) => ({ name, schema: typeof schema === "string" ? { type: schema } : record(schema) }));
+}
+
+/** What a new file begins as: a name and no node. */
 export const NEW_WORKFLOW = `# What it is for.
+workflow: default/new-workflow
+nodes: {}
+`;
+
+/** Something that runs, to begin with. */
+export const EXAMPLE = `# Greets somebody.
 workflow: default/new-workflow
 inputs:
   name: {type: string, default: world}
@@ -230,5 +250,6 @@ nodes:
   # Any command, in any language: JSON in, JSON out.
   greet:
     run:
-      script: echo "hello \${ inputs.name }"
+      script: echo "hello $NAME"
+      env: {NAME: "\${ inputs.name }"}
 `;

@@ -3,15 +3,16 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 
-import { wiring, type Edit, type Forbidden, type Remedy, type RefusedStep } from "../../api/editing";
+import { wiring, type Beside, type Connector, type Edit, type Forbidden, type Remedy, type RefusedStep } from "../../api/editing";
 import { Button, Failed, Loading } from "../../ui/kit";
 import { Dialog } from "../../ui/dialog";
 import { Tags } from "../../ui/tags";
+import { besideKey } from "./past";
 import { freeName, inputsOf, outputsOf, wireAfter, wireData, wiredTo, type Doc } from "./document";
 
 /** What the rules say about wires from a node. Asked when one begins to be drawn, and kept while the text is the same. */
-export function useWires(text: string, workflow: string | undefined, from: string | undefined) {
-  return useQuery({ queryKey: ["policy", "wires", workflow, text, from], queryFn: () => wiring(text, workflow, from), enabled: from !== undefined, staleTime: 30_000 });
+export function useWires(text: string, beside: Beside, from: string | undefined) {
+  return useQuery({ queryKey: ["policy", "wires", besideKey(beside), text, from], queryFn: () => wiring(text, beside, from), enabled: from !== undefined, staleTime: 30_000 });
 }
 
 /** The nodes to which nothing of what a node gives may be wired, with the refusal. */
@@ -24,16 +25,16 @@ export function barred(gives: { field?: string | null }[], forbidden: Forbidden[
   return found;
 }
 
-type Props = { text: string; doc: Doc; workflow?: string; from: string; to: string; onWire: (edits: Edit[]) => void; onClose: () => void };
+type Props = { text: string; doc: Doc; beside: Beside; connectors?: Connector[]; from: string; to: string; onWire: (edits: Edit[]) => void; onClose: () => void };
 
-export function DrawDialog({ text, doc, workflow, from, to, onWire, onClose }: Props) {
-  const wires = useWires(text, workflow, from);
+export function DrawDialog({ text, doc, beside, connectors, from, to, onWire, onClose }: Props) {
+  const wires = useWires(text, beside, from);
   const taken = inputsOf(doc, to);
   const after = wireAfter(doc, from, to);
   const [chosen, choose] = useState<string>();
   const [refused, setRefused] = useState<RefusedStep[]>([]);
   const [error, setError] = useState<unknown>(null);
-  const fields = outputsOf(doc, from);
+  const fields = outputsOf(doc, from, connectors);
   // A node that says what it gives is read by field; another as a whole.
   const offered = (fields.length > 0 ? fields : [""]).filter(() => taken !== null);
   const field = chosen ?? offered[0] ?? "after";
@@ -43,8 +44,8 @@ export function DrawDialog({ text, doc, workflow, from, to, onWire, onClose }: P
     const made = edits.filter((edit) => edit !== null);
     try {
       // The text as it would be is what counts; what was said before was about the wire alone.
-      const after = await wiring(text, workflow, undefined, made);
-      const before = new Set((await wiring(text, workflow)).refused.map((step) => `${step.path} ${step.label.join()}`));
+      const after = await wiring(text, beside, undefined, made);
+      const before = new Set((await wiring(text, beside)).refused.map((step) => `${step.path} ${step.label.join()}`));
       const more = after.refused.filter((step) => !before.has(`${step.path} ${step.label.join()}`));
       setRefused(more);
       if (more.length > 0) return;

@@ -2,18 +2,19 @@
 
 import { useQuery } from "@tanstack/react-query";
 
-import { diff, plan, type PlannedNode } from "../../api/editing";
+import { diff, plan, type Beside, type PlannedNode } from "../../api/editing";
 import { money, seconds } from "../../lib/format";
 import { Empty, Failed, Loading } from "../../ui/kit";
 import { fieldText } from "./document";
+import { besideKey } from "./past";
 
-type Props = { text: string; workflow?: string; wrong: number; onChoose: (id: string) => void };
+type Props = { text: string; beside: Beside; wrong: number; onChoose: (id: string) => void };
 
 const topOf = (path: string) => path.split(/[/[]/)[0] ?? path;
 
 /** Each node with the site that would take it. */
-export function PlanPane({ text, workflow, wrong, onChoose }: Props) {
-  const planned = useQuery({ queryKey: ["sites", "plan", text, workflow], queryFn: () => plan(text, workflow), enabled: wrong === 0, placeholderData: (old) => old });
+export function PlanPane({ text, beside, wrong, onChoose }: Props) {
+  const planned = useQuery({ queryKey: ["sites", "plan", text, besideKey(beside)], queryFn: () => plan(text, beside), enabled: wrong === 0, placeholderData: (old) => old });
   if (wrong > 0) return <Empty title="The file has errors">A plan can be made when it checks.</Empty>;
   if (planned.error) return <Failed error={planned.error} />;
   if (!planned.data) return <Loading what="the plan" />;
@@ -66,9 +67,9 @@ function Where({ node }: { node: PlannedNode }) {
 const SIGNS: Record<string, [sign: string, look: string]> = { added: ["+", "text-good"], removed: ["−", "text-bad"], changed: ["~", "text-warn"] };
 
 /** What differs in meaning from the saved version: layout and comments do not count. */
-export function ChangesPane({ text, saved, workflow, wrong, onChoose }: Props & { saved: string }) {
+export function ChangesPane({ text, saved, beside, wrong, onChoose }: Props & { saved: string }) {
   const same = text === saved;
-  const changes = useQuery({ queryKey: ["resources", "diff", text, saved], queryFn: () => diff(saved, text, workflow), enabled: wrong === 0 && !same && saved !== "", placeholderData: (old) => old });
+  const changes = useQuery({ queryKey: ["resources", "diff", text, saved], queryFn: () => diff(saved, text, beside), enabled: wrong === 0 && !same && saved !== "", placeholderData: (old) => old });
   if (saved === "") return <Empty title="Nothing is saved yet">Saving makes its first version.</Empty>;
   if (same) return <Empty title="Nothing is changed">The text is the saved one, byte for byte.</Empty>;
   if (wrong > 0) return <Empty title="The file has errors">Its meaning can be compared when it checks.</Empty>;

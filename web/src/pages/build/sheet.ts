@@ -1,9 +1,10 @@
 // The state of the builder: one text, and the way it came to be. Every change, drawn or typed, is one step that can be undone.
 
-import { useCallback, useEffect, useReducer, useRef } from "react";
+import { useCallback, useEffect, useReducer, useRef, useState } from "react";
 
 import { ApiError } from "../../api/client";
-import { edit, type Edit, type Sheet } from "../../api/editing";
+import { edit, type Beside, type Edit, type Sheet } from "../../api/editing";
+import { besideKey } from "./past";
 
 export type State = {
   /** What the server made of the text last. */
@@ -26,7 +27,7 @@ type Change =
   | { is: "saved"; text: string }
   | { is: "refused"; why: string | null };
 
-const STEPS_MAX = 200;
+const STEPS_MAX = 1_000;
 
 export function reduce(state: State, change: Change): State {
   switch (change.is) {
@@ -38,8 +39,11 @@ export function reduce(state: State, change: Change): State {
       const past = typing ? state.past : [...state.past, state.text].slice(-STEPS_MAX);
       return { ...state, text: change.text, past, future: [], refused: null };
     }
-    case "read":
-      return change.sheet.text === state.text ? { ...state, sheet: change.sheet } : state;
+    case "read": {
+      // While somebody types on, what was found a few letters ago is still worth knowing; after an edit it is not.
+      const typing = state.sheet !== null && state.text !== state.sheet.text;
+      return change.sheet.text === state.text || typing ? { ...state, sheet: change.sheet } : state;
+    }
     case "edited":
       if (change.sheet.text === state.text) return { ...state, sheet: change.sheet, refused: null };
       return { ...state, sheet: change.sheet, text: change.sheet.text, past: [...state.past, state.text].slice(-STEPS_MAX), future: [], refused: null };
@@ -53,73 +57,111 @@ export function reduce(state: State, change: Change): State {
 }
 
 const EMPTY: State = { sheet: null, text: "", past: [], future: [], saved: "", refused: null };
-/** After this pause in typing the text is read. */
-const PAUSE_MS = 20;
 
-export function useSheet(workflow: string | undefined) {
+export function useSheet(beside: Beside) {
   const [state, change] = useReducer(reduce, EMPTY);
   const now = useRef(state);
   now.current = state;
-  const say = (error: unknown) => {
+  const folder = useRef(beside);
+  folder.current = beside;
+  const say = useCallback((error: unknown) => {
     const problem = error instanceof ApiError ? error.problem : null;
     change({ is: "refused", why: problem ? `${problem.detail}${problem.hint ? ` (${problem.hint})` : ""}` : String(error) });
-  };
+  }, []);
 
-  const open = useCallback(
-    async (text: string, saved: string) => change({ is: "opened", sheet: await edit(text, [], workflow), saved }),
-    [workflow],
-  );
+  // Edits that are being made: until the last is, the picture is behind what was asked for.
+  const [making, setMaking] = useState(0);
+  const during = useCallback(async (work: () => Promise<void>) => {
+    setMaking((count) => count + 1);
+    try {
+      await work();
+    } catch (error) {
+      say(error);
+    } finally {
+      setMaking((count) => count - 1);
+    }
+  }, [say]);
+
+  const open = useCallback(async (text: string, saved: string) => change({ is: "opened", sheet: await edit(text, [], folder.current), saved }), []);
 
   // Edits are made one after the other: each on the text that the one before gave.
   const line = useRef(Promise.resolve());
   const apply = useCallback(
     (edits: Edit[]) => {
       if (edits.length === 0) return line.current;
-      line.current = line.current.then(async () => {
-        try {
-          const sheet = await edit(now.current.text, edits, workflow);
-          now.current = { ...now.current, sheet, text: sheet.text };
-          change({ is: "edited", sheet });
-        } catch (error) {
-          say(error);
-        }
+      const before = line.current;
+      line.current = during(async () => {
+        await before;
+        const sheet = await edit(now.current.text, edits, folder.current);
+        now.current = { ...now.current, sheet, text: sheet.text };
+        change({ is: "edited", sheet });
       });
       return line.current;
     },
-    [workflow],
+    [during],
   );
   /** Ends when every edit that was asked for is made. */
   const settled = useCallback(() => line.current, []);
 
   const type = useCallback((text: string) => change({ is: "typed", text }), []);
 
+  // What is typed is read at once, and one reading is under way at a time: the next begins when it ends, with all that was typed meanwhile.
+  const reading = useRef(false);
+  const read = useCallback(async () => {
+    if (reading.current) return;
+    reading.current = true;
+    try {
+      while (now.current.sheet && now.current.sheet.text !== now.current.text) {
+        const sheet = await edit(now.current.text, [], folder.current);
+        if (now.current.text === sheet.text) now.current = { ...now.current, sheet };
+        change({ is: "read", sheet });
+      }
+    } catch (error) {
+      say(error);
+    } finally {
+      reading.current = false;
+    }
+  }, [say]);
   useEffect(() => {
-    if (!state.sheet || state.sheet.text === state.text) return;
-    const stop = new AbortController();
-    const timer = setTimeout(() => {
-      edit(state.text, [], workflow, stop.signal).then((sheet) => change({ is: "read", sheet }), (error: unknown) => (stop.signal.aborted ? undefined : say(error)));
-    }, PAUSE_MS);
-    // What is typed meanwhile is read instead: no two readings are under way.
-    return () => {
-      clearTimeout(timer);
-      stop.abort();
-    };
-  }, [state.text, state.sheet, workflow]);
+    if (state.sheet && state.sheet.text !== state.text) void read();
+  }, [state.text, state.sheet, read]);
+
+  // Other files beside it make other findings of the same text.
+  const key = besideKey(beside);
+  const seen = useRef(key);
+  useEffect(() => {
+    if (seen.current === key) return;
+    seen.current = key;
+    const before = line.current;
+    line.current = during(async () => {
+      await before;
+      const sheet = await edit(now.current.text, [], folder.current);
+      now.current = { ...now.current, sheet };
+      change({ is: "read", sheet });
+    });
+  }, [key, during]);
 
   const go = useCallback(
-    async (direction: "back" | "forward") => {
-      const { past, future, text } = now.current;
-      const [from, to] = direction === "back" ? [past, future] : [future, past];
-      const target = from.at(-1);
-      if (target === undefined) return;
-      const rest = from.slice(0, -1);
-      const kept = [...to, text];
-      const sheet = await edit(target, [], workflow);
-      change({ is: "went", sheet, past: direction === "back" ? rest : kept, future: direction === "back" ? kept : rest });
+    (direction: "back" | "forward") => {
+      const before = line.current;
+      line.current = during(async () => {
+        await before;
+        const { past, future, text } = now.current;
+        const [from, to] = direction === "back" ? [past, future] : [future, past];
+        const target = from.at(-1);
+        if (target === undefined) return;
+        const rest = from.slice(0, -1);
+        const kept = [...to, text];
+        const sheet = await edit(target, [], folder.current);
+        const next = { sheet, past: direction === "back" ? rest : kept, future: direction === "back" ? kept : rest };
+        now.current = { ...now.current, ...next, text: sheet.text };
+        change({ is: "went", ...next });
+      });
+      return line.current;
     },
-    [workflow],
+    [during],
   );
 
   const markSaved = useCallback((text: string) => change({ is: "saved", text }), []);
-  return { state, open, apply, settled, type, go, markSaved };
+  return { state, busy: making > 0 || state.text !== state.sheet?.text, open, apply, settled, type, go, markSaved };
 }
