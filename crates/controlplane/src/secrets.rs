@@ -113,7 +113,9 @@ impl Secrets {
                 let message = format!("the secret `{name}` carries `{tag}` since the run was accepted: start the run again");
                 return Err(environment(message));
             }
-            let secret = keys.secret_for(project, &dispatch.names.domain, name).map_err(|error| environment(format!("the secret `{name}`: {error}")))?;
+            let secret = keys
+                .secret_for(project, &dispatch.names.domain, name)
+                .map_err(|error| environment(format!("the secret `{name}`: {error}")))?;
             let missing = || {
                 let domain = &dispatch.names.domain;
                 environment(format!("there is no secret `{name}` in the project `{project}` and its domain `{domain}`"))
@@ -214,8 +216,7 @@ impl ControlPlane {
         if let Some(domain) = domain {
             body["domain"] = domain.into();
         }
-        let (project, domain, name, by) =
-            (project.to_owned(), domain.map(str::to_owned), name.to_owned(), principal.to_owned());
+        let (project, domain, name, by) = (project.to_owned(), domain.map(str::to_owned), name.to_owned(), principal.to_owned());
         let set = tokio::task::spawn_blocking(move || {
             let value = zeroize::Zeroizing::new(value);
             let version = keys.set_secret((&project, domain.as_deref()), &name, &value, &tags, &by);
@@ -240,12 +241,7 @@ impl ControlPlane {
     }
 
     /// Destroys a secret of a project, or of one domain of it.
-    pub async fn remove_secret(
-        &self,
-        (project, domain): (&str, Option<&str>),
-        name: &str,
-        principal: &str,
-    ) -> Result<(), Fault> {
+    pub async fn remove_secret(&self, (project, domain): (&str, Option<&str>), name: &str, principal: &str) -> Result<(), Fault> {
         check_domain(domain)?;
         let (keys, secrets) = (self.sealed()?, self.secrets_of_dispatch().clone());
         let full = full_name(project, domain, name);

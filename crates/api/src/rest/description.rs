@@ -14,8 +14,9 @@ use utoipa::{Modify, OpenApi};
 use super::access::TABLE;
 use super::problem::ApiResult;
 use super::{
-    actions, applying, approvals, apps, artifacts, audit, connections, editing, events, expressions, foresight, frames, governance, keys,
-    lineage, metrics, planning, runs, secrets, sites, storage, system, tiles, tokens, totals, triggers, views, wiring, workers,
+    actions, applying, approvals, apps, artifacts, audit, connections, editing, events, expressions, foresight, frames,
+    governance, keys, lineage, metrics, planning, runs, secrets, sites, storage, system, tiles, tokens, totals, triggers, views,
+    wiring, workers,
 };
 
 #[derive(OpenApi)]

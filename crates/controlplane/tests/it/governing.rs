@@ -361,7 +361,7 @@ async fn a_wire_is_refused_before_it_is_drawn_and_a_sanitizer_is_offered_only_wh
                 mask: {run: {command: [wc, -l]}, with: {value: '${ nodes.read }'}, lowers: {pii: ''}}\n  \
                 score: {use: core/noop, needs: {site: {zone: cloud}}}\n  \
                 tell: {use: core/noop, with: {value: '${ nodes.score }'}}\n";
-    let wiring = control.wiring(text, &[], None, Some("read")).unwrap();
+    let wiring = control.wiring(text, &[], &controlplane::Beside::default(), Some("read")).unwrap();
     assert_eq!(wiring.wires.len(), 2, "{:?}", wiring.wires);
     assert_eq!(wiring.wires[0].label, Label::of(["pii"]));
     // Only what would be read in the cloud: `tell` may go on-premise.
@@ -382,7 +382,7 @@ async fn a_wire_is_refused_before_it_is_drawn_and_a_sanitizer_is_offered_only_wh
         ..Default::default()
     };
     control.approve_rule(request).await.unwrap();
-    let wiring = control.wiring(text, &[], None, Some("read")).unwrap();
+    let wiring = control.wiring(text, &[], &controlplane::Beside::default(), Some("read")).unwrap();
     let [there, one_more] = wiring.forbidden[0].remedies.as_slice() else { panic!("{:?}", wiring.forbidden) };
     assert_eq!((there.existing.as_deref(), &there.label), (Some("mask"), &Label::empty()));
     assert_eq!(one_more.insert.as_ref().unwrap()["with"]["value"], controlplane::WIRED);
@@ -391,7 +391,7 @@ async fn a_wire_is_refused_before_it_is_drawn_and_a_sanitizer_is_offered_only_wh
     let drawn = |from: &str| {
         let value = json!(format!("${{ nodes.{from} }}"));
         let path = serde_json::from_value(json!("/nodes/score/with/value")).unwrap();
-        control.wiring(text, &[workflow::edit::Edit::Set { path, value }], None, None).unwrap()
+        control.wiring(text, &[workflow::edit::Edit::Set { path, value }], &controlplane::Beside::default(), None).unwrap()
     };
     assert_eq!(drawn("read").refused[0].path, "score");
     assert!(drawn("mask").refused.is_empty() && drawn("mask").checked);

@@ -136,7 +136,14 @@ fn print(secrets: &Value, form: Format) -> Result<(), CommandError> {
             };
             let row = |secret: &Value| {
                 let domain = secret["domain"].as_str().unwrap_or("all").to_owned();
-                vec![full(secret), domain, secret["version"].to_string(), tags(secret), text(secret, "set_at"), text(secret, "set_by")]
+                vec![
+                    full(secret),
+                    domain,
+                    secret["version"].to_string(),
+                    tags(secret),
+                    text(secret, "set_at"),
+                    text(secret, "set_by"),
+                ]
             };
             let rows: Vec<Vec<String>> = list.iter().map(row).collect();
             output::write(&output::table(&["secret", "domain", "version", "tags", "set", "by"], &rows))

@@ -274,6 +274,9 @@ fn an_edit_is_proved_or_shown_to_open_a_hole() {
     assert!(home.ok(&["policy", "analyze", "--action", "run"]).stdout.contains("some is permitted, some refused"));
     let beside = home.run(&["policy", "analyze", "new", "-o", "json", "--action", "run"]);
     let found: serde_json::Value = serde_json::from_str(&beside.stdout).unwrap();
-    assert!(found["actions"][0]["compared"]["more"]["example"]["data"].as_array().is_some_and(|tags| !tags.is_empty()), "{found}");
+    assert!(
+        found["actions"][0]["compared"]["more"]["example"]["data"].as_array().is_some_and(|tags| !tags.is_empty()),
+        "{found}"
+    );
     assert_eq!(home.run(&["policy", "analyze", "new", "--action", "runs"]).code, 2);
 }
