@@ -132,7 +132,7 @@ class Apps(OnServer):
     def test_one_that_never_comes_up_says_why(self):
         app = flyte.deploy(programs.broken)
         self.assertIsNotNone(app)
-        until("a reason", lambda: "exited with" in self.view("broken")["why"])
+        until("a reason", lambda: "exit code 7" in self.view("broken")["why"])
         self.tutti("app", "stop", "acceptance/development/broken")
 
 

@@ -235,7 +235,7 @@ impl ControlPlane {
             return Ok((AppState::Stopped, String::new()));
         }
         let Some((run, action)) = self.serving(app)? else { return Ok((AppState::Pending, "it is being submitted".into())) };
-        let why = action.failure.as_ref().and_then(|failure| failure.get("message")?.as_str()).unwrap_or_default().to_owned();
+        let why = action.failure.as_ref().map(|failure| why_of(failure, &app.run)).unwrap_or_default();
         if let Some(phase) = action.finished_at.map(|_| action.phase) {
             let state = if phase == Phase::Aborted { AppState::Stopped } else { AppState::Failed };
             return Ok((state, why));
@@ -445,6 +445,13 @@ impl ControlPlane {
         }
         Ok(())
     }
+}
+
+/// Why an app is not up, without the words of its process, which may hold what not everybody may see.
+fn why_of(failure: &Value, run: &str) -> String {
+    let class = failure.get("class").and_then(Value::as_str).unwrap_or("unknown");
+    let code = failure.get("exit_code").and_then(Value::as_i64).map(|code| format!(", exit code {code}")).unwrap_or_default();
+    format!("its process ended ({class}{code}): `tutti describe run {run}` says more")
 }
 
 /// The name of the run that serves a revision of an app.
