@@ -20,6 +20,8 @@ const SCREENS = {
   graph: [`/runs/${RUN}?tab=graph`],
   action: [`/runs/${RUN}?tab=table&action=validate`],
   placement: [`/runs/${RUN}?tab=table&action=card&pane=placement`],
+  whatif: [`/runs/${RUN}?tab=whatif`, (page) => page.getByLabel("cloud-frankfurt is there").uncheck().then(() => page.getByText(/would have no place|would go elsewhere/).waitFor())],
+  costs: ["/costs?hours=1&days=7&by=site"],
   history: [`/runs/${RUN}?tab=history`],
   inbox: ["/inbox"],
   sites: ["/sites"],

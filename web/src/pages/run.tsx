@@ -59,7 +59,7 @@ export function RunPage() {
       </PageHead>
       <RunHeader run={run} now={now} open={open} />
       {run.failure ? <FailureStrip run={run} open={open} /> : null}
-      <div className={`grid gap-4 ${action ? "xl:grid-cols-[minmax(0,1fr)_minmax(420px,38%)]" : ""}`}>
+      <div className={`grid grid-cols-[minmax(0,1fr)] gap-4 ${action ? "xl:grid-cols-[minmax(0,1fr)_minmax(420px,38%)]" : ""}`}>
         <Card>
           <Tabs.Root value={tab} onValueChange={(next) => void navigate({ search: (old) => ({ ...old, tab: next }) })}>
             <Tabs.List aria-label="Views of the run" className="flex gap-1 border-b border-line px-3 pt-2">

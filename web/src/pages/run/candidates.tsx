@@ -104,7 +104,7 @@ export function Candidates({ sites, before, label }: Props) {
                 <Td right>
                   {site.expected === undefined ? "" : money(site.expected / MICRO)}
                   {old?.expected !== undefined && old.expected !== site.expected ? <span className="block text-soft">before: {money(old.expected / MICRO)}</span> : null}
-                  {termsOf(site) ? <span className="block whitespace-nowrap text-[12px] text-faint">{termsOf(site)}</span> : null}
+                  {termsOf(site) ? <span className="block min-w-28 text-[12px] text-faint">{termsOf(site)}</span> : null}
                 </Td>
                 <Td className="min-w-56 text-soft">{whyNot(site)}</Td>
                 <Td right className="whitespace-nowrap">
