@@ -68,7 +68,7 @@ export function useSave({ workflow, files }: Beside, version: number, done: (tex
       void queries.invalidateQueries({ queryKey: ["resources"] });
       if (!made) return;
       done(text, made.version, made.name);
-      if (made.name !== workflow) void navigate({ search: { workflow: made.name }, replace: true });
+      if (made.name !== workflow) void navigate({ search: (old) => ({ ...old, workflow: made.name }), replace: true });
     },
   });
 }
