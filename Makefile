@@ -5,9 +5,10 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/tutti/target
 export TUTTI_BANK_VENV ?= $(HOME)/.cache/tutti/bank-venv
 PREFIX ?= $(HOME)/.local
 SEEDS ?= 1000
+CASES ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint fmt sim bench web docs generate install clean
+.PHONY: help demo up test lint fmt sim cases bench web docs generate install clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null \
@@ -32,6 +33,9 @@ fmt: ## formats the sources
 
 sim: ## the whole-system simulator over SEEDS seeds (1000)
 	@scripts/sim.sh $(SEEDS)
+
+cases: ## where placement may put work, over CASES random fleets and demands (1000000; `make test` looks at 100000)
+	TUTTI_PLACEMENT_CASES=$(CASES) cargo test --locked --package placement --test it nothing_is_placed
 
 bench: ## the figures: JSON and a table, in bench/results
 	@scripts/bench.sh

@@ -3,10 +3,13 @@
 mod bound;
 mod estimates;
 mod graphs;
+mod knobs;
+mod scenarios;
 mod speed;
 mod streams;
 mod waves;
 mod worlds;
+mod yard;
 
 use crate::options::Options;
 use crate::report::Report;
@@ -37,6 +40,9 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> anyhow::Result<
     if options.wants_workload("waves") {
         waves::measure("tuning", 0..8, report);
         waves::measure("held out", 3000..3024, report);
+    }
+    if options.wants_workload("knobs") {
+        knobs::measure(report);
     }
     Ok(())
 }

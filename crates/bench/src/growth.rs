@@ -127,6 +127,7 @@ pub(crate) fn over_the_journal(options: &Options, report: &mut Report) -> anyhow
         }
         let views = views(&mut client, options.rounds)?;
         report.add(&format!("journal of {wanted} actions"), views);
+        report.add(&format!("whatif over {wanted} actions"), what_if(options, &server)?);
         // A start reads what is open, not what ever was.
         let rss = proc::memory(server.pid()).rss;
         let data = server.stop()?;
@@ -144,6 +145,30 @@ pub(crate) fn over_the_journal(options: &Options, report: &mut Report) -> anyhow
     }
     server.stop()?;
     remove(&folder)
+}
+
+/// Asks what would have been of all that is in the journal, on the command line: reading it, playing it three times with other prices, and showing it.
+fn what_if(options: &Options, server: &Server) -> anyhow::Result<Sample> {
+    let (began, rss) = (Instant::now(), proc::memory(server.pid()).rss);
+    let asked = std::process::Command::new(&options.tutti)
+        .args([
+            "--server",
+            &format!("http://{}", server.address),
+            "whatif",
+            "--days",
+            "30",
+            "--site",
+            "local:cpu_hour=1",
+            "-o",
+            "json",
+        ])
+        .output()?;
+    anyhow::ensure!(asked.status.success(), "tutti whatif: {}", String::from_utf8_lossy(&asked.stderr));
+    let seconds = began.elapsed().as_secs_f64();
+    let view: serde_json::Value = serde_json::from_slice(&asked.stdout)?;
+    let count = |name: &str| view[name].as_f64().unwrap_or_default();
+    let sample = Sample::one("s", seconds).with("actions", count("actions")).with("runs", count("runs"));
+    Ok(sample.with("rss_before_mib", rss).with("rss_after_mib", proc::memory(server.pid()).rss).with("load", proc::load()))
 }
 
 /// How long it takes to look: lists, and runs of long ago. The longest answers are those that find nothing.

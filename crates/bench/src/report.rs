@@ -52,6 +52,7 @@ const GOALS: &[Goal] = &[
     at_most("placement decision", "p99_us", "µs", 1_000.0),
     at_most("placement rollout", "ms", "ms", 50.0),
     at_most("placement replay", "s", "s", 60.0),
+    at_most("whatif over 1000000 actions", "s", "s", 60.0),
     at_most("rules cached look-up", "p99_us", "µs", 5.0),
     at_most("rules cold enumeration", "p99_ms", "ms", 25.0),
     at_most("rules request to the API", "p99_us", "µs", 1_000.0),

@@ -7,21 +7,24 @@ use std::sync::Arc;
 use engine::Command;
 use engine::event::{Goal, Located, RunPlanned};
 use journal::{ActionFilter, RunFilter, SiteRow};
-use model::{Digest, Graph, Label, NodeKind, Phase, RunId, Timestamp};
+use model::{Digest, Graph, Label, Money, NodeKind, Phase, Resources, RunId, Timestamp};
 use parking_lot::Mutex;
 use placement::search::Effort;
 use placement::{Permitted, SiteView};
 
 use crate::ControlPlane;
 use crate::foresight::{Ground, LATE_PER_HOUR, Sketch, explanation};
+use crate::projects::Bounds;
 use crate::warm::Arrivals;
 
 /// Plays of moved plans, for all tasks together: about thirty milliseconds.
-const EFFORT: usize = 12_000;
+const EFFORT: usize = 48_000;
 /// Plans kept for the next run of the same workflow.
 const KEPT_MAX: usize = 256;
 /// How old a kept plan may be, in microseconds.
 const KEPT_FOR_US: u64 = 10_000_000;
+/// Millionths by which what is left of a budget has to change for a kept plan to be another one.
+const GRAIN: i64 = 10_000;
 /// Runs that are planned anew when the fleet changes.
 const REPLANNED_MAX: usize = 200;
 
@@ -38,6 +41,21 @@ impl Plans {
     pub(crate) fn with(arrivals: Arrivals) -> Plans {
         Plans { arrivals, ..Plans::default() }
     }
+}
+
+/// What a plan is asked for.
+struct Asked<'a> {
+    graph: &'a Graph,
+    views: &'a [SiteView],
+    /// Data that lie somewhere from the beginning: bytes and sites.
+    files: Vec<(u64, Vec<String>)>,
+    goal: Option<Goal>,
+    /// What its project may spend.
+    bounds: Bounds,
+    permitted: &'a dyn Fn(&str, &str) -> Permitted,
+    done: &'a dyn Fn(&str) -> bool,
+    run: RunId,
+    why: &'a str,
 }
 
 /// When a run should be done, as its workflow or its submission says.
@@ -100,7 +118,8 @@ impl ControlPlane {
         let rows = self.reader().sites().ok()?;
         let governed = self.rules();
         let by_rules = governed.governed().then(|| (governed.digest(), names, carried));
-        let state = format!("{rows:?} {by_rules:?}");
+        let bounds = self.bounds_of(names.0, now);
+        let state = format!("{rows:?} {by_rules:?} {:?} {:.1}", bounds.budget.map(|left| left.0 / GRAIN), bounds.thrift);
         let kept = self.plans().kept.lock().get(&digest).cloned();
         if let Some((at, of, plan)) = kept
             && now.since(at).0 < KEPT_FOR_US
@@ -113,7 +132,17 @@ impl ControlPlane {
         let files = files_of(locations);
         let ahead = self.ahead_of_run(graph, names, carried.unwrap_or(&BTreeMap::new()), &rows);
         let permitted = |path: &str, work: &str| ahead.permitted(path, work, &|_| None);
-        let plan = self.look_ahead(graph, &views, files, goal, &permitted, &|_| false, RunId(0), "admission");
+        let plan = self.look_ahead(&Asked {
+            graph,
+            views: &views,
+            files,
+            goal,
+            bounds,
+            permitted: &permitted,
+            done: &|_| false,
+            run: RunId(0),
+            why: "admission",
+        });
         if locations.is_empty() {
             let mut all = self.plans().kept.lock();
             if all.len() >= KEPT_MAX {
@@ -124,35 +153,38 @@ impl ControlPlane {
         plan.map(Box::new)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each says another thing about the run")]
-    fn look_ahead(
-        &self,
-        graph: &Graph,
-        views: &[SiteView],
-        files: Vec<(u64, Vec<String>)>,
-        goal: Option<Goal>,
-        permitted: &dyn Fn(&str, &str) -> Permitted,
-        done: &dyn Fn(&str) -> bool,
-        run: RunId,
-        why: &str,
-    ) -> Option<RunPlanned> {
+    /// What bounds the work of a project now, as the dispatcher will ask it for every action.
+    fn bounds_of(&self, project: &str, now: Timestamp) -> Bounds {
+        let mut stand = self.stands().read().get(project).cloned().unwrap_or_default();
+        stand.settle(now);
+        stand.bounds(project, &Resources::default(), now)
+    }
+
+    fn look_ahead(&self, asked: &Asked<'_>) -> Option<RunPlanned> {
+        let Asked { graph, views, goal, run, bounds, .. } = asked;
         let estimates = self.learned().read();
+        // A project whose money goes too fast is late rather than poor, in its plans as in the decisions that follow.
+        let thrifty = |money: Money| Money((money.0 as f64 / bounds.thrift) as i64);
+        let priced =
+            goal.map(|goal| Goal { late_per_hour: thrifty(goal.late_per_hour), late_fee: thrifty(goal.late_fee), ..goal });
         let ground = Ground {
             workflow: &graph.workflow,
             sites: views,
             estimates: &estimates,
-            files,
+            files: asked.files.clone(),
             // The gate is asked again for every action, with what its data really carries; that answer counts, whatever a plan says.
-            permitted,
-            done,
-            goal,
+            permitted: asked.permitted,
+            done: asked.done,
+            goal: priced,
             now: crate::clock::wall(),
         };
         let mut sketch = Sketch::of(graph, &ground);
         drop(estimates);
-        for (site, view) in sketch.world.sites.iter_mut().zip(views) {
+        for (site, view) in sketch.world.sites.iter_mut().zip(*views) {
             site.coming = self.plans().arrivals.loads(&view.name);
         }
+        sketch.world.budget = bounds.budget.map(|left| left.units().max(0.0));
+        sketch.hold_to(&bounds.quota);
         let tasks = sketch.world.tasks.len();
         if tasks < 2 {
             return None;
@@ -160,7 +192,8 @@ impl ControlPlane {
         let found = sketch.plan(&Effort { moves: (EFFORT / tasks) as u32, seed: 1 })?;
         let outlook = sketch.outlook(&found.sites);
         let places = sketch.places(&found.sites);
-        Some(RunPlanned { run, goal, places, explanation: explanation(&found, &outlook).to_string(), why: why.into() })
+        let explanation = explanation(&found, &outlook, bounds).to_string();
+        Some(RunPlanned { run: *run, goal: *goal, places, explanation, why: asked.why.into() })
     }
 
     /// Plans open runs anew after the fleet changed: only those whose plan names a site that is closed now, and only what is left of them.
@@ -193,7 +226,17 @@ impl ControlPlane {
                 None => ahead.permitted(path, work, &|_| None),
             };
             let is_done = |path: &str| done.contains(path);
-            let plan = self.look_ahead(&graph, &views, Vec::new(), planned.goal, &permitted, &is_done, run.id, &why);
+            let plan = self.look_ahead(&Asked {
+                graph: &graph,
+                views: &views,
+                files: Vec::new(),
+                goal: planned.goal,
+                bounds: self.bounds_of(&run.project, crate::clock::wall()),
+                permitted: &permitted,
+                done: &is_done,
+                run: run.id,
+                why: &why,
+            });
             if let Some(plan) = plan.filter(|plan| plan.places != planned.places) {
                 // A run that has ended meanwhile needs no plan.
                 let _ = self.inbox().ask(Command::PlanRun(Box::new(plan))).await;

@@ -1,6 +1,7 @@
 //! Advice on a workflow, from what it did: each piece with what it would gain, what that rests on, and the edits that make it so. Nothing is
 //! changed by itself.
 
+mod data;
 mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +32,7 @@ const STEP_BYTES: u64 = 64 << 20;
 /// A piece of advice.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Advice {
-    /// right_size, more_memory, cache, parallel, move, spot, merge, split.
+    /// right_size, more_memory, cache, parallel, move, bring, copy_ahead, spot, merge, split.
     pub kind: &'static str,
     /// The node.
     pub node: String,
@@ -96,6 +97,7 @@ impl ControlPlane {
             advice.extend(self.elsewhere(&ground, path, node, rows));
             advice.extend(steps::split(&graph, path, node, rows, runs));
         }
+        advice.extend(self.bringing(&ground)?);
         advice.extend(parallel(&graph, &by_path));
         advice.extend(steps::merge(&graph, &by_path));
         advice.sort_by(|a, b| (b.saves, b.saves_s.total_cmp(&a.saves_s)).cmp(&(a.saves, std::cmp::Ordering::Equal)));
@@ -271,7 +273,7 @@ impl ControlPlane {
                     evidence: format!(
                         "{count} of its actions in the last {runs} runs repeated an earlier one, with equal outputs"
                     ),
-                    patch: vec![json!({"op": "set", "path": format!("/nodes/{path}/cache"), "value": "30d"})],
+                    patch: vec![json!({"op": "set", "path": format!("/nodes/{path}/cache"), "value": {"ttl": "30d"}})],
                 }
             },
         );

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::event::RunPlanned;
 use engine::without_items;
-use journal::{ActionFilter, CostRow, HistoryFilter, RunRow};
+use journal::{ActionFilter, CostRow, RunRow};
 use model::{Graph, Money, NodeKind, Phase, Timestamp};
 use placement::objective::Settings;
 use placement::sim::{AsExpected, Chooser, play};
@@ -17,8 +17,6 @@ use crate::{ControlPlane, Fault, ProjectStand};
 
 /// Actions of a run that a forecast looks at.
 const ACTIONS_MAX: usize = 100_000;
-/// Actions of the past that demand is read off.
-const DEMAND_MAX: usize = 200_000;
 /// An hour, in microseconds.
 const HOUR_US: u64 = 3_600_000_000;
 
@@ -156,16 +154,14 @@ impl ControlPlane {
     pub fn demand(&self, days: u64, ahead: usize) -> Result<Vec<Demand>, Fault> {
         let now = crate::clock::wall();
         let since = Timestamp(now.0.saturating_sub(days * 24 * HOUR_US));
-        let filter = HistoryFilter { since: Some(since), limit: DEMAND_MAX, ..HistoryFilter::default() };
-        let rows = self.reader().history(&filter).map_err(Fault::internal)?;
-        let first = rows.iter().map(|row| row.started_at.0 / HOUR_US).min().unwrap_or(now.0 / HOUR_US);
+        let rows = self.reader().work_by_hour(since).map_err(Fault::internal)?;
+        let first = rows.iter().map(|row| row.hour).min().unwrap_or(now.0 / HOUR_US);
         // The hour that is not over yet says too little.
         let last = now.0 / HOUR_US;
         let mut series: BTreeMap<(String, String), BTreeMap<u64, f64>> = BTreeMap::new();
-        for row in rows.iter().filter(|row| row.usage.wall_us > 0) {
-            let hour = row.started_at.0 / HOUR_US;
-            let hours = series.entry((row.project.clone(), row.site.clone())).or_default();
-            *hours.entry(hour).or_default() += row.usage.cpu_us.max(row.usage.wall_us / 4) as f64 / HOUR_US as f64;
+        for row in rows.into_iter().filter(|row| row.core_us > 0) {
+            let hours = series.entry((row.project, row.site)).or_default();
+            *hours.entry(row.hour).or_default() += row.core_us as f64 / HOUR_US as f64;
         }
         let demand = series.into_iter().map(|((project, site), hours)| {
             let mut forecaster = Forecaster::new(&[24, 168]);

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use engine::event::{Goal, PlannedPlace};
+use model::project::Quota;
 use model::site::is_near;
 use model::{Graph, Money, Node, NodeKind, Timestamp};
 use placement::objective::Odds;
@@ -15,6 +16,7 @@ use prediction::{Estimates, Family};
 use serde_json::{Value, json};
 
 use crate::placer::outlook;
+use crate::projects::Bounds;
 
 /// Tasks that stand for the items of a map: more are folded into these.
 const ITEMS_MAX: usize = 16;
@@ -242,6 +244,17 @@ impl Sketch {
         self.world = std::mem::take(&mut self.world).finish();
     }
 
+    /// No site gives a project more at once than its quota. (That it holds over all sites together is asked for every action.)
+    pub(crate) fn hold_to(&mut self, quota: &Quota) {
+        let least = |most: f64, quota: Option<f64>| quota.map_or(most, |quota| most.min(quota));
+        for site in &mut self.world.sites {
+            let has = &mut site.capacity;
+            has.cpu = least(has.cpu, quota.cpu_millis.map(f64::from));
+            has.memory = least(has.memory, quota.memory_bytes.map(|bytes| bytes as f64));
+            has.gpus = least(has.gpus, quota.gpus.map(f64::from));
+        }
+    }
+
     /// Looks for a plan. None where there is nothing to choose: no task, one site, or a task that no site can take.
     pub(crate) fn plan(&self, effort: &Effort) -> Option<Found> {
         let tasks = self.world.tasks.len();
@@ -384,8 +397,9 @@ fn rate(site: &SiteView) -> f64 {
 }
 
 /// What is kept of how a plan was found.
-pub(crate) fn explanation(found: &Found, outlook: &Outlook) -> Value {
-    json!({
+pub(crate) fn explanation(found: &Found, outlook: &Outlook, bounds: &Bounds) -> Value {
+    let money = placement::objective::money;
+    let mut explanation = json!({
         "variant": found.variant,
         "plays": found.plays,
         "before_moves": (found.before_moves * 1e6).round() / 1e6,
@@ -394,9 +408,18 @@ pub(crate) fn explanation(found: &Found, outlook: &Outlook) -> Value {
             "cost": outlook.cost,
             "ends_in_s": outlook.ends_in_s,
             "p_late": outlook.p_late,
-            "egress": placement::objective::money(found.played.egress),
-            "boot_and_idle": placement::objective::money(found.played.idle_money),
+            "egress": money(found.played.egress),
+            "boot_and_idle": money(found.played.idle_money),
         },
         "critical_path": outlook.critical.iter().map(|(path, seconds)| json!({"path": path, "seconds": seconds})).collect::<Vec<_>>(),
-    })
+    });
+    if let Some(left) = bounds.budget {
+        explanation["budget"] = json!({
+            "left": left,
+            "over": money(found.played.over_budget),
+            "lateness_divided_by": (bounds.thrift * 100.0).round() / 100.0,
+            "said": bounds.said,
+        });
+    }
+    explanation
 }

@@ -14,7 +14,7 @@ use placement::explore::Purse;
 use placement::keeping::Kept;
 use placement::objective::{Late, Odds, Settings};
 use placement::shares::PATIENCE_OF_ORDER_S;
-use placement::warm::{Warm, keep_for_s};
+use placement::warm::{TRUST, Warm, keep_for_s};
 use placement::{Backlog, Candidate as Judged, Demand, Input, Outlook, Permitted, Plan, SiteView, Verdict};
 use prediction::{Basis, Estimates, Family};
 
@@ -23,7 +23,7 @@ use crate::projects::{Bounds, Line, Projects};
 use crate::warm::Arrivals;
 
 /// Attempts at a site from which on the time that they take to begin there is counted.
-const STARTS_LEAST: u64 = 4;
+const STARTS_LEAST: u64 = 8;
 
 /// Decides where actions go.
 pub(crate) struct Placer {
@@ -230,8 +230,7 @@ impl Placer {
             (Some(backlog), measured) => {
                 let wait = backlog.wait_s(now.0, &view.free, needs);
                 let deviation = measured.map_or(wait * 0.5, |measured| measured.deviation().min(wait.max(1.0)));
-                let coming = self.arrivals.load(&view.name).filter(|_| Settings::default().foresee);
-                burst::wait(wait, deviation, coming)
+                burst::wait(wait, deviation, self.arrivals.load(&view.name), Settings::default().before)
             }
             (None, Some(measured)) => Odds { mid: measured.mid, mean: measured.mean, deviation: measured.deviation() },
             (None, None) => Odds { mid: 60.0, mean: 60.0, deviation: 60.0 },
@@ -279,7 +278,7 @@ impl Placer {
         let terms = self.views.iter().find(|view| view.name == site).and_then(|view| view.prices.terms);
         if let Some(terms) = terms.filter(|terms| !lost && (terms.boot.0 > 0 || terms.idle.0 > 0)) {
             let keep = match terms.idle.0 {
-                0 => keep_for_s(terms.boot.as_secs_f64(), self.arrivals.an_hour(&site)),
+                0 => keep_for_s(terms.boot.as_secs_f64(), self.arrivals.an_hour(&site), TRUST),
                 _ => terms.idle.as_secs_f64(),
             };
             self.warm.entry(site).or_default().idle(seconds(now), seconds(now) + keep, held);

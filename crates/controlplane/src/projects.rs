@@ -8,19 +8,16 @@ use std::sync::Arc;
 
 use engine::{Candidate, Event, RunNames, State};
 use journal::Reader;
-use model::project::{Budget, day_begin, next_month};
+use model::project::{Budget, Quota, day_begin, next_month};
 use model::{ActionKey, Money, ProjectSpec, Resources, Timestamp};
 use parking_lot::RwLock;
 use placement::shares::{Claim, PATIENCE_OF_ORDER_S, dominant, is_entitled, next};
+use placement::thrift::{THRIFT_MAX, THRIFT_POWER, pace, thrift};
 
 use crate::clock::wall;
 
 /// Actions of one project that are given places before the next project is looked at, when several want some.
 const AT_ONCE: usize = 8;
-/// How much less lateness can count for a project that spends faster than its budget lasts.
-const THRIFT_MAX: f64 = 4.0;
-/// The shortest part of a period that thrift is measured by: what was spent in the first minutes says nothing of the month.
-const PART_MIN: f64 = 0.1;
 const DAY_S: f64 = 86_400.0;
 
 /// An action that holds something.
@@ -83,6 +80,8 @@ pub(crate) struct Bounds {
     pub(crate) budget: Option<Money>,
     /// How many such actions its quota lets begin.
     pub(crate) count: Option<u32>,
+    /// What may be held at once.
+    pub(crate) quota: Quota,
     /// What lateness is divided by: how much faster money goes than it lasts.
     pub(crate) thrift: f64,
     /// The bounds in words, for the explanation of what gets no place.
@@ -91,7 +90,7 @@ pub(crate) struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Bounds { budget: None, count: None, thrift: 1.0, said: None }
+        Bounds { budget: None, count: None, quota: Quota::default(), thrift: 1.0, said: None }
     }
 }
 
@@ -219,7 +218,7 @@ impl ProjectStand {
 
     /// What bounds actions with such needs.
     pub(crate) fn bounds(&self, project: &str, needs: &Resources, now: Timestamp) -> Bounds {
-        let mut bounds = Bounds::default();
+        let mut bounds = Bounds { quota: self.spec.quota, ..Bounds::default() };
         let mut said = Vec::new();
         let budget = self.spec.budget;
         if budget.is_set() {
@@ -250,15 +249,13 @@ impl ProjectStand {
 
     /// How many times as fast money goes as it lasts, from 1.
     fn thrift(&self, now: Timestamp) -> f64 {
-        let pace = |cap: Option<Money>, spent: Money, begun: Timestamp, length_s: f64| {
-            let cap = cap.filter(|cap| cap.0 > 0)?;
-            let part = (now.since(begun).as_secs_f64() / length_s).clamp(PART_MIN, 1.0);
-            Some((spent.units() + self.promised.units()) / cap.units() / part)
+        let of = |cap: Option<Money>, spent: Money, begun: Timestamp, length_s: f64| {
+            let spent = spent.units() + self.promised.units();
+            pace(spent, cap.map_or(0.0, Money::units), now.since(begun).as_secs_f64() / length_s)
         };
         let month_s = next_month(now).since(now.month_begin()).as_secs_f64();
-        let day = pace(self.spec.budget.day, self.day, self.day_began, DAY_S);
-        let month = pace(self.spec.budget.month, self.month, self.month_began, month_s);
-        day.unwrap_or(0.0).max(month.unwrap_or(0.0)).clamp(1.0, THRIFT_MAX)
+        let day = of(self.spec.budget.day, self.day, self.day_began, DAY_S);
+        thrift(day.max(of(self.spec.budget.month, self.month, self.month_began, month_s)), THRIFT_POWER, THRIFT_MAX)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal::HistoryFilter;
+use journal::WorkRow;
 use model::Timestamp;
 use parking_lot::RwLock;
 use placement::burst::Coming;
@@ -13,8 +13,6 @@ use prediction::forecast::Forecaster;
 
 use crate::{ControlPlane, Fault};
 
-/// Actions of the past that are looked at.
-const ACTIONS_MAX: usize = 100_000;
 /// Hours that are looked back on: two weeks, so that a season of a week has been seen twice.
 const HOURS: u64 = 336;
 /// How often the forecast is made anew.
@@ -57,48 +55,45 @@ impl Arrivals {
     }
 }
 
+/// What is expected at sites with so many cores, from what began there hour by hour. `now` is the hour that is not over yet.
+fn expected(rows: &[WorkRow], cores: &BTreeMap<String, f64>, first: u64, now: u64) -> BTreeMap<String, Expected> {
+    // By site and hour: how many began, and the core-hours that they took.
+    let mut begun: BTreeMap<&str, BTreeMap<u64, (f64, f64)>> = BTreeMap::new();
+    for row in rows {
+        let hour = begun.entry(&row.site).or_default().entry(row.hour).or_default();
+        *hour = (hour.0 + row.begun as f64, hour.1 + row.core_us as f64 / HOUR_US as f64);
+    }
+    let of_site = |(site, hours): (&str, BTreeMap<u64, (f64, f64)>)| {
+        // From the first hour that anything began there: before, nobody can say that nothing was to do.
+        let from = hours.keys().next()?.max(&first).to_owned();
+        let (mut begins, mut work) = (Forecaster::new(&[24, 168]), Forecaster::new(&[24, 168]));
+        for hour in from..now {
+            let (count, core_hours) = hours.get(&hour).copied().unwrap_or_default();
+            begins.learn(count);
+            work.learn(core_hours);
+        }
+        let cores = cores.get(site).copied().filter(|cores| *cores > 0.0);
+        // A few hours say nothing of a season, and an interval that was never judged is no reason to go elsewhere.
+        let known = cores.filter(|_| work.steps() >= HOURS_LEAST);
+        let load = |cores: f64| {
+            let of = |ahead| work.ahead(ahead);
+            (1..=HOURS_AHEAD).map(of).map(|said| Coming { mid: said.mid / cores, high: said.high / cores }).collect()
+        };
+        let loads = known.map(load).unwrap_or_default();
+        Some((site.to_owned(), Expected { begins: begins.ahead(1).mid.max(0.0), loads }))
+    };
+    begun.into_iter().filter_map(of_site).collect()
+}
+
 impl ControlPlane {
     /// What will begin in the next hour, by site.
     fn foreseen(&self) -> Result<BTreeMap<String, Expected>, Fault> {
-        let now = crate::clock::wall();
-        let first = now.0 / HOUR_US - HOURS;
-        let since = Some(Timestamp(first * HOUR_US));
-        let filter = HistoryFilter { since, limit: ACTIONS_MAX, ..HistoryFilter::default() };
-        // By site and hour: how many began, and the core-hours that they took.
-        let mut begun: BTreeMap<String, BTreeMap<u64, (f64, f64)>> = BTreeMap::new();
-        for row in self.reader().history(&filter).map_err(Fault::internal)? {
-            let hours = begun.entry(row.site).or_default();
-            let hour = hours.entry(row.started_at.0 / HOUR_US).or_default();
-            let core_hours = row.usage.cpu_us.max(row.usage.wall_us / 4) as f64 / HOUR_US as f64;
-            *hour = (hour.0 + 1.0, hour.1 + core_hours);
-        }
-        let cores: BTreeMap<String, f64> = self
-            .reader()
-            .sites()
-            .map_err(Fault::internal)?
-            .into_iter()
-            .map(|row| (row.spec.name, f64::from(row.spec.capacity.cpu_millis) / 1_000.0))
-            .collect();
-        let expected = begun.into_iter().filter_map(|(site, hours)| {
-            // From the first hour that anything began there: before, nobody can say that nothing was to do.
-            let from = hours.keys().next()?.max(&first).to_owned();
-            let (mut begins, mut work) = (Forecaster::new(&[24, 168]), Forecaster::new(&[24, 168]));
-            for hour in from..now.0 / HOUR_US {
-                let (count, core_hours) = hours.get(&hour).copied().unwrap_or_default();
-                begins.learn(count);
-                work.learn(core_hours);
-            }
-            let cores = cores.get(&site).copied().filter(|cores| *cores > 0.0);
-            // A few hours say nothing of a season, and an interval that was never judged is no reason to go elsewhere.
-            let known = cores.filter(|_| work.steps() >= HOURS_LEAST);
-            let load = |cores: f64| {
-                let of = |ahead| work.ahead(ahead);
-                (1..=HOURS_AHEAD).map(of).map(|said| Coming { mid: said.mid / cores, high: said.high / cores }).collect()
-            };
-            let loads = known.map(load).unwrap_or_default();
-            Some((site, Expected { begins: begins.ahead(1).mid.max(0.0), loads }))
-        });
-        Ok(expected.collect())
+        let now = crate::clock::wall().0 / HOUR_US;
+        let first = now.saturating_sub(HOURS);
+        let rows = self.reader().work_by_hour(Timestamp(first * HOUR_US)).map_err(Fault::internal)?;
+        let sites = self.reader().sites().map_err(Fault::internal)?;
+        let cores = sites.into_iter().map(|row| (row.spec.name, f64::from(row.spec.capacity.cpu_millis) / 1_000.0)).collect();
+        Ok(expected(&rows, &cores, first, now))
     }
 
     /// Keeps the forecast fresh.
@@ -113,5 +108,202 @@ impl ControlPlane {
             }
             tokio::time::sleep(EVERY).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use engine::Event;
+    use engine::event::*;
+    use journal::{Batch, Durability, Entry};
+    use model::{ActionNo, AttemptNo, Digest, Epoch, Graph, Label, Money, Node, Payload, Phase, Resources, RunId, SiteSpec};
+
+    use super::*;
+    use crate::Options;
+
+    /// Hours of the day in which there is much to do.
+    fn busy(hour: u64) -> bool {
+        (9..17).contains(&(hour % 24))
+    }
+
+    #[test]
+    fn a_past_of_weeks_is_foreseen_by_the_hour_of_the_day_and_a_short_one_stretches_nothing() {
+        let cores = BTreeMap::from([("own".to_owned(), 4.0), ("new".to_owned(), 4.0)]);
+        let row = |site: &str, hour: u64, begun: u64| WorkRow {
+            project: "p".into(),
+            site: site.into(),
+            hour,
+            begun,
+            core_us: begun * HOUR_US / 10,
+        };
+        let now = 24 * 20_000 + 8;
+        let mut rows: Vec<WorkRow> = (now - 500..now).map(|hour| row("own", hour, if busy(hour) { 30 } else { 1 })).collect();
+        rows.extend((now - 20..now).map(|hour| row("new", hour, 10)));
+        let said = expected(&rows, &cores, now - HOURS, now);
+        let loads = &said["own"].loads;
+        // The next hours: the eighth of the day, then the busy ones, then the evening.
+        assert!(loads[0].mid < 0.2 && loads[4].mid > 0.6 && loads[12].mid < 0.2, "{loads:?}");
+        assert!(loads.iter().all(|load| load.high >= load.mid && load.high.is_finite()));
+        assert!(said["own"].begins < 8.0, "{:?}", said["own"].begins);
+        assert!(said["new"].loads.is_empty(), "twenty hours say nothing of a day");
+        assert!(said["new"].begins > 5.0, "how long a piece is kept, they do");
+        assert_eq!(expected(&[], &cores, 0, now), BTreeMap::new());
+    }
+
+    /// A run of one action that began at a time and took so long.
+    fn story(number: u64, at: u64, wall_us: u64, graph: Digest) -> Vec<Entry> {
+        let (run, action, attempt) = (RunId(number), ActionNo(0), AttemptNo(1));
+        let salt = [7; 32];
+        let events = [
+            (
+                at,
+                Event::RunSubmitted(Box::new(RunSubmitted {
+                    run,
+                    name: format!("r-{number}"),
+                    project: "p".into(),
+                    domain: "development".into(),
+                    workflow: "p/w".into(),
+                    graph,
+                    inputs: Payload::new(&salt, serde_json::json!({})),
+                    principal: "test".into(),
+                    idempotency_key: None,
+                    origin: Origin::Submitted,
+                    reused: Vec::new(),
+                    priority: 0,
+                    label: Label::empty(),
+                    locations: Vec::new(),
+                    traceparent: None,
+                    behind: None,
+                    salt,
+                    subject: None,
+                })),
+            ),
+            (
+                at,
+                Event::ActionsOpened(ActionsOpened {
+                    run,
+                    actions: vec![Opened {
+                        action,
+                        role: Role::Node,
+                        scope: 0,
+                        node: 0,
+                        input: None,
+                        label: Label::empty(),
+                        recall: None,
+                        path: "a".into(),
+                        kind: ActionKind::Run,
+                        instant: false,
+                    }],
+                }),
+            ),
+            (
+                at,
+                Event::ActionsPlaced(ActionsPlaced {
+                    run,
+                    site: "own".into(),
+                    epoch: Epoch(1),
+                    actions: vec![Placed { action, attempt, awaits: Vec::new() }],
+                    explanation: "{}".into(),
+                    worker: None,
+                }),
+            ),
+            (
+                at + wall_us,
+                Event::AttemptFinished(Box::new(AttemptFinished {
+                    run,
+                    action,
+                    attempt,
+                    phase: Phase::Succeeded,
+                    output: Some(Payload::new(&salt, serde_json::json!({}))),
+                    failure: None,
+                    usage: Usage { wall_us, cpu_us: wall_us, ..Usage::default() },
+                    cost: Money(1),
+                    retry_at: None,
+                    locations: Vec::new(),
+                    memory_bytes: None,
+                })),
+            ),
+            (
+                at + wall_us,
+                Event::RunFinished(Box::new(RunFinished {
+                    run,
+                    phase: Phase::Succeeded,
+                    outputs: Some(Payload::new(&salt, serde_json::json!({}))),
+                    failure: None,
+                    cost: Money(1),
+                })),
+            ),
+        ];
+        events.map(|(at, event)| Entry { run, at: Timestamp(at), event }).into()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_long_journal_is_foreseen_from_what_it_says() {
+        let data = tempfile::tempdir().unwrap();
+        let options =
+            journal::Options { path: data.path().join("journal"), shard: 0, durability: Durability::Relaxed, keys: None };
+        let opened = journal::open(options).unwrap();
+        let graph = Arc::new(Graph {
+            workflow: "p/w".into(),
+            nodes: vec![Node { id: "a".into(), ..Node::default() }],
+            ..Graph::default()
+        });
+        let now = crate::clock::wall().0;
+        let site = SiteSpec {
+            name: "own".into(),
+            executor: Default::default(),
+            capacity: Resources { cpu_millis: 4_000, memory_bytes: 1 << 34, ..Resources::default() },
+            attributes: BTreeMap::new(),
+            prices: Default::default(),
+            simulates: None,
+            sandbox: None,
+        };
+        let registered = Event::SiteRegistered(Box::new(SiteRegistered { site, principal: "test".into() }));
+        let mut entries = vec![Entry { run: RunId::FLEET, at: Timestamp(now - 40 * 24 * HOUR_US), event: registered }];
+        let mut number = 0;
+        // Forty days: in every busy hour twelve actions of a quarter of an hour, in the others one.
+        for hour in (now / HOUR_US - 40 * 24)..now / HOUR_US {
+            for part in 0..if busy(hour) { 12 } else { 1 } {
+                number += 1;
+                entries.extend(story(number, hour * HOUR_US + part * 60_000_000, HOUR_US / 4, graph.digest()));
+            }
+        }
+        for chunk in entries.chunks(2_000) {
+            let (sender, receiver) = channel();
+            let durable = Box::new(move |result| drop(sender.send(result)));
+            let batch = Batch { entries: chunk.to_vec(), graphs: vec![(graph.digest(), graph.clone())], durable };
+            opened.writer.append(batch).unwrap();
+            receiver.recv().unwrap().unwrap();
+        }
+        opened.writer.stop();
+        drop(opened.reader);
+        let control = ControlPlane::open(Options {
+            data: data.path().to_owned(),
+            durability: Durability::Relaxed,
+            shim: ("/bin/false".into(), Vec::new()),
+            path: String::new(),
+            keys: Default::default(),
+        })
+        .await
+        .unwrap();
+        let said = control.foreseen().unwrap();
+        let own = &said["own"];
+        let first = now / HOUR_US;
+        for (ahead, load) in own.loads.iter().enumerate() {
+            // Three of four cores when it is busy, a sixteenth of the site when not.
+            let hour = first + ahead as u64;
+            assert!(if busy(hour) { load.mid > 0.5 } else { load.mid < 0.25 }, "hour {} of the day: {load:?}", hour % 24);
+            assert!(load.high < 1.2, "{load:?}");
+        }
+        let begins = if busy(first) { 6.0..18.0 } else { 0.0..4.0 };
+        assert!(begins.contains(&own.begins), "{}", own.begins);
+        // What projects are told is made from the same.
+        let demand = control.demand(28, 24).unwrap();
+        let core_hours: f64 = demand[0].core_hours.iter().map(|hour| hour.mid).sum();
+        assert!((20.0..36.0).contains(&core_hours), "eight busy hours of three, sixteen of a quarter: {core_hours}");
+        assert!(demand[0].coverage.1 > 400, "{:?}", demand[0].coverage);
+        control.stop().await;
     }
 }

@@ -1,29 +1,26 @@
-//! What would have been: a recorded period played again with other prices, sites, capacities or settings, beside what happened.
+//! What would have been: a recorded period played again with other prices, sites, rules, capacities or settings, beside what happened.
 
 mod one;
+mod recording;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use engine::without_items;
-use journal::{HistoryFilter, HistoryRow, RunFilter};
-use model::limits::WHATIF_ACTIONS_MAX;
-use model::{Digest, Graph, Money, NodeKind, Resources, RunId, Timestamp};
+use journal::{HistoryFilter, RunFilter};
+use model::{Digest, Graph, Money, Resources, RunId, Timestamp};
 use placement::SiteView;
-use placement::objective::{Odds, Settings};
+use placement::objective::Settings;
 use placement::sim::{Chooser, Played, Reality, play};
-use placement::world::{Flow, Need, Task, World};
-use prediction::{Estimates, Family};
+use placement::world::{Need, World};
 
-use crate::foresight::world_of;
-use crate::learning::node_at;
-use crate::placer::outlook;
-use crate::{ControlPlane, Fault, FaultKind};
+use crate::applying::{Sourced, read_all};
+use crate::{ControlPlane, Fault, FaultKind, SourceFile};
+use recording::{Gate, specs};
 
 pub use one::{Side, Suppose, Supposed};
 
-/// Parents kept of a task that waited for more: those that ended last.
-const PARENTS_MAX: usize = 64;
+/// Nodes that are told of among those that rules do not let run where they ran.
+const REFUSALS_MAX: usize = 100;
 /// Runs looked at for deadlines.
 const RUNS_MAX: usize = 20_000;
 
@@ -40,6 +37,8 @@ pub struct WhatIf {
     pub sites: Vec<SiteChange>,
     /// How the rule is set.
     pub settings: Settings,
+    /// Documents of rules that count as if they were applied: policies, tags, sanitizers.
+    pub rules: Vec<SourceFile>,
 }
 
 /// What is different about a site; a name that is not known is a new site.
@@ -82,6 +81,8 @@ pub struct Sum {
     pub longest_wait_s: f64,
     /// Actions that no site may take.
     pub stuck: u64,
+    /// Of those: actions that rules leave no site, of all that could take them.
+    pub refused: u64,
     /// By site: how many actions, and the share of its cores that was held.
     pub sites: Vec<(String, u64, f64)>,
 }
@@ -95,8 +96,25 @@ pub struct Compared {
     pub actions: u64,
     /// As it happened; the same places played; the rule as it is; the rule and the fleet as asked.
     pub sums: Vec<Sum>,
+    /// What the rules that were asked for do not let run where it ran.
+    pub refusals: Vec<Barred>,
     /// What such a replay cannot know.
     pub limits: Vec<String>,
+}
+
+/// Actions of a node that may not run where they ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Barred {
+    /// The workflow.
+    pub workflow: String,
+    /// The path of the node, without the numbers of items.
+    pub path: String,
+    /// Where they ran.
+    pub site: String,
+    /// How many they are.
+    pub actions: u64,
+    /// Which policy is in the way, or which tag.
+    pub why: String,
 }
 
 struct Recorded {
@@ -105,6 +123,10 @@ struct Recorded {
     sites: Vec<u16>,
     strays: Vec<f64>,
     happened: Sum,
+    actions: u64,
+    refused: u64,
+    /// By workflow, path and site: how many, and why.
+    refusals: BTreeMap<(String, String, String), (u64, String)>,
 }
 
 impl Reality for Recorded {
@@ -124,32 +146,62 @@ impl ControlPlane {
             project: asked.project.clone(),
             since: Some(asked.since),
             until: Some(asked.until),
-            limit: WHATIF_ACTIONS_MAX + 1,
             ..HistoryFilter::default()
         };
-        let rows = self.reader().history(&filter).map_err(Fault::internal)?;
-        if rows.len() > WHATIF_ACTIONS_MAX {
-            let message = format!("the period holds more than {WHATIF_ACTIONS_MAX} actions");
-            return Err(Fault::new(FaultKind::TooLarge, message).hint("take a shorter one, or one project"));
-        }
-        let fleet: Vec<SiteView> = self.reader().sites().map_err(Fault::internal)?.iter().map(crate::planning::idle).collect();
+        let rows = self.reader().sites().map_err(Fault::internal)?;
+        let fleet: Vec<SiteView> = rows.iter().map(crate::planning::idle).collect();
         let changed = changed(&fleet, &asked.sites)?;
-        let estimates = self.learned().read();
+        let documents = self.rules_asked(&asked.rules)?;
+        let gate = |views: &[SiteView], documents: Vec<Sourced>| Gate { specs: specs(views, &rows), documents };
         let goals = self.goals(asked)?;
-        let before = self.record(&rows, &fleet, &estimates, &goals)?;
-        let after = self.record(&rows, &changed, &estimates, &goals)?;
-        drop(estimates);
         let names = |sites: &[SiteView]| sites.iter().map(|site| site.name.clone()).collect::<Vec<_>>();
-        let mut sums = vec![before.happened.clone()];
+        let mut sums = Vec::new();
         let mut add = |name: &'static str, recorded: &Recorded, names: &[String], chooser: Chooser| {
             let played = play(&recorded.world, &chooser, recorded);
-            sums.push(sum(name, &played, &recorded.world, names));
+            sums.push(Sum { refused: recorded.refused, ..sum(name, &played, &recorded.world, names) });
         };
-        add("the same places, played", &before, &names(&fleet), Chooser::Fixed(before.sites.clone()));
+        let mut before = self.record(&filter, &fleet, &gate(&fleet, Vec::new()), &goals)?;
+        let (runs, actions) = (before.world.flows.len() as u64, before.actions);
+        let happened = std::mem::take(&mut before.happened);
+        let sites = std::mem::take(&mut before.sites);
+        add("the same places, played", &before, &names(&fleet), Chooser::Fixed(sites));
         add("the rule as it is", &before, &names(&fleet), Chooser::Priced(Settings::default()));
+        let after = if asked.sites.is_empty() && documents.is_empty() {
+            before
+        } else {
+            // One world at a time is in memory: the period is read again.
+            drop(before);
+            self.record(&filter, &changed, &gate(&changed, documents), &goals)?
+        };
         add("as asked", &after, &names(&changed), Chooser::Priced(asked.settings));
-        let runs = before.world.flows.len() as u64;
-        Ok(Compared { runs, actions: rows.len() as u64, sums, limits: limits() })
+        sums.insert(0, happened);
+        let refusal = |((workflow, path, site), (actions, why))| Barred { workflow, path, site, actions, why };
+        let mut refusals: Vec<Barred> = after.refusals.into_iter().map(refusal).collect();
+        refusals.sort_by_key(|refusal| std::cmp::Reverse(refusal.actions));
+        refusals.truncate(REFUSALS_MAX);
+        Ok(Compared { runs, actions, sums, refusals, limits: limits() })
+    }
+
+    /// The rules that are asked for.
+    fn rules_asked(&self, rules: &[SourceFile]) -> Result<Vec<Sourced>, Fault> {
+        if rules.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (documents, outcome) = read_all(self.reader(), rules, &BTreeMap::new());
+        if outcome.failed() {
+            return Err(outcome.into());
+        }
+        let (rules, others): (Vec<Sourced>, Vec<Sourced>) =
+            documents.into_iter().partition(|sourced| crate::governing::KINDS.contains(&sourced.document.kind()));
+        match others.first() {
+            Some(other) if rules.is_empty() => {
+                let message = format!("a {} is no rule", other.document.kind());
+                let fault = Fault::new(FaultKind::Malformed, message);
+                Err(fault
+                    .hint("rules are documents of the kinds policy, tag, sanitizer and approval; sites are changed one by one"))
+            }
+            _ => Ok(rules),
+        }
     }
 
     /// When runs should have been done, as their plans say.
@@ -180,165 +232,6 @@ impl ControlPlane {
         }
         Ok(graph)
     }
-
-    /// The world of what was recorded, with these sites.
-    fn record(
-        &self,
-        rows: &[HistoryRow],
-        sites: &[SiteView],
-        estimates: &Estimates,
-        goals: &BTreeMap<RunId, engine::event::Goal>,
-    ) -> Result<Recorded, Fault> {
-        let mut world = world_of(sites);
-        let origin = rows.iter().map(|row| row.submitted_at.0).min().unwrap_or_default();
-        let at = |time: Timestamp| time.0.saturating_sub(origin) as f64 / 1e6;
-        let (mut numbers, mut strays) = (Vec::new(), Vec::new());
-        let mut happened = Sum { name: "as it happened", ..Sum::default() };
-        let mut paths: BTreeMap<(Digest, String), Arc<Known>> = BTreeMap::new();
-        for run in rows.chunk_by(|a, b| a.run == b.run) {
-            let Some(head) = run.first() else { continue };
-            let graph = self.graph_of_run(&head.graph)?;
-            let first = world.tasks.len() as u32;
-            let mut ended: BTreeMap<String, Vec<(u32, Timestamp)>> = BTreeMap::new();
-            for row in run {
-                happened.cost += row.cost;
-                if row.kind == engine::event::ActionKind::Transfer {
-                    happened.egress += row.cost;
-                    continue;
-                }
-                let path = without_items(&row.path);
-                let key = (row.graph, path.clone());
-                let known = paths
-                    .entry(key)
-                    .or_insert_with(|| Arc::new(Known::of(graph.as_deref(), &row.workflow, &path, sites, estimates)));
-                let mut parents: Vec<(u32, Timestamp)> = known.after.iter().flat_map(|on| within(&ended, on)).copied().collect();
-                if parents.len() > PARENTS_MAX {
-                    parents.sort_by_key(|(_, end)| std::cmp::Reverse(*end));
-                    parents.truncate(PARENTS_MAX);
-                }
-                let behind = parents.iter().map(|(_, end)| *end).max().unwrap_or(row.submitted_at);
-                let mut parents: Vec<u32> = parents.into_iter().map(|(number, _)| number).collect();
-                // People and waits take as long as they took.
-                let pause = row.opened_at.since(behind).as_secs_f64();
-                if pause > 1.0 {
-                    let runs = vec![Odds::certain(pause)];
-                    world.tasks.push(Task { runs, permitted: u64::MAX, parents, ..Task::default() });
-                    numbers.push(0);
-                    strays.push(1.0);
-                    parents = vec![world.tasks.len() as u32 - 1];
-                }
-                let site = sites.iter().position(|site| site.name == row.site);
-                let expected = known.runs.get(site.unwrap_or(0)).map_or(1.0, |odds| odds.mid).max(1e-3);
-                let wall = row.usage.wall_us as f64 / 1e6;
-                world.tasks.push(Task {
-                    need: known.need,
-                    resources: known.resources,
-                    runs: known.runs.clone(),
-                    permitted: known.permitted,
-                    parents,
-                    output: row.usage.bytes_out as f64,
-                    ..Task::default()
-                });
-                numbers.push(site.unwrap_or(0) as u16);
-                strays.push((wall / expected).clamp(1e-4, 1e4));
-                ended.entry(path).or_default().push((world.tasks.len() as u32 - 1, row.finished_at));
-            }
-            let end = run.iter().map(|row| row.finished_at).max().unwrap_or(head.submitted_at);
-            happened.mean_run_s += end.since(head.submitted_at).as_secs_f64();
-            let goal = goals.get(&head.run);
-            if let Some(goal) = goal.filter(|goal| end > goal.deadline) {
-                happened.late_runs += 1;
-                let hours = end.since(goal.deadline).as_secs_f64() / 3600.0;
-                happened.late_cost += Money::from_units(hours * goal.late_per_hour.units()) + goal.late_fee;
-            }
-            world.flows.push(Flow {
-                first,
-                last: world.tasks.len() as u32,
-                arrives: at(head.submitted_at),
-                deadline: goal.map(|goal| at(goal.deadline)),
-                late_per_hour: goal.map_or(0.0, |goal| goal.late_per_hour.units()),
-                late_fee: goal.map_or(0.0, |goal| goal.late_fee.units()),
-            });
-        }
-        happened.mean_run_s /= world.flows.len().max(1) as f64;
-        let waits = rows.iter().filter(|row| row.attempt <= 1).map(|row| row.started_at.since(row.opened_at).as_secs_f64());
-        happened.longest_wait_s = waits.fold(0.0, f64::max);
-        happened.sites = held(rows, sites);
-        Ok(Recorded { world: world.finish(), sites: numbers, strays, happened })
-    }
-}
-
-/// What is known of a node.
-struct Known {
-    need: Need,
-    resources: Resources,
-    runs: Vec<Odds>,
-    permitted: u64,
-    /// The paths that it waits for.
-    after: Vec<String>,
-}
-
-impl Known {
-    fn of(graph: Option<&Graph>, workflow: &str, path: &str, sites: &[SiteView], estimates: &Estimates) -> Known {
-        let node = graph.and_then(|graph| node_at(graph, path));
-        let work = node.map_or_else(|| "run".to_owned(), |node| node.kind.work());
-        let family = Family { workflow, path, work: &work };
-        let needs = node.map(|node| node.needs.clone()).unwrap_or_default();
-        let fits = |site: &&SiteView| needs.unmet(&site.attributes).is_none() && site.capacity.covers(&needs.resources);
-        let permitted = sites.iter().enumerate().take(64).filter(|(_, site)| fits(site));
-        Known {
-            need: Need::from(&needs.resources),
-            resources: needs.resources,
-            runs: sites.iter().map(|site| outlook(estimates, &family, site).run).collect(),
-            permitted: permitted.fold(0, |bits, (index, _)| bits | 1 << index),
-            after: graph.map(|graph| waits_for(graph, path)).unwrap_or_default(),
-        }
-    }
-}
-
-/// The paths of the nodes that one waits for, in its own graph and, for the first of a sub-workflow, in the one around it.
-fn waits_for(graph: &Graph, path: &str) -> Vec<String> {
-    let (first, rest) = path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)));
-    let id = first.split(['[', '!']).next().unwrap_or_default();
-    let Some(node) = graph.nodes.iter().find(|node| node.id == id) else { return Vec::new() };
-    let on = node.refs.iter().chain(&node.after).chain(&node.chosen_by).filter_map(|on| graph.nodes.get(*on as usize));
-    let own: Vec<String> = on.map(|node| node.id.clone()).collect();
-    match (rest, &node.kind) {
-        (Some(rest), NodeKind::Workflow { graph }) => {
-            let inner: Vec<String> = waits_for(graph, rest).into_iter().map(|path| format!("{first}/{path}")).collect();
-            if inner.is_empty() { own } else { inner }
-        }
-        _ => own,
-    }
-}
-
-/// What ended of a node: itself, its items, the nodes of its sub-workflow.
-fn within<'e>(
-    ended: &'e BTreeMap<String, Vec<(u32, Timestamp)>>,
-    on: &str,
-) -> impl Iterator<Item = &'e (u32, Timestamp)> + use<'e> {
-    let on = on.to_owned();
-    let from = on.clone();
-    ended
-        .range(from..)
-        .take_while({
-            let on = on.clone();
-            move |(path, _)| path.starts_with(&on)
-        })
-        .filter(move |(path, _)| path[on.len()..].is_empty() || path[on.len()..].starts_with(['[', '/']))
-        .flat_map(|(_, tasks)| tasks)
-}
-
-fn held(rows: &[HistoryRow], sites: &[SiteView]) -> Vec<(String, u64, f64)> {
-    let begin = rows.iter().map(|row| row.opened_at.0).min().unwrap_or_default();
-    let end = rows.iter().map(|row| row.finished_at.0).max().unwrap_or_default();
-    let span = (end.saturating_sub(begin) as f64 / 1e6).max(1.0);
-    let of = |site: &SiteView| {
-        let there = rows.iter().filter(|row| row.site == site.name && row.kind != engine::event::ActionKind::Transfer);
-        let (count, seconds) = there.fold((0u64, 0.0), |(count, sum), row| (count + 1, sum + row.usage.wall_us as f64 / 1e6));
-        (site.name.clone(), count, seconds / span / (f64::from(site.capacity.cpu_millis) / 1000.0).max(1e-3))
-    };
-    sites.iter().map(of).collect()
 }
 
 fn sum(name: &'static str, played: &Played, world: &World, names: &[String]) -> Sum {
@@ -365,6 +258,7 @@ fn sum(name: &'static str, played: &Played, world: &World, names: &[String]) -> 
         mean_run_s: ends.sum::<f64>() / world.flows.len().max(1) as f64,
         longest_wait_s: played.longest_wait,
         stuck: u64::from(played.stuck),
+        refused: 0,
         sites: names.iter().zip(by_site).map(|(name, (count, busy))| (name.clone(), count, busy / span)).collect(),
     }
 }
@@ -414,7 +308,7 @@ fn limits() -> Vec<String> {
         "how long an action would have taken at a site where it did not run is estimated, and the estimates have seen the period",
         "people and waits take as long as they took; actions that failed are played once, as they ended last",
         "inputs of runs are taken to lie where the work is; egress is that between actions",
-        "policies are not asked again: attributes and sizes are, and a change that a policy would refuse is not noticed here",
+        "rules are asked with what inputs are declared to carry, and not again with what their data really carried",
         "beside `the same places, played` stands how far the replay itself is from what happened",
     ]
     .map(str::to_owned)

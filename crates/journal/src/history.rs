@@ -1,5 +1,7 @@
 //! What ran, joined with what it was part of: what estimates, costs and replays of the past are made from.
 
+use std::ops::ControlFlow;
+
 use engine::event::{ActionKind, RunPlanned, Usage};
 use model::{Digest, Money, Phase, RunId, Timestamp};
 use rusqlite::{OptionalExtension as _, params};
@@ -20,6 +22,13 @@ pub struct HistoryFilter {
     pub until: Option<Timestamp>,
     /// At most so many, the latest.
     pub limit: usize,
+}
+
+impl HistoryFilter {
+    /// From when and until when, as the tables count time.
+    fn period(&self) -> (u64, u64) {
+        (self.since.map_or(0, |at| at.0), self.until.map_or(i64::MAX as u64, |at| at.0.min(i64::MAX as u64)))
+    }
 }
 
 /// An action that had a place and has ended, with what it was part of.
@@ -84,19 +93,40 @@ pub struct CostRow {
     pub bytes_in: u64,
 }
 
+/// Work of one project that began at one site within one hour.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkRow {
+    /// The project.
+    pub project: String,
+    /// The site.
+    pub site: String,
+    /// The hour in UTC, as hours since 1970.
+    pub hour: u64,
+    /// How many actions began.
+    pub begun: u64,
+    /// Microseconds of cores that they took: what was measured, and a quarter of a core at least while they ran.
+    pub core_us: u64,
+}
+
+/// What one action can be counted with at most: a month, and 64 TiB. What workers say is not believed, and a sum of it must not overflow.
+const LONGEST_US: u64 = 2_592_000_000_000;
+const LARGEST_BYTES: u64 = 1 << 46;
+
 const COLUMNS: &str = "r.id, r.project, r.domain, r.workflow, r.graph, r.submitted_at, a.path, a.kind, a.phase, a.site, a.opened_at, a.started_at, a.finished_at, a.attempt, a.cost, a.wall_us, a.cpu_us, a.memory_peak, a.bytes_in, a.bytes_out, json_extract(a.failure, '$.class')";
+
+/// What had a place and has ended, of a project, a workflow and a period. Of runs that had ended before it, or came after, no action is looked at:
+/// what a question costs grows with its period, and not with all that ever was. (Joined in this order whatever the statistics say.)
+const FROM: &str = "FROM runs r CROSS JOIN actions a ON a.run = r.id
+    WHERE (?1 IS NULL OR r.project = ?1) AND (?2 IS NULL OR r.workflow = ?2)
+    AND (r.finished_at IS NULL OR r.finished_at >= ?3) AND r.submitted_at < ?4
+    AND a.finished_at IS NOT NULL AND a.site IS NOT NULL AND a.wall_us IS NOT NULL AND a.opened_at >= ?3 AND a.opened_at < ?4";
 
 impl Reader {
     /// Actions that had a place and have ended, the oldest first; of more than the limit the latest.
     pub fn history(&self, filter: &HistoryFilter) -> Result<Vec<HistoryRow>, JournalError> {
         self.with(|db| {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM runs r JOIN actions a ON a.run = r.id
-                 WHERE (?1 IS NULL OR r.project = ?1) AND (?2 IS NULL OR r.workflow = ?2) AND a.finished_at IS NOT NULL
-                 AND a.site IS NOT NULL AND a.wall_us IS NOT NULL AND a.opened_at >= ?3 AND a.opened_at < ?4
-                 ORDER BY r.id DESC, a.no DESC LIMIT ?5"
-            );
-            let (since, until) = (filter.since.map_or(0, |at| at.0), filter.until.map_or(i64::MAX as u64, |at| at.0));
+            let sql = format!("SELECT {COLUMNS} {FROM} ORDER BY r.id DESC, a.no DESC LIMIT ?5");
+            let (since, until) = filter.period();
             let mut statement = db.prepare_cached(&sql)?;
             let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
             let rows = statement.query_map(params![filter.project, filter.workflow, since, until, limit], HistoryRow::read)?;
@@ -106,16 +136,58 @@ impl Reader {
         })
     }
 
+    /// The same, row after row in the order of runs and their actions, as long as `each` goes on: for periods that nobody wants in memory. The
+    /// limit of the filter says nothing here.
+    pub fn history_each(
+        &self,
+        filter: &HistoryFilter,
+        each: &mut dyn FnMut(HistoryRow) -> ControlFlow<()>,
+    ) -> Result<(), JournalError> {
+        self.with(|db| {
+            let sql = format!("SELECT {COLUMNS} {FROM} ORDER BY r.id, a.no");
+            let (since, until) = filter.period();
+            let mut statement = db.prepare_cached(&sql)?;
+            let mut rows = statement.query(params![filter.project, filter.workflow, since, until])?;
+            while let Some(row) = rows.next()? {
+                if each(HistoryRow::read(row)?).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// How much work began since a time, by project, site and hour: what forecasts are made from. Added up by the store, so that a long past takes
+    /// no memory; moving data is no work of a site.
+    pub fn work_by_hour(&self, since: Timestamp) -> Result<Vec<WorkRow>, JournalError> {
+        self.with(|db| {
+            let sql = format!(
+                "SELECT r.project, a.site, coalesce(a.started_at, a.opened_at) / 3600000000 AS hour, count(*),
+                 sum(min(max(coalesce(a.cpu_us, 0), a.wall_us / 4), {LONGEST_US})) {FROM} AND coalesce(a.kind, 0) <> 8 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+            );
+            let (since, until) = HistoryFilter { since: Some(since), ..HistoryFilter::default() }.period();
+            let mut statement = db.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![None::<String>, None::<String>, since, until], |row| {
+                let (project, site, hour) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                Ok(WorkRow { project, site, hour, begun: row.get(3)?, core_us: row.get(4)? })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
     /// What actions cost, by project, workflow, site, kind and day. Running ones count with the attempts that have ended.
     pub fn costs(&self, since: Timestamp, until: Timestamp) -> Result<Vec<CostRow>, JournalError> {
         self.with(|db| {
-            let sql =
+            let sql = format!(
                 "SELECT r.project, r.workflow, coalesce(CASE a.kind WHEN 8 THEN a.host ELSE a.site END, ''), coalesce(a.kind, 0),
-                 coalesce(a.finished_at, a.opened_at) / 86400000000 AS day, sum(a.cost), count(*), sum(coalesce(a.wall_us, 0)),
-                 sum(coalesce(a.bytes_in, 0)) FROM runs r JOIN actions a ON a.run = r.id
-                 WHERE coalesce(a.finished_at, a.opened_at) >= ?1 AND coalesce(a.finished_at, a.opened_at) < ?2
-                 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5";
-            let mut statement = db.prepare_cached(sql)?;
+                 coalesce(a.finished_at, a.opened_at) / 86400000000 AS day, sum(a.cost), count(*),
+                 sum(min(coalesce(a.wall_us, 0), {LONGEST_US})), sum(min(coalesce(a.bytes_in, 0), {LARGEST_BYTES}))
+                 FROM runs r CROSS JOIN actions a ON a.run = r.id
+                 WHERE (r.finished_at IS NULL OR r.finished_at >= ?1) AND r.submitted_at < ?2
+                 AND coalesce(a.finished_at, a.opened_at) >= ?1 AND coalesce(a.finished_at, a.opened_at) < ?2
+                 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"
+            );
+            let mut statement = db.prepare_cached(&sql)?;
             let rows = statement.query_map(params![since.0, until.0.min(i64::MAX as u64)], |row| {
                 Ok(CostRow {
                     project: row.get(0)?,

@@ -24,7 +24,7 @@ mod verify;
 mod writer;
 
 pub use backup::{backup, restore};
-pub use history::{CostRow, HistoryFilter, HistoryRow, RunTotals};
+pub use history::{CostRow, HistoryFilter, HistoryRow, RunTotals, WorkRow};
 pub use leaves::Leaves;
 pub use load::Span;
 pub use reader::{ActionFilter, Reader, RunFilter, Stats, Told};

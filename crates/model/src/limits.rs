@@ -127,7 +127,7 @@ pub const APPLY_FILES_MAX: usize = 1_000;
 /// Hashes of leaves in one answer.
 pub const AUDIT_LEAVES_MAX: u64 = 10_000;
 /// Recorded actions that one question about the past plays again.
-pub const WHATIF_ACTIONS_MAX: usize = 1_000_000;
+pub const WHATIF_ACTIONS_MAX: usize = 2_000_000;
 /// Policy documents that count at a time.
 pub const POLICIES_MAX: usize = 1_000;
 /// The Cedar text of one policy document, in bytes.

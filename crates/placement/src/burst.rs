@@ -6,10 +6,13 @@
 
 use crate::objective::Odds;
 
-/// The part of what comes that goes before work that waits already. Nothing can go before all of it: within a project who came first is first.
+/// The part of what comes that goes before work that waits already, where nothing else is set. Nothing can go before all of it: within a
+/// project who came first is first.
 pub const BEFORE: f64 = 0.5;
 /// The largest load that counts: beyond, a wait is four times as long.
 const LOAD_MAX: f64 = 1.5;
+/// The largest part of a site that others take before what waits: a wait grows to ten times its length and no further.
+const BUSY_MAX: f64 = 0.9;
 /// Standard deviations from the median to where 5 of 100 lie above.
 const TO_HIGH: f64 = 1.645;
 
@@ -22,17 +25,18 @@ pub struct Coming {
     pub high: f64,
 }
 
-/// How many times as long a wait becomes.
-fn stretch(load: f64) -> f64 {
+/// How many times as long a wait becomes, when such a part of the work to come goes before.
+fn stretch(load: f64, before: f64) -> f64 {
     let load = if load.is_finite() { load.clamp(0.0, LOAD_MAX) } else { LOAD_MAX };
-    1.0 / (1.0 - BEFORE * load)
+    1.0 / (1.0 - (before.clamp(0.0, 1.0) * load).min(BUSY_MAX))
 }
 
-/// How long work waits, that would wait for so long if nothing else came. `deviation` is how far that strays by itself.
-pub fn wait(seconds: f64, deviation: f64, coming: Option<Coming>) -> Odds {
+/// How long work waits, that would wait for so long if nothing else came. `deviation` is how far that strays by itself, `before` the part of
+/// what comes that goes before it.
+pub fn wait(seconds: f64, deviation: f64, coming: Option<Coming>, before: f64) -> Odds {
     let Some(coming) = coming.filter(|_| seconds > 0.0) else { return Odds { mid: seconds, mean: seconds, deviation } };
-    let mid = seconds * stretch(coming.mid);
-    let off = (seconds * stretch(coming.high.max(coming.mid)) - mid) / TO_HIGH;
+    let mid = seconds * stretch(coming.mid, before);
+    let off = (seconds * stretch(coming.high.max(coming.mid), before) - mid) / TO_HIGH;
     Odds { mid, mean: mid, deviation: (deviation.powi(2) + off.powi(2)).sqrt() }
 }
 
@@ -42,16 +46,20 @@ mod tests {
 
     #[test]
     fn a_wait_grows_with_what_comes_and_spreads_with_what_may() {
-        let none = wait(100.0, 10.0, None);
-        let some = wait(100.0, 10.0, Some(Coming { mid: 0.5, high: 0.5 }));
-        let unsure = wait(100.0, 10.0, Some(Coming { mid: 0.5, high: 1.0 }));
+        let none = wait(100.0, 10.0, None, BEFORE);
+        let some = wait(100.0, 10.0, Some(Coming { mid: 0.5, high: 0.5 }), BEFORE);
+        let unsure = wait(100.0, 10.0, Some(Coming { mid: 0.5, high: 1.0 }), BEFORE);
+        let deaf = wait(100.0, 10.0, Some(Coming { mid: 0.5, high: 1.0 }), 0.0);
+        assert_eq!(deaf, none, "a forecast that counts for nothing");
         assert_eq!((none.mid, none.deviation), (100.0, 10.0));
         assert!(some.mid > 130.0 && some.deviation == 10.0, "{some:?}");
         assert!(unsure.mid == some.mid && unsure.deviation > 2.0 * some.deviation, "{unsure:?}");
-        assert_eq!(wait(0.0, 0.0, Some(Coming { mid: 9.0, high: 9.0 })).mid, 0.0, "where there is room nobody waits");
+        assert_eq!(wait(0.0, 0.0, Some(Coming { mid: 9.0, high: 9.0 }), 1.0).mid, 0.0, "where there is room nobody waits");
         for wild in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
-            let wait = wait(100.0, 1.0, Some(Coming { mid: wild, high: wild }));
-            assert!(wait.mid.is_finite() && wait.mid <= 400.0 && wait.deviation.is_finite(), "{wild}: {wait:?}");
+            for (before, most) in [(BEFORE, 400.0), (1.0, 1_000.1), (9.0, 1_000.1), (-1.0, 100.0)] {
+                let wait = wait(100.0, 1.0, Some(Coming { mid: wild, high: wild }), before);
+                assert!(wait.mid.is_finite() && wait.mid <= most && wait.deviation.is_finite(), "{wild}, {before}: {wait:?}");
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use model::ActionKey;
 
 use crate::shares::PATIENCE_OF_ORDER_S;
 
-/// The longest that a site is kept for one action, in seconds, and after that the shortest until it is kept again.
+/// The longest that a site is kept for one action, in seconds, and after that the shortest until it is kept again, where nothing else is set.
 pub const KEEP_S: f64 = 3_600.0;
 
 /// What a site is kept for.
@@ -23,12 +23,25 @@ struct Keep {
 }
 
 /// Sites that are kept. Times are in seconds of any clock that all questions use.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Kept {
+    patience_s: f64,
+    keep_s: f64,
     by_site: BTreeMap<String, Keep>,
 }
 
+impl Default for Kept {
+    fn default() -> Self {
+        Kept::after(PATIENCE_OF_ORDER_S, KEEP_S)
+    }
+}
+
 impl Kept {
+    /// Sites are kept for what has waited for so many seconds, for so many seconds.
+    pub fn after(patience_s: f64, keep_s: f64) -> Kept {
+        Kept { patience_s, keep_s, by_site: BTreeMap::new() }
+    }
+
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
         self.by_site.is_empty()
@@ -42,15 +55,16 @@ impl Kept {
     /// Keeps a site for an action that found no room there, when it has waited for long enough. At most half of the sites, and at least one,
     /// are kept; each for one action, and each action has one.
     pub fn keep(&mut self, site: &str, sites: usize, of: ActionKey, waited_s: f64, now_s: f64, room_in_s: f64) {
-        if waited_s < PATIENCE_OF_ORDER_S {
+        if waited_s < self.patience_s {
             return;
         }
         let room_at_s = now_s + if room_in_s.is_finite() { room_in_s.max(0.0) } else { 0.0 };
         if let Some((_, keep)) = self.by_site.iter_mut().find(|(_, keep)| keep.of == of) {
-            keep.room_at_s = room_at_s;
+            // What passed and took longer than it was expected to moves nothing: else one that passes lets the next one pass, for ever.
+            keep.room_at_s = keep.room_at_s.min(room_at_s);
             // A clock that went back does not make an hour of three.
-            if now_s < keep.since_s || now_s - keep.since_s >= 2.0 * KEEP_S {
-                keep.since_s = now_s;
+            if now_s < keep.since_s || now_s - keep.since_s >= 2.0 * self.keep_s {
+                (keep.since_s, keep.room_at_s) = (now_s, room_at_s);
             }
             return;
         }
@@ -62,11 +76,11 @@ impl Kept {
     /// Why a site is closed to other work that would end so many seconds from now; none when it is not.
     pub fn closes(&self, site: &str, asks: &[ActionKey], now_s: f64, ends_in_s: f64) -> Option<String> {
         let keep = self.by_site.get(site)?;
-        let over = !(0.0..KEEP_S).contains(&(now_s - keep.since_s));
+        let over = !(0.0..self.keep_s).contains(&(now_s - keep.since_s));
         if over || asks.first() == Some(&keep.of) || now_s + ends_in_s <= keep.room_at_s {
             return None;
         }
-        Some(format!("it is kept free for an action that has waited for more than {} minutes", PATIENCE_OF_ORDER_S / 60.0))
+        Some(format!("it is kept free for an action that has waited for more than {} minutes", self.patience_s / 60.0))
     }
 }
 
@@ -94,6 +108,18 @@ mod tests {
         assert_eq!(kept.closes("b", &[key(2)], 0.0, 1e9), None, "one of three sites is kept, not two");
         kept.tidy(|of| of != key(1));
         assert!(kept.is_empty());
+    }
+
+    #[test]
+    fn what_passes_and_takes_longer_lets_nothing_else_pass() {
+        let mut kept = Kept::default();
+        kept.keep("a", 1, key(1), 1e4, 0.0, 600.0);
+        assert_eq!(kept.closes("a", &[key(2)], 0.0, 500.0), None, "it ends before there is room");
+        // It is still there after ten minutes, and nobody knows for how long.
+        kept.keep("a", 1, key(1), 1e4, 700.0, 900.0);
+        assert!(kept.closes("a", &[key(3)], 700.0, 60.0).is_some(), "what was promised for the tenth minute is not put off");
+        kept.keep("a", 1, key(1), 1e4, 750.0, -100.0);
+        assert!(kept.closes("a", &[key(3)], 750.0, 60.0).is_some());
     }
 
     #[test]

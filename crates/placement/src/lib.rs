@@ -24,6 +24,7 @@ mod ranking;
 pub mod search;
 pub mod shares;
 pub mod sim;
+pub mod thrift;
 pub mod warm;
 pub mod world;
 

@@ -65,15 +65,28 @@ pub struct Settings {
     pub risk: f64,
     /// Whether bytes that will have to follow to heavy or pinned neighbours are priced.
     pub lookahead: bool,
-    /// Whether waits are stretched by the work that a forecast expects: see [`crate::burst`].
-    pub foresee: bool,
+    /// The part of the work that a forecast expects which goes before work that waits already, and stretches its wait; 0 where forecasts
+    /// count for nothing. See [`crate::burst`].
+    pub before: f64,
     /// A plan is left when another place is cheaper by this share of the plan's price.
     pub deviate: f64,
+    /// Seconds after which an action takes any permitted site with room: waiting for a cheaper place is bounded.
+    pub patience_s: f64,
+    /// Attempts of a task at a site from which on enough is known of it there: see [`crate::explore`].
+    pub enough: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { margin: 1.0, risk: 1.0, lookahead: true, foresee: true, deviate: 0.25 }
+        Settings {
+            margin: 1.0,
+            risk: 1.0,
+            lookahead: true,
+            before: crate::burst::BEFORE,
+            deviate: 1.0,
+            patience_s: crate::PATIENCE_S,
+            enough: crate::explore::ENOUGH,
+        }
     }
 }
 

@@ -7,12 +7,12 @@ use model::{Money, Resources};
 
 use crate::demand::{Demand, Outlook, SiteView};
 use crate::explain::{Candidate, Explanation, Verdict};
-use crate::explore::{ENOUGH, Trial, worth_a_try};
+use crate::explore::{Trial, worth_a_try};
 use crate::objective::{Ask, Odds, Terms, money, price};
 
 /// The name of the rule.
 const RULE: &str = "least expected money: compute, boot, egress, repeats, lateness";
-/// Seconds after which an action takes any permitted site with room: waiting is bounded.
+/// Seconds after which an action takes any permitted site with room, where nothing else is set: waiting is bounded.
 pub const PATIENCE_S: f64 = 900.0;
 /// Megabits a second where nothing is known.
 const BANDWIDTH_MBPS: f64 = 1000.0;
@@ -118,7 +118,7 @@ fn try_one(ranked: &mut [Judged<'_>], demand: &Demand) -> Option<(usize, Money)>
     let trial =
         |judged: &Judged<'_>| Trial { expected: judged.terms.total(), optimistic: judged.optimistic, known: judged.known };
     let trials: Vec<Trial> = possible.iter().filter_map(|at| ranked.get(*at)).map(trial).collect();
-    let (at, more) = worth_a_try(&trials, demand.explore)?;
+    let (at, more) = worth_a_try(&trials, demand.explore, demand.settings.enough)?;
     let at = *possible.get(at)?;
     let judged = ranked.get_mut(at)?;
     if affordable(judged, demand.budget.map(Money::units)) == 0 {
@@ -212,12 +212,13 @@ fn judge<'a>(site: &'a SiteView, sites: &[SiteView], outlook: Option<&Outlook>, 
     };
     let terms = price(&site.prices, &ask, &demand.settings);
     let known = if outlook.here { outlook.samples } else { 0 };
-    let optimistic = if demand.explore.0 > 0 && known < ENOUGH {
+    let optimistic = if demand.explore.0 > 0 && known < demand.settings.enough {
         price(&site.prices, &Ask { run: Odds::certain(outlook.interval_s.0), ..ask }, &demand.settings).total()
     } else {
         terms.total()
     };
     let (verdict, why) = verdict(site, demand, &terms, has_room);
+    let would = would_take(verdict, site, demand, &terms, wait);
     let candidate = Candidate {
         site: site.name.clone(),
         verdict,
@@ -238,7 +239,7 @@ fn judge<'a>(site: &'a SiteView, sites: &[SiteView], outlook: Option<&Outlook>, 
         transfer_s: millis(transfer_s),
         basis: (outlook.samples > 0).then(|| (outlook.basis.to_owned(), outlook.samples)),
         lost_on: None,
-        would: None,
+        would,
     };
     Judged { candidate, site, terms, optimistic, known }
 }
@@ -280,10 +281,37 @@ fn verdict(site: &SiteView, demand: &Demand, terms: &Terms, has_room: bool) -> (
     }
     let small = too_small(&site.free, &needs.resources);
     // Without a deadline nobody says what waiting costs, so that nobody waits while another permitted site has room.
-    if demand.late.is_some() && demand.waited_s < PATIENCE_S {
+    if demand.late.is_some() && demand.waited_s < demand.settings.patience_s {
         return (Verdict::Awaited, format!("no room at the moment: {small}"));
     }
     (Verdict::Full, format!("no room at the moment: {small}"))
+}
+
+/// What would have to change for a site to be looked at beside the others; none where it is. What would have to change for it to win is said later,
+/// when it is known who did: see [`compare`].
+fn would_take(verdict: Verdict, site: &SiteView, demand: &Demand, terms: &Terms, wait: Odds) -> Option<String> {
+    let needs = &demand.needs;
+    match verdict {
+        Verdict::Chosen | Verdict::Possible | Verdict::Awaited => None,
+        Verdict::Full => {
+            let wait = wait.sane().mid;
+            Some(if wait > 0.0 {
+                format!("something there to end, in about {wait:.0} s")
+            } else {
+                "something there to end".into()
+            })
+        }
+        Verdict::Closed => Some("the site to be open again".into()),
+        Verdict::OverBudget => {
+            let more = money(terms.money() - demand.budget.map_or(0.0, Money::units));
+            Some(format!("a budget that is larger by {more}"))
+        }
+        Verdict::Unfit => match needs.unmet(&site.attributes) {
+            Some((key, wanted)) => Some(format!("a node that does not ask for `{key}: {wanted}`, or a site that has it")),
+            None => Some("a node that asks for less, or a larger site".into()),
+        },
+        Verdict::Refused => Some("another rule, or data that does not carry what the rule is about".into()),
+    }
 }
 
 /// Which of the needs is not covered, in words.
@@ -395,6 +423,13 @@ mod tests {
         assert_eq!(verdict(&plan, "refused").why, "policy p1 forbids it");
         assert!(verdict(&plan, "other").why.contains("`zone` to be `a`"));
         assert!(verdict(&plan, "small").why.contains("2 cores of 1"));
+        // And what would have to change.
+        for (site, would) in
+            [("closed", "open again"), ("refused", "another rule"), ("other", "`zone: a`"), ("small", "a larger site")]
+        {
+            let said = verdict(&plan, site).would.as_deref();
+            assert!(said.is_some_and(|said| said.contains(would)), "{site}: {said:?}");
+        }
     }
 
     #[test]
@@ -465,6 +500,7 @@ mod tests {
         demand.budget = Some(Money::from_units(0.5));
         let none = plan(&sites, &demand);
         assert_eq!(verdict(&none, "a").verdict, Verdict::OverBudget);
+        assert_eq!(verdict(&none, "a").would.as_deref(), Some("a budget that is larger by 0.500000"));
         assert_eq!(none.unplaced, 10);
     }
 

@@ -8,9 +8,14 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
-use crate::burst::{self, Coming};
-use crate::objective::{Ask, Late, Settings, price};
+use crate::objective::Settings;
 use crate::world::{Need, Task, World};
+
+mod board;
+mod choosing;
+mod rollout;
+
+pub use board::Board;
 
 /// How far down its queue a site looks for something that fits.
 const LOOK_DOWN: usize = 24;
@@ -38,6 +43,9 @@ pub enum Chooser {
     },
     /// This site for each task; the objective for one that has none that may take it.
     Fixed(Vec<u16>),
+    /// This site for each task, as long as it is not dearer than the best of the moment by more than the settings say that a plan is left for:
+    /// what the dispatcher does with a plan.
+    Planned(Vec<u16>, Settings),
 }
 
 /// What came of a play.
@@ -65,12 +73,17 @@ pub struct Played {
     pub preempted: u32,
     /// Tasks that no site may take.
     pub stuck: u32,
+    /// Money beyond what may be spent, where the world says how much that is.
+    pub over_budget: f64,
 }
 
+/// What a unit of money beyond the budget counts: more than any saving of a plan that keeps within it.
+const OVER_BUDGET: f64 = 1e3;
+
 impl Played {
-    /// The objective: the bill and lateness.
+    /// The objective: the bill and lateness, and what cannot be.
     pub fn total(&self) -> f64 {
-        self.money + self.late_money + f64::from(self.stuck) * 1e6
+        self.money + self.late_money + self.over_budget * OVER_BUDGET + f64::from(self.stuck) * 1e6
     }
 }
 
@@ -81,8 +94,6 @@ pub trait Reality {
     /// After how many seconds of a run its capacity is called back, if it is.
     fn called_back(&self, task: usize, site: usize, attempt: u32, runs: f64) -> Option<f64>;
 }
-
-mod rollout;
 
 /// Everything is as expected.
 #[derive(Clone, Copy, Debug, Default)]
@@ -142,17 +153,14 @@ struct SiteState {
     warm: Vec<Warm>,
 }
 
-/// Plays a world.
+/// Plays a world once. Who plays the same one many times sets up a [`Board`].
 pub fn play(world: &World, chooser: &Chooser, reality: &dyn Reality) -> Played {
-    Play::new(world, chooser, reality).run()
+    Play::new(world, None, chooser, reality, Desk::default()).run().0
 }
 
-#[derive(Clone)]
-struct Play<'a> {
-    world: &'a World,
-    chooser: &'a Chooser,
-    reality: &'a dyn Reality,
-    now: f64,
+/// What a play writes on: taken over by the next one, so that a play asks for no memory.
+#[derive(Clone, Debug, Default)]
+struct Desk {
     heap: BinaryHeap<Reverse<(At, Happening)>>,
     sites: Vec<SiteState>,
     waiting: Vec<u32>,
@@ -165,6 +173,66 @@ struct Play<'a> {
     expected_end: Vec<f64>,
     /// By workflow: the settings that were chosen for it.
     settings: Vec<Settings>,
+}
+
+impl Desk {
+    /// As it is before anything has happened.
+    fn clear(&mut self, world: &World, chooser: &Chooser) {
+        let tasks = world.tasks.len();
+        self.heap.clear();
+        self.sites.resize_with(world.sites.len(), SiteState::default);
+        for (state, site) in self.sites.iter_mut().zip(&world.sites) {
+            state.free = site.capacity.without(&site.busy);
+            state.queued_work = 0.0;
+            state.queue.clear();
+            state.running.clear();
+            state.warm.clear();
+        }
+        self.waiting.clear();
+        self.waiting.extend(world.tasks.iter().map(|task| task.parents.len() as u32));
+        self.file_at.clear();
+        self.file_at.extend(world.files.iter().map(|file| file.at));
+        for list in [&mut self.ready_at, &mut self.expected_end] {
+            list.clear();
+            list.resize(tasks, 0.0);
+        }
+        self.attempts.clear();
+        self.attempts.resize(tasks, 0);
+        self.output_at.clear();
+        self.output_at.resize(tasks, 0);
+        let settings = match chooser {
+            Chooser::Priced(settings) | Chooser::Planned(_, settings) => *settings,
+            _ => Settings::default(),
+        };
+        self.settings.clear();
+        self.settings.resize(world.flows.len(), settings);
+        for (index, flow) in world.flows.iter().enumerate() {
+            self.heap.push(Reverse((At(flow.arrives), Happening::Arrives(index as u32))));
+        }
+    }
+}
+
+/// What a play can cost at least, known before it is over: what is not worth playing to its end is given up.
+#[derive(Clone, Copy, Debug, Default)]
+struct Floor {
+    /// Beyond this nobody wants to know.
+    limit: f64,
+    /// What the tasks that have not begun will cost by the hour.
+    ahead: f64,
+    /// What lateness costs already, whatever comes.
+    late: f64,
+}
+
+#[derive(Clone)]
+struct Play<'a> {
+    world: &'a World,
+    tables: Option<&'a board::Tables>,
+    chooser: &'a Chooser,
+    reality: &'a dyn Reality,
+    now: f64,
+    /// Only where every task has its site and runs as long as expected.
+    floor: Option<Floor>,
+    desk: Desk,
     out: Played,
 }
 
@@ -179,62 +247,67 @@ fn set<T>(list: &mut [T], index: usize, value: T) {
 }
 
 impl<'a> Play<'a> {
-    fn new(world: &'a World, chooser: &'a Chooser, reality: &'a dyn Reality) -> Play<'a> {
+    fn new(
+        world: &'a World,
+        tables: Option<&'a board::Tables>,
+        chooser: &'a Chooser,
+        reality: &'a dyn Reality,
+        mut desk: Desk,
+    ) -> Play<'a> {
         let tasks = world.tasks.len();
-        let sites = world.sites.iter().map(|site| {
-            let free = site.capacity.without(&site.busy);
-            SiteState { free, ..SiteState::default() }
-        });
+        desk.clear(world, chooser);
         let out = Played { sites: vec![u16::MAX; tasks], ends: vec![0.0; tasks], ..Played::default() };
-        let mut play = Play {
-            world,
-            chooser,
-            reality,
-            now: 0.0,
-            heap: BinaryHeap::new(),
-            sites: sites.collect(),
-            waiting: world.tasks.iter().map(|task| task.parents.len() as u32).collect(),
-            ready_at: vec![0.0; tasks],
-            attempts: vec![0; tasks],
-            output_at: vec![0; tasks],
-            file_at: world.files.iter().map(|file| file.at).collect(),
-            expected_end: vec![0.0; tasks],
-            settings: match chooser {
-                Chooser::Priced(settings) => vec![*settings; world.flows.len()],
-                _ => vec![Settings::default(); world.flows.len()],
-            },
-            out,
-        };
-        for (index, flow) in world.flows.iter().enumerate() {
-            play.heap.push(Reverse((At(flow.arrives), Happening::Arrives(index as u32))));
-        }
-        play
+        Play { world, tables, chooser, reality, now: 0.0, floor: None, desk, out }
     }
 
-    fn run(mut self) -> Played {
-        while let Some(Reverse((at, happening))) = self.heap.pop() {
-            self.now = at.0;
-            match happening {
-                Happening::Arrives(flow) => {
-                    self.settle_on(flow as usize);
-                    let Some(flow) = self.world.flows.get(flow as usize) else { continue };
-                    for task in flow.first..flow.last {
-                        if of(&self.waiting, task as usize) == 0 {
-                            self.ready(task);
-                        }
+    /// Plays to the end. Gives the desk back.
+    fn run(mut self) -> (Played, Desk) {
+        while let Some(Reverse((at, happening))) = self.desk.heap.pop() {
+            self.happen(at.0, happening);
+        }
+        self.settle();
+        (self.out, self.desk)
+    }
+
+    fn happen(&mut self, at: f64, happening: Happening) {
+        self.now = at;
+        match happening {
+            Happening::Arrives(flow) => {
+                self.settle_on(flow as usize);
+                let Some(flow) = self.world.flows.get(flow as usize) else { return };
+                for task in flow.first..flow.last {
+                    if of(&self.desk.waiting, task as usize) == 0 {
+                        self.ready(task);
                     }
                 }
-                Happening::Staged(task) => self.enqueue(task),
-                Happening::Ends { task, lost } => self.ends(task, lost),
             }
+            Happening::Staged(task) => self.enqueue(task),
+            Happening::Ends { task, lost } => self.ends(task, lost),
         }
-        self.settle()
+    }
+
+    /// What a second of holding what a task needs costs at a site.
+    fn second(&self, number: usize, task: &Task, site: usize) -> f64 {
+        match self.tables {
+            Some(tables) => tables.second(number, site),
+            None => self.world.sites.get(site).map_or(0.0, |place| place.second(&task.need)),
+        }
+    }
+
+    /// The part of a site that a task holds.
+    fn share(&self, number: usize, task: &Task, site: usize) -> f64 {
+        self.tables.map_or_else(|| self.world.share(site, &task.need), |tables| tables.share(number, site))
+    }
+
+    /// Whether a site may and can take a task.
+    fn may(&self, number: usize, task: &Task, site: usize) -> bool {
+        self.tables.map_or_else(|| self.world.may(task, site), |tables| tables.may(number, site))
     }
 
     /// Gives a task that became ready its site.
     fn ready(&mut self, number: u32) {
         let Some(task) = self.world.tasks.get(number as usize) else { return };
-        set(&mut self.ready_at, number as usize, self.now);
+        set(&mut self.desk.ready_at, number as usize, self.now);
         let Some(site) = self.choose(number, task) else {
             self.out.stuck += 1;
             return;
@@ -243,11 +316,11 @@ impl<'a> Play<'a> {
         let (egress, seconds) = self.bringing(task, site, true);
         self.out.egress += egress;
         self.out.money += egress;
-        let run = task.runs_at(site);
-        if let Some(state) = self.sites.get_mut(site) {
-            state.queued_work += run.mid * self.world.share(site, &task.need);
+        let (run, share) = (task.runs_at(site), self.share(number as usize, task, site));
+        if let Some(state) = self.desk.sites.get_mut(site) {
+            state.queued_work += run.mid * share;
         }
-        self.heap.push(Reverse((At(self.now + seconds), Happening::Staged(number))));
+        self.desk.heap.push(Reverse((At(self.now + seconds), Happening::Staged(number))));
     }
 
     /// The money and the seconds of having a task's data at a site; with `keep` they are there from then on.
@@ -259,9 +332,9 @@ impl<'a> Play<'a> {
         for (index, is_parent) in parents.chain(files) {
             let index = index as usize;
             let (at, bytes) = if is_parent {
-                (of(&self.output_at, index), self.world.tasks.get(index).map_or(0.0, |parent| parent.output))
+                (of(&self.desk.output_at, index), self.world.tasks.get(index).map_or(0.0, |parent| parent.output))
             } else {
-                (of(&self.file_at, index), self.world.files.get(index).map_or(0.0, |file| file.bytes))
+                (of(&self.desk.file_at, index), self.world.files.get(index).map_or(0.0, |file| file.bytes))
             };
             if at & bit != 0 || bytes <= 0.0 {
                 continue;
@@ -270,114 +343,12 @@ impl<'a> Play<'a> {
             money += price;
             seconds += took;
             if keep {
-                let there = if is_parent { &mut self.output_at } else { &mut self.file_at };
+                let there = if is_parent { &mut self.desk.output_at } else { &mut self.desk.file_at };
                 set(there, index, at | bit);
             }
         }
         seconds = seconds.min(1e9);
         (money, seconds)
-    }
-
-    fn choose(&mut self, number: u32, task: &Task) -> Option<usize> {
-        if let Chooser::Fixed(sites) = self.chooser {
-            let site = usize::from(sites.get(number as usize).copied().unwrap_or(u16::MAX));
-            if self.world.may(task, site) {
-                return Some(site);
-            }
-        }
-        let world = self.world;
-        let mut best: Option<(f64, usize)> = None;
-        for site in (0..world.sites.len()).filter(|site| world.may(task, *site)) {
-            let score = self.score(number, task, site);
-            if best.is_none_or(|(least, _)| score < least) {
-                best = Some((score, site));
-            }
-        }
-        best.map(|(_, site)| site)
-    }
-
-    fn score(&mut self, number: u32, task: &Task, site: usize) -> f64 {
-        let (egress, transfer) = self.bringing(task, site, false);
-        let run = task.runs_at(site);
-        let wait = self.wait(site, &task.need);
-        let boot = self.boot(site, &task.need);
-        let Some(place) = self.world.sites.get(site) else { return f64::INFINITY };
-        let settings = match self.chooser {
-            Chooser::EarliestFinish => return wait.max(transfer) + boot + run.mid,
-            Chooser::Cheapest => Settings { risk: 0.0, ..Settings::default() },
-            Chooser::QueueBurst(most) => {
-                let queue = self.sites.get(site).map_or(0, |state| state.queue.len());
-                let share = self.world.share(site, &task.need).max(1e-6);
-                let bonus = if site == 0 && (queue as f64) < most / share { -1e6 } else { 0.0 };
-                // Waiting counts a little, so that bursts do not all queue at one place.
-                return bonus + egress + place.second(&task.need) * (run.mean + boot) + wait * 1e-9;
-            }
-            Chooser::Priced(_) | Chooser::Rollout { .. } | Chooser::Fixed(_) => {
-                let flow = of(&self.world.flow_of, number as usize) as usize;
-                self.settings.get(flow).copied().unwrap_or_default()
-            }
-        };
-        let flow = self.world.flows.get(of(&self.world.flow_of, number as usize) as usize);
-        let late = flow.and_then(|flow| {
-            let deadline_s = flow.deadline? - self.now;
-            // The margin is of the whole span, not of what is left of it: what has passed has passed.
-            let whole = flow.deadline? - flow.arrives;
-            let drawn_in = deadline_s - whole * (1.0 - settings.margin);
-            Some(Late { deadline_s: drawn_in, per_hour: flow.late_per_hour, fee: flow.late_fee })
-        });
-        let follow = if settings.lookahead { self.following(number, task, site) } else { 0.0 };
-        let ask = Ask {
-            needs: &task.resources,
-            run,
-            failure_rate: 0.0,
-            wait: burst::wait(wait, 0.25 * wait, self.coming(site).filter(|_| settings.foresee)),
-            transfer_s: transfer,
-            egress: egress + follow,
-            boot_s: boot,
-            idle_s: if boot > 0.0 { place.idle } else { 0.0 },
-            hazard: place.hazard,
-            rest_s: task.rest,
-            late,
-        };
-        price(&place.prices, &ask, &Settings { margin: 1.0, ..settings }).total()
-    }
-
-    /// What moving its output to children that may not run here will cost.
-    fn following(&self, number: u32, task: &Task, site: usize) -> f64 {
-        let Some(children) = self.world.children.get(number as usize) else { return 0.0 };
-        let pinned = children.iter().filter_map(|child| self.world.tasks.get(*child as usize));
-        let mut sum = 0.0;
-        for child in pinned.filter(|child| !self.world.may(child, site)).take(4) {
-            let to = (0..self.world.sites.len()).find(|to| self.world.may(child, *to));
-            sum += to.map_or(0.0, |to| self.world.cheapest(1 << site.min(63), to, task.output).0);
-        }
-        sum
-    }
-
-    /// How long work would wait at a site: not at all when it fits and nobody is before it, else what is before it and the next end.
-    fn wait(&self, site: usize, need: &Need) -> f64 {
-        let Some(state) = self.sites.get(site) else { return 1e9 };
-        if state.free.covers(need) && state.queue.is_empty() && state.queued_work <= 0.0 {
-            return 0.0;
-        }
-        let first = state.running.first().map_or(0.0, |(end, _)| (end.0 - self.now).max(0.0));
-        let next = if state.free.covers(need) { 0.0 } else { first };
-        next + state.queued_work
-    }
-
-    /// What a forecast expects at a site in this hour.
-    fn coming(&self, site: usize) -> Option<Coming> {
-        let coming = &self.world.sites.get(site)?.coming;
-        coming.get((self.now / 3_600.0) as usize).or(coming.last()).copied()
-    }
-
-    fn boot(&self, site: usize, need: &Need) -> f64 {
-        let (Some(place), Some(state)) = (self.world.sites.get(site), self.sites.get(site)) else { return 0.0 };
-        if !place.rented {
-            return 0.0;
-        }
-        let warm = state.warm.iter().any(|warm| warm.until >= self.now && warm.need.covers(need));
-        if warm { 0.0 } else { place.boot }
     }
 
     fn enqueue(&mut self, number: u32) {
@@ -387,9 +358,9 @@ impl<'a> Play<'a> {
         // Least slack first; without a deadline the longest rest of all that has none, after those that have one.
         let slack = match flow.and_then(|flow| flow.deadline) {
             Some(deadline) => deadline - task.rest - task.runs_at(site).mid,
-            None => 1e9 + of(&self.ready_at, number as usize) - task.rest,
+            None => 1e9 + of(&self.desk.ready_at, number as usize) - task.rest,
         };
-        if let Some(state) = self.sites.get_mut(site) {
+        if let Some(state) = self.desk.sites.get_mut(site) {
             state.queue.insert((At(slack), number));
         }
         self.start(site);
@@ -398,7 +369,7 @@ impl<'a> Play<'a> {
     /// Starts what fits, the most urgent first. What has waited for very long is not overtaken any more.
     fn start(&mut self, site: usize) {
         loop {
-            let Some(state) = self.sites.get(site) else { return };
+            let Some(state) = self.desk.sites.get(site) else { return };
             let mut fitting = None;
             for (urgency, number) in state.queue.iter().take(LOOK_DOWN) {
                 let Some(task) = self.world.tasks.get(*number as usize) else { continue };
@@ -406,12 +377,12 @@ impl<'a> Play<'a> {
                     fitting = Some((*urgency, *number));
                     break;
                 }
-                if self.now - of(&self.ready_at, *number as usize) > crate::PATIENCE_S * 4.0 {
+                if self.now - of(&self.desk.ready_at, *number as usize) > crate::PATIENCE_S * 4.0 {
                     break;
                 }
             }
             let Some((urgency, number)) = fitting else { return };
-            if let Some(state) = self.sites.get_mut(site) {
+            if let Some(state) = self.desk.sites.get_mut(site) {
                 state.queue.remove(&(urgency, number));
             }
             self.begin(number, site);
@@ -421,33 +392,33 @@ impl<'a> Play<'a> {
     fn begin(&mut self, number: u32, site: usize) {
         let index = number as usize;
         let Some(task) = self.world.tasks.get(index) else { return };
-        self.out.longest_wait = self.out.longest_wait.max(self.now - of(&self.ready_at, index));
+        self.out.longest_wait = self.out.longest_wait.max(self.now - of(&self.desk.ready_at, index));
         let boot = self.take_warm(site, &task.need);
         let expected = task.runs_at(site);
         let runs = self.reality.runs(index, site, expected.mid).max(0.0);
-        let attempt = of(&self.attempts, index);
+        let attempt = of(&self.desk.attempts, index);
         let lost = self.reality.called_back(index, site, attempt, runs);
         let length = boot + lost.unwrap_or(runs);
-        let share = self.world.share(site, &task.need);
-        set(&mut self.expected_end, index, self.now + boot + expected.mid);
-        if let (Some(state), Some(place)) = (self.sites.get_mut(site), self.world.sites.get(site)) {
+        let (share, second) = (self.share(index, task, site), self.second(index, task, site));
+        set(&mut self.desk.expected_end, index, self.now + boot + expected.mid);
+        if let Some(state) = self.desk.sites.get_mut(site) {
             state.queued_work = (state.queued_work - expected.mid * share).max(0.0);
             if state.queue.is_empty() && state.queued_work < 1e-6 {
                 state.queued_work = 0.0;
             }
             state.free = state.free.without(&task.need);
             state.running.insert((At(self.now + boot + expected.mid), number));
-            let second = place.second(&task.need);
             self.out.money += second * length;
             self.out.idle_money += second * boot;
         }
-        self.heap.push(Reverse((At(self.now + length), Happening::Ends { task: number, lost: lost.is_some() })));
+        self.raise_floor(number, second * expected.mid, self.now + length);
+        self.desk.heap.push(Reverse((At(self.now + length), Happening::Ends { task: number, lost: lost.is_some() })));
     }
 
     /// Takes a warm piece, or boots one. Gives the seconds of booting.
     fn take_warm(&mut self, site: usize, need: &Need) -> f64 {
         let now = self.now;
-        let (Some(place), Some(state)) = (self.world.sites.get(site), self.sites.get_mut(site)) else { return 0.0 };
+        let (Some(place), Some(state)) = (self.world.sites.get(site), self.desk.sites.get_mut(site)) else { return 0.0 };
         if !place.rented {
             return 0.0;
         }
@@ -477,8 +448,8 @@ impl<'a> Play<'a> {
         let index = number as usize;
         let site = usize::from(of(&self.out.sites, index));
         let Some(task) = self.world.tasks.get(index) else { return };
-        let expected = of(&self.expected_end, index);
-        if let (Some(state), Some(place)) = (self.sites.get_mut(site), self.world.sites.get(site)) {
+        let expected = of(&self.desk.expected_end, index);
+        if let (Some(state), Some(place)) = (self.desk.sites.get_mut(site), self.world.sites.get(site)) {
             state.running.remove(&(At(expected), number));
             state.free = state.free.plus(&task.need);
             if place.rented && !lost && place.idle > 0.0 {
@@ -487,17 +458,17 @@ impl<'a> Play<'a> {
         }
         if lost {
             self.out.preempted += 1;
-            let tried = of(&self.attempts, index) + 1;
-            set(&mut self.attempts, index, tried);
+            let tried = of(&self.desk.attempts, index) + 1;
+            set(&mut self.desk.attempts, index, tried);
             self.ready(number);
         } else {
             set(&mut self.out.ends, index, self.now);
             let there = 1u64 << site.min(63);
-            set(&mut self.output_at, index, there);
+            set(&mut self.desk.output_at, index, there);
             self.out.makespan = self.out.makespan.max(self.now);
             for child in self.world.children.get(index).into_iter().flatten() {
-                let left = of(&self.waiting, *child as usize).saturating_sub(1);
-                set(&mut self.waiting, *child as usize, left);
+                let left = of(&self.desk.waiting, *child as usize).saturating_sub(1);
+                set(&mut self.desk.waiting, *child as usize, left);
                 if left == 0 {
                     self.ready(*child);
                 }
@@ -507,8 +478,8 @@ impl<'a> Play<'a> {
     }
 
     /// Pays what is still warm, and lateness.
-    fn settle(mut self) -> Played {
-        for (state, place) in self.sites.iter().zip(&self.world.sites) {
+    fn settle(&mut self) {
+        for (state, place) in self.desk.sites.iter().zip(&self.world.sites) {
             let idle: f64 = state.warm.iter().map(|warm| place.second(&warm.need) * (warm.until - warm.since)).sum();
             self.out.money += idle;
             self.out.idle_money += idle;
@@ -522,6 +493,6 @@ impl<'a> Play<'a> {
                 self.out.late_money += late / 3600.0 * flow.late_per_hour + flow.late_fee;
             }
         }
-        self.out
+        self.out.over_budget = self.world.budget.map_or(0.0, |budget| (self.out.money - budget).max(0.0));
     }
 }

@@ -148,6 +148,8 @@ pub struct World {
     pub tasks: Vec<Task>,
     /// Workflows.
     pub flows: Vec<Flow>,
+    /// Money that may be spent in all, when there is a bound: what a plan costs beyond it counts for more than anything that it could save.
+    pub budget: Option<f64>,
     /// By task: its children.
     pub children: Vec<Vec<u32>>,
     /// By task: its workflow.
@@ -209,6 +211,10 @@ impl World {
 
     /// The cheapest way to a site from where copies are: money and seconds.
     pub fn cheapest(&self, at: u64, to: usize, bytes: f64) -> (f64, f64) {
+        if at.is_power_of_two() {
+            let link = self.links.get(at.trailing_zeros() as usize * self.sites.len() + to).copied().unwrap_or_default();
+            return (link.byte * bytes, bytes / link.rate.max(1.0));
+        }
         let mut best: Option<(f64, f64)> = None;
         for from in (0..self.sites.len().min(64)).filter(|from| at >> from & 1 == 1) {
             let link = self.links.get(from * self.sites.len() + to).copied().unwrap_or_default();

@@ -12,7 +12,6 @@
 mod estimates;
 pub mod forecast;
 pub mod normal;
-pub mod rivals;
 mod series;
 pub mod sizing;
 mod window;

@@ -64,7 +64,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("testkit", Layer::Dev, BELOW_L4),
     room("sim", Layer::Dev, BELOW_L5),
     // What goes through a server knows the API alone; decisions and seals are measured with the code that makes them.
-    room("bench", Layer::Dev, &["model", "placement", "prediction", "policy", "audit", "keyring", "artifacts"]),
+    room("bench", Layer::Dev, &["model", "placement", "prediction", "policy", "audit", "keyring", "artifacts", "testkit"]),
     room("xtask", Layer::Dev, &[]),
 ];
 

@@ -13,10 +13,11 @@ use serde::Deserialize;
 
 use super::App;
 use super::access::Caller;
+use super::applying::source_files;
 use super::extract::{Json, Path, Query};
 use super::foresight_views::{
-    AdviceView, CostView, DemandView, LoadView, OutlookView, ProjectView, RunOutlookView, RunWhatIfRequest, RunWhatIfView,
-    SiteChangeView, SiteLoadView, SumView, WaitView, WhatIfRequest, WhatIfView,
+    AdviceView, BarredView, CostView, DemandView, LoadView, OutlookView, ProjectView, RunOutlookView, RunWhatIfRequest,
+    RunWhatIfView, SiteChangeView, SiteLoadView, SumView, WaitView, WhatIfRequest, WhatIfView,
 };
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::rfc3339;
@@ -216,7 +217,7 @@ pub(crate) async fn demand(State(app): State<App>, Query(query): Query<DemandQue
     Ok(Json(demand.into_iter().map(DemandView::from).collect()))
 }
 
-/// Plays a recorded period again with other sites, prices, capacities or settings, beside what happened.
+/// Plays a recorded period again with other sites, prices, rules, capacities or settings, beside what happened.
 #[utoipa::path(post, path = "/api/v1/whatif", operation_id = "whatIf", tag = "costs", request_body = WhatIfRequest,
     responses((status = 200, description = "What would have been.", body = WhatIfView)))]
 pub(crate) async fn what_if(State(app): State<App>, Json(request): Json<WhatIfRequest>) -> ApiResult<Json<WhatIfView>> {
@@ -224,6 +225,9 @@ pub(crate) async fn what_if(State(app): State<App>, Json(request): Json<WhatIfRe
     let mut asked = WhatIf { since, until, project: request.project, ..WhatIf::default() };
     asked.settings.margin = bounded("margin", request.margin, asked.settings.margin, 0.05, 1.0)?;
     asked.settings.risk = bounded("risk", request.risk, asked.settings.risk, 0.0, 100.0)?;
+    asked.settings.before = bounded("before", request.before, asked.settings.before, 0.0, 1.0)?;
+    asked.settings.lookahead = request.lookahead.unwrap_or(asked.settings.lookahead);
+    asked.rules = source_files(request.rules);
     asked.sites = site_changes(request.sites)?;
     let control = app.control.clone();
     let compared = blocking(move || control.what_if(&asked)).await?;
@@ -231,6 +235,7 @@ pub(crate) async fn what_if(State(app): State<App>, Json(request): Json<WhatIfRe
         runs: compared.runs,
         actions: compared.actions,
         sums: compared.sums.into_iter().map(SumView::from).collect(),
+        refusals: compared.refusals.into_iter().map(BarredView::from).collect(),
         limits: compared.limits,
     }))
 }
@@ -283,7 +288,7 @@ pub(crate) async fn what_if_run(
         late_per_hour: money("late_per_hour", request.late_per_hour)?,
         late_fee: money("late_fee", request.late_fee)?,
         sites: site_changes(request.sites)?,
-        documents: super::applying::source_files(request.documents),
+        documents: source_files(request.documents),
         without: request.without,
     };
     let control = app.control.clone();

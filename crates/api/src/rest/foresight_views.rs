@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use controlplane::{Advice, Demand, Outlook, ProjectStand, Side, Sum, Supposed, Waited};
+use controlplane::{Advice, Barred, Demand, Outlook, ProjectStand, Side, Sum, Supposed, Waited};
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -289,6 +289,15 @@ pub struct WhatIfRequest {
     /// What expected lateness is multiplied with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub risk: Option<f64>,
+    /// The part of the work to come that goes before what waits, from 0 to 1; 0 where forecasts count for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<f64>,
+    /// Whether what outputs will cost to reach nodes that may not run beside them is priced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lookahead: Option<bool>,
+    /// Documents of rules (policies, tags, sanitizers, approvals) that count as if they were applied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<SourceFile>,
 }
 
 /// What is different about a site.
@@ -335,8 +344,33 @@ pub struct WhatIfView {
     pub actions: u64,
     /// As it happened; the same places, played; the rule as it is; as asked.
     pub sums: Vec<SumView>,
+    /// What the rules that were asked for do not let run where it ran, the most actions first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<BarredView>,
     /// What such a replay cannot know.
     pub limits: Vec<String>,
+}
+
+/// Actions of a node that may not run where they ran.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct BarredView {
+    /// The workflow.
+    pub workflow: String,
+    /// The path of the node, without the numbers of items.
+    pub path: String,
+    /// Where they ran.
+    pub site: String,
+    /// How many they are.
+    pub actions: u64,
+    /// Which policy is in the way.
+    pub why: String,
+}
+
+impl From<Barred> for BarredView {
+    fn from(barred: Barred) -> BarredView {
+        let Barred { workflow, path, site, actions, why } = barred;
+        BarredView { workflow, path, site, actions, why }
+    }
 }
 
 /// What a period comes to.
@@ -358,6 +392,9 @@ pub struct SumView {
     pub longest_wait_s: f64,
     /// Actions that no site may take.
     pub stuck: u64,
+    /// Of those: actions that rules leave no site.
+    #[serde(default)]
+    pub refused: u64,
     /// By site.
     pub sites: BTreeMap<String, SiteSumView>,
 }
@@ -383,6 +420,7 @@ impl From<Sum> for SumView {
             mean_run_s: sum.mean_run_s,
             longest_wait_s: sum.longest_wait_s,
             stuck: sum.stuck,
+            refused: sum.refused,
             sites: sum.sites.into_iter().map(site).collect(),
         }
     }
@@ -494,7 +532,7 @@ impl From<Supposed> for RunWhatIfView {
 /// A piece of advice.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct AdviceView {
-    /// right_size, more_memory, cache, parallel, move, spot, merge or split.
+    /// right_size, more_memory, cache, parallel, move, bring, copy_ahead, spot, merge or split.
     pub kind: String,
     /// The node.
     pub node: String,

@@ -1,7 +1,7 @@
 //! How good estimates are: memory beside known rules, and how often intervals hold, on seeds that nothing was chosen on.
 
-use prediction::rivals::{Random, judge};
 use prediction::{Ended, Estimates, Family, Observation};
+use testkit::{Random, rivals::judge};
 
 use super::graphs::geometric;
 use crate::report::Report;

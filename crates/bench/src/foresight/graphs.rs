@@ -25,7 +25,7 @@ pub(super) struct Set {
 
 /// Plays of moved plans for a graph of so many tasks.
 pub(super) fn moves(tasks: usize) -> u32 {
-    (2_000_000 / tasks.max(20) as u32).clamp(2_000, 40_000)
+    (8_000_000 / tasks.max(20) as u32).clamp(8_000, 200_000)
 }
 
 fn is_late(played: &Played) -> bool {

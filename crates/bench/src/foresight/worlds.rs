@@ -176,6 +176,26 @@ impl Reality for Noisy {
     }
 }
 
+/// One workflow of several, from when it comes, as if nothing else ran.
+pub(super) fn part(world: &World, number: usize) -> World {
+    let flow = world.flows[number];
+    let mut alone = World {
+        tasks: world.tasks[flow.first as usize..flow.last as usize].to_vec(),
+        flows: vec![Flow {
+            first: 0,
+            last: flow.last - flow.first,
+            arrives: 0.0,
+            deadline: flow.deadline.map(|deadline| deadline - flow.arrives),
+            ..flow
+        }],
+        ..world.clone()
+    };
+    for task in &mut alone.tasks {
+        task.parents.iter_mut().for_each(|parent| *parent -= flow.first);
+    }
+    alone.finish()
+}
+
 pub(super) fn stream(seed: u64) -> World {
     let mut random = Random(seed.wrapping_mul(0x2545_F491_4F6C_DD1D) | 1);
     let (places, links) = sites(24);
@@ -193,15 +213,8 @@ pub(super) fn stream(seed: u64) -> World {
     let mut world = world.finish();
     for (number, span) in spans.into_iter().enumerate() {
         let flow = world.flows[number];
-        let mut alone = World {
-            tasks: world.tasks[flow.first as usize..flow.last as usize].to_vec(),
-            flows: vec![Flow { first: 0, last: flow.last - flow.first, ..Flow::default() }],
-            ..world.clone()
-        };
-        for task in &mut alone.tasks {
-            task.parents.iter_mut().for_each(|parent| *parent -= flow.first);
-        }
-        let alone = alone.finish();
+        let mut alone = part(&world, number);
+        alone.flows[0] = Flow { first: 0, last: flow.last - flow.first, ..Flow::default() };
         let earliest = play(&alone, &Chooser::EarliestFinish, &AsExpected).makespan;
         let cloud: f64 = alone.tasks.iter().map(|task| task.runs_at(1).mean / 3600.0 * 0.048).sum();
         let length = span * earliest;

@@ -224,4 +224,87 @@ mod tests {
     fn words_are_read_back_as_they_were() {
         assert_eq!(["sleep", "1 2", "it's", ""].map(quoted).join(" "), r"sleep '1 2' 'it'\''s' ''");
     }
+
+    const TEXT: &str = "workflow: t/w\nnodes:\n  before: {run: [\"true\"]}\n  long:\n    run:\n      script: |\n        fetch --all\n        \
+                        clean a\n        clean b\n        report > \"$TUTTI_OUTPUT\"\n    needs: {cpu: 2, memory: 1Gi, gpu: 1, site: {zone: x}}\n    \
+                        after: [before]\n    retry: {max: 3}\n";
+
+    fn graph(text: &str) -> std::sync::Arc<Graph> {
+        let read = workflow::compile(text, &BTreeMap::<String, std::sync::Arc<[u8]>>::new(), &workflow::Nothing);
+        read.graph.unwrap_or_else(|| panic!("{text}: {:?}", read.diagnostics))
+    }
+
+    /// Actions that took so long in their last attempt, each with so many attempts.
+    fn rows(count: u64, wall_s: u64, attempts: u32) -> Vec<HistoryRow> {
+        let at = |seconds: u64| Timestamp(1_800_000_000_000_000 + seconds * 1_000_000);
+        let row = |number: u64| HistoryRow {
+            run: RunId(number),
+            project: "t".into(),
+            domain: "development".into(),
+            workflow: "t/w".into(),
+            graph: model::Digest::of(b"graph"),
+            submitted_at: at(0),
+            path: "long".into(),
+            kind: engine::event::ActionKind::Run,
+            phase: model::Phase::Succeeded,
+            site: "x".into(),
+            opened_at: at(0),
+            started_at: at(1),
+            finished_at: at(1 + wall_s),
+            attempt: attempts,
+            cost: Money(1_000_000 * i64::from(attempts)),
+            usage: engine::event::Usage { wall_us: wall_s * 1_000_000, ..Default::default() },
+            failure: None,
+        };
+        (1..=count).map(row).collect()
+    }
+
+    #[test]
+    fn a_long_step_that_is_often_done_again_is_two_and_its_edit_is_a_workflow() {
+        let graph_of = graph(TEXT);
+        let node = graph_of.nodes.iter().find(|node| node.id == "long").unwrap();
+        let ask = |path: &str, rows: &[HistoryRow]| {
+            let rows: Vec<&HistoryRow> = rows.iter().collect();
+            split(&graph_of, path, node, &rows, rows.len())
+        };
+        assert!(ask("long", &rows(20, 600, 1)).is_none(), "nothing was done again");
+        assert!(ask("long", &rows(20, 30, 2)).is_none(), "it is short");
+        assert!(ask("long", &rows(ENOUGH as u64 - 1, 600, 2)).is_none(), "little is known of it");
+        assert!(ask("long[]", &rows(20, 600, 2)).is_none() && ask("sub/long", &rows(20, 600, 2)).is_none());
+        let advice = ask("long", &rows(20, 600, 2)).unwrap();
+        // Each was lost once: half of ten minutes, and half of what one attempt costs.
+        assert_eq!((advice.kind, advice.saves_s, advice.saves), ("split", 300.0, Money(500_000)));
+        assert!(advice.evidence.starts_with("20 repeats of 20 actions"), "{advice:?}");
+        let edits: Vec<workflow::edit::Edit> = serde_json::from_value(advice.patch.into()).unwrap();
+        let edited = graph(&workflow::edit::apply(TEXT, &edits).unwrap().text);
+        let by_id = |id: &str| edited.nodes.iter().find(|node| node.id == id).unwrap();
+        let (first, second) = (by_id("long-1"), by_id("long"));
+        assert_eq!(first.input.json["script"], "fetch --all\nclean a\n");
+        assert_eq!(second.input.json["script"], "clean b\nreport > \"$TUTTI_OUTPUT\"\n");
+        assert_eq!(
+            (&first.needs, first.retry.max),
+            (&node.needs, node.retry.max),
+            "it is as large, at the same place, and as patient"
+        );
+        assert_eq!(ids(&edited, &first.after), ["before"]);
+        assert_eq!(ids(&edited, &second.after), ["long-1"]);
+    }
+
+    #[test]
+    fn a_step_that_others_hang_on_in_its_middle_is_not_cut() {
+        let rows = rows(20, 600, 2);
+        let rows: Vec<&HistoryRow> = rows.iter().collect();
+        for (was, now) in [
+            ("    retry: {max: 3}\n", "    cache: true\n    retry: {max: 3}\n"),
+            ("    retry: {max: 3}\n", "    undo: {run: {command: [\"true\"]}}\n    retry: {max: 3}\n"),
+            ("        clean a\n", "        cd a\n"),
+            ("        fetch --all\n", "        fetch --all > \"$TUTTI_OUTPUT\"\n"),
+        ] {
+            let text = TEXT.replace(was, now);
+            assert_ne!(text, TEXT);
+            let graph = graph(&text);
+            let node = graph.nodes.iter().find(|node| node.id == "long").unwrap();
+            assert_eq!(split(&graph, "long", node, &rows, rows.len()), None, "{text}");
+        }
+    }
 }

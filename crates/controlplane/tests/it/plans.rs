@@ -98,3 +98,63 @@ async fn where_there_is_nothing_to_choose_nothing_is_planned() {
     assert!(plan.goal.is_some() && plan.places.is_empty(), "a deadline is kept: {plan:?}");
     control.stop().await;
 }
+
+/// Two sites of one zone: a cheap small one and a dear large one. The machine itself is not in the zone.
+const ZONE: &str = "
+kind: site
+name: own
+capacity: {cpu: 2, memory: 4Gi}
+attributes: {zone: bank}
+prices: {cpu_hour: 1}
+---
+kind: site
+name: rented
+capacity: {cpu: 32, memory: 64Gi}
+attributes: {zone: bank}
+prices: {cpu_hour: 50}
+---
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_keeps_within_what_its_project_may_spend_and_hold() {
+    let data = tempfile::tempdir().unwrap();
+    let control = open(data.path()).await;
+    let mut text = "workflow: t/w\ndeadline: {within: 2m, late_per_hour: 500}\nnodes:\n  go: {wait: {signal: go}}\n".to_owned();
+    for number in 0..8 {
+        text += &format!("  n{number}: {{run: [\"true\"], after: [go], needs: {{cpu: 1, site: {{zone: bank}}}}}}\n");
+    }
+    apply(&control, format!("{ZONE}{text}")).await;
+    let away = |plan: &RunPlanned| plan.places.iter().filter(|place| place.site == "rented").count();
+    let budget_of = |plan: &RunPlanned| {
+        let explanation: serde_json::Value = serde_json::from_str(&plan.explanation).unwrap();
+        explanation["budget"].clone()
+    };
+    let free = plan_of(&control, start(&control).await).unwrap();
+    assert!(away(&free) >= 4, "two own cores are late: {free:?}");
+    assert!(budget_of(&free).is_null(), "{free:?}");
+
+    // One action at the dear site costs more than all that may be spent.
+    let project = |bounds: &str| format!("kind: project\nname: t\n{bounds}\n");
+    apply(&control, project("budget: {day: 0.6}")).await;
+    let kept = plan_of(&control, start(&control).await).unwrap();
+    assert_eq!(away(&kept), 0, "{kept:?}");
+    let budget = budget_of(&kept);
+    assert_eq!((budget["left"].as_i64(), budget["over"].as_i64()), (Some(600_000), Some(0)), "{budget}");
+    assert!(budget["said"].as_str().is_some_and(|said| said.contains("of its budget of 0.6")), "{budget}");
+    assert_eq!(kept.goal, free.goal.map(|goal| engine::event::Goal { deadline: kept.goal.unwrap().deadline, ..goal }));
+
+    // Less than anything costs: the plan says by how much, and the run is let in.
+    apply(&control, project("budget: {day: 0.05}")).await;
+    let over = plan_of(&control, start(&control).await).unwrap();
+    assert!(away(&over) == 0 && budget_of(&over)["over"].as_i64() > Some(0), "{over:?}");
+
+    // A quota of one core is no reason to spread.
+    apply(&control, project("quota: {cpu: 1}")).await;
+    let narrow = plan_of(&control, start(&control).await).unwrap();
+    let ends = |plan: &RunPlanned| {
+        let explanation: serde_json::Value = serde_json::from_str(&plan.explanation).unwrap();
+        explanation["expected"]["ends_in_s"][1].as_f64().unwrap()
+    };
+    assert!(ends(&narrow) > 1.5 * ends(&free), "one at a time there: {} and {}", ends(&narrow), ends(&free));
+    control.stop().await;
+}

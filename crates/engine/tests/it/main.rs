@@ -3,6 +3,7 @@
 
 mod cancelling;
 mod children;
+mod egress;
 mod fleet;
 mod maps;
 mod named;

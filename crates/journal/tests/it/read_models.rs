@@ -1,8 +1,10 @@
 //! Read models say what the journal says, however the facts were cut into commits.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
-use journal::{ActionFilter, RunFilter, TileFilter, differences, rebuild};
+use engine::event::ActionKind;
+use journal::{ActionFilter, HistoryFilter, HistoryRow, RunFilter, TileFilter, differences, rebuild};
 use model::{Money, Phase, Timestamp};
 use proptest::prelude::*;
 
@@ -100,4 +102,51 @@ fn totals_are_those_of_the_rows_whatever_the_time() {
             assert_eq!(of.iter().filter(|run| run.phase == phase).count() as u64, runs, "{phase}");
         }
     }
+}
+
+#[test]
+fn what_happened_is_read_row_after_row_and_added_up_by_hours_as_it_is_read_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = crate::samples::filled(folder.path(), 23, 3_000);
+    let all = opened.reader.history(&HistoryFilter { limit: 100_000, ..HistoryFilter::default() }).unwrap();
+    assert!(all.len() > 40, "{}", all.len());
+    let (first, last) = (all.first().unwrap().opened_at, all.iter().map(|row| row.opened_at).max().unwrap());
+    let at = |share: u64| Timestamp(first.0 + (last.0 - first.0) * share / 10);
+    let key = |row: &HistoryRow| (row.run, row.path.clone(), row.opened_at, row.finished_at, row.cost);
+    for (since, until) in [(None, None), (Some(at(3)), None), (None, Some(at(6))), (Some(at(4)), Some(at(5)))] {
+        let filter = HistoryFilter { since, until, limit: 100_000, ..HistoryFilter::default() };
+        let inside = |row: &&HistoryRow| since.is_none_or(|at| row.opened_at >= at) && until.is_none_or(|at| row.opened_at < at);
+        let wanted: Vec<_> = all.iter().filter(inside).map(key).collect();
+        let at_once = opened.reader.history(&filter).unwrap();
+        assert_eq!(at_once.iter().map(key).collect::<Vec<_>>(), wanted);
+        let mut one_by_one = Vec::new();
+        let mut each = |row: HistoryRow| {
+            one_by_one.push(key(&row));
+            ControlFlow::Continue(())
+        };
+        opened.reader.history_each(&filter, &mut each).unwrap();
+        assert_eq!(one_by_one, wanted);
+    }
+    // Whoever has seen enough stops.
+    let mut seen = 0;
+    let mut some = |_: HistoryRow| {
+        seen += 1;
+        if seen == 7 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    opened.reader.history_each(&HistoryFilter::default(), &mut some).unwrap();
+    assert_eq!(seen, 7);
+
+    let mut wanted: BTreeMap<(String, String, u64), (u64, u64)> = BTreeMap::new();
+    for row in all.iter().filter(|row| row.kind != ActionKind::Transfer) {
+        let hour = row.started_at.0 / 3_600_000_000;
+        let entry = wanted.entry((row.project.clone(), row.site.clone(), hour)).or_default();
+        *entry = (entry.0 + 1, entry.1 + row.usage.cpu_us.max(row.usage.wall_us / 4));
+    }
+    // Some said that they had read more bytes than there are.
+    let costs = opened.reader.costs(Timestamp(0), Timestamp(u64::MAX)).unwrap();
+    assert!(!costs.is_empty() && costs.iter().all(|row| row.bytes_in < u64::MAX / 2), "{costs:?}");
+    let hours = opened.reader.work_by_hour(Timestamp(0)).unwrap();
+    let found: BTreeMap<_, _> =
+        hours.into_iter().map(|row| ((row.project, row.site, row.hour), (row.begun, row.core_us))).collect();
+    assert_eq!(found, wanted);
 }

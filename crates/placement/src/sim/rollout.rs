@@ -33,10 +33,10 @@ impl<'a> Play<'a> {
             for future in 0..(*futures).max(1) {
                 let future = Future { seed: u64::from(future) * 7919 + 17, stray: if *futures == 0 { 0.0 } else { *stray } };
                 let mut copy = self.as_of_now(&future);
-                set(&mut copy.settings, flow, *variant);
-                copy.heap.push(std::cmp::Reverse((At(self.now), Happening::Arrives(flow as u32))));
+                set(&mut copy.desk.settings, flow, *variant);
+                copy.desk.heap.push(std::cmp::Reverse((At(self.now), Happening::Arrives(flow as u32))));
                 let before = self.out.money;
-                let played = copy.run();
+                let played = copy.run().0;
                 sum += played.money - before + played.late_money;
             }
             if best.is_none_or(|(least, _)| sum < least) {
@@ -44,7 +44,7 @@ impl<'a> Play<'a> {
             }
         }
         if let Some(settings) = best.and_then(|(_, index)| variants.get(index)) {
-            set(&mut self.settings, flow, *settings);
+            set(&mut self.desk.settings, flow, *settings);
         }
     }
 
@@ -55,12 +55,12 @@ impl<'a> Play<'a> {
         'a: 'b,
     {
         let mut copy: Play<'b> = Play { reality: future, chooser: &SETTLED, ..self.clone() };
-        let events = std::mem::take(&mut copy.heap).into_vec();
+        let events = std::mem::take(&mut copy.desk.heap).into_vec();
         for std::cmp::Reverse((at, happening)) in events {
             let at = match happening {
                 Happening::Arrives(_) => continue,
                 Happening::Ends { task, lost: _ } => {
-                    let expected = super::of(&self.expected_end, task as usize);
+                    let expected = super::of(&self.desk.expected_end, task as usize);
                     At(if expected > self.now { expected } else { self.now + 0.1 * at.0.clamp(1.0, 600.0) })
                 }
                 Happening::Staged(_) => at,
@@ -69,7 +69,7 @@ impl<'a> Play<'a> {
                 Happening::Ends { task, .. } => Happening::Ends { task, lost: false },
                 other => other,
             };
-            copy.heap.push(std::cmp::Reverse((at, happening)));
+            copy.desk.heap.push(std::cmp::Reverse((at, happening)));
         }
         copy
     }

@@ -2,7 +2,7 @@
 
 use model::site::Prices;
 use model::{Money, Resources};
-use placement::burst::Coming;
+use placement::burst::{BEFORE, Coming};
 use placement::objective::{Odds, Settings};
 use placement::search::{Effort, Random, search};
 use placement::sim::{AsExpected, Chooser, Reality, play};
@@ -176,7 +176,11 @@ fn what_a_forecast_expects_sends_work_away_while_there_is_time() {
         world
     };
     let away = |world: &World, foresee: bool| {
-        let played = play(world, &Chooser::Priced(Settings { foresee, ..Settings::default() }), &AsExpected);
+        let played = play(
+            world,
+            &Chooser::Priced(Settings { before: if foresee { BEFORE } else { 0.0 }, ..Settings::default() }),
+            &AsExpected,
+        );
         played.sites.iter().filter(|site| **site == 1).count()
     };
     let busy = vec![Coming { mid: 1.0, high: 1.2 }];

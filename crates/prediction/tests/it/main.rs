@@ -1,8 +1,8 @@
 //! What estimates promise, on series that nobody tuned anything on.
 
-use prediction::rivals::{Random, judge};
 use prediction::sizing::{MODELS, QUANTILES};
 use prediction::{Basis, Ended, Estimates, Family, Observation};
+use testkit::{Random, rivals::judge};
 
 const FAMILY: Family<'_> = Family { workflow: "bank/fraud", path: "train", work: "run" };
 

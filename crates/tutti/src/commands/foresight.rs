@@ -1,6 +1,7 @@
 //! What things cost, what they will, and what they would have.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use api::rest::foresight_views::{
     AdviceView, CostView, DemandView, ProjectView, RunOutlookView, SiteChangeView, SumView, WhatIfRequest, WhatIfView,
@@ -265,6 +266,12 @@ fn told(view: &RunOutlookView, simulated: &BTreeSet<String>) -> String {
     }
     if let (Some(why), Some(plan)) = (&view.planned_because, &view.plan) {
         text += &format!("plan: made at {why}, by {}\n", plan["variant"].as_str().unwrap_or("no variant"));
+        if let Some(said) = plan["budget"]["said"].as_str() {
+            let over = plan["budget"]["over"].as_f64().unwrap_or_default() / 1e6;
+            let beyond =
+                if over > 0.0 { format!("; the plan costs {} more than may be spent", money(over)) } else { String::new() };
+            text += &format!("  within bounds: {said}{beyond}\n");
+        }
         for (path, site) in &view.places {
             text += &format!("  {path} at {}\n", marked(site, simulated));
         }
@@ -322,7 +329,7 @@ impl ForecastDemand {
 
 impl Row for SumView {
     const COLUMNS: &'static [&'static str] =
-        &["", "COST", "EGRESS", "LATE", "LATE COST", "MEAN RUN", "LONGEST WAIT", "STUCK", "SITES"];
+        &["", "COST", "EGRESS", "LATE", "LATE COST", "MEAN RUN", "LONGEST WAIT", "STUCK", "REFUSED", "SITES"];
 
     fn cells(&self) -> Vec<String> {
         let sites: Vec<String> = self
@@ -340,6 +347,7 @@ impl Row for SumView {
             seconds(self.mean_run_s),
             seconds(self.longest_wait_s),
             self.stuck.to_string(),
+            self.refused.to_string(),
             sites.join(", "),
         ]
     }
@@ -349,14 +357,14 @@ impl Row for SumView {
     }
 }
 
-/// Show what would have been, with other prices, sites, capacities or settings.
+/// Show what would have been, with other prices, sites, rules, capacities or settings.
 ///
 /// A recorded period is played again with the simulator that plans. Beside the answer stands what happened, and the same places played, which
 /// says how far the replay itself is off.
 #[derive(Debug, clap::Args)]
 #[command(
     name = "whatif",
-    after_help = "Examples:\n  tutti whatif --without cloud-virginia\n  tutti whatif --site onprem:cpu=16 --days 30\n  tutti whatif --site cloud:cpu_hour=0.03,egress_gb=0\n  tutti whatif --site second:like=onprem,cpu=8 --margin 0.5"
+    after_help = "Examples:\n  tutti whatif --without cloud-virginia\n  tutti whatif --site onprem:cpu=16 --days 30\n  tutti whatif --site cloud:cpu_hour=0.03,egress_gb=0\n  tutti whatif --site second:like=onprem,cpu=8 --margin 0.5\n  tutti whatif --rules stricter.yaml"
 )]
 pub(crate) struct WhatIf {
     /// Change a site: `NAME:KEY=VALUE,…` with cpu, memory_gib, gpus, cpu_hour, memory_gib_hour, gpu_hour, egress_gb, like.
@@ -371,6 +379,15 @@ pub(crate) struct WhatIf {
     /// What expected lateness is multiplied with.
     #[arg(long)]
     risk: Option<f64>,
+    /// The part of the work to come that goes before what waits: 0 where forecasts count for nothing.
+    #[arg(long)]
+    before: Option<f64>,
+    /// Do not price what outputs will cost to reach nodes that may not run beside them.
+    #[arg(long)]
+    no_lookahead: bool,
+    /// Rules that count as if they were applied: files or folders of policies, tags, sanitizers and approvals.
+    #[arg(long, value_name = "PATH")]
+    rules: Vec<PathBuf>,
     /// So many days back.
     #[arg(long, default_value_t = 7.0)]
     days: f64,
@@ -411,8 +428,17 @@ impl WhatIf {
         let mut sites: Vec<SiteChangeView> = self.sites.iter().map(|text| change(text)).collect::<Result<_, _>>()?;
         let gone = |site: &String| SiteChangeView { site: site.clone(), gone: true, ..SiteChangeView::default() };
         sites.extend(self.without.iter().map(gone));
-        let request =
-            WhatIfRequest { days: Some(self.days), project: self.project.clone(), sites, margin: self.margin, risk: self.risk };
+        let rules = if self.rules.is_empty() { Vec::new() } else { crate::sources::read(&self.rules)?.documents };
+        let request = WhatIfRequest {
+            days: Some(self.days),
+            project: self.project.clone(),
+            sites,
+            margin: self.margin,
+            risk: self.risk,
+            before: self.before,
+            lookahead: self.no_lookahead.then_some(false),
+            rules,
+        };
         let view: WhatIfView =
             session::with(door, Need::Look, async |session| session.client.post("/api/v1/whatif", &request).await).await?;
         if !matches!(self.form.output, Format::Table | Format::Name) {
@@ -421,6 +447,10 @@ impl WhatIf {
         }
         output::list(&view.sums, self.form.output, "nothing ran in that time")?;
         if self.form.output == Format::Table {
+            for barred in &view.refusals {
+                let (many, node) = (barred.actions, format!("{} {}", barred.workflow, barred.path));
+                output::write(&format!("refused: {many} of {node} at {}: {}\n", barred.site, barred.why))?;
+            }
             eprintln!("{} runs with {} actions. What such a replay cannot know:", view.runs, view.actions);
             view.limits.iter().for_each(|limit| eprintln!("- {limit}"));
         }
@@ -443,12 +473,17 @@ impl Row for AdviceView {
 
 /// Show what would make a workflow cheaper, quicker or safer, from what it did.
 ///
-/// Each piece of advice has what it would save a run, what that rests on, and with `-o json` the edits that make it so. Nothing is changed.
+/// Each piece of advice has what it would save a run, what that rests on, and the edits that make it so: with `-o json`, or alone with `--patch`, as
+/// `tutti edit` takes them. Nothing is changed.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  tutti advise bank/fraud-model\n  tutti advise bank/fraud-model -o json")]
+#[command(after_help = "Examples:\n  tutti advise bank/fraud-model\n  tutti advise bank/fraud-model -o json\n  \
+    tutti advise bank/fraud-model --patch train/cache | tutti edit fraud-model.workflow.yaml -")]
 pub(crate) struct Advise {
     /// The registered workflow.
     workflow: String,
+    /// Print the edits of one piece of advice, named as `-o name` does.
+    #[arg(long, value_name = "NODE/KIND")]
+    patch: Option<String>,
     #[command(flatten)]
     form: Form,
 }
@@ -462,6 +497,13 @@ impl Advise {
             Err(error) => Err(names::suggest(&session.client, Kind::Workflow, &self.workflow, error).await),
         })
         .await?;
+        if let Some(wanted) = &self.patch {
+            let names = || rows.iter().map(Row::name).collect::<Vec<_>>().join(", ");
+            let one = rows.iter().find(|row| row.name() == *wanted);
+            let one = one.ok_or_else(|| CommandError::usage(format!("there is no advice `{wanted}`; there is {}", names())))?;
+            output::value(&one.patch, Format::Json)?;
+            return Ok(Exit::Done);
+        }
         output::list(&rows, self.form.output, "nothing to say of it yet")?;
         Ok(Exit::Done)
     }

@@ -99,6 +99,22 @@ fn costs_outlooks_and_questions_about_the_past() {
     assert!(cost(&dearer, 3) > cost(&same, 3) + 0.01, "{dearer}");
     let without = home.json(&["whatif", "--without", "rented"]);
     assert_eq!(without["sums"][3]["stuck"], 2, "{without}");
+    // Other rules: what ran at home may not any more, and what asks for home has nowhere to go.
+    let rule = "kind: policy\nname: away\ncedar: |\n  @id(\"away\")\n  @reason(\"nothing at home\")\n  forbid (principal, action == Action::\"run\", resource) when { resource.zone == \"own\" };\n";
+    home.write("rule.yaml", rule);
+    let ruled = home.json(&["whatif", "--rules", "rule.yaml"]);
+    assert_eq!((ruled["sums"][2]["refused"].as_u64(), ruled["sums"][3]["refused"].as_u64()), (Some(0), Some(2)), "{ruled}");
+    let barred =
+        ruled["refusals"].as_array().unwrap().iter().find(|one| one["path"] == "first").unwrap_or_else(|| panic!("{ruled}"));
+    assert_eq!((barred["site"].as_str(), barred["actions"].as_u64()), (Some("own"), Some(2)), "{ruled}");
+    assert!(barred["why"].as_str().unwrap().contains("nothing at home"), "{ruled}");
+    assert!(home.json(&["get", "policies"]).as_array().is_none_or(Vec::is_empty), "nothing was registered");
+    let shown = home.ok(&["whatif", "--rules", "rule.yaml"]).stdout;
+    assert!(shown.contains("REFUSED") && shown.contains("refused: 2 of demo/work first at own"), "{shown}");
+    assert_eq!(home.run(&["whatif", "--rules", "w/sites.yaml"]).code, 1, "a site is no rule");
+    let deaf = home.json(&["whatif", "--before", "0", "--no-lookahead"]);
+    assert_eq!(deaf["sums"].as_array().unwrap().len(), 4, "{deaf}");
+    assert_eq!(home.run(&["whatif", "--before", "2"]).code, 1);
     let unknown = home.run(&["whatif", "--without", "nowhere"]);
     assert_eq!(unknown.code, 1, "{unknown:?}");
     assert_eq!(home.run(&["whatif", "--site", "own:cpu"]).code, 2);
@@ -251,10 +267,86 @@ fn advice_names_steps_that_should_be_one_and_spot_capacity_where_that_is_safe() 
     home.write("merged.workflow.yaml", &edited);
     home.ok(&["check", "merged.workflow.yaml"]);
     assert!(!edited.contains("\n  a:") && edited.contains("cpu: 1"), "{edited}");
+    // So is every other patch.
+    let cache = find(&all, "cache").unwrap_or_else(|| panic!("{all}"));
+    assert_eq!((cache["node"].as_str(), &cache["patch"][0]["value"]), (Some("c"), &json!({"ttl": "30d"})), "{cache}");
+    for one in all.as_array().unwrap() {
+        let edits: Vec<workflow::edit::Edit> = serde_json::from_value(one["patch"].clone()).unwrap();
+        home.write(
+            "patched.workflow.yaml",
+            &workflow::edit::apply(&text, &edits).unwrap_or_else(|error| panic!("{one}: {error:?}")).text,
+        );
+        let checked = home.run(&["check", "patched.workflow.yaml"]);
+        assert_eq!(checked.code, 0, "{one}: {checked:?}");
+    }
 
     // What a rule forbids is not advised.
     let rule = "kind: policy\nname: home\ncedar: |\n  @id(\"home\")\n  @reason(\"not there\")\n  forbid (principal, action == Action::\"run\", resource) when { resource.zone == \"spot\" };\n";
     home.write("rule.yaml", rule);
     home.ok(&["apply", "-f", "rule.yaml"]);
     assert_eq!(find(&advice(), "spot"), None);
+}
+
+/// `make` gives a file at home that `read` asks for at the rented site, in every run; what `make` itself reads is a word.
+const MOVED: &str = r#"
+workflow: demo/moved
+inputs:
+  day: {type: string}
+nodes:
+  make:
+    run:
+      script: |
+        head -c 3000 /dev/zero | tr '\0' x > "$TUTTI_OUT_DIR/out.txt"
+        echo "$DAY" >> "$TUTTI_OUT_DIR/out.txt"
+        printf '{"out": {"$file": "out.txt"}}' > "$TUTTI_OUTPUT"
+      env: {DAY: "${ inputs.day }"}
+    needs: {cpu: 0.5, memory: 64Mi, site: {zone: own}}
+    outputs: {out: {type: file}}
+  read:
+    run: {command: [cat, "${ nodes.make.out }"]}
+    needs: {cpu: 0.5, memory: 64Mi, site: {zone: rented}}
+"#;
+
+#[test]
+fn advice_brings_data_to_work_when_it_is_moved_in_every_run() {
+    let home = Home::new();
+    home.write("w/sites.yaml", SITES);
+    home.write("w/moved.workflow.yaml", MOVED);
+    let _server = home.up();
+    home.ok(&["apply", "-f", "w"]);
+    home.ok(&["site", "cordon", "local"]);
+    let run =
+        |number: u32| home.ok(&["run", "demo/moved", "-w", "--name", &format!("r{number}"), "--input", &format!("day={number}")]);
+    (0..2).for_each(|number| drop(run(number)));
+    let find = || {
+        let all = home.json(&["advise", "demo/moved"]);
+        all.as_array().unwrap().iter().find(|one| one["kind"] == "bring").cloned()
+    };
+    assert_eq!(find(), None, "two runs are no habit");
+    (2..5).for_each(|number| drop(run(number)));
+    let bring = find().unwrap_or_else(|| panic!("{}", home.json(&["advise", "demo/moved"])));
+    // Three kilobytes at a million a GB are about 3 a run; to run half a second of half a core there is dearer by less than one.
+    assert_eq!(bring["node"], "make", "{bring}");
+    let saves = bring["saves"].as_f64().unwrap();
+    assert!((1.0..3.1).contains(&saves), "{bring}");
+    let evidence = bring["evidence"].as_str().unwrap();
+    assert!(evidence.contains("in 5 of 5 runs") && evidence.contains("from `own`"), "{bring}");
+    assert_eq!(bring["patch"], json!([{"op": "set", "path": "/nodes/make/needs/site/zone", "value": "rented"}]), "{bring}");
+
+    // The edits alone, as the editor takes them.
+    let alone = home.ok(&["advise", "demo/moved", "--patch", "make/bring"]);
+    assert_eq!(serde_json::from_str::<Value>(&alone.stdout).unwrap(), bring["patch"]);
+    assert_eq!(home.run(&["advise", "demo/moved", "--patch", "make/magic"]).code, 2);
+
+    // It is what it says: with the edit made nothing is moved, and the run costs less.
+    let before = home.json(&["get", "run", "r4"])["cost"].as_f64().unwrap();
+    let text = std::fs::read_to_string(home.path().join("w/moved.workflow.yaml")).unwrap();
+    let edits: Vec<workflow::edit::Edit> = serde_json::from_value(bring["patch"].clone()).unwrap();
+    home.write("w/moved.workflow.yaml", &workflow::edit::apply(&text, &edits).unwrap().text);
+    home.ok(&["apply", "-f", "w/moved.workflow.yaml"]);
+    run(5);
+    let actions = home.json(&["get", "actions", "r5"]);
+    assert!(actions.as_array().unwrap().iter().all(|action| action["kind"] != "transfer"), "{actions}");
+    let after = home.json(&["get", "run", "r5"])["cost"].as_f64().unwrap();
+    assert!(after < before - 1.0, "{before} and {after}");
 }

@@ -1,8 +1,10 @@
-//! The rules for requests of memory that [`crate::sizing`] is held against, and the traces on which it is: what tests and figures have in common.
+//! The rules for requests of memory that [`prediction::sizing`] is held against, and the traces on which it is: what tests and figures have in
+//! common.
 //!
 //! A past is a list of what attempts read and what they held at most, in bytes.
 
-use crate::sizing::{Sizer, wasted};
+use placement::search::Random;
+use prediction::sizing::{Sizer, wasted};
 
 /// Attempts of a task before the first that is judged.
 const BEFORE: usize = 30;
@@ -12,30 +14,6 @@ const ATTEMPTS: usize = 250;
 const KINDS: u32 = 6;
 /// Seconds that every attempt runs.
 const WALL_S: f64 = 60.0;
-
-/// SplitMix64.
-#[derive(Clone, Debug)]
-pub struct Random(pub u64);
-
-impl Random {
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        bits ^ (bits >> 31)
-    }
-
-    /// From 0 to 1.
-    pub fn share(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// Standard normal.
-    pub fn normal(&mut self) -> f64 {
-        (-2.0 * self.share().max(1e-12).ln()).sqrt() * (2.0 * std::f64::consts::PI * self.share()).cos()
-    }
-}
 
 /// A percentile of what was held.
 pub fn percentile(past: &[(f64, f64)], share: f64) -> f64 {
@@ -86,7 +64,7 @@ fn attempts(random: &mut Random, kind: u32) -> Vec<(f64, f64)> {
 /// Byte-seconds that the rules waste on a trace.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wasted {
-    /// The sizing of this crate.
+    /// Ours.
     pub ours: f64,
     /// Witt's regression.
     pub witt_regression: f64,
