@@ -6,6 +6,7 @@ mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use engine::event::ActionKind;
 use engine::without_items;
 use journal::{ActionFilter, HistoryFilter, HistoryRow, RunFilter, SiteRow};
 use model::{Graph, Money, Node, Phase};
@@ -78,7 +79,9 @@ impl ControlPlane {
         let filter = HistoryFilter { workflow: Some(workflow.to_owned()), limit: ACTIONS_MAX, ..HistoryFilter::default() };
         let rows = self.reader().history(&filter).map_err(Fault::internal)?;
         let mut by_path: BTreeMap<String, Vec<&HistoryRow>> = BTreeMap::new();
-        for row in rows.iter().filter(|row| row.usage.wall_us > 0) {
+        // Moving data is no step of a workflow: it is looked at for itself.
+        let is_step = |row: &&HistoryRow| row.usage.wall_us > 0 && row.kind != ActionKind::Transfer;
+        for row in rows.iter().filter(is_step) {
             by_path.entry(without_items(&row.path)).or_default().push(row);
         }
         let runs = rows.iter().map(|row| row.run).collect::<BTreeSet<_>>().len().max(1);

@@ -48,65 +48,83 @@ const ADMISSION: u32 = 48_000;
 /// Plays every setting.
 pub(super) fn measure(report: &mut Report) {
     for (set, seeds) in SETS {
-        let yard = |scenario: fn(u64, &Rules) -> Outcome, rules: Rules, of: fn(&Outcome) -> f64| {
-            seeds.clone().map(|seed| of(&scenario(seed, &rules))).sum::<f64>()
-        };
-        let money = Outcome::objective;
-        let settings = Settings::default();
-        sweep(report, set, "patience_s", 900.0, &[60.0, 300.0, 900.0, 1_800.0, 3_600.0, 1e9], |patience_s| {
-            let rules = Rules { settings: Settings { patience_s, ..settings }, ..Rules::default() };
-            yard(scenarios::patience, rules, money)
-        });
-        sweep(report, set, "enough", 4.0, &[1.0, 2.0, 4.0, 8.0, 16.0], |enough| {
-            let rules = Rules { settings: Settings { enough: enough as u64, ..settings }, ..Rules::default() };
-            yard(scenarios::trying, rules, money)
-        });
-        sweep(report, set, "share_of_trying", SHARE, &[0.0, 0.005, 0.01, 0.02, 0.05, 0.1], |share| {
-            yard(scenarios::trying, Rules { share, ..Rules::default() }, money)
-        });
-        sweep(report, set, "starts", 8.0, &[1.0, 2.0, 4.0, 8.0, 16.0, 1e9], |starts| {
-            yard(scenarios::starts, Rules { starts: starts as u64, ..Rules::default() }, money)
-        });
-        sweep(report, set, "thrift", 4.0, &[1.0, 2.0, 4.0, 8.0, 16.0], |thrift| {
-            yard(scenarios::thrift, Rules { thrift, ..Rules::default() }, money)
-        });
-        sweep(report, set, "power of thrift", 1.0, &[0.0, 1.0, 2.0, 4.0, 8.0], |power| {
-            yard(scenarios::thrift, Rules { power, thrift: 1e4, ..Rules::default() }, money)
-        });
-        let longest = |outcome: &Outcome| outcome.longest_of_last_s;
-        sweep(report, set, "order_s", 1_800.0, &[300.0, 900.0, 1_800.0, 3_600.0, 1e9], |order_s| {
-            yard(scenarios::keeping, Rules { order_s, ..Rules::default() }, longest)
-        });
-        sweep(report, set, "keep_s", 3_600.0, &[600.0, 1_800.0, 3_600.0, 7_200.0, 1e9], |keep_s| {
-            yard(scenarios::keeping, Rules { keep_s, ..Rules::default() }, longest)
-        });
-        // Single graphs are quick to play, and each says little: five times as many.
-        let graphs = seeds.start..seeds.start + 5 * (seeds.end - seeds.start);
-        sweep(report, set, "deviate on graphs", 0.25, &DEVIATE, |deviate| {
-            graphs.clone().map(|seed| followed_graph(seed, deviate)).sum()
-        });
-        sweep(report, set, "deviate on streams", 0.25, &DEVIATE, |deviate| {
-            seeds.clone().map(|seed| followed_stream(seed, Some(deviate))).sum()
-        });
-        let planned: f64 = seeds.clone().map(|seed| followed_stream(seed, Some(settings.deviate))).sum();
-        let unplanned: f64 = seeds.clone().map(|seed| followed_stream(seed, None)).sum();
-        report.add(&format!("knobs {set} streams planned"), Sample::one("to_unplanned", planned / unplanned));
-        for (name, due) in [("before, what comes goes before", waves::SOON), ("before, what comes goes behind", waves::LATE)] {
-            sweep(report, set, name, placement::burst::BEFORE, &[0.0, 0.25, 0.5, 0.75, 1.0], |before| {
-                seeds.clone().map(|seed| waves::total(seed, before, waves::PAST_HOURS, due)).sum()
-            });
-        }
-        sweep(report, set, "hours of the past", f64::from(waves::PAST_HOURS), &[6.0, 12.0, 24.0, 48.0, 96.0, 343.0], |hours| {
-            seeds.clone().map(|seed| waves::total(seed, placement::burst::BEFORE, hours as u32, waves::SOON)).sum()
-        });
-        sweep(report, set, "trust", placement::warm::TRUST, &[0.1, 0.25, 0.5, 0.75, 1.0], |trust| {
-            seeds.clone().map(|seed| idle_pieces(seed, trust)).sum()
-        });
-        sweep(report, set, "effort", f64::from(ADMISSION), &[0.0, 12_000.0, 48_000.0, 200_000.0, 2_000_000.0], |plays| {
-            seeds.clone().map(|seed| planned_graph(seed, plays as u32)).sum()
-        });
+        decisions(report, set, &seeds);
+        plans(report, set, &seeds);
+        forecasts(report, set, &seeds);
         eprintln!("knobs {set}: done");
     }
+}
+
+type Seeds = std::ops::Range<u64>;
+
+/// Settings of single decisions, and of who is next.
+fn decisions(report: &mut Report, set: &str, seeds: &Seeds) {
+    let yard = |scenario: fn(u64, &Rules) -> Outcome, rules: Rules, of: fn(&Outcome) -> f64| {
+        seeds.clone().map(|seed| of(&scenario(seed, &rules))).sum::<f64>()
+    };
+    let (money, settings) = (Outcome::objective, Settings::default());
+    sweep(report, set, "patience_s", 900.0, &[60.0, 300.0, 900.0, 1_800.0, 3_600.0, 1e9], |patience_s| {
+        let rules = Rules { settings: Settings { patience_s, ..settings }, ..Rules::default() };
+        yard(scenarios::patience, rules, money)
+    });
+    sweep(report, set, "enough", 4.0, &[1.0, 2.0, 4.0, 8.0, 16.0], |enough| {
+        let rules = Rules { settings: Settings { enough: enough as u64, ..settings }, ..Rules::default() };
+        yard(scenarios::trying, rules, money)
+    });
+    sweep(report, set, "share_of_trying", SHARE, &[0.0, 0.005, 0.01, 0.02, 0.05, 0.1], |share| {
+        yard(scenarios::trying, Rules { share, ..Rules::default() }, money)
+    });
+    sweep(report, set, "starts", 8.0, &[1.0, 2.0, 4.0, 8.0, 16.0, 1e9], |starts| {
+        yard(scenarios::starts, Rules { starts: starts as u64, ..Rules::default() }, money)
+    });
+    sweep(report, set, "thrift", 4.0, &[1.0, 2.0, 4.0, 8.0, 16.0], |thrift| {
+        yard(scenarios::thrift, Rules { thrift, ..Rules::default() }, money)
+    });
+    sweep(report, set, "power of thrift", 1.0, &[0.0, 1.0, 2.0, 4.0, 8.0], |power| {
+        yard(scenarios::thrift, Rules { power, thrift: 1e4, ..Rules::default() }, money)
+    });
+    let longest = |outcome: &Outcome| outcome.longest_of_last_s;
+    sweep(report, set, "order_s", 1_800.0, &[300.0, 900.0, 1_800.0, 3_600.0, 1e9], |order_s| {
+        yard(scenarios::keeping, Rules { order_s, ..Rules::default() }, longest)
+    });
+    sweep(report, set, "keep_s", 3_600.0, &[600.0, 1_800.0, 3_600.0, 7_200.0, 1e9], |keep_s| {
+        yard(scenarios::keeping, Rules { keep_s, ..Rules::default() }, longest)
+    });
+}
+
+/// How plans are followed, and how long they are looked for.
+fn plans(report: &mut Report, set: &str, seeds: &Seeds) {
+    let deviate = Settings::default().deviate;
+    // Single graphs are quick to play, and each says little: five times as many.
+    let graphs = seeds.start..seeds.start + 5 * (seeds.end - seeds.start);
+    sweep(report, set, "deviate on graphs", deviate, &DEVIATE, |deviate| {
+        graphs.clone().map(|seed| followed_graph(seed, deviate)).sum()
+    });
+    sweep(report, set, "deviate on streams", deviate, &DEVIATE, |deviate| {
+        seeds.clone().map(|seed| followed_stream(seed, Some(deviate))).sum()
+    });
+    let planned: f64 = seeds.clone().map(|seed| followed_stream(seed, Some(deviate))).sum();
+    let unplanned: f64 = seeds.clone().map(|seed| followed_stream(seed, None)).sum();
+    report.add(&format!("knobs {set} streams planned"), Sample::one("to_unplanned", planned / unplanned));
+    sweep(report, set, "effort", f64::from(ADMISSION), &[0.0, 12_000.0, 48_000.0, 200_000.0, 2_000_000.0], |plays| {
+        seeds.clone().map(|seed| planned_graph(seed, plays as u32)).sum()
+    });
+}
+
+/// What forecasts change.
+fn forecasts(report: &mut Report, set: &str, seeds: &Seeds) {
+    let before = placement::burst::BEFORE;
+    for (name, due) in [("before, what comes goes before", waves::SOON), ("before, what comes goes behind", waves::LATE)] {
+        sweep(report, set, name, before, &[0.0, 0.25, 0.5, 0.75, 1.0], |before| {
+            seeds.clone().map(|seed| waves::total(seed, before, waves::PAST_HOURS, due)).sum()
+        });
+    }
+    sweep(report, set, "hours of the past", f64::from(waves::PAST_HOURS), &[6.0, 12.0, 24.0, 48.0, 96.0, 343.0], |hours| {
+        seeds.clone().map(|seed| waves::total(seed, before, hours as u32, waves::SOON)).sum()
+    });
+    sweep(report, set, "trust", placement::warm::TRUST, &[0.1, 0.25, 0.5, 0.75, 1.0], |trust| {
+        seeds.clone().map(|seed| idle_pieces(seed, trust)).sum()
+    });
 }
 
 const DEVIATE: [f64; 7] = [0.0, 0.05, 0.1, 0.25, 0.5, 1.0, 1e9];

@@ -163,7 +163,8 @@ fn focus(rows: &[CostView]) -> String {
          ConsumedQuantity,ConsumedUnit,ProviderName,PublisherName,InvoiceIssuerName,ServiceCategory,ServiceName,SubAccountId,\
          SubAccountName,ResourceId,ResourceName\n",
     );
-    for row in rows {
+    // What people did and what was decided had no site and is on no bill.
+    for row in rows.iter().filter(|row| !row.site.is_empty() || row.cost != 0.0) {
         let egress = row.kind == "egress";
         let (quantity, unit) = if egress { (row.gb, "GB") } else { (row.hours, "Hours") };
         let site = if row.site.is_empty() { "none" } else { &row.site };
@@ -534,6 +535,7 @@ mod tests {
             kind: "egress".into(),
             ..CostView::default()
         };
+        assert_eq!(focus(&[CostView { day: "2028-02-29".into(), ..CostView::default() }]).lines().count(), 1, "nobody bills it");
         let text = focus(&[row]);
         let line = text.lines().nth(1).unwrap();
         for part in [

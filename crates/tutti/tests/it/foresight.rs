@@ -325,6 +325,11 @@ fn advice_brings_data_to_work_when_it_is_moved_in_every_run() {
     assert_eq!(find(), None, "two runs are no habit");
     (2..5).for_each(|number| drop(run(number)));
     let bring = find().unwrap_or_else(|| panic!("{}", home.json(&["advise", "demo/moved"])));
+    let all = home.json(&["advise", "demo/moved"]);
+    assert!(
+        all.as_array().unwrap().iter().all(|one| !one["node"].as_str().unwrap().contains("<-")),
+        "a transfer is no node: {all}"
+    );
     // Three kilobytes at a million a GB are about 3 a run; to run half a second of half a core there is dearer by less than one.
     assert_eq!(bring["node"], "make", "{bring}");
     let saves = bring["saves"].as_f64().unwrap();
