@@ -10,6 +10,7 @@ mod auth;
 mod connect;
 mod data;
 mod front;
+mod recovering;
 mod runs;
 mod secrets;
 mod store;

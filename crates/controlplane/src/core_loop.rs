@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::audit::Halt;
 use crate::clock::Clock;
+use crate::flyte::Flyte;
 use crate::governing::Gate;
 use crate::instants::Instants;
 use crate::notices::Notices;
@@ -177,6 +178,7 @@ pub(crate) struct CoreLoop {
     /// When actions that fitted nowhere were last looked at for nothing but that time passed.
     pub(crate) looked_at: Timestamp,
     pub(crate) halt: Halt,
+    pub(crate) flyte: Flyte,
 }
 
 /// A channel into a loop that is yet to start.
@@ -272,6 +274,11 @@ impl CoreLoop {
             self.looked_at = now;
             self.state.look_again();
         }
+        let grown = self.state.take_grown();
+        if !grown.is_empty() {
+            self.gate.look_again();
+            batch.grown.extend(grown);
+        }
         let denied = self.gate.denied(&self.state);
         if !denied.is_empty() {
             // Revoking is never rejected.
@@ -349,12 +356,12 @@ impl CoreLoop {
     }
 
     fn hand_over(&self, batch: Turn) {
-        let Turn { entries, graphs, effects, replies } = batch;
+        let Turn { entries, graphs, effects, replies, grown } = batch;
         if entries.is_empty() && effects.is_empty() && replies.is_empty() {
             return;
         }
         failpoint::hit(failpoint::Point::LoopDecided);
-        let (releases, notices) = (self.releases.clone(), self.notices.clone());
+        let (releases, notices, flyte) = (self.releases.clone(), self.notices.clone(), self.flyte.clone());
         let sites = entries.iter().filter_map(|entry| match &entry.event {
             Event::SiteRegistered(registered) => Some(Release::Site(registered.site.clone())),
             Event::SiteRemoved(named) => Some(Release::SiteRemoved(named.site.clone())),
@@ -367,6 +374,10 @@ impl CoreLoop {
                 for release in sites.into_iter().chain(effects.into_iter().map(Release::Effect)) {
                     // Without a dispatcher the server is stopping, and effects are derived again at the next start.
                     let _ = releases.send(release);
+                }
+                // Before anybody is told of the results that brought it.
+                for (attempt, label) in grown {
+                    flyte.grown(attempt, label);
                 }
                 let seq = appended.last;
                 // Before the answers: whoever has one may rely on what is kept at hand being fresh.
@@ -398,6 +409,8 @@ struct Turn {
     graphs: Vec<(model::Digest, Arc<model::Graph>)>,
     effects: Vec<Effect>,
     replies: Vec<(Reply, Result<(Option<RunId>, bool), Rejection>)>,
+    /// Attempts whose data carry more, and what they carry now.
+    grown: Vec<(model::AttemptKey, model::Label)>,
 }
 
 /// The run that an event belongs to; the fleet's stream for those that belong to none.

@@ -198,7 +198,13 @@ impl Dispatcher {
         let spec = spec_of(&dispatch, input, self.sites.simulates(&dispatch.site));
         let (spec, secrets) = match &spec.kind {
             NodeKind::Task { .. } => match self.flyte.process(&dispatch, spec, &self.reader) {
-                Ok(process) => process,
+                Ok((mut spec, secrets)) => {
+                    // Results may bring tags to a process that begins without them: it is not given to others then.
+                    if self.governance.rules().tags_tasks() {
+                        spec.host.iter_mut().for_each(|host| host.reuse = None);
+                    }
+                    (spec, secrets)
+                }
                 Err(failure) => return self.answer(key, epoch, Outcome::Failed(failure)),
             },
             _ => (spec, secrets),

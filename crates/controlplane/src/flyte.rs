@@ -3,6 +3,7 @@
 
 mod apps;
 mod artifacts;
+mod labels;
 mod notifying;
 mod queues;
 mod triggers;
@@ -18,7 +19,7 @@ use flyte::process::{Environment, Surroundings};
 use flyte::wire::TaskSpec;
 use flyte::{Call, Objects, Reach};
 use model::graph::Port;
-use model::{AttemptKey, Digest, EgressGrant, Failure, FailureClass, Graph, Label, Node, NodeKind, Template};
+use model::{AttemptKey, Digest, EgressGrant, Failure, FailureClass, Graph, Node, NodeKind, Template};
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 
@@ -28,6 +29,7 @@ pub use artifacts::{
     ARTIFACT_EVENT, Version as ArtifactVersion, schema_of as artifact_schema, version as artifact_version,
     versions as artifact_versions,
 };
+pub use labels::{Asked, run_labels};
 use notifying::spec_of;
 pub(crate) use triggers::call_of;
 pub use triggers::{SAID, inputs_of_trigger};
@@ -101,6 +103,8 @@ pub struct Program {
     pub idempotency_key: Option<String>,
     /// What whoever starts it puts on it to find it again: values by key.
     pub run_labels: BTreeMap<String, String>,
+    /// What an earlier run gave, which is taken instead of running it.
+    pub reused: Option<Value>,
 }
 
 impl Flyte {
@@ -227,7 +231,7 @@ impl Flyte {
             inputs: call.inputs,
             label: dispatch.label.clone(),
         };
-        self.note_label(&reach).map_err(|error| broken(error.to_string()))?;
+        self.note_label(&reach, &reach.name).map_err(|error| broken(error.to_string()))?;
         let produces = spec.task_template.as_ref().and_then(|template| template.metadata.as_ref());
         let produces = produces.is_some_and(|metadata| metadata.produces_artifacts);
         self.inner.attempts.lock().insert(dispatch.key, Open { reach: Arc::new(reach), is_called, produces, is_app });
@@ -388,26 +392,6 @@ impl Flyte {
         }
     }
 
-    /// Keeps what the objects of a run carry, before any of them is written: an attempt of another run is asked for the same.
-    fn note_label(&self, reach: &Reach) -> std::io::Result<()> {
-        let Some(run) = flyte::key(&reach.base).filter(|_| !reach.label.is_empty()) else { return Ok(()) };
-        let known = self.label_of(run)?;
-        if reach.label.0.is_subset(&known.0) {
-            return Ok(());
-        }
-        let all = serde_json::to_vec(&known.joined(&reach.label))?;
-        self.inner.objects.put(&label_key(run), &all).map(drop)
-    }
-
-    /// What the objects of a run carry, by the part of their keys that names the run.
-    pub fn label_of(&self, run: &str) -> std::io::Result<Label> {
-        match self.inner.objects.get(&label_key(run)) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Label::empty()),
-            Err(error) => Err(error),
-        }
-    }
-
     /// The outcome of an attempt is durable.
     pub(crate) fn forget(&self, key: AttemptKey) {
         if self.inner.attempts.lock().remove(&key).is_some_and(|open| open.is_app) {
@@ -420,11 +404,6 @@ impl Flyte {
 fn node_call(project: &str, domain: &str, run: &str, path: &str) -> Call {
     let base = base_of(project, domain, run);
     Call { inputs: format!("{base}/{path}/inputs.pb"), base, name: path.to_owned(), ..Call::default() }
-}
-
-/// Where the label of a run is kept: under a key that no attempt may touch.
-fn label_key(run: &str) -> String {
-    format!("labels/{}", run.trim_end_matches('/'))
 }
 
 fn no_environment(message: String) -> Failure {
@@ -488,7 +467,7 @@ impl ControlPlane {
             ROOT => base_of(&run.project, &run.domain, &run.name),
             _ => call.base,
         };
-        let label = self.flyte().label_of(flyte::key(&base).unwrap_or_default()).map_err(Fault::internal)?;
+        let label = self.flyte().label_of(flyte::key(&base).unwrap_or_default(), &call.name).map_err(Fault::internal)?;
         let reach = Reach {
             project: run.project,
             domain: run.domain,

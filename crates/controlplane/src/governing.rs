@@ -24,7 +24,7 @@ use crate::{ControlPlane, Fault, FaultKind};
 
 pub(crate) use ahead::Ahead;
 pub use asking::{ApprovalRequest, Approved, CaseOutcome, RunLabels};
-pub(crate) use placing::{moved_from, work_of};
+pub(crate) use placing::{moved_from, told_at, work_of};
 pub use record::{Change, What};
 pub use registered::{Registered, Vouched};
 pub use simulating::{Changed, Simulated};
@@ -126,12 +126,23 @@ impl Gate {
         }
         self.look(state);
         let work = work_of(&candidate.names, candidate.work.clone());
+        let heard = candidate.asked_by.as_ref().filter(|asked_by| !candidate.label.0.is_subset(&asked_by.label.0));
+        let heard = heard.and_then(|asked_by| Some((asked_by, asked_by.site.as_deref()?)));
         // Where it comes from is the first site with a copy, as the engine brings it.
         let from = |site: &str| {
             let away = candidate.inputs.iter().filter(move |input| !input.sites.iter().any(|known| known == site));
             away.filter_map(|input| input.sites.first().map(String::as_str)).collect::<Vec<_>>().into_iter()
         };
-        placing::permitted((&self.rules, &self.fleet, &mut self.cache), &work, &candidate.label, from)
+        let by_rules = (&*self.rules, &self.fleet, &mut self.cache);
+        let permitted = placing::permitted(by_rules, &work, &candidate.label, from);
+        let Some((asked_by, site)) = heard else { return permitted };
+        let by_rules = (&*self.rules, &self.fleet, &mut self.cache);
+        placing::permitted_to_tell(by_rules, &candidate.names, (asked_by, site), &candidate.label, permitted)
+    }
+
+    /// What runs has to be looked at again: the data of some of it carry more.
+    pub(crate) fn look_again(&mut self) {
+        self.changed = true;
     }
 
     /// What runs where it may not, and what is on its way to where it may not go, after a change of the rules or of a site. Tags say whether such work is stopped or may end.
@@ -206,13 +217,30 @@ pub(crate) fn project_of(workflow: &str) -> &str {
     workflow.split_once('/').map_or("default", |(project, _)| project)
 }
 
-/// The label pass of a graph under rules: sanitizers take off what they may, and secrets bring their tags.
-pub(crate) fn labelled(rules: &Rules, graph: &Graph, inputs: &BTreeMap<String, Label>, now: Timestamp) -> Table {
+/// The label pass of a graph under rules: sanitizers take off what they may, secrets bring their tags, and so do tasks, which do not say themselves
+/// what they read. Without a domain only what holds in each of them counts: a run is looked at again in its own.
+pub(crate) fn labelled(
+    rules: &Rules,
+    graph: &Graph,
+    domain: Option<&str>,
+    inputs: &BTreeMap<String, Label>,
+    now: Timestamp,
+) -> Table {
     let project = project_of(&graph.workflow);
-    pass_with(graph, inputs, &may_lower(rules, now), &|node| crate::secrets::tags_of(rules, project, node))
+    let adds = |node: &Node| match &node.kind {
+        model::NodeKind::Task { name } if rules.tags_tasks() => rules.tags_of_task(project, domain, task_of(name)),
+        _ => crate::secrets::tags_of(rules, project, node),
+    };
+    pass_with(graph, inputs, &may_lower(rules, now), &adds)
 }
 
-/// What the inputs of a run carry: what is declared, and what is stored with the artifacts among them, whatever the client or the workflow says.
+/// The name of a task without its version.
+pub(crate) fn task_of(work: &str) -> &str {
+    work.split_once('@').map_or(work, |(name, _)| name)
+}
+
+/// What the inputs of a run carry: what is declared, what is stored with the artifacts among them, whatever the client or the workflow says, and what
+/// entered with the call of a program.
 /// An artifact of which neither says anything is `unlabeled` where the rules have that.
 pub(crate) fn inputs_carry<E>(
     rules: &Rules,
@@ -223,6 +251,9 @@ pub(crate) fn inputs_carry<E>(
     let mut carried = workflow::labels::declared(graph);
     for (name, value) in inputs.as_object().into_iter().flatten() {
         let declared = carried.entry(name.clone()).or_default();
+        if let Some(call) = flyte::Call::of(value) {
+            declared.join(&Label::of(call.entered.into_keys()));
+        }
         for artifact in ArtifactRef::all_in(value) {
             let stored = stored(&artifact.digest)?;
             if declared.is_empty() && stored.is_empty() && rules.marks_unlabeled() {
@@ -266,7 +297,7 @@ pub(crate) fn certify(
     cache: &mut Cache,
     now: Timestamp,
 ) -> Result<Certificate, Box<Fault>> {
-    let table = labelled(rules, graph, &workflow::labels::declared(graph), now);
+    let table = labelled(rules, graph, None, &workflow::labels::declared(graph), now);
     rules
         .certify(&flow(graph, project_of(&graph.workflow), &table), &DOMAINS, fleet, cache)
         .map_err(|refused| refusal(graph, &refused))
@@ -312,12 +343,13 @@ impl ControlPlane {
         let rules = self.rules();
         let stored = |artifact: &Digest| self.reader().artifact_label(artifact).map_err(Fault::internal);
         let carried = inputs_carry(&rules, graph, inputs, stored)?;
-        let anything = carried.values().any(|label| !label.is_empty()) || declares(graph) || rules.tags_secrets();
+        let tagged = rules.tags_secrets() || rules.tags_tasks();
+        let anything = carried.values().any(|label| !label.is_empty()) || declares(graph) || tagged;
         if !anything && !rules.governed() {
             return Ok(None);
         }
         let now = crate::clock::wall();
-        let table = labelled(&rules, graph, &carried, now);
+        let table = labelled(&rules, graph, Some(domain), &carried, now);
         if rules.governed() {
             let fleet = self.policy_fleet()?;
             let flow = flow(graph, project, &table);

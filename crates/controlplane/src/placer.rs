@@ -136,7 +136,7 @@ impl Placer {
                 let judged = plan.explanation.sites.iter().find(|judged| judged.site == site);
                 self.begin(judged, &site, &actions, &candidate.names.project, &demand, now);
             }
-            placements.push(Placement { actions, site: Some(site), explanation: explanation.clone(), by_worker });
+            placements.push(Placement { actions, site: Some(site), explanation: explanation.clone(), by_worker, refused: None });
         }
         let left: Vec<_> = actions.collect();
         if let (Some(first), None, true) =
@@ -145,9 +145,18 @@ impl Placer {
             self.keep(*first, &plan.explanation.sites, &demand, now);
         }
         if !left.is_empty() {
-            placements.push(Placement { actions: left, site: None, explanation, by_worker });
+            let refused = candidate.asked_by.as_ref().and_then(|_| self.nowhere(candidate, &demand));
+            placements.push(Placement { actions: left, site: None, explanation, by_worker, refused });
         }
         placements
+    }
+
+    /// Why work may run nowhere by the rules; none when some site may have it, now or later.
+    fn nowhere(&self, candidate: &Candidate, demand: &Demand) -> Option<String> {
+        let said = |view: &SiteView| Some(format!("`{}`: {}", view.name, demand.permitted.refusal(&view.name)?));
+        let said = self.views.iter().map(said).collect::<Option<Vec<String>>>().filter(|said| !said.is_empty())?;
+        let label = &candidate.label;
+        Some(format!("`{}` on data with {label} may run nowhere. {}", candidate.work, said.join(". ")))
     }
 
     fn demand(&self, candidate: &Candidate, permitted: Permitted, bounds: Bounds, now: Timestamp) -> Demand {

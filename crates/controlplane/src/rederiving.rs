@@ -202,15 +202,31 @@ impl<'g> Rederive<'g> {
         match event {
             Event::RunLabelled(e) => self.run_labelled(seq, at, e),
             Event::ActionsOpened(e) => e.actions.iter().for_each(|one| self.opened(id, seq, one, None)),
-            Event::ChildOpened(e) => self.opened(id, seq, &e.opened, Some(&e.definition)),
+            Event::ChildOpened(e) => {
+                self.entered(id, seq, at, e);
+                self.opened(id, seq, &e.opened, Some(e));
+            }
             Event::ActionsPlaced(e) => self.placed(seq, e),
             Event::ActionsParked(e) => self.parked(seq, e),
-            Event::CancelRequested(e) if e.why == engine::event::CancelReason::Denied => self.stopped(seq, e),
+            Event::CancelRequested(e) => {
+                if e.why == engine::event::CancelReason::Denied {
+                    self.stopped(seq, e);
+                }
+                e.ended.iter().for_each(|action| self.ended(id, *action, model::Phase::Aborted, false));
+            }
             Event::SecretsReleased(e) => self.released(seq, at, e),
             Event::EgressDecided(e) => self.reached(seq, at, e),
             Event::NetworkUsed(e) => self.used(seq, e),
             Event::TicketIssued(e) => self.ticket(seq, at, e),
-            Event::AttemptFinished(e) if e.phase == model::Phase::Succeeded => self.gave(id, seq, e),
+            Event::AttemptFinished(e) => {
+                if e.phase == model::Phase::Succeeded {
+                    self.gave(id, seq, e);
+                }
+                if e.retry_at.is_none() {
+                    self.ended(id, e.action, e.phase, false);
+                }
+            }
+            Event::ActionFinished(e) => self.ended(id, e.action, e.phase, e.reused),
             Event::ArtifactsLabelled(e) => self.artifacts(seq, e),
             Event::RunFinished(_) => drop(self.runs.remove(&id)),
             _ => {}

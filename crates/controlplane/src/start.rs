@@ -154,6 +154,7 @@ impl ControlPlane {
             gate: Gate::new(governs, governance.clone()),
             looked_at: model::Timestamp(0),
             halt: audit.halt().clone(),
+            flyte: flyte.clone(),
         };
         let core = core.start(mailbox).map_err(unusable)?;
         let workers = Workers::new(inbox.clone(), Sanitizing::new(sites.clone()));

@@ -19,6 +19,8 @@ pub(crate) struct Action {
     pub(crate) path: Arc<str>,
     pub(crate) input: Option<Payload>,
     pub(crate) label: Label,
+    /// The tags of its label that came with the results of what it asked for.
+    pub(crate) grown: Label,
     pub(crate) recall: Option<RecallKey>,
     pub(crate) state: ActionState,
     /// The current attempt; 0 before the first.

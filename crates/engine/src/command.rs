@@ -285,7 +285,7 @@ pub struct Submit {
 }
 
 /// What a running action asks for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Spawn {
     /// Who asks.
     pub parent: ActionKey,
@@ -299,6 +299,10 @@ pub struct Spawn {
     pub recall: Option<RecallKey>,
     /// How it ended, when the parent did it by itself and only says so.
     pub done: Option<Outcome>,
+    /// The output of the same action in an earlier run, which is taken instead of running this one.
+    pub reused: Option<serde_json::Value>,
+    /// The tags that it carries beside those of its parent, and by what each came.
+    pub entered: BTreeMap<String, String>,
 }
 
 /// Runs that the store knows, which may have closed long ago.
@@ -358,6 +362,8 @@ pub struct Placement {
     pub explanation: Arc<str>,
     /// Whether a worker has to take them there: until one has, they wait, and hold nothing of the site.
     pub by_worker: bool,
+    /// Why they may run nowhere by the rules, when nobody waits for that to change: what a running action asked for fails with this.
+    pub refused: Option<String>,
 }
 
 /// What is known of a key.

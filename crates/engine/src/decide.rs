@@ -15,7 +15,7 @@ mod wind_up;
 use model::{ActionKey, Carried, Failure, FailureClass, Payload, Phase, RunId, Timestamp};
 
 use crate::action::{Action, ActionState};
-use crate::event::{ActionFinished, ActionRef, Located, OutputKept, RecallAsked, RecallKind};
+use crate::event::{ActionFinished, ActionRef, Located, OutputKept, RecallAsked, RecallKind, Role};
 use crate::run::{Run, RunStatus};
 use crate::state::Freed;
 use crate::{Command, Context, Event, Recall, Rejection, State};
@@ -169,7 +169,13 @@ impl<'s, 'c> Stepper<'s, 'c> {
 
     /// Keeps an output under the action's cache or once key.
     pub(crate) fn keep(&mut self, key: ActionKey, output: Option<Payload>, locations: Vec<Located>) {
-        let Some(recall) = self.action(key).and_then(|action| action.recall.clone()) else { return };
+        let Some(action) = self.action(key) else { return };
+        let Some(recall) = action.recall.clone() else { return };
+        // Who takes it is told what its run was accepted for, and not what came later. What is to happen once is kept all the same.
+        let is_spared = recall.kind == RecallKind::Cache || matches!(action.role, Role::Child { .. });
+        if is_spared && !action.grown.is_empty() {
+            return;
+        }
         let output = output.unwrap_or_else(|| self.payload(key.run, serde_json::json!({})));
         self.emit(Event::OutputKept(OutputKept { run: key.run, action: key.action, key: recall, output, locations }));
     }

@@ -28,4 +28,4 @@ pub use command::{Command, Known, Outcome, Overlap, Placement, Recall, Rejection
 pub use effect::{Dispatch, Effect, RunNames, Transfer};
 pub use evaluate::{EvalError, Evaluate, Scope};
 pub use event::Event;
-pub use state::{Candidate, Context, Glimpse, InputArtifact, Moving, State, Step, without_items};
+pub use state::{AskedBy, Candidate, Context, Glimpse, InputArtifact, Moving, State, Step, without_items};

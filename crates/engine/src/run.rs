@@ -263,7 +263,11 @@ impl Run {
         match action.role {
             // What an action asked for by itself gives what it could read.
             Role::Child { .. } => Carried { all: action.label.clone(), fields: BTreeMap::new() },
-            _ => self.gives.get(&without_items(&action.path)).cloned().unwrap_or_default(),
+            _ => {
+                let mut carried = self.gives.get(&without_items(&action.path)).cloned().unwrap_or_default();
+                carried.all.join(&action.grown);
+                carried
+            }
         }
     }
 

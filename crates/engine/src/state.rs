@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use model::{ActionKey, Digest, Graph, Label, Needs, Resources, RunId, Timestamp};
+use model::{ActionKey, AttemptKey, Digest, Graph, Label, Needs, Resources, RunId, Timestamp};
 
 use crate::decide::Stepper;
 use crate::effect::RunNames;
@@ -135,6 +135,8 @@ pub(crate) struct Passing {
     pub(crate) sent: BTreeMap<String, (u32, u64)>,
     /// Closed runs of late, oldest first.
     pub(crate) recent: VecDeque<RecentRun>,
+    /// Attempts whose data carry more than before, and what they carry now.
+    pub(crate) grown: Vec<(AttemptKey, Label)>,
 }
 
 /// The names of a run that closed a moment ago.
@@ -186,6 +188,19 @@ pub struct Candidate {
     pub goal: Option<Goal>,
     /// The site that the run's plan names, and the seconds that are to follow.
     pub planned: Option<(String, u32)>,
+    /// Who asked for them, when it was a running action.
+    pub asked_by: Option<AskedBy>,
+}
+
+/// A running action that asked for others, and is told what they come to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AskedBy {
+    /// What it runs.
+    pub work: String,
+    /// Where; none when it is nowhere at the moment.
+    pub site: Option<Arc<str>>,
+    /// What it carries.
+    pub label: Label,
 }
 
 /// What is known of an action with an attempt, for whoever learns from how it ends.
@@ -378,6 +393,11 @@ impl State {
     /// Ends a replay: what passed by while folding is dropped, since all that was asked for is in [`State::outstanding`].
     pub fn replayed(&mut self) {
         self.passing = Passing { room: true, ..Passing::default() };
+    }
+
+    /// Attempts whose data carry more since the last call, and what they carry now: who let them in where they are has to look again.
+    pub fn take_grown(&mut self) -> Vec<(AttemptKey, Label)> {
+        std::mem::take(&mut self.passing.grown)
     }
 
     /// What the facts folded since the last call ask the shell to do.

@@ -26,6 +26,8 @@ mod v11;
 mod v13;
 #[path = "golden/v14.rs"]
 mod v14;
+#[path = "golden/v15.rs"]
+mod v15;
 #[path = "golden/v16.rs"]
 mod v16;
 #[path = "golden/v2.rs"]
@@ -64,6 +66,7 @@ fn files() -> Vec<File> {
         File { name: "v13", text: include_str!("golden/v13.journal"), expected: v13::events() },
         File { name: "v14", text: include_str!("golden/v14.journal"), expected: v14::events() },
         File { name: "v16", text: include_str!("golden/v16.journal"), expected: v16::events() },
+        File { name: "v15", text: include_str!("golden/v15.journal"), expected: v15::events() },
         File { name: "v9", text: include_str!("golden/v9.journal"), expected: v9::events() },
         File { name: "v10", text: include_str!("golden/v10.journal"), expected: v10::events() },
         File { name: "v11", text: include_str!("golden/v11.journal"), expected: v11::events() },

@@ -62,6 +62,25 @@ pub struct Call {
     /// A condition or a trace, as it was sent, as hexadecimal digits.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub other: String,
+    /// The tags that came to the inputs of the run by the rules, and by what each did, with the root alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub entered: BTreeMap<String, String>,
+    /// The run whose results are taken instead of doing the same again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovers: Option<Recovery>,
+    /// The run that this action's own result was taken from.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub recovered_from: String,
+}
+
+/// An earlier run of the same program, of the same project and domain, whose results are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovery {
+    /// Its name.
+    pub run: String,
+    /// The actions that are done again all the same, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub again: Vec<String>,
 }
 
 impl Call {

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod addresses;
 pub mod apps;
 pub mod artifacts;
 pub mod call;
@@ -25,7 +26,8 @@ mod strange;
 pub mod task;
 pub mod wire;
 
-pub use call::Call;
+pub use addresses::{Addresses, addresses};
+pub use call::{Call, Recovery};
 pub use objects::Objects;
 pub use prost::Message;
 pub use reach::Reach;

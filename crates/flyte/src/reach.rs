@@ -26,7 +26,9 @@ pub struct Reach {
 pub enum Access<'k> {
     /// It may.
     Granted,
-    /// It may when what the objects of this run carry is among what the attempt's carry: the part of the key that names the run.
+    /// It may when what an action's objects carry is among what its own data carry: the part of the key that names the run, and the action.
+    OfAction(&'k str, &'k str),
+    /// It may when what all objects of this run carry is: the part of the key that names the run.
     OfRun(&'k str),
     /// It may not.
     Refused,
@@ -61,15 +63,33 @@ impl Reach {
             return Access::Granted;
         }
         let below = |prefix: &str| key.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        if self.own().is_some_and(below) || below(&format!("uploads/{}/{}", self.project, self.domain)) {
+        if below(&format!("uploads/{}/{}", self.project, self.domain)) {
             return Access::Granted;
         }
+        if let Some(own) = self.own().filter(|own| below(own)) {
+            let (run, rest) = key.split_at(own.len());
+            let rest = rest.strip_prefix('/');
+            if rest.and_then(|rest| rest.strip_prefix(self.name.as_str())).is_some_and(|rest| rest.starts_with('/')) {
+                return Access::Granted;
+            }
+            return match rest.and_then(|rest| rest.split_once('/')) {
+                Some((action, _)) => Access::OfAction(run, action),
+                None => Access::OfRun(run),
+            };
+        }
         match key.splitn(5, '/').collect::<Vec<_>>()[..] {
-            ["runs", project, domain, name, _] if project == self.project && domain == self.domain && !name.is_empty() => {
-                Access::OfRun(&key[.."runs///".len() + project.len() + domain.len() + name.len()])
+            ["runs", project, domain, name, rest] if project == self.project && domain == self.domain && !name.is_empty() => {
+                let run = &key[.."runs///".len() + project.len() + domain.len() + name.len()];
+                rest.split_once('/').map_or(Access::OfRun(run), |(action, _)| Access::OfAction(run, action))
             }
             _ => Access::Refused,
         }
+    }
+
+    /// The action that an object is of which this attempt may write; none when it is its own.
+    pub fn written_for<'k>(&self, key: &'k str) -> Option<&'k str> {
+        let rest = key.strip_prefix(self.own()?)?.strip_prefix('/')?;
+        rest.split_once('/').map(|(action, _)| action).filter(|action| *action != self.name)
     }
 }
 
@@ -119,10 +139,16 @@ mod tests {
     #[test]
     fn an_attempt_reads_its_run_and_asks_about_others_of_its_project() {
         let reach = reach();
-        for key in ["inputs/x/inputs.pb", "runs/p/d/r/a0/1/outputs.pb", "runs/p/d/r/child/1/raw/f", "uploads/p/d/x/code.tgz"] {
+        for key in ["inputs/x/inputs.pb", "runs/p/d/r/a0/1/outputs.pb", "uploads/p/d/x/code.tgz"] {
             assert_eq!(reach.reading(key), Access::Granted, "{key}");
         }
-        assert_eq!(reach.reading("runs/p/d/other/a0/1/raw/f"), Access::OfRun("runs/p/d/other"));
+        assert_eq!(reach.reading("runs/p/d/r/child/1/raw/f"), Access::OfAction("runs/p/d/r", "child"));
+        assert_eq!(reach.reading("runs/p/d/other/a0/1/raw/f"), Access::OfAction("runs/p/d/other", "a0"));
+        for (key, run) in [("runs/p/d/r", "runs/p/d/r"), ("runs/p/d/r/a", "runs/p/d/r"), ("runs/p/d/other/a", "runs/p/d/other")] {
+            assert_eq!(reach.reading(key), Access::OfRun(run), "{key}");
+        }
+        assert_eq!(reach.written_for("runs/p/d/r/child/inputs.pb"), Some("child"));
+        assert_eq!(reach.written_for("runs/p/d/r/a0/2/outputs.pb"), None);
         for key in [
             "",
             "r",

@@ -8,6 +8,7 @@ mod asked;
 mod deployed;
 mod images;
 mod notifications;
+mod provenance;
 mod secrets;
 mod spec;
 mod triggers;
@@ -23,6 +24,7 @@ pub use asked::*;
 pub use deployed::*;
 pub use images::*;
 pub use notifications::*;
+pub use provenance::*;
 pub use secrets::*;
 pub use spec::*;
 pub use triggers::*;
@@ -322,6 +324,10 @@ pub struct ActionMetadata {
     pub function_name: String,
     #[prost(int32, tag = "16")]
     pub source: i32,
+    #[prost(message, optional, tag = "17")]
+    pub relation: Option<Relation>,
+    #[prost(message, optional, tag = "18")]
+    pub recovered_from: Option<ActionId>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -34,6 +34,30 @@ pub struct TagSpec {
     /// What becomes of attempts that a changed rule denies.
     #[serde(default)]
     pub on_revoke: OnRevoke,
+    /// Where it comes to data by itself, since no program says what it reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub enters: Vec<Entrance>,
+}
+
+/// Where a tag comes to data by itself: tasks of which all that is said here holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entrance {
+    /// The project of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// The domain of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// The task: its name, or the beginning of it and `*`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// What an address among its inputs begins with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<String>,
+    /// What the run says of itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub run_labels: BTreeMap<String, String>,
 }
 
 fn two() -> u32 {

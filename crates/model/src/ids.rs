@@ -54,6 +54,7 @@ impl RunId {
     Clone,
     Copy,
     Debug,
+    Default,
     PartialEq,
     Eq,
     PartialOrd,

@@ -140,6 +140,8 @@ pub const POLICY_OPERATORS_MAX: usize = 128;
 pub const POLICY_IFS_MAX: usize = 8;
 /// Tags that are declared.
 pub const TAGS_MAX: usize = 256;
+/// Entrances of a tag.
+pub const TAG_ENTRANCES_MAX: usize = 256;
 /// Cases of one policy test.
 pub const POLICY_CASES_MAX: usize = 10_000;
 /// Runs that other rules are tried on, the latest first.

@@ -16,6 +16,7 @@ mod bounds;
 mod cache;
 mod certificate;
 mod egress;
+mod entering;
 mod entities;
 mod lint;
 mod operations;
@@ -30,6 +31,7 @@ mod versions;
 
 pub use cache::Cache;
 pub use certificate::{Certificate, Certified, Flow, Refused, Step};
+pub use entering::Entering;
 pub use entities::{Fleet, Work};
 pub use operations::{Caller, Ever, OPERATIONS, ROLES, Target};
 pub use rules::{About, Problem, Rules, Sources};

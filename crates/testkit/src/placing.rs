@@ -25,11 +25,11 @@ pub fn placements_within(fleet: &Fleet, candidate: &Candidate, permitted: Permit
     let mut placements = Vec::new();
     for (site, count) in plan.assignments {
         let actions = actions.by_ref().take(if by_worker { usize::MAX } else { count as usize }).collect();
-        placements.push(Placement { actions, site: Some(site), explanation: explanation.clone(), by_worker });
+        placements.push(Placement { actions, site: Some(site), explanation: explanation.clone(), by_worker, refused: None });
     }
     let left: Vec<_> = actions.collect();
     if !left.is_empty() {
-        placements.push(Placement { actions: left, site: None, explanation, by_worker });
+        placements.push(Placement { actions: left, site: None, explanation, by_worker, refused: None });
     }
     placements
 }

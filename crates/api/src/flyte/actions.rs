@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use controlplane::{AskedTask, ControlPlane};
 use engine::event::{RecallKey, RecallKind};
 use engine::{Command, Event, Outcome, Spawn};
 use flyte::wire::{
@@ -14,9 +15,9 @@ use journal::{ChildRow, RunRow};
 use model::{ActionKey, ActionNo, Digest, Duration, Failure, FailureClass, Node, NodeKind, Phase, Seq};
 use serde_json::json;
 
-use super::auth;
 use super::connect::{Answer, Refusal};
 use super::view::{self, blocking, broken};
+use super::{auth, recovering};
 use crate::rest::App;
 use crate::rest::access::Caller;
 
@@ -49,24 +50,26 @@ pub(super) async fn enqueue(app: &App, caller: &Caller, request: EnqueueRequest)
             envs: above.envs.clone(),
             start: above.start.clone(),
             task: above.task.clone(),
+            recovers: above.recovers.clone(),
             ..Call::default()
         };
         let parent = ActionKey::new(run.id, ActionNo(parent.no));
         let run_spec = RunSpec::decode(request.run_spec.as_slice()).unwrap_or_default();
         let Enqueued { task, trace, condition, .. } = asked;
-        match (task, trace, condition) {
-            (Some(task), _, _) => of_task(&control, parent, call, task, &run_spec, &run),
-            (_, Some(trace), _) => of_trace(&control, parent, call, &trace),
-            (_, _, Some(condition)) => Ok(of_condition(parent, call, &condition)),
-            _ => Err(Refusal::new("invalid_argument", "the action is neither a task nor a trace nor a condition")),
-        }
+        let spawn = match (task, trace, condition) {
+            (Some(task), _, _) => of_task(&control, parent, call, task, &run_spec, &run)?,
+            (_, Some(trace), _) => return of_trace(&control, parent, call, &trace),
+            (_, _, Some(condition)) => of_condition(parent, call, &condition),
+            _ => return Err(Refusal::new("invalid_argument", "the action is neither a task nor a trace nor a condition")),
+        };
+        recovering::taken(&control, &run, spawn)
     });
     app.control.inbox().ask(Command::Spawn(Box::new(spawn.await?))).await?;
     Ok(Empty {})
 }
 
 fn of_task(
-    control: &controlplane::ControlPlane,
+    control: &ControlPlane,
     parent: ActionKey,
     mut call: Call,
     task: TaskAction,
@@ -94,12 +97,33 @@ fn of_task(
             false => flyte::task::span(metadata.cache_max_age.as_ref()),
         },
     });
+    let template = spec.task_template.unwrap_or_default();
+    let secrets = flyte::task::secrets(&template).map_err(invalid)?.into_values().collect();
+    let entered = control.entering(&AskedTask {
+        project: &run.project,
+        domain: &run.domain,
+        task: &flyte::task::name_of(&template),
+        inputs: &call.inputs,
+        secrets: &secrets,
+        run_labels: &run_labels(control, run)?,
+        run: &run.name,
+    })?;
     let path = call.name.clone();
-    Ok(Spawn { parent, path, node: Arc::new(node), input: Some(call.input()), recall, done: None })
+    Ok(Spawn { parent, path, node: Arc::new(node), input: Some(call.input()), recall, entered, ..Spawn::default() })
+}
+
+/// What a run says of itself, which only rules ask for.
+fn run_labels(control: &ControlPlane, run: &RunRow) -> Answer<std::collections::BTreeMap<String, String>> {
+    if !control.rules().tags_tasks() {
+        return Ok(Default::default());
+    }
+    let root = control.reader().action(run.id, controlplane::FLYTE_ROOT).map_err(broken)?;
+    let call = root.map(|root| view::call_of(control.reader(), &root)).transpose()?.unwrap_or_default();
+    Ok(controlplane::flyte_run_labels(&call.run_spec))
 }
 
 /// A step that the program took by itself and now says so.
-fn of_trace(control: &controlplane::ControlPlane, parent: ActionKey, mut call: Call, trace: &TraceAction) -> Answer<Spawn> {
+fn of_trace(control: &ControlPlane, parent: ActionKey, mut call: Call, trace: &TraceAction) -> Answer<Spawn> {
     let outputs = trace.outputs.clone().unwrap_or_default().output_uri;
     call.other = flyte::call::to_hex(&trace.spec);
     let done = match trace.phase {
@@ -117,7 +141,7 @@ fn of_trace(control: &controlplane::ControlPlane, parent: ActionKey, mut call: C
     let kind = NodeKind::Task { name: trace.name.clone() };
     let node = Node { id: call.name.clone(), kind, ..Node::default() };
     let path = call.name.clone();
-    Ok(Spawn { parent, path, node: Arc::new(node), input: Some(call.input()), recall: None, done: Some(done) })
+    Ok(Spawn { parent, path, node: Arc::new(node), input: Some(call.input()), done: Some(done), ..Spawn::default() })
 }
 
 /// A question to a person: it goes to the inbox like that of any workflow.
@@ -137,7 +161,7 @@ fn of_condition(parent: ActionKey, mut call: Call, condition: &ConditionAction) 
     });
     let timeout = flyte::task::span(condition.timeout.as_ref());
     let node = Node { id: condition.name.clone(), kind: NodeKind::Human, timeout, ..Node::default() };
-    Spawn { parent, path: call.name.clone(), node: Arc::new(node), input: Some(input), recall: None, done: None }
+    Spawn { parent, path: call.name.clone(), node: Arc::new(node), input: Some(input), ..Spawn::default() }
 }
 
 /// Stops one action; the root is the run.
@@ -210,6 +234,7 @@ pub(super) async fn watch(
     let mut seen = app.control.notices().watch();
     // Before looking: what happens meanwhile is told twice rather than never.
     let after = *seen.borrow_and_update();
+    recovering::traces(app, caller, request.action_id.clone()).await?;
     let (shared, asker) = (app.clone(), caller.clone());
     let (run, parent, mut ready) = blocking(move || {
         let (reader, caller) = (shared.control.reader(), asker);

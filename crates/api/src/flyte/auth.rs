@@ -85,22 +85,22 @@ pub(super) fn sight(app: &App, caller: &Caller, run: &journal::RunRow) -> Answer
     Ok(Some(Sight::of(app, caller, run)?))
 }
 
-/// Refuses an attempt values of another run that are of another project, or that carry what its own data do not; and a person values of an
+/// Refuses an attempt values of another action that are of another project, or that carry what its own data do not; and a person values of an
 /// action that the rules do not let them see.
-pub(super) fn sees(app: &App, caller: &Caller, run: &journal::RunRow, path: &str) -> Answer<()> {
+pub(super) fn sees(app: &App, caller: &Caller, run: &journal::RunRow, action: &journal::ActionRow) -> Answer<()> {
     let control = &app.control;
     let Some(attempt) = caller.attempt else {
-        return match Sight::of(app, caller, run)?.withheld(Some(path)) {
+        return match Sight::of(app, caller, run)?.withheld(Some(&action.path)) {
             None => Ok(()),
             Some(withheld) => Err(Refusal::new("permission_denied", format!("its values are not shown: {}", withheld.why))),
         };
     };
-    if attempt.run == run.id {
+    if attempt.run == run.id && attempt.action.0 == action.no {
         return Ok(());
     }
     let reach = control.flyte_reach(attempt)?.ok_or_else(|| Refusal::new("unauthenticated", "the attempt is over"))?;
     let base = controlplane::flyte_base(&run.project, &run.domain, &run.name);
-    let label: Label = control.flyte().label_of(flyte::key(&base).unwrap_or_default()).map_err(broken)?;
+    let label: Label = control.flyte().label_of(flyte::key(&base).unwrap_or_default(), &action.path).map_err(broken)?;
     if (&reach.project, &reach.domain) == (&run.project, &run.domain) && label.0.is_subset(&reach.label.0) {
         return Ok(());
     }

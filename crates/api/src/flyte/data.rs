@@ -122,7 +122,7 @@ pub(super) async fn download_link(
             (Some(id), _) => bundle_of(&tasks::find(control, &id)?.1),
             (None, kind) => {
                 let (run, action) = view::action_of(control.reader(), action_id.as_ref())?;
-                auth::sees(&shared, &caller, &run, &action.path)?;
+                auth::sees(&shared, &caller, &run, &action)?;
                 let call = view::call_of(control.reader(), &action)?;
                 match kind {
                     2 => bundle_of(&control.flyte().spec(&call.spec)?),
@@ -149,7 +149,7 @@ pub(super) async fn action_data(app: &App, caller: &Caller, request: OfAction) -
         let control = &app.control;
         let reader = control.reader();
         let (run, action) = view::action_of(reader, request.action_id.as_ref())?;
-        auth::sees(&app, &caller, &run, &action.path)?;
+        auth::sees(&app, &caller, &run, &action)?;
         let call = view::call_of(reader, &action)?;
         let (outputs, _) = view::outputs_of(reader, &action)?;
         let outputs_uri = match (outputs.is_empty(), outputs.ends_with(".pb")) {
@@ -185,7 +185,7 @@ pub(super) async fn logs(
     let (shared, caller) = (app.clone(), caller.clone());
     let (run, action) = blocking(move || {
         let (run, action) = view::action_of(shared.control.reader(), request.action_id.as_ref())?;
-        auth::sees(&shared, &caller, &run, &action.path)?;
+        auth::sees(&shared, &caller, &run, &action)?;
         Ok((run, action))
     })
     .await?;

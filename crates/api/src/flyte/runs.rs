@@ -19,7 +19,7 @@ use model::{Digest, RunId};
 use super::actions::is_over;
 use super::connect::{Answer, Refusal};
 use super::view::{self, blocking, broken};
-use super::{data, tasks, triggers};
+use super::{data, recovering, tasks, triggers};
 use crate::rest::App;
 use crate::rest::access::Caller;
 
@@ -115,7 +115,15 @@ pub(super) async fn create(
         });
         let envs = run_spec.envs.unwrap_or_default().values;
         let start = run_spec.run_start_time.map(|time| time.seconds.max(0) as u64 * 1_000_000).map(model::Timestamp);
+        let recovers = recovering::asked(&control, &request.run_spec, (&project, &domain))?;
+        let reused = match &recovers {
+            Some(recovery) => recovering::root(&control, recovery, (&project, &domain), &inputs)?,
+            None => None,
+        };
+        let recovered_from = recovers.as_ref().filter(|_| reused.is_some()).map(|recovery| recovery.run.clone());
         let call = Call {
+            recovers,
+            recovered_from: recovered_from.unwrap_or_default(),
             spec: control.flyte().keep_spec(&bytes)?,
             task: [id.org, id.project, id.domain, id.name, id.version],
             inputs,
@@ -128,7 +136,7 @@ pub(super) async fn create(
             ..Call::default()
         };
         let run_labels = run_spec.labels.unwrap_or_default().values;
-        Ok(Program { name, project, domain, node, call, principal, idempotency_key: key, run_labels })
+        Ok(Program { name, project, domain, node, call, principal, idempotency_key: key, run_labels, reused })
     })
     .await?;
     let submitted = app.control.submit_program(program).await?;

@@ -104,9 +104,16 @@ fn beyond(key: &str) -> Response {
 }
 
 impl Signer {
-    /// Refuses to write or remove what is not this attempt's.
-    fn writes(&self, key: &str) -> Result<(), Response> {
-        if self.reach.may_write(key) { Ok(()) } else { Err(beyond(key)) }
+    /// Refuses to write or remove what is not this attempt's. What it writes for others carries what its own data do.
+    fn writes(&self, app: &App, key: &str) -> Result<(), Response> {
+        if !self.reach.may_write(key) {
+            return Err(beyond(key));
+        }
+        match self.reach.written_for(key).filter(|_| !self.reach.label.is_empty()) {
+            Some(action) => tokio::task::block_in_place(|| app.control.flyte().note_label(&self.reach, action))
+                .map_err(|error| failed(&error)),
+            None => Ok(()),
+        }
     }
 
     /// Refuses to read or list what is not for this attempt.
@@ -114,9 +121,13 @@ impl Signer {
         let may = match self.reach.reading(key) {
             Access::Granted => true,
             Access::Refused => false,
+            Access::OfAction(run, action) => {
+                let label = tokio::task::block_in_place(|| app.control.flyte().label_of(run, action));
+                label.map_err(|error| failed(&error))?.0.is_subset(&self.reach.label.0)
+            }
             Access::OfRun(run) => {
-                let label = tokio::task::block_in_place(|| app.control.flyte().label_of(run)).map_err(|error| failed(&error))?;
-                label.0.is_subset(&self.reach.label.0)
+                let label = tokio::task::block_in_place(|| app.control.flyte().label_of_run(run));
+                label.map_err(|error| failed(&error))?.0.is_subset(&self.reach.label.0)
             }
         };
         if may { Ok(()) } else { Err(beyond(key)) }
@@ -324,7 +335,7 @@ pub(super) async fn put(
         let signer = check(&app, &parts.method, &parts.uri, &parts.headers)?;
         // The body first: an answer before it closes the connection, and the client hears of that alone.
         let bytes = body_of(&parts.headers, body).await?;
-        signer.writes(&key)?;
+        signer.writes(&app, &key)?;
         let objects = app.control.flyte().objects().clone();
         let part = query.get("uploadId").cloned().zip(query.get("partNumber").and_then(|number| number.parse().ok()));
         if let Some((name, number)) = part {
@@ -369,7 +380,7 @@ pub(super) async fn post(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let done = async {
-        check(&app, &parts.method, &parts.uri, &parts.headers)?.writes(&key)?;
+        check(&app, &parts.method, &parts.uri, &parts.headers)?.writes(&app, &key)?;
         let objects = app.control.flyte().objects().clone();
         let shown = escape(&key);
         if query.contains_key("uploads") {
@@ -408,7 +419,7 @@ pub(super) async fn delete(
     headers: HeaderMap,
 ) -> Response {
     let done = async {
-        check(&app, &method, &uri, &headers)?.writes(&key)?;
+        check(&app, &method, &uri, &headers)?.writes(&app, &key)?;
         let objects = app.control.flyte().objects().clone();
         match query.get("uploadId").cloned() {
             Some(name) => blocking(move || objects.abandon_upload(&key, &name)).await?,
@@ -430,7 +441,7 @@ pub(super) async fn bucket(State(app): State<App>, request: Request) -> Response
         let body = body_of(&parts.headers, body).await?;
         let mut deleted = String::new();
         let keys = texts_of(&String::from_utf8_lossy(&body), "Key");
-        keys.iter().try_for_each(|key| signer.writes(key))?;
+        keys.iter().try_for_each(|key| signer.writes(&app, key))?;
         for key in keys {
             let (objects, shown) = (app.control.flyte().objects().clone(), escape(&key));
             blocking(move || objects.delete(&key)).await?;

@@ -39,9 +39,16 @@ pub(super) fn phase(phase: Phase) -> i32 {
     }
 }
 
+/// What was taken from an earlier run.
+const RECOVERED: i32 = 10;
+
 /// The phase of an action: one that waits for a person is paused.
-pub(super) fn phase_of(row: &ActionRow) -> i32 {
-    if row.kind == ActionKind::Human && row.finished_at.is_none() { phase(Phase::Paused) } else { phase(row.phase) }
+pub(super) fn phase_of(row: &ActionRow, call: &Call) -> i32 {
+    match row.phase {
+        Phase::Succeeded if row.reused && !call.recovered_from.is_empty() => RECOVERED,
+        _ if row.kind == ActionKind::Human && row.finished_at.is_none() => phase(Phase::Paused),
+        of_row => phase(of_row),
+    }
 }
 
 /// A point in time on the wire.
@@ -69,7 +76,13 @@ pub(super) fn action_of(reader: &Reader, id: Option<&ActionId>) -> Answer<(RunRo
 /// What an action was given.
 pub(super) fn call_of(reader: &Reader, row: &ActionRow) -> Answer<Call> {
     let input = row.input.map(|(seq, n)| reader.body(seq, n)).transpose().map_err(broken)?.flatten().unwrap_or_default();
-    Ok(Call::of(&input).unwrap_or_default())
+    if row.input.is_some() || row.path != controlplane::FLYTE_ROOT {
+        return Ok(Call::of(&input).unwrap_or_default());
+    }
+    // What was taken from elsewhere was given nothing; the run was.
+    let run = reader.run(row.run).map_err(broken)?;
+    let given = run.map(|run| reader.body(run.first_seq, 0)).transpose().map_err(broken)?.flatten().unwrap_or_default();
+    Ok(given.get("call").and_then(Call::of).unwrap_or_default())
 }
 
 /// A failure as the caller may see it: to whom its text is not shown, that there is one and its code.
@@ -108,8 +121,15 @@ fn action_type(kind: ActionKind) -> i32 {
     }
 }
 
+/// Where a run comes from, as its root says.
+fn relation(row: &ActionRow, call: &Call) -> Option<wire::Relation> {
+    let bytes =
+        flyte::call::from_hex(&call.run_spec).filter(|bytes| !bytes.is_empty() && row.path == controlplane::FLYTE_ROOT)?;
+    wire::Provenance::decode(bytes.as_slice()).ok()?.relation
+}
+
 /// What stands beside the state of an action.
-pub(super) fn metadata(reader: &Reader, row: &ActionRow, call: &Call) -> Answer<ActionMetadata> {
+pub(super) fn metadata(reader: &Reader, run: &RunRow, row: &ActionRow, call: &Call) -> Answer<ActionMetadata> {
     let child = reader.child(row.run, row.no).map_err(broken)?;
     let parent = match &child {
         Some(child) => {
@@ -126,6 +146,11 @@ pub(super) fn metadata(reader: &Reader, row: &ActionRow, call: &Call) -> Answer<
         group: call.group.clone(),
         action_type: action_type(row.kind),
         function_name: short(&name),
+        relation: relation(row, call),
+        recovered_from: (!call.recovered_from.is_empty() && row.reused).then(|| ActionId {
+            run: Some(wire::RunId { name: call.recovered_from.clone(), ..run_id(run) }),
+            name: row.path.clone(),
+        }),
         environment_name: name.split('.').next().unwrap_or_default().to_owned(),
         ..ActionMetadata::default()
     };
@@ -140,17 +165,22 @@ pub(super) fn metadata(reader: &Reader, row: &ActionRow, call: &Call) -> Answer<
     Ok(metadata)
 }
 
-pub(super) fn status(row: &ActionRow) -> ActionStatus {
+pub(super) fn status(row: &ActionRow, call: &Call) -> ActionStatus {
     let begun = row.started_at.unwrap_or(row.opened_at);
     let duration = row.finished_at.map(|end| end.since(begun).0 / 1_000);
     ActionStatus {
-        phase: phase_of(row),
+        phase: phase_of(row, call),
         start_time: Some(time(begun)),
         end_time: row.finished_at.map(time),
         attempts: row.attempt.max(1),
-        cache_status: if row.reused { 2 } else { 0 },
+        cache_status: cache_status(row, call),
         duration_ms: duration,
     }
+}
+
+/// Whether it was taken from what is remembered.
+fn cache_status(row: &ActionRow, call: &Call) -> i32 {
+    if row.reused && call.recovered_from.is_empty() { 2 } else { 0 }
 }
 
 /// An action in a list.
@@ -158,8 +188,8 @@ pub(super) fn listed(reader: &Reader, run: &RunRow, row: &ActionRow) -> Answer<w
     let call = call_of(reader, row)?;
     Ok(wire::Action {
         id: Some(ActionId { run: Some(run_id(run)), name: row.path.clone() }),
-        metadata: Some(metadata(reader, row, &call)?),
-        status: Some(status(row)),
+        metadata: Some(metadata(reader, run, row, &call)?),
+        status: Some(status(row, &call)),
     })
 }
 
@@ -177,8 +207,8 @@ pub(super) fn details(app: &App, caller: &Caller, run: &RunRow, row: &ActionRow)
     let spec = if call.spec.is_empty() { None } else { Some(app.control.flyte().spec(&call.spec)?) };
     Ok(ActionDetails {
         id: Some(ActionId { run: Some(run_id(run)), name: row.path.clone() }),
-        metadata: Some(metadata(reader, row, &call)?),
-        status: Some(status(row)),
+        metadata: Some(metadata(reader, run, row, &call)?),
+        status: Some(status(row, &call)),
         error_info: failure.as_ref().filter(|_| row.finished_at.is_some()).map(flyte::ending::error_info),
         abort_info: aborted.map(|value| Text { value }),
         task: spec,
@@ -212,17 +242,18 @@ fn attempts(
     }
     let (output_uri, _) = outputs_of(reader, row)?;
     let begun = row.started_at.unwrap_or(row.opened_at);
-    let own = wire::PhaseTransition { phase: phase_of(row), start_time: Some(time(begun)), end_time: row.finished_at.map(time) };
+    let own =
+        wire::PhaseTransition { phase: phase_of(row, call), start_time: Some(time(begun)), end_time: row.finished_at.map(time) };
     let report_uri = format!("{}/report.html", call.outputs(row.attempt));
     attempts.push(ActionAttempt {
-        phase: phase_of(row),
+        phase: phase_of(row, call),
         start_time: Some(time(begun)),
         end_time: row.finished_at.map(time),
         error_info: failure.filter(|_| row.finished_at.is_some()).map(flyte::ending::error_info),
         attempt: row.attempt.max(1),
         outputs: Some(wire::OutputReferences { output_uri, report_uri }),
         logs_available: has_logs && row.attempt > 0,
-        cache_status: if row.reused { 2 } else { 0 },
+        cache_status: cache_status(row, call),
         phase_transitions: vec![own],
         cluster: row.site.clone().unwrap_or_default(),
     });
@@ -237,9 +268,11 @@ pub(super) fn update(reader: &Reader, sight: Option<&Sight>, run: &RunRow, child
     let failure = seen(sight, &row.path, row.failure.as_ref()).filter(|_| row.finished_at.is_some());
     let hidden = sight.is_some_and(|sight| sight.withheld(Some(&row.path)).is_some());
     let value = (row.kind == ActionKind::Human && !hidden).then(|| literal(output.get("value")));
+    // Only what was taken from elsewhere has to be looked at.
+    let call = if row.reused { call_of(reader, row)? } else { Call::default() };
     Ok(ActionUpdate {
         action_id: Some(ActionId { run: Some(run_id(run)), name: row.path.clone() }),
-        phase: phase_of(row),
+        phase: phase_of(row, &call),
         error: failure.as_ref().map(flyte::ending::execution_error),
         output_uri,
         value: value.flatten(),

@@ -68,6 +68,7 @@ impl ControlPlane {
             principal: format!("trigger:{}", trigger.name),
             idempotency_key: Some(key),
             run_labels: spec.labels.unwrap_or_default().values,
+            reused: None,
         };
         let submit = self.program_to_submit(program)?;
         Ok(Submit { origin: Origin::Trigger { trigger: trigger.name.clone(), due }, ..submit })
@@ -93,19 +94,25 @@ impl ControlPlane {
         tokio::task::block_in_place(|| self.trigger_changed(name))
     }
 
-    /// A program as the engine takes it. Blocks.
+    /// A program as the engine takes it. One whose root may run nowhere by the rules is refused. Blocks.
     pub(super) fn program_to_submit(&self, program: Program) -> Result<Submit, Fault> {
+        let mut call = program.call.clone();
+        call.entered = self.entering_of_program(&program.project, &program.domain, &call)?;
+        let graph = super::graph_of(&program.project, program.node.clone());
+        let inputs = json!({ CALL: call.input() });
+        let labels = self.label_run(&graph, &program.project, &program.domain, &inputs)?;
         self.flyte().expect_end(&program)?;
-        let Program { name, project, domain, node, call, principal, idempotency_key, run_labels } = program;
-        let graph = super::graph_of(&project, node);
+        let Program { name, project, domain, principal, idempotency_key, run_labels, reused, .. } = program;
         let known = self.reader().find_run(&project, &domain, Some(&name), idempotency_key.as_deref());
         Ok(Submit {
+            labels,
+            reused: reused.map(|output| (0, output)).into_iter().collect(),
             name: Some(name),
             project,
             domain,
             graph_digest: graph.digest(),
             graph,
-            inputs: json!({ CALL: call.input() }),
+            inputs,
             principal,
             idempotency_key,
             salt: random_bytes(),

@@ -52,7 +52,7 @@ impl Ahead {
             rules,
         };
         if ahead.rules.governed() {
-            let table = labelled(&ahead.rules, graph, inputs, now);
+            let table = labelled(&ahead.rules, graph, Some(domain), inputs, now);
             let mut gives_files = BTreeSet::new();
             files_given(graph, "", &mut gives_files);
             for step in &table.steps {

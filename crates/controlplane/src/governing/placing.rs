@@ -1,12 +1,14 @@
 //! Where work may go by the rules, as the run loop and whoever looks ahead ask it, and the words of a refusal that an auditor reads back.
 
-use engine::RunNames;
+use engine::{AskedBy, RunNames};
 use model::Label;
 use placement::Permitted;
 use policy::{Cache, Fleet, Rules, Work};
 
 /// How the reason of a refusal begins that is about moving an input: behind it stands the site that it would come from.
 const MAY_NOT_MOVE: &str = "its input at `";
+/// How the reason of a refusal begins that is about whoever asked: behind it stands the site where that is.
+const MAY_NOT_TELL: &str = "what it comes to may not be told at `";
 
 /// Work of a run, as policies see it. `work` is what runs, as the engine names it.
 pub(crate) fn work_of(names: &RunNames, work: String) -> Work {
@@ -37,6 +39,31 @@ pub(super) fn permitted<'f, From: Iterator<Item = &'f str>>(
         }
     }
     permitted
+}
+
+/// Where work may go that a running action asked for: nowhere, when what it comes to may not be told where that action runs.
+pub(super) fn permitted_to_tell(
+    (rules, fleet, cache): (&Rules, &Fleet, &mut Cache),
+    names: &RunNames,
+    (asked_by, at): (&AskedBy, &str),
+    label: &Label,
+    mut permitted: Permitted,
+) -> Permitted {
+    let told = asked_by.label.clone().joined(label);
+    let places = cache.places(rules, fleet, &work_of(names, asked_by.work.clone()), &told);
+    if let Some(verdict) = places.get(at).filter(|verdict| !verdict.allowed) {
+        for (site, _) in &*places {
+            if permitted.refusal(site).is_none() {
+                permitted.refuse(site, format!("{MAY_NOT_TELL}{at}`, where it was asked for: {}", verdict.why()));
+            }
+        }
+    }
+    permitted
+}
+
+/// The site where it may not be told, when that is the reason of a refusal.
+pub(crate) fn told_at(why: &str) -> Option<&str> {
+    why.strip_prefix(MAY_NOT_TELL)?.split_once('`').map(|(at, _)| at)
 }
 
 /// The site that an input would have come from, when the reason of a refusal is that it may not move.

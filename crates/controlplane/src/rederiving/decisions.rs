@@ -5,7 +5,8 @@ use model::{ActionNo, EgressGrant, RunId, Seq, Timestamp};
 use placement::{Explanation, Verdict};
 
 use super::Rederive;
-use crate::governing::moved_from;
+use super::run::Action;
+use crate::governing::{moved_from, told_at};
 
 impl Rederive<'_> {
     pub(super) fn placed(&mut self, seq: Seq, event: &ActionsPlaced) {
@@ -73,6 +74,9 @@ impl Rederive<'_> {
             let refused = match (candidate.verdict, moved_from(&candidate.why)) {
                 // Attributes and size are asked about before the rules are.
                 (Verdict::Unfit, _) => continue,
+                (Verdict::Refused, None) if told_at(&candidate.why).is_some() => {
+                    told_at(&candidate.why).is_some_and(|at| self.may_not_be_told(run, &action, at))
+                }
                 (Verdict::Refused, Some(from)) => {
                     verdict.allowed && !self.rules.may_move(&work, &action.label, &self.fleet, from, &candidate.site).allowed
                 }
@@ -88,6 +92,19 @@ impl Rederive<'_> {
                 self.problem(3, seq, what);
             }
         }
+    }
+
+    /// Whether what an action comes to may not be told to whoever asked for it, where that is.
+    fn may_not_be_told(&mut self, run: RunId, action: &Action, at: &str) -> bool {
+        let Some((work, told, is_there)) = self.runs.get(&run).and_then(|run| {
+            let asked_by = run.actions.get(&action.asked_by?)?;
+            let told = asked_by.label.clone().joined(&action.label);
+            Some((run.work(asked_by)?, told, asked_by.at.as_deref() == Some(at)))
+        }) else {
+            return false;
+        };
+        let places = self.cache.places(&self.rules, &self.fleet, &work, &told);
+        is_there && places.get(at).is_some_and(|verdict| !verdict.allowed)
     }
 
     /// A file is brought for an action.

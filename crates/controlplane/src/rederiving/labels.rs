@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
-use engine::event::{ArtifactsLabelled, AttemptFinished, Opened, Role, RunLabelled, RunSubmitted};
-use model::{ArtifactRef, Digest, Label, Node, RunId, Seq, Timestamp};
+use engine::event::{ActionKind, ArtifactsLabelled, AttemptFinished, ChildOpened, Opened, Role, RunLabelled, RunSubmitted};
+use model::{ActionNo, ArtifactRef, Digest, Label, Node, Phase, RunId, Seq, Timestamp};
 use policy::{Cache, Rules};
 use workflow::labels::{Table, declared};
 
 use super::run::{Action, Gave, Run};
 use super::{Rederive, UNDER_WAY};
-use crate::governing::{carries_anything, flow, inputs_carry, labelled, labels_of};
+use crate::governing::{carries_anything, flow, inputs_carry, labelled, labels_of, task_of};
 
 impl Rederive<'_> {
     pub(super) fn submitted(&mut self, seq: Seq, at: Timestamp, event: &RunSubmitted) {
@@ -72,7 +72,7 @@ impl Rederive<'_> {
         let mut wrong = None;
         for (rules, time) in tries {
             let inputs = self.inputs(&graph, id, &rules, event);
-            let table = labelled(&rules, &graph, &inputs, time);
+            let table = labelled(&rules, &graph, Some(&domain), &inputs, time);
             match differs(event, &inputs, &table) {
                 None => {
                     self.computed("runs");
@@ -112,11 +112,45 @@ impl Rederive<'_> {
         }
     }
 
-    pub(super) fn opened(&mut self, id: RunId, seq: Seq, one: &Opened, definition: Option<&str>) {
+    /// The tags that came to what a running action asked for: all that the rules of then say by its name must be among them. What else came by what it
+    /// was given is taken as it is recorded, since values are no part of the record; but no tag that the rules of then do not know.
+    pub(super) fn entered(&mut self, id: RunId, seq: Seq, at: Timestamp, event: &ChildOpened) {
+        let Some(run) = self.runs.get(&id) else { return };
+        let task = work_of_definition(&event.definition).unwrap_or_default();
+        let (project, domain, label) = (run.project.clone(), run.domain.clone(), &event.opened.label);
+        let is_task = event.opened.kind == ActionKind::Task && !event.opened.instant;
+        let rules = self.rules_at(at);
+        let holds = |rules: &Rules| {
+            let by_name = rules.tags_of_task(&project, Some(&domain), task_of(&task));
+            let known = event.entered.iter().flatten().all(|(tag, _)| rules.knows(tag));
+            known && (!is_task || by_name.0.is_subset(&label.0))
+        };
+        if !rules.iter().any(|rules| holds(rules)) {
+            let what =
+                format!("`{}` is recorded to read {label}, and the rules of then say otherwise of `{task}`", event.opened.path);
+            self.problem(4, seq, what);
+        }
+    }
+
+    /// An action has ended: whoever asked for it is told what it came to.
+    pub(super) fn ended(&mut self, id: RunId, number: ActionNo, phase: Phase, reused: bool) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let Some(action) = run.actions.get_mut(&number) else { return };
+        action.has_ended = true;
+        if phase != Phase::Aborted && (reused || !action.placed.is_empty()) {
+            run.told(number);
+        }
+    }
+
+    pub(super) fn opened(&mut self, id: RunId, seq: Seq, one: &Opened, child: Option<&ChildOpened>) {
         let Some(run) = self.runs.get(&id) else { return };
         let of = |number| run.actions.get(number).map(|action| action.label.clone());
+        let entered =
+            || Label::of(child.and_then(|child| child.entered.as_ref()).into_iter().flatten().map(|(tag, _)| tag.clone()));
         let (expected, work) = match &one.role {
-            Role::Child { parent } => (of(parent), definition.and_then(work_of_definition)),
+            Role::Child { parent } => {
+                (of(parent).map(|label| label.joined(&entered())), child.and_then(|child| work_of_definition(&child.definition)))
+            }
             Role::Transfer { wanted_by, .. } => (of(wanted_by), None),
             // It may read what the action gave that it undoes.
             Role::Undo { of: undone } => (
@@ -134,13 +168,25 @@ impl Rederive<'_> {
             }
             None => self.problem(4, seq, format!("`{}` belongs to an action that was never opened", one.path)),
         }
-        let is_child = matches!(one.role, Role::Child { .. });
+        let asked_by = match one.role {
+            Role::Child { parent } => Some(parent),
+            _ => None,
+        };
         let moves = match &one.role {
             Role::Transfer { wanted_by, from, to, .. } => Some((*wanted_by, from.clone(), to.clone())),
             _ => None,
         };
-        let (path, label) = (one.path.clone(), one.label.clone());
-        let action = Action { path, label, work, is_child, moves, at: None, placed: BTreeMap::new() };
+        let action = Action {
+            path: one.path.clone(),
+            label: one.label.clone(),
+            work,
+            asked_by,
+            grown: Label::empty(),
+            has_ended: false,
+            moves,
+            at: None,
+            placed: BTreeMap::new(),
+        };
         if let Some(run) = self.runs.get_mut(&id) {
             run.actions.insert(one.action, action);
         }

@@ -39,7 +39,12 @@ pub(super) struct Action {
     pub(super) label: Label,
     /// What it runs; none when it takes no place by the rules.
     pub(super) work: Option<String>,
-    pub(super) is_child: bool,
+    /// Who asked for it, when it was a running action.
+    pub(super) asked_by: Option<ActionNo>,
+    /// The tags that came with the results of what it asked for.
+    pub(super) grown: Label,
+    /// Whether it has ended.
+    pub(super) has_ended: bool,
     /// Of a file on its way: for which action it is brought, from where, to where.
     pub(super) moves: Option<(ActionNo, String, String)>,
     /// Where it is placed.
@@ -76,9 +81,26 @@ impl Run {
 
     /// What an action gives back carries.
     pub(super) fn gives(&self, action: &Action) -> Carried {
-        match action.is_child {
-            true => Carried { all: action.label.clone(), fields: BTreeMap::new() },
-            false => self.labels.gives.get(&engine::without_items(&action.path)).cloned().unwrap_or_default(),
+        if action.asked_by.is_some() {
+            return Carried { all: action.label.clone(), fields: BTreeMap::new() };
+        }
+        let mut carried = self.labels.gives.get(&engine::without_items(&action.path)).cloned().unwrap_or_default();
+        carried.all.join(&action.grown);
+        carried
+    }
+
+    /// Somebody is told what an action came to that they asked for: from now on they carry what it does, and what follows a node does too.
+    pub(super) fn told(&mut self, ended: ActionNo) {
+        let Some((label, parent)) = self.actions.get(&ended).and_then(|action| Some((action.label.clone(), action.asked_by?)))
+        else {
+            return;
+        };
+        let Some(parent) = self.actions.get_mut(&parent).filter(|parent| !parent.has_ended) else { return };
+        let new = Label(label.0.difference(&parent.label.0).cloned().collect());
+        parent.label.join(&new);
+        parent.grown.join(&new);
+        if parent.asked_by.is_none() {
+            self.label.join(&new);
         }
     }
 }

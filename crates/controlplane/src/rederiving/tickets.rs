@@ -20,7 +20,7 @@ impl Rederive<'_> {
         };
         let released = run.released.get(&(ticket.attempt.action, ticket.attempt.attempt)).cloned().unwrap_or_default();
         let reach = run.reach.get(&(ticket.attempt.action, ticket.attempt.attempt)).cloned().unwrap_or_default();
-        let is_task = action.is_child || action.work.as_ref().is_some_and(|work| work != "run" && !work.contains('@'));
+        let is_task = action.asked_by.is_some() || action.work.as_ref().is_some_and(|work| work != "run" && !work.contains('@'));
         let mut wrong: Vec<String> = Vec::new();
         let signed = self.ticket_key.is_some_and(|key| TicketKey(key.0).signed(&event.ticket));
         if !signed {

@@ -1,20 +1,31 @@
 //! Work that a running action asks for, and stopping a piece of it.
 
 use model::limits::{RUN_ACTIONS_MAX, VALUE_BYTES_MAX};
-use model::{ActionKey, ActionNo, Failure, Phase, RunId};
+use model::{ActionKey, ActionNo, Digest, Failure, Label, Phase, RunId};
 
 use crate::action::ActionState;
-use crate::event::{ActionFinished, ActionKind, ActionStopRequested, CancelReason, CancelRequested, ChildOpened, Opened, Role};
+use crate::event::{
+    ActionFinished, ActionKind, ActionStopRequested, CancelReason, CancelRequested, ChildOpened, Opened, RecallKey, Role,
+};
 use crate::run::RunStatus;
 use crate::unit::kind_of;
 use crate::{Event, Outcome, Rejection, Spawn};
 
 use super::Stepper;
 
+/// The key of what is remembered, apart for data that carry other tags.
+fn under_label(recall: RecallKey, label: &Label) -> RecallKey {
+    if label.is_empty() {
+        return recall;
+    }
+    let key = Digest::of_parts(&[b"under\0", &recall.key.0, label.to_string().as_bytes()]);
+    RecallKey { key, ..recall }
+}
+
 impl Stepper<'_, '_> {
     /// Opens what a running action asks for. What is there under the path already is left as it is.
     pub(super) fn spawn(&mut self, spawn: Spawn) -> Result<RunId, Rejection> {
-        let Spawn { parent, path, node, input, recall, done } = spawn;
+        let Spawn { parent, path, node, input, recall, done, reused, entered } = spawn;
         let id = parent.run;
         let run = self.run(id).ok_or(Rejection::NotFound { kind: "open run", name: id.to_string() })?;
         let asking = run.action(parent.action).ok_or(Rejection::NotFound { kind: "action", name: parent.to_string() })?;
@@ -35,29 +46,34 @@ impl Stepper<'_, '_> {
             return Err(Rejection::Limit(format!("the input is larger than {VALUE_BYTES_MAX} bytes")));
         }
         let definition = serde_json::to_string(&*node).map_err(|error| Rejection::Invalid(error.to_string()))?;
+        // What led there is part of what it knows.
+        let label = asking.label.clone().joined(&Label::of(entered.keys().cloned()));
+        let is_known = done.is_some() || reused.is_some();
         let opened = Opened {
             action: ActionNo(run.actions.len() as u32),
             role: Role::Child { parent: parent.action },
             scope: asking.scope,
             node: asking.node,
             input,
-            // What led there is part of what it knows.
-            label: asking.label.clone(),
-            recall: recall.filter(|_| done.is_none()),
+            recall: recall.filter(|_| !is_known).map(|recall| under_label(recall, &label)),
+            label,
             path,
             kind: if done.is_some() { ActionKind::Trace } else { kind_of(&node.kind) },
-            instant: done.is_some(),
+            instant: is_known,
         };
         let key = ActionKey::new(id, opened.action);
-        self.emit(Event::ChildOpened(Box::new(ChildOpened { run: id, opened, definition })));
-        if let Some(outcome) = done {
-            self.say(key, outcome);
+        let entered = Some(entered).filter(|entered| !entered.is_empty());
+        self.emit(Event::ChildOpened(Box::new(ChildOpened { run: id, opened, definition, entered })));
+        match (done, reused) {
+            (Some(outcome), reused) => self.say(key, outcome, reused.is_some()),
+            (None, Some(output)) => self.say(key, Outcome::Succeeded(output), true),
+            (None, None) => {}
         }
         Ok(id)
     }
 
-    /// Records what an action says it has done by itself.
-    fn say(&mut self, key: ActionKey, outcome: Outcome) {
+    /// Records what an action says it has done by itself, or what an earlier run did.
+    fn say(&mut self, key: ActionKey, outcome: Outcome, reused: bool) {
         let (phase, output, failure): (Phase, Option<serde_json::Value>, Option<Failure>) = match outcome {
             Outcome::Succeeded(value) => (Phase::Succeeded, Some(value), None),
             Outcome::Failed(failure) => (Phase::Failed, None, Some(failure)),
@@ -70,7 +86,7 @@ impl Stepper<'_, '_> {
             phase,
             output,
             failure,
-            reused: false,
+            reused,
             locations: Vec::new(),
         })));
     }

@@ -10,7 +10,7 @@ use crate::evolve::demand_of;
 use crate::fleet::Demand;
 use crate::run::Run;
 use crate::state::without_items;
-use crate::{Candidate, Event, InputArtifact, Placement, State};
+use crate::{AskedBy, Candidate, Event, InputArtifact, Placement, State};
 
 use super::Stepper;
 
@@ -42,14 +42,15 @@ impl State {
         let mut candidates: Vec<Candidate> = Vec::new();
         // What is known of a task is of one node; where there is no choice, nothing needs to be known.
         let apart = self.fleet.sites.len() > 1;
-        let mut places: BTreeMap<(RunId, Demand, Vec<InputArtifact>, Option<(u32, u32)>), usize> = BTreeMap::new();
+        let mut places: BTreeMap<_, usize> = BTreeMap::new();
         for key in keys {
             let Some(run) = self.runs.get(&key.run) else { continue };
             let Some(action) = run.action(key.action) else { continue };
             let Some(demand) = demand_of(self, key) else { continue };
             let inputs = inputs_of(run, action);
             let node = apart.then_some((action.scope, action.node));
-            let place = *places.entry((key.run, demand.clone(), inputs.clone(), node)).or_insert_with(|| {
+            let asked_by = asked_by(run, action);
+            let place = *places.entry((key.run, demand.clone(), inputs.clone(), node, asked_by.clone())).or_insert_with(|| {
                 let Demand { needs, label, work, .. } = demand;
                 let path = without_items(&action.path);
                 let planned = run.plan.get(path.as_str()).map(|(site, rest)| (site.to_string(), *rest));
@@ -67,6 +68,7 @@ impl State {
                     priority: run.priority,
                     goal: run.goal,
                     planned,
+                    asked_by,
                 });
                 candidates.len() - 1
             });
@@ -95,6 +97,13 @@ fn unfit_input(run: &Run, action: &Action) -> Option<Failure> {
     Some(Failure::new(FailureClass::Refused, message))
 }
 
+/// The running action that asked for another one.
+fn asked_by(run: &Run, action: &Action) -> Option<AskedBy> {
+    let Role::Child { parent } = action.role else { return None };
+    let parent = run.action(parent)?;
+    Some(AskedBy { work: parent.unit.work(), site: parent.site.clone(), label: parent.label.clone() })
+}
+
 fn inputs_of(run: &Run, action: &Action) -> Vec<InputArtifact> {
     let Some(input) = &action.input else { return Vec::new() };
     let describe = |artifact: ArtifactRef| {
@@ -118,9 +127,10 @@ impl Stepper<'_, '_> {
             }
             for (run, actions) in by_run {
                 let actions = self.without_lost(run, actions);
-                match &placement.site {
-                    Some(site) => self.place_at(run, actions, site, &placement),
-                    None => self.park(run, actions, &placement.explanation),
+                match (&placement.site, &placement.refused) {
+                    (Some(site), _) => self.place_at(run, actions, site, &placement),
+                    (None, None) => self.park(run, actions, &placement.explanation),
+                    (None, Some(why)) => self.refuse(run, actions, &placement.explanation, why),
                 }
             }
         }
@@ -199,6 +209,16 @@ impl Stepper<'_, '_> {
                 role: Role::Transfer { wanted_by: *number, artifact: *artifact, size: location.size, from, to: to.to_owned() },
             };
             self.emit(Event::ActionsOpened(ActionsOpened { run: id, actions: vec![opened] }));
+        }
+    }
+
+    /// Fails what a running action asked for and the rules let run nowhere: whoever asked is told, and goes on as it likes. The decision is
+    /// recorded with its reasons as any other.
+    fn refuse(&mut self, id: RunId, actions: Vec<ActionNo>, explanation: &str, why: &str) {
+        self.park(id, actions.clone(), explanation);
+        for number in actions {
+            let failure = Failure { permanent: true, ..Failure::new(FailureClass::Refused, why) };
+            self.finish(ActionKey::new(id, number), Phase::Failed, None, Some(failure));
         }
     }
 

@@ -1,5 +1,7 @@
 //! Facts about actions: how they come into being, what they remember, how they end.
 
+use std::collections::BTreeMap;
+
 use minicbor::{Decode, Encode};
 use model::{ActionKey, ActionNo, Digest, Duration, Failure, Label, NodeIx, Payload, Phase, RunId};
 
@@ -194,6 +196,9 @@ pub struct ChildOpened {
     /// What it runs: a [`model::Node`] as JSON. It stands in no graph.
     #[n(2)]
     pub definition: String,
+    /// The tags that it carries beside those of its parent, and by what each came; none when it carries no others.
+    #[n(3)]
+    pub entered: Option<BTreeMap<String, String>>,
 }
 
 /// See [`super::Event::ActionStopRequested`].

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{ActionKey, ActionNo, AttemptNo, Epoch, NodeKind, Payload, RunId, Timestamp};
+use model::{ActionKey, ActionNo, AttemptNo, Epoch, Label, NodeKind, Payload, RunId, Timestamp};
 
 use super::attempts::{add_locations, brought, leave_site, start_transfer};
 use super::endings::{Ending, end};
@@ -60,6 +60,7 @@ fn open(state: &mut State, id: RunId, opened: &Opened, unit: Option<Arc<Unit>>, 
         path: Arc::from(opened.path.as_str()),
         input: opened.input.clone(),
         label: opened.label.clone(),
+        grown: Label::empty(),
         recall: opened.recall.clone(),
         state: ActionState::Instant,
         attempt: AttemptNo(0),

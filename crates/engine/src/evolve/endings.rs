@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{ActionKey, ActionNo, Digest, Failure, FailureClass, NodeIx, NodeKind, Payload, Phase, RunId, Timestamp};
+use model::{
+    ActionKey, ActionNo, AttemptKey, Digest, Failure, FailureClass, Label, NodeIx, NodeKind, Payload, Phase, RunId, Timestamp,
+};
 
 use super::actions::clear_timers;
 use super::attempts::dispatch;
@@ -57,7 +59,13 @@ pub(super) fn end(state: &mut State, key: ActionKey, ending: Ending, at: Timesta
     }
     let once = once.map(|once| (run.names.project.clone(), once));
     let counted = before != ActionState::Instant;
+    // What never ran and was not taken from elsewhere has nothing to tell.
+    let has_told = phase != Phase::Aborted && (reused || action.attempt.0 > 0);
+    let told = Some(action.label.clone()).filter(|label| has_told && !label.is_empty());
     leave(state, key, before);
+    if let (Role::Child { parent }, Some(label)) = (&role, told) {
+        grow(state, ActionKey::new(key.run, *parent), &label);
+    }
     let Some(run) = state.runs.get_mut(&key.run) else { return };
     if asked && run.has_living_children(key.action) {
         run.orphaned.insert(key.action);
@@ -76,6 +84,24 @@ pub(super) fn end(state: &mut State, key: ActionKey, ending: Ending, at: Timesta
     if let Some(once) = once {
         leave_once(state, &once, key, phase);
     }
+}
+
+/// An action is told what something came to that it asked for: from now on it carries the tags of that. What follows a node that does carries them
+/// too, since the labels of nodes were counted before anybody knew.
+fn grow(state: &mut State, key: ActionKey, label: &Label) {
+    let Some(run) = state.runs.get_mut(&key.run) else { return };
+    let Some(action) = run.actions.get_mut(key.action.0 as usize) else { return };
+    let new = Label(label.0.difference(&action.label.0).cloned().collect());
+    if new.is_empty() || action.is_done() {
+        return;
+    }
+    action.label.join(&new);
+    action.grown.join(&new);
+    if !matches!(action.role, Role::Child { .. }) {
+        run.label.join(&new);
+    }
+    let attempt = AttemptKey { run: key.run, action: key.action, attempt: action.attempt };
+    state.passing.grown.push((attempt, action.label.clone()));
 }
 
 /// Something that an action asked for has ended. When it was the last, the action works again and needs what it holds.

@@ -30,7 +30,7 @@ fn task(cpu_millis: u32) -> Node {
 fn ask(rig: &Rig, run: RunId, parent: &str, path: &str, node: Node) -> Command {
     let parent = rig.action(run, parent);
     let input = Some(json!({ "of": path }));
-    Command::Spawn(Box::new(Spawn { parent, path: path.into(), node: Arc::new(node), input, recall: None, done: None }))
+    Command::Spawn(Box::new(Spawn { parent, path: path.into(), node: Arc::new(node), input, ..Spawn::default() }))
 }
 
 fn spawn(rig: &mut Rig, run: RunId, parent: &str, path: &str, node: Node) {
@@ -80,7 +80,7 @@ fn asking_twice_is_asking_once_and_an_ended_parent_asks_for_nothing() {
     end(&mut rig, run, "a0");
     rig.finish(run);
     let parent = rig.action(run, "a0");
-    let spawn = Spawn { parent, path: "x".into(), node: Arc::new(task(0)), input: None, recall: None, done: None };
+    let spawn = Spawn { parent, path: "x".into(), node: Arc::new(task(0)), ..Spawn::default() };
     assert!(matches!(rig.try_step(Command::Spawn(Box::new(spawn))), Err(Rejection::NotFound { .. })));
 }
 
@@ -175,7 +175,7 @@ fn what_a_parent_did_by_itself_is_recorded_as_it_says() {
         [Outcome::Succeeded(json!({ "output_uri": "s3://b/o" })), Outcome::Failed(Failure::new(FailureClass::User, "no"))];
     for (number, outcome) in outcomes.into_iter().enumerate() {
         let (path, node) = (format!("trace{number}"), Arc::new(task(0)));
-        let spawn = Spawn { parent, path, node, input: None, recall: None, done: Some(outcome) };
+        let spawn = Spawn { parent, path, node, done: Some(outcome), ..Spawn::default() };
         rig.step(Command::Spawn(Box::new(spawn)));
     }
     assert_eq!(rig.phase(run, "trace0"), Some(Phase::Succeeded));

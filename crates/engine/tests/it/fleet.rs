@@ -76,6 +76,7 @@ fn the_engine_checks_what_the_placer_chose() {
             site: Some(site.into()),
             explanation: "{}".into(),
             by_worker: false,
+            refused: None,
         }])
     };
     assert!(rig.step(place("nowhere")).is_empty());

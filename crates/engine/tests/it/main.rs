@@ -5,6 +5,7 @@ mod cancelling;
 mod children;
 mod egress;
 mod fleet;
+mod labels;
 mod maps;
 mod named;
 mod random;

@@ -48,7 +48,7 @@ fn given(rig: &mut Rig, graph: &Arc<Graph>) -> RunId {
 fn spawn(rig: &mut Rig, run: RunId, parent: &str, path: &str, input: Value) {
     let parent = rig.action(run, parent);
     let node = Node { id: path.into(), kind: NodeKind::Task { name: "t".into() }, ..Node::default() };
-    let spawn = Spawn { parent, path: path.into(), node: Arc::new(node), input: Some(input), recall: None, done: None };
+    let spawn = Spawn { parent, path: path.into(), node: Arc::new(node), input: Some(input), ..Spawn::default() };
     rig.step(Command::Spawn(Box::new(spawn)));
     rig.work();
 }

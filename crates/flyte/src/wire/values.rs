@@ -96,6 +96,18 @@ pub struct Literal {
     pub collection: Option<Collection>,
     #[prost(message, optional, tag = "3")]
     pub map: Option<LiteralMap>,
+    // What is only handed on.
+    #[prost(string, tag = "4")]
+    pub hash: String,
+    #[prost(message, optional, tag = "8")]
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// Where a literal lies that is too large to be sent.
+#[derive(Clone, PartialEq, Message)]
+pub struct Elsewhere {
+    #[prost(string, tag = "1")]
+    pub uri: String,
 }
 
 #[derive(Clone, PartialEq, Message)]

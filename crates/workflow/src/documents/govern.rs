@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use model::Duration;
-use model::govern::{Checks, OnRevoke, PolicySpec, SanitizerSpec, TagKind, TagSpec};
+use model::govern::{Checks, Entrance, OnRevoke, PolicySpec, SanitizerSpec, TagKind, TagSpec};
+use model::limits::TAG_ENTRANCES_MAX;
 use serde_json::Value;
 
 use super::{choice, texts};
@@ -47,7 +48,7 @@ impl PolicyDocument {
 }
 
 pub(super) fn tag(tree: &Tree, findings: &Findings) -> Option<TagSpec> {
-    let known = ["kind", "name", "description", "owners", "parent", "protects", "retention", "approvals", "on_revoke"];
+    let known = ["kind", "name", "description", "owners", "parent", "protects", "retention", "approvals", "on_revoke", "enters"];
     let fields = Fields::of(tree, "a tag", &known, findings)?;
     let name = tag_name(&fields, "name", findings)?;
     let kind = match fields.text("protects").as_deref() {
@@ -69,7 +70,37 @@ pub(super) fn tag(tree: &Tree, findings: &Findings) -> Option<TagSpec> {
         retention: fields.duration("retention"),
         approvals: fields.count("approvals").map_or(2, |count| u32::try_from(count).unwrap_or(u32::MAX)),
         on_revoke: choice::<OnRevoke>(&fields, "on_revoke", "stop, finish", findings),
+        enters: enters(fields.get("enters"), findings),
     })
+}
+
+/// Where a tag comes to data by itself.
+fn enters(tree: Option<&Tree>, findings: &Findings) -> Vec<Entrance> {
+    let Some(tree) = tree else { return Vec::new() };
+    let Data::List(items) = &tree.data else {
+        findings.error("W0103", &tree.span, format!("`enters` has to be a list, and this is {}", tree.kind()));
+        return Vec::new();
+    };
+    if items.len() > TAG_ENTRANCES_MAX {
+        findings.error("W0104", &tree.span, format!("`enters` has more than {TAG_ENTRANCES_MAX} entries"));
+    }
+    let known = ["project", "domain", "task", "inputs", "run_labels"];
+    let read = |item: &Tree| {
+        let fields = Fields::of(item, "an entrance", &known, findings)?;
+        let entrance = Entrance {
+            project: fields.text("project"),
+            domain: fields.text("domain"),
+            task: fields.text("task"),
+            inputs: fields.text("inputs"),
+            run_labels: texts(fields.get("run_labels"), "run_labels", findings),
+        };
+        if entrance == Entrance::default() {
+            let message = "an entrance says of which tasks: `project`, `domain`, `task`, `inputs` or `run_labels`";
+            findings.error("W0102", &item.span, message);
+        }
+        Some(entrance)
+    };
+    items.iter().filter_map(read).collect()
 }
 
 /// The name of a tag: names with `.` between them.

@@ -1,0 +1,152 @@
+//! Recovery: a run of the same program that takes what succeeded in an earlier one. Actions are found by their names, which the client computes
+//! from where they stand, what they are given and what their code is.
+
+use engine::{Command, Outcome, Spawn};
+use flyte::wire::{ActionId, Provenance, Relation};
+use flyte::{Call, Message as _, Recovery};
+use journal::{ActionRow, ChildRow, RunRow};
+use model::{ActionKey, ActionNo, Phase};
+use serde_json::Value;
+
+use super::auth;
+use super::connect::{Answer, Refusal};
+use super::view::{self, blocking, broken};
+use crate::rest::App;
+use crate::rest::access::Caller;
+
+/// Children that are read at a time.
+const BATCH: usize = 500;
+
+/// What a specification of a run says of recovering another one. The other run has to be of the same project and domain.
+pub(super) fn asked(control: &controlplane::ControlPlane, run_spec: &[u8], place: (&str, &str)) -> Answer<Option<Recovery>> {
+    let invalid = |message: String| Refusal::new("invalid_argument", message);
+    let said = Provenance::decode(run_spec).map_err(|error| invalid(error.to_string()))?;
+    let Some(relation) = said.relation.filter(|relation| relation.kind == Relation::RECOVER) else { return Ok(None) };
+    let of = relation.related_to.ok_or_else(|| invalid("the run that is to be recovered is not named".into()))?;
+    if (of.project.as_str(), of.domain.as_str()) != place {
+        let (project, domain) = place;
+        return Err(invalid(format!("a run of `{project}` and `{domain}` recovers none of another project or domain")));
+    }
+    view::run_of(control.reader(), Some(&of))?;
+    let again = said.recover.unwrap_or_default().force_rerun_actions;
+    Ok(Some(Recovery { run: of.name, again }))
+}
+
+/// What the root of an earlier run gave, when it may stand for that of a new one: it succeeded, nothing of it is to be done again, and it was
+/// given the same.
+pub(super) fn root(
+    control: &controlplane::ControlPlane,
+    recovery: &Recovery,
+    place: (&str, &str),
+    inputs: &str,
+) -> Answer<Option<Value>> {
+    let reader = control.reader();
+    let Some(before) = source(control, recovery, place)? else { return Ok(None) };
+    let root = reader.action(before.id, controlplane::FLYTE_ROOT).map_err(broken)?;
+    let Some(root) = root.filter(|root| root.phase == Phase::Succeeded && recovery.again.is_empty()) else { return Ok(None) };
+    let read = |uri: &str| flyte::key(uri).and_then(|key| control.flyte().objects().get(key).ok());
+    let same = read(&view::call_of(reader, &root)?.inputs) == read(inputs);
+    if same { Ok(Some(view::outputs_of(reader, &root)?.1)) } else { Ok(None) }
+}
+
+fn source(control: &controlplane::ControlPlane, recovery: &Recovery, (project, domain): (&str, &str)) -> Answer<Option<RunRow>> {
+    let reader = control.reader();
+    let known = reader.find_run(project, domain, Some(&recovery.run), None).map_err(broken)?;
+    Ok(known.by_name.map(|run| reader.run(run)).transpose().map_err(broken)?.flatten())
+}
+
+/// What an action came to in the run that is recovered, when that is taken.
+fn before(control: &controlplane::ControlPlane, run: &RunRow, call: &Call) -> Answer<Option<(String, ActionRow)>> {
+    let Some(recovery) = call.recovers.as_ref().filter(|recovery| !recovery.again.contains(&call.name)) else { return Ok(None) };
+    let Some(source) = source(control, recovery, (&run.project, &run.domain))? else { return Ok(None) };
+    let action = control.reader().action(source.id, &call.name).map_err(broken)?;
+    Ok(action.filter(|action| action.phase == Phase::Succeeded).map(|action| (source.name, action)))
+}
+
+/// What a program asks for, with what it came to in the run that is recovered.
+pub(super) fn taken(control: &controlplane::ControlPlane, run: &RunRow, spawn: Spawn) -> Answer<Spawn> {
+    let Some(mut call) = spawn.input.as_ref().and_then(Call::of) else { return Ok(spawn) };
+    let Some((source, action)) = before(control, run, &call)? else { return Ok(spawn) };
+    // What is done again next time is not looked for here: this result has a name of its own from now on.
+    call.recovered_from = source;
+    let (_, output) = view::outputs_of(control.reader(), &action)?;
+    let mut input = spawn.input.unwrap_or_default();
+    input["flyte"] = call.input()["flyte"].take();
+    let mut entered = spawn.entered;
+    entered.extend(control.recovered_tags(&run.project, &run.domain, &call.recovered_from, &call.name)?);
+    Ok(Spawn { input: Some(input), recall: None, reused: Some(output), entered, ..spawn })
+}
+
+/// Takes over the steps that an action recorded of itself in the run that is recovered: its program asks what is known of them, and not for them.
+pub(super) async fn traces(app: &App, caller: &Caller, id: Option<ActionId>) -> Answer<()> {
+    let (control, caller) = (app.control.clone(), caller.clone());
+    let spawns = blocking(move || {
+        let reader = control.reader();
+        let (run, parent) = view::action_of(reader, id.as_ref())?;
+        auth::own(&caller, &run)?;
+        let call = view::call_of(reader, &parent)?;
+        let Some((source, above)) = parent_before(&control, &run, &call)? else { return Ok(Vec::new()) };
+        let mut spawns = Vec::new();
+        let mut from = 0;
+        loop {
+            let children = reader.children(source.id, above.no, from, BATCH).map_err(broken)?;
+            for child in children.iter().filter(|child| is_step(child)) {
+                let parent = ActionKey::new(run.id, ActionNo(parent.no));
+                spawns.extend(step(&control, &run, (&source, &call), child, parent)?);
+            }
+            match children.last() {
+                Some(last) if children.len() == BATCH => from = last.action.no + 1,
+                _ => return Ok(spawns),
+            }
+        }
+    });
+    // All are sent before the first is waited for: they share a commit.
+    let inbox = app.control.inbox();
+    let sent = spawns.await?.into_iter().map(|spawn| inbox.post(Command::Spawn(Box::new(spawn))));
+    for answer in sent.collect::<Result<Vec<_>, _>>()? {
+        // One that is there already is left as it is, and a program that has ended asks for nothing.
+        let _ = answer.await;
+    }
+    Ok(())
+}
+
+fn is_step(child: &ChildRow) -> bool {
+    child.action.kind == engine::event::ActionKind::Trace && child.action.phase == Phase::Succeeded
+}
+
+/// The same action in the run that is recovered, however it ended there.
+fn parent_before(control: &controlplane::ControlPlane, run: &RunRow, call: &Call) -> Answer<Option<(RunRow, ActionRow)>> {
+    let Some(recovery) = &call.recovers else { return Ok(None) };
+    let Some(source) = source(control, recovery, (&run.project, &run.domain))? else { return Ok(None) };
+    let action = control.reader().action(source.id, &call.name).map_err(broken)?;
+    Ok(action.map(|action| (source, action)))
+}
+
+/// A step of an earlier run as one of this; none when it is there, or is to be done again.
+fn step(
+    control: &controlplane::ControlPlane,
+    run: &RunRow,
+    (source, above): (&RunRow, &Call),
+    child: &ChildRow,
+    parent: ActionKey,
+) -> Answer<Option<Spawn>> {
+    let (reader, name) = (control.reader(), &child.action.path);
+    let again = above.recovers.as_ref().is_some_and(|recovery| recovery.again.contains(name));
+    if again || reader.action(run.id, name).map_err(broken)?.is_some() {
+        return Ok(None);
+    }
+    let call = Call { recovered_from: source.name.clone(), ..view::call_of(reader, &child.action)? };
+    let (_, output) = view::outputs_of(reader, &child.action)?;
+    let node =
+        model::Node { id: name.clone(), kind: model::NodeKind::Task { name: child.work.clone() }, ..model::Node::default() };
+    Ok(Some(Spawn {
+        parent,
+        path: name.clone(),
+        node: std::sync::Arc::new(node),
+        input: Some(call.input()),
+        done: Some(Outcome::Succeeded(output.clone())),
+        reused: Some(output),
+        entered: control.recovered_tags(&run.project, &run.domain, &source.name, name)?,
+        ..Spawn::default()
+    }))
+}

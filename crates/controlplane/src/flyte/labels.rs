@@ -1,0 +1,200 @@
+//! What the data of Flyte programs carry: what enters by the rules, what objects of earlier actions bring along, and what is kept beside each
+//! action's objects, so that whoever asks for one is held to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use flyte::{Call, Message as _, Reach};
+use model::{AttemptKey, Label};
+use policy::Entering;
+
+use super::{Flyte, Open};
+use crate::{ControlPlane, Fault};
+
+/// Where the label of an action's objects is kept: under a key that no attempt may touch. What is within a sub-workflow has one with it.
+fn key_of(run: &str, action: &str) -> String {
+    let action = action.split('/').next().unwrap_or_default();
+    format!("labels/{}/{action}", run.trim_end_matches('/'))
+}
+
+/// The run and the action that an object is of, by its address.
+fn place_of(address: &str) -> Option<(&str, &str)> {
+    let key = flyte::key(address)?;
+    let mut parts = key.splitn(6, '/');
+    let ["runs", project, domain, run, action] = [(); 5].map(|()| parts.next().unwrap_or_default()) else { return None };
+    let run = key.get(.."runs///".len() + project.len() + domain.len() + run.len())?;
+    (!action.is_empty()).then_some((run, action))
+}
+
+impl Flyte {
+    /// Keeps what the objects of an action carry, before any of them is written.
+    pub fn note_label(&self, reach: &Reach, action: &str) -> std::io::Result<()> {
+        let Some(run) = flyte::key(&reach.base).filter(|_| !reach.label.is_empty()) else { return Ok(()) };
+        let known = self.label_of(run, action)?;
+        if reach.label.0.is_subset(&known.0) {
+            return Ok(());
+        }
+        let all = serde_json::to_vec(&known.joined(&reach.label))?;
+        self.objects().put(&key_of(run, action), &all).map(drop)
+    }
+
+    /// What the objects of an action carry, by the part of their keys that names the run, and the action.
+    pub fn label_of(&self, run: &str, action: &str) -> std::io::Result<Label> {
+        let own = self.kept(&key_of(run, action))?;
+        // Earlier versions kept one for the whole run.
+        Ok(own.joined(&self.kept(&format!("labels/{}", run.trim_end_matches('/')))?))
+    }
+
+    /// What the objects of all actions of a run carry.
+    pub fn label_of_run(&self, run: &str) -> std::io::Result<Label> {
+        let (prefix, mut after, mut all) = (key_of(run, ""), String::new(), self.label_of(run, "")?);
+        loop {
+            let page = self.objects().list(&prefix, false, &after, 1_000)?;
+            for meta in &page.objects {
+                all.join(&self.kept(&meta.key)?);
+            }
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(all),
+            }
+        }
+    }
+
+    fn kept(&self, key: &str) -> std::io::Result<Label> {
+        match self.objects().get(key) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Label::empty()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// An attempt was told something that carries more than its data did: it may read that from now on, and what it writes carries it.
+    pub(crate) fn grown(&self, attempt: AttemptKey, label: Label) {
+        let mut attempts = self.inner.attempts.lock();
+        let Some(Open { reach, .. }) = attempts.get_mut(&attempt) else { return };
+        let grown = Reach { label, ..(**reach).clone() };
+        *reach = Arc::new(grown.clone());
+        drop(attempts);
+        if let Err(error) = self.note_label(&grown, &grown.name) {
+            // It is written before the attempt is told, or whoever reads its objects is not held to it.
+            tracing::error!(%attempt, %error, "what an attempt's objects carry could not be kept");
+        }
+    }
+}
+
+/// A task that is about to be asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The project of the run.
+    pub project: &'a str,
+    /// The domain of the run.
+    pub domain: &'a str,
+    /// The name of the task.
+    pub task: &'a str,
+    /// The address of its inputs.
+    pub inputs: &'a str,
+    /// The secrets that it wants.
+    pub secrets: &'a BTreeSet<String>,
+    /// What the run says of itself.
+    pub run_labels: &'a BTreeMap<String, String>,
+    /// Whose results are its own: those of a run are not looked at, since whoever asks carries what they do.
+    pub run: &'a str,
+}
+
+impl ControlPlane {
+    /// The tags that come to a task which is about to be asked for, beside those of whoever asks, and by what each does. Blocks.
+    pub fn entering(&self, asked: &Asked<'_>) -> Result<BTreeMap<String, String>, Fault> {
+        let rules = self.rules();
+        if !rules.governed() {
+            return Ok(BTreeMap::new());
+        }
+        let inputs = flyte::key(asked.inputs).and_then(|key| self.flyte().objects().get(key).ok());
+        let addresses = flyte::addresses(&inputs.unwrap_or_default());
+        let mut entered = rules.entering(&Entering {
+            project: asked.project,
+            domain: Some(asked.domain),
+            task: asked.task,
+            data: Some(&addresses.data),
+            named: Some(&addresses.named),
+            run_labels: Some(asked.run_labels),
+        });
+        let mut join = |label: Label, by: &dyn Fn() -> String| {
+            for tag in label.0 {
+                entered.entry(tag).or_insert_with(by);
+            }
+        };
+        for secret in asked.secrets {
+            join(rules.tags_of_secret(asked.project, secret), &|| format!("the secret `{secret}`"));
+        }
+        let own = super::base_of(asked.project, asked.domain, asked.run);
+        let own = flyte::key(&own);
+        for (run, action) in addresses.data.iter().chain(&addresses.named).filter_map(|address| place_of(address)) {
+            if Some(run) != own {
+                let label = self.flyte().label_of(run, action).map_err(Fault::internal)?;
+                join(label, &|| format!("what `{action}` of the run `{}` gave", run.rsplit('/').next().unwrap_or_default()));
+            }
+        }
+        Ok(entered)
+    }
+
+    /// The tags that come to the root of a program. Blocks.
+    pub(super) fn entering_of_program(
+        &self,
+        project: &str,
+        domain: &str,
+        call: &Call,
+    ) -> Result<BTreeMap<String, String>, Fault> {
+        let spec = self.flyte().spec(&call.spec)?;
+        let unfit = |error: flyte::task::Unfit| Fault::new(crate::FaultKind::Malformed, error.to_string());
+        let template = flyte::task::read(&spec).map_err(unfit)?.task_template.unwrap_or_default();
+        let secrets = flyte::task::secrets(&template).map_err(unfit)?.into_values().collect();
+        let mut entered = self.entering(&Asked {
+            project,
+            domain,
+            task: &flyte::task::name_of(&template),
+            inputs: &call.inputs,
+            secrets: &secrets,
+            run_labels: &run_labels(&call.run_spec),
+            run: "",
+        })?;
+        if !call.recovered_from.is_empty() {
+            entered.extend(self.recovered_tags(project, domain, &call.recovered_from, super::ROOT)?);
+        }
+        Ok(entered)
+    }
+
+    /// The tags of a result of an earlier run of the same project and domain, and by what each came.
+    pub fn recovered_tags(
+        &self,
+        project: &str,
+        domain: &str,
+        run: &str,
+        action: &str,
+    ) -> Result<BTreeMap<String, String>, Fault> {
+        let base = super::base_of(project, domain, run);
+        let label = self.flyte().label_of(flyte::key(&base).unwrap_or_default(), action).map_err(Fault::internal)?;
+        Ok(label.0.into_iter().map(|tag| (tag, format!("the run `{run}`, whose result it is"))).collect())
+    }
+}
+
+/// What a run says of itself, of its specification in hexadecimal digits.
+pub fn run_labels(run_spec: &str) -> BTreeMap<String, String> {
+    let bytes = flyte::call::from_hex(run_spec).unwrap_or_default();
+    let said = flyte::wire::RunSpec::decode(bytes.as_slice()).unwrap_or_default();
+    said.labels.unwrap_or_default().values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_the_action_that_it_is_of() {
+        assert_eq!(place_of("s3://tutti/runs/p/d/r/a0/1/raw/x"), Some(("runs/p/d/r", "a0")));
+        for other in
+            ["s3://tutti/runs/p/d/r", "s3://tutti/runs/p/d/r/", "s3://elsewhere/runs/p/d/r/a0/x", "s3://tutti/uploads/p/d/x/y"]
+        {
+            assert_eq!(place_of(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+"""Programs on data that rules speak of."""
+
+import asyncio
+import os
+
+import flyte
+import flyte.errors
+from flyte.io import File
+from programs import own_client
+
+env = flyte.TaskEnvironment(name="governed", resources=flyte.Resources(cpu=1, memory="256Mi"))
+
+
+def where() -> str:
+    """The site that it runs at."""
+    return os.environ["TUTTI_SITE_SIMULATES"].removeprefix("the ")
+
+
+@env.task
+async def plain(x: int) -> str:
+    return where()
+
+
+@env.task
+async def reads_scans(x: int) -> str:
+    return where()
+
+
+@env.task
+async def forbidden(x: int) -> str:
+    return where()
+
+
+@env.task
+async def asks_for_scans() -> list[str]:
+    """Asks for work on what may be in the clinic alone, and for more after that."""
+    before = await plain(1)
+    scans = await reads_scans(1)
+    return [where(), before, scans, await plain(2)]
+
+
+@env.task
+async def goes_on() -> list[str]:
+    async def tried() -> str:
+        try:
+            return await forbidden(1)
+        except flyte.errors.RuntimeUserError as error:
+            return f"{type(error).__name__} {error.code} {error}"
+
+    return list(await asyncio.gather(tried(), plain(1)))
+
+
+@env.task
+async def given(file: File) -> str:
+    return where()
+
+
+@env.task
+async def makes(text: str) -> File:
+    with open("made.txt", "w") as made:
+        made.write(text)
+    return await File.from_local("made.txt")
+
+
+@env.task
+def looks(other: str, key: str) -> str:
+    """Reads an object of another run that nobody gave it."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return own_client().get_object(Bucket="tutti", Key=key)["Body"].read().decode()
+    except ClientError as refused:
+        return refused.response["Error"]["Code"]

@@ -1,0 +1,140 @@
+"""Rules over Flyte programs: how tags come to their data, where their tasks may run, and what becomes of one that may run nowhere."""
+
+import json
+import os
+import subprocess
+import unittest
+
+import flyte
+import flyte.remote
+from flyte.io import File
+from flyte.models import ActionPhase
+from rig import OnServer, finish, output, start
+
+import programs_governed as programs
+
+RULES = """
+kind: site
+name: clinic
+simulates: the clinic
+capacity: {cpu: 8, memory: 8Gi}
+attributes: {zone: clinic}
+prices: {cpu_hour: 5}
+---
+kind: site
+name: office
+simulates: the office
+capacity: {cpu: 8, memory: 8Gi}
+attributes: {zone: office}
+prices: {cpu_hour: 0.01}
+---
+kind: tag
+name: scan
+owners: [radiology]
+enters:
+  - {task: governed.reads_scans}
+  - {project: acceptance, domain: development, inputs: "s3://hospital/"}
+  - {run_labels: {data: scans}}
+---
+kind: tag
+name: nowhere
+owners: [radiology]
+enters: [{task: "governed.forbid*"}]
+---
+kind: policy
+name: scans
+cedar: |
+  @id("stay")
+  @reason("scans stay in the clinic")
+  forbid (principal, action in Action::"place", resource)
+  when { context.data in Tag::"scan" } unless { resource.zone == "clinic" };
+  @id("never")
+  @reason("this is for nobody")
+  forbid (principal, action in Action::"place", resource)
+  when { context.data in Tag::"nowhere" };
+"""
+
+
+class Governed(OnServer):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        path = cls.server.folder / "rules.yaml"
+        path.write_text(RULES)
+        applied = cls.tutti("apply", "-f", path)
+        assert applied.returncode == 0, applied.stderr + applied.stdout
+        for site in cls.server.get("/sites"):
+            if site["name"] not in ("clinic", "office"):
+                cls.tutti("site", "cordon", site["name"])
+
+    @classmethod
+    def tutti(cls, *arguments):
+        server = ["--server", f"http://127.0.0.1:{cls.server.port}"]
+        return subprocess.run([os.environ["TUTTI_BIN"], *arguments, *server], capture_output=True, text=True)
+
+    def explained(self, run, name):
+        """What `tutti explain` says of the action that runs a task."""
+        actions = flyte.remote.Action.listall(for_run_name=run.name)
+        action = next(action.name for action in actions if action.pb2.metadata.task.short_name == name)
+        said = self.tutti("explain", run.name, action)
+        self.assertEqual(said.returncode, 0, said.stderr)
+        return said.stdout
+
+    def tearDown(self):
+        # Every decision that was recorded is made again, and every label computed again.
+        verified = self.tutti("audit", "verify", "-o", "json")
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+
+    def test_nothing_is_held_that_no_rule_speaks_of(self):
+        self.assertEqual(output(programs.plain, x=1), "office", "where it is cheapest")
+
+    def test_a_tag_enters_by_the_task_and_what_was_told_carries_it_on(self):
+        run = finish(start(programs.asks_for_scans))
+        # The root began in the office, where no scan may be told of: it fails with the reason, as the child does.
+        self.assertEqual(run.phase, ActionPhase.FAILED)
+        error = run.details().action_details.error_info
+        self.assertIn("PolicyRefused", error.code)
+        self.assertIn("may not be told at `office`", error.message)
+        self.assertIn("scans/stay", self.explained(run, "reads_scans"))
+        # In the clinic it goes on, and carries from then on what it was told.
+        self.tutti("site", "cordon", "office")
+        try:
+            self.assertEqual(output(programs.asks_for_scans), ["clinic"] * 4)
+        finally:
+            self.tutti("site", "uncordon", "office")
+        facts = self.tutti("audit", "export").stdout
+        self.assertIn("governed.reads_scans", facts)
+
+    def test_a_task_that_may_run_nowhere_fails_alone_and_says_why(self):
+        run = finish(start(programs.goes_on))
+        self.assertEqual(run.phase, ActionPhase.SUCCEEDED)
+        refused, other = run.outputs()[0]
+        self.assertEqual(other, "office")
+        self.assertTrue(refused.startswith("RuntimeUserError PolicyRefused"), refused)
+        self.assertIn("scans/never", refused)
+        self.assertIn("this is for nobody", refused)
+        self.assertIn("scans/never", self.explained(run, "forbidden"))
+        # As a run of its own it is not even accepted.
+        with self.assertRaisesRegex(Exception, "scans/never"):
+            start(programs.forbidden, x=1)
+
+    def test_a_tag_enters_by_an_input_and_by_what_the_run_says_of_itself(self):
+        scan = File.from_existing_remote("s3://hospital/raw/7.dcm", file_cache_key="7")
+        self.assertEqual(output(programs.given, file=scan), "clinic")
+        other = File.from_existing_remote("s3://elsewhere/raw/7.dcm", file_cache_key="7")
+        self.assertEqual(output(programs.given, file=other), "office")
+        labelled = flyte.with_runcontext(disable_run_cache=True, labels={"data": "scans"})
+        self.assertEqual(finish(labelled.run(programs.plain, x=1)).outputs()[0], "clinic")
+
+    def test_what_a_run_gave_carries_its_tags_into_another_and_is_read_by_no_other(self):
+        labelled = flyte.with_runcontext(disable_run_cache=True, labels={"data": "scans"})
+        made = finish(labelled.run(programs.makes, text="a scan")).outputs()[0]
+        self.assertEqual(output(programs.given, file=made), "clinic")
+        key = made.path.removeprefix("s3://tutti/")
+        self.assertEqual(output(programs.looks, other="x", key=key), "AccessDenied")
+        again = finish(labelled.run(programs.looks, other="x", key=key))
+        self.assertEqual(again.outputs()[0], "a scan")
+
+
+if __name__ == "__main__":
+    unittest.main()
