@@ -374,6 +374,7 @@ impl ControlPlane {
             principal,
             idempotency_key: Some(key),
             run_labels: BTreeMap::from([("app".to_owned(), name)]),
+            reused: None,
         })
     }
 

@@ -41,13 +41,17 @@ impl Flyte {
     /// What the objects of an action carry, by the part of their keys that names the run, and the action.
     pub fn label_of(&self, run: &str, action: &str) -> std::io::Result<Label> {
         let own = self.kept(&key_of(run, action))?;
-        // Earlier versions kept one for the whole run.
-        Ok(own.joined(&self.kept(&format!("labels/{}", run.trim_end_matches('/')))?))
+        Ok(own.joined(&self.kept_of_run(run)?))
+    }
+
+    /// Earlier versions kept one for the whole run.
+    fn kept_of_run(&self, run: &str) -> std::io::Result<Label> {
+        self.kept(&format!("labels/{}", run.trim_end_matches('/')))
     }
 
     /// What the objects of all actions of a run carry.
     pub fn label_of_run(&self, run: &str) -> std::io::Result<Label> {
-        let (prefix, mut after, mut all) = (key_of(run, ""), String::new(), self.label_of(run, "")?);
+        let (prefix, mut after, mut all) = (key_of(run, ""), String::new(), self.kept_of_run(run)?);
         loop {
             let page = self.objects().list(&prefix, false, &after, 1_000)?;
             for meta in &page.objects {

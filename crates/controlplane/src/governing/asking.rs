@@ -231,9 +231,13 @@ impl ControlPlane {
             engine::Event::RunLabelled(labelled) => Some(labelled),
             _ => None,
         });
-        let Some(labelled) = labelled else { return Ok(RunLabels::default()) };
-        let mut all = Label::empty();
+        let mut labelled = labelled.map(|labelled| *labelled).unwrap_or_default();
+        // What came to a program while it ran is in no count that was made before.
+        let base = crate::flyte::base_of(&run.project, &run.domain, &run.name);
+        let came = self.flyte().label_of_run(flyte::key(&base).unwrap_or_default()).map_err(Fault::internal)?;
+        let mut all = came.clone();
         labelled.inputs.values().chain(labelled.reads.values()).for_each(|one| all.join(one));
+        labelled.reads.values_mut().for_each(|read| read.join(&came));
         Ok(RunLabels { reads: labelled.reads, all })
     }
 
