@@ -22,8 +22,9 @@ pub(crate) use data::report_of;
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Extension, State};
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
 use model::limits::FLYTE_MESSAGE_BYTES_MAX;
@@ -142,8 +143,22 @@ pub(crate) fn routes() -> Router<App> {
 }
 
 /// Answers a call.
-async fn call(State(app): State<App>, caller: Option<Extension<Caller>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn call(
+    State(app): State<App>,
+    caller: Option<Extension<Caller>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
     let app = &app;
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            let message = format!("the body is larger than {FLYTE_MESSAGE_BYTES_MAX} bytes");
+            return Refusal::new("resource_exhausted", message).to(&headers);
+        }
+        Err(_) => return Refusal::new("invalid_argument", "the body ended before its end").to(&headers),
+    };
     let call = (&headers, &body);
     let method = uri.path().rsplit_once('/').map_or("", |(_, method)| method);
     let Some(Extension(caller)) = &caller else {
