@@ -171,6 +171,7 @@ mod tests {
                     idempotency_key: None,
                     origin: Origin::Submitted,
                     reused: Vec::new(),
+                    run_labels: None,
                     priority: 0,
                     label: Label::empty(),
                     locations: Vec::new(),

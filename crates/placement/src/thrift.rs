@@ -12,7 +12,7 @@ const PART_MIN: f64 = 0.1;
 
 /// How many times as fast money goes as it lasts, when `spent` of `cap` is gone in a part of the period (0 to 1).
 pub fn pace(spent: f64, cap: f64, part: f64) -> f64 {
-    if !(cap > 0.0) || !spent.is_finite() {
+    if cap.is_nan() || cap <= 0.0 || !spent.is_finite() {
         return 0.0;
     }
     let part = if part.is_finite() { part.clamp(PART_MIN, 1.0) } else { 1.0 };

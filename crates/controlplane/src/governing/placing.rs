@@ -52,7 +52,7 @@ pub(super) fn permitted_to_tell(
     let told = asked_by.label.clone().joined(label);
     let places = cache.places(rules, fleet, &work_of(names, asked_by.work.clone()), &told);
     if let Some(verdict) = places.get(at).filter(|verdict| !verdict.allowed) {
-        for (site, _) in &*places {
+        for site in places.keys() {
             if permitted.refusal(site).is_none() {
                 permitted.refuse(site, format!("{MAY_NOT_TELL}{at}`, where it was asked for: {}", verdict.why()));
             }
