@@ -87,7 +87,7 @@ nodes:
     fn an_item_is_of_the_type_of_the_items() {
         let names = names(Some("all"));
         assert_eq!((&names["item"], &names["index"]), (&Type::Integer, &Type::Integer));
-        assert!(!super::names(Some("split")).contains_key("item"));
+        assert!(!self::names(Some("split")).contains_key("item"));
     }
 
     #[test]
