@@ -6,6 +6,7 @@
 //! hang on them are computed exactly, and otherwise compared with the bounds that the workflow gives.
 
 mod decisions;
+mod files;
 mod labels;
 mod run;
 mod tickets;
@@ -198,6 +199,12 @@ impl<'g> Rederive<'g> {
         }
         if !matches!(event, Event::ArtifactsLabelled(_)) {
             self.without_artifacts(id);
+        }
+        match event {
+            Event::AttemptFinished(e) => self.stored(id, e.action, e.output.as_ref(), &e.locations),
+            Event::ActionFinished(e) => self.stored(id, e.action, e.output.as_ref(), &e.locations),
+            Event::ActionsPlaced(e) => self.reads_its_own(seq, e),
+            _ => {}
         }
         match event {
             Event::RunLabelled(e) => self.run_labelled(seq, at, e),

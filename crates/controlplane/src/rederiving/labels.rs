@@ -8,6 +8,7 @@ use model::{ActionNo, ArtifactRef, Digest, Label, Node, Phase, RunId, Seq, Times
 use policy::{Cache, Rules};
 use workflow::labels::{Table, declared};
 
+use super::files::Files;
 use super::run::{Action, Gave, Run};
 use super::{Rederive, UNDER_WAY};
 use crate::governing::{carries_anything, flow, inputs_carry, labelled, labels_of, task_of};
@@ -20,6 +21,10 @@ impl Rederive<'_> {
         }
         // What each step runs does not hang on labels.
         let table = graph.as_ref().map(|graph| workflow::labels::pass(graph, &BTreeMap::new(), &|_| None)).unwrap_or_default();
+        let mut files = Files::default();
+        files.known(&event.locations);
+        let path = |node: u32| Some(graph.as_ref()?.nodes.get(node as usize)?.id.clone());
+        let reused = event.reused.iter().filter_map(|one| Some((path(one.node)?, one.output.clone()))).collect();
         let run = Run {
             project: event.project.clone(),
             workflow: event.workflow.clone(),
@@ -33,6 +38,8 @@ impl Rederive<'_> {
             actions: BTreeMap::new(),
             released: BTreeMap::new(),
             reach: BTreeMap::new(),
+            files,
+            reused,
             gave: None,
         };
         self.runs.insert(event.run, run);
@@ -58,6 +65,10 @@ impl Rederive<'_> {
         }
         if let Some(run) = self.runs.get_mut(&id) {
             run.labels = event.clone();
+            for (path, output) in std::mem::take(&mut run.reused) {
+                let given = run.labels.gives.get(&path).map(|given| given.of_artifacts(output.value())).unwrap_or_default();
+                given.iter().for_each(|(file, label)| run.files.bring(*file, label));
+            }
         }
     }
 
@@ -179,6 +190,7 @@ impl Rederive<'_> {
         let action = Action {
             path: one.path.clone(),
             label: one.label.clone(),
+            input: one.input.clone(),
             work,
             asked_by,
             grown: Label::empty(),
@@ -244,6 +256,9 @@ impl Rederive<'_> {
         };
         if let Some(what) = wrong {
             self.problem(4, seq, what);
+        }
+        if let (None, Some(run)) = (event.action, self.runs.get_mut(&event.run)) {
+            recorded.iter().for_each(|(file, label)| run.files.bring(*file, label));
         }
         for (artifact, label) in recorded {
             self.stored.entry(*artifact).or_default().join(label);

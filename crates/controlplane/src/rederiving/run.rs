@@ -8,6 +8,8 @@ use model::{ActionNo, AttemptNo, Carried, EgressGrant, Graph, Label, Payload, Se
 use policy::Work;
 use serde_json::Value;
 
+use super::files::Files;
+
 /// A run that is open.
 pub(super) struct Run {
     pub(super) project: String,
@@ -28,6 +30,10 @@ pub(super) struct Run {
     pub(super) released: BTreeMap<(ActionNo, AttemptNo), BTreeSet<String>>,
     /// What may be reached, by the attempt.
     pub(super) reach: BTreeMap<(ActionNo, AttemptNo), BTreeSet<EgressGrant>>,
+    /// What its files were brought under.
+    pub(super) files: Files,
+    /// Outputs of an earlier run that stand for nodes, by their paths.
+    pub(super) reused: Vec<(String, Payload)>,
     /// An output that has to be followed by the labels of its artifacts.
     pub(super) gave: Option<Gave>,
 }
@@ -37,6 +43,8 @@ pub(super) struct Run {
 pub(super) struct Action {
     pub(super) path: String,
     pub(super) label: Label,
+    /// What it was given.
+    pub(super) input: Option<Payload>,
     /// What it runs; none when it takes no place by the rules.
     pub(super) work: Option<String>,
     /// Who asked for it, when it was a running action.

@@ -291,3 +291,53 @@ async fn what_a_secret_carries_joins_the_label_of_what_is_given_it() {
     assert!(!said.contains("s3cret-value"));
     control.stop().await;
 }
+
+/// An action that only names a file is refused; a log that says it was placed all the same is found, whoever made its hashes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_only_named_and_is_said_to_be_read_is_found() {
+    let data = tempfile::tempdir().unwrap();
+    let control = open(data.path()).await;
+    apply(&control, WORLD.into()).await;
+    let bytes = b"name,ssn\n";
+    control.sites().store("onprem").unwrap().put_bytes(bytes).unwrap();
+    let digest = Digest::of(bytes).to_string();
+    let file = json!({"$artifact": {"digest": digest, "size": bytes.len(), "kind": "file", "name": "a.csv"}});
+    let workflow = format!(
+        "workflow: t/names\ninputs:\n  file: {{type: file, labels: [pii]}}\nnodes:\n  own: {{use: core/noop, with: {{value: '${{ inputs.file }}'}}}}\n  \
+         names: {{use: core/noop, with: {{value: {file}}}, after: [own]}}\n"
+    );
+    apply(&control, workflow).await;
+    let inputs = json!({"file": file}).as_object().cloned().unwrap();
+    let submission = Submission { workflow: "t/names".into(), inputs, principal: "ada".into(), ..Submission::default() };
+    let run = control.submit(submission).await.unwrap().run;
+    assert_eq!(control.end_of(run, PATIENCE).await.unwrap().unwrap().phase, Phase::Failed);
+    let events = control.reader().events(Seq(0), None, 10_000).unwrap();
+    let log: Log = events.into_iter().map(|(_, at, _, event)| (at, event)).collect();
+    let world = World { control, _data: data, log };
+    let found = world.rederive(&world.log);
+    assert!(found.holds() && found.labels["files that are read"] >= 1, "{found:?}");
+    let no = |event: &Event| match event {
+        Event::ActionsOpened(e) => e.actions.iter().find(|one| one.path == "names").map(|one| one.action),
+        _ => None,
+    };
+    let names = world.log.iter().find_map(|(_, event)| no(event)).unwrap();
+    let (level, what) = world.forged(|log| {
+        let placed = log.iter().find_map(|(_, event)| match event {
+            Event::ActionsPlaced(e) if e.run == run => Some(e.clone()),
+            _ => None,
+        });
+        let mut placed = placed.unwrap();
+        placed.actions.truncate(1);
+        placed.actions[0].action = names;
+        placed.explanation = String::new();
+        first(log, |event| match event {
+            Event::ActionFinished(e) if e.run == run && e.action == names => {
+                *event = Event::ActionsPlaced(placed.clone());
+                true
+            }
+            _ => false,
+        });
+    });
+    assert!(level == 4 && what.contains("it only names it"), "{level}: {what}");
+    world.control.stop().await;
+}

@@ -37,8 +37,11 @@ enum What {
     Simulate(Simulate),
     /// Prove what holds for every request there could be, with the solver cvc5: that no policy errs, what is never and what is always permitted, and
     /// that a new version permits nothing that the old one did not, or a request that shows otherwise.
+    ///
+    /// Without PATH it is about the rules in force; with PATH about those as they would be, held against those in force. With --against no server is
+    /// asked. Exit codes: 0 when all is proved, 1 when something was found or is left open, 5 when there is no solver (E0040).
     #[command(
-        after_help = "Examples:\n  tutti policy analyze\n  tutti policy analyze rules.yaml\n  tutti policy analyze new/ --against old/ --action run,move\n\nWithout PATH it is about the rules in force; with PATH about those as they would be, held against those in force. With --against no server is asked.\nExit codes: 0 when all is proved, 1 when something was found or is left open, 5 when there is no solver (E0040)."
+        after_help = "Examples:\n  tutti policy analyze\n  tutti policy analyze rules.yaml\n  tutti policy analyze new/ --against old/ --action run,move"
     )]
     Analyze(analyze::Analyze),
     /// Ask on which sites work on data with these tags may run, or whether somebody may do something.
