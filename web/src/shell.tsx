@@ -61,7 +61,7 @@ export function Shell() {
       </a>
       <header className="sticky top-0 z-20 border-b border-line bg-raised">
         <div className="mx-auto flex h-13 max-w-[1600px] items-center gap-2 px-5 xl:gap-4">
-          <Link to="/" className="flex items-center gap-2 font-semibold tracking-tight">
+          <Link to="/" className="mr-1 flex shrink-0 items-center gap-2 font-semibold tracking-tight">
             <img src="/favicon.svg" alt="" className="size-6" /> Tutti
           </Link>
           <nav aria-label="Main" className="flex min-w-0 gap-1 overflow-x-auto">
