@@ -18,7 +18,9 @@ pub(super) struct Files {
 impl Files {
     /// Files are somewhere.
     pub(super) fn known(&mut self, located: &[Located]) {
-        located.iter().for_each(|one| drop(self.brought.entry(one.artifact).or_default()));
+        for one in located {
+            self.brought.entry(one.artifact).or_default();
+        }
     }
 
     /// Somebody brings a file who carries this. What is more than somebody else carried counts for nothing.
