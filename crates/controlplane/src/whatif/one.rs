@@ -219,6 +219,14 @@ impl ControlPlane {
         let nowhere = |path: &String| (path.clone(), look(path, &[]).map_or_else(String::new, |explained| why_not(&explained)));
         let nowhere = stuck.iter().map(nowhere).collect();
         let explanation = scene.action.as_ref().and_then(|(path, inputs)| look(path, inputs));
+        // What stands behind something without a place was never reached in the play; it has one all the same.
+        let behind = sketch.paths.iter().filter(|path| !stuck.contains(*path) && !side.places.contains_key(*path));
+        let chosen = |explained: Explanation| {
+            explained.sites.into_iter().find(|site| site.verdict == Verdict::Chosen).map(|chosen| chosen.site)
+        };
+        let found = behind.filter_map(|path| Some((path.clone(), look(path, &[]).and_then(chosen)?)));
+        let found: BTreeMap<String, String> = found.collect();
+        side.places.extend(found);
         Side { nowhere, explanation, ..side }
     }
 
