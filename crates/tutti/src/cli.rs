@@ -55,7 +55,7 @@ pub(crate) fn read() -> Result<Cli, ExitCode> {
 const GROUPS: [(&str, &[&str]); 8] = [
     ("Begin", &["demo", "up", "doctor"]),
     ("Write workflows", &["check", "plan", "diff", "edit", "apply", "delete", "schema"]),
-    ("Run them", &["run", "watch", "logs", "cancel", "pause", "resume", "signal", "retry", "rerun"]),
+    ("Run them", &["run", "watch", "logs", "cancel", "pause", "resume", "signal", "retry", "rerun", "app"]),
     ("Decide", &["approve", "reject"]),
     ("Look around", &["get", "describe", "explain", "events", "artifact"]),
     ("Places and money", &["site", "cost", "prices", "forecast", "whatif", "advise"]),

@@ -22,6 +22,7 @@ pub(crate) mod reference;
 pub(crate) mod runs;
 pub(crate) mod secrets;
 pub(crate) mod sites;
+pub(crate) mod supposing;
 pub(crate) mod tokens;
 pub(crate) mod up;
 pub(crate) mod witness;

@@ -308,6 +308,7 @@ mod tests {
                     | FaultKind::File
                     | FaultKind::Configuration
                     | FaultKind::Answer
+                    | FaultKind::NoSolver
             );
             assert!(startup || page.contains(&status), "{}", kind.code());
         }

@@ -101,7 +101,9 @@ fn what_never_ran_tells_nothing_and_what_failed_does() {
     });
     let (phase, failure) = finished.unwrap();
     assert_eq!((phase, failure.class, failure.permanent), (Phase::Failed, FailureClass::Refused, true));
-    assert!(failure.message.contains("no-phi") && matches!(events[0], Event::ActionsParked(_)), "{events:?}");
+    let text = failure.text.and_then(|text| text.body).unwrap_or_default();
+    assert!(text.as_str().is_some_and(|text| text.contains("no-phi")), "{events:?}");
+    assert!(matches!(events[0], Event::ActionsParked(_)), "{events:?}");
     assert_eq!(label_of(&rig, run, "a0"), Label::empty());
     rig.on("two", [Answer::Silent]);
     let two = asked(&rig, run, "a0", "two", &["phi"]);

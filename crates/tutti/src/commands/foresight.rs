@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use api::rest::foresight_views::{
-    AdviceView, CostView, DemandView, ProjectView, RunOutlookView, SiteChangeView, SumView, WhatIfRequest, WhatIfView,
+    AdviceView, CostView, DemandView, ProjectView, RunOutlookView, RunWhatIfRequest, SiteChangeView, SumView, WhatIfRequest,
+    WhatIfView,
 };
 
+use super::supposing;
 use crate::cli::Door;
 use crate::client::segment;
 use crate::failure::{CommandError, Exit};
@@ -250,6 +252,10 @@ fn told(view: &RunOutlookView, simulated: &BTreeSet<String>) -> String {
     if let Some(deadline) = &view.deadline {
         text += &format!("deadline: {deadline}\n");
     }
+    for wait in &view.waits {
+        let who = if wait.actions > 1 { format!("{} actions", wait.actions) } else { wait.first.clone() };
+        text += &format!("{}waits for {}\n", if who.is_empty() { who } else { format!("{who}: ") }, wait.words);
+    }
     if let Some(come) = &view.to_come {
         let [low, mid, high] = come.cost;
         text += &format!("to come: {} (nine of ten futures between {} and {})\n", money(mid), money(low), money(high));
@@ -361,13 +367,16 @@ impl Row for SumView {
 /// Show what would have been, with other prices, sites, rules, capacities or settings.
 ///
 /// A recorded period is played again with the simulator that plans. Beside the answer stands what happened, and the same places played, which
-/// says how far the replay itself is off.
+/// says how far the replay itself is off. With a run, what is left of that is planned as things are and as asked, and nothing of it is
+/// touched; of one that has ended, the whole.
 #[derive(Debug, clap::Args)]
 #[command(
     name = "whatif",
-    after_help = "Examples:\n  tutti whatif --without cloud-virginia\n  tutti whatif --site onprem:cpu=16 --days 30\n  tutti whatif --site cloud:cpu_hour=0.03,egress_gb=0\n  tutti whatif --site second:like=onprem,cpu=8 --margin 0.5\n  tutti whatif --rules stricter.yaml"
+    after_help = "Examples:\n  tutti whatif --without cloud-virginia\n  tutti whatif --site onprem:cpu=16 --days 30\n  tutti whatif --site cloud:cpu_hour=0.03,egress_gb=0\n  tutti whatif --site second:like=onprem,cpu=8 --margin 0.5\n  tutti whatif --rules stricter.yaml\n  tutti whatif fraud-model-7 --site cloud:cpu_hour=1 --deadline 30m"
 )]
 pub(crate) struct WhatIf {
+    /// Of this run alone.
+    run: Option<String>,
     /// Change a site: `NAME:KEY=VALUE,…` with cpu, memory_gib, gpus, cpu_hour, memory_gib_hour, gpu_hour, egress_gb, like.
     #[arg(long = "site", value_name = "CHANGE")]
     sites: Vec<String>,
@@ -395,6 +404,12 @@ pub(crate) struct WhatIf {
     /// Of this project only.
     #[arg(long)]
     project: Option<String>,
+    /// Of a run: it should be done so long after its acceptance (`30m`).
+    #[arg(long, requires = "run", value_name = "DURATION")]
+    deadline: Option<String>,
+    /// Of a run: without this policy.
+    #[arg(long, requires = "run", value_name = "POLICY")]
+    without_policy: Vec<String>,
     #[command(flatten)]
     form: Form,
 }
@@ -430,6 +445,16 @@ impl WhatIf {
         let gone = |site: &String| SiteChangeView { site: site.clone(), gone: true, ..SiteChangeView::default() };
         sites.extend(self.without.iter().map(gone));
         let rules = if self.rules.is_empty() { Vec::new() } else { crate::sources::read(&self.rules)?.documents };
+        if let Some(run) = &self.run {
+            let request = RunWhatIfRequest {
+                sites,
+                deadline_s: self.deadline.as_deref().map(supposing::within).transpose()?,
+                without: self.without_policy.clone(),
+                documents: rules,
+                ..RunWhatIfRequest::default()
+            };
+            return supposing::suppose(door, run, request, self.form.output).await;
+        }
         let request = WhatIfRequest {
             days: Some(self.days),
             project: self.project.clone(),

@@ -59,7 +59,7 @@ fn bash_offers_commands_options_and_names() {
         try tutti watch g; try tutti approve ''; try tutti run --wait d; try tutti check g"#;
     let Some(lines) = in_shell(&home, "bash", &["--norc", "-uc"], script) else { return };
     assert_eq!(lines.len(), 8, "{lines:?}");
-    assert_eq!((lines[0].as_str(), lines[2].as_str(), lines[3].as_str()), ("apply approve", "verify", "--force"));
+    assert_eq!((lines[0].as_str(), lines[2].as_str(), lines[3].as_str()), ("apply approve app", "verify", "--force"));
     assert!(lines[1].contains("json") && lines[1].contains("yaml"), "{lines:?}");
     assert_eq!(lines[4], "greet-2 greet-1");
     assert!(lines[5].starts_with("greet-2 ") && !lines[5].contains("greet-1"), "only what waits for a person: {lines:?}");

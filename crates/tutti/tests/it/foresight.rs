@@ -119,6 +119,17 @@ fn costs_outlooks_and_questions_about_the_past() {
     assert_eq!(unknown.code, 1, "{unknown:?}");
     assert_eq!(home.run(&["whatif", "--site", "own:cpu"]).code, 2);
 
+    // One run, by itself: with nothing different both sides are the same; without the rented site what went there goes elsewhere.
+    let one = home.json(&["whatif", "one"]);
+    assert_eq!((&one["before"], &one["moved"]), (&one["after"], &serde_json::json!([])), "{one}");
+    let moved = home.json(&["whatif", "one", "--site", "rented:cpu_hour=72", "--deadline", "1s"]);
+    assert!(moved["moved"].as_array().is_some_and(|moved| !moved.is_empty()), "{moved}");
+    assert!(moved["after"]["deadline"].is_string() && moved["after"]["deadline"] != moved["before"]["deadline"], "{moved}");
+    let text = home.ok(&["whatif", "one", "--site", "rented:cpu_hour=72"]).stdout;
+    assert!(text.contains("as asked:") && text.contains("NODE"), "{text}");
+    assert_eq!(home.run(&["whatif", "--deadline", "1h"]).code, 2);
+    assert_eq!(home.run(&["whatif", "one", "--deadline", "soon"]).code, 2);
+
     let advice = home.json(&["advise", "demo/work"]);
     let of = |kind: &str, node: &str| {
         let all = advice.as_array().unwrap();
