@@ -249,7 +249,7 @@ mod tests {
             links: vec![Link { byte: 9e-11, rate: 1.25e8 }; 4],
             tasks,
             flows: vec![flow],
-            budget: (seed % 3 == 0).then_some(0.05),
+            budget: seed.is_multiple_of(3).then_some(0.05),
             ..World::default()
         }
         .finish()

@@ -64,6 +64,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/apps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The apps.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        get: operations["listApps"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/apps/{project}/{domain}/{name}/{order}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Starts an app or stops it.
+         * @description Needs the scope `run`, or a role that may `steer`.
+         */
+        post: operations["orderApp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/artifacts": {
         parameters: {
             query?: never;
@@ -1062,6 +1102,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runs/{run}/connections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the attempts of a run did over the network: every connection, refused ones too, for as long as the logs of the attempt are kept.
+         * @description Needs the scope `read`, or a role that may `view`.
+         */
+        get: operations["listConnections"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/runs/{run}/decision": {
         parameters: {
             query?: never;
@@ -1428,13 +1488,13 @@ export interface paths {
         };
         get?: never;
         /**
-         * Sets a secret of a project.
+         * Sets a secret of a project, or of one domain of it.
          * @description Needs the scope `admin`, or a role that may `secrets`.
          */
         put: operations["setSecret"];
         post?: never;
         /**
-         * Destroys a secret.
+         * Destroys a secret of a project, or of one domain of it.
          * @description Needs the scope `admin`, or a role that may `secrets`.
          */
         delete: operations["removeSecret"];
@@ -1677,7 +1737,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Plays a recorded period again with other sites, prices, capacities or settings, beside what happened.
+         * Plays a recorded period again with other sites, prices, rules, capacities or settings, beside what happened.
          * @description Needs the scope `read`, or a role that may `read`.
          */
         post: operations["whatIf"];
@@ -1913,7 +1973,7 @@ export interface components {
         AdviceView: {
             /** @description What that rests on. */
             evidence: string;
-            /** @description right_size, more_memory, cache, parallel, move, spot, merge or split. */
+            /** @description right_size, more_memory, cache, parallel, move, bring, copy_ahead, spot, merge or split. */
             kind: string;
             /** @description The node. */
             node: string;
@@ -1931,6 +1991,30 @@ export interface components {
             saves_s: number;
             /** @description What to do. */
             what: string;
+        };
+        /** @description An app. */
+        AppView: {
+            /** @description Whether anybody may call it. */
+            anonymous: boolean;
+            /** @description Who deployed it first. */
+            by: string;
+            /** @description When it was changed last. */
+            changed_at: string;
+            /** @description Its full name: project, domain and name. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Grows with every change.
+             */
+            revision: number;
+            /** @description The run that serves it. */
+            run?: string;
+            /** @description pending, starting, active, stopped or failed. */
+            state: string;
+            /** @description Where it is called, on the machine of the server. */
+            url: string;
+            /** @description Why it is not active. */
+            why?: string;
         };
         /** @description One resource that was applied. */
         Applied: {
@@ -2286,6 +2370,22 @@ export interface components {
             /** @description Leave the keys out: nobody can read what is sealed in it without them. */
             without_keys?: boolean;
         };
+        /** @description Actions of a node that may not run where they ran. */
+        BarredView: {
+            /**
+             * Format: int64
+             * @description How many they are.
+             */
+            actions: number;
+            /** @description The path of the node, without the numbers of items. */
+            path: string;
+            /** @description Where they ran. */
+            site: string;
+            /** @description Which policy is in the way. */
+            why: string;
+            /** @description The workflow. */
+            workflow: string;
+        };
         /** @description A flow certificate: that every step of a workflow has a place where its data may be. */
         CertificateView: {
             /** @description The digest of its graph. */
@@ -2329,6 +2429,43 @@ export interface components {
             site: string;
             /** @description What is in the way. */
             why: string;
+        };
+        /** @description A connection that an attempt made, or wanted to make. */
+        ConnectionView: {
+            /** @description The address it was connected to. */
+            address?: string | null;
+            /** @description When it was asked for (RFC 3339). */
+            at: string;
+            /**
+             * Format: int32
+             * @description The attempt.
+             */
+            attempt: number;
+            /** @description The host that was asked for. */
+            host: string;
+            /** @description closed, refused, failed, cut, or ended (with the attempt). */
+            outcome: string;
+            /** @description The action's path. */
+            path: string;
+            /**
+             * Format: int32
+             * @description The port.
+             */
+            port: number;
+            /** @description Why, where that is not clear. */
+            reason?: string;
+            /**
+             * Format: int64
+             * @description Bytes that came in.
+             */
+            received: number;
+            /**
+             * Format: int64
+             * @description Bytes that went out.
+             */
+            sent: number;
+            /** @description Where it ran. */
+            site: string;
         };
         /** @description A connector's action. */
         ConnectorView: {
@@ -2543,13 +2680,19 @@ export interface components {
         FailureView: {
             /** @description user, oom, timeout, preempted, node_lost, … */
             class: string;
+            /** @description What the work itself calls the error, such as the name of an exception's class, or the code of a page. */
+            code?: string | null;
             /**
              * Format: int32
              * @description The exit code of the process, or 128 + the signal.
              */
             exit_code?: number | null;
-            /** @description What happened. */
+            /** @description What the text carries: all that the attempt could read. */
+            label?: string[];
+            /** @description What happened. Of a failure whose text the caller may not see it says just that. */
             message: string;
+            /** @description Whether the text is kept from the caller, who may not see what it may hold. */
+            withheld?: boolean;
         };
         FiredView: {
             /** @description The numbers of the runs that triggers started. */
@@ -2900,6 +3043,10 @@ export interface components {
                 principal: string;
                 /** @description The project. */
                 project: string;
+                /** @description What whoever started it put on it to find it again. It says nothing of data. */
+                run_labels?: {
+                    [key: string]: string;
+                };
                 /**
                  * Format: double
                  * @description Seconds from acceptance to its end, or to now.
@@ -3541,6 +3688,10 @@ export interface components {
             principal: string;
             /** @description The project. */
             project: string;
+            /** @description What whoever started it put on it to find it again. It says nothing of data. */
+            run_labels?: {
+                [key: string]: string;
+            };
             /**
              * Format: double
              * @description Seconds from acceptance to its end, or to now.
@@ -3679,6 +3830,8 @@ export interface components {
         };
         /** @description What is known of a secret without its value. */
         SecretView: {
+            /** @description The domain whose runs are given it; without one those of every domain are. */
+            domain?: string | null;
             /** @description Its name: workflows say `secret://NAME`. */
             name: string;
             /** @description The project whose workflows may name it. */
@@ -4116,6 +4269,11 @@ export interface components {
             mean_run_s: number;
             /** @description Of what. */
             name: string;
+            /**
+             * Format: int64
+             * @description Of those: actions that rules leave no site.
+             */
+            refused?: number;
             /** @description By site. */
             sites: {
                 [key: string]: components["schemas"]["SiteSumView"];
@@ -4442,9 +4600,16 @@ export interface components {
         WhatIfRequest: {
             /**
              * Format: double
+             * @description The part of the work to come that goes before what waits, from 0 to 1; 0 where forecasts count for nothing.
+             */
+            before?: number | null;
+            /**
+             * Format: double
              * @description So many days back; 7 when nothing is said.
              */
             days?: number | null;
+            /** @description Whether what outputs will cost to reach nodes that may not run beside them is priced. */
+            lookahead?: boolean | null;
             /**
              * Format: double
              * @description The share of the time to a deadline that is planned with, from 0.05 to 1.
@@ -4457,6 +4622,8 @@ export interface components {
              * @description What expected lateness is multiplied with.
              */
             risk?: number | null;
+            /** @description Documents of rules (policies, tags, sanitizers, approvals) that count as if they were applied. */
+            rules?: components["schemas"]["SourceFile"][];
             /** @description What is different about sites. */
             sites?: components["schemas"]["SiteChangeView"][];
         };
@@ -4469,6 +4636,8 @@ export interface components {
             actions: number;
             /** @description What such a replay cannot know. */
             limits: string[];
+            /** @description What the rules that were asked for do not let run where it ran, the most actions first. */
+            refusals?: components["schemas"]["BarredView"][];
             /**
              * Format: int64
              * @description Runs that were played.
@@ -4639,6 +4808,69 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ApprovalView"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listApps: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What apps there are. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppView"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    orderApp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                domain: string;
+                name: string;
+                order: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The apps as they are now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppView"][];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
@@ -6225,6 +6457,8 @@ export interface operations {
                 workflow?: string;
                 /** @description In this phase: queued, running, succeeded, failed, aborted, timed_out. */
                 phase?: string;
+                /** @description With this label: `key=value`, or `key` whatever its value; several with `,` between them. */
+                label?: string;
                 /** @description `next` of the page before. */
                 cursor?: number;
                 /** @description Rows of the page: 50 when nothing is said, at most 1,000. */
@@ -6436,6 +6670,44 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listConnections: {
+        parameters: {
+            query?: {
+                /** @description Of the action at this path only. */
+                path?: string;
+                /** @description `next` of the page before. */
+                cursor?: number;
+                /** @description Actions looked at for the page: 1,000 when nothing is said, at most 10,000. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of connections. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConnectionView"][];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
@@ -7081,7 +7353,10 @@ export interface operations {
     };
     setSecret: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The domain whose runs alone are given it: `development`, `staging` or `production`. It comes before one of the whole project. */
+                domain?: string;
+            };
             header?: never;
             path: {
                 project: string;
@@ -7117,7 +7392,10 @@ export interface operations {
     };
     removeSecret: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The domain whose runs alone are given it: `development`, `staging` or `production`. It comes before one of the whole project. */
+                domain?: string;
+            };
             header?: never;
             path: {
                 project: string;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use engine::Event;
 use engine::event::*;
-use model::{ActionNo, Label, Payload, RunId};
+use model::{ActionNo, Digest, Duration, Label, Payload, RunId};
 
 pub(crate) fn events() -> Vec<Event> {
     let opened = Opened {
@@ -14,7 +14,7 @@ pub(crate) fn events() -> Vec<Event> {
         node: 0,
         input: Some(Payload { body: None, ..Payload::new(&[7; 32], "call".into()) }),
         label: Label::of(["pii", "phi"]),
-        recall: None,
+        recall: Some(RecallKey { kind: RecallKind::Cache, key: Digest([2; 32]), max_age: Some(Duration(9)) }),
         path: "3kq".into(),
         kind: ActionKind::Task,
         instant: false,

@@ -11,11 +11,9 @@ use crate::names::{self, Kind};
 use crate::output::{self, Form};
 use crate::session;
 
-/// Start or stop an app of a Flyte program. `flyte serve` and `flyte deploy` bring them.
+/// Start or stop an app of a Flyte program. `flyte serve` and `flyte deploy` bring them, `tutti get apps` shows them.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  tutti app stop demo/development/scores\n  tutti app start demo/development/scores\n  tutti get apps"
-)]
+#[command(after_help = "Examples:\n  tutti app stop demo/development/scores\n  tutti app start demo/development/scores")]
 pub(crate) struct App {
     #[command(subcommand)]
     order: Order,
