@@ -20,5 +20,10 @@ pub(crate) fn events() -> Vec<Event> {
         instant: false,
     };
     let entered = BTreeMap::from([("phi".to_owned(), "the task `scan.read`".to_owned())]);
-    vec![Event::ChildOpened(Box::new(ChildOpened { run: RunId(9), opened, definition: "{}".into(), entered: Some(entered) }))]
+    vec![Event::ChildOpened(Box::new(ChildOpened {
+        run: RunId(9),
+        opened,
+        definition: "{\"task\":\"scan.read\"}".into(),
+        entered: Some(entered),
+    }))]
 }

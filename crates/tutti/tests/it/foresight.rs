@@ -119,13 +119,17 @@ fn costs_outlooks_and_questions_about_the_past() {
     assert_eq!(unknown.code, 1, "{unknown:?}");
     assert_eq!(home.run(&["whatif", "--site", "own:cpu"]).code, 2);
 
-    // One run, by itself: with nothing different both sides are the same; without the rented site what went there goes elsewhere.
+    // One run, by itself: with nothing different both sides are the same; where the free site costs much, what may go elsewhere does.
     let one = home.json(&["whatif", "one"]);
     assert_eq!((&one["before"], &one["moved"]), (&one["after"], &serde_json::json!([])), "{one}");
-    let moved = home.json(&["whatif", "one", "--site", "rented:cpu_hour=72", "--deadline", "1s"]);
-    assert!(moved["moved"].as_array().is_some_and(|moved| !moved.is_empty()), "{moved}");
+    let moved = home.json(&["whatif", "one", "--site", "local:cpu_hour=7200", "--deadline", "1s"]);
+    assert_eq!(
+        (moved["before"]["places"]["second"].as_str(), moved["after"]["places"]["second"].as_str()),
+        (Some("local"), Some("own"))
+    );
+    assert!(moved["moved"].as_array().is_some_and(|moved| moved.len() == 1), "{moved}");
     assert!(moved["after"]["deadline"].is_string() && moved["after"]["deadline"] != moved["before"]["deadline"], "{moved}");
-    let text = home.ok(&["whatif", "one", "--site", "rented:cpu_hour=72"]).stdout;
+    let text = home.ok(&["whatif", "one", "--site", "local:cpu_hour=7200"]).stdout;
     assert!(text.contains("as asked:") && text.contains("NODE"), "{text}");
     assert_eq!(home.run(&["whatif", "--deadline", "1h"]).code, 2);
     assert_eq!(home.run(&["whatif", "one", "--deadline", "soon"]).code, 2);
