@@ -3,6 +3,7 @@
 
 mod alone;
 mod completion;
+mod connections;
 mod deaf;
 mod demo;
 mod documents;
