@@ -46,7 +46,7 @@ class Acceptance(OnServer):
         self.assertEqual((error.code, "on purpose" in error.message), ("ValueError", True))
 
     def test_a_timeout_is_an_exception_of_the_parent(self):
-        self.assertEqual(output(programs.catches_timeout), "TaskTimeoutError")
+        self.assertEqual(output(programs.catches_timeout), "MaxRuntimeExceededError")
 
     def test_an_image_without_an_environment_says_where_one_should_be(self):
         error = finish(start(programs.nowhere)).details().action_details.error_info

@@ -99,11 +99,6 @@ class Triggers(OnServer):
         names = [trigger.name for trigger in flyte.remote.Trigger.listall(task_name="clock.tick")]
         self.assertNotIn("other", names)
 
-    def test_what_has_no_schedule_is_refused_before_anything_is_deployed(self):
-        with self.assertRaises(Exception) as refused:
-            flyte.deploy(programs.feed)
-        self.assertIn("artifacts", str(refused.exception))
-
 
 if __name__ == "__main__":
     unittest.main()

@@ -184,8 +184,12 @@ impl Flyte {
         };
         let spec = self.spec(&call.spec).map_err(|fault| broken(fault.detail))?;
         let spec: TaskSpec = flyte::task::read(&spec).map_err(|unfit| broken(unfit.to_string()))?;
-        self.check_environment(&spec)?;
         let names = &dispatch.names;
+        self.check_environment(&spec, &names.project)?;
+        if flyte::images::runs_the_builder(&spec, &self.inner.builder) {
+            // Whoever asks for an image says what it is made of, and not how pip and uv work.
+            call.envs.clear();
+        }
         if call.name == ROOT {
             // A run that repeats another has its inputs, and writes to a place of its own.
             call.base = base_of(&names.project, &names.domain, &names.name);
@@ -311,8 +315,7 @@ impl Flyte {
     /// started with them.
     fn prepare_environment(&self, spec: &TaskSpec, input: &mut Value) -> bool {
         let template = spec.task_template.as_ref();
-        let id = template.and_then(|template| template.id.clone()).unwrap_or_default();
-        if flyte::images::is_builder(&id.project, &id.domain, &id.name) {
+        if flyte::images::runs_the_builder(spec, &self.inner.builder) {
             for (key, value) in flyte::images::settings_of_pip(std::env::vars()) {
                 input["env"][key] = value.into();
             }
@@ -334,14 +337,19 @@ impl Flyte {
         flyte::images::is_built(&self.inner.environments, image)
     }
 
-    /// Refuses an image that no environment stands for, before a process is begun.
-    fn check_environment(&self, spec: &TaskSpec) -> Result<(), Failure> {
+    /// Refuses an image that no environment stands for, or one that another project built, before a process is begun.
+    fn check_environment(&self, spec: &TaskSpec, project: &str) -> Result<(), Failure> {
         let container = spec.task_template.as_ref().and_then(|template| template.container.as_ref());
         let image = container.map(|container| container.image.as_str()).unwrap_or_default();
         let Environment::Named(name) = flyte::process::environment(image, "") else { return Ok(()) };
         let folder = self.inner.environments.join(&name);
         if folder.join("bin/python").exists() && !folder.join(".building").exists() {
-            return Ok(());
+            return match flyte::images::project_of(&folder) {
+                Some(builder) if builder != project => Err(no_environment(format!(
+                    "the image `{image}` was built by another project than `{project}`, and is only for that one: give the image another name"
+                ))),
+                _ => Ok(()),
+            };
         }
         Err(no_environment(format!("no environment stands for the image `{image}`: make one in `{}`", folder.display())))
     }

@@ -51,6 +51,9 @@ impl ControlPlane {
                 again.entry(index as NodeIx).or_insert_with(|| format!("it reads the input `{input}`, which is another"));
             }
         }
+        for node in self.grown(row, graph)? {
+            again.entry(node).or_insert_with(|| "tags came to its data while it ran".to_owned());
+        }
         let outputs = self.outputs(row, graph)?;
         let mut locations: BTreeMap<NodeIx, Vec<Located>> = BTreeMap::new();
         for (node, output) in &outputs {
@@ -81,6 +84,29 @@ impl ControlPlane {
         let undone = actions.iter().filter_map(|action| action.path.strip_suffix("!undo"));
         let roots = undone.filter_map(|path| path.split(['/', '[']).next()).filter(|root| graph.find(root).is_some());
         Ok(roots.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect())
+    }
+
+    /// The run's own nodes whose data carry more than was counted when the run was accepted: what is counted for a repetition would not
+    /// know of it.
+    fn grown(&self, row: &RunRow, graph: &Graph) -> Result<BTreeSet<NodeIx>, Fault> {
+        let counted = self.counted_labels(row)?;
+        let base = crate::flyte::base_of(&row.project, &row.domain, &row.name);
+        let run = flyte::key(&base).unwrap_or_default();
+        if self.flyte().label_of_run(run).map_err(Fault::internal)?.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let filter = ActionFilter { from: 0, limit: usize::MAX >> 1, phase: Some(Phase::Succeeded) };
+        let mut grown = BTreeSet::new();
+        for action in self.reader().actions(row.id, &filter).map_err(Fault::internal)? {
+            let root = action.path.split(['/', '[', '!']).next().and_then(|root| graph.find(root));
+            let Some(node) = root.filter(|node| !grown.contains(node)) else { continue };
+            let known = counted.reads.get(&engine::without_items(&action.path)).cloned().unwrap_or_default();
+            let carried = self.flyte().label_of(run, &action.path).map_err(Fault::internal)?;
+            if !carried.0.is_subset(&known.0) {
+                grown.insert(node);
+            }
+        }
+        Ok(grown)
     }
 
     /// The outputs of a run's own nodes that succeeded.

@@ -91,6 +91,8 @@ pub struct Rerun {
     pub principal: String,
     /// The trace that the caller is in, as a W3C `traceparent`.
     pub traceparent: Option<String>,
+    /// Whoever asks may not see the values of the run: what they give counts as another, whatever it is.
+    pub blind: bool,
 }
 
 /// What a keyed submission asks for.
@@ -372,7 +374,9 @@ impl ControlPlane {
         let mut given = before.clone();
         given.extend(request.inputs.clone());
         let inputs = inputs::check(&graph, given)?;
-        let is_other = |name: &&String| before.get(*name) != inputs.get(name.as_str());
+        // Otherwise the answer would tell whether a guess is right.
+        let is_guess = |name: &String| request.blind && request.inputs.contains_key(name);
+        let is_other = |name: &&String| is_guess(name) || before.get(*name) != inputs.get(name.as_str());
         let names: BTreeSet<&String> =
             before.keys().chain(inputs.as_object().into_iter().flat_map(|inputs| inputs.keys())).collect();
         let changed = names.into_iter().filter(is_other).cloned().collect();

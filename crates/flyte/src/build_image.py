@@ -21,6 +21,34 @@ from pathlib import Path
 
 VERSION = re.compile(r"^ghcr\.io/flyteorg/flyte:py(?P<python>\d+\.\d+)-v(?P<flyte>[^@]+)$")
 PLAIN = re.compile(r"^(docker\.io/(library/)?)?python:(?P<python>\d+\.\d+)")
+# A folder that the launcher makes for the SDK and nothing else, which is everybody's.
+EVERYBODYS = re.compile(r"^flyte-[A-Za-z0-9.]*$")
+
+# A requirement by name, and one by address. Neither is an option, a file of this machine, or takes variables of this process along.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*( ?\[[A-Za-z0-9._, -]*\])?")
+VERSION_OF = r"(?:===|[<>!=~]=|[<>])[A-Za-z0-9.*+_-]+(?:![A-Za-z0-9.*+_-]+)?"
+VERSIONS = re.compile(rf"\(?(?:{VERSION_OF}(?:,{VERSION_OF})*,?)?\)?")
+ADDRESS = re.compile(r"(https|http|git\+https|git\+ssh)://[A-Za-z0-9][^\s$]*")
+MARKER = re.compile(r"""[A-Za-z0-9_.<>=!~()"'+*, -]*""")
+INDEX = re.compile(r"https?://[^\s$]+")
+ARCHIVE = re.compile(r"\.(whl|zip|egg|tgz|tbz|tlz|txz|tar(\.\w+)?)$", re.IGNORECASE)
+HASHES = re.compile(r"(?:[ \t]+--hash=[a-z0-9]+:[0-9A-Fa-f]+)+$")
+
+# Options of pip and uv that change what is chosen, and neither where anything is written nor what of this machine is read.
+FLAGS = set(
+    """-U --upgrade --pre --no-deps --force-reinstall --reinstall --ignore-installed --no-build-isolation --prefer-binary --no-build
+    --no-cache --no-cache-dir --require-hashes --verify-hashes --no-verify-hashes --use-pep517 --no-compile --compile --compile-bytecode --no-sources --no-index
+    --strict --exact --inexact --all-extras --all-groups --dev --no-dev --only-dev --no-default-groups --locked --frozen --no-editable
+    --no-install-project --no-install-workspace --no-install-local --all-packages --native-tls --system-certs
+    -q --quiet -v -vv -vvv --verbose --no-progress""".split()
+)
+WITH_VALUE = set(
+    """--no-binary --only-binary --no-binary-package --no-build-package --no-build-isolation-package --reinstall-package -P --upgrade-package
+    --upgrade-strategy --prerelease --resolution --fork-strategy --index-strategy --torch-backend --exclude-newer --exclude-newer-package --extra --no-extra
+    --group --no-group --only-group --package --no-install-package --timeout --retries --trusted-host --allow-insecure-host --link-mode --progress-bar
+    --python-version --index-url -i --extra-index-url --index --default-index --find-links -f""".split()
+)
+VALUE = re.compile(r"(?!file:)[A-Za-z0-9:][A-Za-z0-9._,:+*=<>!~\[\]-]*")
 
 
 class Refused(Exception):
@@ -98,9 +126,89 @@ def python_of(version):
     raise Refused(f"this site has no Python {version}: there is {', '.join(sorted(found))}. Ask for one of these (`python_version=`), or install uv here")
 
 
-def check(spec):
+def inside(context, name):
+    """A file of the context, which leads nowhere else."""
+    path = (context / name).resolve()
+    if not path.is_relative_to(context.resolve()):
+        raise Refused(f"`{name}` leads out of the files of the image")
+    return path
+
+
+def is_requirement(text):
+    """Whether a text is the name of a package or the address of one, and nothing that an installer could take for something else."""
+    text = re.sub(r"[ \t]+", " ", text.strip(" \t"))
+    if " -" in text or "\n" in text or len(text) > 2_000:
+        return False
+    # The semicolon of a marker; in an address it stands after a space.
+    if "://" in text:
+        what, _, marker = text.partition(" ;")
+        name, at, address = what.partition("@ ")
+        if not at or "://" in name:
+            name, address = "", what
+        name = name.strip()
+        named = not name if not at else bool(NAME.fullmatch(name))
+        return named and bool(ADDRESS.fullmatch(address.strip())) and bool(MARKER.fullmatch(marker))
+    what, _, marker = text.partition(";")
+    what = what.strip()
+    name = NAME.match(what)
+    if not name or ARCHIVE.search(what) or not MARKER.fullmatch(marker):
+        return False
+    return bool(VERSIONS.fullmatch(what[name.end() :].replace(" ", "")))
+
+
+def requirements_of(text):
+    """The lines of a file of requirements, without comments and each in one piece."""
+    lines = "\n".join("" if line.lstrip().startswith("#") else line for line in text.splitlines())
+    for line in re.sub(r"\\[ \t]*\n", " ", lines).split("\n"):
+        line = re.sub(r"(^|\s)#.*$", "", line).strip()
+        if line:
+            yield line
+
+
+def wrong_lines(lines):
+    """Lines that are no plain requirements. Hashes may stand at their end."""
+    return [line for line in lines if not is_requirement(HASHES.sub("", line))]
+
+
+def wrong_arguments(text):
+    """Which arguments for the installer are none that it may be given."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        return [f"{text} ({error})"]
+    wrong = []
+    words = iter(words)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if word in FLAGS:
+            continue
+        if option not in WITH_VALUE:
+            wrong.append(word)
+            continue
+        if not equals:
+            value = next(words, "")
+        if not VALUE.fullmatch(value) and not INDEX.fullmatch(value):
+            wrong.append(f"{option} {value}")
+    return wrong
+
+
+def wrong_options(options):
+    """What is wrong with the options of a layer."""
+    for field in ("index_url", "extra_index_urls"):
+        urls = getattr(options, field, None) or []
+        for url in [urls] if isinstance(urls, str) else urls:
+            if not INDEX.fullmatch(url):
+                yield f"an index at `{without_password(url)}`: only addresses of http and https"
+    arguments = wrong_arguments(getattr(options, "extra_args", ""))
+    if arguments:
+        yield f"arguments for the installer (`{without_password(' '.join(arguments))[:200]}`): only those that choose among packages"
+
+
+def check(spec, context):
     """Refuses what cannot be made, all of it at once, before anything is begun. Gives the version of the SDK to install."""
     wrong = []
+    if spec.python_version and not re.fullmatch(r"\d+(\.\d+){0,2}t?", spec.python_version):
+        wrong.append(f"a Python of the version `{spec.python_version}`")
     base = VERSION.match(spec.base_image)
     if not base and not PLAIN.match(spec.base_image):
         wrong.append(f"the base image `{spec.base_image}`: only Python and the SDK's own image stand for something here")
@@ -116,8 +224,19 @@ def check(spec):
             wrong.append("a project of uv, which is not installed on this site")
         elif kind == "copy_config" and Path(layer.copy_config.dst).is_absolute():
             wrong.append(f"files at `{layer.copy_config.dst}`: only folders relative to where the program runs")
+        elif kind == "pip_packages":
+            strange = [text for text in layer.pip_packages.packages if not is_requirement(text)]
+            if strange:
+                wrong.append(f"packages that are options, files or no requirements (`{without_password('; '.join(strange))[:200]}`)")
+        elif kind == "requirements":
+            file = inside(context, layer.requirements.file)
+            strange = wrong_lines(requirements_of(file.read_text(errors="replace"))) if file.is_file() else [f"there is no {layer.requirements.file}"]
+            if strange:
+                wrong.append(f"lines of requirements that are options, files or no requirements (`{without_password('; '.join(strange))[:200]}`)")
         elif kind is None:
             wrong.append("a layer that this version does not know")
+        if kind in ("pip_packages", "requirements", "python_wheels", "uv_project"):
+            wrong.extend(wrong_options(getattr(layer, kind).options))
         for field in ("pip_packages", "requirements", "python_wheels", "uv_project"):
             if kind == field and getattr(layer, field).secret_mounts:
                 wrong.append("secrets while packages are installed: give the server's pip its settings")
@@ -126,13 +245,28 @@ def check(spec):
     return base["flyte"].replace("-", "+") if base else None
 
 
+def project_here():
+    """The project whose run this is. The server says so."""
+    return os.environ.get("FLYTE_INTERNAL_EXECUTION_PROJECT", "")
+
+
+def project_of(venv):
+    """The project that an environment was built by; empty for those that nobody's build made, or one of an earlier version."""
+    try:
+        settings = json.loads((venv / ".image.json").read_text())
+    except (OSError, ValueError):
+        return ""
+    project = settings.get("project") if isinstance(settings, dict) else None
+    return project if isinstance(project, str) else ""
+
+
 class Builder:
     """Makes one environment, layer by layer."""
 
     def __init__(self, venv, context):
         self.venv, self.context = venv, context
         self.python = venv / "bin/python"
-        self.settings = {"env": {}}
+        self.settings = {"env": {}, "project": project_here()}
         self.uv = shutil.which("uv")
 
     def create(self, version):
@@ -142,7 +276,8 @@ class Builder:
         else:
             run(interpreter, "-m", "venv", self.venv)
 
-    def install(self, *packages, options=None):
+    def install(self, *packages, options=None, before=()):
+        """Installs packages. What stands `before` them are our own options."""
         if self.uv:
             command = [self.uv, "pip", "install", "--quiet", "--python", self.python]
         else:
@@ -153,14 +288,10 @@ class Builder:
                 command += ["--extra-index-url", url]
             command += (["--prerelease", "allow"] if self.uv else ["--pre"]) if options.pre else []
             command += shlex.split(options.extra_args)
-        run(*command, *packages)
+        run(*command, *before, *(["--", *packages] if packages else []))
 
     def inside(self, name):
-        """A file of the context, which leads nowhere else."""
-        path = (self.context / name).resolve()
-        if not path.is_relative_to(self.context.resolve()):
-            raise Refused(f"`{name}` leads out of the files of the image")
-        return path
+        return inside(self.context, name)
 
     def layer(self, layer):
         kind = layer.WhichOneof("layer")
@@ -169,13 +300,18 @@ class Builder:
             if of.packages:
                 self.install(*of.packages, options=of.options)
         elif kind == "requirements":
-            self.install("-r", self.inside(of.file), options=of.options)
+            # The lines that were looked at, and not the file: an installer reads one in its own way.
+            lines = list(requirements_of(self.inside(of.file).read_text(errors="replace")))
+            with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+                file.write("".join(f"{line}\n" for line in lines))
+                file.flush()
+                self.install(options=of.options, before=("-r", file.name))
         elif kind == "python_wheels":
             wheels = self.inside(of.dir)
             found = sorted(wheels.glob("*.whl"))
             if not found:
                 raise Refused(f"there are no wheels in `{of.dir}`")
-            self.install("--find-links", wheels, *found, options=of.options)
+            self.install(*found, options=of.options, before=("--find-links", wheels))
         elif kind == "uv_project":
             env = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(self.venv)}
             lock = ["--frozen"] if of.uvlock else []
@@ -208,12 +344,17 @@ class Builder:
 
 
 def build(spec, context, image):
-    version = check(spec)
+    version = check(spec, context)
     venv = folder_of(image)
+    if EVERYBODYS.match(venv.name):
+        raise Refused(f"`{image}` is the name of an environment that is everybody's: give the image another name")
     venv.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{venv}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if (venv / ".ready").exists():
+            builder_of_it = project_of(venv)
+            if builder_of_it and builder_of_it != project_here():
+                raise Refused(f"`{image}` was built by another project, and is only for that one: give the image another name")
             say(f"{image} is there already")
             return
         if venv.exists() and not (venv / ".building").exists():

@@ -22,7 +22,8 @@ pub fn failure_of(document: &[u8]) -> Failure {
         _ => FailureClass::User,
     };
     let mut failure = Failure::new(class, error.message);
-    failure.code = Some(error.code);
+    // It is the program's own text, and is recorded in clear.
+    failure.code = Some(error.code).filter(|code| Failure::is_code(code));
     failure.permanent = error.kind == 0;
     failure
 }
@@ -75,6 +76,25 @@ mod tests {
         assert!(!failure_of(&document(1).encode_to_vec()).permanent);
         assert_eq!(execution_error(&failure).code, "ValueError");
         assert_eq!(failure_of(b"\xff").class, FailureClass::Output);
+    }
+
+    #[test]
+    fn a_code_that_is_no_short_name_is_left_out() {
+        let failure = |code: &str| {
+            let error = ContainerError { code: code.into(), message: "no".into(), kind: 0, origin: USER };
+            failure_of(&ErrorDocument { error: Some(error) }.encode_to_vec())
+        };
+        let longest = "e".repeat(64);
+        for code in ["ValueError", "USER:my.Error_2-b", longest.as_str()] {
+            assert_eq!(failure(code).code.as_deref(), Some(code));
+        }
+        let longer = "e".repeat(65);
+        for code in ["", "the patient is 43", "Größe", "a\nb", "a/b", longer.as_str()] {
+            let failure = failure(code);
+            assert_eq!((failure.class, failure.code.as_deref()), (FailureClass::User, None));
+            assert_eq!(execution_error(&failure).code, "ProcessFailed");
+        }
+        assert_eq!(failure("OOM in row 43").class, FailureClass::Oom);
     }
 
     #[test]

@@ -61,6 +61,23 @@ pub fn is_builder(project: &str, domain: &str, name: &str) -> bool {
     [project, domain, name] == PLACE
 }
 
+/// Whether a task runs as the one that builds images does: the server's own program and nothing else. What a specification calls itself is
+/// the client's word. `program` is where the builder's program lies.
+pub fn runs_the_builder(spec: &TaskSpec, program: &Path) -> bool {
+    let (_, own) = task(program);
+    let (Some(own), Some(template)) = (own.task_template, spec.task_template.as_ref()) else { return false };
+    let runtime = |template: &TaskTemplate| {
+        let version = template.metadata.as_ref().and_then(|metadata| metadata.runtime.as_ref());
+        version.map(|runtime| runtime.version.clone())
+    };
+    let command = |template: &TaskTemplate| template.container.as_ref().map(|container| container.encode_to_vec());
+    command(template) == command(&own)
+        && runtime(template) == runtime(&own)
+        && template.kind == own.kind
+        && template.security_context.is_none()
+        && template.id.as_ref().is_some_and(|id| is_builder(&id.project, &id.domain, &id.name))
+}
+
 /// Variables of the server that tell pip and uv where packages come from and whom to trust. Nothing of that is the project's business.
 pub fn settings_of_pip(all: impl Iterator<Item = (String, String)>) -> BTreeMap<String, String> {
     const NAMED: [&str; 10] = [
@@ -86,10 +103,22 @@ pub fn is_built(environments: &Path, image: &str) -> bool {
     }
 }
 
+/// The project that an environment was built by, which is the only one that may use it. None for those that the operator made, and for those
+/// that an earlier version built.
+pub fn project_of(folder: &Path) -> Option<String> {
+    let project = settings_of(folder).get("project").and_then(Value::as_str).map(str::to_owned);
+    project.filter(|project| !project.is_empty())
+}
+
+/// What the builder noted of an environment.
+fn settings_of(folder: &Path) -> Value {
+    let settings = std::fs::read(folder.join(".image.json")).ok();
+    settings.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
 /// Gives a process the variables that its image has, where it has none of its own. True when they have to be there before Python is.
 pub fn add_variables(folder: &Path, input: &mut Value) -> bool {
-    let settings = std::fs::read(folder.join(".image.json")).ok();
-    let settings: Value = settings.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let settings = settings_of(folder);
     let Some(variables) = settings.get("env").and_then(Value::as_object) else { return false };
     let Some(own) = input.get_mut("env").and_then(Value::as_object_mut) else { return false };
     let mut early = false;
@@ -113,6 +142,29 @@ mod tests {
         assert_eq!(node.kind.work(), "build-image");
         let inputs = crate::interface::inputs_schema(&spec);
         assert!(inputs.to_string().contains("target_image"), "{inputs}");
+    }
+
+    #[test]
+    fn a_task_that_only_calls_itself_the_builder_is_not() {
+        let program = Path::new("/data/flyte/build_image.py");
+        let (_, own) = task(program);
+        assert!(runs_the_builder(&own, program));
+        let mut named = own.clone();
+        if let Some(container) = named.task_template.as_mut().and_then(|template| template.container.as_mut()) {
+            container.args = vec!["env".into()];
+        }
+        assert!(!runs_the_builder(&named, program));
+        assert!(!runs_the_builder(&TaskSpec::default(), program));
+    }
+
+    #[test]
+    fn an_environment_is_of_the_project_that_built_it() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(project_of(folder.path()), None);
+        std::fs::write(folder.path().join(".image.json"), r#"{"env": {}}"#).unwrap();
+        assert_eq!(project_of(folder.path()), None);
+        std::fs::write(folder.path().join(".image.json"), r#"{"env": {}, "project": "one"}"#).unwrap();
+        assert_eq!(project_of(folder.path()).as_deref(), Some("one"));
     }
 
     #[test]

@@ -141,6 +141,9 @@ pub struct Failure {
     pub text: Option<Payload>,
 }
 
+/// The length of a failure's code, at most.
+const CODE_BYTES_MAX: usize = 64;
+
 impl Failure {
     /// A failure of `class`; the message is cut to its limit.
     pub fn new(class: FailureClass, message: impl Into<String>) -> Failure {
@@ -154,6 +157,12 @@ impl Failure {
             message.push('…');
         }
         Failure { class, message, exit_code: None, code: None, permanent: false, text: None }
+    }
+
+    /// Whether a text may stand as a code. A code is recorded in clear, so that it is a short name and no place for data.
+    pub fn is_code(text: &str) -> bool {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b':' | b'-');
+        !text.is_empty() && text.len() <= CODE_BYTES_MAX && text.bytes().all(plain)
     }
 
     /// What a person is told: what was recorded, and what was added since. Empty when it was recorded and is not at hand any more.

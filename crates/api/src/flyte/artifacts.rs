@@ -1,8 +1,10 @@
 //! Artifacts as the SDK publishes and finds them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use controlplane::{ArtifactVersion, ControlPlane, artifact_schema, artifact_version, artifact_versions};
+use flyte::Reach;
 use flyte::artifacts::{self, Unfit};
 use flyte::wire::{
     Artifact, ArtifactGroup, ArtifactName, ArtifactResponse, ArtifactSpec, CreateArtifactRequest, CreatingUser, Creator,
@@ -15,6 +17,7 @@ use super::connect::{Answer, Refusal};
 use super::view::{self, blocking};
 use crate::rest::App;
 use crate::rest::access::Caller;
+use crate::rest::sight;
 
 /// Rows of a page when nothing is said, and at most.
 const PAGE: (usize, usize) = (100, 1_000);
@@ -31,15 +34,58 @@ fn named(name: Option<ArtifactName>) -> Answer<ArtifactName> {
     name.ok_or_else(|| invalid("the artifact is not named"))
 }
 
+/// What an attempt may touch; none for a person.
+fn reach_of(control: &ControlPlane, caller: &Caller) -> Answer<Option<Arc<Reach>>> {
+    let Some(attempt) = caller.attempt else { return Ok(None) };
+    let reach = control.flyte_reach(attempt)?;
+    reach.map(Some).ok_or_else(|| Refusal::new("unauthenticated", "the attempt is over"))
+}
+
 /// Refuses an attempt artifacts of another project than its own.
 fn own(control: &ControlPlane, caller: &Caller, name: &ArtifactName) -> Answer<()> {
-    let Some(attempt) = caller.attempt else { return Ok(()) };
-    let reach = control.flyte_reach(attempt)?.ok_or_else(|| Refusal::new("unauthenticated", "the attempt is over"))?;
+    let Some(reach) = reach_of(control, caller)? else { return Ok(()) };
     match (&reach.project, &reach.domain) == (&name.project, &name.domain) {
         true => Ok(()),
         false => {
             Err(Refusal::new("permission_denied", "an attempt has to do with artifacts of its own project and domain alone"))
         }
+    }
+}
+
+/// Who reads versions, and is held to what each carries.
+struct Reading<'a> {
+    app: &'a App,
+    caller: &'a Caller,
+    reach: Option<Arc<Reach>>,
+    /// Whether the caller is a person who sees everything, whatever it carries.
+    always: bool,
+}
+
+impl<'a> Reading<'a> {
+    /// Blocks.
+    fn of(app: &'a App, caller: &'a Caller) -> Answer<Reading<'a>> {
+        let reach = reach_of(&app.control, caller)?;
+        let always = reach.is_none() && sight::sees_all(app, caller);
+        Ok(Reading { app, caller, reach, always })
+    }
+
+    /// Whether the caller may see a version: an attempt when its own data carry as much, a person by the rules.
+    fn sees(&self, version: &ArtifactVersion) -> bool {
+        if let Some(reach) = &self.reach {
+            return version.label.0.is_subset(&reach.label.0);
+        }
+        if self.always {
+            return true;
+        }
+        let name = version.id.name.clone().unwrap_or_default();
+        let target = policy::Target {
+            kind: "artifact".into(),
+            name: artifacts::stem(&name),
+            project: name.project,
+            domain: name.domain,
+            author: version.by.clone(),
+        };
+        self.app.control.rules().may(&self.caller.as_policy(), "view", &target, &version.label).allowed
     }
 }
 
@@ -64,40 +110,46 @@ fn shown(version: ArtifactVersion) -> Artifact {
 pub(super) async fn create(app: &App, caller: &Caller, request: CreateArtifactRequest) -> Answer<ArtifactResponse> {
     let id = request.artifact_id.ok_or_else(|| invalid("the artifact is not named"))?;
     let (control, asking, name) = (app.control.clone(), caller.clone(), named(id.name.clone())?);
-    blocking(move || own(&control, &asking, &name)).await?;
-    let version = app.control.create_artifact(id, request.spec, &caller.principal).await?;
+    let label = blocking(move || {
+        own(&control, &asking, &name)?;
+        Ok(reach_of(&control, &asking)?.map(|reach| reach.label.clone()).unwrap_or_default())
+    });
+    let label = label.await?;
+    let version = app.control.create_artifact(id, request.spec, &caller.principal, label).await?;
     Ok(ArtifactResponse { artifact: Some(shown(version)) })
 }
 
-/// A version; the newest when none is named.
+/// A version; the newest that the caller may see when none is named.
 pub(super) async fn get(app: &App, caller: &Caller, request: GetArtifactRequest) -> Answer<ArtifactResponse> {
-    let (control, caller) = (app.control.clone(), caller.clone());
+    let (app, caller) = (app.clone(), caller.clone());
     blocking(move || {
         let name = named(request.name)?;
-        own(&control, &caller, &name)?;
-        let found = match request.version.filter(|version| !version.is_empty()) {
-            Some(version) => artifact_version(control.reader(), &flyte::wire::ArtifactId { name: Some(name.clone()), version })?,
-            None => artifact_versions(control.reader(), Some(&name))?.into_iter().next(),
+        own(&app.control, &caller, &name)?;
+        let reader = app.control.reader();
+        let found: Vec<ArtifactVersion> = match request.version.filter(|version| !version.is_empty()) {
+            Some(version) => {
+                let id = flyte::wire::ArtifactId { name: Some(name.clone()), version };
+                artifact_version(reader, &id)?.into_iter().collect()
+            }
+            None => artifact_versions(reader, Some(&name))?,
         };
+        let reading = Reading::of(&app, &caller)?;
+        let found = found.into_iter().find(|version| reading.sees(version));
         let found = found.ok_or_else(|| Refusal::not_found("artifact", &artifacts::stem(&name)))?;
         Ok(ArtifactResponse { artifact: Some(shown(found)) })
     })
     .await
 }
 
-/// Versions that a list asks for, the newest first, each with what is said of it.
-fn asked(
-    control: &ControlPlane,
-    caller: &Caller,
-    name: &ArtifactName,
-    filters: &[Filter],
-) -> Answer<Vec<(ArtifactVersion, ArtifactSpec)>> {
-    own(control, caller, name)?;
+/// Versions that a list asks for and the caller may see, the newest first, each with what is said of it.
+fn asked(app: &App, caller: &Caller, name: &ArtifactName, filters: &[Filter]) -> Answer<Vec<(ArtifactVersion, ArtifactSpec)>> {
+    own(&app.control, caller, name)?;
+    let reading = Reading::of(app, caller)?;
     let only = Some(name).filter(|name| !name.name.is_empty());
     let mut found = Vec::new();
-    for version in artifact_versions(control.reader(), only)? {
+    for version in artifact_versions(app.control.reader(), only)? {
         let of = version.id.name.clone().unwrap_or_default();
-        if (&of.project, &of.domain) != (&name.project, &name.domain) {
+        if (&of.project, &of.domain) != (&name.project, &name.domain) || !reading.sees(&version) {
             continue;
         }
         let spec = artifacts::read(&version.spec).map_err(unfit)?;
@@ -126,10 +178,10 @@ fn filters(request: Option<&ListRequest>) -> Vec<Filter> {
 
 /// Versions of a project, or of a name.
 pub(super) async fn list(app: &App, caller: &Caller, request: ListArtifactsRequest) -> Answer<ListArtifactsResponse> {
-    let (control, caller) = (app.control.clone(), caller.clone());
+    let (app, caller) = (app.clone(), caller.clone());
     blocking(move || {
         let name = of_project(request.project_id, request.name.as_deref().unwrap_or_default());
-        let mut found = asked(&control, &caller, &name, &filters(request.request.as_ref()))?;
+        let mut found = asked(&app, &caller, &name, &filters(request.request.as_ref()))?;
         if request.latest_per_partition {
             let mut seen = BTreeSet::new();
             found.retain(|(_, spec)| seen.insert(artifacts::partitions(spec)));
@@ -142,10 +194,10 @@ pub(super) async fn list(app: &App, caller: &Caller, request: ListArtifactsReque
 
 /// Names, each with its newest version.
 pub(super) async fn names(app: &App, caller: &Caller, request: ListArtifactNamesRequest) -> Answer<ListArtifactNamesResponse> {
-    let (control, caller) = (app.control.clone(), caller.clone());
+    let (app, caller) = (app.clone(), caller.clone());
     blocking(move || {
         let place = of_project(request.project_id, "");
-        let found = asked(&control, &caller, &place, &filters(request.request.as_ref()))?;
+        let found = asked(&app, &caller, &place, &filters(request.request.as_ref()))?;
         let mut order: Vec<String> = Vec::new();
         let mut groups: BTreeMap<String, (ArtifactVersion, u64, Option<Time>)> = BTreeMap::new();
         for (version, spec) in found {
@@ -163,7 +215,7 @@ pub(super) async fn names(app: &App, caller: &Caller, request: ListArtifactNames
         for name in names {
             let Some((latest, versions, latest_time_partition)) = groups.remove(&name) else { continue };
             let of = ArtifactName { name, ..place.clone() };
-            let partition_schema = artifact_schema(control.reader(), &of)?.map(|(schema, _)| schema);
+            let partition_schema = artifact_schema(app.control.reader(), &of)?.map(|(schema, _)| schema);
             answer.push(ArtifactGroup { latest: Some(shown(latest)), versions, partition_schema, latest_time_partition });
         }
         Ok(ListArtifactNamesResponse { groups: answer, token })
@@ -173,10 +225,10 @@ pub(super) async fn names(app: &App, caller: &Caller, request: ListArtifactNames
 
 /// Keys of what is said of artifacts.
 pub(super) async fn metadata_keys(app: &App, caller: &Caller, request: MetadataKeysRequest) -> Answer<Texts> {
-    let (control, caller) = (app.control.clone(), caller.clone());
+    let (app, caller) = (app.clone(), caller.clone());
     blocking(move || {
         let name = of_project(request.project_id, request.name.as_deref().unwrap_or_default());
-        let found = asked(&control, &caller, &name, &[])?;
+        let found = asked(&app, &caller, &name, &[])?;
         let keys: BTreeSet<String> =
             found.into_iter().flat_map(|(_, spec)| spec.info.unwrap_or_default().user_metadata.into_keys()).collect();
         Ok(Texts { values: keys.into_iter().collect() })
@@ -186,10 +238,10 @@ pub(super) async fn metadata_keys(app: &App, caller: &Caller, request: MetadataK
 
 /// The values that a partition has.
 pub(super) async fn partition_values(app: &App, caller: &Caller, request: PartitionValuesRequest) -> Answer<Texts> {
-    let (control, caller) = (app.control.clone(), caller.clone());
+    let (app, caller) = (app.clone(), caller.clone());
     blocking(move || {
         let name = of_project(request.project_id, &request.name);
-        let found = asked(&control, &caller, &name, &filters(request.request.as_ref()))?;
+        let found = asked(&app, &caller, &name, &filters(request.request.as_ref()))?;
         let values: BTreeSet<String> =
             found.iter().filter_map(|(_, spec)| artifacts::partitions(spec).remove(&request.key)).collect();
         let (values, _) = page(values.into_iter().collect(), request.request.as_ref());

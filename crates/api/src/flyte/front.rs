@@ -8,9 +8,10 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
-use controlplane::{AppState, DeployedApp, Fault, FaultKind};
+use controlplane::{AppState, ControlPlane, DeployedApp, Fault, FaultKind};
 use flyte::wire::AppId;
 use hyper_util::rt::TokioIo;
+use model::{AttemptKey, Label};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -20,6 +21,8 @@ use crate::rest::{App, permission};
 
 /// What calling an app is to the rules: it lets work be done.
 const OPERATION: &str = "submit";
+/// What tells an app who calls. The server alone says it.
+const PRINCIPAL: &str = "x-tutti-principal";
 /// Headers that are of one connection, and none of what goes through.
 const OF_THE_WAY: [HeaderName; 6] =
     [header::CONNECTION, header::PROXY_AUTHENTICATE, header::PROXY_AUTHORIZATION, header::TE, header::TRAILER, header::UPGRADE];
@@ -114,41 +117,81 @@ async fn admit(door: &Door, mut request: Request) -> Result<(u16, Request), Box<
     let found = tokio::task::spawn_blocking(move || {
         let app = control.app(&id)?;
         let (state, why) = control.app_state(&app)?;
-        Ok::<_, Fault>((app.read()?.anonymous, control.app_port(&app)?, state, why))
+        // The label after the port: what listens somewhere has a run, and with it a label.
+        let port = control.app_port(&app)?;
+        Ok::<_, Fault>((app.read()?.anonymous, port, label_of(&control, &app)?, state, why))
     });
     let broken = |fault: Fault| Box::new(ApiError(fault).into_response());
-    let (anonymous, port, state, why) = found.await.map_err(|error| broken(Fault::internal(error)))?.map_err(broken)?;
-    let caller = permitted(door, &request, anonymous).map_err(broken)?;
+    let (anonymous, port, label, state, why) = found.await.map_err(|error| broken(Fault::internal(error)))?.map_err(broken)?;
+    let caller = permitted(door, &request, anonymous, &label).map_err(broken)?;
     let Some(port) = port.filter(|_| matches!(state, AppState::Active | AppState::Starting)) else {
         let why = if why.is_empty() { state.as_str() } else { &why };
         return Err(Box::new(unavailable(&door.id, why)));
     };
-    let headers = request.headers_mut();
-    headers.remove(header::AUTHORIZATION);
-    headers.remove("x-tutti-principal");
-    if let Some(Ok(name)) = caller.map(|caller| HeaderValue::from_str(&caller.principal)) {
-        headers.insert("x-tutti-principal", name);
-    }
+    introduce(request.headers_mut(), caller.as_ref().map(|caller| caller.principal.as_str()));
     Ok((port, request))
 }
 
-/// Who calls; none when anybody may.
-fn permitted(door: &Door, request: &Request, anonymous: bool) -> Result<Option<Caller>, Fault> {
+/// What can be read in the run that serves an app. Blocks.
+fn label_of(control: &ControlPlane, app: &DeployedApp) -> Result<Label, Fault> {
+    if app.run.is_empty() {
+        return Ok(Label::empty());
+    }
+    let (id, reader) = (&app.id, control.reader());
+    let known = reader.find_run(&id.project, &id.domain, Some(&app.run), None).map_err(Fault::internal)?;
+    let Some(run) = known.by_name else { return Ok(Label::empty()) };
+    match reader.run(run).map_err(Fault::internal)? {
+        Some(row) => control.label_of_run(&row, None),
+        None => Ok(Label::empty()),
+    }
+}
+
+/// Leaves out what opens this server, what only it says, and what is of the caller's connection; then says who calls.
+fn introduce(headers: &mut HeaderMap, principal: Option<&str>) {
+    leave_named(headers);
+    // Programs that are told of headers by variables read `_` and `-` as the same.
+    let ours = |name: &&HeaderName| {
+        let name = name.as_str().replace('_', "-");
+        name == "authorization" || name == "proxy-authorization" || name.starts_with("x-tutti-")
+    };
+    let names: Vec<HeaderName> = headers.keys().filter(ours).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+    if let Some(Ok(principal)) = principal.map(HeaderValue::from_str) {
+        headers.insert(PRINCIPAL, principal);
+    }
+}
+
+/// An attempt calls apps of its own project and domain alone.
+fn within_reach(door: &Door, attempt: AttemptKey) -> Result<(), Fault> {
+    let over = || Fault::new(FaultKind::Unauthenticated, "the attempt that this token was made for is over");
+    let reach = tokio::task::block_in_place(|| door.app.control.flyte_reach(attempt))?.ok_or_else(over)?;
+    if (&reach.project, &reach.domain) == (&door.id.project, &door.id.domain) {
+        return Ok(());
+    }
+    let message = format!("an attempt calls apps of its own project and domain alone, and `{}` is of another", door.id.name);
+    Err(Fault::new(FaultKind::Forbidden, message))
+}
+
+/// Who calls; none when anybody may. What carries tags is for those who may view them, whoever else it was meant for.
+fn permitted(door: &Door, request: &Request, anonymous: bool, label: &Label) -> Result<Option<Caller>, Fault> {
+    let anonymous = anonymous && label.is_empty();
     let caller = match access::caller(&door.app, super::APPS, request) {
         Ok(caller) => caller,
         // Without any token the server is for this machine alone, and so are its apps.
         Err(error) if anonymous && error.0.kind == FaultKind::Unauthenticated => return Ok(None),
         Err(error) => return Err(error.0),
     };
+    if let Some(attempt) = caller.attempt {
+        within_reach(door, attempt)?;
+    }
     if !anonymous {
-        let target = policy::Target {
-            kind: "app".into(),
-            name: door.id.name.clone(),
-            project: door.id.project.clone(),
-            domain: door.id.domain.clone(),
-            ..policy::Target::default()
-        };
-        permission::may(&door.app, &caller, OPERATION, &target, &model::Label::empty()).map_err(|error| error.0)?;
+        let target = permission::app_target(&door.id.project, &door.id.domain, &door.id.name);
+        permission::may(&door.app, &caller, OPERATION, &target, &Label::empty()).map_err(|error| error.0)?;
+        if !label.is_empty() {
+            permission::may(&door.app, &caller, "view", &target, label).map_err(|error| error.0)?;
+        }
     }
     Ok(Some(caller))
 }
@@ -184,13 +227,84 @@ fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(header::UPGRADE).cloned()
 }
 
+/// Leaves out what a connection names as its own, but for the upgrade, which is looked at by itself.
+fn leave_named(headers: &mut HeaderMap) {
+    let mut names: Vec<HeaderName> = Vec::new();
+    for value in headers.get_all(header::CONNECTION).iter() {
+        let named = value.as_bytes().split(|byte| *byte == b',');
+        names.extend(named.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()));
+    }
+    names.retain(|name| *name != header::UPGRADE);
+    for name in names {
+        headers.remove(name);
+    }
+    for name in ["connection", "keep-alive", "proxy-connection"] {
+        headers.remove(name);
+    }
+}
+
 /// Leaves out what is of one connection.
 fn only_through(headers: &mut HeaderMap, upgrade: Option<&HeaderValue>) {
+    leave_named(headers);
     for name in OF_THE_WAY {
         headers.remove(name);
     }
     if let Some(upgrade) = upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, upgrade.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for &(name, value) in pairs {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn a_caller_cannot_say_what_only_the_server_says() {
+        let sent = [
+            ("authorization", "Bearer a.b"),
+            ("proxy-authorization", "Basic a"),
+            ("proxy_authorization", "Basic a"),
+            ("x-tutti-principal", "root"),
+            ("x-tutti-principal", "root too"),
+            ("x_tutti_principal", "root"),
+            ("x-tutti_principal", "root"),
+            ("x-tutti-groups", "officers"),
+            ("x-tuttifrutti", "stays"),
+            ("accept", "text/html"),
+        ];
+        let mut told = headers(&sent);
+        introduce(&mut told, Some("ada"));
+        assert_eq!(told, headers(&[("x-tuttifrutti", "stays"), ("accept", "text/html"), ("x-tutti-principal", "ada")]));
+        let mut nobody = headers(&sent);
+        introduce(&mut nobody, None);
+        assert_eq!(nobody, headers(&[("x-tuttifrutti", "stays"), ("accept", "text/html")]));
+    }
+
+    #[test]
+    fn what_a_connection_names_ends_with_it_and_the_caller_is_told_all_the_same() {
+        let mut told = headers(&[
+            ("connection", "Upgrade, X-Hop"),
+            ("connection", "x-tutti-principal ,, close"),
+            ("upgrade", "websocket"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("cookie", "a=b"),
+        ]);
+        introduce(&mut told, Some("ada"));
+        assert_eq!(told, headers(&[("upgrade", "websocket"), ("cookie", "a=b"), ("x-tutti-principal", "ada")]));
+        let upgrade = upgrade_of(&told);
+        only_through(&mut told, upgrade.as_ref());
+        let through = [("upgrade", "websocket"), ("cookie", "a=b"), ("x-tutti-principal", "ada"), ("connection", "upgrade")];
+        assert_eq!(told, headers(&through));
     }
 }

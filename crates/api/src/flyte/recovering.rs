@@ -33,20 +33,39 @@ pub(super) fn asked(control: &controlplane::ControlPlane, run_spec: &[u8], place
 }
 
 /// What the root of an earlier run gave, when it may stand for that of a new one: it succeeded, nothing of it is to be done again, and it was
-/// given the same.
+/// the same program, and given the same.
 pub(super) fn root(
     control: &controlplane::ControlPlane,
     recovery: &Recovery,
     place: (&str, &str),
     inputs: &str,
+    spec: &str,
 ) -> Answer<Option<Value>> {
     let reader = control.reader();
     let Some(before) = source(control, recovery, place)? else { return Ok(None) };
     let root = reader.action(before.id, controlplane::FLYTE_ROOT).map_err(broken)?;
     let Some(root) = root.filter(|root| root.phase == Phase::Succeeded && recovery.again.is_empty()) else { return Ok(None) };
     let read = |uri: &str| flyte::key(uri).and_then(|key| control.flyte().objects().get(key).ok());
-    let same = read(&view::call_of(reader, &root)?.inputs) == read(inputs);
-    if same { Ok(Some(view::outputs_of(reader, &root)?.1)) } else { Ok(None) }
+    let call = view::call_of(reader, &root)?;
+    // What is gone is the same as nothing.
+    let same = is_same(control, &call.spec, spec) && read(&call.inputs).is_some_and(|before| read(inputs) == Some(before));
+    if same { given(control, &root) } else { Ok(None) }
+}
+
+/// Whether two specifications are of one program. A client that sends one again need not write all of it in the same order.
+fn is_same(control: &controlplane::ControlPlane, one: &str, other: &str) -> bool {
+    if one == other {
+        return !one.is_empty();
+    }
+    let read = |name: &str| flyte::task::read(&control.flyte().spec(name).ok()?).ok()?.task_template;
+    let (Some(one), Some(other)) = (read(one), read(other)) else { return false };
+    one.id.is_some() && one.id == other.id && one.container.is_some() && one.container == other.container
+}
+
+/// What an action gave, while it is there: what was pruned or erased stands for nothing.
+fn given(control: &controlplane::ControlPlane, action: &ActionRow) -> Answer<Option<Value>> {
+    let (_, output) = view::outputs_of(control.reader(), action)?;
+    Ok(Some(output).filter(|output| !output.is_null()))
 }
 
 fn source(control: &controlplane::ControlPlane, recovery: &Recovery, (project, domain): (&str, &str)) -> Answer<Option<RunRow>> {
@@ -67,9 +86,9 @@ fn before(control: &controlplane::ControlPlane, run: &RunRow, call: &Call) -> An
 pub(super) fn taken(control: &controlplane::ControlPlane, run: &RunRow, spawn: Spawn) -> Answer<Spawn> {
     let Some(mut call) = spawn.input.as_ref().and_then(Call::of) else { return Ok(spawn) };
     let Some((source, action)) = before(control, run, &call)? else { return Ok(spawn) };
+    let Some(output) = given(control, &action)? else { return Ok(spawn) };
     // What is done again next time is not looked for here: this result has a name of its own from now on.
     call.recovered_from = source;
-    let (_, output) = view::outputs_of(control.reader(), &action)?;
     let mut input = spawn.input.unwrap_or_default();
     input["flyte"] = call.input()["flyte"].take();
     let mut entered = spawn.entered;
@@ -135,8 +154,8 @@ fn step(
     if again || reader.action(run.id, name).map_err(broken)?.is_some() {
         return Ok(None);
     }
+    let Some(output) = given(control, &child.action)? else { return Ok(None) };
     let call = Call { recovered_from: source.name.clone(), ..view::call_of(reader, &child.action)? };
-    let (_, output) = view::outputs_of(reader, &child.action)?;
     let node =
         model::Node { id: name.clone(), kind: model::NodeKind::Task { name: child.work.clone() }, ..model::Node::default() };
     Ok(Some(Spawn {

@@ -117,7 +117,10 @@ pub(super) async fn create(
         let start = run_spec.run_start_time.map(|time| time.seconds.max(0) as u64 * 1_000_000).map(model::Timestamp);
         let recovers = recovering::asked(&control, &request.run_spec, (&project, &domain))?;
         let reused = match &recovers {
-            Some(recovery) => recovering::root(&control, recovery, (&project, &domain), &inputs)?,
+            Some(recovery) => {
+                let spec = control.flyte().keep_spec(&bytes)?;
+                recovering::root(&control, recovery, (&project, &domain), &inputs, &spec)?
+            }
             None => None,
         };
         let recovered_from = recovers.as_ref().filter(|_| reused.is_some()).map(|recovery| recovery.run.clone());

@@ -3,12 +3,14 @@
 use axum::extract::{Extension, State};
 use controlplane::{Fault, FaultKind};
 use flyte::wire::AppId;
+use model::Label;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::App;
 use super::access::Caller;
 use super::extract::{Json, Path};
+use super::permission::{app_target, permits};
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::rfc3339;
 
@@ -40,11 +42,15 @@ pub struct AppView {
 /// The apps.
 #[utoipa::path(get, path = "/api/v1/apps", operation_id = "listApps", tag = "apps",
     responses((status = 200, description = "What apps there are.", body = Vec<AppView>)))]
-pub(crate) async fn list(State(app): State<App>) -> ApiResult<Json<Vec<AppView>>> {
-    let control = app.control.clone();
+pub(crate) async fn list(State(server): State<App>, Extension(caller): Extension<Caller>) -> ApiResult<Json<Vec<AppView>>> {
     let views = blocking(move || {
+        let control = &server.control;
         let mut views = Vec::new();
         for app in control.apps()? {
+            let target = app_target(&app.id.project, &app.id.domain, &app.id.name);
+            if !permits(&server, &caller, "read", &target, &Label::empty()) {
+                continue;
+            }
             let (state, why) = control.app_state(&app)?;
             views.push(AppView {
                 name: app.name(),
@@ -81,5 +87,5 @@ pub(crate) async fn order(
     };
     let id = AppId { org: String::new(), project, domain, name };
     app.control.want_app(&id, runs, &caller.principal).await?;
-    list(State(app)).await
+    list(State(app), Extension(caller)).await
 }

@@ -9,7 +9,8 @@ pub enum Needs {
     Nothing,
     /// That the rules permit this operation to the caller, for what the address names.
     Operation(&'static str),
-    /// That the rules permit one of these operations for what the body names: the endpoint asks again when it has read it.
+    /// That the rules permit one of these operations for what the body names, or for what is listed: the endpoint asks again when it has
+    /// read it.
     Within(&'static [&'static str]),
 }
 
@@ -41,6 +42,8 @@ pub(crate) fn scope_of(operation: &str) -> &'static str {
 }
 
 const READ: Needs = Needs::Operation("read");
+/// What may not be read is left out of the answer.
+const WITHIN_READ: Needs = Needs::Within(&["read"]);
 const VIEW: Needs = Needs::Operation("view");
 const AUDIT: Needs = Needs::Operation("audit");
 const SUBMIT: Needs = Needs::Operation("submit");
@@ -90,7 +93,7 @@ pub const TABLE: &[(&str, &str, Needs)] = &[
     ("GET", "/api/v1/storage", ADMINISTER),
     ("GET", "/api/v1/storage/projects", READ),
     ("GET", "/api/v1/approvals", READ),
-    ("GET", "/api/v1/apps", READ),
+    ("GET", "/api/v1/apps", WITHIN_READ),
     ("POST", "/api/v1/apps/{project}/{domain}/{name}/{order}", STEER),
     ("GET", "/api/v1/sites", READ),
     ("GET", "/api/v1/sites/load", READ),

@@ -66,8 +66,10 @@ pub(super) async fn check(app: &App, caller: &Caller, needs: Needs, parts: &mut 
         Ok(parameters) => parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         Err(_) => BTreeMap::new(),
     };
-    let project = axum::extract::Query::<BTreeMap<String, String>>::try_from_uri(&parts.uri)
-        .ok()
+    // The doors of the Flyte SDK name projects in what is sent: there, an address says nothing.
+    let address = Some(&parts.uri).filter(|uri| !uri.path().starts_with("/flyteidl2."));
+    let project = address
+        .and_then(|uri| axum::extract::Query::<BTreeMap<String, String>>::try_from_uri(uri).ok())
         .and_then(|query| query.0.get("project").cloned())
         .unwrap_or_default();
     let path = parts.uri.query().map(str::to_owned);
@@ -85,6 +87,17 @@ pub(crate) fn may(app: &App, caller: &Caller, operation: &'static str, target: &
     }
     let verdict = rules.may(&who, operation, target, label);
     if verdict.allowed { Ok(()) } else { Err(refused(&rules, &who, operation, target, &verdict)) }
+}
+
+/// Whether the rules permit an operation on a thing, where a refusal is not told.
+pub(crate) fn permits(app: &App, caller: &Caller, operation: &'static str, target: &Target, label: &Label) -> bool {
+    let (rules, who) = (app.control.rules(), caller.as_policy());
+    app.said.ever(&rules, &who, operation) == Ever::Always || rules.may(&who, operation, target, label).allowed
+}
+
+/// An app as the rules see it.
+pub(crate) fn app_target(project: &str, domain: &str, name: &str) -> Target {
+    Target { kind: "app".into(), name: name.into(), project: project.into(), domain: domain.into(), author: String::new() }
 }
 
 /// What an address is about, and what is known of the data behind it.
@@ -105,7 +118,7 @@ fn about(
         // A run that is not there has no project: whoever may see only one learns nothing.
         let Ok(row) = control.find_run(run) else { return Ok((named("run", run, ""), Label::empty())) };
         let label = match operation {
-            "view" => control.label_of_run(&row, query.and_then(path_of).as_deref())?,
+            "view" => control.label_of_run(&row, query.and_then(|query| value_of(query, "path")).as_deref())?,
             _ => Label::empty(),
         };
         let target =
@@ -124,13 +137,25 @@ fn about(
         let project = if kind == "workflow" { name.split_once('/').map_or("default", |(project, _)| project) } else { "" };
         return Ok((named(kind, name, project), Label::empty()));
     }
+    if let (Some(project), Some(name)) = (parameters.get("project"), parameters.get("name")) {
+        // What the path names counts: that is what is changed, whatever else the query says.
+        let target = match parameters.contains_key("order") {
+            true => app_target(project, parameters.get("domain").map_or("", String::as_str), name),
+            // The domain of a secret stands in the query, and is taken from there by the endpoint too.
+            false => Target {
+                domain: query.and_then(|query| value_of(query, "domain")).unwrap_or_default(),
+                ..named("secret", name, project)
+            },
+        };
+        return Ok((target, Label::empty()));
+    }
     Ok((Target { project, ..Target::server() }, Label::empty()))
 }
 
-/// The action that a query names.
-fn path_of(query: &str) -> Option<String> {
+/// A value of a query.
+fn value_of(query: &str, name: &str) -> Option<String> {
     let uri = axum::http::Uri::builder().path_and_query(format!("/?{query}")).build().ok()?;
-    axum::extract::Query::<BTreeMap<String, String>>::try_from_uri(&uri).ok()?.0.remove("path")
+    axum::extract::Query::<BTreeMap<String, String>>::try_from_uri(&uri).ok()?.0.remove(name)
 }
 
 /// A refusal that says which policies and what of the request they looked at; or, when none permits it, which roles would be enough.

@@ -394,6 +394,11 @@ pub(crate) async fn signal(
     order(&app, caller, run, |run| Command::Signal { run, name: request.name, payload, principal }).await
 }
 
+/// Whether the values of a run are kept from a caller. Blocks.
+fn is_blind(app: &App, caller: &Caller, run: &str) -> Result<bool, Fault> {
+    Ok(super::sight::withheld(app, caller, &app.control.find_run(run)?, None)?.is_some())
+}
+
 /// Repeats a run as a new one.
 #[utoipa::path(post, path = "/api/v1/runs/{run}/rerun", operation_id = "rerunRun", tag = "runs", request_body = RerunRequest, responses((status = 201, description = "The new run.", body = RunView)))]
 pub(crate) async fn rerun(
@@ -404,11 +409,14 @@ pub(crate) async fn rerun(
     body: Option<Json<RerunRequest>>,
 ) -> ApiResult<impl IntoResponse> {
     let request = body.map(|Json(request)| request).unwrap_or_default();
+    let (shared, asker, of) = (app.clone(), caller.clone(), run.clone());
+    let blind = blocking(move || is_blind(&shared, &asker, &of)).await?;
     let rerun = Rerun {
         from: request.from,
         inputs: request.inputs,
         principal: caller.principal.clone(),
         traceparent: traceparent(&headers),
+        blind,
     };
     let submitted = app.control.rerun(&run, rerun).await?;
     Ok((StatusCode::CREATED, Json(answer(&app, &caller, &submitted, None)?)))
@@ -422,9 +430,12 @@ pub(crate) async fn plan_rerun(
     Path(run): Path<String>,
     Json(request): Json<RerunRequest>,
 ) -> ApiResult<Json<RerunPlanView>> {
-    let rerun = Rerun { from: request.from, inputs: request.inputs, principal: caller.principal, traceparent: None };
-    let control = app.control.clone();
-    let plan = blocking(move || control.plan_rerun(&run, &rerun)).await?;
+    let plan = blocking(move || {
+        let blind = is_blind(&app, &caller, &run)?;
+        let (from, inputs, principal) = (request.from, request.inputs, caller.principal);
+        app.control.plan_rerun(&run, &Rerun { from, inputs, principal, traceparent: None, blind })
+    });
+    let plan = plan.await?;
     let again = plan.again.into_iter().map(|(node, why)| RerunNodeView { node, why });
     Ok(Json(RerunPlanView { reused: plan.reused, again: again.collect() }))
 }

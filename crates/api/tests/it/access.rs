@@ -163,6 +163,64 @@ async fn a_role_of_ones_own_is_limited_to_its_project_and_refusals_name_the_poli
     up.down().await;
 }
 
+const OF_ONE_PROJECT: &str = "kind: policy
+name: keepers
+cedar: |
+  @id(\"keeper\")
+  permit (principal in Role::\"keeper\", action in [Action::\"read\", Action::\"steer\", Action::\"secrets\"],
+          resource in Project::\"mine\");
+";
+
+/// Deploys an app that does not run.
+async fn stopped_app(up: &Up, project: &str) {
+    let container = flyte::wire::Container { args: vec!["serve".to_owned()], ..Default::default() };
+    let spec = flyte::wire::AppSpec { container: Some(container), ..Default::default() };
+    let spec = flyte::apps::wanting(flyte::Message::encode_to_vec(&spec), false);
+    let (domain, name) = ("production".to_owned(), "board".to_owned());
+    let id = flyte::wire::AppId { org: String::new(), project: project.to_owned(), domain, name };
+    up.control.deploy_app(id, spec, Default::default(), String::new(), "somebody", None).await.unwrap();
+}
+
+/// What a query says of a project is not what a path is about.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_project_of_an_app_and_of_a_secret_is_that_of_the_path() {
+    let up = Up::start().await;
+    up.apply(OF_ONE_PROJECT).await;
+    stopped_app(&up, "bank").await;
+    stopped_app(&up, "mine").await;
+    let admin = token(&up, "admin", &["admin"], "").await;
+    let keeper = token_with_role(&up, "keeper", "keeper", &admin).await;
+    let call = async |token: &str, method: Method, path: &str, body: &'static str| {
+        let headers = [("content-type", "application/json"), ("authorization", token)];
+        up.call(method, path, &headers, Bytes::from_static(body.as_bytes())).await
+    };
+    let names = |answer: super::support::Answer| -> Vec<String> {
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        answer.json().as_array().unwrap().iter().map(|app| app["name"].as_str().unwrap().to_owned()).collect()
+    };
+    for query in ["", "?project=mine"] {
+        let path = format!("/api/v1/apps/bank/production/board/stop{query}");
+        let refused = call(&keeper, Method::POST, &path, "").await;
+        refused.is_problem(403, "E0005");
+        let resource = &refused.json()["diagnostics"]["resource"];
+        assert_eq!(*resource, json!({"kind": "app", "name": "board", "project": "bank", "domain": "production"}));
+        let secret = format!("/api/v1/secrets/bank/key{query}");
+        call(&keeper, Method::DELETE, &secret, "").await.is_problem(403, "E0005");
+        call(&keeper, Method::PUT, &secret, "{\"value\": \"v\"}").await.is_problem(403, "E0005");
+        // Apps of other projects are not told of.
+        let listed = call(&keeper, Method::GET, &format!("/api/v1/apps{query}"), "").await;
+        assert_eq!(names(listed), ["mine/production/board"]);
+    }
+    let stopped = call(&keeper, Method::POST, "/api/v1/apps/mine/production/board/stop?project=bank", "").await;
+    assert_eq!(names(stopped), ["mine/production/board"]);
+    let set = call(&keeper, Method::PUT, "/api/v1/secrets/mine/key", "{\"value\": \"v\"}").await;
+    assert_ne!(set.status, StatusCode::FORBIDDEN, "{}", set.text());
+    let mut all = names(call(&admin, Method::GET, "/api/v1/apps", "").await);
+    all.sort();
+    assert_eq!(all, ["bank/production/board", "mine/production/board"]);
+    up.down().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn writing_is_divided_and_a_policy_that_errs_refuses() {
     let up = Up::start().await;

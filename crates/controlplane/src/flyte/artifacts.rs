@@ -9,7 +9,7 @@ use flyte::call::{from_hex, to_hex};
 use flyte::wire::{ActionId, ArtifactId, ArtifactName, ArtifactSpec, PartitionSchema, RunId, TimeKey};
 use flyte::{Call, Message as _};
 use journal::{Reader, ResourceRow};
-use model::{AttemptKey, Digest, Timestamp};
+use model::{AttemptKey, Digest, Label, Timestamp};
 use serde_json::{Value, json};
 
 use super::Flyte;
@@ -39,18 +39,23 @@ pub struct Version {
     pub at: Timestamp,
     /// Why its partitions are not those of its name.
     pub mismatch: Option<String>,
+    /// What it carries: whoever reads it is held to that.
+    pub label: Label,
 }
 
 impl Version {
     fn of(row: &ResourceRow) -> Option<Version> {
         let text = |key: &str| row.body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let name = ArtifactName { org: text("org"), project: text("project"), domain: text("domain"), name: text("name") };
+        // Earlier versions of the server kept none.
+        let label = row.body.get("label").map(|label| serde_json::from_value(label.clone()));
         Some(Version {
             id: ArtifactId { name: Some(name), version: text("version") },
             spec: from_hex(&text("spec"))?,
             by: text("by"),
             at: row.at,
             mismatch: row.body.get("mismatch").and_then(Value::as_str).map(str::to_owned),
+            label: label.transpose().ok()?.unwrap_or_default(),
         })
     }
 }
@@ -96,7 +101,14 @@ pub fn version(reader: &Reader, id: &ArtifactId) -> Result<Option<Version>, Faul
 }
 
 /// The command that registers a version; none when it is there.
-fn register(reader: &Reader, id: &ArtifactId, spec: &[u8], mismatch: Option<String>, by: &str) -> Result<Option<Command>, Fault> {
+fn register(
+    reader: &Reader,
+    id: &ArtifactId,
+    spec: &[u8],
+    mismatch: Option<String>,
+    by: &str,
+    label: &Label,
+) -> Result<Option<Command>, Fault> {
     let full = artifacts::full_name(id).map_err(unfit)?;
     if !reader.resources(ARTIFACTS, Some(&full), None).map_err(Fault::internal)?.is_empty() {
         return Ok(None);
@@ -106,6 +118,9 @@ fn register(reader: &Reader, id: &ArtifactId, spec: &[u8], mismatch: Option<Stri
         "org": name.org, "project": name.project, "domain": name.domain, "name": name.name, "version": id.version,
         "spec": to_hex(spec), "by": by,
     });
+    if !label.is_empty() {
+        body["label"] = json!(label);
+    }
     if let Some(why) = mismatch {
         body["mismatch"] = why.into();
     }
@@ -137,7 +152,7 @@ impl Flyte {
                 }
                 _ => None,
             };
-            match register(reader, &id, &spec.encode_to_vec(), wrong, &by) {
+            match register(reader, &id, &spec.encode_to_vec(), wrong, &by, &reach.label) {
                 Ok(command) => commands.extend(command),
                 Err(fault) => tracing::warn!(attempt = %key, %fault, "an artifact that a task produced is not registered"),
             }
@@ -173,8 +188,9 @@ impl Flyte {
 }
 
 impl ControlPlane {
-    /// Registers a version of an artifact that somebody publishes.
-    pub async fn create_artifact(&self, id: ArtifactId, spec: Vec<u8>, principal: &str) -> Result<Version, Fault> {
+    /// Registers a version of an artifact that somebody publishes. `label` is what the data of whoever does carry; what the objects carry that
+    /// its value names comes to it.
+    pub async fn create_artifact(&self, id: ArtifactId, spec: Vec<u8>, principal: &str, label: Label) -> Result<Version, Fault> {
         let (control, by, wanted) = (self.clone(), principal.to_owned(), id.clone());
         let command = tokio::task::spawn_blocking(move || {
             let read = artifacts::read(&spec).map_err(unfit)?;
@@ -187,7 +203,9 @@ impl ControlPlane {
                 let message = format!("the artifact `{}` has a version `{}` already", name.name, wanted.version);
                 Fault::new(FaultKind::NameTaken, message)
             };
-            register(control.reader(), &wanted, &spec, None, &by)?.ok_or_else(taken)
+            let value = input("value", read.value.clone().unwrap_or_default());
+            let label = label.joined(&control.flyte().label_of_values(&value).map_err(Fault::internal)?);
+            register(control.reader(), &wanted, &spec, None, &by, &label)?.ok_or_else(taken)
         });
         let command = command.await.map_err(Fault::internal)??;
         self.inbox().ask(command).await?;
@@ -301,6 +319,9 @@ impl ControlPlane {
         let key = format!("inputs/{}/inputs.pb", &Digest::of(firing.as_bytes()).hex()[..32]);
         self.flyte().objects().put(&key, &inputs).map_err(Fault::internal)?;
         call.inputs = flyte::uri(&key);
+        for tag in version.label.0 {
+            call.entered.entry(tag).or_insert_with(|| "the artifact that started it".to_owned());
+        }
         Ok(())
     }
 }
@@ -320,4 +341,25 @@ fn partition_literal(spec: &ArtifactSpec, key: &str) -> Option<Vec<u8>> {
     };
     let scalar = Scalar { primitive: Some(primitive), ..Scalar::default() };
     Some(Literal { scalar: Some(scalar), ..Literal::default() }.encode_to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_carries_what_was_kept_and_is_not_there_when_that_cannot_be_read() {
+        let of = |label: Option<Value>| {
+            let mut body = json!({ "project": "p", "domain": "d", "name": "n", "version": "1", "spec": "", "by": "me" });
+            if let Some(label) = label {
+                body["label"] = label;
+            }
+            let (kind, name) = (ARTIFACTS.to_owned(), "p/d/n@1".to_owned());
+            let row = ResourceRow { kind, name, version: 1, at: Timestamp(1), principal: "me".into(), body };
+            Version::of(&row).map(|version| version.label)
+        };
+        assert_eq!(of(None), Some(Label::empty()));
+        assert_eq!(of(Some(json!(["pii"]))), Some(Label::of(["pii"])));
+        assert_eq!(of(Some(json!("pii"))), None);
+    }
 }

@@ -44,6 +44,15 @@ impl Flyte {
         Ok(own.joined(&self.kept_of_run(run)?))
     }
 
+    /// What the objects carry whose addresses are among values.
+    pub(super) fn label_of_values(&self, values: &[u8]) -> std::io::Result<Label> {
+        let (addresses, mut all) = (flyte::addresses(values), Label::empty());
+        for (run, action) in addresses.data.iter().chain(&addresses.named).filter_map(|address| place_of(address)) {
+            all.join(&self.label_of(run, action)?);
+        }
+        Ok(all)
+    }
+
     /// Earlier versions kept one for the whole run.
     fn kept_of_run(&self, run: &str) -> std::io::Result<Label> {
         self.kept(&format!("labels/{}", run.trim_end_matches('/')))
@@ -167,7 +176,8 @@ impl ControlPlane {
         Ok(entered)
     }
 
-    /// The tags of a result of an earlier run of the same project and domain, and by what each came.
+    /// The tags of a result of an earlier run of the same project and domain, and by what each came. What that run took from elsewhere itself
+    /// carries what is kept where it lies.
     pub fn recovered_tags(
         &self,
         project: &str,
@@ -176,7 +186,16 @@ impl ControlPlane {
         action: &str,
     ) -> Result<BTreeMap<String, String>, Fault> {
         let base = super::base_of(project, domain, run);
-        let label = self.flyte().label_of(flyte::key(&base).unwrap_or_default(), action).map_err(Fault::internal)?;
+        let mut label = self.flyte().label_of(flyte::key(&base).unwrap_or_default(), action).map_err(Fault::internal)?;
+        let reader = self.reader();
+        let known = reader.find_run(project, domain, Some(run), None).map_err(Fault::internal)?;
+        let row = known.by_name.map(|run| reader.action(run, action)).transpose().map_err(Fault::internal)?.flatten();
+        let output = row.and_then(|row| row.output_seq).map(|seq| reader.body(seq, 0)).transpose().map_err(Fault::internal)?;
+        let output = output.flatten().unwrap_or_default();
+        let address = output.get("output_uri").and_then(serde_json::Value::as_str).unwrap_or_default();
+        if let Some((run, action)) = place_of(address) {
+            label.join(&self.flyte().label_of(run, action).map_err(Fault::internal)?);
+        }
         Ok(label.0.into_iter().map(|tag| (tag, format!("the run `{run}`, whose result it is"))).collect())
     }
 }

@@ -97,7 +97,9 @@ impl ControlPlane {
     /// A program as the engine takes it. One whose root may run nowhere by the rules is refused. Blocks.
     pub(super) fn program_to_submit(&self, program: Program) -> Result<Submit, Fault> {
         let mut call = program.call.clone();
-        call.entered = self.entering_of_program(&program.project, &program.domain, &call)?;
+        // Beside what an artifact brought along.
+        let entered = self.entering_of_program(&program.project, &program.domain, &call)?;
+        call.entered.extend(entered);
         let graph = super::graph_of(&program.project, program.node.clone());
         let inputs = json!({ CALL: call.input() });
         let labels = self.label_run(&graph, &program.project, &program.domain, &inputs)?;

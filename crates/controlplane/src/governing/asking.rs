@@ -223,15 +223,20 @@ impl ControlPlane {
         Ok(self.labels_of_run(run)?.of(path))
     }
 
-    /// The same for many actions of a run.
-    pub fn labels_of_run(&self, run: &journal::RunRow) -> Result<RunLabels, Fault> {
+    /// What was counted when a run was accepted.
+    pub(crate) fn counted_labels(&self, run: &journal::RunRow) -> Result<engine::event::RunLabelled, Fault> {
         // It is written in the turn in which the run is accepted, right behind that.
         let events = self.reader().events(model::Seq(0), Some(run.id), FIRST_EVENTS).map_err(Fault::internal)?;
         let labelled = events.into_iter().find_map(|(_, _, _, event)| match event {
             engine::Event::RunLabelled(labelled) => Some(labelled),
             _ => None,
         });
-        let mut labelled = labelled.map(|labelled| *labelled).unwrap_or_default();
+        Ok(labelled.map(|labelled| *labelled).unwrap_or_default())
+    }
+
+    /// The same for many actions of a run.
+    pub fn labels_of_run(&self, run: &journal::RunRow) -> Result<RunLabels, Fault> {
+        let mut labelled = self.counted_labels(run)?;
         // What came to a program while it ran is in no count that was made before.
         let base = crate::flyte::base_of(&run.project, &run.domain, &run.name);
         let came = self.flyte().label_of_run(flyte::key(&base).unwrap_or_default()).map_err(Fault::internal)?;
