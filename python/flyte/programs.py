@@ -234,7 +234,8 @@ async def ends_its_process(x: int) -> int:
 
 @warm.task
 async def lingers_warm(x: int) -> int:
-    await asyncio.sleep(3)
+    print(f"lingers {x}", flush=True)
+    await asyncio.sleep(5)
     return x
 
 

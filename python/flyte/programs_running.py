@@ -85,5 +85,6 @@ async def says_no() -> int:
 
 @env.task
 async def waits(seconds: float) -> int:
+    print("at work", flush=True)
     await asyncio.sleep(seconds)
     return 1

@@ -105,7 +105,15 @@ class Apps(OnServer):
         self.server.kill()
         self.server.start()
         self.active()
+        # The app is known before its door is open again.
+        until("its door", self.answers)
         self.assertEqual(self.score()["pid"], before["pid"], "the process went on")
+
+    def answers(self):
+        try:
+            return self.score()
+        except urllib.error.URLError:
+            return None
 
     def test_a_command_is_told_another_port(self):
         app = flyte.serve(programs.plain)

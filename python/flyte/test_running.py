@@ -203,10 +203,12 @@ class Notifications(unittest.TestCase):
         receiver = self.receive()
         told = notify.Webhook(on_phase=ActionPhase.SUCCEEDED, url=f"{receiver.url}/done")
         run = run_with(programs.waits, {"seconds": 6.0}, notifications=told)
-        until("the task at work", lambda: any(a["phase"] == "running" for a in self.server.actions(run.name)))
+        # A process that has not read its inputs yet would find no server.
+        until("the task at work", lambda: "at work" in self.server.log(run.name, self.server.actions(run.name)[0]["path"]))
         self.server.kill()
         self.server.start()
         finish(run)
+        self.assertEqual(run.phase, ActionPhase.SUCCEEDED)
         until("the message", lambda: receiver.got)
         self.assertEqual(json.loads(receiver.got[0][3])["phase"], "succeeded")
 

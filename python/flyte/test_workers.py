@@ -65,6 +65,9 @@ runpy.run_path({str(HOST)!r}, run_name="__main__")
     def test_a_killed_server_loses_no_reusable_task(self):
         run = start(programs.waits_warm, n=3)
         until("all children", lambda: [a["phase"] for a in self.server.actions(run.name)].count("running") == 4)
+        # One that has not read its inputs yet would find no server.
+        said = lambda: [line for a in self.server.actions(run.name) for line in self.server.log(run.name, a["path"])]  # noqa: E731
+        until("all of them at work", lambda: {f"lingers {i}" for i in range(3)} <= set(said()))
         self.server.kill()
         self.server.start()
         finish(run)
