@@ -371,13 +371,13 @@ impl CoreLoop {
         let interesting = notices.interesting(&entries);
         let durable = Box::new(move |result: Result<journal::Appended, journal::JournalError>| match result {
             Ok(appended) => {
+                // Before anybody acts on the results that brought it, or is told of them.
+                for (attempt, label) in grown {
+                    flyte.grown(attempt, label);
+                }
                 for release in sites.into_iter().chain(effects.into_iter().map(Release::Effect)) {
                     // Without a dispatcher the server is stopping, and effects are derived again at the next start.
                     let _ = releases.send(release);
-                }
-                // Before anybody is told of the results that brought it.
-                for (attempt, label) in grown {
-                    flyte.grown(attempt, label);
                 }
                 let seq = appended.last;
                 // Before the answers: whoever has one may rely on what is kept at hand being fresh.

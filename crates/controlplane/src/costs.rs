@@ -18,7 +18,7 @@ use crate::{ControlPlane, Fault, ProjectStand};
 /// Actions of a run that a forecast looks at.
 const ACTIONS_MAX: usize = 100_000;
 /// An hour, in microseconds.
-const HOUR_US: u64 = 3_600_000_000;
+pub(crate) const HOUR_US: u64 = 3_600_000_000;
 
 /// Where a run stands, and what is to come.
 #[derive(Clone, Debug)]

@@ -423,7 +423,12 @@ fn no_environment(message: String) -> Failure {
 
 /// The address below which outputs of a run go.
 pub fn base_of(project: &str, domain: &str, run: &str) -> String {
-    flyte::uri(&format!("runs/{project}/{domain}/{run}"))
+    flyte::uri(&run_key(project, domain, run))
+}
+
+/// The key below which objects of a run lie.
+pub fn run_key(project: &str, domain: &str, run: &str) -> String {
+    format!("runs/{project}/{domain}/{run}")
 }
 
 /// The graph of a run that is one program. It is the same for every run of the same task.

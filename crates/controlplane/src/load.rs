@@ -40,21 +40,15 @@ impl ControlPlane {
         let length = until.0.saturating_sub(since.0).max(1);
         let step_us = length.div_ceil(steps.max(1) as u64).max(1);
         let mut load = Load { from: since, step_us, ..Load::default() };
-        let mut sites: BTreeMap<String, SiteLoad> = BTreeMap::new();
         let now = crate::clock::wall().min(until);
-        load.cut = self
+        let cut = self
             .reader()
             .spans((since, until), ACTIONS_MAX, |site, span| {
-                if !sites.contains_key(site) {
-                    sites.insert(site.to_owned(), SiteLoad::empty(steps));
-                }
-                if let Some(of) = sites.get_mut(site) {
-                    of.add(&span, (since, now), step_us);
-                }
+                let of = load.sites.entry(site.to_owned()).or_insert_with(|| SiteLoad::empty(steps));
+                of.add(&span, (since, now), step_us);
             })
             .map_err(Fault::internal)?;
-        load.sites = sites;
-        Ok(load)
+        Ok(Load { cut, ..load })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::event::Located;
-use journal::{ActionFilter, RunRow};
+use journal::{ActionFilter, ActionRow, RunRow};
 use model::{Graph, Node, NodeIx, Phase, Read};
 use serde_json::Value;
 use workflow::labels::reads_of;
@@ -41,20 +41,20 @@ impl ControlPlane {
         for id in from {
             again.insert(chosen(graph, id)?, "it was chosen".to_owned());
         }
-        for id in self.undone(row, graph)? {
-            if let Some(node) = graph.find(&id) {
-                again.entry(node).or_insert_with(|| "what it did was undone".to_owned());
-            }
+        let filter = ActionFilter { from: 0, limit: usize::MAX >> 1, phase: None };
+        let actions = self.reader().actions(row.id, &filter).map_err(Fault::internal)?;
+        for node in undone(&actions, graph) {
+            again.entry(node).or_insert_with(|| "what it did was undone".to_owned());
         }
         for (index, node) in graph.nodes.iter().enumerate() {
             if let Some(input) = reads_changed(node, changed) {
                 again.entry(index as NodeIx).or_insert_with(|| format!("it reads the input `{input}`, which is another"));
             }
         }
-        for node in self.grown(row, graph)? {
+        for node in self.grown(row, graph, &actions)? {
             again.entry(node).or_insert_with(|| "tags came to its data while it ran".to_owned());
         }
-        let outputs = self.outputs(row, graph)?;
+        let outputs = self.outputs(&actions, graph)?;
         let mut locations: BTreeMap<NodeIx, Vec<Located>> = BTreeMap::new();
         for (node, output) in &outputs {
             match inputs::locate(self.sites(), output) {
@@ -77,31 +77,20 @@ impl ControlPlane {
         Ok(Repeated { plan, reused, locations: located })
     }
 
-    /// The run's own nodes of which something was undone when the run failed: their outputs stand for nothing any more.
-    fn undone(&self, row: &RunRow, graph: &Graph) -> Result<Vec<String>, Fault> {
-        let filter = ActionFilter { from: 0, limit: usize::MAX >> 1, phase: None };
-        let actions = self.reader().actions(row.id, &filter).map_err(Fault::internal)?;
-        let undone = actions.iter().filter_map(|action| action.path.strip_suffix("!undo"));
-        let roots = undone.filter_map(|path| path.split(['/', '[']).next()).filter(|root| graph.find(root).is_some());
-        Ok(roots.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect())
-    }
-
     /// The run's own nodes whose data carry more than was counted when the run was accepted: what is counted for a repetition would not
     /// know of it.
-    fn grown(&self, row: &RunRow, graph: &Graph) -> Result<BTreeSet<NodeIx>, Fault> {
-        let counted = self.counted_labels(row)?;
-        let base = crate::flyte::base_of(&row.project, &row.domain, &row.name);
-        let run = flyte::key(&base).unwrap_or_default();
-        if self.flyte().label_of_run(run).map_err(Fault::internal)?.is_empty() {
+    fn grown(&self, row: &RunRow, graph: &Graph, actions: &[ActionRow]) -> Result<BTreeSet<NodeIx>, Fault> {
+        let run = crate::flyte::run_key(&row.project, &row.domain, &row.name);
+        if self.flyte().label_of_run(&run).map_err(Fault::internal)?.is_empty() {
             return Ok(BTreeSet::new());
         }
-        let filter = ActionFilter { from: 0, limit: usize::MAX >> 1, phase: Some(Phase::Succeeded) };
+        let counted = self.counted_labels(row)?;
         let mut grown = BTreeSet::new();
-        for action in self.reader().actions(row.id, &filter).map_err(Fault::internal)? {
+        for action in actions.iter().filter(|action| action.phase == Phase::Succeeded) {
             let root = action.path.split(['/', '[', '!']).next().and_then(|root| graph.find(root));
             let Some(node) = root.filter(|node| !grown.contains(node)) else { continue };
             let known = counted.reads.get(&engine::without_items(&action.path)).cloned().unwrap_or_default();
-            let carried = self.flyte().label_of(run, &action.path).map_err(Fault::internal)?;
+            let carried = self.flyte().label_of(&run, &action.path).map_err(Fault::internal)?;
             if !carried.0.is_subset(&known.0) {
                 grown.insert(node);
             }
@@ -110,11 +99,9 @@ impl ControlPlane {
     }
 
     /// The outputs of a run's own nodes that succeeded.
-    fn outputs(&self, row: &RunRow, graph: &Graph) -> Result<BTreeMap<NodeIx, Value>, Fault> {
-        let filter = ActionFilter { from: 0, limit: usize::MAX >> 1, phase: Some(Phase::Succeeded) };
-        let actions = self.reader().actions(row.id, &filter).map_err(Fault::internal)?;
+    fn outputs(&self, actions: &[ActionRow], graph: &Graph) -> Result<BTreeMap<NodeIx, Value>, Fault> {
         let mut outputs = BTreeMap::new();
-        for action in actions {
+        for action in actions.iter().filter(|action| action.phase == Phase::Succeeded) {
             let Some(node) = Some(&action.path).filter(|path| !path.contains(['[', '/', '!'])).and_then(|path| graph.find(path))
             else {
                 continue;
@@ -124,6 +111,12 @@ impl ControlPlane {
         }
         Ok(outputs)
     }
+}
+
+/// The run's own nodes of which something was undone when the run failed: their outputs stand for nothing any more.
+fn undone(actions: &[ActionRow], graph: &Graph) -> BTreeSet<NodeIx> {
+    let undone = actions.iter().filter_map(|action| action.path.strip_suffix("!undo"));
+    undone.filter_map(|path| graph.find(path.split(['/', '[']).next()?)).collect()
 }
 
 /// The node that is meant by a name, or by the path of an action within it: an item of a map, a step of a sub-workflow.

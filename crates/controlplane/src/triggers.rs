@@ -80,6 +80,14 @@ struct Asked {
     call: String,
 }
 
+/// The idempotency key of a firing: by the call that asked for it, or by when it was due. The same firing gives the same run.
+pub(crate) fn firing_key(trigger: &str, due: Timestamp, call: Option<&str>) -> String {
+    match call {
+        Some(call) => format!("trigger/{trigger}/call/{call}"),
+        None => format!("trigger/{trigger}/{}", due.0),
+    }
+}
+
 impl ControlPlane {
     /// Reads every trigger: once, at the start.
     pub(crate) fn load_triggers(&self) -> Result<(), Fault> {
@@ -227,10 +235,7 @@ impl ControlPlane {
             domain: trigger.domain.clone(),
             principal: format!("trigger:{}", trigger.name),
             // The same firing after a crash in between gives the same run.
-            idempotency_key: Some(match &firing.asked {
-                Some(asked) => format!("trigger/{}/call/{}", trigger.name, asked.call),
-                None => format!("trigger/{}/{}", trigger.name, firing.due.0),
-            }),
+            idempotency_key: Some(firing_key(&trigger.name, firing.due, firing.asked.as_ref().map(|asked| asked.call.as_str()))),
             origin: Origin::Trigger { trigger: trigger.name.clone(), due: firing.due },
             ..Submission::default()
         })
@@ -257,8 +262,8 @@ impl ControlPlane {
         if row.is_none_or(|row| row.at > at) {
             return Ok(true);
         }
-        let project = trigger.workflow.split_once('/').map_or("default", |(project, _)| project);
-        let key = format!("trigger/{}/call/{call}", trigger.name);
+        let key = firing_key(&trigger.name, at, Some(call));
+        let project = crate::governing::project_of(&trigger.workflow);
         let known = self.reader().find_run(project, "", None, Some(&key)).map_err(Fault::internal)?;
         Ok(known.by_key.is_some())
     }

@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 use placement::burst::Coming;
 use prediction::forecast::Forecaster;
 
+use crate::costs::HOUR_US;
 use crate::{ControlPlane, Fault};
 
 /// Hours that are looked back on: two weeks, so that a season of a week has been seen twice.
@@ -21,7 +22,6 @@ const EVERY: Duration = Duration::from_secs(600);
 const HOURS_AHEAD: usize = 24;
 /// Hours of the past from which on waits are stretched.
 const HOURS_LEAST: usize = 24;
-const HOUR_US: u64 = 3_600_000_000;
 
 /// What is expected at a site.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -36,7 +36,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("tables/v6.sql"),
     include_str!("tables/v7.sql"),
     include_str!("tables/v8.sql"),
-    include_str!("tables/v11.sql"),
+    include_str!("tables/v9.sql"),
 ];
 
 /// Opens the file to write, brings its tables to this version, and reads back what it was asked to be.

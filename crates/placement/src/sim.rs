@@ -109,9 +109,9 @@ impl Reality for AsExpected {
     }
 }
 
-/// A time that can be ordered.
+/// A time in seconds that can be ordered.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct At(f64);
+pub struct At(pub f64);
 impl Eq for At {}
 impl PartialOrd for At {
     fn partial_cmp(&self, other: &At) -> Option<std::cmp::Ordering> {

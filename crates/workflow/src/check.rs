@@ -11,6 +11,7 @@ use model::limits::{
     EXPRESSION_DEPTH_MAX,
 };
 
+use crate::functions::FUNCTIONS;
 use crate::suggest::nearest;
 use crate::types::Type;
 
@@ -18,36 +19,6 @@ use crate::types::Type;
 const UNBOUNDED_NESTS_MAX: u32 = 2;
 /// Bytes that a value counts with beside its text.
 const VALUE_BYTES: u64 = 32;
-/// Functions of the language; the list is closed.
-pub const FUNCTIONS: [&str; 26] = [
-    "size",
-    "contains",
-    "startsWith",
-    "endsWith",
-    "matches",
-    "string",
-    "int",
-    "uint",
-    "double",
-    "bool",
-    "duration",
-    "timestamp",
-    "min",
-    "max",
-    "getFullYear",
-    "getMonth",
-    "getDate",
-    "getDayOfMonth",
-    "getDayOfWeek",
-    "getDayOfYear",
-    "getHours",
-    "getMinutes",
-    "getSeconds",
-    "getMilliseconds",
-    "type",
-    "bytes",
-];
-
 /// What an expression can see.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {

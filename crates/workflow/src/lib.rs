@@ -15,6 +15,7 @@ pub mod documents;
 pub mod edit;
 pub mod expression;
 mod fields;
+pub mod functions;
 pub mod labels;
 pub mod reads;
 pub mod schema;

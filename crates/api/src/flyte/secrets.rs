@@ -15,8 +15,6 @@ use crate::rest::access::Caller;
 const IMAGE_PULL: i32 = 1;
 /// It is there wherever it is needed.
 const PRESENT: i32 = 2;
-/// Secrets of a page when the client does not say how many.
-const PAGE: usize = 100;
 
 fn named(id: Option<SecretId>) -> Answer<SecretId> {
     let id = id.ok_or_else(|| Refusal::new("invalid_argument", "the secret is not named"))?;
@@ -118,9 +116,7 @@ pub(super) async fn list(app: &App, request: ListSecretsRequest) -> Answer<ListS
         known.retain(|secret| secret.domain.is_some() || !own.contains(&(secret.project.clone(), secret.name.clone())));
     }
     known.sort_by(|one, other| (&one.project, &one.name, &one.domain).cmp(&(&other.project, &other.name, &other.domain)));
-    let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0).unwrap_or(PAGE);
-    let from = request.token.parse::<usize>().unwrap_or(0);
-    let token = if known.len() > from.saturating_add(limit) { (from + limit).to_string() } else { String::new() };
-    let secrets = known.into_iter().skip(from).take(limit).map(|secret| view(secret, &request.organization)).collect();
+    let (known, token) = view::page(known, usize::try_from(request.limit).unwrap_or(0), &request.token);
+    let secrets = known.into_iter().map(|secret| view(secret, &request.organization)).collect();
     Ok(ListSecretsResponse { secrets, token })
 }

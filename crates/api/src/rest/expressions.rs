@@ -9,8 +9,9 @@ use model::limits::EXPRESSIONS_ASKED_MAX;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-use workflow::check::{Environment, FUNCTIONS, check};
+use workflow::check::{Environment, check};
 use workflow::expression::{Budget, Evaluator, Meter, Names};
+use workflow::functions::FUNCTIONS;
 use workflow::types::Type;
 
 use super::App;

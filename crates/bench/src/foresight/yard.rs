@@ -11,6 +11,7 @@ use placement::explore::{Purse, SHARE};
 use placement::keeping::{KEEP_S, Kept};
 use placement::objective::{Late, Odds, Settings};
 use placement::shares::{Claim, PATIENCE_OF_ORDER_S, dominant, is_entitled, next};
+use placement::sim::At;
 use placement::thrift::{THRIFT_MAX, THRIFT_POWER, pace, thrift};
 use placement::{Backlog, Demand, Outlook, SiteView, plan};
 use prediction::{Basis, Ended, Estimates, Family, Observation};
@@ -104,20 +105,6 @@ pub(super) struct Outcome {
 impl Outcome {
     pub(super) fn objective(&self) -> f64 {
         self.bill + self.late_cost
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct At(f64);
-impl Eq for At {}
-impl PartialOrd for At {
-    fn partial_cmp(&self, other: &At) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for At {
-    fn cmp(&self, other: &At) -> std::cmp::Ordering {
-        self.0.total_cmp(&other.0)
     }
 }
 

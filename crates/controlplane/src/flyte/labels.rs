@@ -139,10 +139,9 @@ impl ControlPlane {
         for secret in asked.secrets {
             join(rules.tags_of_secret(asked.project, secret), &|| format!("the secret `{secret}`"));
         }
-        let own = super::base_of(asked.project, asked.domain, asked.run);
-        let own = flyte::key(&own);
+        let own = super::run_key(asked.project, asked.domain, asked.run);
         for (run, action) in addresses.data.iter().chain(&addresses.named).filter_map(|address| place_of(address)) {
-            if Some(run) != own {
+            if run != own {
                 let label = self.flyte().label_of(run, action).map_err(Fault::internal)?;
                 join(label, &|| format!("what `{action}` of the run `{}` gave", run.rsplit('/').next().unwrap_or_default()));
             }
@@ -185,8 +184,7 @@ impl ControlPlane {
         run: &str,
         action: &str,
     ) -> Result<BTreeMap<String, String>, Fault> {
-        let base = super::base_of(project, domain, run);
-        let mut label = self.flyte().label_of(flyte::key(&base).unwrap_or_default(), action).map_err(Fault::internal)?;
+        let mut label = self.flyte().label_of(&super::run_key(project, domain, run), action).map_err(Fault::internal)?;
         let reader = self.reader();
         let known = reader.find_run(project, domain, Some(run), None).map_err(Fault::internal)?;
         let row = known.by_name.map(|run| reader.action(run, action)).transpose().map_err(Fault::internal)?.flatten();

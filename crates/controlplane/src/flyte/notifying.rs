@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::{Flyte, Program, ROOT, base_of};
+use super::{Flyte, Program, ROOT, run_key};
 use crate::clock::random_bytes;
 use crate::{ControlPlane, Fault};
 
@@ -194,7 +194,7 @@ impl ControlPlane {
             error: failure.and_then(|failure| failure.get("message")?.as_str()).unwrap_or_default().to_owned(),
         };
         let number = PHASES.iter().find(|(known, _)| *known == phase).map_or(0, |(_, number)| *number);
-        let label = self.flyte().label_of_run(flyte::key(&base_of(&row.project, &row.domain, &row.name)).unwrap_or_default());
+        let label = self.flyte().label_of_run(&run_key(&row.project, &row.domain, &row.name));
         let graph = graph_of(&row.project, &label.map_err(Fault::internal)?);
         let mut submits = Vec::new();
         for (number, request) in requests(&spec, number, &ended).into_iter().enumerate() {

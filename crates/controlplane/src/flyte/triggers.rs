@@ -41,10 +41,7 @@ impl ControlPlane {
         due: Timestamp,
         asked: Option<(&Value, &str)>,
     ) -> Result<Submit, Fault> {
-        let key = match asked {
-            Some((_, asked)) => format!("trigger/{}/call/{asked}", trigger.name),
-            None => format!("trigger/{}/{}", trigger.name, due.0),
-        };
+        let key = crate::triggers::firing_key(&trigger.name, due, asked.map(|(_, call)| call));
         if let Some((payload, _)) = asked {
             self.bind_artifact(&mut call, payload, &key)?;
         }

@@ -238,8 +238,8 @@ impl ControlPlane {
     pub fn labels_of_run(&self, run: &journal::RunRow) -> Result<RunLabels, Fault> {
         let mut labelled = self.counted_labels(run)?;
         // What came to a program while it ran is in no count that was made before.
-        let base = crate::flyte::base_of(&run.project, &run.domain, &run.name);
-        let came = self.flyte().label_of_run(flyte::key(&base).unwrap_or_default()).map_err(Fault::internal)?;
+        let key = crate::flyte::run_key(&run.project, &run.domain, &run.name);
+        let came = self.flyte().label_of_run(&key).map_err(Fault::internal)?;
         let mut all = came.clone();
         labelled.inputs.values().chain(labelled.reads.values()).for_each(|one| all.join(one));
         labelled.reads.values_mut().for_each(|read| read.join(&came));

@@ -109,7 +109,6 @@ impl Reader {
     }
 }
 
-/// Decodes an entry and puts its bodies in place.
 /// An entry: its position, its time, its run, what happened.
 pub type Told = (Seq, Timestamp, RunId, Event);
 
@@ -121,6 +120,7 @@ fn bare_event_of(seq: u64, bytes: &[u8]) -> Result<Event> {
     })
 }
 
+/// Decodes an entry and puts its bodies in place.
 pub(crate) fn event_of(db: &Connection, keys: Option<&Keyring>, seq: u64, bytes: &[u8]) -> Result<Event> {
     let mut event = bare_event_of(seq, bytes)?;
     if let Event::RunSubmitted(submitted) = &mut event {

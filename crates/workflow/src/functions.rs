@@ -1,0 +1,31 @@
+//! The functions that expressions may call.
+
+/// All of them; the list is closed.
+pub const FUNCTIONS: [&str; 26] = [
+    "size",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "matches",
+    "string",
+    "int",
+    "uint",
+    "double",
+    "bool",
+    "duration",
+    "timestamp",
+    "min",
+    "max",
+    "getFullYear",
+    "getMonth",
+    "getDate",
+    "getDayOfMonth",
+    "getDayOfWeek",
+    "getDayOfYear",
+    "getHours",
+    "getMinutes",
+    "getSeconds",
+    "getMilliseconds",
+    "type",
+    "bytes",
+];
