@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -62,6 +63,20 @@ class Server:
         token = token or self.token
         headers = {**(headers or {}), **({"authorization": f"Bearer {token}"} if token else {})}
         return urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body, headers, method=method))
+
+    def send(self, path, body, **headers):
+        """The status and the body of an answer, whatever it is."""
+        try:
+            with self.call(path, body, headers) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+    def make_token(self, name, scopes):
+        body = json.dumps({"name": name, "scopes": scopes}).encode()
+        with self.call("/api/v1/tokens", body, {"content-type": "application/json"}) as answer:
+            return json.load(answer)["token"]
 
     def get(self, path):
         with self.call(f"/api/v1{path}") as answer:

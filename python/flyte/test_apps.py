@@ -151,8 +151,8 @@ class Guarded(unittest.TestCase):
     def setUpClass(cls):
         cls.server = Server()
         cls.server.start()
-        cls.server.token = cls.make("admin", ["admin"])
-        cls.runs, cls.reads = cls.make("ci", ["run", "read"]), cls.make("looks", ["read"])
+        cls.server.token = cls.server.make_token("admin", ["admin"])
+        cls.runs, cls.reads = cls.server.make_token("ci", ["run", "read"]), cls.server.make_token("looks", ["read"])
         flyte.init(
             endpoint=f"dns:///localhost:{cls.server.port}/flyte/as/{cls.runs}", insecure=True, org="tutti", project="acceptance",
             domain="development", root_dir=HERE, image_builder="remote",
@@ -163,12 +163,6 @@ class Guarded(unittest.TestCase):
     def tearDownClass(cls):
         stop_all()
         cls.server.stop()
-
-    @classmethod
-    def make(cls, name, scopes):
-        body = json.dumps({"name": name, "scopes": scopes}).encode()
-        with cls.server.call("/api/v1/tokens", body, {"content-type": "application/json"}) as answer:
-            return json.load(answer)["token"]
 
     def test_who_may_call(self):
         self.assertEqual(ask(f"{self.apps['open'].endpoint}/score/2")["score"], 4)

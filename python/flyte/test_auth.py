@@ -5,7 +5,6 @@ import json
 import sys
 import unittest
 import urllib.error
-import urllib.request
 
 from rig import Server, connect, finish, output, start
 
@@ -27,20 +26,14 @@ class Tokens(unittest.TestCase):
     def setUpClass(cls):
         cls.server = Server()
         cls.server.start()
-        cls.admin = cls.make("admin", ["admin"])
+        cls.admin = cls.server.make_token("admin", ["admin"])
         cls.server.token = cls.admin
-        cls.runs = cls.make("ci", ["run", "read"])
-        cls.reads = cls.make("looks", ["read"])
+        cls.runs = cls.server.make_token("ci", ["run", "read"])
+        cls.reads = cls.server.make_token("looks", ["read"])
 
     @classmethod
     def tearDownClass(cls):
         cls.server.stop()
-
-    @classmethod
-    def make(cls, name, scopes):
-        body = json.dumps({"name": name, "scopes": scopes}).encode()
-        with cls.server.call("/api/v1/tokens", body, {"content-type": "application/json"}) as answer:
-            return json.load(answer)["token"]
 
     def test_a_program_runs_in_the_name_of_a_token(self):
         connect(self.server, self.runs)

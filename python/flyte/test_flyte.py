@@ -114,15 +114,7 @@ class Acceptance(OnServer):
         self.assertEqual([(a["phase"], a["attempts"]) for a in actions], [("succeeded", 1)] * 6)
 
     def test_what_is_no_call_is_refused(self):
-        def send(path, body, **headers):
-            request = urllib.request.Request(f"http://localhost:{self.server.port}{path}", data=body, headers=headers)
-            try:
-                with urllib.request.urlopen(request) as answer:
-                    return answer.status, answer.read()
-            except urllib.error.HTTPError as error:
-                with error:
-                    return error.code, error.read()
-
+        send = self.server.send
         create = "/flyteidl2.workflow.RunService/CreateRun"
         proto = {"content-type": "application/proto"}
         for body, headers in [

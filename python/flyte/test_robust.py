@@ -6,8 +6,6 @@ import os
 import subprocess
 import sys
 import unittest
-import urllib.error
-import urllib.request
 
 import flyte
 import flyte.remote
@@ -63,18 +61,9 @@ class Disturbed(OnServer):
 
 
 class Strange(OnServer):
-    def send(self, path, body, **headers):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.server.port}{path}", data=body, headers=headers)
-        try:
-            with urllib.request.urlopen(request) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read()
-
     def refused(self, path, body, **headers):
         """The code of the error that a call is answered with."""
-        status, answer = self.send(path, body, **headers)
+        status, answer = self.server.send(path, body, **headers)
         if headers.get("content-type") == "application/connect+proto":
             # The stream begins and says what is wrong at its end.
             self.assertEqual((status, answer[0]), (200, 2), answer)

@@ -19,9 +19,6 @@ use crate::rest::App;
 use crate::rest::access::Caller;
 use crate::rest::sight;
 
-/// Rows of a page when nothing is said, and at most.
-const PAGE: (usize, usize) = (100, 1_000);
-
 fn invalid(message: impl Into<String>) -> Refusal {
     Refusal::new("invalid_argument", message)
 }
@@ -162,14 +159,8 @@ fn asked(app: &App, caller: &Caller, name: &ArtifactName, filters: &[Filter]) ->
 
 /// A page of a list, and what asks for the next.
 fn page<T>(all: Vec<T>, request: Option<&ListRequest>) -> (Vec<T>, String) {
-    let limit = match request.map_or(0, |request| request.limit as usize) {
-        0 => PAGE.0,
-        limit => limit.min(PAGE.1),
-    };
-    let from: usize = request.and_then(|request| request.token.parse().ok()).unwrap_or(0);
-    let more = all.len() > from.saturating_add(limit);
-    let token = if more { (from + limit).to_string() } else { String::new() };
-    (all.into_iter().skip(from).take(limit).collect(), token)
+    let (limit, token) = request.map_or((0, ""), |request| (request.limit as usize, request.token.as_str()));
+    view::page(all, limit, token)
 }
 
 fn filters(request: Option<&ListRequest>) -> Vec<Filter> {
@@ -277,8 +268,16 @@ pub(super) async fn schema(app: &App, caller: &Caller, request: GetSchemaRequest
 /// Removes a version.
 pub(super) async fn delete(app: &App, caller: &Caller, request: DeleteArtifactRequest) -> Answer<Empty> {
     let id = request.artifact_id.ok_or_else(|| invalid("the artifact is not named"))?;
-    let (control, asking, name) = (app.control.clone(), caller.clone(), named(id.name.clone())?);
-    blocking(move || own(&control, &asking, &name)).await?;
+    let (shared, asking, name, of) = (app.clone(), caller.clone(), named(id.name.clone())?, id.clone());
+    blocking(move || {
+        own(&shared.control, &asking, &name)?;
+        let reading = Reading::of(&shared, &asking)?;
+        match artifact_version(shared.control.reader(), &of)?.filter(|version| !reading.sees(version)) {
+            Some(_) => Err(Refusal::not_found("artifact", &artifacts::stem(&name))),
+            None => Ok(()),
+        }
+    })
+    .await?;
     app.control.delete_artifact(&id, &caller.principal).await?;
     Ok(Empty {})
 }

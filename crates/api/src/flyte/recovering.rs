@@ -76,10 +76,11 @@ fn source(control: &controlplane::ControlPlane, recovery: &Recovery, (project, d
 
 /// What an action came to in the run that is recovered, when that is taken.
 fn before(control: &controlplane::ControlPlane, run: &RunRow, call: &Call) -> Answer<Option<(String, ActionRow)>> {
-    let Some(recovery) = call.recovers.as_ref().filter(|recovery| !recovery.again.contains(&call.name)) else { return Ok(None) };
-    let Some(source) = source(control, recovery, (&run.project, &run.domain))? else { return Ok(None) };
-    let action = control.reader().action(source.id, &call.name).map_err(broken)?;
-    Ok(action.filter(|action| action.phase == Phase::Succeeded).map(|action| (source.name, action)))
+    if call.recovers.as_ref().is_none_or(|recovery| recovery.again.contains(&call.name)) {
+        return Ok(None);
+    }
+    let found = in_source(control, run, call)?.filter(|(_, action)| action.phase == Phase::Succeeded);
+    Ok(found.map(|(source, action)| (source.name, action)))
 }
 
 /// What a program asks for, with what it came to in the run that is recovered.
@@ -104,7 +105,7 @@ pub(super) async fn traces(app: &App, caller: &Caller, id: Option<ActionId>) -> 
         let (run, parent) = view::action_of(reader, id.as_ref())?;
         auth::own(&caller, &run)?;
         let call = view::call_of(reader, &parent)?;
-        let Some((source, above)) = parent_before(&control, &run, &call)? else { return Ok(Vec::new()) };
+        let Some((source, above)) = in_source(&control, &run, &call)? else { return Ok(Vec::new()) };
         let mut spawns = Vec::new();
         let mut from = 0;
         loop {
@@ -134,7 +135,7 @@ fn is_step(child: &ChildRow) -> bool {
 }
 
 /// The same action in the run that is recovered, however it ended there.
-fn parent_before(control: &controlplane::ControlPlane, run: &RunRow, call: &Call) -> Answer<Option<(RunRow, ActionRow)>> {
+fn in_source(control: &controlplane::ControlPlane, run: &RunRow, call: &Call) -> Answer<Option<(RunRow, ActionRow)>> {
     let Some(recovery) = &call.recovers else { return Ok(None) };
     let Some(source) = source(control, recovery, (&run.project, &run.domain))? else { return Ok(None) };
     let action = control.reader().action(source.id, &call.name).map_err(broken)?;

@@ -116,21 +116,19 @@ pub(super) async fn create(
         let envs = run_spec.envs.unwrap_or_default().values;
         let start = run_spec.run_start_time.map(|time| time.seconds.max(0) as u64 * 1_000_000).map(model::Timestamp);
         let recovers = recovering::asked(&control, &request.run_spec, (&project, &domain))?;
+        let spec = control.flyte().keep_spec(&bytes)?;
         let reused = match &recovers {
-            Some(recovery) => {
-                let spec = control.flyte().keep_spec(&bytes)?;
-                recovering::root(&control, recovery, (&project, &domain), &inputs, &spec)?
-            }
+            Some(recovery) => recovering::root(&control, recovery, (&project, &domain), &inputs, &spec)?,
             None => None,
         };
         let recovered_from = recovers.as_ref().filter(|_| reused.is_some()).map(|recovery| recovery.run.clone());
         let call = Call {
             recovers,
             recovered_from: recovered_from.unwrap_or_default(),
-            spec: control.flyte().keep_spec(&bytes)?,
+            spec,
             task: [id.org, id.project, id.domain, id.name, id.version],
             inputs,
-            base: flyte::uri(&format!("runs/{project}/{domain}/{name}")),
+            base: controlplane::flyte_base(&project, &domain, &name),
             name: FLYTE_ROOT.into(),
             queue: run_spec.queue,
             envs: envs.into_iter().map(|pair| (pair.key, pair.value)).collect::<BTreeMap<_, _>>(),

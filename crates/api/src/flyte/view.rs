@@ -24,6 +24,18 @@ pub(super) fn broken(error: impl std::fmt::Display) -> Refusal {
     Refusal::new("internal", error.to_string())
 }
 
+/// Entries of a page when nothing is said, and at most.
+const PAGE: (usize, usize) = (100, 1_000);
+
+/// A page of a list, and what asks for the next: so many entries, from where an earlier answer said.
+pub(super) fn page<T>(all: Vec<T>, limit: usize, token: &str) -> (Vec<T>, String) {
+    let limit = if limit == 0 { PAGE.0 } else { limit.min(PAGE.1) };
+    let from: usize = token.parse().unwrap_or(0);
+    let more = all.len() > from.saturating_add(limit);
+    let token = if more { (from + limit).to_string() } else { String::new() };
+    (all.into_iter().skip(from).take(limit).collect(), token)
+}
+
 /// A phase on the wire.
 pub(super) fn phase(phase: Phase) -> i32 {
     match phase {
@@ -86,7 +98,7 @@ pub(super) fn call_of(reader: &Reader, row: &ActionRow) -> Answer<Call> {
 }
 
 /// A failure as the caller may see it: to whom its text is not shown, that there is one and its code.
-fn seen(sight: Option<&Sight>, path: &str, row: Option<&Value>) -> Option<Failure> {
+fn seen(sight: Option<&Sight>, path: Option<&str>, row: Option<&Value>) -> Option<Failure> {
     let failure: Failure = serde_json::from_value(row?.clone()).ok()?;
     Some(match sight {
         Some(sight) => sight.of_failure(path, failure),
@@ -200,8 +212,9 @@ pub(super) fn details(app: &App, caller: &Caller, run: &RunRow, row: &ActionRow)
     let sight = sight.as_ref();
     let call = call_of(reader, row)?;
     let stopped = reader.child(row.run, row.no).map_err(broken)?.and_then(|child| child.stopped);
-    let failure = seen(sight, &row.path, row.failure.as_ref());
-    let run_failure = seen(sight, &row.path, run.failure.as_ref()).map(|failure| failure.message);
+    let failure = seen(sight, Some(&row.path), row.failure.as_ref());
+    // That of the run may quote any action.
+    let run_failure = seen(sight, None, run.failure.as_ref()).map(|failure| failure.message);
     let aborted = (row.phase == Phase::Aborted).then(|| stopped.or(run_failure).unwrap_or_default());
     let other = flyte::call::from_hex(&call.other);
     let spec = if call.spec.is_empty() { None } else { Some(app.control.flyte().spec(&call.spec)?) };
@@ -228,7 +241,7 @@ fn attempts(
     let has_logs = !matches!(row.kind, ActionKind::Trace | ActionKind::Human);
     let mut attempts = Vec::new();
     for earlier in reader.attempts(row.run, row.no).map_err(broken)? {
-        let failure = seen(sight, &row.path, earlier.failure.as_ref());
+        let failure = seen(sight, Some(&row.path), earlier.failure.as_ref());
         attempts.push(ActionAttempt {
             phase: phase(earlier.phase),
             start_time: Some(time(Timestamp(earlier.finished_at.0.saturating_sub(earlier.wall_us)))),
@@ -265,7 +278,7 @@ fn attempts(
 pub(super) fn update(reader: &Reader, sight: Option<&Sight>, run: &RunRow, child: &ChildRow) -> Answer<ActionUpdate> {
     let row = &child.action;
     let (output_uri, output) = outputs_of(reader, row)?;
-    let failure = seen(sight, &row.path, row.failure.as_ref()).filter(|_| row.finished_at.is_some());
+    let failure = seen(sight, Some(&row.path), row.failure.as_ref()).filter(|_| row.finished_at.is_some());
     let hidden = sight.is_some_and(|sight| sight.withheld(Some(&row.path)).is_some());
     let value = (row.kind == ActionKind::Human && !hidden).then(|| literal(output.get("value")));
     // Only what was taken from elsewhere has to be looked at.

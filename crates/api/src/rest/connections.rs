@@ -10,9 +10,10 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::actions::find;
-use super::extract::{Listed, Path, Query, page_size};
+use super::extract::{Json, Path, Query, page_size};
 use super::problem::{ApiResult, blocking};
 use super::projection::rfc3339;
+use super::views::Page;
 
 /// Actions of a page when nothing is said.
 const PAGE: usize = 1_000;
@@ -65,18 +66,18 @@ pub(crate) struct ConnectionsQuery {
 
 /// What the attempts of a run did over the network: every connection, refused ones too, for as long as the logs of the attempt are kept.
 #[utoipa::path(get, path = "/api/v1/runs/{run}/connections", operation_id = "listConnections", tag = "runs", params(ConnectionsQuery),
-    responses((status = 200, description = "A page of connections.", body = Vec<ConnectionView>)))]
+    responses((status = 200, description = "A page of connections.", body = Page<ConnectionView>)))]
 pub(crate) async fn list(
     State(app): State<App>,
     Path(run): Path<String>,
     Query(query): Query<ConnectionsQuery>,
-) -> ApiResult<Listed<ConnectionView>> {
+) -> ApiResult<Json<Page<ConnectionView>>> {
     let limit = page_size(query.limit, PAGE, PAGE_MAX)?;
     let control = app.control.clone();
     let page = blocking(move || {
         if let Some(path) = &query.path {
             let row = find(&control, &run, path)?;
-            return Ok(Listed { items: of_action(&control, &row)?, next: None, limit });
+            return Ok(Page { items: of_action(&control, &row)?, next: None });
         }
         let row = control.find_run(&run)?;
         let filter = ActionFilter { from: query.cursor.unwrap_or(0), limit, phase: None };
@@ -91,9 +92,9 @@ pub(crate) async fn list(
         }
         let more = seen < rows.len() || rows.len() == limit;
         let next = seen.checked_sub(1).and_then(|last| rows.get(last)).filter(|_| more).map(|row| (row.no + 1).to_string());
-        Ok(Listed { items, next, limit })
+        Ok(Page { items, next })
     });
-    page.await
+    Ok(Json(page.await?))
 }
 
 /// What all attempts of an action did, each where it ran.

@@ -54,7 +54,7 @@ pub(crate) struct Frames {
 impl Frames {
     /// Gives out an address.
     fn open(&self, page: Page, now: Instant) -> FrameView {
-        let ticket: String = controlplane::random_bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect();
+        let ticket: String = flyte::call::to_hex(&controlplane::random_bytes::<32>());
         let mut open = self.open.lock();
         open.retain(|_, (until, _)| *until > now);
         if open.len() >= OPEN_MAX {

@@ -319,13 +319,7 @@ pub(crate) async fn get_run(
     let view = blocking(move || {
         let row = control.find_run(&run)?;
         let view = whole_run(control.reader(), &row, actions_max)?;
-        let sight = Sight::of(&app, &caller, &row)?;
-        let mut view = sight.run(view);
-        view.withheld = sight.withheld(None);
-        if view.withheld.is_some() {
-            (view.inputs, view.outputs) = (None, None);
-        }
-        Ok(view)
+        seen(&app, &caller, &row, view)
     });
     Ok(Json(view.await?))
 }

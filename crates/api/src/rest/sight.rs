@@ -86,9 +86,9 @@ impl Sight {
         }
     }
 
-    /// A failure as the engine knows it, as the caller may see it.
-    pub(crate) fn of_failure(&self, path: &str, failure: Failure) -> Failure {
-        match self.withheld(Some(path)) {
+    /// A failure of an action, or of the whole run, as the engine knows it, as the caller may see it.
+    pub(crate) fn of_failure(&self, path: Option<&str>, failure: Failure) -> Failure {
+        match self.withheld(path) {
             None => failure,
             Some(withheld) => Failure { message: unsaid(&withheld.label), text: None, ..failure },
         }

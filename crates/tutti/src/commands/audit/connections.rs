@@ -1,6 +1,7 @@
 //! What attempts did over the network.
 
 use api::rest::connections::ConnectionView;
+use api::rest::views::Page;
 
 use crate::cli::Door;
 use crate::client::segment;
@@ -23,7 +24,16 @@ impl Connections {
     pub(super) async fn run(self, door: &Door) -> Result<Exit, CommandError> {
         let (run, path) = (segment(&self.run), self.action.as_deref().map(|path| format!("&path={}", segment(path))));
         let path = format!("/api/v1/runs/{run}/connections?limit=10000{}", path.unwrap_or_default());
-        let found: Vec<ConnectionView> = session::with(door, Need::Look, async |session| session.client.get(&path).await).await?;
+        let found = session::with(door, Need::Look, async |session| {
+            let (mut found, mut cursor) = (Vec::new(), String::new());
+            loop {
+                let page: Page<ConnectionView> = session.client.get(&format!("{path}{cursor}")).await?;
+                found.extend(page.items);
+                let Some(next) = page.next else { return Ok(found) };
+                cursor = format!("&cursor={next}");
+            }
+        })
+        .await?;
         match self.form.output {
             Format::Table => {
                 let cells = |one: &ConnectionView| {
