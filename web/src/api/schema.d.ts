@@ -2980,6 +2980,48 @@ export interface components {
             next?: string | null;
         };
         /** @description A list with a cursor for what follows. */
+        Page_ConnectionView: {
+            /** @description The items. */
+            items: {
+                /** @description The address it was connected to. */
+                address?: string | null;
+                /** @description When it was asked for (RFC 3339). */
+                at: string;
+                /**
+                 * Format: int32
+                 * @description The attempt.
+                 */
+                attempt: number;
+                /** @description The host that was asked for. */
+                host: string;
+                /** @description closed, refused, failed, cut, or ended (with the attempt). */
+                outcome: string;
+                /** @description The action's path. */
+                path: string;
+                /**
+                 * Format: int32
+                 * @description The port.
+                 */
+                port: number;
+                /** @description Why, where that is not clear. */
+                reason?: string;
+                /**
+                 * Format: int64
+                 * @description Bytes that came in.
+                 */
+                received: number;
+                /**
+                 * Format: int64
+                 * @description Bytes that went out.
+                 */
+                sent: number;
+                /** @description Where it ran. */
+                site: string;
+            }[];
+            /** @description Give this as `cursor` for the next page; none at the end. */
+            next?: string | null;
+        };
+        /** @description A list with a cursor for what follows. */
         Page_FactView: {
             /** @description The items. */
             items: {
@@ -6707,7 +6749,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ConnectionView"][];
+                    "application/json": components["schemas"]["Page_ConnectionView"];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
