@@ -1,5 +1,7 @@
 """Artifacts of the unmodified SDK: published by tasks and by hand, found, taken as inputs, and what they start."""
 
+import os
+import subprocess
 import tempfile
 import unittest
 from datetime import date
@@ -118,6 +120,46 @@ class OnArtifact(OnServer):
         runs = until("a run of the trigger", lambda: self.fired(name))
         self.assertEqual(len(runs), 1)
         self.assertEqual(finish(flyte.remote.Run.get(name=runs[0])).outputs()[0], "u 2026-09-04 us")
+
+
+WAITING = """
+workflow: acceptance/told
+inputs: {event: {type: object}}
+nodes:
+  said: {human: {title: "The version ${ inputs.event.version }", assign: {groups: [officers]}}}
+outputs: {name: "${ inputs.event.name }", version: "${ inputs.event.version }", region: "${ inputs.event.partitions.region }"}
+---
+kind: trigger
+name: told
+workflow: acceptance/told
+event: {name: flyte.artifact, match: {project: acceptance, domain: development, name: events}}
+"""
+
+
+class Workflows(OnServer):
+    def test_a_workflow_is_started_by_a_version_and_given_what_it_is(self):
+        server = ["--server", f"http://127.0.0.1:{self.server.port}"]
+
+        def tutti(*arguments, text=None):
+            ran = subprocess.run([os.environ["TUTTI_BIN"], *arguments, *server], capture_output=True, text=True, input=text)
+            self.assertEqual(ran.returncode, 0, ran.stderr + ran.stdout)
+            return ran.stdout
+
+        path = self.server.folder / "told.workflow.yaml"
+        workflow, trigger = WAITING.split("---\n")
+        path.write_text(workflow)
+        tutti("apply", "-f", str(path))
+        path = self.server.folder / "told.yaml"
+        path.write_text(trigger)
+        tutti("apply", "-f", str(path))
+        finish(start(programs.publishes, text="unwatched", name="other"))
+        made = finish(start(programs.publishes_part, text="e", day=date(2026, 9, 3), region="eu"))
+        waiting = until("the question of the workflow", lambda: self.server.get("/approvals"))
+        self.assertEqual([one["title"] for one in waiting], [f"The version {made.name}-a0-1"], "the other name starts nothing")
+        tutti("approve", waiting[0]["run"], "said", "--as", "ada", "--groups", "officers")
+        look = lambda: self.server.get(f"/runs/{waiting[0]['run']}")  # noqa: E731
+        until("the end", lambda: look()["phase"] == "succeeded")
+        self.assertEqual(look()["outputs"], {"name": "events", "version": f"{made.name}-a0-1", "region": "eu"})
 
 
 if __name__ == "__main__":
