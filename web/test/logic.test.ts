@@ -1,11 +1,19 @@
 import { describe, expect, test } from "vitest";
 
-import { EventParser, staleBy } from "../src/api/events";
+import { EventParser, restAfter, staleBy } from "../src/api/events";
 import { ago, bytes, durationMs, money, seconds, tickStep } from "../src/lib/format";
 import { layers } from "../src/lib/layers";
 import { lookOf } from "../src/lib/phases";
 import { initial, missing } from "../src/ui/form";
 import { artifactOf, columnsOf } from "../src/ui/value";
+
+describe("how often views are read again", () => {
+  test("a quick server is read every quarter of a second, a slow one for a fifth of the time, and no page stands still", () => {
+    expect([0, 10, 62].map(restAfter)).toEqual([250, 250, 250]);
+    expect(restAfter(300)).toBe(1_200);
+    expect(restAfter(60_000)).toBe(5_000);
+  });
+});
 
 describe("the event stream", () => {
   const text = 'id: 7\nevent: run_finished\ndata: {"run":3}\n\n: keep alive\n\nid: 8\nevent: site_drained\ndata: {"site":"a"}\n\n';

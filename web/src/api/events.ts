@@ -62,6 +62,9 @@ export function useLink(): Link {
 
 /** Views are read again at most this often, however many events come. */
 const SETTLE_MS = 250;
+/** After a reading this many times as long as it took goes by: a server that many look at, or a large run, is read less often. */
+const REST = 4;
+const REST_MS_MAX = 5_000;
 const RETRY_MS = [500, 1_000, 2_000, 5_000];
 
 /** Keeps what is on the screen fresh for as long as the component lives. */
@@ -114,14 +117,27 @@ class Stale {
 
   note(event: LiveEvent) {
     for (const key of staleBy(event.name)) this.keys.add(key);
-    this.timer ??= setTimeout(() => this.flush(), SETTLE_MS);
+    this.timer ??= setTimeout(() => void this.flush(), SETTLE_MS);
   }
 
-  private flush() {
-    this.timer = undefined;
-    for (const key of this.keys) void this.queries.invalidateQueries({ queryKey: [key] });
+  /** One reading is under way at a time: another would call off the first, and on a busy server none would ever end. */
+  private async flush() {
+    const keys = [...this.keys];
     this.keys.clear();
+    const began = performance.now();
+    await Promise.allSettled(keys.map((key) => this.queries.invalidateQueries({ queryKey: [key] })));
+    const rest = restAfter(performance.now() - began);
+    // What came meanwhile is read after that, the last of it too.
+    this.timer = setTimeout(() => {
+      this.timer = undefined;
+      if (this.keys.size > 0) void this.flush();
+    }, rest);
   }
+}
+
+/** How long after a reading the next may begin, by how long it took, in milliseconds. */
+export function restAfter(took: number): number {
+  return Math.min(Math.max(SETTLE_MS, took * REST), REST_MS_MAX);
 }
 
 /** The views that an event makes stale, by the first part of their query key. */

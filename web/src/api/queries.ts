@@ -40,8 +40,18 @@ export const neighbourOptions = (workflow: string) =>
     queryFn: async ({ signal }) => (await get<Page<RunView>>(`/api/v1/runs${search({ limit: 200, workflow })}`, signal)).items,
   });
 
+/** Actions that come with a large run when it is read again: its timeline is drawn from tiles, and its table from pages. */
+const OF_LARGE = 400;
+
 export const runOptions = (name: string) =>
-  queryOptions({ queryKey: ["run", name], queryFn: ({ signal }) => get<RunView>(`/api/v1/runs/${segment(name)}`, signal) });
+  queryOptions({
+    queryKey: ["run", name],
+    queryFn: ({ signal, client }) => {
+      const known = client.getQueryData<RunView>(["run", name]);
+      const large = known?.actions !== undefined && known.actions_total > known.actions.length;
+      return get<RunView>(`/api/v1/runs/${segment(name)}${search({ actions: large ? OF_LARGE : undefined })}`, signal);
+    },
+  });
 
 export function useRun(name: string) {
   return useQuery(runOptions(name));
@@ -62,15 +72,31 @@ export function useOutlook(run: RunView, live: boolean) {
 }
 
 /** A run in tiles: of the actions in a range of numbers or of all, now or at a moment. */
-export function useTiles(run: string, range: [number, number] | undefined, at: number | undefined) {
+export function tilesOptions(run: string, range?: [number, number], at?: number) {
   const [from, to] = range ?? [undefined, undefined];
   // Moments are asked for in steps, so that moving the slider does not ask at every pixel.
   const when = at === undefined ? undefined : new Date(Math.ceil(at / 10) * 10).toISOString();
-  return useQuery({
+  return queryOptions({
     queryKey: ["run", run, "tiles", from, to, when],
     queryFn: ({ signal }) => get<TilesView>(`/api/v1/runs/${segment(run)}/tiles${search({ from, to, at: when })}`, signal),
-    placeholderData: (old) => old,
   });
+}
+
+export function useTiles(run: string, range: [number, number] | undefined, at: number | undefined) {
+  return useQuery({ ...tilesOptions(run, range, at), placeholderData: (old) => old });
+}
+
+/** Actions that are read from the end of a large run, and room for those that are opened meanwhile. */
+const NEWEST = 500;
+
+/** The actions of a large run that were opened last: the run itself comes with the first thousand. */
+export function useNewest(run: RunView, wanted: boolean) {
+  return useQuery({
+    enabled: wanted,
+    queryKey: ["run", run.name, "newest"],
+    queryFn: async ({ signal }) => (await get<Page<ActionView>>(`/api/v1/runs/${segment(run.name)}/actions${search({ limit: 2 * NEWEST, cursor: Math.max(0, run.actions_total - NEWEST) })}`, signal)).items,
+    placeholderData: (old) => old,
+  }).data;
 }
 
 export function useAction(run: string, path: string) {

@@ -3,10 +3,10 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { Tabs } from "radix-ui";
-import { lazy, Suspense } from "react";
+import { lazy, Suspense, useEffect } from "react";
 
 import { post, segment } from "../api/client";
-import { neighbourOptions, useRun, useWorkflow } from "../api/queries";
+import { neighbourOptions, tilesOptions, useNewest, useRun, useWorkflow } from "../api/queries";
 import type { RunView } from "../api/types";
 import { useKeys, useRowKeys } from "../lib/keys";
 import { isOver } from "../lib/phases";
@@ -32,6 +32,7 @@ export function RunPage() {
   const navigate = useNavigate({ from: "/runs/$run" });
   const query = useRun(name);
   useRunKeys(query.data);
+  useTilesAhead(name);
   const now = useNow(query.data && isOver(query.data.phase) ? 60_000 : 500);
   if (query.error) return <Failed error={query.error} retry={() => void query.refetch()} />;
   if (query.isPending) return <Loading what={name} />;
@@ -106,6 +107,17 @@ export function RunPage() {
   );
 }
 
+/** Asks for the tiles together with the run: a large run is drawn from them, and the picture need not wait for one answer after the other. */
+function useTilesAhead(name: string) {
+  const { tab = "timeline", at, look } = useSearch({ from: "/runs/$run" });
+  const queries = useQueryClient();
+  const plain = tab === "timeline" && at === undefined && look === undefined;
+  useEffect(() => {
+    if (plain) void queries.prefetchQuery(tilesOptions(name));
+    // Once for a run: what is on the screen is kept fresh by what draws it.
+  }, [name]);
+}
+
 /** Tabs by number, neighbours of the same workflow, and the action's pane. */
 function useRunKeys(run: RunView | undefined) {
   const { action } = useSearch({ from: "/runs/$run" });
@@ -171,7 +183,10 @@ function Orders({ run }: { run: RunView }) {
 
 function RunGraph({ run, open }: { run: RunView; open: (path: string) => void }) {
   const workflow = useWorkflow(run.workflow);
+  const loaded = run.actions ?? [];
+  const whole = run.actions_total <= loaded.length;
+  const newest = useNewest(run, !whole);
   if (workflow.isPending) return <Loading what="the graph" />;
   if (!workflow.data?.graph) return <Empty title="The workflow is not registered any more">The table and the timeline still have everything.</Empty>;
-  return <GraphPicture graph={workflow.data.graph} actions={run.actions} onOpen={open} />;
+  return <GraphPicture graph={workflow.data.graph} actions={newest ? [...loaded, ...newest] : loaded} whole={whole} onOpen={open} />;
 }

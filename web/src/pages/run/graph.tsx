@@ -15,9 +15,10 @@ function kindOf(node: GraphNode): string {
 const STROKES: Record<Tone, string> = { good: "stroke-good", bad: "stroke-bad", warn: "stroke-warn", busy: "stroke-busy", idle: "stroke-line" };
 const INKS: Record<Tone, string> = { good: "fill-good", bad: "fill-bad", warn: "fill-warn", busy: "fill-busy", idle: "fill-idle" };
 
-type Props = { graph: Graph; actions?: ActionView[]; onOpen?: (path: string) => void };
+/** `whole` says whether these are all actions: of a large run the page has those at its beginning and at its end. */
+type Props = { graph: Graph; actions?: ActionView[]; whole?: boolean; onOpen?: (path: string) => void };
 
-export function GraphPicture({ graph, actions, onOpen }: Props) {
+export function GraphPicture({ graph, actions, whole = true, onOpen }: Props) {
   if (graph.nodes.length > NODES_MAX) {
     return <p className="p-4 text-soft">{graph.nodes.length} nodes are too many for one picture: the table and the timeline show them all.</p>;
   }
@@ -42,18 +43,18 @@ export function GraphPicture({ graph, actions, onOpen }: Props) {
         })}
         {placed.map(({ index, layer, row }) => {
           const node = graph.nodes[index]!;
-          return <Box key={node.id} node={node} x={x(layer)} y={y(row)} action={byPath.get(node.id)} live={actions !== undefined} onOpen={onOpen} />;
+          return <Box key={node.id} node={node} x={x(layer)} y={y(row)} action={byPath.get(node.id)} live={actions !== undefined} whole={whole} onOpen={onOpen} />;
         })}
       </svg>
     </div>
   );
 }
 
-type BoxProps = { node: GraphNode; x: number; y: number; action?: ActionView; live: boolean; onOpen?: (path: string) => void };
+type BoxProps = { node: GraphNode; x: number; y: number; action?: ActionView; live: boolean; whole: boolean; onOpen?: (path: string) => void };
 
-function Box({ node, x, y, action, live, onOpen }: BoxProps) {
+function Box({ node, x, y, action, live, whole, onOpen }: BoxProps) {
   const shown = action ? lookOf(action) : null;
-  const words = `${node.id}, ${kindOf(node)}${action?.site ? ` at ${action.site}` : ""}${shown ? `, ${shown.words}` : live ? ", not reached yet" : ""}`;
+  const words = `${node.id}, ${kindOf(node)}${action?.site ? ` at ${action.site}` : ""}${shown ? `, ${shown.words}` : live ? (whole ? ", not reached yet" : ", not among the first and the last actions") : ""}`;
   const open = action && onOpen ? () => onOpen(node.id) : undefined;
   return (
     <g
