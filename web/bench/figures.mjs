@@ -1,83 +1,102 @@
-// The figures of the web app, in a headless Chromium against a server of its own: `TUTTI_BIN=… node bench/figures.mjs [FILE]`. JSON on
-// standard output, and in FILE when one is named; TUTTI_FIGURES=load,big,typing,watchers takes some of them. Use a release build: a debug build is several times slower.
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
-import { join } from "node:path";
+// The figures of the web app, in a headless Chromium against a server of its own, each beside a floor from the same minutes. One line of JSON
+// a figure: `TUTTI_BIN=… node bench/figures.mjs [PART…]`, parts: load, big, keys, watchers; TUTTI_SEED says what is typed and where it is
+// panned. `make bench` runs it. Use a release build: a debug build is several times slower.
+import { createServer } from "node:http";
 
 import { SITES, browser, house } from "../e2e/house.mjs";
+import { live, watchers } from "./watchers.mjs";
 
 const ITEMS = Number(process.env.TUTTI_FIGURE_ITEMS ?? 10_000);
 const MAPS = 10;
 const NODES = 300;
-const BROWSERS = 50;
-const RATE = 500;
-const SECONDS = 12;
-/** How often the app reads a view again, however much changes: see api/events.ts. */
-const SETTLE_MS = 250;
+/** Letters that are typed and taken back. */
+const LETTERS = 30;
+const PAN_MS = 4_000;
 
 const maps = Array.from({ length: MAPS }, (_, at) => `  m${at}:\n    each: {items: "\${ inputs.items }", concurrency: 10000, do: {use: core/noop, with: {i: "\${ item }"}}}\n`).join("");
 const BIG = `workflow: bench/big\ninputs: {items: {type: array, items: {type: integer}, maxItems: 10000}}\nnodes:\n${maps}`;
 const WIDE = `workflow: bench/wide\nnodes:\n  n0: {run: {script: "echo 0"}}\n${Array.from({ length: NODES - 1 }, (_, at) => `  n${at + 1}: {run: {script: "echo ${at + 1}"}, with: {before: "\${ nodes.n${at}.out }"}}\n`).join("")}`;
-const LIVE = "workflow: bench/live\nnodes:\n  hold: {wait: {signal: never}}\n";
 
-const figures = { machine: `${cpus()[0]?.model ?? "?"}, ${cpus().length} cores`, chromium: "", at: new Date().toISOString() };
-const quantile = (values, q) => [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * q))];
-const round = (value) => Math.round(value * 10) / 10;
-
-const server = await house({ "sites.yaml": SITES, "big.workflow.yaml": BIG, "wide.workflow.yaml": WIDE, "live.workflow.yaml": LIVE });
+const random = seeded(Number(process.env.TUTTI_SEED ?? 1));
+const server = await house({ "sites.yaml": SITES, "big.workflow.yaml": BIG, "wide.workflow.yaml": WIDE, ...live });
 const program = await browser();
-const parts = { load: firstLoad, big: bigRun, typing, watchers: manyBrowsers };
-const only = process.env.TUTTI_FIGURES?.split(",") ?? Object.keys(parts);
+const parts = { load: firstLoad, big: bigRun, keys: typing, watchers: () => watchers(server, program, told) };
 try {
-  for (const name of only) await parts[name]();
+  const page = await program.page();
+  console.log(JSON.stringify({ browser: await page.evaluate(() => navigator.userAgent.replace(/.*(HeadlessChrome\/\S+).*/, "$1")) }));
+  await page.close();
+  const wanted = process.argv.slice(2);
+  for (const name of wanted.length > 0 ? wanted : Object.keys(parts)) await parts[name]();
+  // A page that broke was quick.
+  if (program.errors.length > 0) throw new Error(`errors in the pages: ${program.errors.join("; ")}`);
 } finally {
   await program.close();
   await server.stop();
 }
-const text = JSON.stringify(figures, null, 2);
-console.log(text);
-if (process.argv[2]) writeFileSync(process.argv[2], `${text}\n`);
 
-/** Bytes over the wire until the first page is there, before the builder is opened. */
+function told(name, figures) {
+  const rounded = Object.entries(figures).map(([figure, value]) => [figure, Math.round(value * 100) / 100]);
+  console.log(JSON.stringify({ name, figures: Object.fromEntries(rounded) }));
+}
+
+function quantile(values, share) {
+  return [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))];
+}
+
+/** Numbers from 0 to 1, the same for the same seed (mulberry32). */
+function seeded(seed) {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/** Something that holds whatever Chromium must do for a page with nothing on it. */
+async function emptyPage(look) {
+  const empty = createServer((_, response) => response.writeHead(200, { "content-type": "text/html" }).end("<!doctype html><title>empty</title><p>empty"));
+  await new Promise((ready) => empty.listen(0, "127.0.0.1", ready));
+  const page = await program.page();
+  try {
+    await page.goto(`http://127.0.0.1:${empty.address().port}/`);
+    return await look(page);
+  } finally {
+    await page.close();
+    empty.closeAllConnections();
+    empty.close();
+  }
+}
+
+/** When a page first showed something. */
+async function painted(page) {
+  return (await page.waitForFunction(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime)).jsonValue();
+}
+
+/** Bytes over the wire until the first page is there, before the builder is opened; and when it first shows something. */
 async function firstLoad() {
+  const floor = await emptyPage(painted);
   const page = await program.page();
   await page.goto(server.url);
   await page.getByText("● live").waitFor();
-  const loaded = await page.evaluate(() => [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")].filter((one) => !one.name.includes("/api/")).map((one) => [new URL(one.name).pathname, one.encodedBodySize]));
-  // Out of a folder nothing is compressed on the way: the compressed files beside them say what it would be.
-  const dist = process.env.TUTTI_WEB_DIST;
-  const size = ([path, bytes]) => {
-    const file = dist && join(dist, path === "/" ? "index.html" : path);
-    return !file ? bytes : statSync(existsSync(`${file}.br`) ? `${file}.br` : file).size;
-  };
-  figures.first_load_kb = round(loaded.reduce((sum, one) => sum + size(one), 0) / 1000);
-  figures.chromium = await page.evaluate(() => navigator.userAgent.replace(/.*(HeadlessChrome\/\S+).*/, "$1"));
+  const loaded = await page.evaluate(() =>
+    [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")].filter((one) => !new URL(one.name).pathname.startsWith("/api/")).map((one) => [one.encodedBodySize, one.decodedBodySize]),
+  );
+  const sum = (index) => loaded.reduce((total, sizes) => total + sizes[index], 0) / 1000;
+  told("web first load", { compressed_kb: sum(0), plain_kb: sum(1), files: loaded.length, first_paint_ms: await painted(page), floor_first_paint_ms: floor });
   await page.close();
 }
 
-/** A run of a hundred thousand actions: nodes of the document, frames while panning, the first picture. */
-async function bigRun() {
-  const items = Array.from({ length: ITEMS }, (_, at) => at);
-  await server.api("POST", "/runs?wait=280", { workflow: "bench/big", inputs: { items }, name: "big" });
-  const run = await server.api("GET", "/runs/big?actions=1");
-  figures.big_run_actions = run.actions_total;
-  const page = await program.page();
-  await page.goto(`${server.url}/runs/big`, { waitUntil: "commit" });
-  await page.waitForFunction(() => {
-    const canvas = document.querySelector("main canvas");
-    const context = canvas?.getContext("2d");
-    if (!context || canvas.width === 0) return false;
-    return context.getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value !== 0);
-  }, undefined, { polling: "raf" });
-  figures.big_run_first_picture_ms = round(await page.evaluate(() => performance.now()));
-  const box = await page.locator("main canvas").first().boundingBox();
+/** The time between frames while the wheel turns over the middle of something. */
+async function panning(page, box) {
   await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
   const frames = page.evaluate(
-    () =>
+    (span) =>
       new Promise((done) => {
         const found = [];
         let last = performance.now();
-        const until = last + 4_000;
+        const until = last + span;
         const step = (now) => {
           found.push(now - last);
           last = now;
@@ -86,101 +105,103 @@ async function bigRun() {
         };
         requestAnimationFrame(step);
       }),
+    PAN_MS,
   );
-  for (let step = 0; step < 60; step += 1) await page.mouse.wheel(step % 2 ? 40 : 0, step < 40 ? 240 : -240);
-  const deltas = await frames;
-  figures.big_run_frame_p50_ms = round(quantile(deltas, 0.5));
-  figures.big_run_frame_p95_ms = round(quantile(deltas, 0.95));
-  figures.big_run_dom_nodes = await page.evaluate(() => document.querySelectorAll("*").length);
-  await page.close();
+  const began = performance.now();
+  while (performance.now() - began < PAN_MS) {
+    // Down and up through the rows, and every now and then along the time, which is zoomed in.
+    const along = random() < 0.25;
+    if (along) await page.keyboard.down("Shift");
+    await page.mouse.wheel(0, (random() - 0.4) * 600);
+    if (along) await page.keyboard.up("Shift");
+  }
+  return frames;
 }
 
-/** From a key to what is wrong with the text, in a workflow of three hundred nodes. */
+/** A run of a hundred thousand actions: nodes of the document, frames while panning, the first picture. */
+async function bigRun() {
+  const items = Array.from({ length: ITEMS }, (_, at) => at);
+  await server.api("POST", "/runs?wait=280", { workflow: "bench/big", inputs: { items }, name: "big" });
+  const { actions_total: actions } = await server.api("GET", "/runs/big?actions=1");
+  const floor = await emptyPage((page) => panning(page, { x: 0, y: 0, width: 1_000, height: 600 }));
+  const [pictures, drawn] = [[], []];
+  let nodes = 0;
+  // The first look is the one that nothing was read for before.
+  for (let look = 0; look < 3; look += 1) {
+    const page = await program.page();
+    await page.goto(`${server.url}/runs/big`, { waitUntil: "commit" });
+    await page.waitForFunction(() => {
+      const canvas = document.querySelector("main canvas");
+      const context = canvas?.getContext("2d");
+      if (!context || canvas.width === 0) return false;
+      return context.getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value !== 0);
+    }, undefined, { polling: "raf" });
+    pictures.push(await page.evaluate(() => performance.now()));
+    if (look === 2) {
+      for (let times = 0; times < 3; times += 1) await page.getByRole("button", { name: "Zoom in" }).click();
+      drawn.push(...(await panning(page, await page.locator("main canvas").first().boundingBox())));
+      nodes = await page.evaluate(() => document.querySelectorAll("*").length);
+    }
+    await page.close();
+  }
+  told("web run of 100000 actions", {
+    actions,
+    first_picture_ms: pictures[0],
+    next_picture_ms: Math.max(...pictures.slice(1)),
+    frame_p50_ms: quantile(drawn, 0.5),
+    frame_p95_ms: quantile(drawn, 0.95),
+    floor_frame_p95_ms: quantile(floor, 0.95),
+    dom_nodes: nodes,
+  });
+}
+
+/** From a key to what is wrong with the text, in a workflow of three hundred nodes; beside the same check asked for by itself. */
 async function typing() {
   const page = await program.page();
-  await page.goto(`${server.url}/build?workflow=bench%2Fwide`);
+  await page.goto(`${server.url}/build?workflow=bench%2Fwide&pane=text`);
   await page.getByText("● it checks").waitFor();
-  await page.getByRole("tab", { name: "text" }).click();
   await page.locator(".cm-content").click();
   await page.keyboard.press("Control+Home");
   await page.evaluate(() => {
-    globalThis.latencies = [];
+    const [said, shown] = [[], []];
+    globalThis.found = { said, shown };
     let pressed = 0;
-    window.addEventListener("keydown", () => (pressed = performance.now()), true);
+    window.addEventListener("keydown", (event) => (pressed = event.timeStamp), true);
     const status = [...document.querySelectorAll("[role=status]")].find((element) => /checks|error/.test(element.textContent));
-    new MutationObserver(() => globalThis.latencies.push(performance.now() - pressed)).observe(status, { childList: true, characterData: true, subtree: true });
+    const seen = new MutationObserver(() => {
+      const began = pressed;
+      said.push(performance.now() - began);
+      // A message that is posted in a frame comes when the frame is drawn.
+      requestAnimationFrame(() => {
+        const { port1, port2 } = new MessageChannel();
+        port1.onmessage = () => shown.push(performance.now() - began);
+        port2.postMessage(0);
+      });
+    });
+    seen.observe(status, { childList: true, characterData: true, subtree: true });
   });
-  for (let round = 0; round < 15; round += 1) {
-    await page.keyboard.press("x");
+  for (let times = 0; times < LETTERS; times += 1) {
+    await page.keyboard.press(String.fromCharCode(97 + Math.floor(random() * 26)));
     await page.getByText(/✕ \d+ error/).first().waitFor();
     await page.keyboard.press("Backspace");
     await page.getByText("● it checks").waitFor();
   }
-  const latencies = await page.evaluate(() => globalThis.latencies);
-  figures.workflow_nodes = NODES;
-  figures.key_to_diagnostics_p50_ms = round(quantile(latencies, 0.5));
-  figures.key_to_diagnostics_p95_ms = round(quantile(latencies, 0.95));
+  await page.waitForFunction((keys) => globalThis.found.shown.length >= keys, LETTERS * 2);
+  const { said, shown } = await page.evaluate(() => globalThis.found);
   await page.close();
-}
-
-/** What the server's process has used of its processors, in seconds. */
-function cpuSeconds() {
-  const fields = readFileSync(`/proc/${server.pid()}/stat`, "utf8").split(") ")[1].split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / 100;
-}
-
-/** Fifty watchers of a run that changes five hundred times a second: two real browsers, and forty-eight clients that do over the same doors
- * what the app does, follow the stream and read their views again at most every 250 ms. */
-async function manyBrowsers() {
-  await server.api("POST", "/runs", { workflow: "bench/live", name: "live" });
-  const pages = await Promise.all([program.page(), program.page()]);
-  for (const page of pages) {
-    await page.goto(`${server.url}/runs/live`);
-    await page.getByText("● live").waitFor();
+  const asked = [];
+  for (let times = 0; times < LETTERS * 2; times += 1) {
+    const began = performance.now();
+    await server.api("POST", "/edit", { text: times % 2 ? WIDE : `x${WIDE}`, edits: [], workflow: "bench/wide", graph: false });
+    asked.push(performance.now() - began);
   }
-  const stop = new AbortController();
-  let heard = 0;
-  const clients = Array.from({ length: BROWSERS - pages.length }, () => client(stop.signal, (count) => (heard += count)));
-  await new Promise((wake) => setTimeout(wake, 500));
-  const [before, began] = [cpuSeconds(), performance.now()];
-  let sent = 0;
-  const posts = new Set();
-  while (performance.now() - began < SECONDS * 1000) {
-    const due = ((performance.now() - began) / 1000) * RATE;
-    while (sent < due) {
-      sent += 1;
-      const post = server.api("POST", "/runs/live/signal", { name: "tick", payload: sent }).catch(() => {}).finally(() => posts.delete(post));
-      posts.add(post);
-    }
-    await new Promise((wake) => setTimeout(wake, 5));
-  }
-  await Promise.all(posts);
-  const seconds = (performance.now() - began) / 1000;
-  figures.watchers = BROWSERS;
-  figures.watchers_real_browsers = pages.length;
-  figures.changes_per_second = Math.round(sent / seconds);
-  figures.events_heard_per_watcher_per_second = Math.round(heard / (BROWSERS - pages.length) / seconds);
-  figures.server_cores = Math.round(((cpuSeconds() - before) / seconds) * 100) / 100;
-  stop.abort();
-  await Promise.allSettled(clients);
-  for (const page of pages) await page.close();
-}
-
-async function client(signal, heard) {
-  const response = await fetch(`${server.url}/api/v1/events`, { signal });
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let reading = false;
-  const read = async () => {
-    if (reading) return;
-    reading = true;
-    await new Promise((wake) => setTimeout(wake, SETTLE_MS));
-    await Promise.all(["/runs/live", "/runs/live/tiles"].map((path) => fetch(`${server.url}/api/v1${path}`, { signal }).then((answer) => answer.text())));
-    reading = false;
-  };
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    heard(value.split("\nevent:").length - 1);
-    void read().catch(() => {});
-  }
+  told("web keys in 300 nodes", {
+    keys: shown.length,
+    p50_ms: quantile(shown, 0.5),
+    p95_ms: quantile(shown, 0.95),
+    said_p50_ms: quantile(said, 0.5),
+    said_p95_ms: quantile(said, 0.95),
+    floor_check_p50_ms: quantile(asked, 0.5),
+    floor_check_p95_ms: quantile(asked, 0.95),
+  });
 }
