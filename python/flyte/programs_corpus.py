@@ -142,3 +142,13 @@ async def says_things() -> int:
 @env.task
 async def twice_at_once(folder: str) -> list[int]:
     return list(await asyncio.gather(*[one_at_a_time(5, folder) for _ in range(3)]))
+
+
+@env.task(short_name="count-to-three")
+async def with_a_short_name() -> int:
+    return 3
+
+
+@env.task
+async def renames_a_child() -> int:
+    return await with_a_short_name() + await with_a_short_name.override(short_name="again")()

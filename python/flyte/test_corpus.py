@@ -19,6 +19,12 @@ class Corpus(OnServer):
         self.assertEqual(len(self.children(one)), 4)
         self.assertEqual(self.children(one), self.children(other))
 
+    def test_tasks_are_shown_by_the_names_that_they_give_themselves(self):
+        run = finish(start(programs.renames_a_child))
+        shown = [action.pb2.metadata.task.short_name for action in flyte.remote.Action.listall(for_run_name=run.name)]
+        self.assertEqual(sorted(shown), ["again", "count-to-three", "renames_a_child"])
+        self.assertEqual(finish(start(programs.with_a_short_name)).action.pb2.metadata.task.short_name, "count-to-three")
+
     def test_groups_are_told_to_the_client(self):
         run = finish(start(programs.in_groups, n=3))
         self.assertEqual(run.outputs()[0], 12)

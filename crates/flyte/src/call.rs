@@ -41,6 +41,9 @@ pub struct Call {
     /// The group that the program put it into.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub group: String,
+    /// What the task is to be called where it is shown; empty for the last part of its name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub short_name: String,
     /// The queue that it is sent to; what it asks for goes there too when that names none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub queue: String,

@@ -193,6 +193,15 @@ pub fn input(spec: &TaskSpec, call: &Call, at: &Surroundings) -> Value {
         ("TUTTI_FLYTE_ENVIRONMENTS", &at.environments),
     ];
     variables.extend(own.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    // Libraries beside the SDK, such as that of Arrow, read only the names that AWS gives. A program that is given keys of its own keeps them.
+    if !variables.keys().any(|key| key.starts_with("AWS_ACCESS") || key.starts_with("AWS_ENDPOINT")) {
+        let door = [
+            ("AWS_ENDPOINT_URL", format!("{}/s3", at.endpoint)),
+            ("AWS_ACCESS_KEY_ID", at.access.0.clone()),
+            ("AWS_SECRET_ACCESS_KEY", at.access.1.clone()),
+        ];
+        variables.extend(door.map(|(key, value)| (key.to_owned(), value)));
+    }
     if let Some(token) = &at.token {
         variables.insert("TUTTI_FLYTE_TOKEN".into(), token.clone());
     }

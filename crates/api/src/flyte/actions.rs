@@ -85,6 +85,7 @@ fn of_task(
     control.send_to_queue(&mut node, &call.queue)?;
     let metadata = spec.task_template.as_ref().and_then(|template| template.metadata.clone()).unwrap_or_default();
     call.spec = control.flyte().keep_spec(&task.spec)?;
+    call.short_name.clone_from(&spec.short_name);
     if let Some(id) = &task.id {
         call.task = [&id.org, &id.project, &id.domain, &id.name, &id.version].map(Clone::clone);
     }

@@ -105,6 +105,7 @@ pub(super) async fn create(
             (Some(offloaded), _) => offloaded.uri,
             (None, inputs) => data::keep_inputs(&control, &inputs.unwrap_or_default())?,
         };
+        let short_name = spec.short_name;
         let template = spec.task_template.and_then(|template| template.id).unwrap_or_default();
         let id = id.unwrap_or(TaskId {
             org: template.org,
@@ -130,6 +131,7 @@ pub(super) async fn create(
             inputs,
             base: controlplane::flyte_base(&project, &domain, &name),
             name: FLYTE_ROOT.into(),
+            short_name,
             queue: run_spec.queue,
             envs: envs.into_iter().map(|pair| (pair.key, pair.value)).collect::<BTreeMap<_, _>>(),
             start: crate::rest::rfc3339(start.unwrap_or_else(controlplane::wall)),

@@ -170,7 +170,8 @@ pub(super) fn metadata(reader: &Reader, run: &RunRow, row: &ActionRow, call: &Ca
         ActionKind::Trace => metadata.trace = Some(Text { value: name }),
         ActionKind::Human => metadata.condition = Some(Text { value: name }),
         _ => {
-            let (id, task_type, short_name) = (Some(task_id(&call.task)), "python".into(), short(&name));
+            let short_name = Some(call.short_name.clone()).filter(|own| !own.is_empty()).unwrap_or_else(|| short(&name));
+            let (id, task_type) = (Some(task_id(&call.task)), "python".into());
             metadata.task = Some(TaskActionMetadata { id, task_type, short_name });
         }
     }
