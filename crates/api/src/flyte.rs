@@ -6,6 +6,7 @@
 mod actions;
 mod apps;
 mod artifacts;
+mod asking;
 mod auth;
 mod connect;
 mod data;
@@ -31,17 +32,18 @@ use model::limits::FLYTE_MESSAGE_BYTES_MAX;
 
 use crate::rest::App;
 use crate::rest::access::{Caller, Needs};
-use connect::{Refusal, stream, unary};
+use connect::{Incoming, Refusal, stream, unary};
 
-const READ: Needs = Needs::Operation("read");
-const VIEW: Needs = Needs::Operation("view");
-const SUBMIT: Needs = Needs::Operation("submit");
-const STEER: Needs = Needs::Operation("steer");
-const SECRETS: Needs = Needs::Operation("secrets");
-const DECIDE: Needs = Needs::Operation("decide");
+// What is sent says what it is about: the rules are asked again when it has been read, see `asking`.
+const READ: Needs = Needs::Within(&["read"]);
+const VIEW: Needs = Needs::Within(&["view"]);
+const SUBMIT: Needs = Needs::Within(&["submit"]);
+const STEER: Needs = Needs::Within(&["steer"]);
+const SECRETS: Needs = Needs::Within(&["secrets"]);
+const DECIDE: Needs = Needs::Within(&["decide"]);
 
 /// Every method, and what it needs.
-const METHODS: &[(&str, Needs)] = &[
+pub const METHODS: &[(&str, Needs)] = &[
     ("/flyteidl2.auth.AuthMetadataService/GetOAuth2Metadata", Needs::Nothing),
     ("/flyteidl2.auth.AuthMetadataService/GetPublicClientConfig", Needs::Nothing),
     ("/flyteidl2.cluster.ClusterService/SelectCluster", READ),
@@ -108,6 +110,15 @@ pub(crate) fn needs(route: &str) -> Option<Needs> {
     METHODS.iter().find(|(known, _)| *known == route).map(|(_, needs)| *needs)
 }
 
+/// The operation that the rules are asked about at the address of a call.
+fn operation_of(path: &str) -> Option<&'static str> {
+    let (_, needs) = METHODS.iter().find(|(known, _)| path.ends_with(known))?;
+    match needs {
+        Needs::Within([operation]) => Some(operation),
+        _ => None,
+    }
+}
+
 /// What calls of apps count as where a caller is looked for: they come in by doors of their own.
 const APPS: &str = "/flyte/apps";
 
@@ -159,9 +170,9 @@ async fn call(
         }
         Err(_) => return Refusal::new("invalid_argument", "the body ended before its end").to(&headers),
     };
-    let call = (&headers, &body);
     let method = uri.path().rsplit_once('/').map_or("", |(_, method)| method);
     let Some(Extension(caller)) = &caller else {
+        let call = Incoming { headers: &headers, body: &body, asks: None };
         // Whoever is not known yet asks how to be.
         return match method {
             "GetOAuth2Metadata" => unary(call, async |_: flyte::wire::Empty| Ok(auth::metadata(&headers))).await,
@@ -169,10 +180,14 @@ async fn call(
             _ => Refusal::new("unauthenticated", "this call needs somebody who makes it").to(&headers),
         };
     };
+    let Some(operation) = operation_of(uri.path()) else {
+        return Refusal::new("unimplemented", format!("`{method}` is not known here")).response();
+    };
+    let call = Incoming { headers: &headers, body: &body, asks: Some((app, caller, operation)) };
     match method {
         "SelectCluster" => unary(call, async |_: flyte::wire::Empty| Ok(flyte::wire::Empty {})).await,
         "UserInfo" => unary(call, |request| tasks::user(caller, request)).await,
-        "ListProjects" => unary(call, |request| tasks::projects(app, request)).await,
+        "ListProjects" => unary(call, |request| tasks::projects(app, caller, request)).await,
         "GetProject" => unary(call, tasks::project).await,
         "CreateUploadLocation" => unary(call, |request| data::upload_location(app, &headers, request)).await,
         "UploadInputs" => unary(call, |request| data::upload_inputs(app, request)).await,

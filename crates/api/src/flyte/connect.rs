@@ -10,6 +10,10 @@ use flyte::Message;
 use futures::{Stream, StreamExt as _};
 use model::limits::FLYTE_MESSAGE_BYTES_MAX;
 
+use super::asking::{self, About};
+use crate::rest::App;
+use crate::rest::access::Caller;
+
 /// Why a call is refused, with a code that the client knows.
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -130,12 +134,32 @@ fn enveloped<Q: Message + Default>(headers: &HeaderMap, body: &Bytes) -> Answer<
     if head[0] & 1 == 1 { decode(&gunzip(message)?) } else { decode(message) }
 }
 
+/// A call as it came in.
+#[derive(Clone, Copy)]
+pub(super) struct Incoming<'a> {
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a Bytes,
+    /// Who calls, and the operation that the rules are asked about; none where nobody has to be known.
+    pub(super) asks: Option<(&'a App, &'a Caller, &'static str)>,
+}
+
+impl Incoming<'_> {
+    /// The message, when the rules permit what it is about.
+    async fn permitted<Q: About>(&self, message: Answer<Q>) -> Answer<Q> {
+        let message = message?;
+        if let Some((app, caller, operation)) = self.asks {
+            asking::ask(app, caller, operation, &message).await?;
+        }
+        Ok(message)
+    }
+}
+
 /// Answers a call with one message.
-pub(super) async fn unary<Q: Message + Default, R: Message, F: Future<Output = Answer<R>>>(
-    (headers, body): (&HeaderMap, &Bytes),
+pub(super) async fn unary<Q: Message + Default + About, R: Message, F: Future<Output = Answer<R>>>(
+    call: Incoming<'_>,
     work: impl FnOnce(Q) -> F,
 ) -> Response {
-    let answer = match single(headers, body) {
+    let answer = match call.permitted(single(call.headers, call.body)).await {
         Ok(request) => work(request).await,
         Err(refusal) => Err(refusal),
     };
@@ -154,14 +178,14 @@ fn envelope(flag: u8, message: &[u8]) -> Bytes {
 }
 
 /// Answers a call with a stream. What goes wrong is said at its end.
-pub(super) async fn stream<Q, R, S, F>((headers, body): (&HeaderMap, &Bytes), work: impl FnOnce(Q) -> F) -> Response
+pub(super) async fn stream<Q, R, S, F>(call: Incoming<'_>, work: impl FnOnce(Q) -> F) -> Response
 where
-    Q: Message + Default,
+    Q: Message + Default + About,
     R: Message,
     S: Stream<Item = Answer<R>> + Send + 'static,
     F: Future<Output = Answer<S>>,
 {
-    let messages = match enveloped(headers, body) {
+    let messages = match call.permitted(enveloped(call.headers, call.body)).await {
         Ok(request) => work(request).await,
         Err(refusal) => Err(refusal),
     };

@@ -44,7 +44,7 @@ fn signed(control: &ControlPlane, headers: &HeaderMap, method: &str, key: &str) 
 }
 
 /// A part of a key: what a client calls a file leads nowhere else.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let text: String = text.chars().map(|c| if good(c) { c } else { '_' }).take(200).collect();
     if text.trim_matches('.').is_empty() { "file".into() } else { text }

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use super::connect::{Answer, Refusal};
 use super::view::{self, blocking, broken};
-use crate::rest::App;
 use crate::rest::access::Caller;
+use crate::rest::{App, permission};
 
 const KIND: &str = controlplane::FLYTE_TASKS;
 
@@ -194,13 +194,18 @@ fn project_named(name: &str) -> Project {
     Project { id: name.into(), name: name.into(), domains: domains.into(), org: String::new() }
 }
 
-/// Projects are not made: they are there as soon as something is in them.
-pub(super) async fn projects(app: &App, _: ListRequest) -> Answer<ListProjectsResponse> {
-    let control = app.control.clone();
+/// Projects are not made: they are there as soon as something is in them. Those that the caller may not read are not told of.
+pub(super) async fn projects(app: &App, caller: &Caller, _: ListRequest) -> Answer<ListProjectsResponse> {
+    let (app, caller) = (app.clone(), caller.clone());
     blocking(move || {
-        let mut names: std::collections::BTreeSet<String> = rows(&control)?.iter().map(|row| id_of(row).project).collect();
+        let control = &app.control;
+        let mut names: std::collections::BTreeSet<String> = rows(control)?.iter().map(|row| id_of(row).project).collect();
         let filter = journal::RunFilter { limit: 1_000, ..journal::RunFilter::default() };
         names.extend(control.reader().runs(&filter).map_err(broken)?.into_iter().map(|run| run.project));
+        names.retain(|name| {
+            let target = policy::Target { project: name.clone(), ..policy::Target::server() };
+            permission::permits(&app, &caller, "read", &target, &model::Label::empty())
+        });
         let projects = names.iter().map(|name| project_named(name)).collect();
         Ok(ListProjectsResponse { projects: Some(Projects { projects, token: String::new() }) })
     })

@@ -66,10 +66,8 @@ pub(super) async fn check(app: &App, caller: &Caller, needs: Needs, parts: &mut 
         Ok(parameters) => parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         Err(_) => BTreeMap::new(),
     };
-    // The doors of the Flyte SDK name projects in what is sent: there, an address says nothing.
-    let address = Some(&parts.uri).filter(|uri| !uri.path().starts_with("/flyteidl2."));
-    let project = address
-        .and_then(|uri| axum::extract::Query::<BTreeMap<String, String>>::try_from_uri(uri).ok())
+    let project = axum::extract::Query::<BTreeMap<String, String>>::try_from_uri(&parts.uri)
+        .ok()
         .and_then(|query| query.0.get("project").cloned())
         .unwrap_or_default();
     let path = parts.uri.query().map(str::to_owned);
@@ -77,6 +75,11 @@ pub(super) async fn check(app: &App, caller: &Caller, needs: Needs, parts: &mut 
     let (target, label) = blocking(move || about(&control, operation, &parameters, project, path.as_deref())).await?;
     let verdict = rules.may(&who, operation, &target, &label);
     if verdict.allowed { Ok(()) } else { Err(refused(&rules, &who, operation, &target, &verdict)) }
+}
+
+/// Whether the rules permit an operation to a caller whatever it is about.
+pub(crate) fn always(app: &App, caller: &Caller, operation: &'static str) -> bool {
+    app.said.ever(&app.control.rules(), &caller.as_policy(), operation) == Ever::Always
 }
 
 /// Refuses what the rules do not permit for a thing. What is always permitted costs a look-up.

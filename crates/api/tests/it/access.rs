@@ -11,7 +11,7 @@ use super::support::Up;
 
 const SCOPES: [&str; 5] = ["read", "run", "approve", "admin", "worker"];
 
-async fn token(up: &Up, name: &str, scopes: &[&str], by: &str) -> String {
+pub(crate) async fn token(up: &Up, name: &str, scopes: &[&str], by: &str) -> String {
     let mut headers = vec![("content-type", "application/json"), ("authorization", by)];
     headers.retain(|(_, value)| !value.is_empty());
     let body = json!({"name": name, "scopes": scopes}).to_string();
@@ -71,7 +71,7 @@ const ROLES: [(&str, &[&str]); 10] = [
     ("somebody", &[]),
 ];
 
-async fn token_with_role(up: &Up, name: &str, role: &str, by: &str) -> String {
+pub(crate) async fn token_with_role(up: &Up, name: &str, role: &str, by: &str) -> String {
     let mut headers = vec![("content-type", "application/json"), ("authorization", by)];
     headers.retain(|(_, value)| !value.is_empty());
     let body = json!({"name": name, "user": name, "roles": [role]}).to_string();
@@ -99,7 +99,7 @@ async fn every_endpoint_is_open_to_the_roles_that_it_is_for_and_to_no_other() {
     up.down().await;
 }
 
-const OWN: &str = "kind: policy
+pub(crate) const OWN: &str = "kind: policy
 name: people
 cedar: |
   @id(\"desk\")
