@@ -51,7 +51,8 @@ pub(crate) fn rules(paths: &[PathBuf]) -> Result<policy::Sources, CommandError> 
         let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
         let beside = Beside { folder, names: Mutex::default(), read: Mutex::default(), large: Mutex::default() };
         let read = workflow::documents::read(&text, &beside, &Nothing);
-        let of_rules = ["kind: policy", "kind: tag"].iter().any(|kind| text.contains(kind));
+        // A proof without rules that could not be read would be about something else.
+        let of_rules = read.may_hold_rules();
         let wrong = read.diagnostics.iter().find(|finding| finding.severity == workflow::Severity::Error);
         // Whether workflows beside them are right is not what is asked.
         if let Some(wrong) = wrong.filter(|_| of_rules) {

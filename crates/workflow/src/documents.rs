@@ -191,6 +191,17 @@ pub struct Read {
     pub documents: Vec<Document>,
     /// Errors and warnings.
     pub diagnostics: Vec<Diagnostic>,
+    /// What each document calls itself, those with errors among them: `workflow`, or its `kind`, and nothing where it does not say. None when
+    /// the file could not be taken apart.
+    pub kinds: Option<Vec<String>>,
+}
+
+impl Read {
+    /// Whether rules may stand in the file: a document is a tag or a policy, or nobody can say what it is.
+    pub fn may_hold_rules(&self) -> bool {
+        let is_other = |kind: &String| kind == "workflow" || KINDS.contains(&kind.as_str()) && kind != "tag" && kind != "policy";
+        self.kinds.as_ref().is_none_or(|kinds| !kinds.iter().all(is_other))
+    }
 }
 
 /// Reads all documents of a file.
@@ -200,6 +211,7 @@ pub fn read(text: &str, files: &dyn Files, catalogue: &dyn Catalogue) -> Read {
     if !read.diagnostics.is_empty() {
         return read;
     }
+    read.kinds = Some(trees.iter().map(named_kind).collect());
     if trees.is_empty() {
         let finding = Diagnostic::error("W0102", 0..0, "the file is empty");
         read.diagnostics.push(finding.hint("begin with `workflow: project/name`, or `kind: site`"));
@@ -224,6 +236,14 @@ pub fn read(text: &str, files: &dyn Files, catalogue: &dyn Catalogue) -> Read {
         read.documents.extend(document.filter(|_| !failed));
     }
     read
+}
+
+fn named_kind(tree: &Tree) -> String {
+    match tree.get("kind") {
+        Some(kind) => kind.as_str().unwrap_or_default().to_owned(),
+        None if tree.get("workflow").is_some() => "workflow".to_owned(),
+        None => String::new(),
+    }
 }
 
 /// What is registered, and what the same file is about to register.

@@ -243,6 +243,38 @@ fn other_rules_are_tried_on_the_past_before_they_hold() {
     assert!(home.ok(&["policy", "status"]).stdout.contains("no tags and no policies"), "nothing is registered");
 }
 
+/// What a file is about is what it says in its documents, and not what words stand in it.
+#[test]
+fn a_broken_file_stops_a_proof_when_it_may_hold_rules() {
+    let home = Home::new();
+    home.write("mask.sh", "true\n");
+    home.write("rules/mask.sh", "true\n");
+    home.write("rules/rules.yaml", RULES);
+    let analyze = || {
+        let mut command = home.command(&["policy", "analyze", "rules", "--against", "rules"]);
+        // It gets as far as the solver, or not.
+        command.env("CVC5", "").env("PATH", "/nonexistent");
+        crate::home::end_of(command)
+    };
+    // The words of a policy in a workflow that is wrong.
+    home.write("rules/broken.yaml", "# kind: policy, kind: tag\nworkflow: t/w\nnodes:\n  a: {use: nothing/here}\n");
+    let beside = analyze();
+    assert!(beside.code == 5 && beside.stderr.contains("E0040"), "{beside:?}");
+    let may = [
+        "kind:   policy\nname: x\ncedar: 7\n",
+        "{\"kind\": \"tag\"}\n",
+        "kind: polcy\nname: x\n",
+        "name: x\n",
+        "kind: policy\n  name: [\n",
+    ];
+    for text in may {
+        home.write("rules/broken.yaml", text);
+        let refused = analyze();
+        assert!(refused.code != 5 && refused.code != 0, "{text}: {refused:?}");
+        assert!(refused.stderr.contains("broken.yaml") && !refused.stderr.contains("E0040"), "{text}: {refused:?}");
+    }
+}
+
 /// What an edit opens is proved by a real solver, from files alone and beside the rules in force; without a solver it is said that there is none.
 #[test]
 fn an_edit_is_proved_or_shown_to_open_a_hole() {
