@@ -78,6 +78,8 @@ struct Asked {
     payload: Value,
     /// What is the same only for the same call.
     call: String,
+    /// What stands in place of what came where labels are not carried on, when what came carries any.
+    untagged: Option<Value>,
 }
 
 /// The idempotency key of a firing: by the call that asked for it, or by when it was due. The same firing gives the same run.
@@ -226,7 +228,8 @@ impl ControlPlane {
             // What came with the call is given to the input of that name, when the workflow has one.
             let (graph, _) = self.workflow(&trigger.workflow, None)?;
             if graph.inputs.iter().any(|port| port.name == "event") {
-                inputs.insert("event".into(), asked.payload.clone());
+                // An input of a workflow carries what the workflow says, and not what came with a call.
+                inputs.insert("event".into(), asked.untagged.as_ref().unwrap_or(&asked.payload).clone());
             }
         }
         self.prepare(Submission {
@@ -242,15 +245,21 @@ impl ControlPlane {
     }
 
     /// Something came that triggers wait for: each fires once for it, however often this is said. `call` names it; `at` is when it came, and
-    /// triggers that were applied later are not meant.
-    pub(crate) async fn fire_for(&self, event: &str, payload: &Value, call: &str, at: Timestamp) -> Result<(), Fault> {
+    /// triggers that were applied later are not meant. What came is told as `untagged` where its labels would be lost.
+    pub(crate) async fn fire_for(
+        &self,
+        event: &str,
+        (payload, untagged): (&Value, Option<&Value>),
+        call: &str,
+        at: Timestamp,
+    ) -> Result<(), Fault> {
         let triggers = self.triggers().schedule.lock().on_event(event);
         for trigger in triggers {
             let fits = matches!(&trigger.on, TriggerKind::Event { matching, .. } if covers(matching, payload));
             if !fits || tokio::task::block_in_place(|| self.has_fired(&trigger, call, at))? {
                 continue;
             }
-            let asked = Some(Asked { payload: payload.clone(), call: call.to_owned() });
+            let asked = Some(Asked { payload: payload.clone(), call: call.to_owned(), untagged: untagged.cloned() });
             self.fire(Firing { trigger, due: wall(), missed: 0, asked }).await?;
         }
         Ok(())
@@ -278,7 +287,7 @@ impl ControlPlane {
             if matches!(&trigger.on, TriggerKind::Event { matching, .. } if covers(matching, &payload)) {
                 // Two events at the same microsecond are two.
                 let call = format!("{:032x}", u128::from_le_bytes(random_bytes()));
-                let asked = Some(Asked { payload: payload.clone(), call });
+                let asked = Some(Asked { payload: payload.clone(), call, untagged: None });
                 runs.extend(self.fire(Firing { trigger, due: wall(), missed: 0, asked }).await?);
             }
         }

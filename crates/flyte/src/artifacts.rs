@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use model::Label;
 use prost::Message as _;
 use serde_json::{Value, json};
 
@@ -230,6 +231,17 @@ pub fn told(id: &ArtifactId, spec: &ArtifactSpec) -> Value {
     })
 }
 
+/// The same for those who would not carry on what the version carries: which version it is and its tags, and nothing that is said of it.
+pub fn withheld(told: &Value, label: &Label) -> Value {
+    let mut left = told.clone();
+    if let Some(fields) = left.as_object_mut() {
+        fields.insert("partitions".into(), json!({}));
+        fields.insert("metadata".into(), json!({}));
+        fields.insert("withheld".into(), json!(label));
+    }
+    left
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,6 +260,21 @@ mod tests {
             time_partition: Some(TimePartition { value: Some(value), granularity: 3, key: String::new() }),
             ..ArtifactSpec::default()
         }
+    }
+
+    #[test]
+    fn of_what_carries_tags_nothing_is_told_but_which_it_is() {
+        let spec = ArtifactSpec {
+            info: Some(crate::wire::ArtifactInfo { user_metadata: [("who".into(), "Ada".into())].into(), ..Default::default() }),
+            ..spec("north", 0)
+        };
+        let all = told(&id("1"), &spec);
+        assert!(all.to_string().contains("north") && all.to_string().contains("Ada"), "{all}");
+        let left = withheld(&all, &Label::of(["pii"]));
+        let expected = json!({
+            "project": "p", "domain": "d", "name": "n", "version": "1", "partitions": {}, "metadata": {}, "withheld": ["pii"],
+        });
+        assert_eq!(left, expected);
     }
 
     fn filter(field: &str, function: i32, value: &str) -> Filter {

@@ -285,7 +285,8 @@ impl ControlPlane {
             }
             let told = artifacts::told(&version.id, &artifacts::read(&version.spec).map_err(unfit)?);
             let call = format!("artifact/{}", &Digest::of(full.as_bytes()).hex()[..32]);
-            self.fire_for(ARTIFACT_EVENT, &told, &call, version.at).await?;
+            let untagged = (!version.label.is_empty()).then(|| artifacts::withheld(&told, &version.label));
+            self.fire_for(ARTIFACT_EVENT, (&told, untagged.as_ref()), &call, version.at).await?;
             if version.at > last {
                 latest.clear();
             }

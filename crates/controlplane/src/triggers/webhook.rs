@@ -44,7 +44,7 @@ impl ControlPlane {
         }
         let payload: Value = serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned().into());
         // The same call, played again while its time is still fresh, gives the run that it gave before.
-        let asked = Asked { payload, call: signature.to_owned() };
+        let asked = Asked { payload, call: signature.to_owned(), untagged: None };
         Ok(self.fire(Firing { trigger, due: wall(), missed: 0, asked: Some(asked) }).await?)
     }
 }
