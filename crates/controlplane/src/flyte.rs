@@ -66,6 +66,8 @@ struct Inner {
     address: RwLock<String>,
     /// What attempts that are under way may touch.
     attempts: Mutex<BTreeMap<AttemptKey, Open>>,
+    /// Held while a label is joined to the one that is kept, or one of two would be lost.
+    labels: Mutex<()>,
     /// Runs whose end somebody is to be told.
     told: notifying::Told,
     /// A version of an artifact was registered.
@@ -82,6 +84,8 @@ struct Open {
     produces: bool,
     /// Whether it serves an app.
     is_app: bool,
+    /// Whether its data carry more by now than is kept beside its objects.
+    is_unkept: bool,
 }
 
 /// A Flyte program to be run.
@@ -132,6 +136,7 @@ impl Flyte {
             default_environment: std::env::var(DEFAULT_ENVIRONMENT).ok().filter(|folder| !folder.is_empty()),
             address: RwLock::default(),
             attempts: Mutex::default(),
+            labels: Mutex::default(),
             told: notifying::Told::open(&root)?,
             artifacts: tokio::sync::Notify::new(),
             apps: apps::Apps::open(&root)?,
@@ -238,7 +243,10 @@ impl Flyte {
         self.note_label(&reach, &reach.name).map_err(|error| broken(error.to_string()))?;
         let produces = spec.task_template.as_ref().and_then(|template| template.metadata.as_ref());
         let produces = produces.is_some_and(|metadata| metadata.produces_artifacts);
-        self.inner.attempts.lock().insert(dispatch.key, Open { reach: Arc::new(reach), is_called, produces, is_app });
+        self.inner
+            .attempts
+            .lock()
+            .insert(dispatch.key, Open { reach: Arc::new(reach), is_called, produces, is_app, is_unkept: false });
         Ok((order, secrets.into_values().collect()))
     }
 
@@ -459,8 +467,9 @@ impl ControlPlane {
         self.start_task(self.clone().watch_apps());
     }
 
-    /// What an attempt may touch; none when it is not under way.
+    /// What an attempt may touch; none when it is not under way. What its data carry by now is kept, or this fails. Blocks.
     pub fn flyte_reach(&self, key: AttemptKey) -> Result<Option<Arc<Reach>>, Fault> {
+        self.flyte().keep_grown(key.run, key.action).map_err(Fault::internal)?;
         if let Some(open) = self.flyte().inner.attempts.lock().get(&key) {
             return Ok(Some(open.reach.clone()));
         }

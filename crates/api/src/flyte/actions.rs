@@ -251,9 +251,11 @@ pub(super) async fn watch(
             }
             match children.last() {
                 Some(last) if children.len() == BATCH => from = last.action.no + 1,
-                _ => return Ok((run, parent.no, ready)),
+                _ => break,
             }
         }
+        shared.control.flyte().keep_grown(run.id, ActionNo(parent.no)).map_err(broken)?;
+        Ok((run, parent.no, ready))
     })
     .await?;
     ready.push_back(WatchResponse { action_update: None, control_message: Some(ControlMessage { sentinel: true }) });
@@ -298,6 +300,8 @@ async fn news(watching: &mut Watching) -> Answer<bool> {
                 found.push(view::update(reader, sight.as_ref(), &run, &child)?);
             }
         }
+        // What is told now came before: whatever it brought along is kept first.
+        app.control.flyte().keep_grown(run.id, ActionNo(parent)).map_err(broken)?;
         Ok((events.last().map(|(seq, ..)| *seq), found))
     })
     .await?;

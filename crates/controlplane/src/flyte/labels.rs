@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use flyte::{Call, Message as _, Reach};
-use model::{AttemptKey, Label};
+use model::{ActionNo, AttemptKey, Label, RunId};
 use policy::Entering;
 
-use super::{Flyte, Open};
+use super::Flyte;
 use crate::{ControlPlane, Fault};
 
 /// Where the label of an action's objects is kept: under a key that no attempt may touch. What is within a sub-workflow has one with it.
@@ -30,6 +30,7 @@ impl Flyte {
     /// Keeps what the objects of an action carry, before any of them is written.
     pub fn note_label(&self, reach: &Reach, action: &str) -> std::io::Result<()> {
         let Some(run) = flyte::key(&reach.base).filter(|_| !reach.label.is_empty()) else { return Ok(()) };
+        let _one_at_a_time = self.inner.labels.lock();
         let known = self.label_of(run, action)?;
         if reach.label.0.is_subset(&known.0) {
             return Ok(());
@@ -81,17 +82,34 @@ impl Flyte {
         }
     }
 
-    /// An attempt was told something that carries more than its data did: it may read that from now on, and what it writes carries it.
+    /// Something came for an attempt that carries more than its data did: it may read that from now on, and what it writes carries it. Nothing is
+    /// read or written here, since this is the thread that keeps the journal; it is kept before the attempt is told, see [`Flyte::keep_grown`].
     pub(crate) fn grown(&self, attempt: AttemptKey, label: Label) {
-        let mut attempts = self.inner.attempts.lock();
-        let Some(Open { reach, .. }) = attempts.get_mut(&attempt) else { return };
-        let grown = Reach { label, ..(**reach).clone() };
-        *reach = Arc::new(grown.clone());
-        drop(attempts);
-        if let Err(error) = self.note_label(&grown, &grown.name) {
-            // It is written before the attempt is told, or whoever reads its objects is not held to it.
-            tracing::error!(%attempt, %error, "what an attempt's objects carry could not be kept");
+        if let Some(open) = self.inner.attempts.lock().get_mut(&attempt) {
+            open.reach = Arc::new(Reach { label, ..(*open.reach).clone() });
+            open.is_unkept = true;
         }
+    }
+
+    /// Keeps what came to the attempts of an action. Every door that tells an attempt something asks for this first, and tells nothing where it
+    /// fails: what an attempt writes and prints would otherwise be shown to those who may not see it. Blocks.
+    pub fn keep_grown(&self, run: RunId, action: ActionNo) -> std::io::Result<()> {
+        let of_action = |key: &AttemptKey| key.run == run && key.action == action;
+        let unkept: Vec<(AttemptKey, Arc<Reach>)> = {
+            let attempts = self.inner.attempts.lock();
+            let unkept = attempts.iter().filter(|(key, open)| of_action(key) && open.is_unkept);
+            unkept.map(|(key, open)| (*key, open.reach.clone())).collect()
+        };
+        for (key, reach) in unkept {
+            self.note_label(&reach, &reach.name)?;
+            // What came meanwhile is still to be kept.
+            if let Some(open) = self.inner.attempts.lock().get_mut(&key)
+                && Arc::ptr_eq(&open.reach, &reach)
+            {
+                open.is_unkept = false;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -208,6 +226,34 @@ pub fn run_labels(run_spec: &str) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flyte::Open;
+
+    /// What came is kept before anybody is told; where it cannot be, that is said, and it stays to be kept.
+    #[test]
+    fn what_comes_to_an_attempt_is_kept_before_it_is_told_or_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let specs = artifacts::Store::open_at(folder.path().join("specs")).unwrap();
+        let flyte = Flyte::open(folder.path(), specs).unwrap();
+        let key: AttemptKey = "tutti-1-2-1".parse().unwrap();
+        let reach = Reach { base: "s3://tutti/runs/p/d/r".into(), name: "a0".into(), attempt: 1, ..Reach::default() };
+        let open = Open { reach: Arc::new(reach), is_called: false, produces: false, is_app: false, is_unkept: false };
+        flyte.inner.attempts.lock().insert(key, open);
+        // Something that is no folder stands where labels are kept.
+        let root = folder.path().join("flyte/store/objects");
+        let in_the_way = root.join("labels+");
+        std::fs::write(&in_the_way, "").unwrap();
+        flyte.grown(key, Label::of(["pii"]));
+        assert!(flyte.keep_grown(key.run, key.action).is_err());
+        assert!(flyte.keep_grown(key.run, key.action).is_err(), "it stays to be kept");
+        std::fs::remove_file(&in_the_way).unwrap();
+        flyte.keep_grown(key.run, key.action).unwrap();
+        assert_eq!(flyte.label_of("runs/p/d/r", "a0").unwrap(), Label::of(["pii"]));
+        assert!(!flyte.inner.attempts.lock()[&key].is_unkept);
+        // One attempt's label is not lost by another's that knows less.
+        let less = Reach { label: Label::of(["eu"]), ..(*flyte.inner.attempts.lock()[&key].reach).clone() };
+        flyte.note_label(&less, "a0").unwrap();
+        assert_eq!(flyte.label_of("runs/p/d/r", "a0").unwrap(), Label::of(["eu", "pii"]));
+    }
 
     #[test]
     fn an_address_names_the_action_that_it_is_of() {
