@@ -20,6 +20,8 @@ Options:
   --json             the report as JSON
   --help, --version
 
+It checks levels 1 and 2: signatures, the tree, the order of entries. Levels 3 and 4, where every decision of the rules is made and every label and
+ticket computed again, are what `tutti audit verify` does with the same file: that takes the engine, which is not in here.
 Without --key, --policy or --root it only says whether the file agrees with itself.
 Exit codes: 0 it holds; 1 something is wrong; 2 it could not be checked.
 ";

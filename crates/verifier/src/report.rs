@@ -39,8 +39,11 @@ fn lines(verdict: &Verdict) -> String {
     if report.problems_total > told {
         text += &format!("and {} more\n", report.problems_total - told);
     }
-    text + &conclusion(verdict)
+    text + LEVELS + &conclusion(verdict)
 }
+
+/// How far this program looks.
+const LEVELS: &str = "checked: levels 1 and 2 (signatures, tree, order of entries); not levels 3 and 4 (decisions, labels and tickets): `tutti audit verify`\n";
 
 fn conclusion(verdict: &Verdict) -> String {
     let report = &verdict.report;

@@ -10,6 +10,7 @@ mod documents;
 mod errors;
 mod evidence;
 mod foresight;
+mod guides;
 mod home;
 mod keeping;
 mod leftovers;

@@ -86,7 +86,9 @@ fn what_is_good_holds() {
     for file in ["export.jsonl", "entry.tlog-proof", "pack.zip", "unpacked"] {
         let ended = run(folder.path(), &["--key", "log.key", "--checkpoint", "kept", file]);
         assert!(ended.code == 0 && ended.out.contains("it holds, under what you trust\n"), "{file}: {}", ended.out);
+        assert!(ended.out.contains("checked: levels 1 and 2 ") && ended.out.contains("not levels 3 and 4 "), "{}", ended.out);
     }
+    assert!(run(folder.path(), &["--help"]).out.contains("It checks levels 1 and 2"));
     for file in ["export.jsonl", "pack.zip"] {
         let ended = run(folder.path(), &[file]);
         assert!(ended.code == 0 && ended.out.contains("under nothing that you trust"), "{file}: {}", ended.out);

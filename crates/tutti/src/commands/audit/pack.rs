@@ -144,7 +144,9 @@ fn instructions(checkpoint: &Checkpoint) -> String {
          2. Get `tutti-verify`, built from the sources of Tutti (`cargo build --release -p verifier`). It opens files and nothing else.\n\
          3. Run `tutti-verify --key KEY PACK.zip`. With a checkpoint that you kept from an earlier audit, add `--checkpoint FILE`: then nothing before it\n   \
             can have been changed since. With witnesses that you trust, add `--policy FILE`.\n\
-         4. It ends with 0 and says `it holds, under what you trust`, or says which entry is not as it was recorded.\n\n\
+         4. It ends with 0 and says `it holds, under what you trust`, or says which entry is not as it was recorded. These are levels 1 and 2 of a check.\n\
+         5. `tutti audit verify PACK.zip --key KEY` (`cargo build --release -p tutti`) makes every decision again, too, and computes every label and ticket\n   \
+            (levels 3 and 4), where the pack holds all entries.\n\n\
          `summary.html`, `ocsf.jsonl`, `openlineage.jsonl` and `in-toto.jsonl` are made from the entries for people and programs; the entries are the evidence.\n\
          What a check shows: that these entries are the ones that were signed, in this order, without gaps. What it does not show: that what was recorded is\n\
          what happened outside of the server, or that the law was kept.\n",
