@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import unittest
 
 import flyte
@@ -43,6 +44,20 @@ class Disturbed(OnServer):
         marks = sorted(int(line) for line in (folder / "marks").read_text().split())
         self.assertEqual(marks, list(range(50)), "none ran to its end twice")
         self.assertEqual({action["phase"] for action in self.server.actions(run.name)}, {"succeeded"})
+
+    def test_a_server_killed_before_the_children_have_read_their_inputs(self):
+        """Their processes find nobody to ask, and what becomes of that is not held against them."""
+        folder = self.server.folder / "early"
+        folder.mkdir()
+        run = start(programs.many, n=8, folder=str(folder))
+        until("children that are begun", lambda: [a["phase"] for a in self.server.actions(run.name)].count("running") >= 4)
+        self.server.kill()
+        # The SDK asks again for a while before it gives up.
+        time.sleep(50)
+        self.server.start()
+        finish(run)
+        self.assertEqual((run.phase, run.outputs()[0]), (ActionPhase.SUCCEEDED, sum(range(8))))
+        self.assertEqual(sorted(int(line) for line in (folder / "marks").read_text().split()), list(range(8)))
 
     def test_a_client_that_is_killed_and_starts_again_makes_one_run(self):
         folder = self.server.folder / "once"

@@ -68,6 +68,8 @@ struct Inner {
     attempts: Mutex<BTreeMap<AttemptKey, Open>>,
     /// Held while a label is joined to the one that is kept, or one of two would be lost.
     labels: Mutex<()>,
+    /// Those that an earlier server ordered.
+    outlived: Mutex<BTreeSet<AttemptKey>>,
     /// Runs whose end somebody is to be told.
     told: notifying::Told,
     /// A version of an artifact was registered.
@@ -137,11 +139,17 @@ impl Flyte {
             address: RwLock::default(),
             attempts: Mutex::default(),
             labels: Mutex::default(),
+            outlived: Mutex::default(),
             told: notifying::Told::open(&root)?,
             artifacts: tokio::sync::Notify::new(),
             apps: apps::Apps::open(&root)?,
         };
         Ok(Flyte { inner: Arc::new(inner) })
+    }
+
+    /// Attempts that an earlier server ordered: their processes may have lived through a time without any.
+    pub(crate) fn outlived(&self, attempts: &BTreeSet<AttemptKey>) {
+        self.inner.outlived.lock().clone_from(attempts);
     }
 
     /// The objects.
@@ -379,14 +387,25 @@ impl Flyte {
         }
         let error = flyte::key(&format!("{outputs}/error.pb")).and_then(|key| self.inner.objects.get(key).ok());
         match (error, failure) {
-            (Some(document), _) => Outcome::Failed(flyte::ending::failure_of(&document)),
+            (Some(document), _) => Outcome::Failed(self.without_server(key, flyte::ending::failure_of(&document))),
             (None, Some(failure)) if failure.exit_code == Some(NO_ENVIRONMENT) => {
                 Outcome::Failed(no_environment(failure.message))
             }
-            (None, Some(failure)) => Outcome::Failed(failure),
+            (None, Some(failure)) => Outcome::Failed(self.without_server(key, failure)),
             (None, None) if is_called => self.values(&outputs),
             (None, None) => Outcome::Succeeded(json!({ "output_uri": outputs })),
         }
+    }
+
+    /// A program that needs the server for its inputs and for its account of an error, and had none for a while, is not to blame when it ends
+    /// without such an account, or with one that blames the system.
+    fn without_server(&self, key: AttemptKey, failure: Failure) -> Failure {
+        let is_account = matches!(failure.class, FailureClass::User | FailureClass::Oom) && failure.exit_code.is_none();
+        if is_account || !self.inner.outlived.lock().contains(&key) {
+            return failure;
+        }
+        let message = format!("the task ended after the server was away: {}", failure.message());
+        Failure { exit_code: failure.exit_code, ..Failure::new(FailureClass::NodeLost, message) }
     }
 
     /// What a task gave, as values for the workflow that called it.
@@ -410,6 +429,7 @@ impl Flyte {
 
     /// The outcome of an attempt is durable.
     pub(crate) fn forget(&self, key: AttemptKey) {
+        self.inner.outlived.lock().remove(&key);
         if self.inner.attempts.lock().remove(&key).is_some_and(|open| open.is_app) {
             self.inner.apps.forget(key);
         }
