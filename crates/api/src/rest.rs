@@ -6,7 +6,7 @@ mod applying;
 pub mod approval_views;
 mod approvals;
 pub mod apps;
-mod artifacts;
+pub(crate) mod artifacts;
 mod audit;
 pub mod audit_views;
 pub mod connections;

@@ -8,7 +8,6 @@
 #![deny(missing_docs)]
 
 mod beneath;
-mod content;
 mod directory;
 mod error;
 mod intake;
@@ -21,7 +20,7 @@ mod transfer;
 mod sealed_tests;
 
 pub use beneath::{open_beneath, replace_beneath};
-pub use content::Content;
+pub use keyring::Content;
 pub use directory::{Listing, ListingEntry};
 pub use error::StoreError;
 pub use intake::Taking;

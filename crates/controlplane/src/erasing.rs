@@ -70,6 +70,12 @@ impl ControlPlane {
 
     /// Destroys keys, then what is left of files and logs. Gives how many artifacts went.
     fn destroy(&self, runs: &[RunId]) -> Result<u64, Fault> {
+        for run in runs {
+            let Some(row) = self.reader().run(*run).map_err(Fault::internal)? else { continue };
+            // Whoever comes a second time finds the key gone, and what it named was removed the first time.
+            let inputs = self.reader().body(row.first_seq, 0).unwrap_or_default();
+            self.flyte().erase(&row, inputs.as_ref()).map_err(Fault::internal)?;
+        }
         let numbers: Vec<u64> = runs.iter().map(|run| run.0).collect();
         let gone = match self.keys() {
             Some(keys) => keys.destroy_runs(&numbers).map_err(|error| fault(&error))?,

@@ -16,6 +16,7 @@ use ::artifacts::Store;
 use engine::{Command, Dispatch, Outcome};
 use executors::{AttemptSpec, Host, Reuse};
 use flyte::process::{Environment, Surroundings};
+use flyte::seals::Seals;
 use flyte::wire::TaskSpec;
 use flyte::{Call, Objects, Reach};
 use model::graph::Port;
@@ -114,9 +115,9 @@ pub struct Program {
 }
 
 impl Flyte {
-    pub(crate) fn open(data: &Path, specs: Store) -> std::io::Result<Flyte> {
+    pub(crate) fn open(data: &Path, specs: Store, seals: Option<Seals>) -> std::io::Result<Flyte> {
         let root = data.join("flyte");
-        let objects = Objects::open(root.join("store"))?;
+        let objects = Objects::open(root.join("store"), seals)?;
         let secret = objects.secret("secret", || Digest(random_bytes()).hex())?;
         let environments = root.join("environments");
         std::fs::create_dir_all(&environments)?;
@@ -155,6 +156,22 @@ impl Flyte {
     /// The objects.
     pub fn objects(&self) -> &Objects {
         &self.inner.objects
+    }
+
+    /// What objects are sealed with, where there are keys.
+    pub(crate) fn seals(keys: Option<&keyring::Keyring>, reader: &journal::Reader) -> Option<Seals> {
+        let (keys, reader) = (keys?.clone(), reader.clone());
+        let run_of = move |name: &str| reader.run_named(name).ok().flatten().map(|run| run.id.0);
+        Some(Seals::new(keys, Arc::new(run_of)))
+    }
+
+    /// Removes what a run was given, wrote and passed on. Code that was uploaded for it stays.
+    pub(crate) fn erase(&self, run: &journal::RunRow, inputs: Option<&Value>) -> std::io::Result<()> {
+        let given = inputs.and_then(Call::of).and_then(|call| flyte::key(&call.inputs).map(str::to_owned));
+        if let Some(key) = given.filter(|key| key.starts_with("inputs/")) {
+            self.inner.objects.delete(&key)?;
+        }
+        self.inner.objects.delete_below(&run_key(&run.project, &run.domain, &run.name))
     }
 
     /// The secret with which links and requests are signed.

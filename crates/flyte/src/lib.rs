@@ -20,6 +20,7 @@ pub mod notifications;
 pub mod objects;
 pub mod process;
 pub mod reach;
+pub mod seals;
 pub mod sign;
 #[cfg(test)]
 mod strange;

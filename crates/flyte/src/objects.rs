@@ -1,18 +1,31 @@
 //! The objects that tasks read and write: files below one folder, by keys with slashes. What is acknowledged survives a power cut.
+//! Where there are keys, objects are sealed; those of earlier servers stay open until they are written again.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
+use keyring::Content;
+
+use crate::seals::Seals;
+
 /// The longest key, in bytes.
 const KEY_BYTES_MAX: usize = 1_024;
+/// What the name of a file ends with that holds an object openly.
+const OPEN: char = '=';
+/// What the name of a file ends with that holds an object sealed.
+const SEALED: char = '~';
+/// What the name of a folder ends with.
+const FOLDER: char = '+';
 
 /// Objects below one folder. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Objects {
     root: PathBuf,
+    /// What seals; without it everything lies open.
+    seals: Option<Seals>,
 }
 
 /// What is known of an object without reading it.
@@ -43,8 +56,8 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Objects {
     /// Opens the folder, which is made when it is not there. What a killed server left half written is removed.
-    pub fn open(root: impl Into<PathBuf>) -> io::Result<Objects> {
-        let objects = Objects { root: root.into() };
+    pub fn open(root: impl Into<PathBuf>, seals: Option<Seals>) -> io::Result<Objects> {
+        let objects = Objects { root: root.into(), seals };
         fs::create_dir_all(objects.root.join("objects"))?;
         let temporary = objects.root.join("tmp");
         let _ = fs::remove_dir_all(&temporary);
@@ -54,7 +67,7 @@ impl Objects {
     }
 
     /// The file of a key. Folders and files have different names, so that `a` and `a/b` can both be objects.
-    fn place(&self, key: &str) -> io::Result<PathBuf> {
+    fn place(&self, key: &str, form: char) -> io::Result<PathBuf> {
         let wrong = || io::Error::new(io::ErrorKind::InvalidInput, "not a key");
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
             return Err(wrong());
@@ -66,9 +79,31 @@ impl Objects {
             if name.len() > 240 {
                 return Err(wrong());
             }
-            path.push(if parts.peek().is_some() { format!("{name}+") } else { format!("{name}=") });
+            path.push(if parts.peek().is_some() { format!("{name}{FOLDER}") } else { format!("{name}{form}") });
         }
         Ok(path)
+    }
+
+    /// The file that holds an object now.
+    fn found(&self, key: &str) -> io::Result<(PathBuf, fs::Metadata, bool)> {
+        for (form, is_sealed) in [(SEALED, true), (OPEN, false)] {
+            let place = self.place(key, form)?;
+            match fs::metadata(&place) {
+                Ok(file) => return Ok((place, file, is_sealed)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    /// What a file holds.
+    fn content(&self, file: File, is_sealed: bool) -> io::Result<Content> {
+        match (is_sealed, &self.seals) {
+            (false, _) => Ok(Content::plain(file)),
+            (true, Some(seals)) => seals.open(file),
+            (true, None) => Err(io::Error::other("the object is sealed, and there are no keys")),
+        }
     }
 
     /// Writes an object whole.
@@ -78,15 +113,15 @@ impl Objects {
 
     /// Writes an object from a reader.
     pub fn put_from(&self, key: &str, source: &mut dyn Read) -> io::Result<Meta> {
-        let place = self.place(key)?;
+        let (own, other) = if self.seals.is_some() { (SEALED, OPEN) } else { (OPEN, SEALED) };
+        let (place, earlier) = (self.place(key, own)?, self.place(key, other)?);
         let temporary = self.temporary();
         let written = (|| {
-            let mut file = File::create(&temporary)?;
-            io::copy(source, &mut file)?;
-            file.sync_data()?;
+            self.fill(key, source, File::create(&temporary)?)?.sync_data()?;
             let folder = place.parent().unwrap_or(&self.root);
             fs::create_dir_all(folder)?;
             fs::rename(&temporary, &place)?;
+            remove(&earlier)?;
             File::open(folder)?.sync_all()
         })();
         if let Err(error) = written {
@@ -96,6 +131,14 @@ impl Objects {
         self.head(key)
     }
 
+    /// Copies what is to be an object, or a part of one, to a file.
+    fn fill(&self, key: &str, source: &mut dyn Read, mut file: File) -> io::Result<File> {
+        match &self.seals {
+            Some(seals) => seals.write(key, &self.root, source, file),
+            None => io::copy(source, &mut file).map(|_| file),
+        }
+    }
+
     fn temporary(&self) -> PathBuf {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         self.root.join("tmp").join(format!("{}-{number}", std::process::id()))
@@ -103,24 +146,35 @@ impl Objects {
 
     /// What is known of an object.
     pub fn head(&self, key: &str) -> io::Result<Meta> {
-        meta(key.to_owned(), &fs::metadata(self.place(key)?)?)
+        let (_, file, is_sealed) = self.found(key)?;
+        meta(key.to_owned(), &file, is_sealed)
     }
 
     /// An object, whole.
     pub fn get(&self, key: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.place(key)?)
+        let mut bytes = Vec::new();
+        self.open_at(key, 0)?.read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// Opens an object at a position.
-    pub fn open_at(&self, key: &str, from: u64) -> io::Result<File> {
-        let mut file = File::open(self.place(key)?)?;
-        file.seek(SeekFrom::Start(from))?;
-        Ok(file)
+    pub fn open_at(&self, key: &str, from: u64) -> io::Result<Content> {
+        let (place, _, is_sealed) = self.found(key)?;
+        let mut content = self.content(File::open(place)?, is_sealed)?;
+        content.seek(SeekFrom::Start(from))?;
+        Ok(content)
     }
 
     /// Removes an object. One that is not there is removed already.
     pub fn delete(&self, key: &str) -> io::Result<()> {
-        match fs::remove_file(self.place(key)?) {
+        remove(&self.place(key, OPEN)?)?;
+        remove(&self.place(key, SEALED)?)
+    }
+
+    /// Removes all objects below a folder, such as those of a run that is erased.
+    pub fn delete_below(&self, folder: &str) -> io::Result<()> {
+        let place = self.place(folder.trim_end_matches('/'), FOLDER)?;
+        match fs::remove_dir_all(place) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -131,11 +185,13 @@ impl Objects {
         let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder);
         let mut start = self.root.join("objects");
         for part in folder.split('/').filter(|_| !folder.is_empty()) {
-            start.push(format!("{}+", escape(part)));
+            start.push(format!("{}{FOLDER}", escape(part)));
         }
         let mut found = Vec::new();
         walk(&start, if folder.is_empty() { String::new() } else { format!("{folder}/") }, prefix, delimiter, &mut found)?;
         found.sort();
+        // One that was written anew is there twice for a moment.
+        found.dedup_by(|later, first| later.0 == first.0 && later.1.is_some() && first.1.is_some());
         let mut page = Page::default();
         for (key, size) in found {
             if key.as_str() <= after {
@@ -155,7 +211,7 @@ impl Objects {
 
     /// Begins an upload in parts; gives its name.
     pub fn begin_upload(&self, key: &str, name: &str) -> io::Result<()> {
-        self.place(key)?;
+        self.place(key, OPEN)?;
         fs::create_dir(self.root.join("parts").join(escape(name)))?;
         fs::write(self.root.join("parts").join(escape(name)).join("key"), key)
     }
@@ -164,8 +220,8 @@ impl Objects {
     pub fn put_part(&self, key: &str, name: &str, number: u32, source: &mut dyn Read) -> io::Result<String> {
         let folder = self.upload(key, name)?;
         let temporary = self.temporary();
-        let mut file = File::create(&temporary)?;
-        let size = io::copy(source, &mut file)?;
+        let file = self.fill(key, source, File::create(&temporary)?)?;
+        let size = size_of(&file.metadata()?, self.seals.is_some());
         fs::rename(&temporary, folder.join(format!("{number:08}")))?;
         Ok(format!("{name}-{number}-{size}"))
     }
@@ -175,7 +231,8 @@ impl Objects {
         let folder = self.upload(key, name)?;
         let mut all: Box<dyn Read> = Box::new(io::empty());
         for number in numbers {
-            all = Box::new(all.chain(File::open(folder.join(format!("{number:08}")))?));
+            let part = File::open(folder.join(format!("{number:08}")))?;
+            all = Box::new(all.chain(self.content(part, self.seals.is_some())?));
         }
         let meta = self.put_from(key, &mut all)?;
         let _ = fs::remove_dir_all(folder);
@@ -213,12 +270,29 @@ impl Objects {
     }
 }
 
-fn meta(key: String, file: &fs::Metadata) -> io::Result<Meta> {
+/// Removes a file that may be gone already.
+fn remove(place: &Path) -> io::Result<()> {
+    match fs::remove_file(place) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes of what a file holds.
+fn size_of(file: &fs::Metadata, is_sealed: bool) -> u64 {
+    match is_sealed {
+        true => keyring::plain_size(file.len()).unwrap_or(0),
+        false => file.len(),
+    }
+}
+
+fn meta(key: String, file: &fs::Metadata, is_sealed: bool) -> io::Result<Meta> {
     if !file.is_file() {
         return Err(io::ErrorKind::NotFound.into());
     }
     let at = file.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Ok(Meta { key, size: file.len(), modified: at.as_secs(), etag: format!("{:x}-{:x}", file.len(), at.as_nanos()) })
+    let size = size_of(file, is_sealed);
+    Ok(Meta { key, size, modified: at.as_secs(), etag: format!("{size:x}-{:x}", at.as_nanos()) })
 }
 
 /// Everything below a folder that the prefix allows; with a delimiter, folders stand for what is in them.
@@ -231,15 +305,16 @@ fn walk(folder: &Path, at: String, prefix: &str, delimiter: bool, found: &mut Ve
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if let Some(part) = name.strip_suffix('=') {
+        let is_sealed = name.ends_with(SEALED);
+        if let Some(part) = name.strip_suffix([OPEN, SEALED]) {
             let key = format!("{at}{}", unescape(part));
             // It may have gone away since.
             if key.starts_with(prefix)
-                && let Ok(meta) = entry.metadata().and_then(|file| meta(key.clone(), &file))
+                && let Ok(meta) = entry.metadata().and_then(|file| meta(key.clone(), &file, is_sealed))
             {
                 found.push((key, Some(meta)));
             }
-        } else if let Some(part) = name.strip_suffix('+') {
+        } else if let Some(part) = name.strip_suffix(FOLDER) {
             let below = format!("{at}{}/", unescape(part));
             if !below.starts_with(prefix) && !prefix.starts_with(&below) {
                 continue;
@@ -304,7 +379,7 @@ mod tests {
 
     fn opened() -> (tempfile::TempDir, Objects) {
         let folder = tempfile::tempdir().unwrap();
-        let objects = Objects::open(folder.path().join("o")).unwrap();
+        let objects = Objects::open(folder.path().join("o"), None).unwrap();
         (folder, objects)
     }
 

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod content;
 mod error;
 mod files;
 mod keyring;
@@ -21,6 +22,7 @@ mod service;
 mod stream;
 mod transit;
 
+pub use content::Content;
 pub use error::KeyError;
 pub use files::{FileKey, Holder};
 pub use keyring::{Keyring, RUNS_AHEAD, Status};

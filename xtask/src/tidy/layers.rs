@@ -49,7 +49,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("journal", Layer::L2, &["model", "engine", "audit", "failpoint", "keyring"]),
     room("artifacts", Layer::L2, &["model", "keyring"]),
     // The words of a protocol, and files.
-    room("flyte", Layer::L2, &["model"]),
+    room("flyte", Layer::L2, &["model", "keyring"]),
     // Proofs about rules: a solver is another program.
     room("prover", Layer::L2, &["model", "policy"]),
     // What a connector's action reads and makes lies in the store of its site.
@@ -297,6 +297,7 @@ mod tests {
             ("executors", "failpoint"),
             ("journal", "keyring"),
             ("artifacts", "keyring"),
+            ("flyte", "keyring"),
             ("connectors", "keyring"),
             ("executors", "keyring"),
             // The rules of others that figures are held against stand with the tests that use them too.

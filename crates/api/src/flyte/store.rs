@@ -13,9 +13,9 @@ use flyte::objects::Meta;
 use flyte::reach::Access;
 use model::Digest;
 use model::limits::FLYTE_OBJECT_PUT_BYTES_MAX;
-use tokio::io::AsyncReadExt as _;
 
 use crate::rest::App;
+use crate::rest::artifacts::pieces;
 
 /// Where links lead.
 pub(super) const LINK_PREFIX: &str = "/flyte/objects";
@@ -200,8 +200,7 @@ async fn serve(app: &App, method: &Method, headers: &HeaderMap, key: String) -> 
     } else {
         let objects = app.control.flyte().objects().clone();
         let file = blocking(move || objects.open_at(&key, from)).await?;
-        let file = tokio::fs::File::from_std(file).take(to - from);
-        Response::new(Body::from_stream(tokio_util::io::ReaderStream::new(file)))
+        Response::new(Body::from_stream(pieces(file, from, to - from)))
     };
     response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(to - from));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));

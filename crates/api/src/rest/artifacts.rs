@@ -171,7 +171,7 @@ const AHEAD: usize = 2;
 const PIECE_BYTES: u64 = 64 << 10;
 
 /// A part of a content, piece by piece, read on a thread where that may wait. An error ends it, and with it the answer.
-fn pieces(mut content: Content, first: u64, count: u64) -> impl Stream<Item = std::io::Result<Bytes>> {
+pub(crate) fn pieces(mut content: Content, first: u64, count: u64) -> impl Stream<Item = std::io::Result<Bytes>> {
     let (sender, receiver) = tokio::sync::mpsc::channel(AHEAD);
     let read = move || {
         let sought = content.seek(SeekFrom::Start(first));

@@ -1,11 +1,11 @@
-//! The content of an artifact as it is read: from a file that lies open, or from one that is sealed.
+//! The content of a stored file as it is read: from one that lies open, or from one that is sealed.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
-use keyring::SealedReader;
+use crate::SealedReader;
 
-/// The content of an artifact. What is sealed is opened piece by piece, and a piece that was changed is an error of the kind
+/// The content of a stored file. What is sealed is opened piece by piece, and a piece that was changed is an error of the kind
 /// [`io::ErrorKind::InvalidData`].
 pub struct Content(Form);
 
@@ -15,11 +15,13 @@ enum Form {
 }
 
 impl Content {
-    pub(crate) fn plain(file: File) -> Content {
+    /// Of a file that lies open.
+    pub fn plain(file: File) -> Content {
         Content(Form::Plain(file))
     }
 
-    pub(crate) fn sealed(reader: SealedReader<File>) -> Content {
+    /// Of a file that is sealed.
+    pub fn sealed(reader: SealedReader<File>) -> Content {
         Content(Form::Sealed(Box::new(reader)))
     }
 

@@ -1,0 +1,232 @@
+//! What objects are sealed under where the data directory has keys: what lies below a run, under the key of that run, so that it goes with it;
+//! all else under one key of the store.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use keyring::{Content, FileKey, HEAD_BYTES, Holder, Keyring, SealedReader, SealedWriter, sealed_head};
+use model::Digest;
+
+/// What the number of a run's key begins with in the head of a file. Numbers of other keys are random.
+const RUN: &[u8; 8] = b"\0run\0\0\0\0";
+/// The folder below which objects of runs lie.
+const RUNS: &str = "runs/";
+/// What the keyring knows the key of the store by.
+const STORE: &[u8] = b"objects of Flyte tasks";
+
+/// The number of the run that a name belongs to; none when there is no such run.
+pub type RunOf = Arc<dyn Fn(&str) -> Option<u64> + Send + Sync>;
+
+/// Seals and opens objects. Cheap to clone.
+#[derive(Clone)]
+pub struct Seals {
+    keys: Keyring,
+    run_of: RunOf,
+    store: Arc<OnceLock<FileKey>>,
+}
+
+impl std::fmt::Debug for Seals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seals").finish_non_exhaustive()
+    }
+}
+
+impl Seals {
+    /// Seals with the keys of a data directory; `run_of` tells runs by their names.
+    pub fn new(keys: Keyring, run_of: RunOf) -> Seals {
+        Seals { keys, run_of, store: Arc::default() }
+    }
+
+    /// Copies what is to be the object `key` to a file, sealed.
+    pub(crate) fn write(&self, key: &str, root: &Path, source: &mut dyn Read, file: File) -> io::Result<File> {
+        let (number, key) = match self.run(key) {
+            Some(run) => (number_of(run), self.keys.run_key(run).map_err(refused)?),
+            None => self.of_store(root).map(|own| (own.number, own.key))?,
+        };
+        let mut writer = SealedWriter::new(file, number, key)?;
+        io::copy(source, &mut writer)?;
+        writer.flush()?;
+        writer.finish()
+    }
+
+    /// Opens a sealed file. One whose run was erased is not found.
+    pub(crate) fn open(&self, mut file: File) -> io::Result<Content> {
+        let mut head = [0; HEAD_BYTES];
+        file.read_exact(&mut head)?;
+        let damaged = || io::Error::new(io::ErrorKind::InvalidData, "an object is damaged: it is not what was sealed");
+        let number = sealed_head(&head).ok_or_else(damaged)?;
+        let key = match number.strip_prefix(RUN) {
+            Some(run) => self.keys.run_key(u64::from_be_bytes(run.try_into().map_err(|_| damaged())?)).map_err(refused)?,
+            None => self.keys.file_key(&number).map_err(refused)?.0,
+        };
+        SealedReader::new(file, key).map(Content::sealed).map_err(refused)
+    }
+
+    /// The run below whose folder a key lies: `runs/PROJECT/DOMAIN/NAME/…`.
+    fn run(&self, key: &str) -> Option<u64> {
+        let mut parts = key.strip_prefix(RUNS)?.split('/').skip(2);
+        let name = parts.next()?;
+        parts.next()?;
+        (self.run_of)(name)
+    }
+
+    /// The key of the store, which is made when it is first needed. Its number lies beside the objects.
+    fn of_store(&self, root: &Path) -> io::Result<FileKey> {
+        if let Some(own) = self.store.get() {
+            return Ok(own.clone());
+        }
+        let place = root.join("sealed-with");
+        let own = match fs::read(&place) {
+            Ok(bytes) => {
+                let damaged = |_| io::Error::new(io::ErrorKind::InvalidData, "the number of the store's key is damaged");
+                let number: [u8; 16] = bytes.as_slice().try_into().map_err(damaged)?;
+                FileKey { number, key: self.keys.file_key(&number).map_err(refused)?.0 }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let own = FileKey::new().map_err(refused)?;
+                self.keys.keep_files(&[(own.clone(), Digest::of(STORE))], Holder::Kept).map_err(refused)?;
+                let beside = place.with_extension("new");
+                fs::write(&beside, own.number)?;
+                File::open(&beside)?.sync_all()?;
+                fs::rename(&beside, &place)?;
+                own
+            }
+            Err(error) => return Err(error),
+        };
+        // Of two that came at once one stays; what the other sealed names its own key.
+        Ok(self.store.get_or_init(|| own).clone())
+    }
+}
+
+fn number_of(run: u64) -> [u8; 16] {
+    let mut number = [0; 16];
+    number.iter_mut().zip(RUN.iter().chain(&run.to_be_bytes())).for_each(|(to, from)| *to = *from);
+    number
+}
+
+fn refused(error: keyring::KeyError) -> io::Error {
+    let kind = if error.is_erased() { io::ErrorKind::NotFound } else { io::ErrorKind::Other };
+    io::Error::new(kind, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Seek as _;
+
+    use keyring::Source;
+
+    use super::*;
+    use crate::objects::Objects;
+
+    const SECRET: &[u8] = b"Ada, born 1815, insured under 4711";
+
+    fn keyring(folder: &Path) -> Keyring {
+        Keyring::open(&folder.join("keys"), &Source::File(folder.join("keys/key")), None, None).unwrap()
+    }
+
+    fn seals(keys: &Keyring) -> Option<Seals> {
+        let run_of = |name: &str| match name {
+            "one" => Some(1),
+            "two" => Some(2),
+            _ => None,
+        };
+        Some(Seals::new(keys.clone(), Arc::new(run_of)))
+    }
+
+    /// Every byte of every file below a folder.
+    fn on_disk(folder: &Path) -> Vec<u8> {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            all.extend(if path.is_dir() { on_disk(&path) } else { fs::read(&path).unwrap() });
+        }
+        all
+    }
+
+    fn holds(all: &[u8], wanted: &[u8]) -> bool {
+        all.windows(wanted.len()).any(|window| window == wanted)
+    }
+
+    #[test]
+    fn nothing_lies_open_and_everything_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = keyring(folder.path());
+        let root = folder.path().join("store");
+        let objects = Objects::open(&root, seals(&keys)).unwrap();
+        let large: Vec<u8> = SECRET.iter().copied().cycle().take(200_000).collect();
+        for key in ["runs/p/d/one/a0/outputs.pb", "runs/p/d/nobody/a0/x", "inputs/1/inputs.pb"] {
+            objects.put(key, &large).unwrap();
+            assert_eq!(objects.head(key).unwrap().size, 200_000);
+            assert_eq!(objects.get(key).unwrap(), large, "{key}");
+            let (mut part, mut content) = (Vec::new(), objects.open_at(key, 150_001).unwrap());
+            content.seek(io::SeekFrom::Current(10)).unwrap();
+            content.take(20).read_to_end(&mut part).unwrap();
+            assert_eq!(part, large[150_011..150_031]);
+        }
+        objects.begin_upload("inputs/2/big", "u").unwrap();
+        objects.put_part("inputs/2/big", "u", 1, &mut &SECRET[..]).unwrap();
+        assert!(!holds(&on_disk(&root), SECRET), "neither objects nor parts of one lie open");
+        objects.put_part("inputs/2/big", "u", 2, &mut &SECRET[..]).unwrap();
+        assert_eq!(objects.finish_upload("inputs/2/big", "u", &[1, 2]).unwrap().size, 2 * SECRET.len() as u64);
+        objects.put("empty", b"").unwrap();
+        assert_eq!(objects.get("empty").unwrap(), b"");
+        // Another server with the same keys.
+        let again = Objects::open(&root, seals(&keys)).unwrap();
+        again.put("inputs/3/inputs.pb", SECRET).unwrap();
+        assert_eq!(again.get("inputs/2/big").unwrap(), [SECRET, SECRET].concat());
+        assert_eq!(again.list("inputs/", false, "", 10).unwrap().objects.len(), 3);
+        // Without keys nothing is made up.
+        assert!(Objects::open(&root, None).unwrap().get("inputs/2/big").is_err());
+    }
+
+    #[test]
+    fn what_was_open_stays_readable_and_is_sealed_when_it_is_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("store");
+        Objects::open(&root, None).unwrap().put("runs/p/d/one/x", SECRET).unwrap();
+        let objects = Objects::open(&root, seals(&keyring(folder.path()))).unwrap();
+        assert_eq!(objects.get("runs/p/d/one/x").unwrap(), SECRET);
+        objects.put("runs/p/d/one/x", SECRET).unwrap();
+        assert!(!holds(&on_disk(&root), SECRET));
+        assert_eq!(objects.list("", false, "", 10).unwrap().objects.len(), 1);
+        objects.delete("runs/p/d/one/x").unwrap();
+        assert!(objects.get("runs/p/d/one/x").is_err());
+    }
+
+    #[test]
+    fn what_a_run_wrote_goes_with_its_key_and_copies_of_it_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = keyring(folder.path());
+        let objects = Objects::open(folder.path().join("store"), seals(&keys)).unwrap();
+        objects.put("runs/p/d/one/a0/1/outputs.pb", SECRET).unwrap();
+        objects.put("runs/p/d/two/a0/1/outputs.pb", SECRET).unwrap();
+        keys.destroy_runs(&[1]).unwrap();
+        let gone = objects.get("runs/p/d/one/a0/1/outputs.pb").unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::NotFound);
+        assert!(objects.put("runs/p/d/one/a0/1/late", SECRET).is_err(), "nothing is written for it any more");
+        assert_eq!(objects.get("runs/p/d/two/a0/1/outputs.pb").unwrap(), SECRET);
+        objects.delete_below("runs/p/d/one").unwrap();
+        objects.delete_below("runs/p/d/one").unwrap();
+        assert_eq!(objects.list("runs/", false, "", 10).unwrap().objects.len(), 1);
+    }
+
+    #[test]
+    fn a_changed_byte_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("store");
+        let objects = Objects::open(&root, seals(&keyring(folder.path()))).unwrap();
+        objects.put("x", SECRET).unwrap();
+        let place = root.join("objects/x~");
+        let whole = fs::read(&place).unwrap();
+        for at in [0, 9, 20, 30, whole.len() - 1] {
+            let mut changed = whole.clone();
+            changed[at] ^= 1;
+            fs::write(&place, changed).unwrap();
+            assert!(objects.get("x").is_err(), "byte {at}");
+        }
+        fs::write(&place, &whole[..whole.len() - 1]).unwrap();
+        assert!(objects.get("x").is_err());
+    }
+}
