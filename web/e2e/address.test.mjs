@@ -39,6 +39,20 @@ after(async () => {
 const rows = () => page.getByRole("table", { name: "Actions" }).locator("[data-row]").allTextContents();
 
 describe("the address of a run", () => {
+  test("keeps the dialog that repeats it, whole or from a node on, and the way back closes it", async () => {
+    await page.goto(`${server.url}/runs/steps?tab=table&action=quick`);
+    await page.getByRole("button", { name: "Run again from here" }).click();
+    await page.waitForURL(/again=quick/);
+    await page.reload();
+    await page.getByRole("heading", { name: "Run again from quick" }).waitFor();
+    await page.goBack();
+    await page.getByRole("heading", { name: "Run again from quick" }).waitFor({ state: "detached" });
+    await page.goto(`${server.url}/runs/steps?again=true`);
+    await page.getByRole("heading", { name: "Repeat steps" }).waitFor();
+    await page.keyboard.press("Escape");
+    await page.waitForURL((url) => !url.search.includes("again"));
+  });
+
   test("keeps the sorting of the table, its words and its phase", async () => {
     await page.goto(`${server.url}/runs/steps?tab=table`);
     await page.getByRole("button", { name: "took", exact: true }).click();

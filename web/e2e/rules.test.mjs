@@ -125,6 +125,13 @@ describe("governance", () => {
     await page.getByLabel("Wants to").selectOption("govern");
     await page.getByRole("button", { name: "Ask" }).click();
     await page.getByText("✕ refused").waitFor();
+    // The question is in the address: who opens it has the answer, and the way back has the question before.
+    await page.reload();
+    await page.getByText("✕ refused").waitFor();
+    assert.equal(await page.getByLabel("Wants to").inputValue(), "govern");
+    await page.goBack();
+    await row("onprem").getByText("● permitted").waitFor();
+    assert.equal(await page.getByLabel("pii").isChecked(), true);
   });
 
   test("says what is wrong with a policy, and what another would have changed", async () => {

@@ -2,8 +2,10 @@
 
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
 
+import type { Question } from "./api/governance";
 import { oneOf, textOf as text } from "./lib/address";
 import type { CostBy } from "./lib/charts";
+import { questionOf } from "./pages/governance/question";
 import { HomePage } from "./pages/home";
 import { InboxPage } from "./pages/inbox";
 import { RunPage } from "./pages/run";
@@ -81,7 +83,7 @@ const governance = createRoute({
   getParentRoute: () => root,
   path: "/governance",
   component: lazyRouteComponent(() => import("./pages/governance"), "GovernancePage"),
-  validateSearch: (search: Record<string, unknown>): { tab?: string } => ({ tab: text(search.tab) }),
+  validateSearch: (search: Record<string, unknown>): { tab?: string; ask?: Question } => ({ tab: text(search.tab), ask: questionOf(search.ask) }),
 });
 const artifacts = createRoute({
   getParentRoute: () => root,

@@ -16,6 +16,29 @@ function want(next: boolean) {
   watchers.forEach((tell) => tell());
 }
 
+/** Who waits for the answer: whether a token was given. */
+const waiting = new Set<(given: boolean) => void>();
+
+function answer(given: boolean) {
+  want(false);
+  const told = [...waiting];
+  waiting.clear();
+  told.forEach((tell) => tell(given));
+}
+
+/** Does something that needs a token. When the token has ended another is asked for, and it is done again with that one. */
+export async function withToken<T>(work: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof ApiError && error.wantsToken)) throw error;
+      want(true);
+      if (!(await new Promise<boolean>((tell) => waiting.add(tell)))) throw error;
+    }
+  }
+}
+
 /** Called with every error of a query or an order. */
 export function noteError(error: unknown) {
   if (error instanceof ApiError && error.wantsToken) want(true);
@@ -33,21 +56,21 @@ export function SignIn() {
   const [value, setValue] = useState("");
   if (!shown) return null;
   return (
-    <Dialog title={token() ? "Your token is not known any more" : "This server wants a token"} onClose={() => want(false)}>
+    <Dialog title={token() ? "Your token is not known any more" : "This server wants a token"} onClose={() => answer(false)}>
       <form
         className="space-y-3"
         onSubmit={(event) => {
           event.preventDefault();
           setToken(value.trim());
           setValue("");
-          want(false);
+          answer(true);
           void queries.invalidateQueries();
         }}
       >
         <p className="text-soft">The page you are on goes on with the new one. An administrator makes tokens; yours is kept in this tab only.</p>
         <label className="block">
           <span className="mb-1 block text-soft">Token</span>
-          <input autoFocus type="password" autoComplete="off" value={value} onChange={(event) => setValue(event.target.value)} className="w-full rounded-md border border-line bg-surface px-3 py-1.5 font-mono" />
+          <input autoFocus type="password" autoComplete="off" value={value} onChange={(event) => setValue(event.target.value)} className="w-full rounded-md border border-edge bg-surface px-3 py-1.5 font-mono" />
         </label>
         <Button look="primary" type="submit" disabled={!value.trim()}>
           Go on

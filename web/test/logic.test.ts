@@ -99,4 +99,7 @@ describe("forms", () => {
 test("an action that waits for a person does not look busy", () => {
   expect(lookOf({ phase: "running", kind: "human" }).tone).toBe("warn");
   expect(lookOf({ phase: "running", kind: "run" }).tone).toBe("busy");
+  // What is waited for is said where it is known; nobody is told of room when a worker is missing.
+  expect(lookOf({ phase: "waiting_for_resources", kind: "task", waits_for: "a worker that serves shop/price@1" }).words).toBe("waits for a worker that serves shop/price@1");
+  expect(lookOf({ phase: "waiting_for_resources", kind: "run" }).words).toBe("waiting to begin");
 });

@@ -6,6 +6,7 @@ import { tagColour } from "../src/lib/tags";
 import { inputsOf, inputsRead, outputsOf, wireData } from "../src/pages/build/document";
 import { barred, remedied } from "../src/pages/build/drawing";
 import { parsed } from "../src/pages/build/teststep";
+import { questionOf } from "../src/pages/governance/question";
 import { asked, isFor } from "../src/pages/inbox";
 
 const doc = {
@@ -86,5 +87,14 @@ describe("whose question it is", () => {
     expect(isFor({ assign: { users: ["tom"], then }, escalated: 0 }, "mine", me)).toBe(false);
     expect(isFor({ assign: { users: ["tom"], then }, escalated: 1 }, "mine", me)).toBe(true);
     expect(asked({ assign: { users: ["tom"], then }, escalated: 1 })).toEqual({ users: ["tom", "rita"], groups: [] });
+  });
+});
+
+describe("a question in an address", () => {
+  test("keeps what is known and of the right kind, and nothing else", () => {
+    expect(questionOf({ workflow: "bank/loan", label: ["pii"], roles: "boss", other: 1 })).toEqual({ workflow: "bank/loan", label: ["pii"] });
+    expect(questionOf({ label: [1] })).toBeUndefined();
+    expect(questionOf("pii")).toBeUndefined();
+    expect(questionOf([])).toBeUndefined();
   });
 });

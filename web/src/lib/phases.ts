@@ -6,7 +6,7 @@ type Look = { tone: Tone; glyph: string; words: string };
 
 const LOOKS: Record<string, Look> = {
   queued: { tone: "idle", glyph: "○", words: "queued" },
-  waiting_for_resources: { tone: "warn", glyph: "◌", words: "waiting for room" },
+  waiting_for_resources: { tone: "warn", glyph: "◌", words: "waiting to begin" },
   initializing: { tone: "busy", glyph: "◔", words: "starting" },
   running: { tone: "busy", glyph: "◐", words: "running" },
   succeeded: { tone: "good", glyph: "●", words: "succeeded" },
@@ -22,7 +22,9 @@ export function look(phase: string): Look {
 }
 
 /** What an action looks like: one that waits for a person or for time is not busy. */
-export function lookOf(action: { phase: string; kind: string }): Look {
+export function lookOf(action: { phase: string; kind: string; waits_for?: string | null; wait?: { words: string } | null }): Look {
+  const awaited = action.waits_for ?? action.wait?.words;
+  if (action.phase === "waiting_for_resources" && awaited) return { ...look(action.phase), words: `waits for ${awaited}` };
   if (action.phase !== "running") return look(action.phase);
   if (action.kind === "human") return { tone: "warn", glyph: "◇", words: "waits for a person" };
   if (action.kind === "wait") return { tone: "idle", glyph: "◇", words: "waits" };

@@ -30,7 +30,7 @@ const ROLES: [name: string, does: string][] = [
   ["worker", "does the work of connectors"],
   ["admin", "everything"],
 ];
-const FIELD = "w-full rounded-md border border-line bg-surface px-3 py-1.5";
+const FIELD = "w-full rounded-md border border-edge bg-surface px-3 py-1.5";
 
 export function AdminPage() {
   const { tab = "tokens" } = useSearch({ from: "/admin" });

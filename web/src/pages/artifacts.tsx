@@ -36,7 +36,7 @@ export function ArtifactsPage() {
       <PageHead title="Artifacts">
         <label className="flex items-center gap-2">
           <span className="text-soft">Carrying</span>
-          <select value={tag ?? ""} onChange={(event) => void navigate({ search: (old) => ({ ...old, tag: event.target.value || undefined }) })} className="rounded-md border border-line bg-surface px-2 py-1">
+          <select value={tag ?? ""} onChange={(event) => void navigate({ search: (old) => ({ ...old, tag: event.target.value || undefined }) })} className="rounded-md border border-edge bg-surface px-2 py-1">
             <option value="">anything</option>
             {tags.map((known) => (
               <option key={known.name}>{known.name}</option>

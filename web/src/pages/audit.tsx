@@ -135,7 +135,7 @@ function Newest({ entries, auditKey }: { entries: number; auditKey?: string }) {
   const loaded = pages.data?.pages.flatMap((page) => [...page.items].reverse()) ?? [];
   const kinds = [...new Set([...Object.keys(WORDS), ...loaded.map((fact) => fact.event), ...(kind ? [kind] : [])])].sort();
   const all = loaded.filter((fact) => (kind === "" || fact.event === kind) && (who === "" || String((fact.data as Record<string, unknown>).principal ?? "").includes(who)));
-  const field = "rounded-md border border-line bg-surface px-2 py-1";
+  const field = "rounded-md border border-edge bg-surface px-2 py-1";
   return (
     <Card title="What is recorded" aside={run ? `of ${run}, in order` : "the newest first"}>
       <div className="flex flex-wrap items-center gap-3 border-b border-line px-4 py-2">

@@ -2,7 +2,7 @@
 
 import { useQuery } from "@tanstack/react-query";
 import { Link, useSearch } from "@tanstack/react-router";
-import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from "react";
+import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState, type KeyboardEvent } from "react";
 
 import { connectors, source, wiring, type Beside, type Finding, type Sheet, type Source } from "../api/editing";
 import { Button, Empty, Failed, Loading } from "../ui/kit";
@@ -11,6 +11,8 @@ import { Canvas } from "./build/canvas";
 import { Catalogue } from "./build/catalogue";
 import { Conflict } from "./build/conflict";
 import { EXAMPLE, findingsBy, freeName, inputsOf, kindOf, NEW_WORKFLOW, nodesOf, outputsOf, pins, template, unwireAfter, wireAfter, type Kind } from "./build/document";
+import { dropDraft } from "./build/draft";
+import { TakenUp, useDraft, useFoundDraft } from "./build/drafting";
 import { DrawDialog, Refusals } from "./build/drawing";
 import { FilesPane, type Held } from "./build/files";
 import { ChangesPane, PlanPane } from "./build/foresight";
@@ -34,7 +36,8 @@ export function BuildPage() {
   if (workflow !== named.current) opened.current = workflow ?? "";
   const stored = useQuery({ queryKey: ["resources", "source", workflow], queryFn: () => source(workflow!), enabled: workflow !== undefined, refetchOnWindowFocus: true });
   if (workflow !== undefined) {
-    if (stored.error) return <Failed error={stored.error} />;
+    // What is being edited stays, also when it cannot be read anew.
+    if (stored.error && !stored.data) return <Failed error={stored.error} />;
     if (stored.isPending) return <Loading what={workflow} />;
     if (stored.data.text === null) {
       return (
@@ -51,11 +54,15 @@ export function BuildPage() {
 type BuilderProps = { workflow?: string; text: string; version: number; saved: string[]; onNamed: (name: string) => void };
 
 function Builder({ workflow, text, version, saved: savedFiles, onNamed }: BuilderProps) {
-  const [held, hold] = useState<Held>({});
+  const found = useFoundDraft(workflow, { text, version });
+  const [held, hold] = useState<Held>(found?.held ?? {});
   const beside: Beside = useMemo(() => ({ workflow, files: Object.keys(held).length > 0 ? held : undefined }), [workflow, held]);
-  const { state, busy, open, apply, settled, type, go, markSaved } = useSheet(beside);
+  const keep = useRef<(text: string) => void>(() => {});
+  const { state, busy, open, apply, settled, type, go, markSaved } = useSheet(beside, keep);
   const [chosen, choose] = useState<string>();
-  const [base, setBase] = useState({ text, version });
+  const [base, setBase] = useState(found?.draft.base ?? { text, version });
+  const [takenUp, setTakenUp] = useState(found !== undefined);
+  keep.current = useDraft(workflow, base, state.sheet ? state.text : undefined, held);
   const [pane, setPane] = useState<Pane>(workflow === undefined ? "form" : "text");
   const [broken, setBroken] = useState<unknown>(null);
   const [testing, setTesting] = useState(false);
@@ -67,14 +74,16 @@ function Builder({ workflow, text, version, saved: savedFiles, onNamed }: Builde
   const rules = useQuery({ queryKey: ["policy", "wires", workflow, read], queryFn: () => wiring(read!, beside), enabled: read !== undefined, placeholderData: (old) => old }).data;
   const catalogue = useQuery({ queryKey: ["resources", "connectors"], queryFn: connectors });
   // Opened once: what others save meanwhile is shown as a conflict, and does not pull the text away.
-  useEffect(() => void open(base.text, workflow === undefined ? "" : base.text).catch(setBroken), [open]);
+  useEffect(() => void open(found?.draft.text ?? base.text, workflow === undefined ? "" : base.text).catch(setBroken), [open]);
   const run = useLastRun(workflow);
   const undo = useCallback(() => void go("back"), [go]);
   const redo = useCallback(() => void go("forward"), [go]);
   const save = useSave(beside, base.version, (saved, newVersion, name) => {
     markSaved(saved);
     setBase({ text: saved, version: newVersion });
+    setTakenUp(false);
     hold({});
+    dropDraft(sessionStorage, workflow);
     onNamed(name);
   });
   const keys = useRef({ undo, redo, save: () => {}, text: () => {} });
@@ -92,6 +101,13 @@ function Builder({ workflow, text, version, saved: savedFiles, onNamed }: Builde
   const saveNow = () => save.mutate({ text: state.text, name: String(sheet.document.workflow ?? "") });
   // One step that can be undone, as if it had been typed.
   const exemplify = () => type(EXAMPLE);
+  const leave = () => {
+    hold({});
+    setBase({ text, version });
+    markSaved(workflow === undefined ? "" : text);
+    type(text);
+    setTakenUp(false);
+  };
   const place = { text: sheet.text, beside, run };
   const add = (kind: Kind, of?: string) => {
     const name = freeName(sheet.document, of ? of.split("/").at(-1)!.split("@")[0]! : kind === "use" ? "step" : kind);
@@ -142,6 +158,7 @@ function Builder({ workflow, text, version, saved: savedFiles, onNamed }: Builde
       </div>
       {testing && node && chosen ? <TestStep text={sheet.text} doc={sheet.document} workflow={workflow} id={chosen} node={node} onClose={() => setTesting(false)} /> : null}
       {drawing ? <DrawDialog text={sheet.text} doc={sheet.document} beside={beside} connectors={catalogue.data} {...drawing} onWire={(edits) => void apply(edits)} onClose={() => draw(undefined)} /> : null}
+      {takenUp && found ? <TakenUp draft={found.draft} fresh={workflow === undefined} onKeep={() => setTakenUp(false)} onLeave={leave} /> : null}
       {conflict ? <Conflict mine={state.text} theirs={text} take={() => void open(text, text).then(() => setBase({ text, version }))} keep={() => setBase({ text, version })} /> : null}
       {state.refused ? (
         <p role="alert" className="border-b border-line bg-raised px-4 py-2 text-bad">
@@ -175,13 +192,7 @@ function Builder({ workflow, text, version, saved: savedFiles, onNamed }: Builde
           }}
         />
         <div className="flex min-h-0 flex-col border-l border-line bg-raised">
-          <div role="tablist" aria-label="Views of the file" className="flex gap-1 border-b border-line px-3 pt-2">
-            {PANES.map((name) => (
-              <button key={name} type="button" role="tab" aria-selected={pane === name} onClick={() => setPane(name)} className={`border-b-2 px-3 py-1.5 capitalize ${pane === name ? "border-accent" : "border-transparent text-soft"}`}>
-                {name}
-              </button>
-            ))}
-          </div>
+          <Panes pane={pane} setPane={setPane} />
           <div className={`min-h-0 flex-1 ${pane === "text" ? "" : "overflow-y-auto"}`}>
             {pane === "plan" ? (
               <PlanPane text={sheet.text} beside={beside} wrong={errors.length} onChoose={choose} />
@@ -222,6 +233,28 @@ function Builder({ workflow, text, version, saved: savedFiles, onNamed }: Builde
           </div>
         </div>
       </div>
+    </div>
+  );
+}
+
+/** The views of the file: one stop of Tab, and arrows from one to the next. */
+function Panes({ pane, setPane }: { pane: Pane; setPane: (pane: Pane) => void }) {
+  const onKeyDown = (event: KeyboardEvent<HTMLDivElement>) => {
+    const at = PANES.indexOf(pane);
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: PANES.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    const next = (to + PANES.length) % PANES.length;
+    setPane(PANES[next]!);
+    (event.currentTarget.children[next] as HTMLElement).focus();
+  };
+  return (
+    <div role="tablist" aria-label="Views of the file" onKeyDown={onKeyDown} className="flex gap-1 border-b border-line px-3 pt-2">
+      {PANES.map((name) => (
+        <button key={name} type="button" role="tab" tabIndex={pane === name ? 0 : -1} aria-selected={pane === name} onClick={() => setPane(name)} className={`border-b-2 px-3 py-1.5 capitalize ${pane === name ? "border-accent" : "border-transparent text-soft"}`}>
+          {name}
+        </button>
+      ))}
     </div>
   );
 }

@@ -52,7 +52,7 @@ export function GovernancePage() {
           Audit log
         </Link>
       </PageHead>
-      <Tabs.Root value={TABS.includes(tab as never) ? tab : "policies"} onValueChange={(next) => void navigate({ search: { tab: next }, replace: true })}>
+      <Tabs.Root value={TABS.includes(tab as never) ? tab : "policies"} onValueChange={(next) => void navigate({ search: (old) => ({ ...old, tab: next }), replace: true })}>
         <Tabs.List aria-label="Views of the rules" className="mb-4 flex gap-1 border-b border-line">
           {TABS.map((known) => (
             <Tabs.Trigger key={known} value={known} className="border-b-2 border-transparent px-3 py-1.5 capitalize text-soft data-[state=active]:border-accent data-[state=active]:text-ink">

@@ -232,7 +232,7 @@ function Delegate({ approval, onClose }: { approval: ApprovalView; onClose: () =
     mutationFn: () => post(`/api/v1/runs/${segment(approval.run)}/delegate?path=${encodeURIComponent(approval.action)}`, { users: names(users), groups: names(groups), reason }),
     onSuccess: () => queries.invalidateQueries({ queryKey: ["approvals"] }).then(onClose),
   });
-  const field = "w-full rounded-md border border-line bg-surface px-3 py-1.5";
+  const field = "w-full rounded-md border border-edge bg-surface px-3 py-1.5";
   return (
     <Dialog title="Hand the question to others" onClose={onClose}>
       <form

@@ -17,7 +17,7 @@ export function RunsPage() {
   const workflows = useWorkflows().data ?? [];
   const runs = useRuns(filter);
   const all = runs.data?.pages.flatMap((page) => page.items) ?? [];
-  const field = "min-h-8 rounded-md border border-line bg-raised px-2";
+  const field = "min-h-8 rounded-md border border-edge bg-raised px-2";
   return (
     <>
       <PageHead title="Runs">

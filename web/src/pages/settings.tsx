@@ -36,7 +36,7 @@ export function SettingsPage() {
             </p>
             <label className="block">
               <span className="mb-1 block text-soft">Token</span>
-              <input type="password" autoComplete="off" value={value} onChange={(event) => setValue(event.target.value)} className="w-full rounded-md border border-line bg-surface px-3 py-1.5 font-mono" />
+              <input type="password" autoComplete="off" value={value} onChange={(event) => setValue(event.target.value)} className="w-full rounded-md border border-edge bg-surface px-3 py-1.5 font-mono" />
             </label>
             <div className="flex gap-2">
               <Button look="primary" type="submit" disabled={!value.trim()}>

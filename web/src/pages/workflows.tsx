@@ -70,6 +70,14 @@ export function WorkflowsPage() {
 
 const FILLS: Record<Tone, string> = { good: "fill-good", bad: "fill-bad", warn: "fill-warn", busy: "fill-busy", idle: "fill-idle" };
 
+/** One run: a full bar went well, a broken one failed, an empty one is under way or waits, a thin one counts no more. */
+function Bar({ tone, x, height }: { tone: Tone; x: number; height: number }) {
+  const y = 22 - height;
+  if (tone === "bad") return <path d={`M${x} ${y}h5v${height - 4}l-5 2zM${x} 22v-1l5 -2v3z`} />;
+  if (tone === "busy" || tone === "warn") return <path fillRule="evenodd" d={`M${x} ${y}h5v${height}h-5zM${x + 1.5} ${y + 1.5}v${height - 3}h2v-${height - 3}z`} />;
+  return <rect x={tone === "idle" ? x + 1.5 : x} y={y} width={tone === "idle" ? 2 : 5} height={height} rx={1} />;
+}
+
 /** The latest runs as bars, oldest first: as high as they took long, beside the longest of them. */
 export function Spark({ runs }: { runs: RunView[] }) {
   if (runs.length === 0) return <span className="text-faint">never run</span>;
@@ -80,9 +88,10 @@ export function Spark({ runs }: { runs: RunView[] }) {
       {runs.toReversed().map((run, index) => {
         const height = 4 + 18 * (run.seconds / longest);
         return (
-          <rect key={run.number} x={index * 7} y={22 - height} width={5} height={height} rx={1} className={FILLS[look(run.phase).tone]}>
+          <g key={run.number} className={FILLS[look(run.phase).tone]}>
             <title>{`${run.name}: ${look(run.phase).words}, ${seconds(run.seconds)}`}</title>
-          </rect>
+            <Bar tone={look(run.phase).tone} x={index * 7} height={height} />
+          </g>
         );
       })}
     </svg>

@@ -56,7 +56,7 @@ export function Form({ schema, values, onChange }: FormProps) {
 
 type FieldProps = { name: string; schema: JsonSchema; required: boolean; value: unknown; onChange: (value: unknown) => void };
 
-const BOX = "w-full rounded-md border border-line bg-surface px-3 py-1.5";
+const BOX = "w-full rounded-md border border-edge bg-surface px-3 py-1.5";
 
 function Field({ name, schema, required, value, onChange }: FieldProps) {
   const id = useId();

@@ -9,14 +9,14 @@ import { lookOf, type Tone } from "../lib/phases";
 
 const TONES: Record<Tone, string> = { good: "text-good", bad: "text-bad", warn: "text-warn", busy: "text-busy", idle: "text-idle" };
 
-export function Phase({ phase, kind = "", quiet = false }: { phase: string; kind?: string; quiet?: boolean }) {
-  const { tone, glyph, words } = lookOf({ phase, kind });
+export function Phase({ phase, kind = "", waits, quiet = false }: { phase: string; kind?: string; waits?: string | null; quiet?: boolean }) {
+  const { tone, glyph, words } = lookOf({ phase, kind, waits_for: waits });
   return (
-    <span className={`inline-flex items-center gap-1.5 whitespace-nowrap ${TONES[tone]}`}>
+    <span title={waits ? words : undefined} className={`inline-flex max-w-full items-center gap-1.5 whitespace-nowrap ${TONES[tone]}`}>
       <span aria-hidden className={tone === "busy" ? "is-live" : ""}>
         {glyph}
       </span>
-      <span className={quiet ? "sr-only" : ""}>{words}</span>
+      <span className={quiet ? "sr-only" : "truncate"}>{words}</span>
     </span>
   );
 }

@@ -119,7 +119,7 @@ function AsInput({ doc, to, field, onWire }: { doc: Doc; to: string; field: stri
     >
       <label className="flex-1">
         <span className="mb-1 block text-soft">As the input of {to}</span>
-        <input list="inputs-there" value={name} onChange={(event) => setName(event.target.value)} className="w-full rounded-md border border-line bg-surface px-3 py-1.5 font-mono" />
+        <input list="inputs-there" value={name} onChange={(event) => setName(event.target.value)} className="w-full rounded-md border border-edge bg-surface px-3 py-1.5 font-mono" />
         <datalist id="inputs-there">
           {there.map((known) => (
             <option key={known} value={known} />

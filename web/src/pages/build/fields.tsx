@@ -93,7 +93,7 @@ export function TextField({ name, help, value, long = false, bare = false, onDon
       mark(0);
     },
     onKeyDown,
-    className: "w-full rounded-md border border-line bg-surface px-2 py-1 font-mono text-[13px]",
+    className: "w-full rounded-md border border-edge bg-surface px-2 py-1 font-mono text-[13px]",
     title: help,
     placeholder: help,
     "aria-autocomplete": "list" as const,

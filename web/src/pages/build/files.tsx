@@ -42,7 +42,7 @@ export function FilesPane({ saved, held, onHold }: Props) {
       <div className="flex flex-wrap items-end gap-2">
         <label className="min-w-0 flex-1">
           <span className="mb-0.5 block text-soft">Into the folder</span>
-          <input value={folder} onChange={(event) => setFolder(event.target.value)} placeholder="beside the workflow" className="w-full rounded-md border border-line bg-surface px-2 py-1 font-mono text-[13px]" />
+          <input value={folder} onChange={(event) => setFolder(event.target.value)} placeholder="beside the workflow" className="w-full rounded-md border border-edge bg-surface px-2 py-1 font-mono text-[13px]" />
         </label>
         <label className={button}>
           Add files

@@ -162,7 +162,7 @@ function AddInput({ onAdd }: { onAdd: (name: string) => void }) {
   const [name, setName] = useState("");
   return (
     <div className="flex gap-2">
-      <input aria-label="Name of a new input" placeholder="another input" value={name} onChange={(event) => setName(event.target.value)} className="min-w-0 flex-1 rounded-md border border-line bg-surface px-2 py-1" />
+      <input aria-label="Name of a new input" placeholder="another input" value={name} onChange={(event) => setName(event.target.value)} className="min-w-0 flex-1 rounded-md border border-edge bg-surface px-2 py-1" />
       <Button
         disabled={!/^[A-Za-z_]\w*$/.test(name)}
         onClick={() => {

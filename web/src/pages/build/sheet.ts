@@ -1,10 +1,14 @@
 // The state of the builder: one text, and the way it came to be. Every change, drawn or typed, is one step that can be undone.
 
-import { useCallback, useEffect, useReducer, useRef, useState } from "react";
+import { useCallback, useEffect, useReducer, useRef, useState, type RefObject } from "react";
 
 import { ApiError } from "../../api/client";
-import { edit, type Beside, type Edit, type Sheet } from "../../api/editing";
+import { edit as ask, type Beside, type Edit, type Sheet } from "../../api/editing";
+import { withToken } from "../../signin";
 import { besideKey } from "./past";
+
+/** A token that ended is asked for, and the edit is made with the new one. */
+const edit: typeof ask = (...what) => withToken(() => ask(...what));
 
 export type State = {
   /** What the server made of the text last. */
@@ -58,7 +62,8 @@ export function reduce(state: State, change: Change): State {
 
 const EMPTY: State = { sheet: null, text: "", past: [], future: [], saved: "", refused: null };
 
-export function useSheet(beside: Beside) {
+/** The text of the builder. `keep` is told every text that an edit makes, also when the page has been left meanwhile. */
+export function useSheet(beside: Beside, keep: RefObject<(text: string) => void>) {
   const [state, change] = useReducer(reduce, EMPTY);
   const now = useRef(state);
   now.current = state;
@@ -95,10 +100,11 @@ export function useSheet(beside: Beside) {
         const sheet = await edit(now.current.text, edits, folder.current);
         now.current = { ...now.current, sheet, text: sheet.text };
         change({ is: "edited", sheet });
+        keep.current(sheet.text);
       });
       return line.current;
     },
-    [during],
+    [during, keep],
   );
   /** Ends when every edit that was asked for is made. */
   const settled = useCallback(() => line.current, []);

@@ -57,7 +57,7 @@ export function TestStep({ text, doc, workflow, id, node, onClose }: Props) {
         {nodes.length + inputs.length > 0 && runsBefore.length > 0 ? (
           <label className="flex items-center gap-2">
             <span className="text-soft">Take what it reads from the run</span>
-            <select defaultValue="" onChange={(event) => (event.target.value ? take.mutate(event.target.value) : undefined)} className="rounded-md border border-line bg-surface px-2 py-1">
+            <select defaultValue="" onChange={(event) => (event.target.value ? take.mutate(event.target.value) : undefined)} className="rounded-md border border-edge bg-surface px-2 py-1">
               <option value="">choose</option>
               {runsBefore.map((run) => (
                 <option key={run.name} value={run.name}>
@@ -77,7 +77,7 @@ export function TestStep({ text, doc, workflow, id, node, onClose }: Props) {
               placeholder="JSON"
               value={values[`${of}.${name}`] ?? ""}
               onChange={(event) => setValues({ ...values, [`${of}.${name}`]: event.target.value })}
-              className="w-full rounded-md border border-line bg-surface px-3 py-1.5 font-mono text-[13px]"
+              className="w-full rounded-md border border-edge bg-surface px-3 py-1.5 font-mono text-[13px]"
             />
           </label>
         ))}

@@ -24,7 +24,7 @@ export function WireDialog({ from, to, onWire, onClose }: Props) {
         >
           <label className="flex-1">
             <span className="mb-1 block text-soft">The node that runs after it</span>
-            <select autoFocus value={chosen} onChange={(event) => choose(event.target.value)} className="w-full rounded-md border border-line bg-surface px-3 py-1.5">
+            <select autoFocus value={chosen} onChange={(event) => choose(event.target.value)} className="w-full rounded-md border border-edge bg-surface px-3 py-1.5">
               {to.map((id) => (
                 <option key={id}>{id}</option>
               ))}

@@ -69,7 +69,7 @@ function PortRow({ port, onEdit }: { port: Port; onEdit: (edits: Edit[]) => void
     <div role="group" aria-label={`The input ${port.name}`} className="grid grid-cols-2 gap-x-3 gap-y-2 rounded border border-line p-2">
       <span className="self-center font-mono text-[13px]">{port.name}</span>
       <div className="flex gap-2">
-        <select aria-label={`Type of ${port.name}`} value={String(port.schema.type ?? "")} onChange={(event) => say({ type: event.target.value })} className="min-w-0 flex-1 rounded-md border border-line bg-surface px-2 py-1">
+        <select aria-label={`Type of ${port.name}`} value={String(port.schema.type ?? "")} onChange={(event) => say({ type: event.target.value })} className="min-w-0 flex-1 rounded-md border border-edge bg-surface px-2 py-1">
           {[...new Set([String(port.schema.type ?? ""), ...TYPES])].map((type) => (
             <option key={type} value={type}>
               {type || "anything"}
@@ -110,7 +110,7 @@ function AddName({ what, onAdd }: { what: string; onAdd: (name: string) => void 
         setName("");
       }}
     >
-      <input aria-label={`Name of a new ${what}`} placeholder={`another ${what}`} value={name} onChange={(event) => setName(event.target.value)} className="min-w-0 flex-1 rounded-md border border-line bg-surface px-2 py-1" />
+      <input aria-label={`Name of a new ${what}`} placeholder={`another ${what}`} value={name} onChange={(event) => setName(event.target.value)} className="min-w-0 flex-1 rounded-md border border-edge bg-surface px-2 py-1" />
       <Button type="submit" disabled={!/^[A-Za-z_]\w*$/.test(name)}>
         Add {what}
       </Button>

@@ -1,7 +1,8 @@
 // "Would this be allowed?": a question to the rules in force. Nothing happens.
 
-import { useMutation } from "@tanstack/react-query";
-import { useState, type ReactNode } from "react";
+import { useQuery } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { useEffect, useRef, useState, type ReactNode } from "react";
 
 import { ask, type Asked, type PolicyStatus, type Question } from "../../api/governance";
 import { useSites, useWorkflows } from "../../api/queries";
@@ -10,13 +11,30 @@ import { Tags } from "../../ui/tags";
 
 const OPERATIONS = ["read", "view", "submit", "steer", "author", "decide", "operate", "govern", "approve", "audit", "secrets", "administer", "work"];
 const KINDS = ["run", "workflow", "site", "secret", "sanitizer", "policy", "server"];
-const BOX = "w-full rounded-md border border-line bg-surface px-3 py-1.5";
+const BOX = "w-full rounded-md border border-edge bg-surface px-3 py-1.5";
 
 const list = (text: string) => text.split(/[\s,]+/).filter((part) => part !== "");
 
+type Props = { asked?: Question; onAsk: (question: Question) => void };
+
+/** The question that was asked stands in the address: who is sent it sees the question and the answer of today. */
 export function AskPane({ rules }: { rules: PolicyStatus }) {
-  const [about, setAbout] = useState<"work" | "person">("work");
-  const asked = useMutation({ mutationFn: ask });
+  const { ask: question } = useSearch({ from: "/governance" });
+  const navigate = useNavigate({ from: "/governance" });
+  const [about, setAbout] = useState<"work" | "person">(question?.operation === undefined ? "work" : "person");
+  const asked = useQuery({ queryKey: ["policy", "ask", question], queryFn: () => ask(question!), enabled: question !== undefined, staleTime: 0, retry: false });
+  const shows = question !== undefined && (question.operation === undefined ? "work" : "person") === about;
+  // What was asked here stands in the form already; what going back brings is written into it.
+  const [key, own] = [JSON.stringify(question ?? null), useRef("")];
+  const filled = useRef(key);
+  if (key !== own.current) filled.current = key;
+  useEffect(() => (question ? setAbout(question.operation === undefined ? "work" : "person") : undefined), [key]);
+  const onAsk = (next: Question) => {
+    own.current = JSON.stringify(next);
+    if (own.current === key) void asked.refetch();
+    else void navigate({ search: (old) => ({ ...old, ask: next }) });
+  };
+  const form = { asked: shows ? question : undefined, onAsk };
   return (
     <div className="grid gap-4 lg:grid-cols-[minmax(320px,420px)_minmax(0,1fr)]">
       <Card title="Would this be allowed?">
@@ -29,20 +47,17 @@ export function AskPane({ rules }: { rules: PolicyStatus }) {
                   type="radio"
                   name="about"
                   checked={about === kind}
-                  onChange={() => {
-                    setAbout(kind);
-                    asked.reset();
-                  }}
+                  onChange={() => setAbout(kind)}
                 />
                 {kind === "work" ? "work on data" : "what a person does"}
               </label>
             ))}
           </fieldset>
-          {about === "work" ? <WorkForm rules={rules} onAsk={(question) => asked.mutate(question)} /> : <PersonForm onAsk={(question) => asked.mutate(question)} />}
+          {about === "work" ? <WorkForm rules={rules} {...form} key={filled.current} /> : <PersonForm {...form} key={filled.current} />}
         </div>
       </Card>
       <Card title="The answer">
-        {asked.error ? <Failed error={asked.error} /> : asked.data ? <Answer asked={asked.data} /> : <p className="p-4 text-soft">By the rules in force, as the server decides every action. Nothing runs and nothing is recorded.</p>}
+        {shows && asked.error ? <Failed error={asked.error} retry={() => void asked.refetch()} /> : shows && asked.data ? <Answer asked={asked.data} /> : <p className="p-4 text-soft">By the rules in force, as the server decides every action. Nothing runs and nothing is recorded.</p>}
       </Card>
     </div>
   );
@@ -57,14 +72,14 @@ function Labelled({ name, children }: { name: string; children: ReactNode }) {
   );
 }
 
-function WorkForm({ rules, onAsk }: { rules: PolicyStatus; onAsk: (question: Question) => void }) {
+function WorkForm({ rules, asked, onAsk }: Props & { rules: PolicyStatus }) {
   const workflows = useWorkflows().data ?? [];
   const sites = useSites().data ?? [];
-  const [label, setLabel] = useState<string[]>([]);
-  const [workflow, setWorkflow] = useState("");
-  const [domain, setDomain] = useState("development");
-  const [from, setFrom] = useState("");
-  const [work, setWork] = useState("");
+  const [label, setLabel] = useState<string[]>(asked?.label ?? []);
+  const [workflow, setWorkflow] = useState(asked?.workflow ?? "");
+  const [domain, setDomain] = useState<string>(asked?.domain ?? "development");
+  const [from, setFrom] = useState(asked?.from ?? "");
+  const [work, setWork] = useState(asked?.work ?? "");
   return (
     <form
       className="space-y-3"
@@ -118,14 +133,14 @@ function WorkForm({ rules, onAsk }: { rules: PolicyStatus; onAsk: (question: Que
   );
 }
 
-function PersonForm({ onAsk }: { onAsk: (question: Question) => void }) {
-  const [operation, setOperation] = useState("view");
-  const [user, setUser] = useState("");
-  const [roles, setRoles] = useState("viewer");
-  const [groups, setGroups] = useState("");
-  const [kind, setKind] = useState("run");
-  const [name, setName] = useState("");
-  const [label, setLabel] = useState("");
+function PersonForm({ asked, onAsk }: Props) {
+  const [operation, setOperation] = useState<string>(asked?.operation ?? "view");
+  const [user, setUser] = useState(asked?.user ?? "");
+  const [roles, setRoles] = useState(asked?.roles?.join(", ") ?? "viewer");
+  const [groups, setGroups] = useState(asked?.groups?.join(", ") ?? "");
+  const [kind, setKind] = useState<string>(asked?.kind ?? "run");
+  const [name, setName] = useState(asked?.name ?? "");
+  const [label, setLabel] = useState(asked?.label?.join(", ") ?? "");
   return (
     <form
       className="space-y-3"

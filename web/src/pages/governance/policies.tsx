@@ -106,7 +106,7 @@ function Editor({ policy, onDone }: { policy: Draft; onDone: () => void }) {
       {policy.name === "" ? (
         <label className="block max-w-md">
           <span className="mb-1 block text-soft">Name</span>
-          <input value={name} onChange={(event) => setName(event.target.value)} placeholder="personal-data" className="w-full rounded-md border border-line bg-surface px-3 py-1.5 font-mono" />
+          <input value={name} onChange={(event) => setName(event.target.value)} placeholder="personal-data" className="w-full rounded-md border border-edge bg-surface px-3 py-1.5 font-mono" />
         </label>
       ) : null}
       <CedarEditor text={policy.cedar} onType={setCedar} />
@@ -123,7 +123,7 @@ function Editor({ policy, onDone }: { policy: Draft; onDone: () => void }) {
       <div className="flex flex-wrap items-center gap-2">
         <label className="flex items-center gap-2">
           <span className="text-soft">What would it have changed in the last</span>
-          <select value={days} onChange={(event) => setDays(Number(event.target.value))} className="rounded-md border border-line bg-surface px-2 py-1">
+          <select value={days} onChange={(event) => setDays(Number(event.target.value))} className="rounded-md border border-edge bg-surface px-2 py-1">
             {[1, 7, 30, 90].map((count) => (
               <option key={count} value={count}>
                 {count === 1 ? "day" : `${count} days`}

@@ -24,7 +24,7 @@ export function Vouch({ kind, name, digest }: Props) {
       <div className="flex flex-wrap items-end gap-2">
         <label className="min-w-60 flex-1">
           <span className="mb-1 block text-soft">Reason</span>
-          <input value={reason} onChange={(event) => setReason(event.target.value)} placeholder="read, and tested on the sample of July" className="w-full rounded-md border border-line bg-surface px-3 py-1.5" />
+          <input value={reason} onChange={(event) => setReason(event.target.value)} placeholder="read, and tested on the sample of July" className="w-full rounded-md border border-edge bg-surface px-3 py-1.5" />
         </label>
         <Button look="primary" disabled={said.isPending || reason.trim() === ""} onClick={() => said.mutate(false)}>
           Approve

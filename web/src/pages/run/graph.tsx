@@ -63,12 +63,16 @@ function Box({ node, x, y, action, live, whole, onOpen }: BoxProps) {
       aria-label={open ? undefined : words}
       tabIndex={open ? 0 : undefined}
       onClick={open}
-      onKeyDown={(event) => (event.key === "Enter" ? open?.() : undefined)}
-      className={live && !action ? "opacity-60" : ""}
+      onKeyDown={(event) => {
+        if (!open || (event.key !== "Enter" && event.key !== " ")) return;
+        // The blank would move the page.
+        event.preventDefault();
+        open();
+      }}
     >
       <title>{words}</title>
-      <rect width={BOX.width} height={BOX.height} rx={8} className={`fill-raised ${shown ? STROKES[shown.tone] : "stroke-line"}`} strokeWidth={1.5} strokeDasharray={action?.phase === "skipped" ? "4 4" : undefined} />
-      <text aria-hidden x={12} y={19} className="fill-ink text-[13px] font-medium">
+      <rect width={BOX.width} height={BOX.height} rx={8} className={`fill-raised ${shown ? STROKES[shown.tone] : "stroke-line"}`} strokeWidth={1.5} strokeDasharray={action?.phase === "skipped" ? "4 4" : live && !action ? "1 4" : undefined} />
+      <text aria-hidden x={12} y={19} className={`text-[13px] font-medium ${live && !action ? "fill-soft" : "fill-ink"}`}>
         {node.id.length > 20 ? `${node.id.slice(0, 19)}…` : node.id}
       </text>
       <text aria-hidden x={12} y={35} className="fill-soft text-[11px]">

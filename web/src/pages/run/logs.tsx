@@ -45,7 +45,7 @@ export function Logs({ run, path }: { run: string; path: string }) {
             {name}
           </Button>
         ))}
-        <input aria-label="Search the log" placeholder="Search" value={find} onChange={(event) => setFind(event.target.value)} className="rounded-md border border-line bg-surface px-3 py-1" />
+        <input aria-label="Search the log" placeholder="Search" value={find} onChange={(event) => setFind(event.target.value)} className="rounded-md border border-edge bg-surface px-3 py-1" />
         <span className="text-faint" role="status">
           {state === "reading" ? "live" : state === "none" ? "it has no log" : find ? `${shown.length} lines match` : "complete"}
         </span>

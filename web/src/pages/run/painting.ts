@@ -11,6 +11,8 @@ export const NAMES = 250;
 /** Room on the right for the duration of the last bar. */
 const TAIL = 90;
 const INDENT = 14;
+/** How much lower than the row a part is, above and below: failures stand out, what waits or counts no more is thin. */
+const INSET: Record<Tone, number> = { bad: 3, good: 6, busy: 6, warn: 9, idle: 10 };
 
 export type View = {
   width: number;
@@ -18,6 +20,8 @@ export type View = {
   /** How far the rows are scrolled. */
   top: number;
   chosen?: string;
+  /** The row on which the focus of the keyboard is. */
+  focused?: string;
   /** The span of time shown, and the moment that counts as zero, in milliseconds. */
   window: [number, number];
   zero: number;
@@ -91,7 +95,7 @@ function paintRow({ pen, x, colour, tone }: Pen, row: Row, y: number, view: View
     let at = from;
     for (const part of row.parts ?? [{ tone: row.tone, share: 1 }]) {
       pen.fillStyle = tone(part.tone);
-      pen.fillRect(at, y + 6, Math.max(1, size * part.share), ROW - 12);
+      pen.fillRect(at, y + INSET[part.tone], Math.max(1, size * part.share), ROW - 2 * INSET[part.tone]);
       at += size * part.share;
     }
     pen.globalAlpha = 1;
@@ -107,6 +111,11 @@ function paintRow({ pen, x, colour, tone }: Pen, row: Row, y: number, view: View
   const label = glyph + Math.max(16, pen.measureText(row.glyph).width + 8);
   pen.fillStyle = colour("ink");
   pen.fillText(cut(pen, row.label, NAMES - label - 10), label, middle);
+  if (row.key === view.focused) {
+    pen.strokeStyle = colour("accent");
+    pen.lineWidth = 2;
+    pen.strokeRect(1, y + 1, view.width - 2, ROW - 2);
+  }
 }
 
 /** A text cut to a width. */

@@ -1,7 +1,7 @@
 // Repeating a run: as it was, or with other inputs, whole or from a node on.
 
 import { useMutation, useQuery } from "@tanstack/react-query";
-import { useNavigate } from "@tanstack/react-router";
+import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useDeferredValue, useState } from "react";
 
 import { post, segment } from "../../api/client";
@@ -15,7 +15,10 @@ type Props = { run: RunView; node?: string; label: string; look?: "primary" | "p
 
 /** A button that repeats a run. What is taken over and what runs, and why, is asked of the server while the inputs are changed. */
 export function Rerun({ run, node, label, look = "plain" }: Props) {
-  const [open, setOpen] = useState(false);
+  const { again } = useSearch({ from: "/runs/$run" });
+  const navigate = useNavigate({ from: "/runs/$run" });
+  const open = again === (node ?? true);
+  const setOpen = (next: boolean) => void navigate({ search: (old) => ({ ...old, again: next ? (node ?? true) : undefined }), replace: !next });
   return (
     <>
       <Button look={look} onClick={() => setOpen(true)} aria-haspopup="dialog">
@@ -40,7 +43,6 @@ function Inputs({ run, node, done }: { run: RunView; node?: string; done: () => 
   const repeat = useMutation({
     mutationFn: () => post<RunView>(`/api/v1/runs/${segment(run.name)}/rerun`, request),
     onSuccess: (answer) => {
-      done();
       void navigate({ to: "/runs/$run", params: { run: answer.name }, search: {} });
     },
   });

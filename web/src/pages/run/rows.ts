@@ -46,7 +46,7 @@ export function rowsOf(actions: ActionView[], toggles: Toggles, now: number, at?
   const isOpen = (path: string, children: number) => toggles.get(path) ?? children <= OPEN_MAX;
   return readTree(there, isOpen).map(({ item, depth, children }) => {
     const phase = phaseAt(item, at) ?? item.phase;
-    const { tone, glyph, words } = lookOf({ phase, kind: item.kind });
+    const { tone, glyph, words } = lookOf({ phase, kind: item.kind, waits_for: item.waits_for, wait: item.wait });
     const from = time(item.started_at) ?? time(item.opened_at)!;
     const end = time(item.finished_at) ?? (isOver(item.phase) ? from : now);
     const to = Math.max(from, Math.min(end, at ?? end));

@@ -26,6 +26,8 @@ export type RunSearch = {
   grep?: string;
   /** What is supposed. */
   whatif?: Suppose;
+  /** The dialog that repeats the run: the whole, or from a node on. */
+  again?: true | string;
 };
 
 /** What an address says. */
@@ -43,5 +45,6 @@ export function runSearch(search: Record<string, unknown>): RunSearch {
     stream: oneOf(search.stream, ["stderr"] as const),
     grep: textOf(search.grep),
     whatif: supposeOf(search.whatif),
+    again: search.again === true ? true : textOf(search.again),
   };
 }

@@ -45,8 +45,8 @@ export function ActionTable({ run, open, chosen }: Props) {
   return (
     <div>
       <div className="flex flex-wrap items-center gap-3 border-b border-line px-4 py-2">
-        <input aria-label="Find an action" placeholder="Find an action" value={words} onChange={(event) => setWords(event.target.value)} className="rounded-md border border-line bg-surface px-3 py-1" />
-        <select aria-label="Phase" value={phase} onChange={(event) => setPhase(event.target.value)} className="rounded-md border border-line bg-surface px-2 py-1">
+        <input aria-label="Find an action" placeholder="Find an action" value={words} onChange={(event) => setWords(event.target.value)} className="rounded-md border border-edge bg-surface px-3 py-1" />
+        <select aria-label="Phase" value={phase} onChange={(event) => setPhase(event.target.value)} className="rounded-md border border-edge bg-surface px-2 py-1">
           <option value="">every phase</option>
           {PHASES.map((known) => (
             <option key={known} value={known}>
@@ -163,8 +163,8 @@ function Rows({ leaves, flat, sort, onSort, toggles, onToggle, open, chosen, onE
                     </button>
                     {children > 0 && !isOpen ? <span className="ml-2 text-faint">{children}</span> : null}
                   </span>
-                  <span role="cell">
-                    <Phase phase={action.phase} kind={action.kind} />
+                  <span role="cell" className="flex min-w-0 items-center">
+                    <Phase phase={action.phase} kind={action.kind} waits={action.waits_for ?? action.wait?.words} />
                     {action.reused ? <span className="ml-1.5 text-faint">reused</span> : null}
                   </span>
                   <span role="cell" className="text-soft">

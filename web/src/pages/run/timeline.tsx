@@ -77,6 +77,7 @@ function Picture({ rows, span, live, at, onAt, chosen, onPick, onToggle }: Pictu
   const [width, setWidth] = useState(800);
   const [top, setTop] = useState(0);
   const [theme, setTheme] = useState(0);
+  const [focused, setFocused] = useState<string>();
   const [window_, zoom] = useZoom(span);
   useEffect(() => {
     const watch = new ResizeObserver(([entry]) => setWidth(entry!.contentRect.width));
@@ -90,13 +91,21 @@ function Picture({ rows, span, live, at, onAt, chosen, onPick, onToggle }: Pictu
   }, []);
   const height = Math.min(HEIGHT_MAX, HEAD + Math.max(1, rows.length) * ROW + 4);
   useEffect(() => {
-    if (canvas.current) paint(canvas.current, rows, { width, height, top, chosen, window: window_, zero: span[0], at });
-  }, [rows, width, height, top, chosen, theme, window_, span, at]);
+    if (canvas.current) paint(canvas.current, rows, { width, height, top, chosen, focused, window: window_, zero: span[0], at });
+  }, [rows, width, height, top, chosen, focused, theme, window_, span, at]);
   const rowAt = (clientY: number) => {
     const y = clientY - box.current!.getBoundingClientRect().top - HEAD;
     return y < 0 ? undefined : rows[Math.floor((y + top) / ROW)];
   };
   useWheelZoom(box, width, zoom);
+  // The list is not seen: where the focus is in it, the picture shows, and follows.
+  const onFocus = (index: number | undefined) => {
+    setFocused(index === undefined ? undefined : rows[index]?.key);
+    const seen = box.current!;
+    if (index === undefined) return;
+    const y = index * ROW;
+    if (y < seen.scrollTop || y > seen.scrollTop + height - HEAD - ROW) seen.scrollTop = Math.max(0, y - height / 2);
+  };
   return (
     <>
       <div
@@ -114,7 +123,7 @@ function Picture({ rows, span, live, at, onAt, chosen, onPick, onToggle }: Pictu
       >
         <canvas ref={canvas} className="sticky left-0 top-0 block" aria-hidden />
         <div style={{ height: Math.max(0, rows.length * ROW + HEAD - height) }} />
-        <Listed rows={rows} onPick={onPick} onToggle={onToggle} />
+        <Listed rows={rows} onPick={onPick} onToggle={onToggle} onFocus={onFocus} />
       </div>
       <Scrubber span={span} at={at} onAt={onAt} live={live} zoom={zoom} />
     </>
@@ -122,11 +131,11 @@ function Picture({ rows, span, live, at, onAt, chosen, onPick, onToggle }: Pictu
 }
 
 /** The same rows for keyboards and readers of the screen. */
-function Listed({ rows, onPick, onToggle }: { rows: Row[]; onPick: (row: Row) => void; onToggle?: (row: Row) => void }) {
+function Listed({ rows, onPick, onToggle, onFocus }: Pick<PictureProps, "rows" | "onPick" | "onToggle"> & { onFocus: (index: number | undefined) => void }) {
   return (
-    <ul className="sr-only" aria-label="Actions of the run">
-      {rows.slice(0, LISTED_MAX).map((row) => (
-        <li key={row.key}>
+    <ul className="sr-only !sticky top-0" aria-label="Actions of the run" onBlur={() => onFocus(undefined)}>
+      {rows.slice(0, LISTED_MAX).map((row, index) => (
+        <li key={row.key} onFocus={() => onFocus(index)}>
           <button type="button" onClick={() => onPick(row)}>
             {row.label}, {row.words}, {seconds((row.to - row.from) / 1000)}
           </button>

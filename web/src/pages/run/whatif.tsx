@@ -16,7 +16,7 @@ import { PRICES, supposeOf, withSite, type Price, type Suppose } from "./suppose
 
 /** A change is asked for when nothing more was changed for so long. */
 const SETTLE_MS = 350;
-const FIELD = "min-h-8 w-24 rounded-md border border-line bg-surface px-2 text-right";
+const FIELD = "min-h-8 w-24 rounded-md border border-edge bg-surface px-2 text-right";
 const NAMES: Record<Price, string> = { cpu_hour: "A core hour", memory_gib_hour: "A GiB hour", egress_gb: "A GB out" };
 
 export function WhatIf({ run, action }: { run: RunView; action?: string }) {
@@ -131,7 +131,7 @@ function Deadline({ asked, onChange }: Part) {
             const { no_deadline: _none, deadline_s: _within, ...rest } = asked;
             onChange(event.target.value === "none" ? { ...rest, no_deadline: true } : event.target.value === "within" ? { ...rest, deadline_s: 600 } : rest);
           }}
-          className="min-h-8 rounded-md border border-line bg-surface px-2"
+          className="min-h-8 rounded-md border border-edge bg-surface px-2"
         >
           <option value="same">as asked for</option>
           <option value="none">none</option>
@@ -207,7 +207,7 @@ function Rules({ asked, onChange }: Part) {
             placeholder={RULE}
             value={text}
             onChange={(event) => onChange({ ...asked, documents: event.target.value === "" ? [] : [{ path: "rules.yaml", text: event.target.value }] })}
-            className="mt-1 w-full rounded-md border border-line bg-surface p-2 font-mono text-[13px]"
+            className="mt-1 w-full rounded-md border border-edge bg-surface p-2 font-mono text-[13px]"
           />
         </label>
       </div>
