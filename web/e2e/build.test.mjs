@@ -86,6 +86,9 @@ describe("the builder", () => {
 
   test("tells when somebody saved another version, and loses nothing", async () => {
     await page.goto(`${server.url}/build?workflow=demo%2Frelease`);
+    // What the test before left wrong and unsaved is there again.
+    await page.getByRole("button", { name: "Drop the draft" }).click();
+    await page.getByText("● it checks").waitFor();
     await page.getByTestId("rf__node-count").click();
     await page.getByLabel("Note", { exact: true }).fill("Mine");
     await page.getByLabel("Note", { exact: true }).blur();

@@ -40,6 +40,9 @@ outputs: {rows: "\${ nodes.count.rows }"}
 let server, program, page, hand;
 /** The text as it stands in the builder: the last answer of the server has it. */
 let latest = ODD;
+/** Edits whose answer has not been read yet. */
+let asked = 0;
+const isEdit = (message) => message.url().endsWith("/api/v1/edit");
 
 before(async () => {
   server = await house({ "sites.yaml": SITES, "odd.workflow.yaml": ODD });
@@ -47,9 +50,11 @@ before(async () => {
   program = await browser();
   page = await program.page();
   hand = hands(page);
+  page.on("request", (request) => (asked += isEdit(request) ? 1 : 0));
   page.on("response", async (response) => {
-    if (!response.url().endsWith("/api/v1/edit") || !response.ok()) return;
-    latest = (await response.json().catch(() => ({ text: latest }))).text;
+    if (!isEdit(response)) return;
+    if (response.ok()) latest = (await response.json().catch(() => ({ text: latest }))).text;
+    asked -= 1;
   });
   await page.goto(`${server.url}/build?workflow=demo%2Fodd`);
   await page.getByText("● it checks").waitFor();
@@ -62,7 +67,7 @@ after(async () => {
 
 const text = async () => {
   await hand.settled();
-  await page.waitForTimeout(50);
+  while (asked > 0) await page.waitForTimeout(10);
   return latest;
 };
 

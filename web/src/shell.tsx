@@ -60,11 +60,11 @@ export function Shell() {
         Skip to the page
       </a>
       <header className="sticky top-0 z-20 border-b border-line bg-raised">
-        <div className="mx-auto flex h-13 max-w-[1600px] items-center gap-2 px-5 xl:gap-4">
+        <div className="mx-auto flex max-w-[1600px] flex-wrap items-center gap-x-2 px-5 py-1.5 lg:h-13 lg:flex-nowrap lg:py-0 xl:gap-4">
           <Link to="/" className="mr-1 flex shrink-0 items-center gap-2 font-semibold tracking-tight">
             <img src="/favicon.svg" alt="" className="size-6" /> Tutti
           </Link>
-          <nav aria-label="Main" className="flex min-w-0 gap-1 overflow-x-auto">
+          <nav aria-label="Main" className="order-last flex w-full min-w-0 gap-1 overflow-x-auto max-lg:pt-1 lg:order-none lg:w-auto">
             {PLACES.map((place) => (
               <Link
                 key={place.to}

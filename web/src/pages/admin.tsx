@@ -296,7 +296,7 @@ function Retention() {
     ...stored.data.stores.map((store): [string, number, string] => [`Files at ${store.site}`, store.bytes, `${store.files.toLocaleString()} files, until the runs that hold them are erased`]),
   ];
   return (
-    <div className="grid gap-4 lg:grid-cols-[minmax(0,1fr)_360px]">
+    <div className="grid grid-cols-1 gap-4 lg:grid-cols-[minmax(0,1fr)_360px]">
       <Card title="What is stored">
         <table className="w-full">
           <thead>

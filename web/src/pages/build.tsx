@@ -127,7 +127,7 @@ function Builder({ workflow, text, version, saved: savedFiles, onNamed }: Builde
   const conflict = version > base.version;
   keys.current = { undo, redo, save: () => (savable ? saveNow() : undefined), text: () => setPane((old) => (old === "text" ? "form" : "text")) };
   return (
-    <div data-builder aria-busy={busy} className="-mx-5 -my-6 flex h-[calc(100vh-3.25rem)] flex-col">
+    <div data-builder aria-busy={busy} className="-mx-5 -my-6 flex h-[calc(100vh-6rem)] lg:h-[calc(100vh-3.25rem)] flex-col">
       <div className="flex flex-wrap items-center gap-2 border-b border-line bg-raised px-4 py-2">
         <h1 className="mr-2 font-semibold">{String(sheet.document.workflow ?? "no name yet")}</h1>
         <span role="status" className={errors.length ? "text-bad" : "text-good"}>

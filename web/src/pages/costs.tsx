@@ -167,7 +167,7 @@ function Busy() {
             On average over steps of {Math.round(load.data.step_s / 6) / 10} minutes. Cores in use are those that were measured of actions that have ended.
             {load.data.cut ? " There were more actions than are looked at: those of the earliest runs are missing." : ""}
           </p>
-          <div className="grid gap-6 xl:grid-cols-2">
+          <div className="grid grid-cols-1 gap-6 xl:grid-cols-2">
             {load.data.sites.map((site) => (
               <section key={site.site} aria-label={site.site || "without a place"}>
                 <h3 className="mb-1 font-semibold">

@@ -58,7 +58,7 @@ export function InboxPage() {
           </Empty>
         </Card>
       ) : (
-        <div className="grid gap-4 lg:grid-cols-[340px_minmax(0,1fr)]">
+        <div className="grid grid-cols-1 gap-4 lg:grid-cols-[340px_minmax(0,1fr)]">
           <Card title={`${all.length} waiting`}>
             <ul>
               {all.map((approval) => (

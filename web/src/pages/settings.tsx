@@ -21,7 +21,7 @@ export function SettingsPage() {
   return (
     <>
       <PageHead title="Settings" />
-      <div className="grid gap-4 lg:grid-cols-2">
+      <div className="grid grid-cols-1 gap-4 lg:grid-cols-2">
         <Card title="Signed in with a token">
           <form
             className="space-y-3 p-4"

@@ -31,7 +31,7 @@ export function SitesPage() {
           </Empty>
         </Card>
       ) : (
-        <div className="grid gap-4 md:grid-cols-2 xl:grid-cols-3">
+        <div className="grid grid-cols-1 gap-4 md:grid-cols-2 xl:grid-cols-3">
           {sites.data.map((site) => (
             <SiteCard key={site.name} site={site} />
           ))}

@@ -28,7 +28,7 @@ export function WorkflowPage() {
         </Link>
       </PageHead>
       {graph?.description ? <p className="-mt-3 mb-5 max-w-prose text-soft">{graph.description}</p> : null}
-      <div className="grid gap-4 xl:grid-cols-[minmax(0,1fr)_360px]">
+      <div className="grid grid-cols-1 gap-4 xl:grid-cols-[minmax(0,1fr)_360px]">
         <Card title="Graph">{graph ? <GraphPicture graph={graph} /> : <Empty title="Its graph is not there" />}</Card>
         {graph ? <StartCard key={row.version} graph={graph} last={latest[0]?.name} /> : null}
       </div>

@@ -152,5 +152,5 @@ export function Th({ children, right = false }: { children?: ReactNode; right?: 
 }
 
 export function Td({ children, right = false, className = "" }: { children?: ReactNode; right?: boolean; className?: string }) {
-  return <td className={`px-4 py-2 ${right ? "text-right" : ""} ${className}`}>{children}</td>;
+  return <td className={`px-4 py-2 ${right ? "whitespace-nowrap text-right" : ""} ${className}`}>{children}</td>;
 }

@@ -44,7 +44,7 @@ export function TakenUp({ draft, fresh, onKeep, onLeave }: { draft: Draft; fresh
   return (
     <div role="status" className="flex flex-wrap items-center gap-3 border-b border-line bg-raised px-4 py-2">
       <span>
-        <span className="font-medium text-warn">◌ This is your draft of <Ago at={draft.at} />, which is not saved.</span>
+        <span className="font-medium text-warn">◌ This is your draft of <Ago at={draft.at} />. The server does not have it.</span>
         {draft.lacks ? " The files that were added did not fit into it: add them again." : ""}
       </span>
       <Button onClick={onKeep}>Keep the draft</Button>

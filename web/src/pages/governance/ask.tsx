@@ -36,7 +36,7 @@ export function AskPane({ rules }: { rules: PolicyStatus }) {
   };
   const form = { asked: shows ? question : undefined, onAsk };
   return (
-    <div className="grid gap-4 lg:grid-cols-[minmax(320px,420px)_minmax(0,1fr)]">
+    <div className="grid grid-cols-1 gap-4 lg:grid-cols-[minmax(320px,420px)_minmax(0,1fr)]">
       <Card title="Would this be allowed?">
         <div className="space-y-3 p-4">
           <fieldset className="flex gap-4">
