@@ -7,5 +7,5 @@ mod flyte;
 pub mod rest;
 mod web;
 
-pub use flyte::METHODS as FLYTE_METHODS;
+pub use crate::flyte::METHODS as FLYTE_METHODS;
 pub use rest::{Access, Listen, Server, Tls, serve};
