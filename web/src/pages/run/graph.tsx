@@ -32,7 +32,7 @@ export function GraphPicture({ graph, actions, whole = true, onOpen }: Props) {
   const height = y(Math.max(0, ...placed.map((at) => at.row))) + BOX.height + BOX.pad;
   const byPath = new Map(actions?.map((action) => [action.path, action]));
   return (
-    <div className="overflow-auto">
+    <div tabIndex={0} role="region" aria-label="The graph" className="overflow-auto">
       <svg width={width} height={height} role="group" aria-label={`the graph of ${graph.workflow}`} className="block">
         {edges.map(([from, to], index) => {
           const [a, b] = [placed[from], placed[to]];
