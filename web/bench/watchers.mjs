@@ -38,6 +38,8 @@ export async function watchers(server, program, told) {
   const working = worker(server, "bench/tick@1", RATE);
   while (working.done() === 0) await pause(5);
   const alone = await spent(server, working, () => pause(ALONE_MS));
+  // However long browsers take to begin, what they watch is still to come.
+  working.allow(working.done());
   for (const page of pages) {
     await page.goto(`${server.url}/runs/live`);
     await page.getByText("● live").waitFor();
@@ -45,9 +47,11 @@ export async function watchers(server, program, told) {
   }
   const stop = new AbortController();
   const clients = Array.from({ length: BROWSERS - PAGES }, () => client(server.url, stop.signal));
+  working.allow(ITEMS);
   await pause(1_000);
   const ages = { pages: [], clients: [] };
   const all = await spent(server, working, () => watch(working, pages, clients, ages));
+  if (working.done() >= ITEMS) throw new Error("the run ended while it was watched");
   const broken = clients.flatMap((one) => one.broken());
   stop.abort();
   await Promise.all(clients.map((one) => one.ended));

@@ -8,7 +8,7 @@ const REPORTS_MAX = 500;
 export function worker(server, connector, rate, slots = 1_000) {
   const name = `web-${process.pid}-${Math.round(performance.now() * 1000)}`;
   const held = [];
-  let [began, done, allowed, stopped, broken] = [0, 0, Infinity, false, null];
+  let [done, allowed, stopped, broken] = [0, Infinity, false, null];
   const lease = async () => {
     while (!stopped) {
       if (held.length >= slots / 2) await new Promise((wake) => setTimeout(wake, BEAT_MS));
@@ -19,21 +19,29 @@ export function worker(server, connector, rate, slots = 1_000) {
     }
   };
   const report = async () => {
+    let [due, last] = [0, performance.now()];
     while (!stopped) {
       await new Promise((wake) => setTimeout(wake, BEAT_MS));
-      if (held.length === 0) continue;
-      began ||= performance.now();
-      const due = Math.min(allowed, Math.floor(((performance.now() - began) / 1000) * rate)) - done;
-      const reports = held.splice(0, Math.max(0, Math.min(due, REPORTS_MAX))).map(({ attempt, epoch, input }) => ({ attempt, epoch, output: input, wall_us: 1 }));
+      const now = performance.now();
+      due += ((now - last) / 1000) * rate;
+      last = now;
+      // What could not be done while it had nothing to do, or was not allowed to, is not made up for.
+      const wanted = Math.max(0, Math.min(held.length, allowed - done));
+      if (wanted < due - rate / 4) due = Math.min(due, wanted + rate / 4);
+      const reports = held.splice(0, Math.min(Math.floor(due), wanted, REPORTS_MAX)).map(({ attempt, epoch, input }) => ({ attempt, epoch, output: input, wall_us: 1 }));
       if (reports.length === 0) continue;
+      due -= reports.length;
       await server.api("POST", "/workers/report", { worker: name, reports });
       done += reports.length;
     }
   };
   const working = [lease(), report()].map((work) => work.catch((error) => (broken = error)));
   return {
-    /** Actions that it has finished. */
-    done: () => done,
+    /** Actions that it has finished; what went wrong with it is thrown. */
+    done() {
+      if (broken) throw broken;
+      return done;
+    },
     /** Lets it finish so many in all. */
     allow(count) {
       allowed = count;

@@ -69,7 +69,7 @@ describe("the text", () => {
 
 describe("steps", () => {
   const sheet = (text: string) => ({ text, notices: [], findings: [], document: {}, notes: {} });
-  const opened: State = { sheet: sheet("a"), text: "a", past: [], future: [], saved: "a", refused: null };
+  const opened: State = { sheet: sheet("a"), text: "a", past: [], future: [], saved: "a", typed: false, refused: null };
 
   test("typing on is one step, an edit is another", () => {
     let state = reduce(opened, { is: "typed", text: "ab" });
@@ -84,6 +84,9 @@ describe("steps", () => {
     const state = reduce(reduce(opened, { is: "typed", text: "ab" }), { is: "read", sheet: sheet("a") });
     expect(state.text).toBe("ab");
     expect(state.sheet?.text).toBe("a");
+    // The picture waits while letters come, and follows what is drawn at once.
+    expect(state.typed).toBe(true);
+    expect(reduce(state, { is: "edited", sheet: sheet("b") }).typed).toBe(false);
   });
 });
 

@@ -27,6 +27,8 @@ import { WorkflowForm } from "./build/workflowform";
 
 const PANES = ["form", "text", "files", "plan", "changes"] as const;
 type Pane = (typeof PANES)[number];
+/** The picture follows what is typed when no letter has come for so long. */
+const QUIET_MS = 250;
 
 export function BuildPage() {
   const { workflow } = useSearch({ from: "/build" });
@@ -69,7 +71,7 @@ function Builder({ workflow, text, version, saved: savedFiles, onNamed }: Builde
   const [drawing, draw] = useState<{ from: string; to: string }>();
   useLooking({ chosen, choose, pane, setPane }, PANES);
   // What is wrong is said first; the picture of hundreds of nodes, and what the rules say of it, follow when there is time.
-  const pictured = useDeferredValue(state.sheet);
+  const pictured = useDeferredValue(useQuiet(state.sheet, state.typed ? QUIET_MS : 0));
   const read = pictured?.text;
   const rules = useQuery({ queryKey: ["policy", "wires", workflow, read], queryFn: () => wiring(read!, beside), enabled: read !== undefined, placeholderData: (old) => old }).data;
   const catalogue = useQuery({ queryKey: ["resources", "connectors"], queryFn: connectors });
@@ -257,6 +259,16 @@ function Panes({ pane, setPane }: { pane: Pane; setPane: (pane: Pane) => void })
       ))}
     </div>
   );
+}
+
+/** A value once it has stayed the same for so long; at once when that is no time. */
+function useQuiet<T>(value: T, ms: number): T {
+  const [quiet, setQuiet] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setQuiet(value), ms);
+    return () => clearTimeout(timer);
+  }, [value, ms]);
+  return ms === 0 ? value : quiet;
 }
 
 /** Findings that lie in no node. */

@@ -82,8 +82,26 @@ type Props = {
   onRemove: (ids: string[]) => void;
 };
 
-/** Drawn anew when the text was read, not when something beside it changes. */
-export const Canvas = memo(function Canvas({ sheet, beside, onExample, wiring: rules, chosen, onChoose, onPin, onWire, onUnwire, onRemove }: Props) {
+/** Drawn anew when the text was read, not at every key and not when something beside it changes. */
+export function Canvas(props: Props) {
+  const latest = useRef(props);
+  latest.current = props;
+  const told = useMemo(
+    (): Omit<Props, "sheet" | "beside" | "wiring" | "chosen"> => ({
+      onExample: () => latest.current.onExample?.(),
+      onChoose: (id) => latest.current.onChoose(id),
+      onPin: (id, at) => latest.current.onPin(id, at),
+      onWire: (from, to) => latest.current.onWire(from, to),
+      onUnwire: (from, to) => latest.current.onUnwire(from, to),
+      onRemove: (ids) => latest.current.onRemove(ids),
+    }),
+    [],
+  );
+  const { sheet, beside, wiring, chosen, onExample } = props;
+  return <Drawn sheet={sheet} beside={beside} wiring={wiring} chosen={chosen} {...told} onExample={onExample ? told.onExample : undefined} />;
+}
+
+const Drawn = memo(function Drawn({ sheet, beside, onExample, wiring: rules, chosen, onChoose, onPin, onWire, onUnwire, onRemove }: Props) {
   const made = useMemo(() => picture(sheet, rules), [sheet, rules]);
   const [drawn, setDrawn] = useState<string>();
   const wires = useWires(sheet.text, beside, drawn);

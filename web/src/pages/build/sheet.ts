@@ -18,6 +18,8 @@ export type State = {
   past: string[];
   future: string[];
   saved: string;
+  /** Whether the sheet is that of a text that was typed: more letters are likely to come. */
+  typed: boolean;
   /** Why the last edit was not made. */
   refused: string | null;
 };
@@ -36,7 +38,7 @@ const STEPS_MAX = 1_000;
 export function reduce(state: State, change: Change): State {
   switch (change.is) {
     case "opened":
-      return { sheet: change.sheet, text: change.sheet.text, past: [], future: [], saved: change.saved, refused: null };
+      return { sheet: change.sheet, text: change.sheet.text, past: [], future: [], saved: change.saved, typed: false, refused: null };
     case "typed": {
       // Typing on from what was typed before is one step, until something else happens.
       const typing = state.sheet !== null && state.text !== state.sheet.text;
@@ -46,13 +48,13 @@ export function reduce(state: State, change: Change): State {
     case "read": {
       // While somebody types on, what was found a few letters ago is still worth knowing; after an edit it is not.
       const typing = state.sheet !== null && state.text !== state.sheet.text;
-      return change.sheet.text === state.text || typing ? { ...state, sheet: change.sheet } : state;
+      return change.sheet.text === state.text || typing ? { ...state, sheet: change.sheet, typed: true } : state;
     }
     case "edited":
-      if (change.sheet.text === state.text) return { ...state, sheet: change.sheet, refused: null };
-      return { ...state, sheet: change.sheet, text: change.sheet.text, past: [...state.past, state.text].slice(-STEPS_MAX), future: [], refused: null };
+      if (change.sheet.text === state.text) return { ...state, sheet: change.sheet, typed: false, refused: null };
+      return { ...state, sheet: change.sheet, text: change.sheet.text, past: [...state.past, state.text].slice(-STEPS_MAX), future: [], typed: false, refused: null };
     case "went":
-      return { ...state, sheet: change.sheet, text: change.sheet.text, past: change.past, future: change.future, refused: null };
+      return { ...state, sheet: change.sheet, text: change.sheet.text, past: change.past, future: change.future, typed: false, refused: null };
     case "saved":
       return { ...state, saved: change.text };
     case "refused":
@@ -60,7 +62,7 @@ export function reduce(state: State, change: Change): State {
   }
 }
 
-const EMPTY: State = { sheet: null, text: "", past: [], future: [], saved: "", refused: null };
+const EMPTY: State = { sheet: null, text: "", past: [], future: [], saved: "", typed: false, refused: null };
 
 /** The text of the builder. `keep` is told every text that an edit makes, also when the page has been left meanwhile. */
 export function useSheet(beside: Beside, keep: RefObject<(text: string) => void>) {
