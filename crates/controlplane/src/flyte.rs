@@ -7,6 +7,7 @@ mod labels;
 mod notifying;
 mod queues;
 mod triggers;
+mod workflows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -34,6 +35,7 @@ pub use labels::{Asked, run_labels};
 use notifying::spec_of;
 pub(crate) use triggers::call_of;
 pub use triggers::{SAID, inputs_of_trigger};
+pub use workflows::Registered as RegisteredWorkflow;
 
 use crate::runs::Submitted;
 use crate::{ControlPlane, Fault, FaultKind};
@@ -480,10 +482,14 @@ pub fn run_key(project: &str, domain: &str, run: &str) -> String {
 fn graph_of(project: &str, mut node: Node) -> Arc<Graph> {
     let name = match &node.kind {
         NodeKind::Task { name } => name.clone(),
+        NodeKind::Workflow { graph } => workflows::name_in(project, &graph.workflow).to_owned(),
         _ => ROOT.into(),
     };
     node.id = ROOT.into();
-    node.input = Template { json: Value::String("${ inputs.call }".into()), dynamic: true };
+    node.input = match &node.kind {
+        NodeKind::Workflow { graph } => workflows::given(graph),
+        _ => Template { json: Value::String("${ inputs.call }".into()), dynamic: true },
+    };
     let port = Port { name: "call".into(), schema: json!({}), default: None };
     let outputs = Template { json: Value::String(format!("${{ nodes.{ROOT} }}")), dynamic: true };
     Arc::new(Graph {

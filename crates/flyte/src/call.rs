@@ -65,6 +65,9 @@ pub struct Call {
     /// A condition or a trace, as it was sent, as hexadecimal digits.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub other: String,
+    /// What a workflow is given that a program starts, with the root alone.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub given: Value,
     /// The tags that came to the inputs of the run by the rules, and by what each did, with the root alone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub entered: BTreeMap<String, String>,

@@ -9,13 +9,13 @@ use crate::wire::{
 };
 use prost::Message as _;
 
-const INTEGER: i32 = 1;
-const FLOAT: i32 = 2;
-const STRING: i32 = 3;
-const BOOLEAN: i32 = 4;
+pub(crate) const INTEGER: i32 = 1;
+pub(crate) const FLOAT: i32 = 2;
+pub(crate) const STRING: i32 = 3;
+pub(crate) const BOOLEAN: i32 = 4;
 const DATETIME: i32 = 5;
 const DURATION: i32 = 6;
-const STRUCT: i32 = 9;
+pub(crate) const STRUCT: i32 = 9;
 /// The name of the packing that the SDK reads.
 const MSGPACK: &str = "msgpack";
 
@@ -128,7 +128,8 @@ fn of_primitive(primitive: Primitive) -> Literal {
     of_scalar(Scalar { primitive: Some(primitive), ..Scalar::default() })
 }
 
-fn literal(name: &str, value: &Value, of: &Type) -> Result<Literal, Wrong> {
+/// A value of JSON as one of a type.
+pub(crate) fn literal(name: &str, value: &Value, of: &Type) -> Result<Literal, Wrong> {
     let wrong = |wanted| Err(Wrong::Type(name.to_owned(), kind_of(value), wanted));
     if let Some(union) = &of.union {
         return union_of(name, value, &union.variants);

@@ -26,6 +26,7 @@ pub mod sign;
 mod strange;
 pub mod task;
 pub mod wire;
+pub mod workflows;
 
 pub use addresses::{Addresses, addresses};
 pub use call::{Call, Recovery};

@@ -78,6 +78,10 @@ fn of_task(
 ) -> Answer<Spawn> {
     let invalid = |error: flyte::task::Unfit| Refusal::new("invalid_argument", error.to_string());
     let spec = flyte::task::read(&task.spec).map_err(invalid)?;
+    if flyte::workflows::is_workflow(&spec) {
+        let message = "a workflow is no action of a program: start it as a run of its own with `flyte.run`, and wait for that";
+        return Err(Refusal::new("invalid_argument", message));
+    }
     let mut node = flyte::task::node(&call.name, &spec).map_err(invalid)?;
     if !task.queue.is_empty() {
         call.queue = task.queue.clone();

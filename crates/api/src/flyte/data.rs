@@ -2,6 +2,7 @@
 
 use axum::http::HeaderMap;
 use controlplane::{ControlPlane, Fault, random_bytes};
+use engine::event::ActionKind;
 use executors::{Executor as _, Stream as LogStream};
 use flyte::Call;
 use flyte::wire::{
@@ -11,7 +12,7 @@ use flyte::wire::{
 };
 use futures::Stream;
 use journal::ActionRow;
-use model::{ActionNo, AttemptKey, AttemptNo, Digest};
+use model::{ActionNo, AttemptKey, AttemptNo, Digest, Phase};
 
 use super::connect::{Answer, Refusal};
 use super::view::{self, blocking, broken};
@@ -68,9 +69,12 @@ pub(super) async fn upload_location(
     Ok(CreateUploadLocationResponse { signed_url, native_url: flyte::uri(&key), expires_at, headers: Default::default() })
 }
 
+/// What keys of kept inputs begin with.
+pub(super) const INPUTS: &str = "inputs/";
+
 /// Keeps inputs; gives their address.
 pub(super) fn keep_inputs(control: &ControlPlane, bytes: &[u8]) -> Answer<String> {
-    let key = format!("inputs/{}/inputs.pb", &Digest(random_bytes()).hex()[..32]);
+    let key = format!("{INPUTS}{}/inputs.pb", &Digest(random_bytes()).hex()[..32]);
     control.flyte().objects().put(&key, bytes).map_err(broken)?;
     Ok(flyte::uri(&key))
 }
@@ -151,7 +155,8 @@ pub(super) async fn action_data(app: &App, caller: &Caller, request: OfAction) -
         let (run, action) = view::action_of(reader, request.action_id.as_ref())?;
         auth::sees(&app, &caller, &run, &action)?;
         let call = view::call_of(reader, &action)?;
-        let (outputs, _) = view::outputs_of(reader, &action)?;
+        let (outputs, given) = view::outputs_of(reader, &action)?;
+        let of_workflow = action.kind == ActionKind::Workflow && action.phase == Phase::Succeeded;
         let outputs_uri = match (outputs.is_empty(), outputs.ends_with(".pb")) {
             (true, _) => String::new(),
             (false, true) => outputs,
@@ -160,7 +165,7 @@ pub(super) async fn action_data(app: &App, caller: &Caller, request: OfAction) -
         let read = |uri: &str| flyte::key(uri).and_then(|key| control.flyte().objects().get(key).ok());
         Ok(GetActionDataResponse {
             inputs: Some(read(&call.inputs).unwrap_or_default()),
-            outputs: read(&outputs_uri),
+            outputs: if of_workflow { Some(flyte::workflows::outputs(&given)) } else { read(&outputs_uri) },
             inputs_uri: call.inputs,
             outputs_uri,
         })

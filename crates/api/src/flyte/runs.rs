@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 
 use axum::http::HeaderMap;
-use controlplane::{FLYTE_ROOT, Program, random_bytes};
+use controlplane::{ControlPlane, FLYTE_ROOT, Program, random_bytes};
 use engine::Command;
 use flyte::wire::{
     ActionDetails, ActionDetailsResponse, CreateRunRequest, CreateRunResponse, Empty, Filter, ListActionsRequest,
     ListActionsResponse, ListRunsRequest, ListRunsResponse, OfAction, OfRun, Run, RunDetails, RunDetailsResponse, RunSpec,
-    TaskId,
+    TaskId, TaskSpec,
 };
 use flyte::{Call, Message as _};
 use futures::Stream;
 use journal::{ActionFilter, RunFilter};
 use model::limits::{RUN_LABEL_BYTES_MAX, RUN_LABELS_MAX};
-use model::{Digest, RunId};
+use model::{AttemptKey, Digest, Node, RunId};
+use serde_json::Value;
 
 use super::actions::is_over;
 use super::connect::{Answer, Refusal};
@@ -74,46 +75,88 @@ pub(super) fn check(spec: &RunSpec) -> Answer<()> {
     Ok(())
 }
 
+/// The task that is asked for: its specification, read and as it was sent, and its identifier.
+fn asked(control: &ControlPlane, request: &mut CreateRunRequest) -> Answer<(TaskSpec, Vec<u8>, TaskId)> {
+    let of_trigger = request.trigger_name.take().map(|name| triggers::task_of(control, name)).transpose()?;
+    let (id, bytes) = match (request.task_id.take().or(of_trigger), request.task_spec.take()) {
+        (Some(id), _) => {
+            let (id, spec) = tasks::find(control, &id)?;
+            (Some(id), spec)
+        }
+        (None, Some(spec)) => (None, spec),
+        (None, None) => return Err(invalid("there is no task")),
+    };
+    let spec = flyte::task::read(&bytes).map_err(|unfit| invalid(unfit.to_string()))?;
+    let template = spec.task_template.as_ref().and_then(|template| template.id.clone()).unwrap_or_default();
+    let id = id.unwrap_or(TaskId {
+        org: template.org,
+        project: template.project,
+        domain: template.domain,
+        name: template.name,
+        version: template.version,
+    });
+    Ok((spec, bytes, id))
+}
+
+/// The node that runs a task.
+fn task(control: &ControlPlane, spec: &TaskSpec, run_spec: &RunSpec) -> Answer<Node> {
+    let mut node = flyte::task::node(FLYTE_ROOT, spec).map_err(|unfit| invalid(unfit.to_string()))?;
+    control.send_to_queue(&mut node, &run_spec.queue)?;
+    Ok(node)
+}
+
+/// The node that runs a workflow, what it is given, and the tags that come with whoever starts it.
+fn workflow(
+    control: &ControlPlane,
+    id: &TaskId,
+    (run_spec, inputs): (&RunSpec, &str),
+    attempt: Option<AttemptKey>,
+) -> Answer<(Node, Value, BTreeMap<String, String>)> {
+    if !run_spec.queue.is_empty() {
+        return Err(invalid("a workflow is not sent to a queue: its nodes say where they run"));
+    }
+    // The server reads them in the name of whoever asks, who may not read everything.
+    let key = flyte::key(inputs).filter(|key| key.starts_with(data::INPUTS));
+    let key = key.ok_or_else(|| invalid("the inputs of a workflow are sent with the call, or uploaded before it"))?;
+    let values = control.flyte().objects().get(key).map_err(|error| invalid(format!("the inputs cannot be read: {error}")))?;
+    let (node, given) = control.workflow_for_program(id, &values)?;
+    Ok((node, given, tags_of(control, attempt)?))
+}
+
+/// What an attempt could read goes on with what it starts.
+fn tags_of(control: &ControlPlane, attempt: Option<AttemptKey>) -> Answer<BTreeMap<String, String>> {
+    let Some(attempt) = attempt else { return Ok(BTreeMap::new()) };
+    let reach = control.flyte_reach(attempt)?.ok_or_else(|| Refusal::new("unauthenticated", "the attempt is over"))?;
+    let by = format!("the program `{}`, which started it", reach.name);
+    Ok(reach.label.0.iter().map(|tag| (tag.clone(), by.clone())).collect())
+}
+
 /// Starts a run. The client repeats a call that failed under the same request id: that is one run.
 pub(super) async fn create(
     app: &App,
     caller: &Caller,
     headers: &HeaderMap,
-    request: CreateRunRequest,
+    mut request: CreateRunRequest,
 ) -> Answer<CreateRunResponse> {
     let (project, domain, name) = place(&request)?;
     let key = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(|id| format!("flyte:{id}"));
     let key = key.filter(|key| key.len() <= model::limits::IDEMPOTENCY_KEY_BYTES_MAX);
     let control = app.control.clone();
-    let principal = caller.principal.clone();
+    let (principal, attempt) = (caller.principal.clone(), caller.attempt);
     let program = blocking(move || {
-        let of_trigger = request.trigger_name.map(|name| triggers::task_of(&control, name)).transpose()?;
-        let (id, bytes) = match (request.task_id.or(of_trigger), request.task_spec) {
-            (Some(id), _) => {
-                let (id, spec) = tasks::find(&control, &id)?;
-                (Some(id), spec)
-            }
-            (None, Some(spec)) => (None, spec),
-            (None, None) => return Err(invalid("there is no task")),
-        };
-        let spec = flyte::task::read(&bytes).map_err(|unfit| invalid(unfit.to_string()))?;
-        let mut node = flyte::task::node(FLYTE_ROOT, &spec).map_err(|unfit| invalid(unfit.to_string()))?;
+        let (spec, bytes, id) = asked(&control, &mut request)?;
         let run_spec = RunSpec::decode(request.run_spec.as_slice()).map_err(|error| invalid(error.to_string()))?;
         check(&run_spec)?;
-        control.send_to_queue(&mut node, &run_spec.queue)?;
         let inputs = match (request.offloaded_input_data, request.inputs) {
             (Some(offloaded), _) => offloaded.uri,
             (None, inputs) => data::keep_inputs(&control, &inputs.unwrap_or_default())?,
         };
-        let short_name = spec.short_name;
-        let template = spec.task_template.and_then(|template| template.id).unwrap_or_default();
-        let id = id.unwrap_or(TaskId {
-            org: template.org,
-            project: template.project,
-            domain: template.domain,
-            name: template.name,
-            version: template.version,
-        });
+        let short_name = spec.short_name.clone();
+        let (node, given, entered) = match flyte::workflows::is_workflow(&spec) {
+            true if id.project != project => return Err(invalid(format!("the workflow is one of the project `{}`", id.project))),
+            true => workflow(&control, &id, (&run_spec, &inputs), attempt)?,
+            false => (task(&control, &spec, &run_spec)?, Value::Null, BTreeMap::new()),
+        };
         let envs = run_spec.envs.unwrap_or_default().values;
         let start = run_spec.run_start_time.map(|time| time.seconds.max(0) as u64 * 1_000_000).map(model::Timestamp);
         let recovers = recovering::asked(&control, &request.run_spec, (&project, &domain))?;
@@ -136,6 +179,8 @@ pub(super) async fn create(
             envs: envs.into_iter().map(|pair| (pair.key, pair.value)).collect::<BTreeMap<_, _>>(),
             start: crate::rest::rfc3339(start.unwrap_or_else(controlplane::wall)),
             run_spec: flyte::call::to_hex(&request.run_spec),
+            given,
+            entered,
             ..Call::default()
         };
         let run_labels = run_spec.labels.unwrap_or_default().values;

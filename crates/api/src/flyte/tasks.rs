@@ -1,6 +1,6 @@
 //! Tasks that were deployed, projects, and who one is.
 
-use controlplane::ControlPlane;
+use controlplane::{ControlPlane, RegisteredWorkflow};
 use engine::Command;
 use flyte::Message as _;
 use flyte::wire::{
@@ -38,8 +38,10 @@ pub(super) fn find(control: &ControlPlane, id: &TaskId) -> Answer<(TaskId, Vec<u
     if let Some(builder) = builder(control, id) {
         return Ok(builder);
     }
-    let row = control.reader().resources(KIND, Some(&name_of(id)), None).map_err(broken)?.pop();
-    let row = row.ok_or_else(|| Refusal::not_found("task", &name_of(id)))?;
+    let Some(row) = control.reader().resources(KIND, Some(&name_of(id)), None).map_err(broken)?.pop() else {
+        let (found, spec) = control.workflow_as_task(id)?.ok_or_else(|| Refusal::not_found("task", &name_of(id)))?;
+        return Ok((found.id, spec.encode_to_vec()));
+    };
     let spec = row.body.get("spec").and_then(Value::as_str).unwrap_or_default();
     Ok((id_of(&row), control.flyte().spec(spec)?))
 }
@@ -102,6 +104,12 @@ fn metadata(row: &ResourceRow) -> DeployedMetadata {
     DeployedMetadata { short_name: text("short_name"), deployed_at, environment_name: text("environment") }
 }
 
+/// What stands beside a registered workflow, which is as good as a task that was deployed.
+fn metadata_of(found: &RegisteredWorkflow) -> DeployedMetadata {
+    let deployed_at = Some(view::time(found.at));
+    DeployedMetadata { short_name: found.id.name.clone(), deployed_at, environment_name: String::new() }
+}
+
 /// One version of a task.
 pub(super) async fn details(app: &App, request: OfTask) -> Answer<TaskDetailsResponse> {
     let control = app.control.clone();
@@ -112,7 +120,11 @@ pub(super) async fn details(app: &App, request: OfTask) -> Answer<TaskDetailsRes
             return Ok(TaskDetailsResponse { details: Some(TaskDetails { task_id: Some(id), metadata: Some(metadata), spec }) });
         }
         let row = control.reader().resources(KIND, Some(&name_of(&id)), None).map_err(broken)?.pop();
-        let row = row.ok_or_else(|| Refusal::not_found("task", &name_of(&id)))?;
+        let Some(row) = row else {
+            let (found, spec) = control.workflow_as_task(&id)?.ok_or_else(|| Refusal::not_found("task", &name_of(&id)))?;
+            let (metadata, spec) = (Some(metadata_of(&found)), spec.encode_to_vec());
+            return Ok(TaskDetailsResponse { details: Some(TaskDetails { task_id: Some(found.id), metadata, spec }) });
+        };
         let (id, spec) = find(&control, &id)?;
         Ok(TaskDetailsResponse { details: Some(TaskDetails { task_id: Some(id), metadata: Some(metadata(&row)), spec }) })
     })
@@ -165,6 +177,13 @@ pub(super) async fn list(app: &App, request: ListTasksRequest) -> Answer<ListTas
                 tasks.push(DeployedTask { task_id: Some(id), metadata: Some(metadata(&row)) });
             }
         }
+        if let Some(place) = &request.project_id {
+            for found in control.workflows_as_tasks(&place.name, &place.domain, None)? {
+                if is_asked(&found.id, request.request.as_ref()) {
+                    tasks.push(DeployedTask { metadata: Some(metadata_of(&found)), task_id: Some(found.id) });
+                }
+            }
+        }
         tasks.truncate(limit(request.request.as_ref()));
         Ok(ListTasksResponse { tasks, token: String::new() })
     })
@@ -181,6 +200,12 @@ pub(super) async fn versions(app: &App, request: ListVersionsRequest) -> Answer<
             let id = id_of(&row);
             if (&id.project, &id.domain, &id.name) == (&asked.project, &asked.domain, &asked.name) {
                 versions.push(DeployedVersion { version: id.version, deployed_at: Some(view::time(row.at)) });
+            }
+        }
+        if versions.is_empty() {
+            // Of a workflow the latest is named here; earlier ones are found by their numbers.
+            for found in control.workflows_as_tasks(&asked.project, &asked.domain, Some(&asked.name))? {
+                versions.push(DeployedVersion { version: found.id.version, deployed_at: Some(view::time(found.at)) });
             }
         }
         versions.truncate(limit(request.request.as_ref()));

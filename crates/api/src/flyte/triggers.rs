@@ -110,6 +110,9 @@ async fn set(app: &App, caller: &Caller, name: TriggerName, task: TaskId, spec: 
     let control = app.control.clone();
     let (own, said) = blocking(move || {
         let (id, bytes) = tasks::find(&control, &task)?;
+        if flyte::task::read(&bytes).is_ok_and(|spec| flyte::workflows::is_workflow(&spec)) {
+            return Err(invalid("a trigger of the SDK starts no workflow: declare one with a document of `kind: trigger`"));
+        }
         let inputs = match &spec.offloaded_input_data {
             Some(offloaded) => offloaded.clone(),
             None => {

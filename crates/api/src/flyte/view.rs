@@ -88,10 +88,13 @@ pub(super) fn action_of(reader: &Reader, id: Option<&ActionId>) -> Answer<(RunRo
 /// What an action was given.
 pub(super) fn call_of(reader: &Reader, row: &ActionRow) -> Answer<Call> {
     let input = row.input.map(|(seq, n)| reader.body(seq, n)).transpose().map_err(broken)?.flatten().unwrap_or_default();
-    if row.input.is_some() || row.path != controlplane::FLYTE_ROOT {
-        return Ok(Call::of(&input).unwrap_or_default());
+    if let Some(call) = Call::of(&input) {
+        return Ok(call);
     }
-    // What was taken from elsewhere was given nothing; the run was.
+    if row.path != controlplane::FLYTE_ROOT {
+        return Ok(Call::default());
+    }
+    // What was taken from elsewhere was given nothing, and a workflow what it takes; the call was given to the run.
     let run = reader.run(row.run).map_err(broken)?;
     let given = run.map(|run| reader.body(run.first_seq, 0)).transpose().map_err(broken)?.flatten().unwrap_or_default();
     Ok(given.get("call").and_then(Call::of).unwrap_or_default())
@@ -148,9 +151,11 @@ pub(super) fn metadata(reader: &Reader, run: &RunRow, row: &ActionRow, call: &Ca
             let filter = journal::ActionFilter { from: child.parent, limit: 1, phase: None };
             reader.actions(row.run, &filter).map_err(broken)?.pop().map(|parent| parent.path).unwrap_or_default()
         }
-        None => String::new(),
+        // A node of a workflow is below what it is written in.
+        None => row.path.rsplit_once('/').map(|(above, _)| above.to_owned()).unwrap_or_default(),
     };
-    let work = child.map(|child| child.work).unwrap_or_default();
+    let own = || row.path.rsplit('/').next().unwrap_or_default().to_owned();
+    let work = child.map(|child| child.work).unwrap_or_else(own);
     let is_task = !matches!(row.kind, ActionKind::Trace | ActionKind::Human);
     let name = if is_task && !call.task[3].is_empty() { call.task[3].clone() } else { work };
     let mut metadata = ActionMetadata {
