@@ -6,6 +6,7 @@ mod placing;
 mod record;
 mod registered;
 mod simulating;
+mod supposing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -152,7 +152,9 @@ impl ControlPlane {
         let fleet: Vec<SiteView> = rows.iter().map(crate::planning::idle).collect();
         let changed = changed(&fleet, &asked.sites)?;
         let documents = self.rules_asked(&asked.rules)?;
-        let gate = |views: &[SiteView], documents: Vec<Sourced>| Gate { specs: specs(views, &rows), documents };
+        let gate = |views: &[SiteView], documents: &[Sourced]| {
+            Ok::<_, Fault>(Gate { specs: specs(views, &rows), rules: self.rules_with(documents, &[])?, cache: Arc::default() })
+        };
         let goals = self.goals(asked)?;
         let names = |sites: &[SiteView]| sites.iter().map(|site| site.name.clone()).collect::<Vec<_>>();
         let mut sums = Vec::new();
@@ -160,7 +162,7 @@ impl ControlPlane {
             let played = play(&recorded.world, &chooser, recorded);
             sums.push(Sum { refused: recorded.refused, ..sum(name, &played, &recorded.world, names) });
         };
-        let mut before = self.record(&filter, &fleet, &gate(&fleet, Vec::new()), &goals)?;
+        let mut before = self.record(&filter, &fleet, &gate(&fleet, &[])?, &goals)?;
         let (runs, actions) = (before.world.flows.len() as u64, before.actions);
         let happened = std::mem::take(&mut before.happened);
         let sites = std::mem::take(&mut before.sites);
@@ -171,7 +173,7 @@ impl ControlPlane {
         } else {
             // One world at a time is in memory: the period is read again.
             drop(before);
-            self.record(&filter, &changed, &gate(&changed, documents), &goals)?
+            self.record(&filter, &changed, &gate(&changed, &documents)?, &goals)?
         };
         add("as asked", &after, &names(&changed), Chooser::Priced(asked.settings));
         sums.insert(0, happened);

@@ -13,7 +13,6 @@ use placement::Permitted;
 use policy::{Cache, Fleet, Rules, Work};
 
 use super::{labelled, placing, project_of};
-use crate::applying::body_of;
 use crate::{ControlPlane, Fault};
 
 /// Where the nodes of a workflow may run.
@@ -111,18 +110,20 @@ impl ControlPlane {
         sites: &[model::SiteSpec],
         documents: &[crate::applying::Sourced],
     ) -> Result<Ahead, Fault> {
-        let is_rule = |kind: &str| super::KINDS.contains(&kind);
-        let mut rules = self.rules();
-        if documents.iter().any(|sourced| is_rule(sourced.document.kind())) {
-            let mut registered = super::Registered::read(self.reader()).map_err(Fault::internal)?;
-            for sourced in documents.iter().filter(|sourced| is_rule(sourced.document.kind())) {
-                registered.put(sourced.document.kind(), sourced.document.name(), "", body_of(sourced, "")?);
-            }
-            rules = Arc::new(Rules::new(registered.sources()).0);
-        }
+        Ok(self.ahead_by((self.rules_with(documents, &[])?, Arc::default()), graph, domain, sites))
+    }
+
+    /// The gate ahead of a workflow of its own project by these rules, with the answers that are known of them over these sites.
+    pub(crate) fn ahead_by(
+        &self,
+        rules: (Arc<Rules>, Arc<Mutex<Cache>>),
+        graph: &Graph,
+        domain: &str,
+        sites: &[model::SiteSpec],
+    ) -> Ahead {
         let (fleet, now) = (Fleet::new(sites.iter()), crate::clock::wall());
         let inputs = workflow::labels::declared(graph);
-        Ok(Ahead::new((rules, Arc::default()), fleet, graph, (project_of(&graph.workflow), domain), &inputs, now))
+        Ahead::new(rules, fleet, graph, (project_of(&graph.workflow), domain), &inputs, now)
     }
 
     /// The gate ahead of a run, with what its inputs carry.

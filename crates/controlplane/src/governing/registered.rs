@@ -1,6 +1,6 @@
 //! What is registered of rules: the latest of everything, and of policies every version, since one may wait for its approvals.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::Event;
 use journal::Reader;
@@ -144,21 +144,34 @@ impl Registered {
     /// What rules are made of: of each policy the version that counts. What was registered was checked; what cannot be read any more is
     /// left out and said.
     pub fn sources(&self) -> Sources {
-        self.made_of(|stand, _| stand.in_force)
+        self.made_of(|_, stand, _| stand.in_force)
     }
 
     /// The same as if every version had its approvals.
     pub(crate) fn wanted(&self) -> Sources {
-        self.made_of(|_, versions| versions.len().checked_sub(1))
+        self.made_of(|_, _, versions| versions.len().checked_sub(1))
     }
 
-    fn made_of(&self, choose: impl Fn(&Stand, &[Version]) -> Option<usize>) -> Sources {
+    /// What is in force, but of these policies the latest version, as if it had its approvals.
+    pub(crate) fn sources_with(&self, approved: &BTreeSet<String>) -> Sources {
+        self.made_of(|name, stand, versions| match approved.contains(name) {
+            true => versions.len().checked_sub(1),
+            false => stand.in_force,
+        })
+    }
+
+    /// Whether there is a policy of that name.
+    pub(crate) fn has_policy(&self, name: &str) -> bool {
+        self.policies.contains_key(name)
+    }
+
+    fn made_of(&self, choose: impl Fn(&str, &Stand, &[Version]) -> Option<usize>) -> Sources {
         let approvals = self.approvals();
-        let chosen = |versions: &Vec<Version>| {
-            let at = choose(&policy::stand(versions, &approvals), versions)?;
+        let chosen = |(name, versions): (&String, &Vec<Version>)| {
+            let at = choose(name, &policy::stand(versions, &approvals), versions)?;
             versions.get(at).map(|version| version.spec.clone())
         };
-        let policies = self.policies.values().filter_map(chosen).collect();
+        let policies = self.policies.iter().filter_map(chosen).collect();
         let secrets = self.secrets.clone();
         Sources { tags: self.all("tag"), policies, sanitizers: self.all("sanitizer"), approvals, secrets }
     }

@@ -9,11 +9,10 @@ use journal::{RunFilter, RunRow};
 use model::limits::{SIMULATED_ENTRIES_MAX, SIMULATED_RUNS_MAX};
 use model::{Label, Seq, Timestamp};
 use policy::{Cache, Fleet, Rules, Work};
-use workflow::documents::Document;
 
 use super::certify;
-use crate::applying::{body_of, read_all};
-use crate::{ControlPlane, Fault, FaultKind, SourceFile};
+use crate::applying::read_all;
+use crate::{ControlPlane, Fault, SourceFile};
 
 /// Runs read at a time.
 const PAGE: usize = 200;
@@ -79,18 +78,7 @@ impl ControlPlane {
         if outcome.failed() {
             return Err(outcome.into());
         }
-        let mut registered = self.registered_rules()?;
-        for sourced in &read {
-            let kind = sourced.document.kind();
-            if matches!(sourced.document, Document::Tag(_) | Document::Policy(_) | Document::Sanitizer(_)) {
-                registered.put(kind, sourced.document.name(), "", body_of(sourced, "")?);
-            }
-        }
-        let (then, problems) = Rules::new(registered.wanted());
-        if let Some(problem) = problems.iter().find(|problem| !problem.warning) {
-            let (kind, name) = &problem.document;
-            return Err(Fault::new(FaultKind::InvalidWorkflow, format!("the {kind} `{name}`: {}", problem.message)));
-        }
+        let then = self.rules_with(&read, &[])?;
         let (now, fleet) = (self.rules(), self.policy_fleet()?);
         let mut found = Simulated::default();
         let asked = self.asked_since(since, &mut found)?;

@@ -140,50 +140,19 @@ impl ControlPlane {
 
     /// The rules in force with these documents put in and these policies taken out.
     fn rules_as_if(&self, documents: &[SourceFile], without: &[String]) -> Result<Arc<Rules>, Fault> {
-        if documents.is_empty() && without.is_empty() {
-            return Ok(self.rules());
+        if documents.is_empty() {
+            return self.rules_with(&[], without);
         }
         let (read, outcome) = read_all(self.reader(), documents, &BTreeMap::new());
         if outcome.failed() {
             return Err(outcome.into());
         }
-        let mut sources = self.registered_rules()?.sources();
-        for name in without {
-            let before = sources.policies.len();
-            sources.policies.retain(|policy| policy.name != *name);
-            if sources.policies.len() == before {
-                return Err(Fault::not_found("policy", name));
-            }
+        let others = read.iter().map(|sourced| sourced.document.kind()).find(|kind| !crate::governing::KINDS.contains(kind));
+        if let Some(other) = others {
+            let message = format!("a document of kind {other} is no rule: tags, policies, sanitizers and approvals are");
+            return Err(Fault::new(FaultKind::Malformed, message));
         }
-        for sourced in read {
-            use workflow::documents::Document;
-            match sourced.document {
-                Document::Tag(tag) => {
-                    sources.tags.retain(|known| known.name != tag.name);
-                    sources.tags.push(tag);
-                }
-                Document::Policy(policy) => {
-                    sources.policies.retain(|known| known.name != policy.spec.name);
-                    sources.policies.push(policy.spec);
-                }
-                Document::Sanitizer(sanitizer) => {
-                    sources.sanitizers.retain(|known| known.name != sanitizer.name);
-                    sources.sanitizers.push(sanitizer);
-                }
-                other => {
-                    let message = format!("a document of kind {} is no rule: tags, policies and sanitizers are", other.kind());
-                    return Err(Fault::new(FaultKind::Malformed, message));
-                }
-            }
-        }
-        let (rules, problems) = Rules::new(sources);
-        match problems.iter().find(|problem| !problem.warning) {
-            Some(problem) => {
-                let (kind, name) = &problem.document;
-                Err(Fault::new(FaultKind::InvalidWorkflow, format!("the {kind} `{name}`: {}", problem.message)))
-            }
-            None => Ok(Arc::new(rules)),
-        }
+        self.rules_with(&read, without)
     }
 
     fn side(&self, scene: &Scene<'_>, sites: &[SiteView], ahead: &Ahead, goal: Option<Goal>) -> Side {

@@ -9,13 +9,14 @@ use engine::without_items;
 use journal::{HistoryFilter, HistoryRow, SiteRow};
 use model::limits::WHATIF_ACTIONS_MAX;
 use model::{Digest, Graph, Money, NodeKind, Resources, RunId, SiteSpec, Timestamp};
+use parking_lot::Mutex;
 use placement::objective::Odds;
 use placement::world::{Flow, Need, Task};
 use placement::{Permitted, SiteView};
+use policy::{Cache, Rules};
 use prediction::{Estimates, Family};
 
 use super::{Recorded, Sum};
-use crate::applying::Sourced;
 use crate::foresight::world_of;
 use crate::governing::Ahead;
 use crate::learning::node_at;
@@ -78,8 +79,9 @@ impl ControlPlane {
 /// What says where work may go.
 pub(super) struct Gate {
     pub(super) specs: Vec<SiteSpec>,
-    /// Rules that count as if they were applied.
-    pub(super) documents: Vec<Sourced>,
+    /// Made once for the whole period, with the answers that they gave: every graph asks the same.
+    pub(super) rules: Arc<Rules>,
+    pub(super) cache: Arc<Mutex<Cache>>,
 }
 
 /// The sites as rules see them.
@@ -133,7 +135,7 @@ impl Recorder<'_> {
         for row in run {
             self.note(row);
             if row.kind != ActionKind::Transfer {
-                self.add_action(row, graph.as_deref(), &mut ended)?;
+                self.add_action(row, graph.as_deref(), &mut ended);
             }
         }
         let end = run.iter().map(|row| row.finished_at).max().unwrap_or(head.submitted_at);
@@ -177,15 +179,16 @@ impl Recorder<'_> {
     }
 
     /// What is known of a node: looked up once for each, so that whoever learns is not held up, and with them those who decide.
-    fn known(&mut self, row: &HistoryRow, path: &str, graph: Option<&Graph>) -> Result<Arc<Known>, Fault> {
+    fn known(&mut self, row: &HistoryRow, path: &str, graph: Option<&Graph>) -> Arc<Known> {
         let key = (row.graph, row.domain.clone(), path.to_owned());
         if let Some(known) = self.paths.get(&key) {
-            return Ok(known.clone());
+            return known.clone();
         }
         let of_run = (row.graph, row.domain.clone());
         if !self.aheads.contains_key(&of_run) {
-            let Gate { specs, documents } = self.gate;
-            let ahead = graph.map(|graph| self.control.ahead_with(graph, &row.domain, specs, documents)).transpose()?;
+            let Gate { specs, rules, cache } = self.gate;
+            let asked = || (rules.clone(), cache.clone());
+            let ahead = graph.map(|graph| self.control.ahead_by(asked(), graph, &row.domain, specs));
             self.aheads.insert(of_run.clone(), ahead);
         }
         let node = graph.and_then(|graph| node_at(graph, path));
@@ -195,18 +198,13 @@ impl Recorder<'_> {
         let family = Family { workflow: &row.workflow, path, work: &work };
         let known = Arc::new(Known::of(graph, &family, self.sites, &gate, &self.control.learned().read()));
         self.paths.insert(key, known.clone());
-        Ok(known)
+        known
     }
 
-    fn add_action(
-        &mut self,
-        row: &HistoryRow,
-        graph: Option<&Graph>,
-        ended: &mut BTreeMap<String, Vec<(u32, Timestamp)>>,
-    ) -> Result<(), Fault> {
+    fn add_action(&mut self, row: &HistoryRow, graph: Option<&Graph>, ended: &mut BTreeMap<String, Vec<(u32, Timestamp)>>) {
         let sites = self.sites;
         let path = without_items(&row.path);
-        let known = self.known(row, &path, graph)?;
+        let known = self.known(row, &path, graph);
         let site = sites.iter().position(|site| site.name == row.site);
         self.recorded.refused += u64::from(known.refused);
         if let Some(why) = site.and_then(|site| known.refusals.get(site)?.as_ref()) {
@@ -243,7 +241,6 @@ impl Recorder<'_> {
         numbers.push(site.unwrap_or(0) as u16);
         strays.push((wall / expected).clamp(1e-4, 1e4));
         ended.entry(path).or_default().push((world.tasks.len() as u32 - 1, row.finished_at));
-        Ok(())
     }
 
     fn finish(mut self) -> Recorded {

@@ -9,6 +9,7 @@ mod plans;
 mod reaching;
 mod rederiving;
 mod retention;
+mod supposing;
 mod triggers;
 mod witnesses;
 
