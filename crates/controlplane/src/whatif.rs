@@ -6,8 +6,8 @@ mod recording;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use journal::{HistoryFilter, RunFilter};
-use model::{Digest, Graph, Money, Resources, RunId, Timestamp};
+use journal::{HistoryFilter, RunFilter, SiteRow};
+use model::{Digest, Graph, Money, Resources, RunId, SiteSpec, Timestamp};
 use placement::SiteView;
 use placement::objective::Settings;
 use placement::sim::{Chooser, Played, Reality, play};
@@ -15,7 +15,7 @@ use placement::world::{Need, World};
 
 use crate::applying::{Sourced, read_all};
 use crate::{ControlPlane, Fault, FaultKind, SourceFile};
-use recording::{Gate, specs};
+use recording::Gate;
 
 pub use one::{Side, Suppose, Supposed};
 
@@ -153,7 +153,11 @@ impl ControlPlane {
         let changed = changed(&fleet, &asked.sites)?;
         let documents = self.rules_asked(&asked.rules)?;
         let gate = |views: &[SiteView], documents: &[Sourced]| {
-            Ok::<_, Fault>(Gate { specs: specs(views, &rows), rules: self.rules_with(documents, &[])?, cache: Arc::default() })
+            Ok::<_, Fault>(Gate {
+                specs: specs(views, &rows, &asked.sites),
+                rules: self.rules_with(documents, &[])?,
+                cache: Arc::default(),
+            })
         };
         let goals = self.goals(asked)?;
         let names = |sites: &[SiteView]| sites.iter().map(|site| site.name.clone()).collect::<Vec<_>>();
@@ -303,6 +307,24 @@ fn changed(fleet: &[SiteView], changes: &[SiteChange]) -> Result<Vec<SiteView>, 
         site.free = site.capacity;
     }
     Ok(sites)
+}
+
+/// The sites as rules see them: registered ones as they are, a new one as a copy of the one that it is like.
+fn specs(views: &[SiteView], rows: &[SiteRow], changes: &[SiteChange]) -> Vec<SiteSpec> {
+    let known = |name: &str| rows.iter().find(|row| row.spec.name == name).map(|row| row.spec.clone());
+    let like = |name: &str| changes.iter().find(|change| change.site == name).and_then(|change| known(change.like.as_deref()?));
+    // One that is like another new one has no registered site behind it.
+    let seen = |view: &SiteView| SiteSpec {
+        name: view.name.clone(),
+        executor: Default::default(),
+        capacity: view.capacity,
+        attributes: view.attributes.clone(),
+        prices: view.prices,
+        simulates: None,
+        sandbox: None,
+    };
+    let copied = |view: &SiteView| like(&view.name).map(|spec| SiteSpec { name: view.name.clone(), ..spec });
+    views.iter().map(|view| known(&view.name).or_else(|| copied(view)).unwrap_or_else(|| seen(view))).collect()
 }
 
 fn limits() -> Vec<String> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use engine::event::Goal;
 use engine::without_items;
-use journal::{RunRow, SiteRow};
+use journal::RunRow;
 use model::value::ArtifactRef;
 use model::{Graph, Label, Money, Timestamp};
 use placement::objective::{Late, Settings};
@@ -17,7 +17,7 @@ use placement::{Demand, Explanation, Input, SiteView, Verdict};
 use policy::{Fleet, Rules};
 use prediction::Family;
 
-use super::{SiteChange, changed};
+use super::{SiteChange, changed, specs};
 use crate::applying::read_all;
 use crate::costs::SoFar;
 use crate::foresight::{Ground, LATE_PER_HOUR, Outlook, Sketch};
@@ -109,7 +109,7 @@ impl ControlPlane {
         let carried = self.carried(&run, &graph)?;
         let goal = self.reader().last_plan(&run).map_err(Fault::internal)?.and_then(|plan| plan.goal);
         let gate = |rules: Arc<Rules>, sites: &[SiteView]| {
-            let fleet = Fleet::new(specs(&rows, sites, &asked.sites).iter());
+            let fleet = Fleet::new(specs(sites, &rows, &asked.sites).iter());
             Ahead::new((rules, Arc::default()), fleet, &graph, (&run.project, &run.domain), &carried, crate::clock::wall())
         };
         let before = self.side(&scene, &fleet, &gate(self.rules(), &fleet), goal);
@@ -238,16 +238,6 @@ fn why_not(explained: &Explanation) -> String {
     let lacking = |site: &&placement::Candidate| !matches!(site.verdict, Verdict::Chosen | Verdict::Possible);
     let said = explained.sites.iter().filter(lacking).take(SITES_NAMED).map(|site| format!("{}: {}", site.site, site.why));
     said.collect::<Vec<_>>().join("; ")
-}
-
-/// The registered sites as policies see them, and for each new one a copy of the one that it is like.
-fn specs(rows: &[SiteRow], sites: &[SiteView], changes: &[SiteChange]) -> Vec<model::SiteSpec> {
-    let known = |name: &str| rows.iter().find(|row| row.spec.name == name).map(|row| row.spec.clone());
-    let like = |name: &str| changes.iter().find(|change| change.site == name).and_then(|change| change.like.clone());
-    let spec = |site: &SiteView| {
-        known(&site.name).or_else(|| known(&like(&site.name)?).map(|spec| model::SiteSpec { name: site.name.clone(), ..spec }))
-    };
-    sites.iter().filter_map(spec).collect()
 }
 
 /// Sites that are taken away stay in the list, closed, so that the answer says so of them.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use engine::event::{ActionKind, Goal};
 use engine::without_items;
-use journal::{HistoryFilter, HistoryRow, SiteRow};
+use journal::{HistoryFilter, HistoryRow};
 use model::limits::WHATIF_ACTIONS_MAX;
 use model::{Digest, Graph, Money, NodeKind, Resources, RunId, SiteSpec, Timestamp};
 use parking_lot::Mutex;
@@ -82,23 +82,6 @@ pub(super) struct Gate {
     /// Made once for the whole period, with the answers that they gave: every graph asks the same.
     pub(super) rules: Arc<Rules>,
     pub(super) cache: Arc<Mutex<Cache>>,
-}
-
-/// The sites as rules see them.
-pub(super) fn specs(views: &[SiteView], rows: &[SiteRow]) -> Vec<SiteSpec> {
-    let spec = |view: &SiteView| {
-        let known = rows.iter().find(|row| row.spec.name == view.name).map(|row| row.spec.clone());
-        known.unwrap_or_else(|| SiteSpec {
-            name: view.name.clone(),
-            executor: Default::default(),
-            capacity: view.capacity,
-            attributes: view.attributes.clone(),
-            prices: view.prices,
-            simulates: None,
-            sandbox: None,
-        })
-    };
-    views.iter().map(spec).collect()
 }
 
 /// Makes a world of rows, run after run.
