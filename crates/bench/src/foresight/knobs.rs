@@ -21,6 +21,8 @@
 //!   the longest wait of what asks for all. (First it was the core-hours that are waited: those fall when short work always goes first, which is what keeping is against.)
 //! - **deviate**: the graphs and the streams of `worlds.rs`; plans as the server makes them at admission (each workflow for itself, on idle sites, 48,000
 //!   plays by the tasks), followed with noise of e^(0.35 N) and spot capacity that is called back.
+//! - **risk** and **looking ahead**: the same graphs and streams with no plan, decided action by action, with the same noise. A graph counts as a part of what
+//!   it comes to with the default, since what workflows cost differs by orders of magnitude. Looking ahead is 1 for yes and 0 for no.
 //! - **before** and **hours of the past**: the waves of `waves.rs`; for **before** also with a wave that goes behind.
 //! - **trust**: idle pieces that take 60 s to boot, beginnings that follow the hour of the day (2 to 200 an hour, each hour off by e^(0.3 N)), a forecaster
 //!   that has seen fourteen days; what is counted is the seconds paid.
@@ -49,6 +51,7 @@ const ADMISSION: u32 = 48_000;
 pub(super) fn measure(report: &mut Report) {
     for (set, seeds) in SETS {
         decisions(report, set, &seeds);
+        rule(report, set, &seeds);
         plans(report, set, &seeds);
         forecasts(report, set, &seeds);
         eprintln!("knobs {set}: done");
@@ -92,11 +95,33 @@ fn decisions(report: &mut Report, set: &str, seeds: &Seeds) {
     });
 }
 
+/// The rule of decisions, where no plan is followed.
+fn rule(report: &mut Report, set: &str, seeds: &Seeds) {
+    let settings = Settings::default();
+    let graphs = graphs(seeds);
+    let on_graphs = |settings: Settings| graphs.clone().map(|seed| priced_graph(seed, settings)).sum::<f64>();
+    let on_streams = |settings: Settings| seeds.clone().map(|seed| priced_stream(seed, settings)).sum::<f64>();
+    let worlds: [(&str, &dyn Fn(Settings) -> f64); 2] = [("graphs", &on_graphs), ("streams", &on_streams)];
+    for (name, total) in worlds {
+        sweep(report, set, &format!("risk on {name}"), settings.risk, &[0.0, 0.5, 1.0, 2.0, 4.0, 8.0], |risk| {
+            total(Settings { risk, ..settings })
+        });
+        let ahead = f64::from(u8::from(settings.lookahead));
+        sweep(report, set, &format!("looking ahead on {name}"), ahead, &[0.0, 1.0], |ahead| {
+            total(Settings { lookahead: ahead > 0.5, ..settings })
+        });
+    }
+}
+
+/// Single graphs are quick to play, and each says little: five times as many.
+fn graphs(seeds: &Seeds) -> Seeds {
+    seeds.start..seeds.start + 5 * (seeds.end - seeds.start)
+}
+
 /// How plans are followed, and how long they are looked for.
 fn plans(report: &mut Report, set: &str, seeds: &Seeds) {
     let deviate = Settings::default().deviate;
-    // Single graphs are quick to play, and each says little: five times as many.
-    let graphs = seeds.start..seeds.start + 5 * (seeds.end - seeds.start);
+    let graphs = graphs(seeds);
     sweep(report, set, "deviate on graphs", deviate, &DEVIATE, |deviate| {
         graphs.clone().map(|seed| followed_graph(seed, deviate)).sum()
     });
@@ -144,6 +169,18 @@ fn sweep(report: &mut Report, set: &str, name: &str, default: f64, values: &[f64
     eprintln!("knobs {set}: {name}: the best is {}, at {:.3} of the default {default}", best.1, best.0);
 }
 
+/// A graph with no plan, decided by these settings while everything strays, as a part of what it comes to by the default.
+fn priced_graph(seed: u64, settings: Settings) -> f64 {
+    let world = graph(seed, &[24, 40, 60, 100]);
+    let total = |settings| play(&world, &Chooser::Priced(settings), &Noisy { seed, stray: 0.35 }).total();
+    total(settings) / total(Settings::default())
+}
+
+/// A stream of workflows with no plan.
+fn priced_stream(seed: u64, settings: Settings) -> f64 {
+    play(&stream(seed), &Chooser::Priced(settings), &Noisy { seed, stray: 0.35 }).total()
+}
+
 /// A graph planned at admission and followed, while everything strays.
 fn followed_graph(seed: u64, deviate: f64) -> f64 {
     let world = graph(seed, &[24, 40, 60, 100]);
@@ -156,10 +193,8 @@ fn followed_graph(seed: u64, deviate: f64) -> f64 {
 
 /// A stream of workflows, each planned for itself on idle sites when it comes; or with no plan at all.
 fn followed_stream(seed: u64, deviate: Option<f64>) -> f64 {
+    let Some(deviate) = deviate else { return priced_stream(seed, Settings::default()) };
     let world = stream(seed);
-    let Some(deviate) = deviate else {
-        return play(&world, &Chooser::Priced(Settings::default()), &Noisy { seed, stray: 0.35 }).total();
-    };
     let mut sites = Vec::with_capacity(world.tasks.len());
     for flow in 0..world.flows.len() {
         let alone: World = part(&world, flow);
