@@ -1,6 +1,7 @@
 //! Placement by the figures that it has to reach: plans of single graphs, streams of workflows, decisions.
 
 mod bound;
+mod budgets;
 mod estimates;
 mod graphs;
 mod knobs;
@@ -40,6 +41,9 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> anyhow::Result<
     if options.wants_workload("waves") {
         waves::measure("tuning", 0..8, report);
         waves::measure("held out", 3000..3024, report);
+    }
+    if options.wants_workload("search") {
+        budgets::measure(report);
     }
     if options.wants_workload("knobs") {
         knobs::measure(report);
