@@ -17,7 +17,7 @@ use crate::foresight::{Ground, LATE_PER_HOUR, Sketch, explanation};
 use crate::projects::Bounds;
 use crate::warm::Arrivals;
 
-/// Plays of moved plans, for all tasks together.
+/// Plays of moved plans, for all tasks together: about thirty milliseconds.
 const EFFORT: usize = 48_000;
 /// Plans kept for the next run of the same workflow.
 const KEPT_MAX: usize = 256;
@@ -154,19 +154,10 @@ impl ControlPlane {
     }
 
     /// What bounds the work of a project now, as the dispatcher will ask it for every action.
-    pub(crate) fn bounds_of(&self, project: &str, now: Timestamp) -> Bounds {
+    fn bounds_of(&self, project: &str, now: Timestamp) -> Bounds {
         let mut stand = self.stands().read().get(project).cloned().unwrap_or_default();
         stand.settle(now);
         stand.bounds(project, &Resources::default(), now)
-    }
-
-    /// Holds a sketch to what binds a plan beside its deadline: work that is about to come, and the budget and quota of its project.
-    pub(crate) fn bind(&self, sketch: &mut Sketch, views: &[SiteView], bounds: &Bounds) {
-        for (site, view) in sketch.world.sites.iter_mut().zip(views) {
-            site.coming = self.plans().arrivals.loads(&view.name);
-        }
-        sketch.world.budget = bounds.budget.map(|left| left.units().max(0.0));
-        sketch.hold_to(&bounds.quota);
     }
 
     fn look_ahead(&self, asked: &Asked<'_>) -> Option<RunPlanned> {
@@ -189,7 +180,11 @@ impl ControlPlane {
         };
         let mut sketch = Sketch::of(graph, &ground);
         drop(estimates);
-        self.bind(&mut sketch, views, bounds);
+        for (site, view) in sketch.world.sites.iter_mut().zip(*views) {
+            site.coming = self.plans().arrivals.loads(&view.name);
+        }
+        sketch.world.budget = bounds.budget.map(|left| left.units().max(0.0));
+        sketch.hold_to(&bounds.quota);
         let tasks = sketch.world.tasks.len();
         if tasks < 2 {
             return None;

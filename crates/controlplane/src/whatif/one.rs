@@ -170,10 +170,6 @@ impl ControlPlane {
         let mut sketch = Sketch::of(scene.graph, &ground);
         sketch.advance(&|path| scene.so_far.progress.get(path).copied());
         drop(estimates);
-        if scene.run.finished_at.is_none() {
-            // What has ended is looked at as if nothing else had been there: today's money and demand say nothing of that day.
-            self.bind(&mut sketch, sites, &self.bounds_of(&scene.run.project, scene.now));
-        }
         let mut side = Side { deadline: goal.map(|goal| goal.deadline), ..Side::default() };
         let tasks = sketch.world.tasks.len();
         let has_place = |task: usize| (0..sites.len()).any(|site| sketch.world.may(&sketch.world.tasks[task], site));
