@@ -8,6 +8,8 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/house.sh"
 
 need_toolchain || exit 1
+# The web app is measured in a browser: what is not there is said, and that part left out by the program.
+scripts/web.sh build || say "no figures of the web app: it could not be built"
 cargo build --locked --quiet --release --package tutti --package bench </dev/null
 mkdir -p "${TUTTI_BENCH_DATA:=$cache/bench}"
 

@@ -19,6 +19,7 @@ mod rounds;
 mod sample;
 mod server;
 mod trust;
+mod web;
 mod worker;
 mod workflows;
 

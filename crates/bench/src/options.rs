@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::report::Report;
-use crate::{connections, flyte, foresight, growth, rounds, trust};
+use crate::{connections, flyte, foresight, growth, rounds, trust, web};
 
 /// The parts of a measurement, in their order.
-pub(crate) const PARTS: [(&str, fn(&Options, &mut Report) -> anyhow::Result<()>); 9] = [
+pub(crate) const PARTS: [(&str, fn(&Options, &mut Report) -> anyhow::Result<()>); 10] = [
     ("rounds", rounds::run_all),
     ("memory", rounds::memory),
     ("connections", connections::idle),
@@ -19,6 +19,7 @@ pub(crate) const PARTS: [(&str, fn(&Options, &mut Report) -> anyhow::Result<()>)
     ("placement", foresight::measure),
     ("trust", trust::measure),
     ("flyte", flyte::measure),
+    ("web", web::measure),
 ];
 
 /// Measures Tutti.
@@ -57,7 +58,7 @@ pub(crate) struct Options {
     /// Rounds. Every round measures everything once, in another order.
     #[arg(long, default_value_t = 5)]
     pub(crate) rounds: u32,
-    /// Only these parts: rounds, memory, connections, restart, run, journal, placement, trust, flyte.
+    /// Only these parts: rounds, memory, connections, restart, run, journal, placement, trust, flyte, web.
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<String>,
     /// Only workloads whose name begins so, such as `W1` or `W4 worker`.
