@@ -229,7 +229,7 @@ async fn look(app: &App, caller: &Caller, request: &OfAction) -> Answer<(RunId, 
     let (app, caller, request) = (app.clone(), caller.clone(), request.clone());
     blocking(move || {
         let (run, action) = view::action_of(app.control.reader(), request.action_id.as_ref())?;
-        let over = is_over(action.phase) && action.finished_at.is_some();
+        let over = is_over(view::shown(&run, &action).phase) && action.finished_at.is_some();
         Ok((run.id, over, view::details(&app, &caller, &run, &action)?))
     })
     .await

@@ -54,6 +54,22 @@ pub(super) fn phase(phase: Phase) -> i32 {
 /// What was taken from an earlier run.
 const RECOVERED: i32 = 10;
 
+/// Whether an action is the workflow that a run consists of, wound up because one of its nodes failed or the run was stopped: what it came to
+/// is what the run came to.
+fn is_wound_up(run: &RunRow, row: &ActionRow) -> bool {
+    row.path == controlplane::FLYTE_ROOT && row.kind == ActionKind::Workflow && row.phase == Phase::Aborted && run.id == row.run
+}
+
+/// An action as the client sees it.
+pub(super) fn shown(run: &RunRow, row: &ActionRow) -> ActionRow {
+    let phase = match is_wound_up(run, row) {
+        true if run.finished_at.is_none() => Phase::Running,
+        true => run.phase,
+        false => row.phase,
+    };
+    ActionRow { phase, ..row.clone() }
+}
+
 /// The phase of an action: one that waits for a person is paused.
 pub(super) fn phase_of(row: &ActionRow, call: &Call) -> i32 {
     match row.phase {
@@ -207,7 +223,7 @@ pub(super) fn listed(reader: &Reader, run: &RunRow, row: &ActionRow) -> Answer<w
     Ok(wire::Action {
         id: Some(ActionId { run: Some(run_id(run)), name: row.path.clone() }),
         metadata: Some(metadata(reader, run, row, &call)?),
-        status: Some(status(row, &call)),
+        status: Some(status(&shown(run, row), &call)),
     })
 }
 
@@ -218,9 +234,14 @@ pub(super) fn details(app: &App, caller: &Caller, run: &RunRow, row: &ActionRow)
     let sight = sight.as_ref();
     let call = call_of(reader, row)?;
     let stopped = reader.child(row.run, row.no).map_err(broken)?.and_then(|child| child.stopped);
-    let failure = seen(sight, Some(&row.path), row.failure.as_ref());
     // That of the run may quote any action.
-    let run_failure = seen(sight, None, run.failure.as_ref()).map(|failure| failure.message);
+    let run_failure = seen(sight, None, run.failure.as_ref());
+    let failure = match is_wound_up(run, row) {
+        true => run_failure.clone(),
+        false => seen(sight, Some(&row.path), row.failure.as_ref()),
+    };
+    let run_failure = run_failure.map(|failure| failure.message);
+    let row = &shown(run, row);
     let aborted = (row.phase == Phase::Aborted).then(|| stopped.or(run_failure).unwrap_or_default());
     let other = flyte::call::from_hex(&call.other);
     let spec = if call.spec.is_empty() { None } else { Some(app.control.flyte().spec(&call.spec)?) };
