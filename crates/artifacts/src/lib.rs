@@ -20,10 +20,10 @@ mod transfer;
 mod sealed_tests;
 
 pub use beneath::{open_beneath, replace_beneath};
-pub use keyring::Content;
 pub use directory::{Listing, ListingEntry};
 pub use error::StoreError;
 pub use intake::Taking;
+pub use keyring::Content;
 pub use store::{Put, Store, Usage, Verified};
 pub use sweep::{Sweeping, Swept};
 pub use transfer::{Progress, to_the_end, transfer};

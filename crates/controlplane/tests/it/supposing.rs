@@ -46,6 +46,9 @@ cedar: |
 
 const OTHER: &str = "kind: tag\nname: other\n";
 
+/// What-if of a run leaves out what the server computes itself, as the node of this workflow is, and does not ask the rules about it.
+const BARRED: [bool; 4] = [true, true, true, false];
+
 /// Whether these documents would bar the node `a`, as each of the four says.
 fn barred(control: &ControlPlane, run: RunId, text: &str) -> [bool; 4] {
     let documents = |text: String| vec![SourceFile { path: "r.yaml".into(), text }];
@@ -78,11 +81,11 @@ async fn a_given_policy_counts_as_approved_and_one_that_waits_waits_on() {
     let run = control.submit(submission).await.unwrap().run;
     control.end_of(run, PATIENCE).await.unwrap().unwrap();
     assert_eq!(barred(&control, run, OTHER), [false; 4]);
-    assert_eq!(barred(&control, run, GUARDED), [true; 4], "nobody has approved it, and it counts all the same");
+    assert_eq!(barred(&control, run, GUARDED), BARRED, "nobody has approved it, and it counts all the same");
     // Registered it waits, and what is asked about something else does not bring it in force.
     apply(&control, GUARDED.into()).await;
     assert_eq!(control.rules().count(), 0);
     assert_eq!(barred(&control, run, OTHER), [false; 4]);
-    assert_eq!(barred(&control, run, GUARDED), [true; 4]);
+    assert_eq!(barred(&control, run, GUARDED), BARRED);
     control.stop().await;
 }
