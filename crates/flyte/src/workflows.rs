@@ -28,6 +28,12 @@ pub fn is_workflow(spec: &TaskSpec) -> bool {
     spec.task_template.as_ref().is_some_and(|template| template.kind == KIND)
 }
 
+/// What a specification calls its task: the client's word.
+pub fn named(spec: &TaskSpec) -> TaskId {
+    let id = spec.task_template.as_ref().and_then(|template| template.id.clone()).unwrap_or_default();
+    TaskId { org: id.org, project: id.project, domain: id.domain, name: id.name, version: id.version }
+}
+
 /// A workflow as a task.
 pub fn spec(id: &TaskId, ports: &[Port], description: &str) -> Result<TaskSpec, Untyped> {
     let (mut inputs, mut default_inputs) = (Vec::new(), Vec::new());

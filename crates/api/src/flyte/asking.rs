@@ -178,10 +178,13 @@ impl About for wire::CreateRunRequest {
             name: name.task_name.clone(),
             ..TaskId::default()
         });
-        let named = self.task_id.as_ref().or(of_trigger.as_ref());
+        // A registered workflow is what it is, also when a client that repeats a run sends it as a specification.
+        let sent = self.task_spec.as_ref().and_then(|bytes| flyte::task::read(bytes).ok()).filter(flyte::workflows::is_workflow);
+        let sent = sent.as_ref().map(flyte::workflows::named);
+        let named = self.task_id.as_ref().or(of_trigger.as_ref()).or(sent.as_ref());
         let mut questions = vec![(operation, workflow(place, domain, named.map_or("", |task| &task.name)))];
         // The handler looks the trigger up even where a task is named beside it.
-        for task in self.task_id.iter().chain(&of_trigger) {
+        for task in self.task_id.iter().chain(&of_trigger).chain(&sent) {
             questions.extend(reads("read", Some(task)));
         }
         questions
@@ -238,5 +241,23 @@ impl About for wire::ListRequest {
 impl About for wire::GetImageRequest {
     fn about(&self, _: &'static str) -> Vec<Question> {
         Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flyte::Message as _;
+
+    use super::*;
+
+    #[test]
+    fn a_workflow_that_is_sent_as_a_specification_is_asked_about_by_its_name() {
+        let id = |name: &str| TaskId { project: "p".into(), domain: "d".into(), name: name.into(), ..TaskId::default() };
+        let project_id = Some(ProjectId { name: "p".into(), domain: "d".into(), ..ProjectId::default() });
+        let sent = flyte::workflows::spec(&id("loan"), &[], "").unwrap().encode_to_vec();
+        let by_spec = wire::CreateRunRequest { project_id: project_id.clone(), task_spec: Some(sent), ..Default::default() };
+        let by_name = wire::CreateRunRequest { project_id, task_id: Some(id("loan")), ..Default::default() };
+        assert_eq!(by_spec.about("submit"), by_name.about("submit"));
+        assert!(by_spec.about("submit").contains(&("submit", workflow("p", "d", "loan"))));
     }
 }

@@ -87,14 +87,7 @@ fn asked(control: &ControlPlane, request: &mut CreateRunRequest) -> Answer<(Task
         (None, None) => return Err(invalid("there is no task")),
     };
     let spec = flyte::task::read(&bytes).map_err(|unfit| invalid(unfit.to_string()))?;
-    let template = spec.task_template.as_ref().and_then(|template| template.id.clone()).unwrap_or_default();
-    let id = id.unwrap_or(TaskId {
-        org: template.org,
-        project: template.project,
-        domain: template.domain,
-        name: template.name,
-        version: template.version,
-    });
+    let id = id.unwrap_or_else(|| flyte::workflows::named(&spec));
     Ok((spec, bytes, id))
 }
 
@@ -116,7 +109,7 @@ fn workflow(
         return Err(invalid("a workflow is not sent to a queue: its nodes say where they run"));
     }
     // The server reads them in the name of whoever asks, who may not read everything.
-    let key = flyte::key(inputs).filter(|key| key.starts_with(data::INPUTS));
+    let key = flyte::key(inputs).filter(|key| key.starts_with(flyte::objects::INPUTS));
     let key = key.ok_or_else(|| invalid("the inputs of a workflow are sent with the call, or uploaded before it"))?;
     let values = control.flyte().objects().get(key).map_err(|error| invalid(format!("the inputs cannot be read: {error}")))?;
     let (node, given) = control.workflow_for_program(id, &values)?;

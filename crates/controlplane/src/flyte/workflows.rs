@@ -9,8 +9,6 @@ use crate::{ControlPlane, Fault, FaultKind, inputs};
 
 /// The kind of resource that a registered workflow is.
 const KIND: &str = "workflow";
-/// The project of workflows whose names say none.
-const DEFAULT: &str = "default";
 
 /// The name of a workflow within its project.
 pub(super) fn name_in<'n>(project: &str, name: &'n str) -> &'n str {
@@ -38,27 +36,18 @@ pub struct Registered {
 impl ControlPlane {
     /// The workflows of a project by the name that they have in it; all of them when none is given. The latest version of each. Blocks.
     pub fn workflows_as_tasks(&self, project: &str, domain: &str, wanted: Option<&str>) -> Result<Vec<Registered>, Fault> {
-        let names = wanted.map(|name| [format!("{project}/{name}"), name.to_owned()]);
-        let mut rows = Vec::new();
-        match &names {
-            Some(names) => {
-                for name in names {
-                    rows.extend(self.reader().resources(KIND, Some(name), None).map_err(Fault::internal)?);
-                }
-            }
-            None => rows = self.reader().resources(KIND, None, None).map_err(Fault::internal)?,
-        }
-        let of = |name: &str| name.split_once('/').map_or(DEFAULT, |(project, _)| project).to_owned();
-        let here = rows.into_iter().filter(|row| of(&row.name) == project);
-        let registered = here.map(|row| {
+        // The rules are asked about PROJECT/NAME: what is called otherwise would be started under a name that is not its own.
+        let wanted = wanted.map(|name| format!("{project}/{name}"));
+        let rows = self.reader().resources(KIND, wanted.as_deref(), None).map_err(Fault::internal)?;
+        let registered = rows.into_iter().filter_map(|row| {
             let id = TaskId {
                 org: String::new(),
                 project: project.to_owned(),
                 domain: domain.to_owned(),
-                name: name_in(project, &row.name).to_owned(),
+                name: row.name.strip_prefix(project)?.strip_prefix('/')?.to_owned(),
                 version: row.version.to_string(),
             };
-            Registered { id, at: row.at, name: row.name, version: row.version }
+            Some(Registered { id, at: row.at, name: row.name, version: row.version })
         });
         Ok(registered.collect())
     }
