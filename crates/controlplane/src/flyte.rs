@@ -170,7 +170,7 @@ impl Flyte {
     /// Removes what a run was given, wrote and passed on. Code that was uploaded for it stays.
     pub(crate) fn erase(&self, run: &journal::RunRow, inputs: Option<&Value>) -> std::io::Result<()> {
         let given = inputs.and_then(Call::of).and_then(|call| flyte::key(&call.inputs).map(str::to_owned));
-        if let Some(key) = given.filter(|key| key.starts_with("inputs/")) {
+        if let Some(key) = given.filter(|key| key.starts_with(flyte::objects::INPUTS)) {
             self.inner.objects.delete(&key)?;
         }
         self.inner.objects.delete_below(&run_key(&run.project, &run.domain, &run.name))

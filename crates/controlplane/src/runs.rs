@@ -143,9 +143,7 @@ impl ControlPlane {
     pub(crate) fn prepare(&self, request: Submission) -> Result<Submit, Fault> {
         let (graph, graph_digest) = self.workflow(&request.workflow, request.version)?;
         let inputs = inputs::check(&graph, request.inputs)?;
-        let project = request
-            .project
-            .unwrap_or_else(|| graph.workflow.split_once('/').map_or("default", |(project, _)| project).to_owned());
+        let project = request.project.unwrap_or_else(|| crate::governing::project_of(&graph.workflow).to_owned());
         let domain = request.domain.unwrap_or_else(|| DOMAIN.into());
         if !DOMAINS.contains(&domain.as_str()) {
             return Err(Fault::new(FaultKind::Malformed, format!("`{domain}` is not a domain: use {}", DOMAINS.join(", "))));

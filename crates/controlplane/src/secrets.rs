@@ -263,7 +263,7 @@ impl ControlPlane {
     pub(crate) fn check_secrets(&self, documents: &[Sourced], outcome: &mut ApplyOutcome) -> Result<(), Fault> {
         for sourced in documents {
             let workflow::documents::Document::Workflow(graph) = &sourced.document else { continue };
-            let project = graph.workflow.split_once('/').map_or("default", |(project, _)| project);
+            let project = crate::governing::project_of(&graph.workflow);
             let references = references(&sourced.all);
             if references.is_empty() {
                 continue;

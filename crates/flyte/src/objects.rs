@@ -13,6 +13,8 @@ use crate::seals::Seals;
 
 /// The longest key, in bytes.
 const KEY_BYTES_MAX: usize = 1_024;
+/// What keys of inputs begin with that were sent with a call.
+pub const INPUTS: &str = "inputs/";
 /// What the name of a file ends with that holds an object openly.
 const OPEN: char = '=';
 /// What the name of a file ends with that holds an object sealed.

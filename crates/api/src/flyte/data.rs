@@ -69,12 +69,9 @@ pub(super) async fn upload_location(
     Ok(CreateUploadLocationResponse { signed_url, native_url: flyte::uri(&key), expires_at, headers: Default::default() })
 }
 
-/// What keys of kept inputs begin with.
-pub(super) const INPUTS: &str = "inputs/";
-
 /// Keeps inputs; gives their address.
 pub(super) fn keep_inputs(control: &ControlPlane, bytes: &[u8]) -> Answer<String> {
-    let key = format!("{INPUTS}{}/inputs.pb", &Digest(random_bytes()).hex()[..32]);
+    let key = format!("{}{}/inputs.pb", flyte::objects::INPUTS, &Digest(random_bytes()).hex()[..32]);
     control.flyte().objects().put(&key, bytes).map_err(broken)?;
     Ok(flyte::uri(&key))
 }

@@ -56,13 +56,13 @@ const RECOVERED: i32 = 10;
 
 /// Whether an action is the workflow that a run consists of, wound up because one of its nodes failed or the run was stopped: what it came to
 /// is what the run came to.
-fn is_wound_up(run: &RunRow, row: &ActionRow) -> bool {
-    row.path == controlplane::FLYTE_ROOT && row.kind == ActionKind::Workflow && row.phase == Phase::Aborted && run.id == row.run
+fn is_wound_up(row: &ActionRow) -> bool {
+    row.path == controlplane::FLYTE_ROOT && row.kind == ActionKind::Workflow && row.phase == Phase::Aborted
 }
 
 /// An action as the client sees it.
 pub(super) fn shown(run: &RunRow, row: &ActionRow) -> ActionRow {
-    let phase = match is_wound_up(run, row) {
+    let phase = match is_wound_up(row) {
         true if run.finished_at.is_none() => Phase::Running,
         true => run.phase,
         false => row.phase,
@@ -236,7 +236,7 @@ pub(super) fn details(app: &App, caller: &Caller, run: &RunRow, row: &ActionRow)
     let stopped = reader.child(row.run, row.no).map_err(broken)?.and_then(|child| child.stopped);
     // That of the run may quote any action.
     let run_failure = seen(sight, None, run.failure.as_ref());
-    let failure = match is_wound_up(run, row) {
+    let failure = match is_wound_up(row) {
         true => run_failure.clone(),
         false => seen(sight, Some(&row.path), row.failure.as_ref()),
     };
