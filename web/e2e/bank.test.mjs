@@ -99,7 +99,7 @@ describe("the bank's workflow from an empty canvas", () => {
         else await hand.give(name, value);
       }
     }
-    await page.getByRole("button", { name: "Fit View" }).click();
+    await hand.fit();
     assert.equal(await page.locator(".react-flow__node").count(), Object.keys(wanted.document.nodes).length);
   });
 

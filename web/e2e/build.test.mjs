@@ -2,14 +2,16 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
+import { hands } from "./drawing.mjs";
 import { RELEASE, browser, house } from "./house.mjs";
 
-let server, program, page;
+let server, program, page, hand;
 
 before(async () => {
   server = await house();
   program = await browser();
   page = await program.page();
+  hand = hands(page);
 });
 
 after(async () => {
@@ -34,10 +36,8 @@ describe("the builder", () => {
     await name.fill("archive");
     await name.press("Enter");
     await page.locator(".react-flow__node", { hasText: "archive" }).waitFor();
-    const from = page.locator(".react-flow__node", { hasText: "publish" }).locator(".react-flow__handle-right");
-    const to = page.locator(".react-flow__node", { hasText: "archive" }).locator(".react-flow__handle-left");
-    await page.getByRole("button", { name: "Fit View" }).click();
-    await from.dragTo(to);
+    await hand.fit();
+    await (await hand.pull("publish", "archive")).drop();
     await page.getByText("not saved").waitFor();
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByText("version 2").waitFor();
@@ -66,7 +66,7 @@ describe("the builder", () => {
   test("undoes every step to the text it began with", async () => {
     for (let step = 0; step < 20 && (await page.getByRole("button", { name: "Undo" }).isEnabled()); step += 1) {
       await page.getByRole("button", { name: "Undo" }).click();
-      await page.waitForTimeout(100);
+      await hand.settled();
     }
     await page.getByRole("tab", { name: "text" }).click();
     const shown = await page.locator(".cm-content").innerText();
@@ -100,6 +100,24 @@ describe("the builder", () => {
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByText(/^version \d+$/).waitFor();
     assert.match(await textOf(), /# Mine/);
+  });
+
+  test("draws a wire to where the nodes are, also when frames come late and the picture moves just then", async () => {
+    const slow = await program.page();
+    await slow.addInitScript(() => {
+      const soon = window.requestAnimationFrame.bind(window);
+      window.requestAnimationFrame = (draw) => soon(() => setTimeout(() => draw(performance.now()), 150));
+    });
+    const slowly = hands(slow);
+    await slow.goto(`${server.url}/build`);
+    // Each wire puts its nodes elsewhere, and the whole picture is fitted anew.
+    for (const id of ["one", "two", "three"]) await slowly.add("run", id);
+    for (const [from, to] of [["one", "two"], ["two", "three"]]) {
+      await slowly.fit();
+      await (await slowly.pull(from, to)).drop();
+      await slow.locator(`[aria-label="from ${from} to ${to}"]`).waitFor({ state: "attached" });
+    }
+    await slow.close();
   });
 
   test("had no error in any page", () => {

@@ -25,6 +25,13 @@ export function hands(page) {
   const node = (id) => page.getByTestId(`rf__node-${id}`);
   const settled = () => page.waitForFunction(() => document.querySelector("[data-builder]")?.getAttribute("aria-busy") === "false");
   const form = page.locator("[data-node-form]");
+  /** Waits until the picture is that of the text, with what the rules say of it, and stands: before that, whoever grabs something grabs where it was. */
+  const still = () => page.waitForFunction(() => document.querySelector('[data-builder][aria-busy="false"] .react-flow') && !document.querySelector('[data-builder] [aria-busy="true"]'));
+  const fit = async () => {
+    await still();
+    await page.getByRole("button", { name: "Fit View" }).click();
+    await still();
+  };
 
   /** Writes into a field and leaves it, as one edit. */
   const fill = async (label, value) => {
@@ -36,7 +43,7 @@ export function hands(page) {
 
   const choose = async (id) => {
     if ((await form.count()) > 0 && (await form.getByLabel("Name", { exact: true }).inputValue()) === id) return;
-    await page.getByRole("button", { name: "Fit View" }).click();
+    await fit();
     await node(id).click({ position: { x: 60, y: 12 } });
     await page.waitForFunction((name) => document.querySelector("[data-node-form] input")?.value === name, id);
   };
@@ -48,6 +55,25 @@ export function hands(page) {
     await fill(name, value);
   };
 
+  /** Draws a wire from a node until it is over another, and holds it there. */
+  const pull = async (from, to) => {
+    await still();
+    const end = async (id, side) => {
+      const box = await node(id).locator(`.react-flow__handle.${side}`).boundingBox();
+      return [box.x + box.width / 2, box.y + box.height / 2];
+    };
+    const [start, aim] = [await end(from, "source"), await end(to, "target")];
+    await page.mouse.move(...start);
+    await page.mouse.down();
+    await page.mouse.move(aim[0] + 30, aim[1] + 20, { steps: 4 });
+    return {
+      drop: async () => {
+        await page.mouse.move(...aim, { steps: 4 });
+        await page.mouse.up();
+      },
+    };
+  };
+
   return {
     node,
     form,
@@ -55,6 +81,9 @@ export function hands(page) {
     choose,
     give,
     settled,
+    still,
+    fit,
+    pull,
 
     /** Adds a node from the catalogue and gives it its name. */
     async add(entry, id) {
@@ -86,15 +115,8 @@ export function hands(page) {
 
     /** Draws a wire from one node to another and says that it carries a field, under a name. */
     async wire(from, field, to, name) {
-      await page.getByRole("button", { name: "Fit View" }).click();
-      const end = async (id, side) => {
-        const box = await node(id).locator(`.react-flow__handle.${side}`).boundingBox();
-        return [box.x + box.width / 2, box.y + box.height / 2];
-      };
-      await page.mouse.move(...(await end(from, "source")));
-      await page.mouse.down();
-      await page.mouse.move(...(await end(to, "target")), { steps: 6 });
-      await page.mouse.up();
+      await fit();
+      await (await pull(from, to)).drop();
       const dialog = page.getByRole("dialog");
       await dialog.getByRole("heading", { name: `What goes from ${from} to ${to}?` }).waitFor();
       await dialog.getByRole("radio", { name: new RegExp(`^${field}( |$)`) }).check();

@@ -10,6 +10,8 @@ const BROWSER = process.env.TUTTI_CHROMIUM ?? "/usr/bin/chromium";
 const TUTTI = process.env.TUTTI_BIN ?? "tutti";
 /** While one works on the app: its pages come from this folder, so that a change needs no build of the server. */
 const DIST = process.env.TUTTI_WEB_DIST;
+/** How many times slower the browser is made: what holds only on an idle machine shows. */
+const SLOWER = Number(process.env.TUTTI_SLOWER ?? 1);
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
 export const SITES = `kind: site
@@ -131,7 +133,8 @@ export async function browser(options = {}) {
     errors,
     async page() {
       const page = await program.newPage({ viewport: { width: 1440, height: 900 }, ...options });
-      page.setDefaultTimeout(20_000);
+      page.setDefaultTimeout(20_000 * SLOWER);
+      if (SLOWER > 1) await (await page.context().newCDPSession(page)).send("Emulation.setCPUThrottlingRate", { rate: SLOWER });
       if (DIST) await page.route((url) => !/^\/(api|healthz|metrics|hooks)/.test(url.pathname), fromDist);
       page.on("pageerror", (error) => errors.push(error.message));
       page.on("console", (message) => {

@@ -109,6 +109,7 @@ describe("an edit in the builder", () => {
 
   test("that pins a node writes a place at the end, and unpinning takes it away", async () => {
     const { gone, come } = await patch(async () => {
+      await hand.still();
       const box = await hand.node("publish").boundingBox();
       await page.mouse.move(box.x + 60, box.y + 12);
       await page.mouse.down();

@@ -4,13 +4,14 @@ import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
+import { hands } from "./drawing.mjs";
 import { browser, house } from "./house.mjs";
 
 const BANK = join(import.meta.dirname, "../../examples/bank");
 const read = (name) => readFileSync(join(BANK, name), "utf8");
 const files = (folder) => Object.fromEntries(readdirSync(join(BANK, folder)).filter((name) => /\.(py|json)$/.test(name)).map((name) => [`${folder}/${name}`, readFileSync(join(BANK, folder, name)).toString("base64")]));
 
-let server, program, page;
+let server, program, page, hand;
 
 before(async () => {
   server = await house({ "sites.yaml": read("sites.yaml") });
@@ -25,6 +26,7 @@ before(async () => {
   await apply(documents[1]);
   program = await browser();
   page = await program.page();
+  hand = hands(page);
 });
 
 after(async () => {
@@ -33,21 +35,6 @@ after(async () => {
 });
 
 const textOf = async () => (await server.api("GET", "/resources/workflow/bank/fraud-model")).body.source;
-const node = (id) => page.getByTestId(`rf__node-${id}`);
-
-/** Draws a wire, and says what the target shows before it is let go. */
-async function draw(from, to) {
-  const start = await node(from).locator(".react-flow__handle.source").boundingBox();
-  const end = await node(to).locator(".react-flow__handle.target").boundingBox();
-  await page.mouse.move(start.x + start.width / 2, start.y + start.height / 2);
-  await page.mouse.down();
-  await page.mouse.move(end.x + 40, end.y + 30, { steps: 4 });
-  return { drop: async () => {
-    await page.mouse.move(end.x + end.width / 2, end.y + end.height / 2, { steps: 4 });
-    await page.mouse.up();
-  } };
-}
-
 describe("a wire that may not be", () => {
   test("wires show what they carry", async () => {
     await page.goto(`${server.url}/build?workflow=bank%2Ffraud-model`);
@@ -60,8 +47,8 @@ describe("a wire that may not be", () => {
   });
 
   test("is refused while it is drawn, with the policy and the site that would be allowed", async () => {
-    const wire = await draw("quality", "card");
-    await node("card").getByText("personal-data/stays-home forbids it; allowed at onprem").waitFor();
+    const wire = await hand.pull("quality", "card");
+    await hand.node("card").getByText("personal-data/stays-home forbids it; allowed at onprem").waitFor();
     await wire.drop();
     await page.getByRole("heading", { name: "What goes from quality to card?" }).waitFor();
     await page.getByText("✕ card may run nowhere").waitFor();
@@ -73,7 +60,7 @@ describe("a wire that may not be", () => {
   test("an approved sanitizer is put in between, as a patch that can be taken back", async () => {
     await page.getByRole("button", { name: "Read it from pseudonymise instead" }).waitFor();
     await page.getByRole("button", { name: "Insert pseudonymise here" }).click();
-    await node("pseudonymise_2").waitFor();
+    await hand.node("pseudonymise_2").waitFor();
     await page.getByText("● it checks").waitFor();
     assert.equal(await page.getByText(/policy refuses/).count(), 0);
     await page.getByRole("tab", { name: "changes" }).click();
@@ -86,16 +73,16 @@ describe("a wire that may not be", () => {
     // Not one line of the file is another.
     for (const line of read("fraud-model.workflow.yaml").split("\n")) assert.ok(text.includes(line), line);
     await page.getByRole("button", { name: "Undo" }).click();
-    await node("pseudonymise_2").waitFor({ state: "detached" });
+    await hand.node("pseudonymise_2").waitFor({ state: "detached" });
   });
 
   test("written by hand, it is shown where it is, and not registered", async () => {
     await page.goto(`${server.url}/build?workflow=bank%2Ffraud-model`);
-    await node("card").click();
+    await hand.node("card").click();
     await page.getByLabel("metrics").fill("${ nodes.quality.checked }");
     await page.getByLabel("metrics").press("Enter");
     await page.getByText("✕ policy refuses card").waitFor();
-    await node("card").getByText("refused by personal-data/stays-home").waitFor();
+    await hand.node("card").getByText("refused by personal-data/stays-home").waitFor();
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByText("may run nowhere").first().waitFor();
     assert.ok(!(await textOf()).includes('metrics: "${ nodes.quality.checked }"'));

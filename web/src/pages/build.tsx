@@ -73,7 +73,8 @@ function Builder({ workflow, text, version, saved: savedFiles, onNamed }: Builde
   // What is wrong is said first; the picture of hundreds of nodes, and what the rules say of it, follow when there is time.
   const pictured = useDeferredValue(useQuiet(state.sheet, state.typed ? QUIET_MS : 0));
   const read = pictured?.text;
-  const rules = useQuery({ queryKey: ["policy", "wires", workflow, read], queryFn: () => wiring(read!, beside), enabled: read !== undefined, placeholderData: (old) => old }).data;
+  const ruling = useQuery({ queryKey: ["policy", "wires", workflow, read], queryFn: () => wiring(read!, beside), enabled: read !== undefined, placeholderData: (old) => old });
+  const rules = ruling.data;
   const catalogue = useQuery({ queryKey: ["resources", "connectors"], queryFn: connectors });
   // Opened once: what others save meanwhile is shown as a conflict, and does not pull the text away.
   useEffect(() => void open(found?.draft.text ?? base.text, workflow === undefined ? "" : base.text).catch(setBroken), [open]);
@@ -180,6 +181,7 @@ function Builder({ workflow, text, version, saved: savedFiles, onNamed }: Builde
           beside={beside}
           onExample={state.text === NEW_WORKFLOW ? exemplify : undefined}
           wiring={rules}
+          behind={pictured !== sheet || ruling.isPending || ruling.isPlaceholderData}
           chosen={chosen}
           onChoose={(id) => {
             choose(id);

@@ -2,8 +2,8 @@
 
 import "@xyflow/react/dist/style.css";
 
-import { Background, Controls, Handle, MarkerType, Position, ReactFlow, type Connection, type Edge, type Node, type NodeProps } from "@xyflow/react";
-import { memo, useEffect, useMemo, useRef, useState } from "react";
+import { Background, Controls, Handle, MarkerType, Position, ReactFlow, useStore, type Connection, type Edge, type Node, type NodeProps } from "@xyflow/react";
+import { memo, useEffect, useLayoutEffect, useMemo, useRef, useState, type RefObject } from "react";
 import { flushSync } from "react-dom";
 
 import type { Beside, Forbidden, Sheet, Wiring } from "../../api/editing";
@@ -74,6 +74,8 @@ type Props = {
   onExample?: () => void;
   /** What the rules say of the wires that there are. */
   wiring?: Wiring;
+  /** Whether this is the picture of an older text: another is about to come. */
+  behind: boolean;
   chosen?: string;
   onChoose: (id: string | undefined) => void;
   onPin: (id: string, at: [number, number]) => void;
@@ -87,7 +89,7 @@ export function Canvas(props: Props) {
   const latest = useRef(props);
   latest.current = props;
   const told = useMemo(
-    (): Omit<Props, "sheet" | "beside" | "wiring" | "chosen"> => ({
+    (): Omit<Props, "sheet" | "beside" | "wiring" | "behind" | "chosen"> => ({
       onExample: () => latest.current.onExample?.(),
       onChoose: (id) => latest.current.onChoose(id),
       onPin: (id, at) => latest.current.onPin(id, at),
@@ -97,23 +99,34 @@ export function Canvas(props: Props) {
     }),
     [],
   );
-  const { sheet, beside, wiring, chosen, onExample } = props;
-  return <Drawn sheet={sheet} beside={beside} wiring={wiring} chosen={chosen} {...told} onExample={onExample ? told.onExample : undefined} />;
+  const { sheet, beside, wiring, behind, chosen, onExample } = props;
+  return (
+    <div className="h-full min-h-0 min-w-0" aria-busy={behind}>
+      <Drawn sheet={sheet} beside={beside} wiring={wiring} chosen={chosen} {...told} onExample={onExample ? told.onExample : undefined} />
+    </div>
+  );
 }
 
-const Drawn = memo(function Drawn({ sheet, beside, onExample, wiring: rules, chosen, onChoose, onPin, onWire, onUnwire, onRemove }: Props) {
+/** Says of the picture that it is busy until its nodes stand where they were put: React Flow takes what it is given a moment later, and fits it another. */
+function Standing({ nodes, box }: { nodes?: FlowNode[]; box: RefObject<HTMLDivElement | null> }) {
+  const stands = useStore((store) => store.nodes === nodes && !store.fitViewQueued);
+  useLayoutEffect(() => box.current?.setAttribute("aria-busy", String(!stands)), [box, stands]);
+  return null;
+}
+
+const Drawn = memo(function Drawn({ sheet, beside, onExample, wiring: rules, chosen, onChoose, onPin, onWire, onUnwire, onRemove }: Omit<Props, "behind">) {
   const made = useMemo(() => picture(sheet, rules), [sheet, rules]);
   const [drawn, setDrawn] = useState<string>();
   const wires = useWires(sheet.text, beside, drawn);
   const bars = useMemo(() => (drawn && wires.data ? barred(wires.data.gives, wires.data.forbidden) : {}), [drawn, wires.data]);
-  const [nodes, setNodes] = useState(made.nodes);
+  const [{ of, nodes }, lay] = useState({ of: made, nodes: made.nodes });
   const [wiring, setWiring] = useState<string>();
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
     // What was measured stays measured: a node that has to be measured again is hidden for a moment, and loses the focus.
-    setNodes((old) => {
+    lay(({ nodes: old }) => {
       const sizes = new Map(old.map((node) => [node.id, node.measured]));
-      return made.nodes.map((node) => ({ ...node, measured: sizes.get(node.id), selected: node.id === chosen }));
+      return { of: made, nodes: made.nodes.map((node) => ({ ...node, measured: sizes.get(node.id), selected: node.id === chosen })) };
     });
   }, [made, chosen]);
   const shown = useMemo(() => {
@@ -156,13 +169,14 @@ const Drawn = memo(function Drawn({ sheet, beside, onExample, wiring: rules, cho
           onlyRenderVisibleElements={nodes.length > 100}
           deleteKeyCode={["Delete", "Backspace"]}
           onNodesChange={(changes) =>
-            setNodes((old) =>
-              changes.reduce((now, change) => {
+            lay((old) => ({
+              of: old.of,
+              nodes: changes.reduce((now, change) => {
                 if (change.type === "position" && change.position) return now.map((node) => (node.id === change.id ? { ...node, position: change.position! } : node));
                 if (change.type === "dimensions" && change.dimensions) return now.map((node) => (node.id === change.id ? { ...node, measured: change.dimensions! } : node));
                 return now;
-              }, old),
-            )
+              }, old.nodes),
+            }))
           }
           onNodeDragStop={(_, node) => onPin(node.id, [Math.round(node.position.x), Math.round(node.position.y)])}
           onNodeClick={(_, node) => onChoose(node.id)}
@@ -184,6 +198,7 @@ const Drawn = memo(function Drawn({ sheet, beside, onExample, wiring: rules, cho
           proOptions={{ hideAttribution: true }}
           aria-label="The picture of the workflow"
         >
+          <Standing nodes={of === made ? shown : undefined} box={box} />
           <Background gap={20} color="var(--line)" />
           <Controls showInteractive={false} />
         </ReactFlow>
@@ -226,6 +241,9 @@ function picture(sheet: Sheet, wiring?: Wiring): { nodes: FlowNode[]; edges: Edg
       id,
       type: "step",
       position: places[id]!,
+      // Where its handles are is told, too: when the direction changes they have to be measured again, or wires end where handles were.
+      sourcePosition: down ? Position.Bottom : Position.Right,
+      targetPosition: down ? Position.Top : Position.Left,
       data: { down, id, kind: kindOf(node), words: summary(node), note: sheet.notes[id], refused: refused.has(id) ? `refused by ${refused.get(id) || "policy"}` : undefined, wrong: (wrong[id] ?? []).filter((finding) => finding.severity === "error").length },
       ariaLabel: `${id}, ${kindOf(node)}`,
     }),
