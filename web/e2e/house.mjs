@@ -96,11 +96,17 @@ export async function house(files = { "sites.yaml": SITES, "release.workflow.yam
     },
     /** Kills the server and starts another on the same port and data. */
     async restart() {
-      const gone = ended(child);
+      await this.kill();
+      await this.revive();
+    },
+    async kill() {
       child.removeAllListeners("exit");
-      const waiting = new Promise((done) => child.on("exit", done));
+      const gone = ended(child);
       child.kill("SIGKILL");
-      await Promise.race([gone, waiting]);
+      await gone;
+    },
+    /** Starts another on the same port and data. */
+    async revive() {
       ({ child } = await start(new URL(url).host));
     },
     async stop() {
@@ -125,16 +131,21 @@ async function fromDist(route) {
   await route.fulfill({ status: 200, headers, body: readFileSync(found) });
 }
 
-/** A browser whose pages fail the test on any error of theirs. */
+/** A browser whose pages fail the test on any error of theirs. People share nothing; what tabs of a browser share, the pages of one person do. */
 export async function browser(options = {}) {
   const program = await chromium.launch({ executablePath: BROWSER, args: FLAGS });
   const errors = [];
+  const person = () => program.newContext({ viewport: { width: 1440, height: 900 }, ...options });
   return {
     errors,
-    async page() {
-      const page = await program.newPage({ viewport: { width: 1440, height: 900 }, ...options });
+    person,
+    /** A page of a person: of somebody new, when nobody is named. */
+    async page(of) {
+      const context = of ?? (await person());
+      const page = await context.newPage();
+      if (!of) page.on("close", () => void context.close().catch(() => {}));
       page.setDefaultTimeout(20_000 * SLOWER);
-      if (SLOWER > 1) await (await page.context().newCDPSession(page)).send("Emulation.setCPUThrottlingRate", { rate: SLOWER });
+      if (SLOWER > 1) await (await context.newCDPSession(page)).send("Emulation.setCPUThrottlingRate", { rate: SLOWER });
       if (DIST) await page.route((url) => !/^\/(api|healthz|metrics|hooks)/.test(url.pathname), fromDist);
       page.on("pageerror", (error) => errors.push(error.message));
       page.on("console", (message) => {

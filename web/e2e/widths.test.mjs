@@ -52,6 +52,7 @@ const beyond = (page) =>
 
 for (const [kind, options] of Object.entries({
   "a tablet": { viewport: { width: 820, height: 1180 }, hasTouch: true },
+  "a tablet in the dark": { viewport: { width: 820, height: 1180 }, hasTouch: true, colorScheme: "dark" },
   "a wide screen": { viewport: { width: 2560, height: 1440 } },
 })) {
   describe(`on ${kind}`, () => {

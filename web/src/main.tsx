@@ -9,6 +9,9 @@ import { applyTheme } from "./lib/theme";
 import { noteError } from "./signin";
 import "./theme.css";
 
+/** How often a server that answers with an error of its own is asked again. */
+const TRIES = 3;
+
 applyTheme();
 
 const queries = new QueryClient({
@@ -18,7 +21,9 @@ const queries = new QueryClient({
     queries: {
       // Changes come by the event stream; this is only for what the stream cannot say.
       staleTime: 30_000,
-      retry: (tries, error) => tries < 3 && error instanceof ApiError && (error.problem.status === 0 || error.problem.status >= 500),
+      // While the server is away what is on the screen stays, and the head of the page says so. What it answers is another matter.
+      retry: (tries, error) => error instanceof ApiError && (error.isUnreachable || (tries < TRIES && error.problem.status >= 500)),
+      retryDelay: (tries) => Math.min(1_000, 100 * 2 ** tries),
     },
   },
 });

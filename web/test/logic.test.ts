@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { EventParser, restAfter, staleBy } from "../src/api/events";
+import { Beginning } from "../src/api/position";
 import { ago, bytes, durationMs, money, seconds, tickStep } from "../src/lib/format";
 import { layers } from "../src/lib/layers";
 import { lookOf } from "../src/lib/phases";
@@ -8,9 +9,9 @@ import { initial, missing } from "../src/ui/form";
 import { artifactOf, columnsOf } from "../src/ui/value";
 
 describe("how often views are read again", () => {
-  test("a quick server is read every quarter of a second, a slow one for a fifth of the time, and no page stands still", () => {
-    expect([0, 10, 62].map(restAfter)).toEqual([250, 250, 250]);
-    expect(restAfter(300)).toBe(1_200);
+  test("a quick server is read every quarter of a second, a slow one for half of the time, and no page stands still", () => {
+    expect([0, 10, 250].map(restAfter)).toEqual([250, 250, 250]);
+    expect(restAfter(1_200)).toBe(1_200);
     expect(restAfter(60_000)).toBe(5_000);
   });
 });
@@ -36,8 +37,30 @@ describe("the event stream", () => {
 
   test("names the views that are stale", () => {
     expect(staleBy("human_decided")).toContain("approvals");
-    expect(staleBy("site_drained")).toEqual(["sites"]);
-    expect(staleBy("something_new")).toEqual(["run"]);
+    expect(staleBy("resource_applied")).toEqual(["log", "resources", "policy", "runs"]);
+    expect(staleBy("site_drained")).toEqual(["log", "sites"]);
+    expect(staleBy("something_new")).toEqual(["log", "run"]);
+  });
+});
+
+describe("the beginning of the stream", () => {
+  const heard = (...told: (readonly ["answered" | "begins", number])[]) => {
+    let looks = 0;
+    const beginning = new Beginning();
+    for (const [what, position] of told) what === "answered" ? beginning.answered(position) : beginning.begins(position, () => (looks += 1));
+    return looks;
+  };
+
+  test("is no reason to read anything again when nothing happened since", () => {
+    expect(heard(["answered", 7], ["begins", 7], ["answered", 7], ["answered", 9])).toBe(0);
+    expect(heard(["begins", 7], ["answered", 8])).toBe(0);
+  });
+
+  test("has everything read once more when an answer is from before it, whichever comes first", () => {
+    expect(heard(["answered", 7], ["answered", 6], ["begins", 8])).toBe(1);
+    expect(heard(["begins", 8], ["answered", 7], ["answered", 8])).toBe(1);
+    // An answer that was under way all the while.
+    expect(heard(["answered", 7], ["begins", 8], ["answered", 8], ["answered", 7])).toBe(2);
   });
 });
 

@@ -1,5 +1,7 @@
 // What the audit log says, and the checks of it that this browser makes by itself.
 
+import { useQuery } from "@tanstack/react-query";
+
 import { fromBase64, fromHex, leafHash, readCheckpoint, rootOf, same, Tree, type Checkpoint } from "../lib/merkle";
 import { get, stream } from "./client";
 import type { components } from "./schema";
@@ -7,7 +9,10 @@ import type { Page } from "./types";
 
 export type AuditStatus = components["schemas"]["AuditStatus"];
 
-export const auditStatus = () => get<AuditStatus>("/api/v1/audit/status");
+/** How far the log goes, and who signs for it: it grows with every event. */
+export function useAuditStatus() {
+  return useQuery({ queryKey: ["log", "status"], queryFn: ({ signal }) => get<AuditStatus>("/api/v1/audit/status", signal) });
+}
 
 const note = async () => (await stream("/api/v1/audit/checkpoint", {}, new AbortController().signal)).text();
 

@@ -1,5 +1,6 @@
 // One door to the server: JSON in and out, problem details as errors, the token of this browser tab with every request.
 
+import { beginning, positionOf } from "./position";
 import type { Problem } from "./types";
 
 const TOKEN_KEY = "tutti.token";
@@ -15,6 +16,11 @@ export class ApiError extends Error {
 
   get wantsToken(): boolean {
     return this.problem.status === 401;
+  }
+
+  /** Nobody answered: the server is away, and comes back. */
+  get isUnreachable(): boolean {
+    return this.problem.status === 0;
   }
 }
 
@@ -54,30 +60,46 @@ async function send(method: string, path: string, body?: unknown, signal?: Abort
   try {
     response = await fetch(path, init);
   } catch (error) {
-    if (signal?.aborted) throw error;
-    throw new ApiError({
-      type: "about:blank",
-      title: "Unreachable",
-      status: 0,
-      code: "",
-      detail: "the server does not answer",
-      hint: "it may be restarting: this page goes on by itself when it is back",
-    });
+    throw signal?.aborted ? error : unreachable();
   }
+  const position = positionOf(response);
+  if (position !== undefined) beginning.answered(position);
   if (!response.ok) throw new ApiError(await problemOf(response));
   return response;
 }
 
+function unreachable(): ApiError {
+  return new ApiError({
+    type: "about:blank",
+    title: "Unreachable",
+    status: 0,
+    code: "",
+    detail: "the server does not answer",
+    hint: "it may be restarting: this page goes on by itself when it is back",
+  });
+}
+
+/** The whole of an answer. One that breaks off is none. */
+async function whole<T>(response: Response, signal?: AbortSignal): Promise<T> {
+  let text: string;
+  try {
+    text = await response.text();
+  } catch (error) {
+    throw signal?.aborted ? error : unreachable();
+  }
+  return JSON.parse(text) as T;
+}
+
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  return (await send("GET", path, undefined, signal)).json() as Promise<T>;
+  return whole<T>(await send("GET", path, undefined, signal), signal);
 }
 
 export async function post<T>(path: string, body: unknown = {}, signal?: AbortSignal): Promise<T> {
-  return (await send("POST", path, body, signal)).json() as Promise<T>;
+  return whole<T>(await send("POST", path, body, signal), signal);
 }
 
 export async function remove<T>(path: string): Promise<T> {
-  return (await send("DELETE", path)).json() as Promise<T>;
+  return whole<T>(await send("DELETE", path));
 }
 
 /** The bytes of an artifact, with the caller's token: a link of the browser has none. Of a large one the first so many. */

@@ -1,10 +1,11 @@
-// Live changes: one stream of the journal's events for the whole app. It goes on where it stopped, over restarts of the server too, and
-// says which views are stale; the views themselves are read again through their own doors.
+// Live changes: one stream of the journal's events for the whole app says which views are stale; the views themselves are read again through
+// their own doors. After it was lost, as over a restart of the server, everything that is looked at is read again.
 
 import { useQueryClient, type QueryClient } from "@tanstack/react-query";
 import { useEffect, useSyncExternalStore } from "react";
 
 import { stream } from "./client";
+import { beginning, positionOf } from "./position";
 
 export type LiveEvent = { id: string; name: string; data: Record<string, unknown> };
 export type Link = "connecting" | "live" | "lost";
@@ -62,8 +63,8 @@ export function useLink(): Link {
 
 /** Views are read again at most this often, however many events come. */
 const SETTLE_MS = 250;
-/** After a reading this many times as long as it took goes by: a server that many look at, or a large run, is read less often. */
-const REST = 4;
+/** After a reading as long as it took goes by, or longer: over a slow way, or of a large run, views are read less often. That many look at
+ * once is no reason: the server reads once for all of them. */
 const REST_MS_MAX = 5_000;
 const RETRY_MS = [500, 1_000, 2_000, 5_000];
 
@@ -77,31 +78,68 @@ export function useLiveUpdates() {
   }, [queries]);
 }
 
+/** A browser holds six connections to a server for all of its tabs together. A tab that nobody has seen for so long lets its stream go, and
+ * catches up when it is seen again. */
+const UNSEEN_MS = 10_000;
+
+const isSeen = () => document.visibilityState !== "hidden";
+
+/** Ends when the page is seen. */
+const beingSeen = () =>
+  new Promise<void>((seen) => {
+    const look = () => {
+      if (!isSeen()) return;
+      document.removeEventListener("visibilitychange", look);
+      seen();
+    };
+    document.addEventListener("visibilitychange", look);
+    look();
+  });
+
+/** Calls when the page has not been seen for a while. What is given back ends the watch. */
+function whenUnseen(call: () => void): () => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const look = () => {
+    clearTimeout(timer);
+    if (!isSeen()) timer = setTimeout(call, UNSEEN_MS);
+  };
+  document.addEventListener("visibilitychange", look);
+  look();
+  return () => {
+    clearTimeout(timer);
+    document.removeEventListener("visibilitychange", look);
+  };
+}
+
 async function follow(queries: QueryClient, signal: AbortSignal) {
   const stale = new Stale(queries);
-  let last = "";
   for (let tries = 0; !signal.aborted; tries += 1) {
+    await beingSeen();
+    const unseen = new AbortController();
+    const done = whenUnseen(() => unseen.abort());
     try {
-      const response = await stream("/api/v1/events", last ? { "last-event-id": last } : {}, signal);
+      const response = await stream("/api/v1/events", {}, AbortSignal.any([signal, unseen.signal]));
       setLink("live");
-      // Whatever happened while nobody listened is on the screen after one look at everything.
-      if (tries > 0) void queries.invalidateQueries();
+      // Whatever happened while nobody listened is on the screen after one look at everything: always after the stream was lost, and at first
+      // when something happened between what was read and its beginning.
+      const position = positionOf(response);
+      if (tries > 0 || position === undefined) void queries.invalidateQueries();
+      else beginning.begins(position, () => void queries.invalidateQueries());
       tries = 0;
       const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
       const parser = new EventParser();
       for (;;) {
         const { done, value } = await reader.read();
         if (done) break;
-        for (const event of parser.push(value)) {
-          last = event.id || last;
-          stale.note(event);
-        }
+        for (const event of parser.push(value)) stale.note(event);
       }
     } catch {
       if (signal.aborted) return;
+    } finally {
+      done();
     }
-    setLink("lost");
-    await new Promise((wake) => setTimeout(wake, RETRY_MS[Math.min(tries, RETRY_MS.length - 1)]));
+    setLink(unseen.signal.aborted ? "connecting" : "lost");
+    if (!unseen.signal.aborted) await new Promise((wake) => setTimeout(wake, RETRY_MS[Math.min(tries, RETRY_MS.length - 1)]));
   }
 }
 
@@ -137,16 +175,25 @@ class Stale {
 
 /** How long after a reading the next may begin, by how long it took, in milliseconds. */
 export function restAfter(took: number): number {
-  return Math.min(Math.max(SETTLE_MS, took * REST), REST_MS_MAX);
+  return Math.min(Math.max(SETTLE_MS, took), REST_MS_MAX);
 }
 
 /** The views that an event makes stale, by the first part of their query key. */
 export function staleBy(name: string): string[] {
+  // Every event is an entry of the log.
+  return ["log", ...viewsOf(name)];
+}
+
+function viewsOf(name: string): string[] {
   if (name.startsWith("site_")) return ["sites"];
-  if (name.startsWith("resource_")) return ["resources"];
+  // A workflow, a rule, a token, a project with its budget.
+  if (name.startsWith("resource_")) return ["resources", "policy", "runs"];
   if (name.startsWith("human_")) return ["approvals", "runs", "run"];
   if (name === "actions_placed" || name === "attempt_finished") return ["runs", "run", "sites"];
   if (name === "actions_opened" || name === "action_finished" || name === "cancel_requested") return ["runs", "run", "approvals"];
+  if (name === "bodies_pruned" || name === "data_erased") return ["runs", "run", "approvals", "storage"];
+  if (name === "artifacts_labelled" || name === "output_kept") return ["runs", "run"];
+  if (name === "epoch_began") return ["health", "sites"];
   if (name.startsWith("run_")) return ["runs", "run", "approvals", "sites"];
   return ["run"];
 }

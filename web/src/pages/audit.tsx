@@ -2,10 +2,10 @@
 
 import { useInfiniteQuery, useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 
 import { blob, token } from "../api/client";
-import { auditStatus, checkpoint, facts, verifyTree } from "../api/audit";
+import { checkpoint, facts, useAuditStatus, verifyTree, type Fact } from "../api/audit";
 import { useSettled } from "../lib/address";
 import { Button, Card, Empty, Failed, Loading, PageHead } from "../ui/kit";
 import { FactList, WORDS } from "../ui/facts";
@@ -14,7 +14,7 @@ import { History } from "./run/history";
 const PAGE = 200;
 
 export function AuditPage() {
-  const status = useQuery({ queryKey: ["audit", "status"], queryFn: auditStatus });
+  const status = useAuditStatus();
   if (status.error) return <Failed error={status.error} retry={() => void status.refetch()} />;
   if (status.isPending) return <Loading what="the audit log" />;
   const { entries, key, halted } = status.data;
@@ -68,7 +68,7 @@ function Export() {
 }
 
 function Seal({ auditKey, entries }: { auditKey: string; entries: number }) {
-  const seal = useQuery({ queryKey: ["audit", "checkpoint", entries], queryFn: () => checkpoint(auditKey) });
+  const seal = useQuery({ queryKey: ["audit", "checkpoint", entries], queryFn: () => checkpoint(auditKey), placeholderData: (old) => old });
   const [progress, setProgress] = useState<[number, number]>();
   const verify = useMutation({ mutationFn: () => verifyTree(auditKey, (done, of) => setProgress([done, of]), new AbortController().signal) });
   return (
@@ -116,15 +116,30 @@ function Seal({ auditKey, entries }: { auditKey: string; entries: number }) {
   );
 }
 
-/** What was recorded last, and back from there. */
+/** What has been recorded since the page was opened, the newest first. When that is more than a page, the list begins anew at its end. */
+function useSince(end: number, entries: number, begin: (end: number) => void): Fact[] {
+  const since = useQuery({
+    queryKey: ["audit", "since", end, entries],
+    queryFn: ({ signal }) => facts(end, PAGE, undefined, signal),
+    enabled: entries > end && entries - end <= PAGE,
+    placeholderData: (old) => old,
+  });
+  useEffect(() => (entries - end > PAGE ? begin(entries) : undefined), [entries, end]);
+  // What an earlier end was followed by is in the pages now.
+  return (since.data?.items ?? []).filter((fact) => fact.seq > end).toReversed();
+}
+
+/** What was recorded last, and back from there; what comes is put before it. */
 function Newest({ entries, auditKey }: { entries: number; auditKey?: string }) {
-  const [end] = useState(entries);
+  const [end, begin] = useState(entries);
+  const since = useSince(end, entries, begin);
   const pages = useInfiniteQuery({
     queryKey: ["audit", "facts", end],
     queryFn: ({ pageParam, signal }) => facts(Math.max(0, pageParam - PAGE), Math.min(PAGE, pageParam), undefined, signal),
     initialPageParam: end,
     getNextPageParam: (_page, _pages, last) => (last > PAGE ? last - PAGE : undefined),
     enabled: end > 0,
+    placeholderData: (old) => old,
   });
   const search = useSearch({ from: "/audit" });
   const navigate = useNavigate({ from: "/audit" });
@@ -132,7 +147,7 @@ function Newest({ entries, auditKey }: { entries: number; auditKey?: string }) {
   const [who, setWho] = useSettled(search.who ?? "", (next) => void navigate({ search: (old) => ({ ...old, who: next || undefined }), replace: true }));
   const kind = search.what ?? "";
   const setKind = (next: string) => void navigate({ search: (old) => ({ ...old, what: next || undefined }) });
-  const loaded = pages.data?.pages.flatMap((page) => [...page.items].reverse()) ?? [];
+  const loaded = [...since, ...(pages.data?.pages.flatMap((page) => [...page.items].reverse()) ?? [])];
   const kinds = [...new Set([...Object.keys(WORDS), ...loaded.map((fact) => fact.event), ...(kind ? [kind] : [])])].sort();
   const all = loaded.filter((fact) => (kind === "" || fact.event === kind) && (who === "" || String((fact.data as Record<string, unknown>).principal ?? "").includes(who)));
   const field = "rounded-md border border-edge bg-surface px-2 py-1";
@@ -167,7 +182,7 @@ function Newest({ entries, auditKey }: { entries: number; auditKey?: string }) {
         )}
       </div>
       {run ? <History run={run} /> : null}
-      {run ? null : pages.error ? <Failed error={pages.error} /> : end === 0 ? <Empty title="Nothing is recorded yet" /> : <FactList facts={all} auditKey={auditKey} />}
+      {run ? null : pages.error ? <Failed error={pages.error} /> : loaded.length === 0 && entries === 0 ? <Empty title="Nothing is recorded yet" /> : <FactList facts={all} auditKey={auditKey} />}
       {pages.hasNextPage && !run ? (
         <div className="border-t border-line p-3 text-center">
           <Button onClick={() => void pages.fetchNextPage()} disabled={pages.isFetchingNextPage}>

@@ -203,7 +203,7 @@ function Builder({ workflow, text, version, saved: savedFiles, onNamed }: Builde
             ) : pane === "changes" ? (
               <ChangesPane text={sheet.text} saved={workflow === undefined ? "" : state.saved} beside={beside} wrong={errors.length} onChoose={choose} />
             ) : pane === "text" ? (
-              <TextPane text={state.text} findings={sheet.text === state.text ? sheet.findings : []} onType={type} show={chosen} />
+              <TextPane text={state.text} findings={sheet.text === state.text ? sheet.findings : undefined} onType={type} show={chosen} />
             ) : pane === "files" ? (
               <FilesPane saved={savedFiles} held={held} onHold={hold} />
             ) : node && chosen ? (

@@ -4,6 +4,7 @@ import { Link } from "@tanstack/react-router";
 import { useEffect, useState, type ButtonHTMLAttributes, type ReactNode } from "react";
 
 import { ApiError } from "../api/client";
+import { useLink } from "../api/events";
 import { ago, moment } from "../lib/format";
 import { lookOf, type Tone } from "../lib/phases";
 
@@ -96,13 +97,14 @@ export function Failed({ error, retry }: { error: unknown; retry?: () => void })
 /** Holds the place of what is being read, and shows itself only when that takes a while. */
 export function Loading({ what }: { what: string }) {
   const [late, setLate] = useState(false);
+  const away = useLink() === "lost";
   useEffect(() => {
     const timer = setTimeout(() => setLate(true), 600);
     return () => clearTimeout(timer);
   }, []);
   return (
     <p role="status" className="px-4 py-6 text-soft">
-      {late ? `Reading ${what}…` : " "}
+      {!late ? " " : away ? `The server does not answer; ${what} will be read when it is back.` : `Reading ${what}…`}
     </p>
   );
 }

@@ -3,6 +3,7 @@
 import { useCallback, useEffect, useReducer, useRef, useState, type RefObject } from "react";
 
 import { ApiError } from "../../api/client";
+import { useLink } from "../../api/events";
 import { edit as ask, type Beside, type Edit, type Sheet } from "../../api/editing";
 import { withToken } from "../../signin";
 import { besideKey } from "./past";
@@ -48,7 +49,7 @@ export function reduce(state: State, change: Change): State {
     case "read": {
       // While somebody types on, what was found a few letters ago is still worth knowing; after an edit it is not.
       const typing = state.sheet !== null && state.text !== state.sheet.text;
-      return change.sheet.text === state.text || typing ? { ...state, sheet: change.sheet, typed: true } : state;
+      return change.sheet.text === state.text || typing ? { ...state, sheet: change.sheet, typed: true, refused: null } : state;
     }
     case "edited":
       if (change.sheet.text === state.text) return { ...state, sheet: change.sheet, typed: false, refused: null };
@@ -130,9 +131,11 @@ export function useSheet(beside: Beside, keep: RefObject<(text: string) => void>
       reading.current = false;
     }
   }, [say]);
+  // Also when the server is back: what was typed while it was away is not read yet.
+  const link = useLink();
   useEffect(() => {
     if (state.sheet && state.sheet.text !== state.text) void read();
-  }, [state.text, state.sheet, read]);
+  }, [state.text, state.sheet, read, link]);
 
   // Other files beside it make other findings of the same text.
   const key = besideKey(beside);

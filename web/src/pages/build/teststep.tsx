@@ -126,7 +126,7 @@ function Outcome({ run, path }: { run: string; path: string }) {
       </p>
       {failure ? <p className="break-words text-bad">{failure.message}</p> : null}
       {action.data?.output !== undefined && action.data?.output !== null ? <Value value={action.data.output} /> : over ? null : <p className="text-soft">It runs.</p>}
-      {over && action.data?.kind === "run" ? <Logs run={run} path={path} /> : null}
+      {over && action.data?.kind === "run" ? <Logs run={run} path={path} over /> : null}
     </section>
   );
 }

@@ -7,7 +7,7 @@ import { EditorState } from "@codemirror/state";
 import { EditorView } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 import { basicSetup } from "codemirror";
-import { useEffect, useRef } from "react";
+import { memo, useEffect, useRef } from "react";
 
 import type { Finding } from "../../api/editing";
 
@@ -19,6 +19,7 @@ export function toUnits(text: string, bytes: number[]): number[] {
   let unit = 0;
   let next = 0;
   for (const character of text) {
+    if (next === wanted.length) break;
     while (next < wanted.length && wanted[next]!.at <= byte) found[wanted[next++]!.index] = unit;
     const code = character.codePointAt(0)!;
     byte += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
@@ -46,18 +47,27 @@ const COLOURS = HighlightStyle.define([
   { tag: [tags.punctuation, tags.separator, tags.bracket], color: "var(--soft)" },
 ]);
 
-type Props = { text: string; findings: Finding[]; onType: (text: string) => void; show?: string };
+type Props = {
+  text: string;
+  /** What is wrong with this text; not known yet while somebody types: what was found before stays at its place until then. */
+  findings: Finding[] | undefined;
+  onType: (text: string) => void;
+  show?: string;
+};
 
-export function TextPane({ text, findings, onType, show }: Props) {
+export const TextPane = memo(function TextPane({ text, findings, onType, show }: Props) {
   const host = useRef<HTMLDivElement>(null);
+  // The text that the editor has, and whether anything is marked in it.
+  const has = useRef("");
+  const marked = useRef(false);
   const view = useRef<EditorView>(null);
   const typed = useRef(onType);
   typed.current = onType;
   useEffect(() => {
     const listener = EditorView.updateListener.of((update) => {
-      if (update.docChanged && update.transactions.some((change) => change.isUserEvent("input") || change.isUserEvent("delete") || change.isUserEvent("undo") || change.isUserEvent("redo") || change.isUserEvent("move"))) {
-        typed.current(update.state.doc.toString());
-      }
+      if (!update.docChanged) return;
+      has.current = update.state.doc.toString();
+      if (update.transactions.some((change) => change.isUserEvent("input") || change.isUserEvent("delete") || change.isUserEvent("undo") || change.isUserEvent("redo") || change.isUserEvent("move"))) typed.current(has.current);
     });
     const label = EditorView.contentAttributes.of({ "aria-label": "The text of the workflow" });
     // In a tree of its own the editor puts its rules into adopted style sheets; in the document it would need inline style, which the
@@ -65,12 +75,14 @@ export function TextPane({ text, findings, onType, show }: Props) {
     const root = host.current!.shadowRoot ?? host.current!.attachShadow({ mode: "open" });
     const state = EditorState.create({ extensions: [basicSetup, yaml(), LOOK, syntaxHighlighting(COLOURS), EditorView.lineWrapping, listener, label] });
     view.current = new EditorView({ parent: root, root, state });
+    [has.current, marked.current] = ["", false];
     return () => view.current?.destroy();
   }, []);
   useEffect(() => {
     const editor = view.current!;
-    const old = editor.state.doc.toString();
-    if (old !== text) editor.dispatch(difference(old, text));
+    if (has.current !== text) editor.dispatch(difference(has.current, text));
+    if (findings === undefined || (findings.length === 0 && !marked.current)) return;
+    marked.current = findings.length > 0;
     const units = toUnits(text, findings.flatMap((finding) => [finding.span.start, finding.span.end]));
     const marks = findings.map((finding, index): Diagnostic => {
       const from = Math.min(units[index * 2]!, text.length);
@@ -90,7 +102,7 @@ export function TextPane({ text, findings, onType, show }: Props) {
     // Only when another node is chosen: typing must not scroll.
   }, [show]);
   return <div ref={host} data-editor className="h-full overflow-hidden" />;
-}
+});
 
 /** The smallest single change between two texts, so that cursor and scroll stay where they are. */
 export function difference(old: string, text: string): { changes: { from: number; to: number; insert: string } } {

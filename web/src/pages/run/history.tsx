@@ -1,15 +1,15 @@
 // What was recorded of a run, in order, each entry with its proof.
 
-import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery } from "@tanstack/react-query";
 
-import { auditStatus, facts } from "../../api/audit";
+import { facts, useAuditStatus } from "../../api/audit";
 import { Button, Failed, Loading } from "../../ui/kit";
 import { FactList } from "../../ui/facts";
 
 const PAGE = 200;
 
 export function History({ run }: { run: string }) {
-  const status = useQuery({ queryKey: ["audit", "status"], queryFn: auditStatus });
+  const status = useAuditStatus();
   const pages = useInfiniteQuery({
     queryKey: ["run", run, "facts"],
     queryFn: ({ pageParam, signal }) => facts(pageParam, PAGE, run, signal),

@@ -3,14 +3,17 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useEffect, useRef, useState } from "react";
 
-import { segment, stream } from "../../api/client";
+import { ApiError, segment, stream } from "../../api/client";
 import { useSettled } from "../../lib/address";
 import { Button } from "../../ui/kit";
 
 /** What is kept of a log on the page; the rest is a download away. */
 const TEXT_MAX = 400_000;
+/** After so long a log that broke off is asked for again, from where it broke off. */
+const AGAIN_MS = 500;
 
-export function Logs({ run, path }: { run: string; path: string }) {
+/** The log of an action; it is complete when the action is over and all of it was read. */
+export function Logs({ run, path, over }: { run: string; path: string; over: boolean }) {
   const search = useSearch({ from: "/runs/$run" });
   const navigate = useNavigate({ from: "/runs/$run" });
   const which = search.stream ?? "stdout";
@@ -19,12 +22,14 @@ export function Logs({ run, path }: { run: string; path: string }) {
   const [state, setState] = useState<"reading" | "ended" | "none">("reading");
   const [find, setFind] = useSettled(search.grep ?? "", (next) => void navigate({ search: (old) => ({ ...old, grep: next || undefined }), replace: true }));
   const end = useRef<HTMLPreElement>(null);
+  const ended = useRef(over);
+  ended.current = over;
   const address = `/api/v1/runs/${segment(run)}/logs?path=${encodeURIComponent(path)}&stream=${which}`;
   useEffect(() => {
     const stop = new AbortController();
     setText("");
     setState("reading");
-    void read(`${address}&follow=true`, stop.signal, (piece) => setText((old) => (old + piece).slice(-TEXT_MAX))).then(
+    void follow(address, stop.signal, () => ended.current, (piece) => setText((old) => (old + piece).slice(-TEXT_MAX))).then(
       () => setState("ended"),
       () => (stop.signal.aborted ? undefined : setState("none")),
     );
@@ -60,12 +65,41 @@ export function Logs({ run, path }: { run: string; path: string }) {
   );
 }
 
-async function read(address: string, signal: AbortSignal, take: (piece: string) => void) {
-  const response = await stream(address, {}, signal);
-  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+/** Reads a log to its end. A server that goes away and comes back is asked for the rest: nothing is missed, and nothing comes twice. */
+async function follow(address: string, signal: AbortSignal, isOver: () => boolean, take: (piece: string) => void) {
+  // A letter may be cut where the log breaks off.
+  const letters = new TextDecoder();
+  let at = 0;
   for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    take(value);
+    const over = isOver();
+    const open = await stream(`${address}&follow=true&offset=${at}`, {}, signal).catch((error: unknown) => {
+      if (signal.aborted || error instanceof ApiError) throw error;
+      return undefined;
+    });
+    if (open) {
+      // Older parts may be gone.
+      at = Number(open.headers.get("tutti-log-offset") ?? at);
+      const whole = await pieces(open, (bytes) => {
+        at += bytes.length;
+        take(letters.decode(bytes, { stream: true }));
+      });
+      if (whole && over) return;
+    }
+    if (signal.aborted) throw new Error("nobody looks any more");
+    await new Promise((wake) => setTimeout(wake, AGAIN_MS));
+  }
+}
+
+/** Whether all of it came. */
+async function pieces(response: Response, take: (bytes: Uint8Array) => void): Promise<boolean> {
+  const reader = response.body!.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return true;
+      take(value);
+    }
+  } catch {
+    return false;
   }
 }
