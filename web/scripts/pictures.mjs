@@ -1,9 +1,11 @@
 // Pictures of the main screens, light and dark, at two widths: `node scripts/pictures.mjs URL FOLDER [NAME…]`, against a server with the
 // bank's story loaded (`make up`).
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { hands } from "../e2e/drawing.mjs";
 import { browser } from "../e2e/house.mjs";
+import { small } from "./palette.mjs";
 
 const [url, folder, ...only] = process.argv.slice(2);
 if (!url || !folder) throw new Error("usage: node scripts/pictures.mjs URL FOLDER [NAME…]");
@@ -15,7 +17,7 @@ const SCREENS = {
   home: ["/"],
   workflows: ["/workflows"],
   workflow: ["/workflow/bank/fraud-model"],
-  build: ["/build?workflow=bank%2Ffraud-model", (page) => page.getByTestId("rf__node-split").click()],
+  build: ["/build?workflow=bank%2Ffraud-model", (page) => hands(page).still().then(() => page.getByTestId("rf__node-split").click())],
   run: [`/runs/${RUN}`],
   graph: [`/runs/${RUN}?tab=graph`],
   action: [`/runs/${RUN}?tab=table&action=validate`],
@@ -42,10 +44,12 @@ for (const colorScheme of ["light", "dark"]) {
       if (only.length > 0 && !only.includes(name)) continue;
       await page.goto(url + address);
       await page.getByText("● live").waitFor();
+      // Everything that was asked for has come, and the picture of the builder stands.
       await page.waitForLoadState("networkidle", { timeout: 1_500 }).catch(() => {});
       if (act) await act(page);
+      if (address.startsWith("/build")) await hands(page).still();
       await page.waitForTimeout(400);
-      await page.screenshot({ path: join(folder, `${name}-${colorScheme}-${width}.png`) });
+      writeFileSync(join(folder, `${name}-${colorScheme}-${width}.png`), small(await page.screenshot()));
     }
     await program.close();
   }

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { EventParser, restAfter, staleBy } from "../src/api/events";
 import { Beginning } from "../src/api/position";
 import { ago, bytes, durationMs, money, seconds, tickStep } from "../src/lib/format";
-import { layers } from "../src/lib/layers";
+import { layout, wirePath } from "../src/lib/layers";
 import { lookOf } from "../src/lib/phases";
 import { initial, missing } from "../src/ui/form";
 import { artifactOf, columnsOf } from "../src/ui/value";
@@ -84,13 +84,28 @@ describe("numbers", () => {
 describe("layers", () => {
   test("put every node right of what it waits for, and no two in one place", () => {
     const edges: [number, number][] = [[0, 1], [0, 2], [1, 3], [2, 3], [0, 3], [4, 2]];
-    const placed = layers(5, edges);
+    const { placed } = layout(5, edges);
     for (const [from, to] of edges) expect(placed[to]!.layer).toBeGreaterThan(placed[from]!.layer);
     expect(new Set(placed.map((at) => `${at.layer} ${at.row}`)).size).toBe(5);
   });
 
   test("end on a circle and on an edge to nowhere", () => {
-    expect(layers(3, [[0, 1], [1, 0], [1, 9], [2, 2]])).toHaveLength(3);
+    expect(layout(3, [[0, 1], [1, 0], [1, 9], [2, 2]]).placed).toHaveLength(3);
+  });
+
+  test("let a wire that passes layers run beside the nodes, and keep a chain straight", () => {
+    const edges: [number, number][] = [[0, 1], [1, 2], [2, 3], [0, 3], [0, 2]];
+    const { placed, ways } = layout(4, edges);
+    expect(placed.map((at) => at.row)).toEqual([0, 0, 0, 0]);
+    expect(ways.map((way) => way.length)).toEqual([0, 0, 0, 2, 1]);
+    for (const { layer, row } of ways.flat()) for (const node of placed.filter((at) => at.layer === layer)) expect(Math.abs(node.row - row)).toBeGreaterThan(0.5);
+    // Wires from one node go together for as long as they can.
+    expect(ways[3]![0]).toEqual(ways[4]![0]);
+  });
+
+  test("a wire is one line through all its ways", () => {
+    expect(wirePath([0, 0], [], [0, 40], true)).toBe("M0 0C0 20 0 20 0 40");
+    expect(wirePath([0, 0], [[[50, 40], [50, 80]]], [0, 120], true)).toBe("M0 0C0 20 50 20 50 40L50 80C50 100 0 100 0 120");
   });
 });
 

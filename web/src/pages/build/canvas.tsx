@@ -2,12 +2,12 @@
 
 import "@xyflow/react/dist/style.css";
 
-import { Background, Controls, Handle, MarkerType, Position, ReactFlow, useStore, type Connection, type Edge, type Node, type NodeProps } from "@xyflow/react";
+import { Background, BaseEdge, Controls, Handle, MarkerType, Position, ReactFlow, useStore, type Connection, type Edge, type EdgeProps, type FitViewOptions, type Node, type NodeProps } from "@xyflow/react";
 import { memo, useEffect, useLayoutEffect, useMemo, useRef, useState, type RefObject } from "react";
 import { flushSync } from "react-dom";
 
 import type { Beside, Forbidden, Sheet, Wiring } from "../../api/editing";
-import { layers } from "../../lib/layers";
+import { layout, wirePath, type Way } from "../../lib/layers";
 import { Button } from "../../ui/kit";
 import { tagColour } from "../../lib/tags";
 import { findingsBy, kindOf, nodesOf, pins, summary, wires, type Doc } from "./document";
@@ -47,24 +47,66 @@ function Step({ data, selected }: NodeProps<FlowNode>) {
 
 const NODE_TYPES = { step: Step };
 
-/** Where each node stands, and whether the flow runs down. Pinned pictures keep the direction in which they were pinned. */
-function placesOf(doc: Doc): { places: Record<string, { x: number; y: number }>; down: boolean } {
+/** The size of a node as far as wires beside it are concerned. */
+const SIZE = { width: 208, height: 84 };
+/** How far from the node that it leaves the words of a wire stand that passes others: wires that go together say it once. */
+const WORDS_AFTER = 0.5;
+
+type Line = Edge<{ kind: string; down: boolean; ways: [[number, number], [number, number]][] }, "line">;
+
+function WireLine({ id, sourceX, sourceY, targetX, targetY, data, label, labelStyle, markerEnd, style, interactionWidth }: EdgeProps<Line>) {
+  const { ways, down } = data!;
+  const path = wirePath([sourceX, sourceY], ways, [targetX, targetY], down);
+  const [toX, toY] = ways[0]?.[0] ?? [targetX, targetY];
+  return (
+    <BaseEdge
+      id={id}
+      path={path}
+      label={label}
+      labelX={sourceX + (toX - sourceX) * WORDS_AFTER}
+      labelY={sourceY + (toY - sourceY) * WORDS_AFTER}
+      labelStyle={labelStyle}
+      labelBgPadding={[4, 1]}
+      markerEnd={markerEnd}
+      style={style}
+      interactionWidth={interactionWidth}
+    />
+  );
+}
+
+/** Room around the picture, in hundredths of it. */
+const PADDING = 4;
+
+const EDGE_TYPES = { line: WireLine };
+
+type Places = { places: Record<string, { x: number; y: number }>; down: boolean; /** How much of the picture beside the nodes is tracks. */ beside: number; ways: [[number, number], [number, number]][][] };
+
+/** Where each node stands, where each wire passes others, and whether the flow runs down. Pinned pictures keep the direction in which they were pinned. */
+function placesOf(doc: Doc): Places {
   const nodes = nodesOf(doc).map(([id]) => id);
   const index = new Map(nodes.map((id, at) => [id, at]));
-  const edges = wires(doc).map((wire): [number, number] => [index.get(wire.from)!, index.get(wire.to)!]);
+  const drawn = wires(doc);
   const pinned = pins(doc);
-  const places: Record<string, { x: number; y: number }> = {};
-  const placed = layers(nodes.length, edges);
+  const { placed, ways } = layout(nodes.length, drawn.map((wire): [number, number] => [index.get(wire.from)!, index.get(wire.to)!]));
   const pins_ = Object.values(pinned);
   const reach = (axis: 0 | 1) => Math.max(...pins_.map((pin) => pin[axis])) - Math.min(...pins_.map((pin) => pin[axis]));
   const down = pins_.length > 1 ? reach(1) > reach(0) : Math.max(0, ...placed.map((at) => at.layer)) >= ACROSS_MAX;
-  for (const { index: at, layer, row } of placed) {
-    const id = nodes[at]!;
-    const pin = pinned[id];
-    const free = down ? { x: row * STEP_DOWN.x, y: layer * STEP_DOWN.y } : { x: layer * STEP.x, y: row * STEP.y };
-    places[id] = pin ? { x: pin[0], y: pin[1] } : free;
-  }
-  return { places, down };
+  const free = ({ layer, row }: Way) => (down ? { x: Math.round(row * STEP_DOWN.x), y: layer * STEP_DOWN.y } : { x: layer * STEP.x, y: Math.round(row * STEP.y) });
+  const places = Object.fromEntries(placed.map((at) => {
+    const pin = pinned[nodes[at.index]!];
+    return [nodes[at.index]!, pin ? { x: pin[0], y: pin[1] } : free(at)];
+  }));
+  // Among pinned nodes nobody knows what is free: there a wire goes straight.
+  const passes = ways.map((way, at) => (pinned[drawn[at]!.from] || pinned[drawn[at]!.to] ? [] : way.map(free))).map((way) =>
+    way.map(({ x, y }): [[number, number], [number, number]] => {
+      const [middleX, middleY] = [x + SIZE.width / 2, y + SIZE.height / 2];
+      return down ? [[middleX, y], [middleX, y + SIZE.height]] : [[x, middleY], [x + SIZE.width, middleY]];
+    }),
+  );
+  const side = (at: { x: number; y: number }) => (down ? at.x + SIZE.width : at.y + SIZE.height);
+  const [least, most] = [Math.min(0, ...Object.values(places).map(side)), Math.max(0, ...Object.values(places).map(side))];
+  const reached = Math.max(most, ...passes.flat(2).map((point) => point[down ? 0 : 1]));
+  return { places, down, beside: reached > most ? (reached - most) / (reached - least) : 0, ways: passes };
 }
 
 type Props = {
@@ -163,8 +205,9 @@ const Drawn = memo(function Drawn({ sheet, beside, onExample, wiring: rules, cho
           nodes={shown}
           edges={made.edges}
           nodeTypes={NODE_TYPES}
+          edgeTypes={EDGE_TYPES}
           fitView
-          fitViewOptions={{ minZoom: 0.5, maxZoom: 1, padding: 0.08 }}
+          fitViewOptions={{ ...made.fit, minZoom: 0.5, maxZoom: 1 }}
           minZoom={0.1}
           onlyRenderVisibleElements={nodes.length > 100}
           deleteKeyCode={["Delete", "Backspace"]}
@@ -200,7 +243,7 @@ const Drawn = memo(function Drawn({ sheet, beside, onExample, wiring: rules, cho
         >
           <Standing nodes={of === made ? shown : undefined} box={box} />
           <Background gap={20} color="var(--line)" />
-          <Controls showInteractive={false} />
+          <Controls showInteractive={false} fitViewOptions={made.fit} />
         </ReactFlow>
       </div>
     </>
@@ -230,9 +273,9 @@ function barWords(wire: Forbidden): string {
   return `${policies[0] ?? "the rules"} forbids it${wire.allowed_at.length > 0 ? `; allowed at ${wire.allowed_at.join(", ")}` : ""}`;
 }
 
-function picture(sheet: Sheet, wiring?: Wiring): { nodes: FlowNode[]; edges: Edge[] } {
+function picture(sheet: Sheet, wiring?: Wiring): { nodes: FlowNode[]; edges: Line[]; fit: FitViewOptions } {
   const doc = sheet.document;
-  const { places, down } = placesOf(doc);
+  const { places, down, beside, ways } = placesOf(doc);
   const wrong = findingsBy(doc, sheet.text, sheet.findings);
   const labels = new Map((wiring?.wires ?? []).map((wire) => [`${wire.from} ${wire.to}`, wire.label]));
   const refused = new Map((wiring?.refused ?? []).map((step) => [step.path.split(/[/[!]/)[0]!, Object.keys(step.policies).join(", ")]));
@@ -248,14 +291,15 @@ function picture(sheet: Sheet, wiring?: Wiring): { nodes: FlowNode[]; edges: Edg
       ariaLabel: `${id}, ${kindOf(node)}`,
     }),
   );
-  const edges = wires(doc).map((wire): Edge => {
+  const edges = wires(doc).map((wire, at): Line => {
     const tags = wire.kind === "after" ? [] : (labels.get(`${wire.from} ${wire.to}`) ?? []);
     const colour = tags[0] ? tagColour(tags[0]) : "var(--faint)";
     return {
       id: `${wire.kind} ${wire.from} ${wire.to}`,
       source: wire.from,
       target: wire.to,
-      data: { kind: wire.kind },
+      type: "line",
+      data: { kind: wire.kind, down, ways: ways[at]! },
       // Only an `after` can be taken away as such: a wire that is a reference goes when the reference goes.
       deletable: wire.kind === "after",
       style: { stroke: colour, strokeWidth: tags.length > 0 ? 2.5 : undefined, strokeDasharray: wire.kind === "after" ? "6 4" : undefined },
@@ -266,5 +310,8 @@ function picture(sheet: Sheet, wiring?: Wiring): { nodes: FlowNode[]; edges: Edg
       ariaLabel: `from ${wire.from} to ${wire.to}${tags.length > 0 ? `, carries ${tags.join(", ")}` : ""}`,
     };
   });
-  return { nodes, edges };
+  // The picture is fitted by its nodes: what runs beside them needs room too.
+  const room = `${Math.round(PADDING + beside * (100 - 2 * PADDING))}%` as const;
+  const fit: FitViewOptions = { padding: { x: `${PADDING}%`, y: `${PADDING}%`, ...(down ? { right: room } : { bottom: room }) } };
+  return { nodes, edges, fit };
 }

@@ -1,10 +1,14 @@
 // The picture of a workflow, and of a run of it: boxes in layers, the phase of each node on its box.
 
 import type { ActionView, Graph, GraphNode } from "../../api/types";
-import { layers } from "../../lib/layers";
+import { layout, wirePath, type Way } from "../../lib/layers";
 import { lookOf, type Tone } from "../../lib/phases";
 
-const BOX = { width: 176, height: 44, gapX: 64, gapY: 20, pad: 24 };
+const BOX = { width: 176, height: 44, pad: 24 };
+/** The distance from box to box: along the flow, and beside it. */
+const STEP = { across: { along: 240, beside: 64 }, down: { along: 84, beside: 204 } };
+/** Longer chains than this run down the picture: across they would not fit. */
+const ACROSS_MAX = 5;
 const NODES_MAX = 400;
 
 function kindOf(node: GraphNode): string {
@@ -25,11 +29,22 @@ export function GraphPicture({ graph, actions, whole = true, onOpen }: Props) {
   const edges = graph.nodes.flatMap((node, index) =>
     [...(node.refs ?? []), ...(node.after ?? []), ...(node.chosen_by ?? [])].map((from): [number, number] => [from, index]),
   );
-  const placed = layers(graph.nodes.length, edges);
-  const x = (layer: number) => BOX.pad + layer * (BOX.width + BOX.gapX);
-  const y = (row: number) => BOX.pad + row * (BOX.height + BOX.gapY);
-  const width = x(Math.max(0, ...placed.map((at) => at.layer))) + BOX.width + BOX.pad;
-  const height = y(Math.max(0, ...placed.map((at) => at.row))) + BOX.height + BOX.pad;
+  const { placed, ways } = layout(graph.nodes.length, edges);
+  const layers = Math.max(0, ...placed.map((at) => at.layer));
+  const down = layers >= ACROSS_MAX;
+  const step = down ? STEP.down : STEP.across;
+  const spot = ({ layer, row }: Way) => (down ? { x: BOX.pad + row * step.beside, y: BOX.pad + layer * step.along } : { x: BOX.pad + layer * step.along, y: BOX.pad + row * step.beside });
+  const spots = [...placed, ...ways.flat()].map(spot);
+  const width = Math.max(0, ...spots.map(({ x }) => x)) + BOX.width + BOX.pad;
+  const height = Math.max(0, ...spots.map(({ y }) => y)) + BOX.height + BOX.pad;
+  const line = (from: Way, way: Way[], to: Way) => {
+    const [a, b] = [spot(from), spot(to)];
+    const [middleX, middleY] = [BOX.width / 2, BOX.height / 2];
+    const passes = way.map(spot).map(({ x, y }): [[number, number], [number, number]] =>
+      down ? [[x + middleX, y], [x + middleX, y + BOX.height]] : [[x, y + middleY], [x + BOX.width, y + middleY]],
+    );
+    return down ? wirePath([a.x + middleX, a.y + BOX.height], passes, [b.x + middleX, b.y], true) : wirePath([a.x + BOX.width, a.y + middleY], passes, [b.x, b.y + middleY], false);
+  };
   const byPath = new Map(actions?.map((action) => [action.path, action]));
   return (
     <div tabIndex={0} role="region" aria-label="The graph" className="overflow-auto">
@@ -37,13 +52,11 @@ export function GraphPicture({ graph, actions, whole = true, onOpen }: Props) {
         {edges.map(([from, to], index) => {
           const [a, b] = [placed[from], placed[to]];
           if (!a || !b) return null;
-          const [x1, y1, x2, y2] = [x(a.layer) + BOX.width, y(a.row) + BOX.height / 2, x(b.layer), y(b.row) + BOX.height / 2];
-          const bend = Math.max(24, (x2 - x1) / 2);
-          return <path key={index} d={`M${x1} ${y1} C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`} className="fill-none stroke-faint" strokeWidth={1.25} />;
+          return <path key={index} d={line(a, ways[index]!, b)} className="fill-none stroke-faint" strokeWidth={1.25} />;
         })}
-        {placed.map(({ index, layer, row }) => {
-          const node = graph.nodes[index]!;
-          return <Box key={node.id} node={node} x={x(layer)} y={y(row)} action={byPath.get(node.id)} live={actions !== undefined} whole={whole} onOpen={onOpen} />;
+        {placed.map((at) => {
+          const node = graph.nodes[at.index]!;
+          return <Box key={node.id} node={node} {...spot(at)} action={byPath.get(node.id)} live={actions !== undefined} whole={whole} onOpen={onOpen} />;
         })}
       </svg>
     </div>
