@@ -5,6 +5,7 @@ import os
 
 import flyte
 import flyte.errors
+import flyte.remote
 from flyte.io import File
 from programs import own_client
 
@@ -71,3 +72,34 @@ def looks(other: str, key: str) -> str:
         return own_client().get_object(Bucket="tutti", Key=key)["Body"].read().decode()
     except ClientError as refused:
         return refused.response["Error"]["Code"]
+
+
+@env.task
+async def starts_another(x: int) -> str:
+    """Starts a run of a task of which no rule speaks, as it was deployed."""
+    run = await flyte.run.aio(flyte.remote.Task.get("governed.plain", version="governed"), x=x)
+    await run.wait.aio(quiet=True)
+    return f"{run.name} {run.phase.value}"
+
+
+@env.task
+async def names_for_another(key: str) -> str:
+    """Names an object as the inputs of a run, whether it may be read or not."""
+    from connectrpc.errors import ConnectError
+    from flyte._initialize import get_client
+    from flyteidl2.common import identifier_pb2, run_pb2
+    from flyteidl2.task import task_definition_pb2
+    from flyteidl2.workflow import run_service_pb2
+
+    place = {"project": "acceptance", "domain": "development", "org": "tutti"}
+    request = run_service_pb2.CreateRunRequest(
+        project_id=identifier_pb2.ProjectIdentifier(name="acceptance", domain="development", organization="tutti"),
+        task_id=task_definition_pb2.TaskIdentifier(name="governed.plain", version="governed", **place),
+        offloaded_input_data=run_pb2.OffloadedInputData(uri=f"s3://tutti/{key}"),
+    )
+    # The client is made when something is first started.
+    flyte.remote.Task.get("governed.plain", version="governed").fetch()
+    try:
+        return (await get_client().run_service.create_run(request)).run.action.id.run.name
+    except ConnectError as refused:
+        return refused.code.value

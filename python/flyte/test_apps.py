@@ -174,5 +174,58 @@ class Guarded(unittest.TestCase):
         self.assertEqual(ask(f"{self.apps['open'].endpoint}/headers", self.runs)["x-tutti-principal"], "ci")
 
 
+RULES = """
+kind: site
+name: plain
+capacity: {cpu: 8, memory: 8Gi}
+# Within walls of its own no app is reached, and data with tags are within walls everywhere else.
+sandbox: off
+---
+kind: tag
+name: scan
+owners: [radiology]
+enters: [{task: app.scores}]
+---
+kind: policy
+name: scans
+cedar: |
+  @id("seen") @reason("scans are seen by radiologists")
+  forbid (principal, action == Action::"view", resource) when { context.data in Tag::"scan" } unless { principal == User::"ada" };
+"""
+
+
+class Labelled(unittest.TestCase):
+    """An app on data with tags is called by those who may see them, whoever else it was meant for."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server()
+        cls.server.start()
+        rules = cls.server.folder / "rules.yaml"
+        rules.write_text(RULES)
+        for words in (("apply", "-f", rules), ("site", "cordon", "local")):
+            command = [os.environ["TUTTI_BIN"], *words, "--server", f"http://127.0.0.1:{cls.server.port}"]
+            done = subprocess.run(command, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr + done.stdout
+        cls.server.token = cls.server.make_token("admin", ["admin"])
+        cls.ada, cls.eve = (cls.server.make_token(name, ["run", "read"]) for name in ("ada", "eve"))
+        flyte.init(
+            endpoint=f"dns:///localhost:{cls.server.port}/flyte/as/{cls.ada}", insecure=True, org="tutti", project="acceptance",
+            domain="development", root_dir=HERE, image_builder="remote",
+        )  # fmt: skip
+        cls.app = flyte.serve(programs.served)
+
+    @classmethod
+    def tearDownClass(cls):
+        stop_all()
+        cls.server.stop()
+
+    def test_its_door_is_open_to_those_who_may_see_what_it_carries(self):
+        score = f"{self.app.endpoint}/score/2"
+        self.assertEqual(refusal(score), 401, "it lets anybody in when its data carry nothing")
+        self.assertEqual(refusal(score, self.eve), 403)
+        self.assertEqual(ask(score, self.ada)["score"], 4)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -18,6 +18,11 @@ import programs_artifacts as programs
 
 
 class Artifacts(OnServer):
+    @classmethod
+    def tutti(cls, *arguments):
+        server = ["--server", f"http://127.0.0.1:{cls.server.port}"]
+        return subprocess.run([os.environ["TUTTI_BIN"], *arguments, *server], capture_output=True, text=True)
+
     def test_what_a_task_produces_is_published_with_where_it_comes_from(self):
         run = finish(start(programs.publishes, text="hello", name="greeting"))
         found = Artifact.get("greeting")
@@ -36,6 +41,28 @@ class Artifacts(OnServer):
         self.assertEqual([v.version for v in Artifact.listall(source_run=run.name)], [found.version])
         groups = {group.name: group for group in Artifact.list_names(search="greet")}
         self.assertEqual((list(groups), groups["greeting"].versions), (["greeting"], 2))
+
+    def test_what_a_run_was_given_gave_and_published_goes_with_it(self):
+        secret = "4711 is Ada, born in 1815"
+        run, other = (finish(start(programs.publishes, text=secret, name=name)) for name in ("erased", "kept"))
+        found = Artifact.get("erased")
+        store = self.server.folder / "data" / "flyte"
+        lies_open = lambda: [str(path) for path in store.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]  # noqa: E731
+        self.assertEqual(lies_open(), [])
+        erased = self.tutti("erase", "--run", run.name)
+        self.assertEqual(erased.returncode, 0, erased.stderr)
+        with self.assertRaisesRegex(Exception, "(?i)not.found|there is no artifact"):
+            Artifact.get("erased")
+        self.assertEqual([version.version for version in Artifact.listall("erased")], [])
+        with self.assertRaises(Exception):
+            run.inputs()
+        with self.assertRaises(Exception):
+            finish(start(programs.reads, file=found)).outputs()
+        # Another's is still there, and so is the account.
+        self.assertEqual(output(programs.reads, file=Artifact.get("kept")), secret)
+        self.assertEqual(other.inputs()["text"], secret)
+        verified = self.tutti("audit", "verify", "-o", "json")
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
 
     def test_the_caller_may_say_that_outputs_are_artifacts(self):
         self.assertEqual(output(programs.declares_for_another, text="said by the caller"), "said by the caller")

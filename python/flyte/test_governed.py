@@ -135,6 +135,46 @@ class Governed(OnServer):
         again = finish(labelled.run(programs.looks, other="x", key=key))
         self.assertEqual(again.outputs()[0], "a scan")
 
+    def test_what_a_task_could_read_goes_on_with_the_runs_that_it_starts(self):
+        flyte.deploy(programs.env, version="governed")
+        labelled = flyte.with_runcontext(disable_run_cache=True, labels={"data": "scans"})
+        name, phase = finish(labelled.run(programs.starts_another, x=1)).outputs()[0].split()
+        self.assertEqual(phase, "succeeded")
+        self.assertEqual([action["site"] for action in self.server.actions(name)], ["clinic"], "no rule speaks of its task")
+        name, phase = output(programs.starts_another, x=1).split()
+        self.assertEqual([action["site"] for action in self.server.actions(name)], ["office"])
+
+    def test_tags_that_came_while_a_run_went_on_hold_in_its_repetitions(self):
+        self.tutti("site", "cordon", "office")
+        try:
+            grown = finish(start(programs.asks_for_scans))
+        finally:
+            self.tutti("site", "uncordon", "office")
+        self.assertEqual(grown.phase, ActionPhase.SUCCEEDED)
+        # The server's own repetition takes nothing over of which it does not know what it carries.
+        status, said = self.server.send(f"/api/v1/runs/{grown.name}/rerun/plan", b"{}", **{"content-type": "application/json"})
+        plan = json.loads(said)
+        self.assertEqual((status, plan["reused"]), (200, []), plan)
+        self.assertIn("tags came to its data while it ran", plan["again"][0]["why"])
+        # What was recovered carries what was told before, and so does what was recovered from that.
+        again = grown
+        for _ in range(2):
+            again = finish(flyte.with_runcontext(disable_run_cache=True).rerun(again.name, recover=True))
+            self.assertEqual(again.phase, ActionPhase.SUCCEEDED)
+            self.assertTrue(self.server.get(f"/runs/{again.name}/action?path=a0")["reused"])
+            self.assertEqual(self.server.get(f"/runs/{again.name}/action?path=a0")["label"], ["scan"])
+
+    def test_a_task_names_nothing_for_another_run_that_it_may_not_read(self):
+        flyte.deploy(programs.env, version="governed")
+        labelled = flyte.with_runcontext(disable_run_cache=True, labels={"data": "scans"})
+        held = finish(labelled.run(programs.plain, x=1))
+        # Not as an address: that would bring its tags with it.
+        key = f"runs/acceptance/development/{held.name}/a0/1/outputs.pb"
+        self.assertEqual(output(programs.names_for_another, key=key), "permission_denied")
+        open_run = finish(start(programs.plain, x=1))
+        key = f"runs/acceptance/development/{open_run.name}/a0/1/outputs.pb"
+        self.assertEqual(self.server.get(f"/runs/{output(programs.names_for_another, key=key)}")["project"], "acceptance")
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -11,6 +11,7 @@ mod auth;
 mod connect;
 mod data;
 mod front;
+mod naming;
 mod recovering;
 mod runs;
 mod secrets;
@@ -190,7 +191,7 @@ async fn call(
         "ListProjects" => unary(call, |request| tasks::projects(app, caller, request)).await,
         "GetProject" => unary(call, tasks::project).await,
         "CreateUploadLocation" => unary(call, |request| data::upload_location(app, &headers, request)).await,
-        "UploadInputs" => unary(call, |request| data::upload_inputs(app, request)).await,
+        "UploadInputs" => unary(call, |request| data::upload_inputs(app, caller, request)).await,
         "CreateDownloadLink" => unary(call, |request| data::download_link(app, caller, &headers, request)).await,
         "GetActionData" => unary(call, |request| data::action_data(app, caller, request)).await,
         "TailLogs" if uri.path().contains("AppLogsService") => stream(call, |request| apps::logs(app, caller, request)).await,

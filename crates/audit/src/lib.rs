@@ -45,7 +45,11 @@ pub fn entry_hash(at_us: u64, bytes: &[u8]) -> Hash {
 
 /// The hash of an inner node: SHA-256 over 0x01 and its children.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    Sha256::new().chain_update([1u8]).chain_update(left).chain_update(right).finalize().into()
+    // In one piece, which is quicker than three.
+    let mut bytes = [1u8; 65];
+    let (_, children) = bytes.split_at_mut(1);
+    children.iter_mut().zip(left.iter().chain(right)).for_each(|(to, from)| *to = *from);
+    Sha256::digest(bytes).into()
 }
 
 /// The root of the tree without leaves: SHA-256 over nothing.

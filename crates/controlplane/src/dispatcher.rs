@@ -199,10 +199,13 @@ impl Dispatcher {
         let (spec, secrets) = match &spec.kind {
             NodeKind::Task { .. } => match self.flyte.process(&dispatch, spec, &self.reader) {
                 Ok((mut spec, secrets)) => {
+                    let rules = self.governance.rules();
                     // Results may bring tags to a process that begins without them: it is not given to others then.
-                    if self.governance.rules().tags_tasks() {
+                    if rules.tags_tasks() {
                         spec.host.iter_mut().for_each(|host| host.reuse = None);
                     }
+                    // What a policy was told of a site holds for whatever runs there.
+                    spec.unboxed &= !rules.ask_for_walls();
                     (spec, secrets)
                 }
                 Err(failure) => return self.answer(key, epoch, Outcome::Failed(failure)),

@@ -6,10 +6,19 @@
 use std::collections::BTreeSet;
 
 use engine::Command;
+use flyte::objects::digest_of_inputs;
+use keyring::Holder;
 use model::{ArtifactRef, Digest, RunId};
+use serde_json::Value;
 
 use crate::keys::fault;
 use crate::{ControlPlane, Fault, FaultKind};
+
+/// What a run was given that others may hold too: artifacts, and the inputs of a program.
+pub(crate) fn given(inputs: &Value) -> Vec<Digest> {
+    let artifacts = ArtifactRef::all_in(inputs).into_iter().map(|artifact| artifact.digest);
+    artifacts.chain(crate::flyte::inputs_given(inputs).map(|key| digest_of_inputs(&key))).collect()
+}
 
 /// What erasing destroyed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,28 +68,48 @@ impl ControlPlane {
                 let fault = Fault::new(FaultKind::Conflict, format!("the run `{}` has not ended", row.name));
                 return Err(fault.hint("cancel it first, or wait for its end"));
             }
-            // Artifacts that it was given are its own, unless a stop came between its beginning and the note of it.
+            // What it was given is its own, unless a stop came between its beginning and the note of it.
             if let Some(inputs) = self.reader().body(row.first_seq, 0).map_err(Fault::internal)? {
-                let given: Vec<Digest> = ArtifactRef::all_in(&inputs).into_iter().map(|artifact| artifact.digest).collect();
-                self.take_artifacts(*run, &given)?;
+                self.take_artifacts(*run, &given(&inputs))?;
+                self.keep_for_triggers(&inputs)?;
             }
         }
         Ok(chosen.into_iter().collect())
     }
 
+    /// Inputs that a trigger gives to its runs stay for those to come.
+    fn keep_for_triggers(&self, inputs: &Value) -> Result<(), Fault> {
+        let (Some(key), Some(keys)) = (crate::flyte::inputs_given(inputs), self.keys()) else { return Ok(()) };
+        match self.is_of_trigger(&key)? {
+            true => keys.hold(&[digest_of_inputs(&key)], Holder::Kept).map_err(|error| fault(&error)),
+            false => Ok(()),
+        }
+    }
+
     /// Destroys keys, then what is left of files and logs. Gives how many artifacts went.
     fn destroy(&self, runs: &[RunId]) -> Result<u64, Fault> {
+        let mut sent = BTreeSet::new();
         for run in runs {
             let Some(row) = self.reader().run(*run).map_err(Fault::internal)? else { continue };
-            // Whoever comes a second time finds the key gone, and what it named was removed the first time.
+            // Whoever comes a second time finds the key gone; without one what it was given cannot be read either.
             let inputs = self.reader().body(row.first_seq, 0).unwrap_or_default();
-            self.flyte().erase(&row, inputs.as_ref()).map_err(Fault::internal)?;
+            sent.extend(inputs.as_ref().and_then(crate::flyte::inputs_given));
+            self.flyte().erase(&row).map_err(Fault::internal)?;
         }
         let numbers: Vec<u64> = runs.iter().map(|run| run.0).collect();
-        let gone = match self.keys() {
+        let mut gone = match self.keys() {
             Some(keys) => keys.destroy_runs(&numbers).map_err(|error| fault(&error))?,
             None => Vec::new(),
         };
+        for key in sent {
+            let digest = digest_of_inputs(&key);
+            // Where nothing is sealed nobody knows who else was given them.
+            let goes = if self.keys().is_some() { gone.contains(&digest) } else { !self.is_of_trigger(&key)? };
+            if goes {
+                self.flyte().objects().delete(&key).map_err(Fault::internal)?;
+                gone.retain(|one| *one != digest);
+            }
+        }
         for site in self.sites().names() {
             let Some(executor) = self.sites().executor(&site) else { continue };
             for digest in &gone {

@@ -3,6 +3,7 @@
 
 mod apps;
 mod artifacts;
+mod calls;
 mod labels;
 mod notifying;
 mod queues;
@@ -27,10 +28,8 @@ use serde_json::{Value, json};
 
 use crate::clock::random_bytes;
 pub use apps::{AppState, DeployedApp};
-pub use artifacts::{
-    ARTIFACT_EVENT, Version as ArtifactVersion, schema_of as artifact_schema, version as artifact_version,
-    versions as artifact_versions,
-};
+pub use artifacts::{ARTIFACT_EVENT, Version as ArtifactVersion};
+pub(crate) use calls::{check_inputs, inputs_given};
 pub use labels::{Asked, run_labels};
 use notifying::spec_of;
 pub(crate) use triggers::call_of;
@@ -163,16 +162,14 @@ impl Flyte {
     /// What objects are sealed with, where there are keys.
     pub(crate) fn seals(keys: Option<&keyring::Keyring>, reader: &journal::Reader) -> Option<Seals> {
         let (keys, reader) = (keys?.clone(), reader.clone());
-        let run_of = move |name: &str| reader.run_named(name).ok().flatten().map(|run| run.id.0);
+        let run_of = move |project: &str, domain: &str, name: &str| {
+            Some(reader.find_run(project, domain, Some(name), None).ok()?.by_name?.0)
+        };
         Some(Seals::new(keys, Arc::new(run_of)))
     }
 
-    /// Removes what a run was given, wrote and passed on. Code that was uploaded for it stays.
-    pub(crate) fn erase(&self, run: &journal::RunRow, inputs: Option<&Value>) -> std::io::Result<()> {
-        let given = inputs.and_then(Call::of).and_then(|call| flyte::key(&call.inputs).map(str::to_owned));
-        if let Some(key) = given.filter(|key| key.starts_with(flyte::objects::INPUTS)) {
-            self.inner.objects.delete(&key)?;
-        }
+    /// Removes what a run wrote and passed on. Code that was uploaded for it stays.
+    pub(crate) fn erase(&self, run: &journal::RunRow) -> std::io::Result<()> {
         self.inner.objects.delete_below(&run_key(&run.project, &run.domain, &run.name))
     }
 
@@ -210,7 +207,8 @@ impl Flyte {
         reader: &journal::Reader,
     ) -> Result<(AttemptSpec, BTreeSet<String>), Failure> {
         let broken = |message: String| Failure::new(FailureClass::Environment, message);
-        let (mut call, is_called) = match Call::of(&order.input) {
+        let own = Some(&order.input).filter(|_| calls::comes_from_a_program(&dispatch.node, &dispatch.path));
+        let (mut call, is_called) = match own.and_then(Call::of) {
             Some(call) => (call, false),
             None => (self.call_of_node(dispatch, &order.input, reader)?, true),
         };
@@ -275,42 +273,6 @@ impl Flyte {
             .lock()
             .insert(dispatch.key, Open { reach: Arc::new(reach), is_called, produces, is_app, is_unkept: false });
         Ok((order, secrets.into_values().collect()))
-    }
-
-    /// The call of a deployed task by a node of a workflow: its inputs become what a program would have given.
-    fn call_of_node(&self, dispatch: &Dispatch, given: &Value, reader: &journal::Reader) -> Result<Call, Failure> {
-        let unusable = |error: String| Failure::new(FailureClass::Environment, error);
-        let NodeKind::Task { name } = &dispatch.node.kind else { return Err(unusable("this is no task".into())) };
-        let names = &dispatch.names;
-        let (task, version) = name.split_once('@').unwrap_or((name, ""));
-        let registered = format!("{}/{}/{name}", names.project, names.domain);
-        let row = reader.resources(TASKS, Some(&registered), None).map_err(|error| unusable(error.to_string()))?.pop();
-        let Some(row) = row else {
-            let message = format!(
-                "the task `{task}` of version `{version}` is not deployed in the project `{}` and its domain `{}`",
-                names.project, names.domain
-            );
-            return Err(Failure { code: Some("TaskNotDeployed".into()), permanent: true, ..unusable(message) });
-        };
-        let spec = row.body.get("spec").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let bytes = self.spec(&spec).map_err(|fault| unusable(fault.detail))?;
-        let read = flyte::task::read(&bytes).map_err(|unfit| unusable(unfit.to_string()))?;
-        let inputs = flyte::interface::inputs(&read, given).map_err(|wrong| Failure {
-            code: Some("InputsInvalid".into()),
-            permanent: true,
-            ..Failure::new(FailureClass::User, wrong.to_string())
-        })?;
-        let call = node_call(&names.project, &names.domain, &names.name, &dispatch.path);
-        let key = flyte::key(&call.inputs).unwrap_or_default();
-        self.inner.objects.put(key, &inputs).map_err(|error| unusable(error.to_string()))?;
-        let org = row.body.get("org").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let start = chrono::DateTime::from_timestamp_micros(i64::try_from(names.submitted_at.0).unwrap_or_default());
-        Ok(Call {
-            spec,
-            task: [org, names.project.clone(), names.domain.clone(), task.to_owned(), version.to_owned()],
-            start: start.unwrap_or_default().to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
-            ..call
-        })
     }
 
     /// The way from a task to the server itself, which it needs for everything; none for what is no task.
@@ -455,12 +417,6 @@ impl Flyte {
     }
 }
 
-/// Where the values of a task lie that a node of a workflow calls.
-fn node_call(project: &str, domain: &str, run: &str, path: &str) -> Call {
-    let base = base_of(project, domain, run);
-    Call { inputs: format!("{base}/{path}/inputs.pb"), base, name: path.to_owned(), ..Call::default() }
-}
-
 fn no_environment(message: String) -> Failure {
     let mut failure = Failure::new(FailureClass::Environment, message);
     failure.code = Some("InvalidImageName".into());
@@ -488,9 +444,9 @@ fn graph_of(project: &str, mut node: Node) -> Arc<Graph> {
     node.id = ROOT.into();
     node.input = match &node.kind {
         NodeKind::Workflow { graph } => workflows::given(graph),
-        _ => Template { json: Value::String("${ inputs.call }".into()), dynamic: true },
+        _ => Template { json: Value::String(calls::GIVEN.into()), dynamic: true },
     };
-    let port = Port { name: "call".into(), schema: json!({}), default: None };
+    let port = Port { name: calls::CALL.into(), schema: json!({}), default: None };
     let outputs = Template { json: Value::String(format!("${{ nodes.{ROOT} }}")), dynamic: true };
     Arc::new(Graph {
         workflow: format!("{project}/{name}"),
@@ -522,10 +478,11 @@ impl ControlPlane {
         let open = |row: &journal::ActionRow| row.no == key.action.0 && row.finished_at.is_none() && row.attempt == key.attempt.0;
         let Some(row) = row.filter(open) else { return Ok(None) };
         let Some(run) = self.reader().run(key.run).map_err(Fault::internal)? else { return Ok(None) };
-        let input = row.input.map(|(seq, n)| self.reader().body(seq, n)).transpose().map_err(Fault::internal)?.flatten();
-        let call = match input.as_ref().and_then(Call::of) {
+        let call = match self.call_of_row(&run, &row)? {
             Some(call) => call,
-            None if row.kind == engine::event::ActionKind::Task => node_call(&run.project, &run.domain, &run.name, &row.path),
+            None if row.kind == engine::event::ActionKind::Task => {
+                calls::node_call(&run.project, &run.domain, &run.name, &row.path)
+            }
             None => return Ok(None),
         };
         let base = match call.name.as_str() {
@@ -550,9 +507,19 @@ impl ControlPlane {
         let this = self.clone();
         let submit = tokio::task::spawn_blocking(move || this.program_to_submit(program));
         let submit = submit.await.map_err(Fault::internal)??;
+        let given = crate::erasing::given(&submit.inputs);
         let answer = self.inbox().ask(Command::Submit(Box::new(submit))).await?;
         self.flyte().submitted();
         let run = answer.run.ok_or_else(|| Fault::new(FaultKind::Internal, "a submission made no run"))?;
+        if answer.fresh && self.keys().is_some() && !given.is_empty() {
+            // Nobody waits for it: whoever erases the run takes what it was given first.
+            let this = self.clone();
+            tokio::task::spawn_blocking(move || {
+                if let Err(fault) = this.take_artifacts(run, &given) {
+                    tracing::warn!(%run, %fault, "that a run holds its inputs could not be noted");
+                }
+            });
+        }
         Ok(Submitted { run, fresh: answer.fresh })
     }
 }

@@ -25,7 +25,7 @@ use crate::{ControlPlane, Fault, FaultKind};
 
 pub(crate) use ahead::Ahead;
 pub use asking::{ApprovalRequest, Approved, CaseOutcome, RunLabels};
-pub(crate) use placing::{moved_from, told_at, work_of};
+pub(crate) use placing::{obstacle, work_of};
 pub use record::{Change, What};
 pub use registered::{Registered, Vouched};
 pub use simulating::{Changed, Simulated};

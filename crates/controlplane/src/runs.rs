@@ -141,6 +141,7 @@ impl ControlPlane {
 
     /// Prepares a submission: everything that can be wrong with it is found here.
     pub(crate) fn prepare(&self, request: Submission) -> Result<Submit, Fault> {
+        crate::flyte::check_inputs(&request.inputs)?;
         let (graph, graph_digest) = self.workflow(&request.workflow, request.version)?;
         let inputs = inputs::check(&graph, request.inputs)?;
         let project = request.project.unwrap_or_else(|| crate::governing::project_of(&graph.workflow).to_owned());
@@ -361,6 +362,7 @@ impl ControlPlane {
 
     /// The run with its graph, what is repeated of it, and the inputs that it is repeated with.
     fn prepared(&self, name: &str, request: &Rerun) -> Result<((RunRow, Arc<Graph>), Repeated, Value), Fault> {
+        crate::flyte::check_inputs(&request.inputs)?;
         let row = self.find_run(name)?;
         let graph = self.reader().graph(&row.graph).map_err(Fault::internal)?;
         let graph = graph.ok_or_else(|| Fault::internal(format!("the graph of `{name}` is missing")))?;
@@ -414,8 +416,9 @@ impl ControlPlane {
     }
 }
 
-/// The artifacts that a submission names.
+/// What a submission names that its run is to hold: artifacts, and the inputs of a program.
 fn artifacts_of(submit: &Submit) -> Vec<Digest> {
-    let artifacts: BTreeSet<Digest> = submit.locations.iter().map(|located| located.artifact).collect();
+    let mut artifacts: BTreeSet<Digest> = submit.locations.iter().map(|located| located.artifact).collect();
+    artifacts.extend(crate::flyte::inputs_given(&submit.inputs).map(|key| flyte::objects::digest_of_inputs(&key)));
     artifacts.into_iter().collect()
 }

@@ -57,6 +57,7 @@ impl ControlPlane {
     }
 
     fn prepare_test(&self, request: StepTest) -> Result<Submit, Fault> {
+        crate::flyte::check_inputs(&request.inputs)?;
         let whole = self.workflow_of(&request.text, request.beside.as_deref())?;
         let (graph, given) = self.alone(&whole, &request)?;
         let graph = Arc::new(graph);

@@ -27,6 +27,11 @@ pub fn addresses(values: &[u8]) -> Addresses {
 }
 
 impl Addresses {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &str> {
+        self.data.iter().chain(&self.named).map(String::as_str)
+    }
+
     fn of_literal(&mut self, literal: &Literal) {
         let lists = literal.collection.iter().flat_map(|collection| &collection.literals);
         lists.for_each(|literal| self.of_literal(literal));

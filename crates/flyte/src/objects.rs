@@ -8,13 +8,43 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
 use keyring::Content;
+use model::Digest;
 
 use crate::seals::Seals;
+
+/// What an object is, to its seal.
+pub(crate) fn is_object(key: &str) -> Vec<u8> {
+    [&b"object\0"[..], key.as_bytes()].concat()
+}
+
+/// What a part of an upload is, to its seal.
+fn is_part(key: &str, number: u32) -> Vec<u8> {
+    [&b"part\0"[..], &number.to_be_bytes(), key.as_bytes()].concat()
+}
 
 /// The longest key, in bytes.
 const KEY_BYTES_MAX: usize = 1_024;
 /// What keys of inputs begin with that were sent with a call.
 pub const INPUTS: &str = "inputs/";
+/// Where inputs lie that were sent for a run of a project and domain: `inputs/PROJECT/DOMAIN/NUMBER/inputs.pb`.
+pub fn inputs_key(project: &str, domain: &str, number: &str) -> String {
+    format!("{INPUTS}{project}/{domain}/{number}/inputs.pb")
+}
+
+/// The project, the domain and the number of inputs that were sent for a run. Those that an earlier server kept lie in no project.
+pub fn inputs_of(key: &str) -> Option<(&str, &str, &str)> {
+    match key.strip_prefix(INPUTS)?.split('/').collect::<Vec<_>>()[..] {
+        [project, domain, number, "inputs.pb"] => Some((project, domain, number)),
+        [number, "inputs.pb"] => Some(("", "", number)),
+        _ => None,
+    }
+}
+
+/// What the keyring knows the keys of such inputs by: they have keys of their own, which go with the last run that was given them.
+pub fn digest_of_inputs(key: &str) -> Digest {
+    Digest::of_parts(&[b"inputs of Flyte runs\0", key.as_bytes()])
+}
+
 /// What the name of a file ends with that holds an object openly.
 const OPEN: char = '=';
 /// What the name of a file ends with that holds an object sealed.
@@ -99,11 +129,11 @@ impl Objects {
         Err(io::ErrorKind::NotFound.into())
     }
 
-    /// What a file holds.
-    fn content(&self, file: File, is_sealed: bool) -> io::Result<Content> {
+    /// What a file holds that is `what`.
+    fn content(&self, file: File, what: &[u8], is_sealed: bool) -> io::Result<Content> {
         match (is_sealed, &self.seals) {
             (false, _) => Ok(Content::plain(file)),
-            (true, Some(seals)) => seals.open(file),
+            (true, Some(seals)) => seals.open(file, what),
             (true, None) => Err(io::Error::other("the object is sealed, and there are no keys")),
         }
     }
@@ -119,7 +149,7 @@ impl Objects {
         let (place, earlier) = (self.place(key, own)?, self.place(key, other)?);
         let temporary = self.temporary();
         let written = (|| {
-            self.fill(key, source, File::create(&temporary)?)?.sync_data()?;
+            self.fill((key, &is_object(key)), source, File::create(&temporary)?)?.sync_data()?;
             let folder = place.parent().unwrap_or(&self.root);
             fs::create_dir_all(folder)?;
             fs::rename(&temporary, &place)?;
@@ -133,10 +163,10 @@ impl Objects {
         self.head(key)
     }
 
-    /// Copies what is to be an object, or a part of one, to a file.
-    fn fill(&self, key: &str, source: &mut dyn Read, mut file: File) -> io::Result<File> {
+    /// Copies what is to be an object, or a part of one, to a file that is `what`.
+    fn fill(&self, (key, what): (&str, &[u8]), source: &mut dyn Read, mut file: File) -> io::Result<File> {
         match &self.seals {
-            Some(seals) => seals.write(key, &self.root, source, file),
+            Some(seals) => seals.write((key, what), &self.root, source, file),
             None => io::copy(source, &mut file).map(|_| file),
         }
     }
@@ -162,7 +192,7 @@ impl Objects {
     /// Opens an object at a position.
     pub fn open_at(&self, key: &str, from: u64) -> io::Result<Content> {
         let (place, _, is_sealed) = self.found(key)?;
-        let mut content = self.content(File::open(place)?, is_sealed)?;
+        let mut content = self.content(File::open(place)?, &is_object(key), is_sealed)?;
         content.seek(SeekFrom::Start(from))?;
         Ok(content)
     }
@@ -222,7 +252,7 @@ impl Objects {
     pub fn put_part(&self, key: &str, name: &str, number: u32, source: &mut dyn Read) -> io::Result<String> {
         let folder = self.upload(key, name)?;
         let temporary = self.temporary();
-        let file = self.fill(key, source, File::create(&temporary)?)?;
+        let file = self.fill((key, &is_part(key, number)), source, File::create(&temporary)?)?;
         let size = size_of(&file.metadata()?, self.seals.is_some());
         fs::rename(&temporary, folder.join(format!("{number:08}")))?;
         Ok(format!("{name}-{number}-{size}"))
@@ -234,7 +264,7 @@ impl Objects {
         let mut all: Box<dyn Read> = Box::new(io::empty());
         for number in numbers {
             let part = File::open(folder.join(format!("{number:08}")))?;
-            all = Box::new(all.chain(self.content(part, self.seals.is_some())?));
+            all = Box::new(all.chain(self.content(part, &is_part(key, *number), self.seals.is_some())?));
         }
         let meta = self.put_from(key, &mut all)?;
         let _ = fs::remove_dir_all(folder);

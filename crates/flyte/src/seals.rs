@@ -1,5 +1,6 @@
 //! What objects are sealed under where the data directory has keys: what lies below a run, under the key of that run, so that it goes with it;
-//! all else under one key of the store.
+//! inputs that were sent for runs, under keys of their own, which go with the last run that holds them; all else under one key of the store. Every
+//! object is sealed as the one of its name; those of earlier servers are not, and open under any name until they are written again.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -9,6 +10,8 @@ use std::sync::{Arc, OnceLock};
 use keyring::{Content, FileKey, HEAD_BYTES, Holder, Keyring, SealedReader, SealedWriter, sealed_head};
 use model::Digest;
 
+use crate::objects::{digest_of_inputs, inputs_of};
+
 /// What the number of a run's key begins with in the head of a file. Numbers of other keys are random.
 const RUN: &[u8; 8] = b"\0run\0\0\0\0";
 /// The folder below which objects of runs lie.
@@ -16,8 +19,8 @@ const RUNS: &str = "runs/";
 /// What the keyring knows the key of the store by.
 const STORE: &[u8] = b"objects of Flyte tasks";
 
-/// The number of the run that a name belongs to; none when there is no such run.
-pub type RunOf = Arc<dyn Fn(&str) -> Option<u64> + Send + Sync>;
+/// The number of the run of a project, a domain and a name; none when there is no such run.
+pub type RunOf = Arc<dyn Fn(&str, &str, &str) -> Option<u64> + Send + Sync>;
 
 /// Seals and opens objects. Cheap to clone.
 #[derive(Clone)]
@@ -34,25 +37,30 @@ impl std::fmt::Debug for Seals {
 }
 
 impl Seals {
-    /// Seals with the keys of a data directory; `run_of` tells runs by their names.
+    /// Seals with the keys of a data directory; `run_of` tells runs by where they are and their names.
     pub fn new(keys: Keyring, run_of: RunOf) -> Seals {
         Seals { keys, run_of, store: Arc::default() }
     }
 
-    /// Copies what is to be the object `key` to a file, sealed.
-    pub(crate) fn write(&self, key: &str, root: &Path, source: &mut dyn Read, file: File) -> io::Result<File> {
+    /// Copies what is to be the object `key`, or something on the way to it, to a file, sealed as `what`.
+    pub(crate) fn write(&self, (key, what): (&str, &[u8]), root: &Path, source: &mut dyn Read, file: File) -> io::Result<File> {
         let (number, key) = match self.run(key) {
             Some(run) => (number_of(run), self.keys.run_key(run).map_err(refused)?),
+            None if inputs_of(key).is_some() => {
+                let own = FileKey::new().map_err(refused)?;
+                self.keys.keep_files(&[(own.clone(), digest_of_inputs(key))], Holder::Unclaimed).map_err(refused)?;
+                (own.number, own.key)
+            }
             None => self.of_store(root).map(|own| (own.number, own.key))?,
         };
-        let mut writer = SealedWriter::new(file, number, key)?;
+        let mut writer = SealedWriter::of(file, what, number, key)?;
         io::copy(source, &mut writer)?;
         writer.flush()?;
         writer.finish()
     }
 
-    /// Opens a sealed file. One whose run was erased is not found.
-    pub(crate) fn open(&self, mut file: File) -> io::Result<Content> {
+    /// Opens a sealed file that is `what`. One whose run was erased is not found.
+    pub(crate) fn open(&self, mut file: File, what: &[u8]) -> io::Result<Content> {
         let mut head = [0; HEAD_BYTES];
         file.read_exact(&mut head)?;
         let damaged = || io::Error::new(io::ErrorKind::InvalidData, "an object is damaged: it is not what was sealed");
@@ -61,15 +69,15 @@ impl Seals {
             Some(run) => self.keys.run_key(u64::from_be_bytes(run.try_into().map_err(|_| damaged())?)).map_err(refused)?,
             None => self.keys.file_key(&number).map_err(refused)?.0,
         };
-        SealedReader::new(file, key).map(Content::sealed).map_err(refused)
+        SealedReader::of(file, what, key).map(Content::sealed).map_err(refused)
     }
 
     /// The run below whose folder a key lies: `runs/PROJECT/DOMAIN/NAME/…`.
     fn run(&self, key: &str) -> Option<u64> {
-        let mut parts = key.strip_prefix(RUNS)?.split('/').skip(2);
-        let name = parts.next()?;
+        let mut parts = key.strip_prefix(RUNS)?.split('/');
+        let [project, domain, name] = [parts.next()?, parts.next()?, parts.next()?];
         parts.next()?;
-        (self.run_of)(name)
+        (self.run_of)(project, domain, name)
     }
 
     /// The key of the store, which is made when it is first needed. Its number lies beside the objects.
@@ -127,9 +135,10 @@ mod tests {
     }
 
     fn seals(keys: &Keyring) -> Option<Seals> {
-        let run_of = |name: &str| match name {
-            "one" => Some(1),
-            "two" => Some(2),
+        let run_of = |project: &str, _: &str, name: &str| match (project, name) {
+            ("p", "one") => Some(1),
+            ("p", "two") => Some(2),
+            ("q", "one") => Some(3),
             _ => None,
         };
         Some(Seals::new(keys.clone(), Arc::new(run_of)))
@@ -202,14 +211,64 @@ mod tests {
         let objects = Objects::open(folder.path().join("store"), seals(&keys)).unwrap();
         objects.put("runs/p/d/one/a0/1/outputs.pb", SECRET).unwrap();
         objects.put("runs/p/d/two/a0/1/outputs.pb", SECRET).unwrap();
+        // Of the same name, in another project.
+        objects.put("runs/q/d/one/a0/1/outputs.pb", SECRET).unwrap();
         keys.destroy_runs(&[1]).unwrap();
         let gone = objects.get("runs/p/d/one/a0/1/outputs.pb").unwrap_err();
         assert_eq!(gone.kind(), io::ErrorKind::NotFound);
         assert!(objects.put("runs/p/d/one/a0/1/late", SECRET).is_err(), "nothing is written for it any more");
         assert_eq!(objects.get("runs/p/d/two/a0/1/outputs.pb").unwrap(), SECRET);
+        assert_eq!(objects.get("runs/q/d/one/a0/1/outputs.pb").unwrap(), SECRET);
         objects.delete_below("runs/p/d/one").unwrap();
         objects.delete_below("runs/p/d/one").unwrap();
-        assert_eq!(objects.list("runs/", false, "", 10).unwrap().objects.len(), 1);
+        assert_eq!(objects.list("runs/", false, "", 10).unwrap().objects.len(), 2);
+    }
+
+    #[test]
+    fn one_object_is_not_taken_for_another_and_earlier_ones_still_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (keys, root) = (keyring(folder.path()), folder.path().join("store"));
+        let objects = Objects::open(&root, seals(&keys)).unwrap();
+        for key in ["runs/p/d/one/a0/1/outputs.pb", "runs/p/d/one/a1/1/outputs.pb", "x", "y"] {
+            objects.put(key, key.as_bytes()).unwrap();
+        }
+        let place = |key: &str| root.join(format!("objects/{}~", key.replace('/', "+/")));
+        for (one, other) in [("runs/p/d/one/a0/1/outputs.pb", "runs/p/d/one/a1/1/outputs.pb"), ("x", "y")] {
+            fs::copy(place(one), place(other)).unwrap();
+            assert_eq!(objects.get(one).unwrap(), one.as_bytes());
+            assert_eq!(objects.get(other).unwrap_err().kind(), io::ErrorKind::InvalidData, "{other}");
+        }
+        // A part of an upload is none either, nor another part.
+        objects.begin_upload("big", "u").unwrap();
+        objects.put_part("big", "u", 1, &mut &b"one"[..]).unwrap();
+        objects.put_part("big", "u", 2, &mut &b"two"[..]).unwrap();
+        fs::copy(root.join("parts/u/00000001"), root.join("parts/u/00000002")).unwrap();
+        assert!(objects.finish_upload("big", "u", &[1, 2]).is_err());
+        fs::copy(root.join("parts/u/00000001"), place("big")).unwrap();
+        assert!(objects.get("big").is_err());
+        // As an earlier server wrote it.
+        let mut writer = SealedWriter::new(File::create(place("y")).unwrap(), number_of(1), keys.run_key(1).unwrap()).unwrap();
+        writer.write_all(SECRET).unwrap();
+        writer.finish().unwrap();
+        assert_eq!(objects.get("y").unwrap(), SECRET);
+    }
+
+    #[test]
+    fn inputs_go_with_the_last_run_that_holds_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = keyring(folder.path());
+        let objects = Objects::open(folder.path().join("store"), seals(&keys)).unwrap();
+        let (own, shared) = ("inputs/p/d/1/inputs.pb", "inputs/p/d/2/inputs.pb");
+        for key in [own, shared] {
+            objects.put(key, SECRET).unwrap();
+        }
+        keys.claim(&[digest_of_inputs(own), digest_of_inputs(shared)], 1).unwrap();
+        keys.claim(&[digest_of_inputs(shared)], 2).unwrap();
+        assert_eq!(keys.destroy_runs(&[1]).unwrap(), [digest_of_inputs(own)]);
+        assert_eq!(objects.get(own).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(objects.get(shared).unwrap(), SECRET);
+        keys.destroy_runs(&[2]).unwrap();
+        assert_eq!(objects.get(shared).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -46,6 +46,11 @@ pub fn attempt_of<'t>(secret: &str, token: &'t str) -> Option<&'t str> {
     same(&token_of(secret, attempt), token).then_some(attempt)
 }
 
+/// What stands in the address of inputs that somebody uploaded: whoever names them later is known by it.
+pub fn mark_of(secret: &str, number: &str, principal: &str) -> String {
+    to_hex(&hmac(secret.as_bytes(), format!("inputs\n{number}\n{principal}").as_bytes())[..16])
+}
+
 /// A request as it was signed.
 #[derive(Clone, Debug, Default)]
 pub struct Request {

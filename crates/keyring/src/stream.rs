@@ -2,7 +2,8 @@
 //! a chunk is in memory, any chunk can be read by itself, and a chunk that is changed, moved, dropped or cut off is found out.
 //!
 //! A sealed file is a head of 32 bytes (what it is, the number of its key, the beginning of its nonces) and then the chunks, each of
-//! 64 KiB, the last one shorter, each followed by its tag. The head is part of what every tag says.
+//! 64 KiB, the last one shorter, each followed by its tag. The head is part of what every tag says; so is what the file is, where it was sealed as
+//! something: then it opens as that alone, and one file cannot be put in the place of another.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
@@ -18,14 +19,25 @@ pub const CHUNK_BYTES: usize = 64 << 10;
 pub const HEAD_BYTES: usize = 32;
 /// What a sealed file begins with.
 const MAGIC: &[u8; 8] = b"\x01TUTTI1\n";
+/// What one begins with that was sealed as something.
+const MAGIC_AS: &[u8; 8] = b"\x01TUTTI2\n";
 /// Bytes of the beginning that all nonces of a file have in common.
 const PREFIX_BYTES: usize = 7;
 const SEALED_CHUNK: u64 = (CHUNK_BYTES + TAG_BYTES) as u64;
 
 /// The number of the key of a sealed file, from its head; none when it is no sealed file.
 pub fn sealed_head(head: &[u8]) -> Option<[u8; 16]> {
-    let rest = head.get(..HEAD_BYTES)?.strip_prefix(MAGIC)?;
+    let head = head.get(..HEAD_BYTES)?;
+    let rest = head.strip_prefix(MAGIC).or_else(|| head.strip_prefix(MAGIC_AS))?;
     rest.get(..16)?.try_into().ok()
+}
+
+/// What every tag of a file says beside its chunk.
+fn said(head: &[u8; HEAD_BYTES], what: &[u8]) -> Vec<u8> {
+    match head.starts_with(MAGIC_AS) {
+        true => [&head[..], what].concat(),
+        false => head.to_vec(),
+    }
 }
 
 /// Bytes of what a sealed file of a size holds; none when none has that size.
@@ -56,6 +68,7 @@ pub struct SealedWriter<W> {
     inner: W,
     key: Arc<DataKey>,
     head: [u8; HEAD_BYTES],
+    said: Vec<u8>,
     chunk: u32,
     /// Not yet sealed: whether it is the last is known when more comes or when it ends.
     pending: Vec<u8>,
@@ -63,18 +76,28 @@ pub struct SealedWriter<W> {
 
 impl<W: Write> SealedWriter<W> {
     /// Begins a file under a key with a number.
-    pub fn new(mut inner: W, number: [u8; 16], key: Arc<DataKey>) -> io::Result<SealedWriter<W>> {
+    pub fn new(inner: W, number: [u8; 16], key: Arc<DataKey>) -> io::Result<SealedWriter<W>> {
+        SealedWriter::begin(inner, (MAGIC, &[]), number, key)
+    }
+
+    /// Begins one that opens as `what` alone.
+    pub fn of(inner: W, what: &[u8], number: [u8; 16], key: Arc<DataKey>) -> io::Result<SealedWriter<W>> {
+        SealedWriter::begin(inner, (MAGIC_AS, what), number, key)
+    }
+
+    fn begin(mut inner: W, (magic, what): (&[u8; 8], &[u8]), number: [u8; 16], key: Arc<DataKey>) -> io::Result<SealedWriter<W>> {
         let prefix: [u8; PREFIX_BYTES] = random().map_err(io::Error::other)?;
         let mut head = [0; HEAD_BYTES];
-        let parts = MAGIC.iter().chain(&number).chain(&prefix);
+        let parts = magic.iter().chain(&number).chain(&prefix);
         head.iter_mut().zip(parts).for_each(|(to, from)| *to = *from);
         inner.write_all(&head)?;
-        Ok(SealedWriter { inner, key, head, chunk: 0, pending: Vec::with_capacity(CHUNK_BYTES + TAG_BYTES) })
+        let said = said(&head, what);
+        Ok(SealedWriter { inner, key, head, said, chunk: 0, pending: Vec::with_capacity(CHUNK_BYTES + TAG_BYTES) })
     }
 
     fn flush_chunk(&mut self, last: bool) -> io::Result<()> {
         let nonce = nonce(&self.head, self.chunk, last);
-        let tag = self.key.seal_in_place(nonce, &self.head, &mut self.pending).map_err(io::Error::other)?;
+        let tag = self.key.seal_in_place(nonce, &self.said, &mut self.pending).map_err(io::Error::other)?;
         self.pending.extend_from_slice(&tag);
         self.inner.write_all(&self.pending)?;
         self.pending.clear();
@@ -116,6 +139,7 @@ pub struct SealedReader<R> {
     inner: R,
     key: Arc<DataKey>,
     head: [u8; HEAD_BYTES],
+    said: Vec<u8>,
     chunks: u64,
     size: u64,
     /// Where the next byte that is read lies.
@@ -127,7 +151,12 @@ pub struct SealedReader<R> {
 
 impl<R: Read + Seek> SealedReader<R> {
     /// Opens a sealed file, whose key its head names. What is damaged is found when it is read.
-    pub fn new(mut inner: R, key: Arc<DataKey>) -> Result<SealedReader<R>> {
+    pub fn new(inner: R, key: Arc<DataKey>) -> Result<SealedReader<R>> {
+        SealedReader::of(inner, &[], key)
+    }
+
+    /// Opens one that is `what`. One that was sealed as something else is damaged; one that was sealed as nothing in particular opens too.
+    pub fn of(mut inner: R, what: &[u8], key: Arc<DataKey>) -> Result<SealedReader<R>> {
         let tampered = |_| KeyError::Tampered("a sealed file".into());
         let length = inner.seek(SeekFrom::End(0)).map_err(tampered)?;
         inner.seek(SeekFrom::Start(0)).map_err(tampered)?;
@@ -136,7 +165,8 @@ impl<R: Read + Seek> SealedReader<R> {
         let size = plain_size(length).filter(|_| sealed_head(&head).is_some());
         let size = size.ok_or_else(|| KeyError::Tampered("a sealed file".into()))?;
         let chunks = (length - HEAD_BYTES as u64).div_ceil(SEALED_CHUNK);
-        Ok(SealedReader { inner, key, head, chunks, size, at: 0, open: None, buffer: Vec::new() })
+        let said = said(&head, what);
+        Ok(SealedReader { inner, key, head, said, chunks, size, at: 0, open: None, buffer: Vec::new() })
     }
 
     /// Bytes of what it holds.
@@ -153,7 +183,7 @@ impl<R: Read + Seek> SealedReader<R> {
         self.buffer.clear();
         (&mut self.inner).take(SEALED_CHUNK).read_to_end(&mut self.buffer)?;
         let nonce = nonce(&self.head, number, chunk + 1 == self.chunks);
-        let length = self.key.open_in_place(nonce, &self.head, &mut self.buffer).ok_or_else(damaged)?;
+        let length = self.key.open_in_place(nonce, &self.said, &mut self.buffer).ok_or_else(damaged)?;
         self.buffer.truncate(length);
         self.open = Some(chunk);
         Ok(())
@@ -213,6 +243,26 @@ mod tests {
 
     fn text(size: usize) -> Vec<u8> {
         (0..size).map(|index| (index % 251) as u8).collect()
+    }
+
+    #[test]
+    fn what_is_sealed_as_something_opens_as_that_alone() {
+        let key = Arc::new(DataKey::random().unwrap());
+        let mut writer = SealedWriter::of(Vec::new(), b"this", [7; 16], key.clone()).unwrap();
+        writer.write_all(b"value").unwrap();
+        let file = writer.finish().unwrap();
+        assert_eq!((sealed_head(&file), file.len() as u64), (Some([7; 16]), sealed_size(5)));
+        let read = |file: &[u8], what: &[u8]| {
+            let mut text = Vec::new();
+            SealedReader::of(Cursor::new(file), what, key.clone()).unwrap().read_to_end(&mut text).map(|_| text)
+        };
+        assert_eq!(read(&file, b"this").unwrap(), b"value");
+        assert!(read(&file, b"that").is_err() && read(&file, b"").is_err());
+        // Taking away that it says so does not help.
+        let mut changed = file.clone();
+        changed[..8].copy_from_slice(MAGIC);
+        assert!(read(&changed, b"this").is_err() && read(&changed, b"").is_err());
+        assert_eq!(read(&sealed(b"earlier", &key), b"this").unwrap(), b"earlier");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use model::graph::Needs;
 use model::site::Prices;
 use model::{Money, Resources};
 
+use crate::explain::Obstacle;
 use crate::objective::{Late, Odds, Settings};
 
 /// A site as the placer sees it.
@@ -36,8 +37,8 @@ pub struct SiteView {
 pub struct Permitted {
     /// The only sites that may be used; none when every site may that is not refused by name.
     only: Option<BTreeSet<String>>,
-    /// Why a site may not be used.
-    refusals: BTreeMap<String, String>,
+    /// Why a site may not be used, and what is in the way when it is not the work there itself.
+    refusals: BTreeMap<String, (String, Option<Obstacle>)>,
 }
 
 impl Permitted {
@@ -53,19 +54,32 @@ impl Permitted {
 
     /// Takes a site out, with the reason (which policy, which attribute).
     pub fn refuse(&mut self, site: impl Into<String>, why: impl Into<String>) {
-        let site = site.into();
+        self.take_out(site.into(), why.into(), None);
+    }
+
+    /// The same where something else is in the way than the work there itself.
+    pub fn refuse_for(&mut self, site: impl Into<String>, obstacle: Obstacle, why: impl Into<String>) {
+        self.take_out(site.into(), why.into(), Some(obstacle));
+    }
+
+    fn take_out(&mut self, site: String, why: String, obstacle: Option<Obstacle>) {
         if let Some(only) = &mut self.only {
             only.remove(&site);
         }
-        self.refusals.insert(site, why.into());
+        self.refusals.insert(site, (why, obstacle));
     }
 
     /// Why a site may not be used; none when it may.
     pub fn refusal(&self, site: &str) -> Option<&str> {
-        if let Some(why) = self.refusals.get(site) {
+        if let Some((why, _)) = self.refusals.get(site) {
             return Some(why);
         }
         self.only.as_ref().filter(|only| !only.contains(site)).map(|_| "it is not among the permitted sites")
+    }
+
+    /// What is in the way of a site that may not be used, when it is not the work there itself.
+    pub fn obstacle(&self, site: &str) -> Option<&Obstacle> {
+        self.refusals.get(site)?.1.as_ref()
     }
 }
 

@@ -30,6 +30,9 @@ pub struct Candidate {
     pub verdict: Verdict,
     /// Why, as a sentence.
     pub why: String,
+    /// What is in the way when it was refused, but for the work there itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obstacle: Option<Obstacle>,
     /// One hour of the work there.
     pub compute_per_hour: Money,
     /// What bringing the inputs costs once.
@@ -86,6 +89,16 @@ fn is_zero(money: &Money) -> bool {
 
 fn is_nothing(seconds: &f64) -> bool {
     *seconds == 0.0
+}
+
+/// What is in the way of a site, when it is not the work there itself that is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Obstacle {
+    /// An input may not be moved there from this site.
+    MovingFrom(String),
+    /// What it comes to may not be told at this site, where it was asked for.
+    TellingAt(String),
 }
 
 /// What became of a site.

@@ -30,5 +30,5 @@ pub mod world;
 
 pub use backlog::Backlog;
 pub use demand::{Demand, Input, Outlook, Permitted, SiteView};
-pub use explain::{Candidate, Explanation, Verdict};
+pub use explain::{Candidate, Explanation, Obstacle, Verdict};
 pub use ranking::{PATIENCE_S, Plan, plan};

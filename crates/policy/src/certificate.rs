@@ -127,7 +127,7 @@ impl Rules {
     /// Looks at every step. It may run in one of `domains` at least.
     pub fn certify(&self, flow: &Flow, domains: &[&str], fleet: &Fleet, cache: &mut Cache) -> Result<Certificate, Vec<Refused>> {
         let (mut steps, mut refused, mut warnings): (Vec<Certified>, Vec<Refused>, Vec<String>) = Default::default();
-        let mut moves = Moves::default();
+        let (mut moves, mut open) = (Moves::default(), BTreeMap::new());
         for step in &flow.steps {
             warnings.extend(step.notes.iter().map(|note| format!("`{}`: {note}", step.path)));
             warnings.extend(
@@ -150,10 +150,12 @@ impl Rules {
             };
             for domain in domains {
                 (*domain).clone_into(&mut work.domain);
-                let places = cache.places(self, fleet, &work, &step.label);
-                let fit = places.iter().filter(|(site, verdict)| verdict.allowed && unlike(step, site, fleet).is_none());
-                let reached = fit.filter(|(site, _)| self.reachable((&work, step), flow, &steps, site, fleet, &mut moves));
-                best = reached.map(|(site, _)| site.clone()).collect();
+                // Most steps carry what another one does.
+                let open = open.entry((&step.label, &step.work, *domain));
+                let open = open.or_insert_with(|| cache.open_to(self, fleet, &work, &step.label));
+                let fit = open.iter().filter(|site| unlike(step, site, fleet).is_none());
+                let reached = fit.filter(|site| self.reachable((&work, step), flow, &steps, site, fleet, &mut moves));
+                best = reached.map(|site| (*site).to_owned()).collect();
                 if !best.is_empty() {
                     break;
                 }
@@ -203,7 +205,8 @@ impl Rules {
     ) -> bool {
         step.takes.iter().all(|from| {
             let (Some(certified), Some(source)) = (before.get(*from), flow.steps.get(*from)) else { return true };
-            if certified.sites.is_empty() || certified.sites.iter().any(|at| at == site) {
+            // Sites stand in the order of the fleet, which is that of their names.
+            if certified.sites.is_empty() || certified.sites.binary_search_by(|at| at.as_str().cmp(site)).is_ok() {
                 return true;
             }
             // What the step before gives is known to be in what this one sees.
@@ -227,8 +230,8 @@ fn step_label(source: &Step, step: &Step) -> Label {
 
 /// The first attribute that a step asks for and a site has not.
 fn unlike<'s>(step: &'s Step, site: &str, fleet: &Fleet) -> Option<(&'s String, &'s String)> {
-    let attributes = fleet.sites.get(site).map(|facts| &facts.attributes);
-    step.site.iter().find(|(key, wanted)| attributes.and_then(|all| all.get(*key)) != Some(*wanted))
+    let attributes = || fleet.sites.get(site).map(|facts| &facts.attributes);
+    step.site.iter().find(|(key, wanted)| attributes().and_then(|all| all.get(*key)) != Some(*wanted))
 }
 
 fn refusal(step: &Step, mut options: Vec<Choice>) -> Refused {

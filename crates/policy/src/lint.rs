@@ -191,6 +191,53 @@ impl Looker {
     }
 }
 
+/// How a policy looks at the data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Gaze {
+    /// Not at all: what it says is the same for all data.
+    Away,
+    /// First at whether they carry a tag, and no more: without it the policy says nothing, with it what it says is the same for all data.
+    At(String),
+    /// In some other way.
+    #[default]
+    Elsewhere,
+}
+
+/// How a policy looks at the data. Conditions are evaluated from the left, and what stands behind one that is false is not: a policy that asks for a
+/// tag before anything else neither applies nor errs for data without it.
+pub(crate) fn gaze(policy: &Value) -> Gaze {
+    let Some(conditions) = policy.get("conditions").and_then(Value::as_array) else { return Gaze::Elsewhere };
+    match conditions.iter().map(looks_at_data).sum() {
+        0 => Gaze::Away,
+        1 => {
+            let first = conditions.first().filter(|first| first.get("kind").and_then(Value::as_str) == Some("when"));
+            let tag = first.and_then(|first| first.get("body")).and_then(first_asked);
+            tag.map_or(Gaze::Elsewhere, |tag| Gaze::At(tag.to_owned()))
+        }
+        _ => Gaze::Elsewhere,
+    }
+}
+
+/// The tag that a condition asks for before anything else.
+fn first_asked(condition: &Value) -> Option<&str> {
+    if let Some(both) = condition.get("&&") {
+        return first_asked(both.get("left")?);
+    }
+    let asked = condition.get("in").filter(|asked| asked.get("left").is_some_and(is_data))?;
+    let entity = asked.pointer("/right/Value/__entity")?;
+    entity.get("id").and_then(Value::as_str).filter(|_| entity.get("type").and_then(Value::as_str) == Some("Tag"))
+}
+
+/// How often a part of a policy names the data.
+fn looks_at_data(part: &Value) -> usize {
+    let here = usize::from(is_data(part));
+    here + match part {
+        Value::Object(fields) => fields.values().map(looks_at_data).sum(),
+        Value::Array(items) => items.iter().map(looks_at_data).sum(),
+        _ => 0,
+    }
+}
+
 /// `context.data`.
 fn is_data(node: &Value) -> bool {
     let access = node.get(".");
@@ -252,6 +299,30 @@ mod tests {
             format!("{PERMIT} when {{ {{\"a\": {tag}}}.a }};"),
         ] {
             assert_eq!(errors(&bad), 1, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_policy_that_asks_for_a_tag_first_says_the_same_for_all_data_that_carry_it() {
+        let of = |conditions: &str| gaze(&Policy::parse(None, format!("{FORBID} {conditions};")).unwrap().to_json().unwrap());
+        let (tag, at) = (r#"context.data in Tag::"pii""#, Gaze::At("pii".into()));
+        assert_eq!(of(""), Gaze::Away);
+        assert_eq!(of(r#"when { resource.zone == "cloud" && context.domain == "staging" }"#), Gaze::Away);
+        assert_eq!(of(&format!("when {{ {tag} }}")), at);
+        assert_eq!(of(&format!("when {{ {tag} && resource.zone == \"cloud\" && resource.simulated }}")), at);
+        assert_eq!(of(&format!("when {{ {tag} }} unless {{ resource.zone == \"cloud\" }} when {{ resource.simulated }}")), at);
+        for other in [
+            // What stands before it may err.
+            format!("when {{ resource.getTag(\"rack\") == \"7\" && {tag} }}"),
+            format!("when {{ resource.simulated }} when {{ {tag} }}"),
+            format!("unless {{ {tag} }}"),
+            format!("when {{ !({tag}) }}"),
+            format!("when {{ {tag} || resource.simulated }}"),
+            format!("when {{ {tag} && context.data in Tag::\"raw\" }}"),
+            format!("when {{ if {tag} then true else resource.simulated }}"),
+            "when { context.data in [Tag::\"pii\", Tag::\"raw\"] }".to_owned(),
+        ] {
+            assert_eq!(of(&other), Gaze::Elsewhere, "{other}");
         }
     }
 

@@ -11,10 +11,14 @@ use model::limits::{POLICIES_MAX, POLICY_BYTES_MAX, TAGS_MAX};
 use model::{Digest, Label, Timestamp};
 
 use crate::bounds::too_deep;
-use crate::lint;
+use crate::lint::{self, Gaze};
 use crate::operations::{Caller, Target};
+use crate::places::Parts;
 use crate::schema::{BUILT_IN, OPEN, schema};
 use crate::slices::Slices;
+
+/// The attributes of a site that say what is enforced around processes there.
+const WALLS: [&str; 2] = ["sandbox", "isolation"];
 
 /// What rules are made of.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +55,7 @@ pub struct Problem {
 pub struct Rules {
     pub(crate) policies: PolicySet,
     pub(crate) slices: Slices,
+    pub(crate) parts: Parts,
     pub(crate) about: BTreeMap<String, About>,
     pub(crate) tags: BTreeMap<String, TagSpec>,
     pub(crate) sanitizers: BTreeMap<String, SanitizerSpec>,
@@ -76,6 +81,8 @@ pub struct About {
     pub tags: BTreeSet<String>,
     /// Whether it forbids, or permits.
     pub forbids: bool,
+    /// How it looks at the data.
+    pub(crate) gaze: Gaze,
 }
 
 impl Default for Rules {
@@ -110,7 +117,8 @@ impl Rules {
         let sanitizers = sources.sanitizers.into_iter().map(|sanitizer| (sanitizer.name.clone(), sanitizer)).collect();
         let (approvals, secrets) = (sources.approvals, sources.secrets);
         let slices = Slices::new(&policies);
-        let mut rules = Rules { policies, slices, about, tags, sanitizers, approvals, secrets, digest, governed, closed };
+        let parts = Parts::new(slices.of("run"), &about);
+        let mut rules = Rules { policies, slices, parts, about, tags, sanitizers, approvals, secrets, digest, governed, closed };
         rules.check_sanitizers(&mut problems);
         if problems.iter().any(|problem| !problem.warning) {
             let (tags, mut ignored) = (BTreeMap::new(), Vec::new());
@@ -118,6 +126,7 @@ impl Rules {
             builder.built_in("builtin", crate::operations::REPAIR);
             let Builder { policies, about, .. } = builder;
             (rules.slices, rules.policies, rules.about) = (Slices::new(&policies), policies, about);
+            rules.parts = Parts::new(rules.slices.of("run"), &rules.about);
         } else {
             rules.check_repairable(&mut problems);
         }
@@ -185,6 +194,11 @@ impl Rules {
     /// How many policies there are, the built-in ones left out.
     pub fn count(&self) -> usize {
         self.about.values().filter(|about| !about.name.starts_with("builtin/")).count()
+    }
+
+    /// Whether any policy looks at what is enforced around processes at a site: then what runs there has to be within it.
+    pub fn ask_for_walls(&self) -> bool {
+        self.about.values().any(|about| WALLS.iter().any(|attribute| about.attributes.contains(*attribute)))
     }
 
     /// What is known of every policy, by name; those that are always there are of the document `builtin`.
@@ -362,6 +376,7 @@ impl Builder<'_> {
             which: seen.which || !matches!(policy.resource_constraint(), ResourceConstraint::Any | ResourceConstraint::Is(_)),
             tags: BTreeSet::new(),
             forbids,
+            gaze: lint::gaze(&json),
         };
         for literal in policy.entity_literals() {
             if literal.type_name().to_string() == "Tag" {

@@ -12,12 +12,12 @@ use flyte::wire::{
 use flyte::{Call, Message as _};
 use futures::Stream;
 use journal::{ChildRow, RunRow};
-use model::{ActionKey, ActionNo, Digest, Duration, Failure, FailureClass, Node, NodeKind, Phase, Seq};
+use model::{ActionKey, ActionNo, Digest, Duration, Failure, FailureClass, Label, Node, NodeKind, Phase, Seq};
 use serde_json::json;
 
 use super::connect::{Answer, Refusal};
 use super::view::{self, blocking, broken};
-use super::{auth, recovering};
+use super::{auth, naming, recovering};
 use crate::rest::App;
 use crate::rest::access::Caller;
 
@@ -35,15 +35,17 @@ pub(super) async fn enqueue(app: &App, caller: &Caller, request: EnqueueRequest)
         return Err(invalid("the name of the action has to have 1 to 30 bytes"));
     }
     let parent_id = ActionId { run: id.run.clone(), name: asked.parent_action_name.clone().unwrap_or_default() };
-    let (control, caller) = (app.control.clone(), caller.clone());
+    let (shared, caller) = (app.clone(), caller.clone());
     let spawn = blocking(move || {
+        let control = &shared.control;
         let reader = control.reader();
         let (run, parent) = view::action_of(reader, Some(&parent_id))?;
         auth::own(&caller, &run)?;
+        check_places(&shared, &caller, &run, &asked, &id.name)?;
         let above = view::call_of(reader, &parent)?;
         let call = Call {
             inputs: asked.input_uri.clone(),
-            base: if asked.run_output_base.is_empty() { above.base.clone() } else { asked.run_output_base.clone() },
+            base: controlplane::flyte_base(&run.project, &run.domain, &run.name),
             name: id.name.clone(),
             group: asked.group.clone(),
             queue: above.queue.clone(),
@@ -57,15 +59,39 @@ pub(super) async fn enqueue(app: &App, caller: &Caller, request: EnqueueRequest)
         let run_spec = RunSpec::decode(request.run_spec.as_slice()).unwrap_or_default();
         let Enqueued { task, trace, condition, .. } = asked;
         let spawn = match (task, trace, condition) {
-            (Some(task), _, _) => of_task(&control, parent, call, task, &run_spec, &run)?,
-            (_, Some(trace), _) => return of_trace(&control, parent, call, &trace),
+            (Some(task), _, _) => {
+                let known = naming::reach_of(control, &caller)?.map(|reach| reach.label.clone()).unwrap_or_default();
+                of_task(control, parent, call, task, &run_spec, (&run, &known))?
+            }
+            (_, Some(trace), _) => return of_trace(control, parent, call, &trace),
             (_, _, Some(condition)) => of_condition(parent, call, &condition),
             _ => return Err(Refusal::new("invalid_argument", "the action is neither a task nor a trace nor a condition")),
         };
-        recovering::taken(&control, &run, spawn)
+        recovering::taken(control, &run, spawn)
     });
     app.control.inbox().ask(Command::Spawn(Box::new(spawn.await?))).await?;
     Ok(Empty {})
+}
+
+/// Refuses addresses that whoever asks may not read, and places for outputs that are not of the run: the server and what it starts read and write there
+/// in their stead. The inputs of what is asked for lie in its own folder, and bring along what they carry.
+fn check_places(app: &App, caller: &Caller, run: &RunRow, asked: &Enqueued, name: &str) -> Answer<()> {
+    let base = controlplane::flyte_base(&run.project, &run.domain, &run.name);
+    let place = asked.run_output_base.trim_end_matches('/');
+    if !place.is_empty() && place != base {
+        let message = format!("outputs of an action lie below `{base}`, and `{place}` is another place");
+        return Err(Refusal::new("permission_denied", message));
+    }
+    let said = asked.trace.as_ref().and_then(|trace| trace.outputs.as_ref()).map_or("", |outputs| &outputs.output_uri);
+    let own = format!("{base}/{name}/");
+    if !said.is_empty() && !said.starts_with(&own) {
+        let message = format!("what a step gave lies below `{own}`, and `{said}` does not");
+        return Err(Refusal::new("permission_denied", message));
+    }
+    if asked.input_uri.is_empty() || asked.input_uri == format!("{base}/{name}/inputs.pb") {
+        return Ok(());
+    }
+    naming::check(app, caller, (&run.project, &run.domain), [asked.input_uri.as_str()])
 }
 
 fn of_task(
@@ -74,7 +100,7 @@ fn of_task(
     mut call: Call,
     task: TaskAction,
     run_spec: &RunSpec,
-    run: &RunRow,
+    (run, known): (&RunRow, &Label),
 ) -> Answer<Spawn> {
     let invalid = |error: flyte::task::Unfit| Refusal::new("invalid_argument", error.to_string());
     let spec = flyte::task::read(&task.spec).map_err(invalid)?;
@@ -112,6 +138,7 @@ fn of_task(
         secrets: &secrets,
         run_labels: &run_labels(control, run)?,
         run: &run.name,
+        known,
     })?;
     let path = call.name.clone();
     Ok(Spawn { parent, path, node: Arc::new(node), input: Some(call.input()), recall, entered, ..Spawn::default() })

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use controlplane::{ArtifactVersion, ControlPlane, artifact_schema, artifact_version, artifact_versions};
+use controlplane::{ArtifactVersion, ControlPlane};
 use flyte::Reach;
 use flyte::artifacts::{self, Unfit};
 use flyte::wire::{
@@ -14,6 +14,7 @@ use flyte::wire::{
 };
 
 use super::connect::{Answer, Refusal};
+use super::naming::reach_of;
 use super::view::{self, blocking};
 use crate::rest::App;
 use crate::rest::access::Caller;
@@ -29,13 +30,6 @@ fn unfit(unfit: Unfit) -> Refusal {
 
 fn named(name: Option<ArtifactName>) -> Answer<ArtifactName> {
     name.ok_or_else(|| invalid("the artifact is not named"))
-}
-
-/// What an attempt may touch; none for a person.
-fn reach_of(control: &ControlPlane, caller: &Caller) -> Answer<Option<Arc<Reach>>> {
-    let Some(attempt) = caller.attempt else { return Ok(None) };
-    let reach = control.flyte_reach(attempt)?;
-    reach.map(Some).ok_or_else(|| Refusal::new("unauthenticated", "the attempt is over"))
 }
 
 /// Refuses an attempt artifacts of another project than its own.
@@ -107,12 +101,11 @@ fn shown(version: ArtifactVersion) -> Artifact {
 pub(super) async fn create(app: &App, caller: &Caller, request: CreateArtifactRequest) -> Answer<ArtifactResponse> {
     let id = request.artifact_id.ok_or_else(|| invalid("the artifact is not named"))?;
     let (control, asking, name) = (app.control.clone(), caller.clone(), named(id.name.clone())?);
-    let label = blocking(move || {
+    let reach = blocking(move || {
         own(&control, &asking, &name)?;
-        Ok(reach_of(&control, &asking)?.map(|reach| reach.label.clone()).unwrap_or_default())
+        reach_of(&control, &asking)
     });
-    let label = label.await?;
-    let version = app.control.create_artifact(id, request.spec, &caller.principal, label).await?;
+    let version = app.control.create_artifact(id, request.spec, &caller.principal, reach.await?).await?;
     Ok(ArtifactResponse { artifact: Some(shown(version)) })
 }
 
@@ -122,13 +115,12 @@ pub(super) async fn get(app: &App, caller: &Caller, request: GetArtifactRequest)
     blocking(move || {
         let name = named(request.name)?;
         own(&app.control, &caller, &name)?;
-        let reader = app.control.reader();
         let found: Vec<ArtifactVersion> = match request.version.filter(|version| !version.is_empty()) {
             Some(version) => {
                 let id = flyte::wire::ArtifactId { name: Some(name.clone()), version };
-                artifact_version(reader, &id)?.into_iter().collect()
+                app.control.artifact_version(&id)?.into_iter().collect()
             }
-            None => artifact_versions(reader, Some(&name))?,
+            None => app.control.artifact_versions(&name)?,
         };
         let reading = Reading::of(&app, &caller)?;
         let found = found.into_iter().find(|version| reading.sees(version));
@@ -142,9 +134,8 @@ pub(super) async fn get(app: &App, caller: &Caller, request: GetArtifactRequest)
 fn asked(app: &App, caller: &Caller, name: &ArtifactName, filters: &[Filter]) -> Answer<Vec<(ArtifactVersion, ArtifactSpec)>> {
     own(&app.control, caller, name)?;
     let reading = Reading::of(app, caller)?;
-    let only = Some(name).filter(|name| !name.name.is_empty());
     let mut found = Vec::new();
-    for version in artifact_versions(app.control.reader(), only)? {
+    for version in app.control.artifact_versions(name)? {
         let of = version.id.name.clone().unwrap_or_default();
         if (&of.project, &of.domain) != (&name.project, &name.domain) || !reading.sees(&version) {
             continue;
@@ -206,7 +197,7 @@ pub(super) async fn names(app: &App, caller: &Caller, request: ListArtifactNames
         for name in names {
             let Some((latest, versions, latest_time_partition)) = groups.remove(&name) else { continue };
             let of = ArtifactName { name, ..place.clone() };
-            let partition_schema = artifact_schema(app.control.reader(), &of)?.map(|(schema, _)| schema);
+            let partition_schema = app.control.artifact_schema(&of)?.map(|(schema, _)| schema);
             answer.push(ArtifactGroup { latest: Some(shown(latest)), versions, partition_schema, latest_time_partition });
         }
         Ok(ListArtifactNamesResponse { groups: answer, token })
@@ -258,7 +249,7 @@ pub(super) async fn schema(app: &App, caller: &Caller, request: GetSchemaRequest
     blocking(move || {
         let name = named(request.name)?;
         own(&control, &caller, &name)?;
-        let known = artifact_schema(control.reader(), &name)?;
+        let known = control.artifact_schema(&name)?;
         let (schema, declared) = known.ok_or_else(|| Refusal::not_found("artifact", &artifacts::stem(&name)))?;
         Ok(SchemaResponse { partition_schema: Some(schema), declared })
     })
@@ -272,7 +263,7 @@ pub(super) async fn delete(app: &App, caller: &Caller, request: DeleteArtifactRe
     blocking(move || {
         own(&shared.control, &asking, &name)?;
         let reading = Reading::of(&shared, &asking)?;
-        match artifact_version(shared.control.reader(), &of)?.filter(|version| !reading.sees(version)) {
+        match shared.control.artifact_version(&of)?.filter(|version| !reading.sees(version)) {
             Some(_) => Err(Refusal::not_found("artifact", &artifacts::stem(&name))),
             None => Ok(()),
         }

@@ -4,7 +4,6 @@ use axum::http::HeaderMap;
 use controlplane::{ControlPlane, Fault, random_bytes};
 use engine::event::ActionKind;
 use executors::{Executor as _, Stream as LogStream};
-use flyte::Call;
 use flyte::wire::{
     AttemptId, CreateDownloadLinkRequest, CreateDownloadLinkResponse, CreateUploadLocationRequest, CreateUploadLocationResponse,
     GetActionDataResponse, LogLine, Logs, OfAction, Offloaded, PreSigned, TailLogsRequest, TailLogsResponse, UploadInputsRequest,
@@ -16,7 +15,7 @@ use model::{ActionNo, AttemptKey, AttemptNo, Digest, Phase};
 
 use super::connect::{Answer, Refusal};
 use super::view::{self, blocking, broken};
-use super::{auth, store, tasks};
+use super::{auth, naming, store, tasks};
 use crate::rest::App;
 use crate::rest::access::Caller;
 
@@ -69,9 +68,15 @@ pub(super) async fn upload_location(
     Ok(CreateUploadLocationResponse { signed_url, native_url: flyte::uri(&key), expires_at, headers: Default::default() })
 }
 
-/// Keeps inputs; gives their address.
-pub(super) fn keep_inputs(control: &ControlPlane, bytes: &[u8]) -> Answer<String> {
-    let key = format!("{}{}/inputs.pb", flyte::objects::INPUTS, &Digest(random_bytes()).hex()[..32]);
+/// Keeps inputs that somebody sends for a run of a project and domain; gives their address.
+pub(super) fn keep_inputs(
+    control: &ControlPlane,
+    caller: &Caller,
+    (project, domain): (&str, &str),
+    bytes: &[u8],
+) -> Answer<String> {
+    let number = naming::number_for(control, caller, &Digest(random_bytes()).hex()[..32]);
+    let key = flyte::objects::inputs_key(&plain(project), &plain(domain), &number);
     control.flyte().objects().put(&key, bytes).map_err(broken)?;
     Ok(flyte::uri(&key))
 }
@@ -82,12 +87,16 @@ fn fnv(bytes: &[u8]) -> u64 {
 }
 
 /// Keeps the inputs of a run that is to be.
-pub(super) async fn upload_inputs(app: &App, request: UploadInputsRequest) -> Answer<UploadInputsResponse> {
+pub(super) async fn upload_inputs(app: &App, caller: &Caller, request: UploadInputsRequest) -> Answer<UploadInputsResponse> {
     use base64::Engine as _;
-    let control = app.control.clone();
+    let (control, caller) = (app.control.clone(), caller.clone());
     blocking(move || {
         let inputs_hash = base64::engine::general_purpose::URL_SAFE.encode(fnv(&request.inputs).to_be_bytes());
-        let uri = keep_inputs(&control, &request.inputs)?;
+        let (project, domain) = match (request.run_id, request.project_id) {
+            (Some(id), _) => (id.project, id.domain),
+            (None, id) => id.map(|id| (id.name, id.domain)).unwrap_or_default(),
+        };
+        let uri = keep_inputs(&control, &caller, (&project, &domain), &request.inputs)?;
         Ok(UploadInputsResponse { offloaded_input_data: Some(Offloaded { uri, inputs_hash }) })
     })
     .await
@@ -102,8 +111,7 @@ fn bundle_of(spec: &[u8]) -> Option<String> {
 
 /// The key of the report that the last attempt of an action wrote; none when it wrote none, or is no task of a Flyte program.
 pub(crate) fn report_of(control: &ControlPlane, action: &ActionRow) -> Result<Option<String>, Fault> {
-    let input = action.input.map(|(seq, n)| control.reader().body(seq, n)).transpose().map_err(Fault::internal)?.flatten();
-    let Some(call) = input.as_ref().and_then(Call::of) else { return Ok(None) };
+    let call = view::call_of(control.reader(), action).map_err(|refusal| Fault::internal(refusal.message))?;
     let key = flyte::key(&format!("{}/report.html", call.outputs(action.attempt))).map(str::to_owned);
     Ok(key.filter(|key| control.flyte().objects().head(key).is_ok()))
 }
@@ -159,10 +167,16 @@ pub(super) async fn action_data(app: &App, caller: &Caller, request: OfAction) -
             (false, true) => outputs,
             (false, false) => format!("{outputs}/outputs.pb"),
         };
-        let read = |uri: &str| flyte::key(uri).and_then(|key| control.flyte().objects().get(key).ok());
+        let read = |uri: &str| {
+            let key = flyte::key(uri).filter(|_| !uri.is_empty());
+            match naming::is_of(&app, &caller, (&run, &action), uri)? {
+                true => Ok(key.and_then(|key| control.flyte().objects().get(key).ok())),
+                false => Ok::<_, Refusal>(None),
+            }
+        };
         Ok(GetActionDataResponse {
-            inputs: Some(read(&call.inputs).unwrap_or_default()),
-            outputs: if of_workflow { Some(flyte::workflows::outputs(&given)) } else { read(&outputs_uri) },
+            inputs: Some(read(&call.inputs)?.unwrap_or_default()),
+            outputs: if of_workflow { Some(flyte::workflows::outputs(&given)) } else { read(&outputs_uri)? },
             inputs_uri: call.inputs,
             outputs_uri,
         })

@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use controlplane::{AppState, ControlPlane, DeployedApp, Fault, FaultKind};
+use flyte::Reach;
 use flyte::wire::AppId;
 use hyper_util::rt::TokioIo;
 use model::{AttemptKey, Label};
@@ -163,15 +164,27 @@ fn introduce(headers: &mut HeaderMap, principal: Option<&str>) {
     }
 }
 
-/// An attempt calls apps of its own project and domain alone.
-fn within_reach(door: &Door, attempt: AttemptKey) -> Result<(), Fault> {
+/// What an attempt may touch that calls.
+fn reach_of(door: &Door, attempt: AttemptKey) -> Result<std::sync::Arc<Reach>, Fault> {
     let over = || Fault::new(FaultKind::Unauthenticated, "the attempt that this token was made for is over");
-    let reach = tokio::task::block_in_place(|| door.app.control.flyte_reach(attempt))?.ok_or_else(over)?;
-    if (&reach.project, &reach.domain) == (&door.id.project, &door.id.domain) {
-        return Ok(());
+    tokio::task::block_in_place(|| door.app.control.flyte_reach(attempt))?.ok_or_else(over)
+}
+
+/// An attempt calls apps of its own project and domain alone, whose data carry what its own do: what it sends becomes known there, and what it is told
+/// becomes known to it.
+fn within_reach(reach: &Reach, id: &AppId, label: &Label) -> Result<(), Fault> {
+    let name = &id.name;
+    let refuse = |message: String| Err(Fault::new(FaultKind::Forbidden, message));
+    if (&reach.project, &reach.domain) != (&id.project, &id.domain) {
+        return refuse(format!("an attempt calls apps of its own project and domain alone, and `{name}` is of another"));
     }
-    let message = format!("an attempt calls apps of its own project and domain alone, and `{}` is of another", door.id.name);
-    Err(Fault::new(FaultKind::Forbidden, message))
+    if reach.label != *label {
+        let own = &reach.label;
+        return refuse(format!(
+            "the data of the attempt carry {own}, and those of `{name}` {label}: neither is told of the other's"
+        ));
+    }
+    Ok(())
 }
 
 /// Who calls; none when anybody may. What carries tags is for those who may view them, whoever else it was meant for.
@@ -184,7 +197,8 @@ fn permitted(door: &Door, request: &Request, anonymous: bool, label: &Label) -> 
         Err(error) => return Err(error.0),
     };
     if let Some(attempt) = caller.attempt {
-        within_reach(door, attempt)?;
+        let reach = reach_of(door, attempt)?;
+        within_reach(&reach, &door.id, label)?;
     }
     if !anonymous {
         let target = permission::app_target(&door.id.project, &door.id.domain, &door.id.name);
@@ -265,6 +279,28 @@ mod tests {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         headers
+    }
+
+    #[test]
+    fn an_attempt_calls_apps_of_its_own_project_whose_data_carry_the_same() {
+        let text = |text: &str| text.to_owned();
+        let id = AppId { project: text("p"), domain: text("d"), name: text("a"), ..AppId::default() };
+        let of = |project: &str, tags: &[&str]| Reach {
+            project: text(project),
+            domain: text("d"),
+            label: Label::of(tags.iter().copied()),
+            ..Reach::default()
+        };
+        let pii = Label::of(["pii"]);
+        assert!(within_reach(&of("p", &[]), &id, &Label::empty()).is_ok() && within_reach(&of("p", &["pii"]), &id, &pii).is_ok());
+        for (reach, label) in [
+            (of("q", &[]), Label::empty()),
+            (of("p", &[]), pii.clone()),
+            (of("p", &["pii"]), Label::empty()),
+            (of("p", &["pii", "eu"]), pii),
+        ] {
+            assert_eq!(within_reach(&reach, &id, &label).unwrap_err().kind, FaultKind::Forbidden, "{reach:?} {label}");
+        }
     }
 
     #[test]

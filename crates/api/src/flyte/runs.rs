@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::actions::is_over;
 use super::connect::{Answer, Refusal};
 use super::view::{self, blocking, broken};
-use super::{data, recovering, tasks, triggers};
+use super::{data, naming, recovering, tasks, triggers};
 use crate::rest::App;
 use crate::rest::access::Caller;
 
@@ -98,13 +98,8 @@ fn task(control: &ControlPlane, spec: &TaskSpec, run_spec: &RunSpec) -> Answer<N
     Ok(node)
 }
 
-/// The node that runs a workflow, what it is given, and the tags that come with whoever starts it.
-fn workflow(
-    control: &ControlPlane,
-    id: &TaskId,
-    (run_spec, inputs): (&RunSpec, &str),
-    attempt: Option<AttemptKey>,
-) -> Answer<(Node, Value, BTreeMap<String, String>)> {
+/// The node that runs a workflow, and what it is given.
+fn workflow(control: &ControlPlane, id: &TaskId, (run_spec, inputs): (&RunSpec, &str)) -> Answer<(Node, Value)> {
     if !run_spec.queue.is_empty() {
         return Err(invalid("a workflow is not sent to a queue: its nodes say where they run"));
     }
@@ -112,12 +107,11 @@ fn workflow(
     let key = flyte::key(inputs).filter(|key| key.starts_with(flyte::objects::INPUTS));
     let key = key.ok_or_else(|| invalid("the inputs of a workflow are sent with the call, or uploaded before it"))?;
     let values = control.flyte().objects().get(key).map_err(|error| invalid(format!("the inputs cannot be read: {error}")))?;
-    let (node, given) = control.workflow_for_program(id, &values)?;
-    Ok((node, given, tags_of(control, attempt)?))
+    Ok(control.workflow_for_program(id, &values)?)
 }
 
 /// What an attempt could read goes on with what it starts.
-fn tags_of(control: &ControlPlane, attempt: Option<AttemptKey>) -> Answer<BTreeMap<String, String>> {
+pub(super) fn tags_of(control: &ControlPlane, attempt: Option<AttemptKey>) -> Answer<BTreeMap<String, String>> {
     let Some(attempt) = attempt else { return Ok(BTreeMap::new()) };
     let reach = control.flyte_reach(attempt)?.ok_or_else(|| Refusal::new("unauthenticated", "the attempt is over"))?;
     let by = format!("the program `{}`, which started it", reach.name);
@@ -134,28 +128,30 @@ pub(super) async fn create(
     let (project, domain, name) = place(&request)?;
     let key = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(|id| format!("flyte:{id}"));
     let key = key.filter(|key| key.len() <= model::limits::IDEMPOTENCY_KEY_BYTES_MAX);
-    let control = app.control.clone();
-    let (principal, attempt) = (caller.principal.clone(), caller.attempt);
+    let (shared, caller) = (app.clone(), caller.clone());
     let program = blocking(move || {
-        let (spec, bytes, id) = asked(&control, &mut request)?;
+        let control = &shared.control;
+        let (spec, bytes, id) = asked(control, &mut request)?;
         let run_spec = RunSpec::decode(request.run_spec.as_slice()).map_err(|error| invalid(error.to_string()))?;
         check(&run_spec)?;
         let inputs = match (request.offloaded_input_data, request.inputs) {
             (Some(offloaded), _) => offloaded.uri,
-            (None, inputs) => data::keep_inputs(&control, &inputs.unwrap_or_default())?,
+            (None, inputs) => data::keep_inputs(control, &caller, (&project, &domain), &inputs.unwrap_or_default())?,
         };
+        naming::check_inputs(&shared, &caller, (&project, &domain), &inputs)?;
         let short_name = spec.short_name.clone();
-        let (node, given, entered) = match flyte::workflows::is_workflow(&spec) {
+        let (node, given) = match flyte::workflows::is_workflow(&spec) {
             true if id.project != project => return Err(invalid(format!("the workflow is one of the project `{}`", id.project))),
-            true => workflow(&control, &id, (&run_spec, &inputs), attempt)?,
-            false => (task(&control, &spec, &run_spec)?, Value::Null, BTreeMap::new()),
+            true => workflow(control, &id, (&run_spec, &inputs))?,
+            false => (task(control, &spec, &run_spec)?, Value::Null),
         };
+        let entered = tags_of(control, caller.attempt)?;
         let envs = run_spec.envs.unwrap_or_default().values;
         let start = run_spec.run_start_time.map(|time| time.seconds.max(0) as u64 * 1_000_000).map(model::Timestamp);
-        let recovers = recovering::asked(&control, &request.run_spec, (&project, &domain))?;
+        let recovers = recovering::asked(control, &request.run_spec, (&project, &domain))?;
         let spec = control.flyte().keep_spec(&bytes)?;
         let reused = match &recovers {
-            Some(recovery) => recovering::root(&control, recovery, (&project, &domain), &inputs, &spec)?,
+            Some(recovery) => recovering::root(control, recovery, (&project, &domain), &inputs, &spec)?,
             None => None,
         };
         let recovered_from = recovers.as_ref().filter(|_| reused.is_some()).map(|recovery| recovery.run.clone());
@@ -177,6 +173,7 @@ pub(super) async fn create(
             ..Call::default()
         };
         let run_labels = run_spec.labels.unwrap_or_default().values;
+        let principal = caller.principal;
         Ok(Program { name, project, domain, node, call, principal, idempotency_key: key, run_labels, reused })
     })
     .await?;

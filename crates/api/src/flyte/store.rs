@@ -14,6 +14,7 @@ use flyte::reach::Access;
 use model::Digest;
 use model::limits::FLYTE_OBJECT_PUT_BYTES_MAX;
 
+use super::naming;
 use crate::rest::App;
 use crate::rest::artifacts::pieces;
 
@@ -121,13 +122,9 @@ impl Signer {
         let may = match self.reach.reading(key) {
             Access::Granted => true,
             Access::Refused => false,
-            Access::OfAction(run, action) => {
-                let label = tokio::task::block_in_place(|| app.control.flyte().label_of(run, action));
-                label.map_err(|error| failed(&error))?.0.is_subset(&self.reach.label.0)
-            }
-            Access::OfRun(run) => {
-                let label = tokio::task::block_in_place(|| app.control.flyte().label_of_run(run));
-                label.map_err(|error| failed(&error))?.0.is_subset(&self.reach.label.0)
+            Access::OfAction(..) | Access::OfRun(_) => {
+                let may = tokio::task::block_in_place(|| naming::may_read(&app.control, &self.reach, key));
+                may.map_err(|error| failed(&error))?
             }
         };
         if may { Ok(()) } else { Err(beyond(key)) }

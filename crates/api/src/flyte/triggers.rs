@@ -17,7 +17,7 @@ use workflow::documents::{CatchUp, Overlap, TriggerKind, TriggerSpec as OwnSpec}
 
 use super::connect::{Answer, Refusal};
 use super::view::{self, blocking, broken};
-use super::{data, tasks};
+use super::{data, naming, tasks};
 use crate::rest::App;
 use crate::rest::access::Caller;
 
@@ -107,19 +107,24 @@ fn schedule_of(automation: Automation) -> Answer<TriggerKind> {
 /// A trigger of a task whose specification is there.
 async fn set(app: &App, caller: &Caller, name: TriggerName, task: TaskId, spec: TriggerSpec, automation: Vec<u8>) -> Answer<()> {
     let (on, binds) = fires_on(&automation, (&name.project, &name.domain))?;
+    let (app, by) = (app.clone(), caller.clone());
     let control = app.control.clone();
     let (own, said) = blocking(move || {
-        let (id, bytes) = tasks::find(&control, &task)?;
+        let control = &app.control;
+        let (id, bytes) = tasks::find(control, &task)?;
         if flyte::task::read(&bytes).is_ok_and(|spec| flyte::workflows::is_workflow(&spec)) {
             return Err(invalid("a trigger of the SDK starts no workflow: declare one with a document of `kind: trigger`"));
         }
         let inputs = match &spec.offloaded_input_data {
             Some(offloaded) => offloaded.clone(),
             None => {
-                let uri = data::keep_inputs(&control, spec.inputs.as_deref().unwrap_or_default())?;
+                let place = (name.project.as_str(), name.domain.as_str());
+                let uri = data::keep_inputs(control, &by, place, spec.inputs.as_deref().unwrap_or_default())?;
                 Offloaded { uri, inputs_hash: String::new() }
             }
         };
+        // Its runs read them, whoever set it.
+        naming::check_inputs(&app, &by, (&name.project, &name.domain), &inputs.uri)?;
         let run_spec = RunSpec::decode(spec.run_spec.as_slice()).map_err(|error| invalid(error.to_string()))?;
         super::runs::check(&run_spec)?;
         control.send_to_queue(&mut model::Node::default(), &run_spec.queue)?;
@@ -137,6 +142,7 @@ async fn set(app: &App, caller: &Caller, name: TriggerName, task: TaskId, spec: 
                 .map(|pair| (pair.key, pair.value))
                 .collect::<BTreeMap<_, _>>(),
             queue: run_spec.queue,
+            entered: super::runs::tags_of(control, by.attempt)?,
             binds,
             run_spec: to_hex(&spec.run_spec),
             ..Call::default()
@@ -159,7 +165,7 @@ async fn set(app: &App, caller: &Caller, name: TriggerName, task: TaskId, spec: 
         Ok((own, said))
     })
     .await?;
-    Ok(app.control.set_program_trigger(own, said, &caller.principal).await?)
+    Ok(control.set_program_trigger(own, said, &caller.principal).await?)
 }
 
 /// Triggers that come with the deployment of a task.

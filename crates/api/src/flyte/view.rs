@@ -101,19 +101,20 @@ pub(super) fn action_of(reader: &Reader, id: Option<&ActionId>) -> Answer<(RunRo
     Ok((run, action))
 }
 
-/// What an action was given.
+/// What an action was given, when it is a program or was asked for by one. What a node of a workflow is given only looks like that.
 pub(super) fn call_of(reader: &Reader, row: &ActionRow) -> Answer<Call> {
-    let input = row.input.map(|(seq, n)| reader.body(seq, n)).transpose().map_err(broken)?.flatten().unwrap_or_default();
-    if let Some(call) = Call::of(&input) {
-        return Ok(call);
-    }
-    if row.path != controlplane::FLYTE_ROOT {
-        return Ok(Call::default());
-    }
-    // What was taken from elsewhere was given nothing, and a workflow what it takes; the call was given to the run.
-    let run = reader.run(row.run).map_err(broken)?;
-    let given = run.map(|run| reader.body(run.first_seq, 0)).transpose().map_err(broken)?.flatten().unwrap_or_default();
-    Ok(given.get("call").and_then(Call::of).unwrap_or_default())
+    let body = |seq, n| reader.body(seq, n).map_err(broken);
+    let found = if row.path == controlplane::FLYTE_ROOT {
+        // What was taken from elsewhere was given nothing, and a workflow what it takes; the call was given to the run.
+        let run = reader.run(row.run).map_err(broken)?;
+        let given = run.map(|run| body(run.first_seq, 0)).transpose()?.flatten().unwrap_or_default();
+        given.get("call").and_then(Call::of)
+    } else if reader.child(row.run, row.no).map_err(broken)?.is_some() {
+        row.input.map(|(seq, n)| body(seq, n)).transpose()?.flatten().as_ref().and_then(Call::of)
+    } else {
+        None
+    };
+    Ok(found.unwrap_or_default())
 }
 
 /// A failure as the caller may see it: to whom its text is not shown, that there is one and its code.

@@ -148,17 +148,23 @@ fn traceparent(headers: &HeaderMap) -> Option<String> {
     headers.get("traceparent").and_then(|context| context.to_str().ok()).map(str::to_owned)
 }
 
-/// Whether the rules let a caller start this workflow, in its project and domain.
+/// Whether the rules let a caller start this workflow, in its project and domain; in another project it has to be one that they may read.
 fn may_submit(app: &App, caller: &Caller, request: &SubmitRequest) -> ApiResult<()> {
-    let of_workflow = || request.workflow.split_once('/').map_or("default", |(project, _)| project).to_owned();
-    let target = policy::Target {
-        kind: "workflow".into(),
-        name: request.workflow.clone(),
-        project: request.project.clone().unwrap_or_else(of_workflow),
-        domain: request.domain.clone().unwrap_or_else(|| "development".into()),
-        ..policy::Target::default()
+    let of_workflow = request.workflow.split_once('/').map_or("default", |(project, _)| project);
+    let may = |operation: &'static str, project: &str| {
+        let target = policy::Target {
+            kind: "workflow".into(),
+            name: request.workflow.clone(),
+            project: project.to_owned(),
+            domain: request.domain.clone().unwrap_or_else(|| "development".into()),
+            ..policy::Target::default()
+        };
+        super::permission::may(app, caller, operation, &target, &model::Label::empty())
     };
-    super::permission::may(app, caller, "submit", &target, &model::Label::empty())
+    match request.project.as_deref().filter(|project| *project != of_workflow) {
+        Some(project) => may("submit", project).and_then(|()| may("read", of_workflow)),
+        None => may("submit", of_workflow),
+    }
 }
 
 fn submission(request: SubmitRequest, caller: &Caller, headers: &HeaderMap) -> Submission {

@@ -139,6 +139,10 @@ async fn a_role_of_ones_own_is_limited_to_its_project_and_refusals_name_the_poli
     assert_eq!((&why["operation"], &why["principal"]), (&json!("submit"), &json!("desk")), "{why}");
     assert_eq!(why["resource"]["project"], "other", "{why}");
     assert_eq!(why["roles_that_may"], json!(["runner", "author", "admin"]), "{why}");
+    // Another's workflow is not brought into a project of one's own either.
+    let brought = post(&desk, "/api/v1/runs", json!({"workflow": "other/go", "project": "bank"})).await;
+    brought.is_problem(403, "E0005");
+    assert_eq!(brought.json()["diagnostics"]["operation"], "read", "{}", brought.text());
     let batch = json!({"runs": [{"workflow": "bank/ask"}, {"workflow": "other/go"}]});
     post(&desk, "/api/v1/runs:batch", batch).await.is_problem(403, "E0005");
     let run = post(&desk, "/api/v1/runs", json!({"workflow": "bank/ask", "name": "mine"})).await;
@@ -160,6 +164,53 @@ async fn a_role_of_ones_own_is_limited_to_its_project_and_refusals_name_the_poli
     post(&eve, "/api/v1/runs/mine/cancel", json!({})).await.is_problem(403, "E0010");
     let asked = post(&admin, "/api/v1/policy/ask", json!({"operation": "steer", "user": "eve", "roles": ["admin"]})).await;
     assert_eq!((&asked.json()["allowed"], &asked.json()["policies"][0]), (&json!(false), &json!("people/quiet")));
+    up.down().await;
+}
+
+const GUESSED: &str = "kind: policy
+name: people
+cedar: |
+  @id(\"desk\")
+  permit (principal in Role::\"desk\", action in [Action::\"read\", Action::\"submit\"], resource in Project::\"bank\");
+---
+workflow: bank/two
+inputs: {n: {type: integer}, m: {type: integer, default: 1}}
+nodes:
+  a: {use: core/noop, with: {n: '${ inputs.n }'}}
+  b: {use: core/noop, with: {m: '${ inputs.m }'}}
+";
+
+/// What a repetition would take over tells nobody who may not see the values whether a guess of one is right.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_not_see_values_does_not_find_them_out_by_repeating_a_run() {
+    let up = Up::start().await;
+    up.apply(GUESSED).await;
+    let admin = token(&up, "admin", &["admin"], "").await;
+    let desk = token_with_role(&up, "desk", "desk", &admin).await;
+    let post = async |token: &str, path: &str, body: Value| {
+        let headers = [("content-type", "application/json"), ("authorization", token)];
+        let answer = up.call(Method::POST, path, &headers, body.to_string().into()).await;
+        assert!(answer.status.is_success(), "{}", answer.text());
+        answer.json()
+    };
+    let run = post(&admin, "/api/v1/runs?wait=30", json!({"workflow": "bank/two", "inputs": {"n": 7}})).await;
+    let path = format!("/api/v1/runs/{}/rerun", run["name"].as_str().unwrap());
+    let plan = async |token: &str, n: i64| post(token, &format!("{path}/plan"), json!({"inputs": {"n": n}})).await;
+    assert_eq!(plan(&admin, 7).await["reused"], json!(["a", "b"]));
+    assert_eq!(plan(&admin, 8).await["reused"], json!(["b"]));
+    assert_eq!(plan(&desk, 7).await, plan(&desk, 8).await);
+    assert_eq!(plan(&desk, 7).await["reused"], json!(["b"]));
+    // What is done is what was planned: it tells no more.
+    let mut done = Vec::new();
+    for n in [7, 8] {
+        let again = post(&desk, &path, json!({"inputs": {"n": n}})).await;
+        let id = again["number"].as_u64().unwrap();
+        up.control.end_of(model::RunId(id), super::support::PATIENCE).await.unwrap().unwrap();
+        let view = up.call(Method::GET, &format!("/api/v1/runs/{id}"), &[("authorization", &desk)], Bytes::new()).await.json();
+        let reused = |action: &Value| (action["path"].clone(), action["reused"].clone());
+        done.push(view["actions"].as_array().unwrap().iter().map(reused).collect::<Vec<_>>());
+    }
+    assert_eq!(done[0], done[1]);
     up.down().await;
 }
 

@@ -22,7 +22,7 @@ cedar: |
 /// What is sent to a door about a project; none where it is about nobody's.
 type Sent = Option<fn(&str) -> Vec<u8>>;
 
-fn run(project: &str) -> Option<RunId> {
+pub(crate) fn run(project: &str) -> Option<RunId> {
     Some(RunId { project: project.into(), domain: "development".into(), name: "r".into(), ..Default::default() })
 }
 
@@ -30,16 +30,16 @@ fn action(project: &str) -> Option<ActionId> {
     Some(ActionId { run: run(project), name: "a0".into() })
 }
 
-fn task(project: &str) -> Option<TaskId> {
+pub(crate) fn task(project: &str) -> Option<TaskId> {
     let [project, domain, name, version] = [project, "development", "t", "1"].map(str::to_owned);
     Some(TaskId { org: String::new(), project, domain, name, version })
 }
 
-fn project(project: &str) -> Option<ProjectId> {
+pub(crate) fn project(project: &str) -> Option<ProjectId> {
     Some(ProjectId { name: project.into(), domain: "development".into(), ..Default::default() })
 }
 
-fn trigger(project: &str) -> TriggerName {
+pub(crate) fn trigger(project: &str) -> TriggerName {
     let [project, domain, name, task_name] = [project, "development", "n", "t"].map(str::to_owned);
     TriggerName { org: String::new(), project, domain, name, task_name }
 }
@@ -200,7 +200,7 @@ fn streams(door: &str) -> bool {
 }
 
 /// The code that a call is refused with, and what is said; empty when it is answered.
-async fn call(up: &Up, token: &str, door: &str, query: &str, message: Vec<u8>) -> (String, String) {
+pub(crate) async fn call(up: &Up, token: &str, door: &str, query: &str, message: Vec<u8>) -> (String, String) {
     let (kind, body) = match streams(door) {
         false => ("application/proto", message),
         true => {

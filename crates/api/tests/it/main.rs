@@ -4,6 +4,7 @@ mod access;
 mod approvals;
 mod description;
 mod events;
+mod flyte_addresses;
 mod flyte_doors;
 mod frames;
 mod fuzz;

@@ -1,19 +1,23 @@
 //! Artifacts of Flyte programs: values with a name and a version. A version is a resource like a deployed task. What a task says it produced is
 //! registered before its success is reported, so that no artifact of a success is missing; triggers on artifacts are fired once a version is durable.
+//!
+//! What is said of a version holds values: its document only says where that lies, among the objects of the run that it comes from, and goes with them
+//! when the run is erased. Documents of earlier servers hold it themselves.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use engine::{Command, Outcome};
 use flyte::artifacts::{self, Unfit};
-use flyte::call::{from_hex, to_hex};
+use flyte::call::from_hex;
 use flyte::wire::{ActionId, ArtifactId, ArtifactName, ArtifactSpec, PartitionSchema, RunId, TimeKey};
-use flyte::{Call, Message as _};
+use flyte::{Call, Message as _, Objects, Reach};
 use journal::{Reader, ResourceRow};
 use model::{AttemptKey, Digest, Label, Timestamp};
 use serde_json::{Value, json};
 
 use super::Flyte;
-use crate::{ControlPlane, Fault, FaultKind, Inbox, Refusal};
+use crate::{ControlPlane, Fault, FaultKind, Inbox, Refusal, random_bytes};
 
 /// The kind of resource that a version of an artifact is.
 const ARTIFACTS: &str = "flyte-artifact";
@@ -44,14 +48,27 @@ pub struct Version {
 }
 
 impl Version {
-    fn of(row: &ResourceRow) -> Option<Version> {
+    /// None when what is said of it was erased, or cannot be read as a version.
+    fn of(row: &ResourceRow, objects: &Objects) -> std::io::Result<Option<Version>> {
+        let spec = match object_of(row) {
+            Some(key) => match objects.get(key) {
+                Ok(spec) => Some(spec),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+                Err(error) => return Err(error),
+            },
+            None => row.body.get("spec").and_then(Value::as_str).and_then(from_hex),
+        };
+        Ok(spec.and_then(|spec| Version::with(row, spec)))
+    }
+
+    fn with(row: &ResourceRow, spec: Vec<u8>) -> Option<Version> {
         let text = |key: &str| row.body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let name = ArtifactName { org: text("org"), project: text("project"), domain: text("domain"), name: text("name") };
         // Earlier versions of the server kept none.
         let label = row.body.get("label").map(|label| serde_json::from_value(label.clone()));
         Some(Version {
             id: ArtifactId { name: Some(name), version: text("version") },
-            spec: from_hex(&text("spec"))?,
+            spec,
             by: text("by"),
             at: row.at,
             mismatch: row.body.get("mismatch").and_then(Value::as_str).map(str::to_owned),
@@ -60,12 +77,23 @@ impl Version {
     }
 }
 
+/// Where what is said of a version lies.
+fn object_of(row: &ResourceRow) -> Option<&str> {
+    row.body.get("object").and_then(Value::as_str)
+}
+
+/// Below which folder what is said of a version is kept: with the objects of an action, or of nobody.
+fn beside(reach: Option<&Reach>) -> String {
+    let action = reach.and_then(|reach| Some(format!("{}/{}", flyte::key(&reach.base)?.trim_end_matches('/'), reach.name)));
+    format!("{}artifact", action.map(|action| format!("{action}/")).unwrap_or_default())
+}
+
 fn unfit(unfit: Unfit) -> Fault {
     Fault::new(FaultKind::Malformed, unfit.to_string())
 }
 
 /// The partitions of a name, and whether they were declared. None when there is neither a declaration nor a version.
-pub fn schema_of(reader: &Reader, name: &ArtifactName) -> Result<Option<(PartitionSchema, bool)>, Fault> {
+fn schema_of(reader: &Reader, objects: &Objects, name: &ArtifactName) -> Result<Option<(PartitionSchema, bool)>, Fault> {
     let stem = artifacts::stem(name);
     if let Some(row) = reader.resources(SCHEMAS, Some(&stem), None).map_err(Fault::internal)?.pop() {
         let keys = row.body.get("keys").and_then(Value::as_array).into_iter().flatten();
@@ -76,47 +104,52 @@ pub fn schema_of(reader: &Reader, name: &ArtifactName) -> Result<Option<(Partiti
         let partition_keys = keys.filter_map(|key| key.as_str().map(str::to_owned)).collect();
         return Ok(Some((PartitionSchema { time_partition: time, partition_keys }, true)));
     }
-    let mut versions = versions(reader, Some(name))?;
+    let mut versions = versions(reader, objects, Some(name), Timestamp(0))?;
     versions.sort_by_key(|version| version.at);
     let first = versions.iter().find(|version| version.mismatch.is_none());
     let spec = first.map(|first| artifacts::read(&first.spec)).transpose().map_err(unfit)?;
     Ok(spec.map(|spec| (artifacts::schema_of(&spec), false)))
 }
 
-/// Versions, the newest first: of one name, or all.
-pub fn versions(reader: &Reader, name: Option<&ArtifactName>) -> Result<Vec<Version>, Fault> {
+/// Versions since a time, the newest first: of one name, of one project when that is empty, or all.
+fn versions(reader: &Reader, objects: &Objects, name: Option<&ArtifactName>, since: Timestamp) -> Result<Vec<Version>, Fault> {
     let rows = reader.resources(ARTIFACTS, None, None).map_err(Fault::internal)?;
-    let of = name.map(|name| format!("{}@", artifacts::stem(name)));
-    let mine = |row: &&ResourceRow| of.as_ref().is_none_or(|of| row.name.starts_with(of.as_str()));
-    let mut versions: Vec<Version> = rows.iter().filter(mine).filter_map(Version::of).collect();
+    let of = name.map(|name| match name.name.is_empty() {
+        true => artifacts::stem(name),
+        false => format!("{}@", artifacts::stem(name)),
+    });
+    let mine = |row: &&ResourceRow| row.at >= since && of.as_ref().is_none_or(|of| row.name.starts_with(of.as_str()));
+    let found = rows.iter().filter(mine).filter_map(|row| Version::of(row, objects).transpose());
+    let mut versions: Vec<Version> = found.collect::<std::io::Result<_>>().map_err(Fault::internal)?;
     versions.sort_by(|one, other| (other.at, &other.id.version).cmp(&(one.at, &one.id.version)));
     Ok(versions)
 }
 
-/// A version by its full name.
-pub fn version(reader: &Reader, id: &ArtifactId) -> Result<Option<Version>, Fault> {
-    let name = artifacts::full_name(id).map_err(unfit)?;
-    let row = reader.resources(ARTIFACTS, Some(&name), None).map_err(Fault::internal)?.pop();
-    Ok(row.as_ref().and_then(Version::of))
+/// What is to be registered as a version.
+struct Registering<'a> {
+    id: &'a ArtifactId,
+    spec: &'a [u8],
+    mismatch: Option<String>,
+    by: &'a str,
+    label: &'a Label,
+    /// Below which folder what is said of it is kept.
+    beside: String,
 }
 
-/// The command that registers a version; none when it is there.
-fn register(
-    reader: &Reader,
-    id: &ArtifactId,
-    spec: &[u8],
-    mismatch: Option<String>,
-    by: &str,
-    label: &Label,
-) -> Result<Option<Command>, Fault> {
+/// The command that registers a version; none when it is there. What is said of it is kept before.
+fn register(reader: &Reader, objects: &Objects, version: Registering<'_>) -> Result<Option<Command>, Fault> {
+    let Registering { id, spec, mismatch, by, label, beside } = version;
     let full = artifacts::full_name(id).map_err(unfit)?;
     if !reader.resources(ARTIFACTS, Some(&full), None).map_err(Fault::internal)?.is_empty() {
         return Ok(None);
     }
     let name = id.name.clone().unwrap_or_default();
+    // Of two that come at once one is refused, and the other keeps what is its own. A digest of values would outlive them.
+    let key = format!("{beside}/{}.pb", Digest(random_bytes()).hex());
+    objects.put(&key, spec).map_err(Fault::internal)?;
     let mut body = json!({
         "org": name.org, "project": name.project, "domain": name.domain, "name": name.name, "version": id.version,
-        "spec": to_hex(spec), "by": by,
+        "object": key, "by": by,
     });
     if !label.is_empty() {
         body["label"] = json!(label);
@@ -143,7 +176,7 @@ impl Flyte {
         let by = format!("run:{}", action.run.as_ref().map(|run| run.name.as_str()).unwrap_or_default());
         let mut commands = Vec::new();
         for (id, spec) in artifacts::produced(&outputs.unwrap_or_default(), &action, reach.attempt) {
-            let known = id.name.as_ref().map(|name| schema_of(reader, name)).transpose();
+            let known = id.name.as_ref().map(|name| schema_of(reader, self.objects(), name)).transpose();
             let wrong = match known {
                 Ok(Some(Some((schema, _)))) => {
                     let name = id.name.clone().unwrap_or_default().name;
@@ -152,7 +185,9 @@ impl Flyte {
                 }
                 _ => None,
             };
-            match register(reader, &id, &spec.encode_to_vec(), wrong, &by, &reach.label) {
+            let (spec, beside) = (spec.encode_to_vec(), beside(Some(&*reach)));
+            let version = Registering { id: &id, spec: &spec, mismatch: wrong, by: &by, label: &reach.label, beside };
+            match register(reader, self.objects(), version) {
                 Ok(command) => commands.extend(command),
                 Err(fault) => tracing::warn!(attempt = %key, %fault, "an artifact that a task produced is not registered"),
             }
@@ -188,15 +223,39 @@ impl Flyte {
 }
 
 impl ControlPlane {
-    /// Registers a version of an artifact that somebody publishes. `label` is what the data of whoever does carry; what the objects carry that
+    /// The partitions of an artifact, and whether they were declared. None when there is neither a declaration nor a version. Blocks.
+    pub fn artifact_schema(&self, name: &ArtifactName) -> Result<Option<(PartitionSchema, bool)>, Fault> {
+        schema_of(self.reader(), self.flyte().objects(), name)
+    }
+
+    /// Versions, the newest first: of one name, or of one project when that is empty. Blocks.
+    pub fn artifact_versions(&self, name: &ArtifactName) -> Result<Vec<Version>, Fault> {
+        versions(self.reader(), self.flyte().objects(), Some(name), Timestamp(0))
+    }
+
+    /// A version by its full name. Blocks.
+    pub fn artifact_version(&self, id: &ArtifactId) -> Result<Option<Version>, Fault> {
+        let name = artifacts::full_name(id).map_err(unfit)?;
+        let row = self.reader().resources(ARTIFACTS, Some(&name), None).map_err(Fault::internal)?.pop();
+        let found = row.as_ref().map(|row| Version::of(row, self.flyte().objects())).transpose().map_err(Fault::internal)?;
+        Ok(found.flatten())
+    }
+
+    /// Registers a version of an artifact that somebody publishes, with what the data of an attempt carry that does; what the objects carry that
     /// its value names comes to it.
-    pub async fn create_artifact(&self, id: ArtifactId, spec: Vec<u8>, principal: &str, label: Label) -> Result<Version, Fault> {
+    pub async fn create_artifact(
+        &self,
+        id: ArtifactId,
+        spec: Vec<u8>,
+        principal: &str,
+        reach: Option<Arc<Reach>>,
+    ) -> Result<Version, Fault> {
         let (control, by, wanted) = (self.clone(), principal.to_owned(), id.clone());
         let command = tokio::task::spawn_blocking(move || {
             let read = artifacts::read(&spec).map_err(unfit)?;
             artifacts::full_name(&wanted).map_err(unfit)?;
             let name = wanted.name.clone().unwrap_or_default();
-            if let Some((schema, _)) = schema_of(control.reader(), &name)? {
+            if let Some((schema, _)) = control.artifact_schema(&name)? {
                 artifacts::check_schema(&name.name, &schema, &artifacts::schema_of(&read)).map_err(unfit)?;
             }
             let taken = || {
@@ -204,22 +263,32 @@ impl ControlPlane {
                 Fault::new(FaultKind::NameTaken, message)
             };
             let value = input("value", read.value.clone().unwrap_or_default());
-            let label = label.joined(&control.flyte().label_of_values(&value).map_err(Fault::internal)?);
-            register(control.reader(), &wanted, &spec, None, &by, &label)?.ok_or_else(taken)
+            let own = reach.as_ref().map(|reach| reach.label.clone()).unwrap_or_default();
+            let label = &own.joined(&control.flyte().label_of_values(&value).map_err(Fault::internal)?);
+            let beside = beside(reach.as_deref());
+            let version = Registering { id: &wanted, spec: &spec, mismatch: None, by: &by, label, beside };
+            register(control.reader(), control.flyte().objects(), version)?.ok_or_else(taken)
         });
         let command = command.await.map_err(Fault::internal)??;
         self.inbox().ask(command).await?;
         self.flyte().inner.artifacts.notify_one();
         let control = self.clone();
-        let found = tokio::task::spawn_blocking(move || version(control.reader(), &id)).await.map_err(Fault::internal)??;
+        let found = tokio::task::spawn_blocking(move || control.artifact_version(&id)).await.map_err(Fault::internal)??;
         found.ok_or_else(|| Fault::internal("an artifact that was registered is missing"))
     }
 
     /// Removes a version. What it is made of stays where it lies.
     pub async fn delete_artifact(&self, id: &ArtifactId, principal: &str) -> Result<(), Fault> {
         let name = artifacts::full_name(id).map_err(unfit)?;
+        let (control, of) = (self.clone(), name.clone());
+        let look = move || control.reader().resources(ARTIFACTS, Some(&of), None);
+        let row = tokio::task::spawn_blocking(look).await.map_err(Fault::internal)?.map_err(Fault::internal)?.pop();
         let command = Command::DeleteResource { kind: ARTIFACTS.into(), name, principal: principal.to_owned() };
         self.inbox().ask(command).await?;
+        if let Some(key) = row.as_ref().and_then(object_of).map(str::to_owned) {
+            let objects = self.flyte().objects().clone();
+            tokio::task::spawn_blocking(move || objects.delete(&key)).await.map_err(Fault::internal)?.map_err(Fault::internal)?;
+        }
         Ok(())
     }
 
@@ -233,7 +302,7 @@ impl ControlPlane {
         let full = ArtifactId { name: Some(name.clone()), version: "1".into() };
         artifacts::full_name(&full).map_err(unfit)?;
         let (control, of) = (self.clone(), name.clone());
-        let known = tokio::task::spawn_blocking(move || schema_of(control.reader(), &of)).await.map_err(Fault::internal)??;
+        let known = tokio::task::spawn_blocking(move || control.artifact_schema(&of)).await.map_err(Fault::internal)??;
         if let Some((known, declared)) = known {
             artifacts::check_schema(&name.name, &known, &schema).map_err(unfit)?;
             if declared {
@@ -272,8 +341,7 @@ impl ControlPlane {
     async fn fire_for_artifacts(&self, since: Timestamp, latest: &mut BTreeSet<String>) -> Result<Timestamp, Fault> {
         let control = self.clone();
         let found = tokio::task::spawn_blocking(move || {
-            let mut found = versions(control.reader(), None)?;
-            found.retain(|version| version.at >= since);
+            let mut found = versions(control.reader(), control.flyte().objects(), None, since)?;
             found.reverse();
             Ok::<_, Fault>(found)
         });
@@ -302,7 +370,7 @@ impl ControlPlane {
         let text = |key: &str| payload.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let name = ArtifactName { org: "tutti".into(), project: text("project"), domain: text("domain"), name: text("name") };
         let id = ArtifactId { name: Some(name), version: text("version") };
-        let version = version(self.reader(), &id)?.ok_or_else(|| Fault::not_found("artifact", &text("name")))?;
+        let version = self.artifact_version(&id)?.ok_or_else(|| Fault::not_found("artifact", &text("name")))?;
         let spec = artifacts::read(&version.spec).map_err(unfit)?;
         let mut inputs = match flyte::key(&call.inputs).map(|key| self.flyte().objects().get(key)) {
             Some(Ok(bytes)) => bytes,
@@ -317,7 +385,8 @@ impl ControlPlane {
                 .ok_or_else(|| Fault::new(FaultKind::Malformed, format!("the artifact has no partition `{key}`")))?;
             inputs.extend(input(name, literal));
         }
-        let key = format!("inputs/{}/inputs.pb", &Digest::of(firing.as_bytes()).hex()[..32]);
+        let [_, project, domain, ..] = &call.task;
+        let key = flyte::objects::inputs_key(project, domain, &Digest::of(firing.as_bytes()).hex()[..32]);
         self.flyte().objects().put(&key, &inputs).map_err(Fault::internal)?;
         call.inputs = flyte::uri(&key);
         for tag in version.label.0 {
@@ -350,6 +419,8 @@ mod tests {
 
     #[test]
     fn a_version_carries_what_was_kept_and_is_not_there_when_that_cannot_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = Objects::open(folder.path(), None).unwrap();
         let of = |label: Option<Value>| {
             let mut body = json!({ "project": "p", "domain": "d", "name": "n", "version": "1", "spec": "", "by": "me" });
             if let Some(label) = label {
@@ -357,7 +428,7 @@ mod tests {
             }
             let (kind, name) = (ARTIFACTS.to_owned(), "p/d/n@1".to_owned());
             let row = ResourceRow { kind, name, version: 1, at: Timestamp(1), principal: "me".into(), body };
-            Version::of(&row).map(|version| version.label)
+            Version::of(&row, &objects).unwrap().map(|version| version.label)
         };
         assert_eq!(of(None), Some(Label::empty()));
         assert_eq!(of(Some(json!(["pii"]))), Some(Label::of(["pii"])));

@@ -26,6 +26,11 @@ fn place_of(address: &str) -> Option<(&str, &str)> {
     (!action.is_empty()).then_some((run, action))
 }
 
+/// The key of inputs that were sent for a run, by their address.
+fn inputs_at(address: &str) -> Option<&str> {
+    flyte::key(address).filter(|key| flyte::objects::inputs_of(key).is_some())
+}
+
 impl Flyte {
     /// Keeps what the objects of an action carry, before any of them is written.
     pub fn note_label(&self, reach: &Reach, action: &str) -> std::io::Result<()> {
@@ -48,10 +53,30 @@ impl Flyte {
     /// What the objects carry whose addresses are among values.
     pub(super) fn label_of_values(&self, values: &[u8]) -> std::io::Result<Label> {
         let (addresses, mut all) = (flyte::addresses(values), Label::empty());
-        for (run, action) in addresses.data.iter().chain(&addresses.named).filter_map(|address| place_of(address)) {
-            all.join(&self.label_of(run, action)?);
+        for address in addresses.all() {
+            all.join(&self.label_at(address)?);
         }
         Ok(all)
+    }
+
+    /// What the object at an address carries, as far as this server keeps it.
+    pub fn label_at(&self, address: &str) -> std::io::Result<Label> {
+        match (place_of(address), inputs_at(address)) {
+            (Some((run, action)), _) => self.label_of(run, action),
+            (None, Some(key)) => self.kept(&format!("labels/{key}")),
+            (None, None) => Ok(Label::empty()),
+        }
+    }
+
+    /// Keeps what inputs carry that were sent for a run: whoever names them for another brings that along.
+    fn note_inputs(&self, address: &str, label: &Label) -> std::io::Result<()> {
+        let Some(key) = inputs_at(address).filter(|_| !label.is_empty()) else { return Ok(()) };
+        let _one_at_a_time = self.inner.labels.lock();
+        let known = self.label_at(address)?;
+        if label.0.is_subset(&known.0) {
+            return Ok(());
+        }
+        self.objects().put(&format!("labels/{key}"), &serde_json::to_vec(&known.joined(label))?).map(drop)
     }
 
     /// Earlier versions kept one for the whole run.
@@ -130,6 +155,8 @@ pub struct Asked<'a> {
     pub run_labels: &'a BTreeMap<String, String>,
     /// Whose results are its own: those of a run are not looked at, since whoever asks carries what they do.
     pub run: &'a str,
+    /// What whoever asks carries: that comes along with them.
+    pub known: &'a Label,
 }
 
 impl ControlPlane {
@@ -158,11 +185,17 @@ impl ControlPlane {
             join(rules.tags_of_secret(asked.project, secret), &|| format!("the secret `{secret}`"));
         }
         let own = super::run_key(asked.project, asked.domain, asked.run);
-        for (run, action) in addresses.data.iter().chain(&addresses.named).filter_map(|address| place_of(address)) {
-            if run != own {
-                let label = self.flyte().label_of(run, action).map_err(Fault::internal)?;
-                join(label, &|| format!("what `{action}` of the run `{}` gave", run.rsplit('/').next().unwrap_or_default()));
-            }
+        // What it is given as its inputs it reads, whoever wrote them, also somebody else of its own run.
+        let others = addresses.all().filter(|address| place_of(address).is_none_or(|(run, _)| run != own));
+        for address in others.chain([asked.inputs]) {
+            let mut label = self.flyte().label_at(address).map_err(Fault::internal)?;
+            label.0.retain(|tag| !asked.known.0.contains(tag));
+            join(label, &|| match place_of(address) {
+                Some((run, action)) => {
+                    format!("what `{action}` of the run `{}` gave", run.rsplit('/').next().unwrap_or_default())
+                }
+                None => "what another run was given".to_owned(),
+            });
         }
         Ok(entered)
     }
@@ -186,7 +219,10 @@ impl ControlPlane {
             secrets: &secrets,
             run_labels: &run_labels(&call.run_spec),
             run: "",
+            known: &Label::empty(),
         })?;
+        let all: Label = Label::of(entered.keys().chain(call.entered.keys()).cloned());
+        self.flyte().note_inputs(&call.inputs, &all).map_err(Fault::internal)?;
         if !call.recovered_from.is_empty() {
             entered.extend(self.recovered_tags(project, domain, &call.recovered_from, super::ROOT)?);
         }
@@ -209,9 +245,7 @@ impl ControlPlane {
         let output = row.and_then(|row| row.output_seq).map(|seq| reader.body(seq, 0)).transpose().map_err(Fault::internal)?;
         let output = output.flatten().unwrap_or_default();
         let address = output.get("output_uri").and_then(serde_json::Value::as_str).unwrap_or_default();
-        if let Some((run, action)) = place_of(address) {
-            label.join(&self.flyte().label_of(run, action).map_err(Fault::internal)?);
-        }
+        label.join(&self.flyte().label_at(address).map_err(Fault::internal)?);
         Ok(label.0.into_iter().map(|tag| (tag, format!("the run `{run}`, whose result it is"))).collect())
     }
 }

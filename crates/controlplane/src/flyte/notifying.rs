@@ -181,9 +181,8 @@ impl ControlPlane {
     fn notifications_of(&self, run: model::RunId) -> Result<Vec<Submit>, Fault> {
         let Some(row) = self.reader().run(run).map_err(Fault::internal)? else { return Ok(Vec::new()) };
         let Some(root) = self.reader().action(run, ROOT).map_err(Fault::internal)? else { return Ok(Vec::new()) };
-        let input = root.input.map(|(seq, n)| self.reader().body(seq, n)).transpose().map_err(Fault::internal)?.flatten();
         // Erased in the meantime: then nobody may be told anything.
-        let Some(spec) = input.as_ref().and_then(Call::of).as_ref().and_then(spec_of) else { return Ok(Vec::new()) };
+        let Some(spec) = self.call_of_row(&row, &root)?.as_ref().and_then(spec_of) else { return Ok(Vec::new()) };
         let phase = if row.phase == Phase::Aborted { row.phase } else { root.phase };
         let failure = row.failure.as_ref().or(root.failure.as_ref());
         let ended = Ended {

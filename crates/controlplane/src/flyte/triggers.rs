@@ -7,13 +7,12 @@ use model::{Digest, Timestamp};
 use serde_json::{Value, json};
 use workflow::documents::{TriggerKind, TriggerSpec};
 
+use super::calls::CALL;
 use super::{Program, ROOT};
 use crate::{ControlPlane, Fault, FaultKind, random_bytes};
 
 /// The kind of resource that a trigger is.
 const KIND: &str = "trigger";
-/// The input of a program.
-const CALL: &str = "call";
 /// The field of a trigger's body that holds what the client said of it.
 pub const SAID: &str = "flyte";
 
@@ -82,6 +81,12 @@ impl ControlPlane {
         let command = Command::ApplyResource { kind: KIND.into(), name, body, principal: principal.to_owned() };
         self.inbox().ask(command).await?;
         tokio::task::block_in_place(|| self.trigger_changed(&trigger.name))
+    }
+
+    /// Whether a trigger gives the inputs of a key to what it starts. Blocks.
+    pub(crate) fn is_of_trigger(&self, key: &str) -> Result<bool, Fault> {
+        let rows = self.reader().resources(KIND, None, None).map_err(Fault::internal)?;
+        Ok(rows.iter().any(|row| row.body.get("inputs").and_then(super::inputs_given).as_deref() == Some(key)))
     }
 
     /// Removes the trigger of a program.

@@ -1,8 +1,8 @@
-//! Where work may go by the rules, as the run loop and whoever looks ahead ask it, and the words of a refusal that an auditor reads back.
+//! Where work may go by the rules, as the run loop and whoever looks ahead ask it, and what is in the way, as an auditor reads it back.
 
 use engine::{AskedBy, RunNames};
 use model::Label;
-use placement::Permitted;
+use placement::{Candidate, Obstacle, Permitted};
 use policy::{Cache, Fleet, Rules, Work};
 
 /// How the reason of a refusal begins that is about moving an input: behind it stands the site that it would come from.
@@ -33,7 +33,8 @@ pub(super) fn permitted<'f, From: Iterator<Item = &'f str>>(
         for from in from(site) {
             let moved = rules.may_move(work, label, fleet, from, site);
             if !moved.allowed {
-                permitted.refuse(site, format!("{MAY_NOT_MOVE}{from}` may not move there: {}", moved.why()));
+                let why = format!("{MAY_NOT_MOVE}{from}` may not move there: {}", moved.why());
+                permitted.refuse_for(site, Obstacle::MovingFrom(from.to_owned()), why);
                 break;
             }
         }
@@ -54,19 +55,46 @@ pub(super) fn permitted_to_tell(
     if let Some(verdict) = places.get(at).filter(|verdict| !verdict.allowed) {
         for site in places.keys() {
             if permitted.refusal(site).is_none() {
-                permitted.refuse(site, format!("{MAY_NOT_TELL}{at}`, where it was asked for: {}", verdict.why()));
+                let why = format!("{MAY_NOT_TELL}{at}`, where it was asked for: {}", verdict.why());
+                permitted.refuse_for(site, Obstacle::TellingAt(at.to_owned()), why);
             }
         }
     }
     permitted
 }
 
-/// The site where it may not be told, when that is the reason of a refusal.
-pub(crate) fn told_at(why: &str) -> Option<&str> {
-    why.strip_prefix(MAY_NOT_TELL)?.split_once('`').map(|(at, _)| at)
+/// What was in the way of a site that was refused, when it was not the work there itself. Earlier servers said so in the sentence alone.
+pub(crate) fn obstacle(candidate: &Candidate) -> Option<Obstacle> {
+    let named = |before| candidate.why.strip_prefix(before)?.split_once('`').map(|(site, _)| site.to_owned());
+    let said = || named(MAY_NOT_TELL).map(Obstacle::TellingAt).or_else(|| named(MAY_NOT_MOVE).map(Obstacle::MovingFrom));
+    candidate.obstacle.clone().or_else(said)
 }
 
-/// The site that an input would have come from, when the reason of a refusal is that it may not move.
-pub(crate) fn moved_from(why: &str) -> Option<&str> {
-    why.strip_prefix(MAY_NOT_MOVE)?.split_once('`').map(|(from, _)| from)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sentence counts where nothing else is recorded, and only there.
+    #[test]
+    fn what_is_in_the_way_is_recorded_and_was_said_by_earlier_servers() {
+        let said = |why: &str, obstacle: serde_json::Value| {
+            let mut text = serde_json::json!({
+                "site": "c", "verdict": "refused", "why": why, "compute_per_hour": 0, "egress": 0, "bytes_to_bring": 0,
+            });
+            if !obstacle.is_null() {
+                text["obstacle"] = obstacle;
+            }
+            super::obstacle(&serde_json::from_value(text).unwrap())
+        };
+        let (moving, telling) = (Obstacle::MovingFrom("a".into()), Obstacle::TellingAt("b".into()));
+        let none = serde_json::Value::Null;
+        assert_eq!(said("its input at `a` may not move there: no", none.clone()), Some(moving.clone()));
+        assert_eq!(
+            said("what it comes to may not be told at `b`, where it was asked for: no", none.clone()),
+            Some(telling.clone())
+        );
+        assert_eq!(said("`p/q`: no", none), None);
+        assert_eq!(said("in other words", serde_json::json!(telling)), Some(telling.clone()));
+        assert_eq!(said("its input at `a` may not move there: no", serde_json::json!(telling)), Some(telling));
+    }
 }

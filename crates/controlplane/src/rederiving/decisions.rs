@@ -2,11 +2,11 @@
 
 use engine::event::{ActionsParked, ActionsPlaced, CancelRequested, EgressDecided, SecretsReleased};
 use model::{ActionNo, EgressGrant, RunId, Seq, Timestamp};
-use placement::{Explanation, Verdict};
+use placement::{Explanation, Obstacle, Verdict};
 
 use super::Rederive;
 use super::run::Action;
-use crate::governing::{moved_from, told_at};
+use crate::governing::obstacle;
 
 impl Rederive<'_> {
     pub(super) fn placed(&mut self, seq: Seq, event: &ActionsPlaced) {
@@ -71,14 +71,12 @@ impl Rederive<'_> {
                 self.problem(3, seq, format!("`{}` was weighed for `{}`, which was no site then", candidate.site, action.path));
                 continue;
             };
-            let refused = match (candidate.verdict, moved_from(&candidate.why)) {
+            let refused = match (candidate.verdict, obstacle(candidate)) {
                 // Attributes and size are asked about before the rules are.
                 (Verdict::Unfit, _) => continue,
-                (Verdict::Refused, None) if told_at(&candidate.why).is_some() => {
-                    told_at(&candidate.why).is_some_and(|at| self.may_not_be_told(run, &action, at))
-                }
-                (Verdict::Refused, Some(from)) => {
-                    verdict.allowed && !self.rules.may_move(&work, &action.label, &self.fleet, from, &candidate.site).allowed
+                (Verdict::Refused, Some(Obstacle::TellingAt(at))) => self.may_not_be_told(run, &action, &at),
+                (Verdict::Refused, Some(Obstacle::MovingFrom(from))) => {
+                    verdict.allowed && !self.rules.may_move(&work, &action.label, &self.fleet, &from, &candidate.site).allowed
                 }
                 _ => !verdict.allowed,
             };

@@ -25,6 +25,9 @@ struct Misfit {
 
 /// What is wrong between a trigger and its workflow.
 fn misfit(trigger: &TriggerSpec, graph: Option<&Graph>) -> Option<Misfit> {
+    if let Err(fault) = crate::flyte::check_inputs(&trigger.inputs) {
+        return Some(Misfit { field: "inputs", message: format!("the trigger `{}`: {}", trigger.name, fault.detail) });
+    }
     let Some(graph) = graph else {
         let message = format!("the trigger `{}` starts `{}`, which is not there", trigger.name, trigger.workflow);
         return Some(Misfit { field: "workflow", message });

@@ -108,3 +108,108 @@ async fn what_goes_on_is_not_erased() {
     assert_eq!(refused.kind, FaultKind::Conflict, "{refused}");
     control.stop().await;
 }
+
+/// What a Flyte program was given, what it gave, its report and what it published as artifacts: all of it goes with its run, and nothing of another's.
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_of_a_flyte_run_goes_with_it() {
+    use controlplane::{FLYTE_ROOT, Program, flyte_base, flyte_run_key};
+    use flyte::wire::{ArtifactId, ArtifactInfo, ArtifactName, ArtifactSpec, Container, TaskSpec, TaskTemplate};
+    use flyte::{Call, Message as _, Reach};
+
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let control = open(&data).await;
+    let container = Some(Container { args: vec!["a0".into()], ..Container::default() });
+    let template = TaskTemplate { kind: "python-task".into(), container, ..TaskTemplate::default() };
+    let spec = TaskSpec { task_template: Some(template), ..TaskSpec::default() };
+    let objects = control.flyte().objects().clone();
+    let inputs = |name: &str| flyte::objects::inputs_key("p", "development", name);
+    let shared = inputs("shared");
+    objects.put(&shared, b"name of everybody").unwrap();
+    let mut runs = Vec::new();
+    for (project, name, given) in
+        [("p", "one", &inputs("own")), ("p", "two", &shared), ("p", "three", &shared), ("q", "one", &shared)]
+    {
+        if given != &shared {
+            objects.put(given, b"name of given").unwrap();
+        }
+        let base = flyte_base(project, "development", name);
+        let program = Program {
+            name: name.into(),
+            project: project.into(),
+            domain: "development".into(),
+            node: flyte::task::node(FLYTE_ROOT, &spec).unwrap(),
+            call: Call {
+                spec: control.flyte().keep_spec(&spec.encode_to_vec()).unwrap(),
+                inputs: flyte::uri(given),
+                base: base.clone(),
+                name: FLYTE_ROOT.into(),
+                ..Call::default()
+            },
+            principal: "test".into(),
+            idempotency_key: None,
+            run_labels: Default::default(),
+            reused: Some(json!({ "output_uri": format!("{base}/a0/1") })),
+        };
+        let run = control.submit_program(program).await.unwrap().run;
+        control.end_of(run, Duration::from_secs(20)).await.unwrap().unwrap();
+        for file in ["outputs.pb", "report.html"] {
+            let key = format!("{}/a0/1/{file}", flyte_run_key(project, "development", name));
+            objects.put(&key, format!("name of {file}").as_bytes()).unwrap();
+        }
+        let id = ArtifactId {
+            name: Some(ArtifactName {
+                project: project.into(),
+                domain: "development".into(),
+                name: name.into(),
+                ..Default::default()
+            }),
+            version: "1".into(),
+        };
+        let info =
+            ArtifactInfo { user_metadata: [("who".to_owned(), "name of metadata".to_owned())].into(), ..Default::default() };
+        let spec = ArtifactSpec { value: Some(b"name of value".to_vec()), info: Some(info), ..ArtifactSpec::default() };
+        let reach = Reach { base, name: "a0".into(), attempt: 1, ..Reach::default() };
+        control.create_artifact(id.clone(), spec.encode_to_vec(), "test", Some(std::sync::Arc::new(reach))).await.unwrap();
+        runs.push((run, id));
+    }
+    let found =
+        |id: &ArtifactId| control.artifact_version(id).unwrap().map(|version| flyte::artifacts::read(&version.spec).unwrap());
+    assert!(runs.iter().all(|(_, id)| found(id).unwrap().value.as_deref() == Some(&b"name of value"[..])));
+    assert!(!lies_open(&data, b"name of "), "nothing lies open");
+
+    // One has inputs of its own, the other shares them with runs that stay.
+    control.erase(&[runs[0].0.to_string(), runs[1].0.to_string()], None, "ada").await.unwrap();
+    for name in ["one", "two"] {
+        for file in ["outputs.pb", "report.html"] {
+            let key = format!("{}/a0/1/{file}", flyte_run_key("p", "development", name));
+            assert!(objects.get(&key).is_err(), "{key}");
+        }
+    }
+    assert!(objects.get(&inputs("own")).is_err());
+    assert_eq!(objects.get(&shared).unwrap(), b"name of everybody");
+    assert_eq!(found(&runs[0].1), None);
+    assert_eq!(found(&runs[1].1), None);
+    assert!(found(&runs[2].1).is_some() && found(&runs[3].1).is_some());
+    assert_eq!(
+        objects.get("runs/q/development/one/a0/1/report.html").unwrap(),
+        b"name of report.html",
+        "of the same name elsewhere"
+    );
+    control.erase(&[runs[2].0.to_string()], None, "ada").await.unwrap();
+    assert!(objects.get(&shared).is_ok());
+    control.erase(&[runs[3].0.to_string()], None, "ada").await.unwrap();
+    assert!(objects.get(&shared).is_err(), "the last that was given them is gone");
+    let listed = objects.list("", false, "", 100).unwrap().objects;
+    assert!(listed.is_empty(), "{listed:?}");
+    assert!(journal::verify(control.reader()).unwrap().holds);
+    control.stop().await;
+}
+
+/// Whether any file below a folder holds these bytes.
+fn lies_open(folder: &std::path::Path, wanted: &[u8]) -> bool {
+    std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path()).any(|path| match path.is_dir() {
+        true => lies_open(&path, wanted),
+        false => std::fs::read(&path).unwrap_or_default().windows(wanted.len()).any(|piece| piece == wanted),
+    })
+}

@@ -186,6 +186,13 @@ fn describe_sandbox(site: &SiteView) -> String {
     format!("{} ({}): {walls} enforced", sandbox.isolation, sandbox.mode)
 }
 
+/// What runs without walls where they are only preferred.
+fn without_walls(site: &SiteView) -> String {
+    let said =
+        "without walls while their data carry no tag, unless a policy asks for `sandbox`; within them with `sandbox: require`";
+    if site.sandbox.mode == "prefer" { said.to_owned() } else { String::new() }
+}
+
 fn describe_site(site: &SiteView) -> String {
     let attributes: Vec<String> = site.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
     fields(&[
@@ -196,6 +203,7 @@ fn describe_site(site: &SiteView) -> String {
         ("Executor", site.executor.clone()),
         ("Sandbox", describe_sandbox(site)),
         ("Not enforced", site.sandbox.lacking.join("; ")),
+        ("Flyte tasks", without_walls(site)),
         ("May reach", site.sandbox.egress.join(", ")),
         ("Attributes", attributes.join(", ")),
         ("Cores", site.capacity.cpu.to_string()),
