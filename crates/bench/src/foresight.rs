@@ -1,5 +1,6 @@
 //! Placement by the figures that it has to reach: plans of single graphs, streams of workflows, decisions.
 
+mod beliefs;
 mod bound;
 mod budgets;
 mod estimates;

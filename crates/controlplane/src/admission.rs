@@ -7,13 +7,14 @@ use std::sync::Arc;
 use engine::Command;
 use engine::event::{Goal, Located, RunPlanned};
 use journal::{ActionFilter, RunFilter, SiteRow};
-use model::{Digest, Graph, Label, Money, NodeKind, Phase, Resources, RunId, Timestamp};
+use model::{Digest, Graph, Label, NodeKind, Phase, Resources, RunId, Timestamp};
 use parking_lot::Mutex;
 use placement::search::Effort;
 use placement::{Permitted, SiteView};
 
 use crate::ControlPlane;
 use crate::foresight::{Ground, LATE_PER_HOUR, Sketch, explanation};
+use crate::governing::CarriedByRun;
 use crate::projects::Bounds;
 use crate::warm::Arrivals;
 
@@ -130,7 +131,8 @@ impl ControlPlane {
         }
         let views: Vec<SiteView> = rows.iter().map(crate::planning::idle).collect();
         let files = files_of(locations);
-        let ahead = self.ahead_of_run(graph, names, carried.unwrap_or(&BTreeMap::new()), &rows);
+        let carried = carried.map(CarriedByRun::of_inputs).unwrap_or_default();
+        let ahead = self.ahead_of_run(graph, names, &carried, &rows);
         let permitted = |path: &str, work: &str| ahead.permitted(path, work, &|_| None);
         let plan = self.look_ahead(&Asked {
             graph,
@@ -155,18 +157,21 @@ impl ControlPlane {
 
     /// What bounds the work of a project now, as the dispatcher will ask it for every action.
     fn bounds_of(&self, project: &str, now: Timestamp) -> Bounds {
-        let mut stand = self.stands().read().get(project).cloned().unwrap_or_default();
-        stand.settle(now);
-        stand.bounds(project, &Resources::default(), now)
+        self.stands().read().of(project, now).bounds(project, &Resources::default(), now)
+    }
+
+    /// Holds a sketch to what binds a plan beside its deadline: work that is about to come, and what its project may spend and hold.
+    pub(crate) fn bind(&self, sketch: &mut Sketch, views: &[SiteView], bounds: &Bounds) {
+        for (site, view) in sketch.world.sites.iter_mut().zip(views) {
+            site.coming = self.plans().arrivals.loads(&view.name);
+        }
+        sketch.world.budget = bounds.budget.map(|left| left.units().max(0.0));
+        sketch.hold_to(&bounds.quota);
     }
 
     fn look_ahead(&self, asked: &Asked<'_>) -> Option<RunPlanned> {
         let Asked { graph, views, goal, run, bounds, .. } = asked;
         let estimates = self.learned().read();
-        // A project whose money goes too fast is late rather than poor, in its plans as in the decisions that follow.
-        let thrifty = |money: Money| Money((money.0 as f64 / bounds.thrift) as i64);
-        let priced =
-            goal.map(|goal| Goal { late_per_hour: thrifty(goal.late_per_hour), late_fee: thrifty(goal.late_fee), ..goal });
         let ground = Ground {
             workflow: &graph.workflow,
             sites: views,
@@ -175,16 +180,13 @@ impl ControlPlane {
             // The gate is asked again for every action, with what its data really carries; that answer counts, whatever a plan says.
             permitted: asked.permitted,
             done: asked.done,
-            goal: priced,
+            // In its plans as in the decisions that follow.
+            goal: goal.map(|goal| bounds.thrifty(goal)),
             now: crate::clock::wall(),
         };
         let mut sketch = Sketch::of(graph, &ground);
         drop(estimates);
-        for (site, view) in sketch.world.sites.iter_mut().zip(*views) {
-            site.coming = self.plans().arrivals.loads(&view.name);
-        }
-        sketch.world.budget = bounds.budget.map(|left| left.units().max(0.0));
-        sketch.hold_to(&bounds.quota);
+        self.bind(&mut sketch, views, bounds);
         let tasks = sketch.world.tasks.len();
         if tasks < 2 {
             return None;
@@ -220,7 +222,8 @@ impl ControlPlane {
                 place.filter(|place| !closed.contains(&place.site.as_str())).map(|place| place.site.clone())
             };
             let names = (run.project.as_str(), run.domain.as_str());
-            let ahead = self.ahead_of_run(&graph, names, &workflow::labels::declared(&graph), rows);
+            let Ok(carried) = self.carried_at_first(&run, &graph) else { continue };
+            let ahead = self.ahead_of_run(&graph, names, &carried, rows);
             let permitted = |path: &str, work: &str| match stays(path) {
                 Some(site) => Permitted::only([site]),
                 None => ahead.permitted(path, work, &|_| None),

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use engine::event::ActionKind;
 use engine::without_items;
 use journal::{ActionFilter, HistoryFilter, HistoryRow, RunFilter, SiteRow};
-use model::{Graph, Money, Node, Phase};
+use model::site::Prices;
+use model::{Graph, Money, Node, Phase, Resources};
 use placement::{Demand, Input, Verdict};
 use prediction::Family;
 use serde_json::{Value, json};
@@ -70,6 +71,15 @@ impl Ground<'_> {
         }
         bytes.into_iter().filter(|(_, bytes)| *bytes > 0).max_by_key(|(_, bytes)| *bytes).map(|(site, _)| site.to_owned())
     }
+
+    /// What actions would have cost less, a run, had each held so much less.
+    fn saved(&self, less: &Resources, rows: &[&HistoryRow]) -> Money {
+        let prices: BTreeMap<&str, &Prices> =
+            self.sites.iter().map(|site| (site.spec.name.as_str(), &site.spec.prices)).collect();
+        let of = |row: &&HistoryRow| Some(prices.get(row.site.as_str())?.of_use(less, row.usage.wall_us));
+        let all: Money = rows.iter().filter_map(of).sum();
+        Money(all.0 / self.runs as i64)
+    }
 }
 
 impl ControlPlane {
@@ -94,8 +104,8 @@ impl ControlPlane {
         for (path, rows) in &by_path {
             let Some(node) = node_at(&graph, path) else { continue };
             if rows.len() >= ENOUGH {
-                advice.extend(self.memory(&graph, path, node, rows, runs));
-                advice.extend(processor(path, node, rows));
+                advice.extend(self.memory(&ground, path, node, rows));
+                advice.extend(processor(&ground, path, node, rows));
             }
             advice.extend(self.elsewhere(&ground, path, node, rows));
             advice.extend(steps::split(&graph, path, node, rows, runs));
@@ -107,16 +117,11 @@ impl ControlPlane {
         Ok(advice)
     }
 
-    fn price_of(&self, site: &str) -> Option<model::site::Prices> {
-        let rows = self.reader().sites().ok()?;
-        rows.into_iter().find(|row| row.spec.name == site).map(|row| row.spec.prices)
-    }
-
     /// Memory that is asked for and never held, or held and never asked for.
-    fn memory(&self, graph: &Graph, path: &str, node: &Node, rows: &[&HistoryRow], runs: usize) -> Option<Advice> {
+    fn memory(&self, ground: &Ground<'_>, path: &str, node: &Node, rows: &[&HistoryRow]) -> Option<Advice> {
         let asked = node.needs.resources.memory_bytes;
         let work = node.kind.work();
-        let family = Family { workflow: &graph.workflow, path, work: &work };
+        let family = Family { workflow: &ground.graph.workflow, path, work: &work };
         let killed = rows.iter().filter(|row| row.failure.as_deref() == Some("oom")).count();
         let bytes_in = rows.iter().map(|row| row.usage.bytes_in).max().unwrap_or_default();
         let estimates = self.learned().read();
@@ -136,13 +141,12 @@ impl ControlPlane {
         if killed > 0 || asked < 2 * rounded {
             return None;
         }
-        let less = model::Resources { memory_bytes: asked - rounded, ..model::Resources::default() };
-        let saved: Money = rows.iter().filter_map(|row| Some(self.price_of(&row.site)?.of_use(&less, row.usage.wall_us))).sum();
+        let less = Resources { memory_bytes: asked - rounded, ..Resources::default() };
         Some(Advice {
             kind: "right_size",
             node: path.to_owned(),
             what: format!("ask for {mib} MiB of memory instead of {}", asked >> 20),
-            saves: Money(saved.0 / runs as i64),
+            saves: ground.saved(&less, rows),
             saves_s: 0.0,
             evidence: format!(
                 "{} attempts held at most {held} MiB; {:?} at its {} would have wasted least",
@@ -285,7 +289,7 @@ impl ControlPlane {
 }
 
 /// Cores that are asked for and never used.
-fn processor(path: &str, node: &Node, rows: &[&HistoryRow]) -> Option<Advice> {
+fn processor(ground: &Ground<'_>, path: &str, node: &Node, rows: &[&HistoryRow]) -> Option<Advice> {
     let asked = node.needs.resources.cpu_millis;
     let mut used: Vec<f64> = rows.iter().map(|row| row.usage.cpu_us as f64 / row.usage.wall_us.max(1) as f64).collect();
     used.sort_by(f64::total_cmp);
@@ -294,11 +298,12 @@ fn processor(path: &str, node: &Node, rows: &[&HistoryRow]) -> Option<Advice> {
     if asked < 500 || most <= 0.0 || enough * 1000.0 * 2.0 > f64::from(asked) {
         return None;
     }
+    let less = Resources { cpu_millis: asked - (enough * 1_000.0) as u32, ..Resources::default() };
     Some(Advice {
         kind: "right_size",
         node: path.to_owned(),
         what: format!("ask for {enough} cores instead of {}", f64::from(asked) / 1000.0),
-        saves: Money(0),
+        saves: ground.saved(&less, rows),
         saves_s: 0.0,
         evidence: format!("19 of 20 of {} attempts kept at most {most:.2} cores busy", rows.len()),
         patch: vec![json!({"op": "set", "path": format!("{}/needs/cpu", pointer(path)?), "value": enough})],

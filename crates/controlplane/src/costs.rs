@@ -55,6 +55,8 @@ pub(crate) struct SoFar {
     pub(crate) done: BTreeSet<String>,
     /// By path without the numbers of items: how far it is.
     pub(crate) progress: BTreeMap<String, Progress>,
+    /// What runs: the path without the numbers of items, the site, for how many seconds.
+    pub(crate) running: Vec<(String, String, f64)>,
 }
 
 impl ControlPlane {
@@ -65,7 +67,7 @@ impl ControlPlane {
 
     /// Where projects stand: what they may spend and hold, and what they have.
     pub fn project_stands(&self) -> Vec<ProjectStand> {
-        self.stands().read().values().cloned().collect()
+        self.stands().read().all().cloned().collect()
     }
 
     /// Where a run stands and what is to come: played from what it has done already.
@@ -81,7 +83,7 @@ impl ControlPlane {
         let so_far = self.so_far(&outlook.row, &graph)?;
         let rows = self.reader().sites().map_err(Fault::internal)?;
         let names = (outlook.row.project.as_str(), outlook.row.domain.as_str());
-        let ahead = self.ahead_of_run(&graph, names, &workflow::labels::declared(&graph), &rows);
+        let ahead = self.ahead_of_run(&graph, names, &self.carried_at_first(&outlook.row, &graph)?, &rows);
         let sites: Vec<_> = rows.iter().map(idle).collect();
         let estimates = self.learned().read();
         let ground = Ground {
@@ -130,8 +132,10 @@ impl ControlPlane {
             if action.finished_at.is_some() {
                 progress.done += 1.0;
             } else if let Some(started) = action.started_at.filter(|_| action.phase == Phase::Running) {
+                let seconds = now.since(started).as_secs_f64();
                 *running += 1.0;
-                progress.running_s += (now.since(started).as_secs_f64() - progress.running_s) / *running;
+                progress.running_s += (seconds - progress.running_s) / *running;
+                so_far.running.extend(action.site.map(|site| (without_items(&action.path), site, seconds)));
             }
             if action.phase == Phase::Succeeded {
                 so_far.done.insert(action.path);

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod asking;
+mod carried;
 mod placing;
 mod record;
 mod registered;
@@ -25,6 +26,7 @@ use crate::{ControlPlane, Fault, FaultKind};
 
 pub(crate) use ahead::Ahead;
 pub use asking::{ApprovalRequest, Approved, CaseOutcome, RunLabels};
+pub(crate) use carried::{CarriedByRun, CarriedByRuns};
 pub(crate) use placing::{obstacle, work_of};
 pub use record::{Change, What};
 pub use registered::{Registered, Vouched};
@@ -227,10 +229,26 @@ pub(crate) fn labelled(
     inputs: &BTreeMap<String, Label>,
     now: Timestamp,
 ) -> Table {
+    labelled_with(rules, graph, domain, inputs, &|_| None, now)
+}
+
+/// The same with what is known of the data at a path beside what is said of it.
+pub(crate) fn labelled_with(
+    rules: &Rules,
+    graph: &Graph,
+    domain: Option<&str>,
+    inputs: &BTreeMap<String, Label>,
+    known: &dyn Fn(&str) -> Option<Label>,
+    now: Timestamp,
+) -> Table {
     let project = project_of(&graph.workflow);
-    let adds = |node: &Node| match &node.kind {
-        model::NodeKind::Task { name } if rules.tags_tasks() => rules.tags_of_task(project, domain, task_of(name)),
-        _ => crate::secrets::tags_of(rules, project, node),
+    let adds = |node: &Node, path: &str| {
+        let mut adds = match &node.kind {
+            model::NodeKind::Task { name } if rules.tags_tasks() => rules.tags_of_task(project, domain, task_of(name)),
+            _ => crate::secrets::tags_of(rules, project, node),
+        };
+        known(path).iter().for_each(|known| adds.join(known));
+        adds
     };
     pass_with(graph, inputs, &may_lower(rules, now), &adds)
 }

@@ -96,6 +96,6 @@ pub use start::{ControlPlane, Options};
 pub use testing::StepTest;
 pub use triggers::{next_firing, verify_signature};
 pub use waiting::{Waited, WaitsFor};
-pub use whatif::{Barred, Compared, Side, SiteChange, Sum, Suppose, Supposed, WhatIf};
+pub use whatif::{Barred, Budgeted, Compared, Side, SiteChange, Sum, Suppose, Supposed, WhatIf};
 pub use wiring::{Forbidden, Remedy, WIRED, Wiring};
 pub use workers::{Holding, LEASE, Lease, LeaseRequest, Turn as WorkerTurn, WorkerReport, Workers};

@@ -140,8 +140,7 @@ impl ControlPlane {
 
     /// Where a project stands now, with the bounds that these documents give it.
     fn stand_with(&self, project: &str, documents: &[Sourced]) -> ProjectStand {
-        let mut stand = self.stands().read().get(project).cloned().unwrap_or_default();
-        stand.settle(crate::clock::wall());
+        let mut stand = self.stands().read().of(project, crate::clock::wall());
         for sourced in documents {
             if let Document::Project(spec) = &sourced.document
                 && spec.name == project
@@ -228,7 +227,7 @@ impl Look<'_> {
         if let Some(chosen) = chosen {
             // What is planned before is spent by then.
             let bill = chosen.expected.0.saturating_sub(chosen.late.0);
-            self.stand.promised = Money(self.stand.promised.0.saturating_add(bill));
+            self.stand.promise(Money(bill));
             self.places.insert(planned.path.clone(), chosen.site.clone());
         }
         let known = planned.site.as_ref().and_then(|site| self.estimates.duration(&family, site));

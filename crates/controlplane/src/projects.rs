@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use engine::event::Goal;
 use engine::{Candidate, Event, RunNames, State};
 use journal::Reader;
 use model::project::{Budget, Quota, day_begin, next_month};
-use model::{ActionKey, Money, ProjectSpec, Resources, Timestamp};
+use model::{ActionKey, ActionNo, Money, ProjectSpec, Resources, RunId, Timestamp};
 use parking_lot::RwLock;
 use placement::shares::{Claim, PATIENCE_OF_ORDER_S, dominant, is_entitled, next};
 use placement::thrift::{THRIFT_MAX, THRIFT_POWER, pace, thrift};
@@ -63,13 +64,50 @@ fn left(budget: &Budget, day: Money, month: Money, promised: Money) -> Option<Mo
 }
 
 /// Where projects stand, for everybody who asks. The run loop writes it.
-pub(crate) type Shown = Arc<RwLock<BTreeMap<String, ProjectStand>>>;
+pub(crate) type Shown = Arc<RwLock<Stands>>;
+
+/// Where projects stand, and what of it is of which action.
+#[derive(Default)]
+pub(crate) struct Stands {
+    by_project: BTreeMap<String, ProjectStand>,
+    holding: BTreeMap<ActionKey, Holding>,
+}
+
+impl Stands {
+    /// Where all of them stand.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &ProjectStand> {
+        self.by_project.values()
+    }
+
+    /// Where a project stands at a time.
+    pub(crate) fn of(&self, project: &str, now: Timestamp) -> ProjectStand {
+        let mut stand = self.by_project.get(project).cloned().unwrap_or_default();
+        stand.settle(now);
+        stand
+    }
+
+    /// The same but for what a run of it holds and is expected to cost: whoever plans that run anew counts it once.
+    pub(crate) fn of_all_but(&self, project: &str, run: RunId, now: Timestamp) -> ProjectStand {
+        let mut stand = self.of(project, now);
+        let own = ActionKey::new(run, ActionNo(0))..=ActionKey::new(run, ActionNo(u32::MAX));
+        for (_, holding) in self.holding.range(own).filter(|(_, holding)| holding.project == project) {
+            stand.give_back(holding);
+        }
+        stand
+    }
+
+    fn show(&mut self, stand: ProjectStand) {
+        match self.by_project.get_mut(&stand.spec.name) {
+            Some(known) => *known = stand,
+            None => drop(self.by_project.insert(stand.spec.name.clone(), stand)),
+        }
+    }
+}
 
 /// What projects hold and spend.
 #[derive(Default)]
 pub(crate) struct Projects {
     accounts: BTreeMap<String, ProjectStand>,
-    holding: BTreeMap<ActionKey, Holding>,
     shown: Shown,
 }
 
@@ -91,6 +129,14 @@ pub(crate) struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         Bounds { budget: None, count: None, quota: Quota::default(), thrift: 1.0, said: None }
+    }
+}
+
+impl Bounds {
+    /// When work should be done, with what lateness costs a project whose money goes so fast: it is late rather than poor.
+    pub(crate) fn thrifty(&self, goal: Goal) -> Goal {
+        let thrifty = |money: Money| Money((money.0 as f64 / self.thrift) as i64);
+        Goal { late_per_hour: thrifty(goal.late_per_hour), late_fee: thrifty(goal.late_fee), ..goal }
     }
 }
 
@@ -152,18 +198,14 @@ impl Projects {
 
     /// Shows where all stand.
     fn show(&self) {
-        *self.shown.write() = self.accounts.iter().map(|(name, account)| (name.clone(), account.stand(name))).collect();
+        let stands = self.accounts.iter().map(|(name, account)| (name.clone(), account.stand(name))).collect();
+        self.shown.write().by_project = stands;
     }
 
     /// Shows where one stands: there may be many, and this is done with every action.
     fn show_one(&self, project: &str) {
         let Some(account) = self.accounts.get(project) else { return };
-        let stand = account.stand(project);
-        let mut shown = self.shown.write();
-        match shown.get_mut(project) {
-            Some(known) => *known = stand,
-            None => drop(shown.insert(project.to_owned(), stand)),
-        }
+        self.shown.write().show(account.stand(project));
     }
 
     /// An action begins that is expected to cost so much.
@@ -175,17 +217,20 @@ impl Projects {
         let account = self.accounts.entry(project.to_owned()).or_default();
         account.held = account.held.plus(&needs);
         account.promised += promised;
-        self.holding.insert(key, Holding { project: project.to_owned(), needs, promised });
-        self.show_one(project);
+        // Both at once: nobody sees the one without the other.
+        let mut shown = self.shown.write();
+        shown.holding.insert(key, Holding { project: project.to_owned(), needs, promised });
+        shown.show(account.stand(project));
     }
 
     fn release(&mut self, key: ActionKey) -> Option<String> {
-        let Holding { project, needs, promised } = self.holding.remove(&key)?;
-        if let Some(account) = self.accounts.get_mut(&project) {
-            account.held = account.held.minus(&needs);
-            account.promised = Money(account.promised.0.saturating_sub(promised.0));
+        let mut shown = self.shown.write();
+        let holding = shown.holding.remove(&key)?;
+        if let Some(account) = self.accounts.get_mut(&holding.project) {
+            account.give_back(&holding);
+            shown.show(account.stand(&holding.project));
         }
-        Some(project)
+        Some(holding.project)
     }
 
     /// What bounds actions with such needs of a project.
@@ -202,6 +247,17 @@ impl Projects {
 }
 
 impl ProjectStand {
+    /// With so much more that is as good as spent.
+    pub(crate) fn promise(&mut self, more: Money) {
+        self.promised = Money(self.promised.0.saturating_add(more.0));
+    }
+
+    /// Without what an action holds.
+    fn give_back(&mut self, holding: &Holding) {
+        self.held = self.held.minus(&holding.needs);
+        self.promised = Money(self.promised.0.saturating_sub(holding.promised.0));
+    }
+
     fn stand(&self, name: &str) -> ProjectStand {
         ProjectStand { spec: ProjectSpec { name: name.to_owned(), ..self.spec.clone() }, ..self.clone() }
     }

@@ -14,10 +14,11 @@ use placement::sim::{Chooser, Played, Reality, play};
 use placement::world::{Need, World};
 
 use crate::applying::{Sourced, read_all};
+use crate::governing::CarriedByRuns;
 use crate::{ControlPlane, Fault, FaultKind, SourceFile};
 use recording::Gate;
 
-pub use one::{Side, Suppose, Supposed};
+pub use one::{Budgeted, Side, Suppose, Supposed};
 
 /// Nodes that are told of among those that rules do not let run where they ran.
 const REFUSALS_MAX: usize = 100;
@@ -160,13 +161,17 @@ impl ControlPlane {
             })
         };
         let goals = self.goals(asked)?;
+        let (first, second) = (gate(&fleet, &[])?, gate(&changed, &documents)?);
+        // Where no rule asks for it nobody need know what data carried.
+        let governed = first.rules.governed() || second.rules.governed();
+        let carried = if governed { self.carried_in(&filter)? } else { CarriedByRuns::default() };
         let names = |sites: &[SiteView]| sites.iter().map(|site| site.name.clone()).collect::<Vec<_>>();
         let mut sums = Vec::new();
         let mut add = |name: &'static str, recorded: &Recorded, names: &[String], chooser: Chooser| {
             let played = play(&recorded.world, &chooser, recorded);
             sums.push(Sum { refused: recorded.refused, ..sum(name, &played, &recorded.world, names) });
         };
-        let mut before = self.record(&filter, &fleet, &gate(&fleet, &[])?, &goals)?;
+        let mut before = self.record(&filter, &fleet, &first, &goals, &carried)?;
         let (runs, actions) = (before.world.flows.len() as u64, before.actions);
         let happened = std::mem::take(&mut before.happened);
         let sites = std::mem::take(&mut before.sites);
@@ -177,7 +182,7 @@ impl ControlPlane {
         } else {
             // One world at a time is in memory: the period is read again.
             drop(before);
-            self.record(&filter, &changed, &gate(&changed, &documents)?, &goals)?
+            self.record(&filter, &changed, &second, &goals, &carried)?
         };
         add("as asked", &after, &names(&changed), Chooser::Priced(asked.settings));
         sums.insert(0, happened);
@@ -286,7 +291,8 @@ fn changed(fleet: &[SiteView], changes: &[SiteChange]) -> Result<Vec<SiteView>, 
             (Some(index), _) => index,
             (None, Some(like)) => {
                 let like = sites.iter().find(|site| site.name == *like).ok_or_else(|| Fault::not_found("site", like))?;
-                let site = SiteView { name: change.site.clone(), ..like.clone() };
+                // It is there to be used, whatever the one that it is like is closed for.
+                let site = SiteView { name: change.site.clone(), closed: None, ..like.clone() };
                 sites.push(site);
                 sites.len() - 1
             }
@@ -332,7 +338,7 @@ fn limits() -> Vec<String> {
         "how long an action would have taken at a site where it did not run is estimated, and the estimates have seen the period",
         "people and waits take as long as they took; actions that failed are played once, as they ended last",
         "inputs of runs are taken to lie where the work is; egress is that between actions",
-        "rules are asked with what inputs are declared to carry, and not again with what their data really carried",
+        "rules are asked with what data carried when their actions were queued; what came to a program while it ran is not counted",
         "beside `the same places, played` stands how far the replay itself is from what happened",
     ]
     .map(str::to_owned)

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use engine::event::{ActionKind, RunPlanned, Usage};
-use model::{Digest, Money, Phase, RunId, Timestamp};
+use model::{Digest, Money, Phase, RunId, Seq, Timestamp};
 use rusqlite::{OptionalExtension as _, params};
 
 use crate::rows::{kind_of, phase_of};
@@ -154,6 +154,19 @@ impl Reader {
                 }
             }
             Ok(())
+        })
+    }
+
+    /// The entries between which the runs lie that may have actions in a period; none when there is no such run.
+    pub(crate) fn span_of(&self, filter: &HistoryFilter) -> Result<Option<(Seq, Seq)>, JournalError> {
+        self.with(|db| {
+            let sql = "SELECT min(r.first_seq), max(r.last_seq) FROM runs r
+                 WHERE (?1 IS NULL OR r.project = ?1) AND (?2 IS NULL OR r.workflow = ?2)
+                 AND (r.finished_at IS NULL OR r.finished_at >= ?3) AND r.submitted_at < ?4";
+            let (since, until) = filter.period();
+            let row = |row: &rusqlite::Row<'_>| Ok(row.get::<_, Option<u64>>(0)?.zip(row.get::<_, Option<u64>>(1)?));
+            let span = db.prepare_cached(sql)?.query_row(params![filter.project, filter.workflow, since, until], row)?;
+            Ok(span.map(|(first, last)| (Seq(first), Seq(last))))
         })
     }
 

@@ -3,6 +3,7 @@
 
 mod approvals;
 mod entries;
+mod labels;
 mod origins;
 mod recall;
 mod references;

@@ -272,7 +272,7 @@ fn verdict(site: &SiteView, demand: &Demand, terms: &Terms, has_room: bool) -> (
         return (Verdict::Closed, why.clone());
     }
     if let Some(budget) = demand.budget
-        && terms.money() > budget.units()
+        && terms.money() > budget.units().max(0.0)
     {
         let (costs, left) = (money(terms.money()), budget);
         return (Verdict::OverBudget, format!("it would cost {costs}, and the project may spend {left} more"));
@@ -503,6 +503,11 @@ mod tests {
         assert_eq!(verdict(&none, "a").verdict, Verdict::OverBudget);
         assert_eq!(verdict(&none, "a").would.as_deref(), Some("a budget that is larger by 0.500000"));
         assert_eq!(none.unplaced, 10);
+        // More was spent than may be: what costs nothing is taken all the same.
+        demand.budget = Some(Money::from_units(-1.0));
+        let free = plan(&[site("a", "a", 64_000, 3.0), site("free", "a", 64_000, 0.0)], &demand);
+        assert_eq!((verdict(&free, "a").verdict, free.assignments.clone()), (Verdict::OverBudget, vec![("free".into(), 10)]));
+        assert_eq!(verdict(&free, "a").would.as_deref(), Some("a budget that is larger by 2.000000"));
     }
 
     #[test]

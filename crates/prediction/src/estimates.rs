@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::beliefs::Beliefs;
 use crate::series::Series;
 use crate::sizing::Sizer;
 
@@ -11,12 +12,6 @@ const SERIES_MAX: usize = 40_000;
 const LONGEST_S: f64 = 30.0 * 86_400.0;
 /// What holds more than this was a counter.
 const LARGEST_BYTES: f64 = (1u64 << 46) as f64;
-/// Values from which on a series speaks for itself.
-const ENOUGH: u64 = 4;
-/// Values that the belief "this site is as fast as the others" is worth.
-const SPEED_PRIOR: f64 = 4.0;
-/// Attempts and failures that the belief about the failure rate is worth: one in fifty.
-const FAILURE_PRIOR: (f64, f64) = (5.0, 0.1);
 
 /// What an action is of: the same node of the same workflow, whatever the run and whatever the item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,15 +108,15 @@ impl Estimate {
         ((self.high - self.low) / 3.29).max(0.0)
     }
 
-    fn of(series: &Series, factor: f64, widen: f64, basis: Basis) -> Option<Estimate> {
-        let said = series.interval()?;
+    fn of(series: &Series, (factor, widen): (f64, f64), basis: Basis, beliefs: &Beliefs) -> Option<Estimate> {
+        let said = series.interval(beliefs)?;
         let (share, judged) = series.coverage();
         let mid = said.mid * factor;
         Some(Estimate {
             low: said.low * factor / widen,
             mid,
             high: said.high * factor * widen,
-            mean: series.mean()? * factor,
+            mean: series.mean(beliefs)? * factor,
             samples: series.seen(),
             basis,
             coverage: (judged > 0).then_some(share),
@@ -177,9 +172,15 @@ pub struct Estimates {
     /// How many items maps had.
     items: BTreeMap<(u32, u32), Series>,
     learned: u64,
+    beliefs: Beliefs,
 }
 
 impl Estimates {
+    /// Nothing seen yet, and something else believed than by default: for back-tests.
+    pub fn believing(beliefs: Beliefs) -> Estimates {
+        Estimates { beliefs, ..Estimates::default() }
+    }
+
     fn id(&self, name: &str) -> u32 {
         self.names.get(name).copied().unwrap_or(u32::MAX)
     }
@@ -196,12 +197,12 @@ impl Estimates {
     /// Takes in how many items a map had.
     pub fn learn_items(&mut self, workflow: &str, path: &str, items: u64) {
         let key = (self.intern(workflow), self.intern(path));
-        self.items.entry(key).or_default().learn(items as f64);
+        self.items.entry(key).or_default().learn(items as f64, &self.beliefs);
     }
 
     /// How many items a map will have.
     pub fn items(&self, workflow: &str, path: &str) -> Option<f64> {
-        Some(self.items.get(&(self.id(workflow), self.id(path)))?.interval()?.mid)
+        Some(self.items.get(&(self.id(workflow), self.id(path)))?.interval(&self.beliefs)?.mid)
     }
 
     /// Observations taken in.
@@ -215,22 +216,24 @@ impl Estimates {
         let (workflow, path) = (self.intern(seen.family.workflow), self.intern(seen.family.path));
         let (work, site) = (self.intern(seen.family.work), self.intern(seen.site));
         let wall = if seen.wall_s.is_nan() { 0.0 } else { seen.wall_s.clamp(0.0, LONGEST_S) };
-        let elsewhere = self.known.get(&(TASK, workflow, path, 0)).and_then(|known| known.wall.interval().map(|at| at.mid));
+        let beliefs = self.beliefs;
+        let elsewhere =
+            self.known.get(&(TASK, workflow, path, 0)).and_then(|known| known.wall.interval(&beliefs).map(|at| at.mid));
         for key in [(AT_SITE, workflow, path, site), (TASK, workflow, path, 0), (WORK, work, 0, 0), EVERYTHING] {
             let known = self.known.entry(key).or_default();
             known.touched = self.learned;
-            known.learn(seen, wall);
+            known.learn(seen, wall, &beliefs);
         }
         let at = self.sites.entry(site).or_default();
-        at.wait.learn(seen.wait_s.clamp(1e-3, LONGEST_S));
-        at.overhead.learn(seen.overhead_s.clamp(1e-3, LONGEST_S));
+        at.wait.learn(seen.wait_s.clamp(1e-3, LONGEST_S), &beliefs);
+        at.overhead.learn(seen.overhead_s.clamp(1e-3, LONGEST_S), &beliefs);
         at.outcomes.note(seen.ended, wall);
         if let (Ended::Succeeded, Some(elsewhere), true) = (seen.ended, elsewhere, wall > 0.0) {
             at.slower.0 += (wall / elsewhere).ln().clamp(-3.0, 3.0);
             at.slower.1 += 1.0;
         }
         if seen.memory_bytes > 0.0 || seen.ended == Ended::OutOfMemory {
-            let sizer = self.sizers.entry((workflow, path)).or_default();
+            let sizer = self.sizers.entry((workflow, path)).or_insert_with(|| Sizer::believing(beliefs));
             sizer.learn(seen.bytes_in, seen.memory_bytes.min(LARGEST_BYTES), wall, seen.ended == Ended::OutOfMemory);
         }
         self.forget();
@@ -251,7 +254,7 @@ impl Estimates {
 
     /// How much longer a task takes at a site than elsewhere: 1 until it is known better.
     fn slower(&self, site: u32) -> f64 {
-        self.sites.get(&site).map_or(1.0, |at| (at.slower.0 / (at.slower.1 + SPEED_PRIOR)).exp())
+        self.sites.get(&site).map_or(1.0, |at| (at.slower.0 / (at.slower.1 + self.beliefs.same_speed)).exp())
     }
 
     /// The keys that say something of a task at a site, the best first, with the factor and the widening that go with each.
@@ -259,11 +262,12 @@ impl Estimates {
         let (workflow, path) = (self.id(family.workflow), self.id(family.path));
         let (work, site) = (self.id(family.work), self.id(site));
         let slower = self.slower(site);
+        let [task, work_widens, everything] = self.beliefs.widen;
         [
             ((AT_SITE, workflow, path, site), 1.0, 1.0, Basis::TaskAtSite),
-            ((TASK, workflow, path, 0), slower, 1.2, Basis::Task),
-            ((WORK, work, 0, 0), slower, 2.0, Basis::Work),
-            (EVERYTHING, slower, 4.0, Basis::Everything),
+            ((TASK, workflow, path, 0), slower, task, Basis::Task),
+            ((WORK, work, 0, 0), slower, work_widens, Basis::Work),
+            (EVERYTHING, slower, everything, Basis::Everything),
         ]
     }
 
@@ -273,11 +277,11 @@ impl Estimates {
             let Some(series) = self.known.get(&key).map(&of) else { continue };
             let factor = if scaled { factor } else { 1.0 };
             // One or two values of the very task beat thousands of others, but not one of the same task elsewhere that is well known.
-            if series.seen() >= ENOUGH {
+            if series.seen() >= self.beliefs.enough {
                 let better = weak.filter(|weak: &Estimate| weak.basis == Basis::TaskAtSite && basis > Basis::Task);
-                return better.or_else(|| Estimate::of(series, factor, widen, basis));
+                return better.or_else(|| Estimate::of(series, (factor, widen), basis, &self.beliefs));
             }
-            weak = weak.or_else(|| Estimate::of(series, factor, widen, basis));
+            weak = weak.or_else(|| Estimate::of(series, (factor, widen), basis, &self.beliefs));
         }
         weak
     }
@@ -289,7 +293,7 @@ impl Estimates {
         // Failures only: a success takes at least about as long, and nobody knows how much longer.
         if best.is_none_or(|best| best.basis > Basis::Task)
             && let Some(known) = self.known.get(&(TASK, workflow, path, 0))
-            && let Some(failed) = Estimate::of(&known.failed_wall, 1.0, 2.0, Basis::Task)
+            && let Some(failed) = Estimate::of(&known.failed_wall, (1.0, 2.0), Basis::Task, &self.beliefs)
             && best.is_none_or(|best| best.high < failed.high)
         {
             best = Some(failed);
@@ -310,28 +314,29 @@ impl Estimates {
     /// Seconds that actions wait for a place at a site.
     pub fn wait(&self, site: &str) -> Option<Estimate> {
         let at = self.sites.get(&self.id(site))?;
-        Estimate::of(&at.wait, 1.0, 1.0, Basis::TaskAtSite)
+        Estimate::of(&at.wait, (1.0, 1.0), Basis::TaskAtSite, &self.beliefs)
     }
 
     /// Seconds between placement and end that actions do not run: starting, staging, reporting.
     pub fn overhead(&self, site: &str) -> Option<Estimate> {
         let at = self.sites.get(&self.id(site))?;
-        Estimate::of(&at.overhead, 1.0, 1.0, Basis::TaskAtSite)
+        Estimate::of(&at.overhead, (1.0, 1.0), Basis::TaskAtSite, &self.beliefs)
     }
 
     /// The share of attempts of a task that fail by a fault of their own.
     pub fn failure_rate(&self, family: &Family<'_>, site: &str) -> f64 {
         let chain = self.chain(family, site);
-        let enough = |key: &Key| self.known.get(key).filter(|known| known.outcomes.attempts >= ENOUGH as f64);
+        let enough = |key: &Key| self.known.get(key).filter(|known| known.outcomes.attempts >= self.beliefs.enough as f64);
         let known = chain.iter().take(2).find_map(|(key, ..)| enough(key));
         let outcomes = known.map(|known| known.outcomes).unwrap_or_default();
-        (outcomes.failures + FAILURE_PRIOR.1) / (outcomes.attempts + FAILURE_PRIOR.0)
+        (outcomes.failures + self.beliefs.failures) / (outcomes.attempts + self.beliefs.attempts)
     }
 
-    /// Places lost at a site an hour, given what its registration says: a Gamma-Poisson posterior in which that is worth ten hours.
+    /// Places lost at a site an hour, given what its registration says: a Gamma-Poisson posterior in which that is worth some hours.
     pub fn hazard_per_hour(&self, site: &str, said: f64) -> f64 {
         let outcomes = self.sites.get(&self.id(site)).map(|at| at.outcomes).unwrap_or_default();
-        (said.max(0.0) * 10.0 + outcomes.lost) / (10.0 + outcomes.seconds / 3600.0)
+        let hours = self.beliefs.hazard_hours;
+        (said.max(0.0) * hours + outcomes.lost) / (hours + outcomes.seconds / 3600.0)
     }
 
     /// Bytes of memory to ask for, when the history of a task says so. `killed_at` is what the attempt before asked for when it was killed
@@ -342,15 +347,15 @@ impl Estimates {
 }
 
 impl Known {
-    fn learn(&mut self, seen: &Observation<'_>, wall: f64) {
+    fn learn(&mut self, seen: &Observation<'_>, wall: f64, beliefs: &Beliefs) {
         self.outcomes.note(seen.ended, wall);
         match seen.ended {
             Ended::Succeeded => {
-                self.wall.learn(wall);
-                self.output.learn(seen.bytes_out.clamp(0.0, LARGEST_BYTES));
-                self.memory.learn(seen.memory_bytes.clamp(0.0, LARGEST_BYTES));
+                self.wall.learn(wall, beliefs);
+                self.output.learn(seen.bytes_out.clamp(0.0, LARGEST_BYTES), beliefs);
+                self.memory.learn(seen.memory_bytes.clamp(0.0, LARGEST_BYTES), beliefs);
             }
-            Ended::Failed | Ended::OutOfMemory => self.failed_wall.learn(wall),
+            Ended::Failed | Ended::OutOfMemory => self.failed_wall.learn(wall, beliefs),
             // It says nothing of how long it would have taken.
             Ended::Preempted => {}
         }

@@ -9,6 +9,7 @@
 #![deny(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod beliefs;
 mod estimates;
 pub mod forecast;
 pub mod normal;
@@ -16,5 +17,6 @@ mod series;
 pub mod sizing;
 mod window;
 
+pub use beliefs::Beliefs;
 pub use estimates::{Basis, Ended, Estimate, Estimates, Family, Observation};
 pub use series::{Interval, Series};

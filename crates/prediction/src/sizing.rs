@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use crate::beliefs::Beliefs;
 use crate::window::quantile_of;
 
 /// The quantiles of each model.
@@ -14,10 +15,6 @@ pub const MODELS: [Model; 6] =
     [Model::Constant, Model::Linear, Model::LogLinear, Model::Nearest(5), Model::Nearest(12), Model::LeastWaste];
 /// What the peak that would have wasted least is multiplied with, in the place of each quantile.
 const PADS: [f64; 9] = [1.0, 1.01, 1.02, 1.04, 1.06, 1.1, 1.15, 1.25, 1.4];
-/// Values looked back on.
-const WINDOW: usize = 128;
-/// How much of the waste so far is forgotten with each value.
-const DECAY: f64 = 0.995;
 /// Values from which on advice is given.
 const ENOUGH: usize = 4;
 /// Beyond the largest that was seen, the next request after a kill.
@@ -67,9 +64,15 @@ pub struct Sizer {
     /// By model, then quantile.
     waste: Vec<f64>,
     largest: f64,
+    beliefs: Beliefs,
 }
 
 impl Sizer {
+    /// Nothing seen yet.
+    pub fn believing(beliefs: Beliefs) -> Sizer {
+        Sizer { beliefs, ..Sizer::default() }
+    }
+
     /// Takes in an attempt: what it read, what it held at most, how long. Of one that was killed only a lower bound is known.
     pub fn learn(&mut self, bytes_in: f64, peak: f64, wall_s: f64, killed: bool) {
         if !peak.is_finite() || peak <= 0.0 {
@@ -84,7 +87,7 @@ impl Sizer {
         if self.samples.len() >= ENOUGH {
             self.judge(sample, wall_s.max(1e-3));
         }
-        if self.samples.len() >= WINDOW {
+        if self.samples.len() >= self.beliefs.sizes {
             self.samples.pop_front();
         }
         self.samples.push_back(sample);
@@ -93,8 +96,9 @@ impl Sizer {
     fn judge(&mut self, sample: Sample, wall_s: f64) {
         let said = self.all(sample.log_in);
         self.waste.resize(said.len(), 0.0);
+        let kept = self.beliefs.waste_kept;
         for (waste, request) in self.waste.iter_mut().zip(said) {
-            *waste = *waste * DECAY + wasted(request.max(LEAST_BYTES), sample.peak, self.largest, wall_s);
+            *waste = *waste * kept + wasted(request.max(LEAST_BYTES), sample.peak, self.largest, wall_s);
         }
     }
 

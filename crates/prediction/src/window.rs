@@ -3,24 +3,19 @@
 use std::collections::VecDeque;
 
 /// A bounded window of finite numbers. What falls out is forgotten, so that a task that changed is known anew after a while.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Window {
     recent: VecDeque<f64>,
     sorted: Vec<f64>,
-    most: usize,
 }
 
 impl Window {
-    pub(crate) fn new(most: usize) -> Window {
-        Window { recent: VecDeque::new(), sorted: Vec::new(), most: most.max(1) }
-    }
-
-    /// Takes a value in. What is not a finite number is left out.
-    pub(crate) fn push(&mut self, value: f64) {
+    /// Takes a value in, and keeps so many. What is not a finite number is left out.
+    pub(crate) fn push(&mut self, value: f64, most: usize) {
         if !value.is_finite() {
             return;
         }
-        if self.recent.len() >= self.most
+        if self.recent.len() >= most.max(1)
             && let Some(old) = self.recent.pop_front()
             && let Ok(at) = self.sorted.binary_search_by(|known| known.total_cmp(&old))
         {
@@ -67,9 +62,9 @@ mod tests {
 
     #[test]
     fn old_values_fall_out_of_both_orders() {
-        let mut window = Window::new(3);
+        let mut window = Window::default();
         for value in [5.0, 1.0, 3.0, 2.0, f64::NAN, 9.0] {
-            window.push(value);
+            window.push(value, 3);
         }
         assert_eq!(window.sorted, [2.0, 3.0, 9.0]);
         assert_eq!(window.recent, [3.0, 2.0, 9.0]);

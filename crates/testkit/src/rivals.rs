@@ -4,6 +4,7 @@
 //! A past is a list of what attempts read and what they held at most, in bytes.
 
 use placement::search::Random;
+use prediction::Beliefs;
 use prediction::sizing::{Sizer, wasted};
 
 /// Attempts of a task before the first that is judged.
@@ -86,10 +87,15 @@ impl Wasted {
 /// Plays a trace: one task of each kind; a rule is judged by all that it wastes on it, from the thirtieth attempt of each task on. Seeds below 100
 /// were looked at when the models were chosen.
 pub fn judge(seed: u64) -> Wasted {
+    judge_believing(seed, Beliefs::default())
+}
+
+/// The same when ours believes something else.
+pub fn judge_believing(seed: u64, beliefs: Beliefs) -> Wasted {
     let (mut random, mut sums) = (Random(seed), Wasted::default());
     for kind in 0..KINDS {
         let attempts = attempts(&mut random, kind);
-        let mut sizer = Sizer::default();
+        let mut sizer = Sizer::believing(beliefs);
         let mut largest = 0.0f64;
         for (number, (bytes_in, peak)) in attempts.iter().enumerate() {
             if number >= BEFORE {

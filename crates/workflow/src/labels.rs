@@ -29,8 +29,9 @@ type Tagged = BTreeMap<Arc<str>, Origin>;
 /// Whether a node may take off the tags that it wants to, or why not; none when it does not want to.
 pub type MayLower<'l> = &'l dyn Fn(&Node) -> Option<Result<Lowering, String>>;
 
-/// What a node carries from then on beside what it reads: the tags of the secrets that it is given.
-pub type Adds<'l> = &'l dyn Fn(&Node) -> Label;
+/// What a node, at a path, carries from then on beside what it reads by its expressions: the tags of the secrets that it is given, and what is known
+/// of it from elsewhere.
+pub type Adds<'l> = &'l dyn Fn(&Node, &str) -> Label;
 
 /// A step: a node, the body of a map, an undo.
 #[derive(Clone, Debug)]
@@ -116,7 +117,7 @@ pub fn declared(graph: &Graph) -> BTreeMap<String, Label> {
 
 /// Goes through a graph whose inputs carry these labels, and whose nodes are given no secrets.
 pub fn pass(graph: &Graph, inputs: &BTreeMap<String, Label>, may_lower: MayLower<'_>) -> Table {
-    pass_with(graph, inputs, may_lower, &|_| Label::empty())
+    pass_with(graph, inputs, may_lower, &|_, _| Label::empty())
 }
 
 /// Goes through a graph whose inputs carry these labels, and whose nodes are given something beside.
@@ -214,7 +215,7 @@ impl<'l> Pass<'l> {
 
     /// What a node is given beside what it reads is read by it too.
     fn given_beside(&self, node: &Node, path: &str, tags: &mut Tagged) {
-        for tag in (self.adds)(node).0 {
+        for tag in (self.adds)(node, path).0 {
             let said = || Origin::Said(format!("the secrets of {path}").into());
             tags.entry(tag.into()).or_insert_with(said);
         }

@@ -2386,6 +2386,21 @@ export interface components {
             /** @description The workflow. */
             workflow: string;
         };
+        /** @description What may be spent, and what a plan does with it. */
+        BudgetedView: {
+            /**
+             * Format: double
+             * @description What may be spent on what is to come: below 0 when more was spent than may be.
+             */
+            left: number;
+            /**
+             * Format: double
+             * @description By how much the plan goes beyond that.
+             */
+            over: number;
+            /** @description The bounds in words. */
+            said: string;
+        };
         /** @description A flow certificate: that every step of a workflow has a place where its data may be. */
         CertificateView: {
             /** @description The digest of its graph. */
@@ -3759,7 +3774,10 @@ export interface components {
              * @description Seconds from its acceptance in which it should be done; as it was asked for when there is none.
              */
             deadline_s?: number | null;
-            /** @description Documents of rules (tags, policies, sanitizers) in the place of those of the same names. They count as approved. */
+            /**
+             * @description Documents of rules (tags, policies, sanitizers) in the place of those of the same names, which count as approved; and of its project, with
+             *     another budget or quota.
+             */
             documents?: components["schemas"]["SourceFile"][];
             /**
              * Format: double
@@ -3905,6 +3923,7 @@ export interface components {
         };
         /** @description One side of a comparison. */
         SideView: {
+            budget?: components["schemas"]["BudgetedView"] | null;
             /** @description When it should be done. */
             deadline?: string | null;
             /** @description By node that would have no place: why. */

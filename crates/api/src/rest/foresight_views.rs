@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use controlplane::{Advice, Barred, Demand, Outlook, ProjectStand, Side, Sum, Supposed, Waited};
+use controlplane::{Advice, Barred, Budgeted, Demand, Outlook, ProjectStand, Side, Sum, Supposed, Waited};
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -448,7 +448,8 @@ pub struct RunWhatIfRequest {
     /// What being late at all costs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late_fee: Option<f64>,
-    /// Documents of rules (tags, policies, sanitizers) in the place of those of the same names. They count as approved.
+    /// Documents of rules (tags, policies, sanitizers) in the place of those of the same names, which count as approved; and of its project, with
+    /// another budget or quota.
     #[serde(default)]
     pub documents: Vec<SourceFile>,
     /// Policies that are not there.
@@ -482,9 +483,23 @@ pub struct SideView {
     pub places: BTreeMap<String, String>,
     /// By node that would have no place: why.
     pub nowhere: BTreeMap<String, String>,
+    /// What may be spent on what is to come, and by how much that goes beyond it; none without a budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetedView>,
     /// Every site with its terms and verdict, for the action that was asked for, as in its recorded explanation.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub placement: Value,
+}
+
+/// What may be spent, and what a plan does with it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct BudgetedView {
+    /// What may be spent on what is to come: below 0 when more was spent than may be.
+    pub left: f64,
+    /// By how much the plan goes beyond that.
+    pub over: f64,
+    /// The bounds in words.
+    pub said: String,
 }
 
 /// A node that would go elsewhere.
@@ -510,6 +525,11 @@ impl From<Side> for SideView {
             deadline: side.deadline.map(rfc3339),
             places: side.places,
             nowhere: side.nowhere,
+            budget: side.budget.map(|Budgeted { left, over, said }| BudgetedView {
+                left: left.units(),
+                over: over.units(),
+                said,
+            }),
             placement: side.explanation.and_then(|explained| serde_json::to_value(explained).ok()).unwrap_or(Value::Null),
         }
     }

@@ -3,7 +3,7 @@
 #![expect(clippy::needless_range_loop, reason = "sites are numbers here, and most lists are by site")]
 
 use good_lp::{Expression, ProblemVariables, Solution, SolverModel, Variable, constraint, microlp, variable};
-use placement::sim::{AsExpected, Chooser, play};
+use placement::sim::{AsExpected, Board, Chooser, play};
 use placement::world::{Need, World};
 
 use super::worlds::{SITES, SLOT};
@@ -99,10 +99,7 @@ pub(super) fn bound(world: &World, whole: bool, known: f64) -> f64 {
 /// Sets of tasks, with the seconds that no plan can spare before the first and after the last of each: all of them, and those that wait for the same.
 fn windows(world: &World) -> Vec<(Vec<usize>, f64, f64)> {
     let tasks = world.tasks.len();
-    let quickest = |task: usize| {
-        let sites = (0..SITES).filter(|site| world.may(&world.tasks[task], *site));
-        sites.map(|site| world.tasks[task].runs_at(site).mid).fold(f64::INFINITY, f64::min)
-    };
+    let quickest = |task: usize| quickest(world, task);
     let (mut before, mut after) = (vec![0.0f64; tasks], vec![0.0f64; tasks]);
     for task in 0..tasks {
         let parents = world.tasks[task].parents.iter().map(|parent| *parent as usize);
@@ -139,14 +136,28 @@ fn cheapest(world: &World, task: usize) -> f64 {
 /// The best assignment of tasks to sites, as the simulator plays it: every one is looked at that could be better than the best so far. None
 /// when that takes more plays than may be.
 pub(super) fn optimum(world: &World, known: &[u16], plays_max: u64) -> Option<f64> {
-    let total = |sites: &[u16]| play(world, &Chooser::Fixed(sites.to_vec()), &AsExpected).total();
-    let mut least: Vec<f64> = vec![0.0; world.tasks.len() + 1];
-    for number in (0..world.tasks.len()).rev() {
+    let tasks = world.tasks.len();
+    let mut least: Vec<f64> = vec![0.0; tasks + 1];
+    for number in (0..tasks).rev() {
         least[number] = least[number + 1] + cheapest(world, number);
     }
-    let mut look = Look { world, least, best: total(known), sites: known.to_vec(), plays: 0, plays_max };
-    look.below(0, 0.0, 0);
+    let mut rest = vec![0.0f64; tasks];
+    for number in (0..tasks).rev() {
+        let children = world.children[number].iter().map(|child| *child as usize);
+        rest[number] = children.map(|child| rest[child] + quickest(world, child)).fold(0.0, f64::max);
+    }
+    let best = play(world, &Chooser::Fixed(known.to_vec()), &AsExpected).total();
+    let board = Board::new(world);
+    let (sites, ends) = (Chooser::Fixed(known.to_vec()), vec![0.0; tasks]);
+    let mut look = Look { world, board, least, rest, ends, best, sites, plays: 0, plays_max };
+    look.below(0, &Begun::default());
     (look.plays < plays_max).then_some(look.best)
+}
+
+/// The shortest that a task can run.
+fn quickest(world: &World, task: usize) -> f64 {
+    let sites = (0..SITES).filter(|site| world.may(&world.tasks[task], *site));
+    sites.map(|site| world.tasks[task].runs_at(site).mid).fold(f64::INFINITY, f64::min)
 }
 
 /// What holding its needs costs, of a task at a site.
@@ -156,34 +167,94 @@ fn compute(world: &World, task: usize, site: usize) -> f64 {
 
 struct Look<'w> {
     world: &'w World,
+    board: Board<'w>,
     /// The least that the tasks from each on cost.
     least: Vec<f64>,
+    /// The shortest that the critical path behind each can be.
+    rest: Vec<f64>,
+    /// The earliest that each of those looked at can end.
+    ends: Vec<f64>,
     best: f64,
-    sites: Vec<u16>,
+    /// The sites so far, as a plan.
+    sites: Chooser,
     plays: u64,
     plays_max: u64,
 }
 
+/// What the sites so far come to at least.
+#[derive(Clone, Copy, Default)]
+struct Begun {
+    spent: f64,
+    /// A bit for every site at which something is rented.
+    rented: u64,
+    /// When the workflow can end at the earliest.
+    end: f64,
+    /// By site: the seconds that it is held as a whole.
+    held: [f64; SITES],
+}
+
 impl Look<'_> {
-    /// Everything that begins like the sites so far, which cost at least so much and rent at these.
-    fn below(&mut self, number: usize, spent: f64, rented: u64) {
-        if self.plays >= self.plays_max || spent + self.least[number] >= self.best - 1e-12 {
+    /// Everything that begins like the sites so far.
+    fn below(&mut self, number: usize, begun: &Begun) {
+        let flow = &self.world.flows[0];
+        let late = (begun.end - flow.deadline.unwrap_or(f64::INFINITY)).max(0.0) / 3_600.0 * flow.late_per_hour;
+        if self.plays >= self.plays_max || begun.spent + late + self.least[number] >= self.best - 1e-12 {
             return;
         }
         if number == self.world.tasks.len() {
             self.plays += 1;
-            let played = play(self.world, &Chooser::Fixed(self.sites.clone()), &AsExpected);
-            self.best = self.best.min(played.total());
+            if let Some(played) = self.board.play_below(&self.sites, self.best) {
+                self.best = played.total();
+            }
             return;
         }
-        for site in (0..SITES).filter(|site| self.world.may(&self.world.tasks[number], *site)) {
-            let place = &self.world.sites[site];
+        let task = &self.world.tasks[number];
+        for site in (0..SITES).filter(|site| self.world.may(task, *site)) {
+            let (place, runs) = (&self.world.sites[site], task.runs_at(site).mid);
             // Whatever is rented at all is booted at least once, and stands idle once.
-            let begins = place.rented && rented >> site & 1 == 0;
+            let begins = place.rented && begun.rented >> site & 1 == 0;
             let once = if begins { place.second(&Need::from(&SLOT)) * (place.boot + place.idle) } else { 0.0 };
-            self.sites[number] = site as u16;
-            let bit = if begins { 1 << site } else { 0 };
-            self.below(number + 1, spent + once + compute(self.world, number, site), rented | bit);
+            let ready = task.parents.iter().map(|parent| self.ends[*parent as usize]).fold(0.0, f64::max);
+            self.ends[number] = ready + runs;
+            let mut next = *begun;
+            next.spent += once + compute(self.world, number, site);
+            next.rented |= if begins { 1 << site } else { 0 };
+            next.held[site] += runs * self.world.share(site, &task.need);
+            next.end = next.end.max(self.ends[number] + self.rest[number]).max(next.held[site]);
+            if let Chooser::Fixed(sites) = &mut self.sites {
+                sites[number] = site as u16;
+            }
+            self.below(number + 1, &next);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::worlds::graph;
+    use super::*;
+
+    #[test]
+    fn the_best_plan_is_the_best_of_all_and_no_bound_is_above_it() {
+        // One graph of each shape.
+        for seed in 0..5 {
+            let world = graph(seed, &[5]);
+            let may = |number: usize, site: u16| world.may(&world.tasks[number], usize::from(site));
+            let (mut best, mut all) = (f64::INFINITY, 0);
+            for code in 0..SITES.pow(5) {
+                let sites: Vec<u16> = (0..5).map(|number| (code / SITES.pow(number) % SITES) as u16).collect();
+                if (0..5).all(|number| may(number, sites[number])) {
+                    best = best.min(play(&world, &Chooser::Fixed(sites), &AsExpected).total());
+                    all += 1;
+                }
+            }
+            let any: Vec<u16> = (0..5).map(|number| (0..SITES as u16).find(|site| may(number, *site)).unwrap_or(0)).collect();
+            let found = optimum(&world, &any, u64::MAX).unwrap();
+            assert!((found - best).abs() < 1e-9, "seed {seed}: {found} and {best} of {all}");
+            for whole in [true, false] {
+                let bound = bound(&world, whole, best);
+                assert!(bound > 0.0 && bound <= best + 1e-6, "seed {seed}: {bound} and {best}");
+            }
         }
     }
 }

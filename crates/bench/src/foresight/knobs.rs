@@ -29,6 +29,7 @@
 //! - **effort**: the large graphs of `worlds.rs`, by plays of moved plans for all tasks together.
 
 use placement::explore::SHARE;
+use placement::keeping::KEEP_S;
 use placement::objective::Settings;
 use placement::search::{Effort, Random, search};
 use placement::sim::{Chooser, play};
@@ -38,7 +39,7 @@ use prediction::forecast::Forecaster;
 
 use super::worlds::{Noisy, graph, part, stream};
 use super::yard::{Outcome, Rules};
-use super::{scenarios, waves};
+use super::{beliefs, scenarios, waves};
 use crate::report::Report;
 use crate::sample::Sample;
 
@@ -54,11 +55,12 @@ pub(super) fn measure(report: &mut Report) {
         rule(report, set, &seeds);
         plans(report, set, &seeds);
         forecasts(report, set, &seeds);
+        beliefs::measure(report, set, &seeds);
         eprintln!("knobs {set}: done");
     }
 }
 
-type Seeds = std::ops::Range<u64>;
+pub(super) type Seeds = std::ops::Range<u64>;
 
 /// Settings of single decisions, and of who is next.
 fn decisions(report: &mut Report, set: &str, seeds: &Seeds) {
@@ -90,9 +92,10 @@ fn decisions(report: &mut Report, set: &str, seeds: &Seeds) {
     sweep(report, set, "order_s", 1_800.0, &[300.0, 900.0, 1_800.0, 3_600.0, 1e9], |order_s| {
         yard(scenarios::keeping, Rules { order_s, ..Rules::default() }, longest)
     });
-    sweep(report, set, "keep_s", 3_600.0, &[600.0, 1_800.0, 3_600.0, 7_200.0, 1e9], |keep_s| {
-        yard(scenarios::keeping, Rules { keep_s, ..Rules::default() }, longest)
-    });
+    let kept = |keep_s: f64| Rules { keep_s, ..Rules::default() };
+    sweep(report, set, "keep_s", KEEP_S, &KEEP, |keep_s| yard(scenarios::keeping, kept(keep_s), longest));
+    let others = |outcome: &Outcome| outcome.waited_of_others_s;
+    sweep(report, set, "keep_s, what others wait", KEEP_S, &KEEP, |keep_s| yard(scenarios::keeping, kept(keep_s), others));
 }
 
 /// The rule of decisions, where no plan is followed.
@@ -152,10 +155,11 @@ fn forecasts(report: &mut Report, set: &str, seeds: &Seeds) {
     });
 }
 
+const KEEP: [f64; 6] = [600.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0, 1e9];
 const DEVIATE: [f64; 7] = [0.0, 0.05, 0.1, 0.25, 0.5, 1.0, 1e9];
 
 /// One setting over its values: what each comes to beside the default.
-fn sweep(report: &mut Report, set: &str, name: &str, default: f64, values: &[f64], total: impl Fn(f64) -> f64) {
+pub(super) fn sweep(report: &mut Report, set: &str, name: &str, default: f64, values: &[f64], total: impl Fn(f64) -> f64) {
     let of_default = total(default);
     let mut best = (f64::INFINITY, default);
     for value in values {

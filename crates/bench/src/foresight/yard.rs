@@ -16,7 +16,8 @@ use placement::thrift::{THRIFT_MAX, THRIFT_POWER, pace, thrift};
 use placement::{Backlog, Demand, Outlook, SiteView, plan};
 use prediction::{Basis, Ended, Estimates, Family, Observation};
 
-/// Jobs that find no place in a turn before the turn ends: those behind them are looked at when something ends.
+/// Jobs of a project that find no place in a turn before no more of it are looked at: those behind them are when something ends. Of each project, since
+/// a site may be kept for one whose project is not the first.
 const LOOK: usize = 24;
 
 /// Something to do.
@@ -100,6 +101,8 @@ pub(super) struct Outcome {
     pub(super) late_cost: f64,
     /// The longest wait of a job of the last project.
     pub(super) longest_of_last_s: f64,
+    /// Core-seconds that the jobs of all others waited.
+    pub(super) waited_of_others_s: f64,
 }
 
 impl Outcome {
@@ -214,6 +217,8 @@ impl Play<'_, '_> {
                 self.turn();
             }
         }
+        // What waits for ever counts nothing, and would make the worst rule the best.
+        assert_eq!(left, 0, "so many jobs never found a place");
     }
 
     fn learn(&mut self, family: usize, site: usize, wall_s: f64, overhead_s: f64) {
@@ -245,6 +250,8 @@ impl Play<'_, '_> {
         let waited_s = placed.at_s - job.arrives_s;
         if job.project + 1 == self.yard.projects.len() {
             self.out.longest_of_last_s = self.out.longest_of_last_s.max(waited_s);
+        } else {
+            self.out.waited_of_others_s += waited_s * f64::from(job.cores);
         }
         self.learn(job.family, placed.site, placed.runs_s, placed.starts_s);
     }
@@ -253,12 +260,13 @@ impl Play<'_, '_> {
     fn turn(&mut self) {
         let all = self.yard.sites.iter().fold(Resources::default(), |all, site| all.plus(&site.capacity));
         let mut line = std::mem::take(&mut self.queued);
-        let mut left = Vec::new();
+        let (mut left, mut passed) = (Vec::new(), vec![0; self.yard.projects.len()]);
         let wants = |line: &[usize], project: usize| line.iter().position(|job| self.yard.jobs[*job].project == project);
         let waiting: Vec<usize> = (0..self.yard.projects.len()).filter(|project| wants(&line, *project).is_some()).collect();
-        while !line.is_empty() && left.len() < LOOK {
+        loop {
             let standing = |project: usize| dominant(&self.held[project], &all) / self.yard.projects[project].weight;
-            let firsts: Vec<usize> = waiting.iter().filter_map(|project| wants(&line, *project)).collect();
+            let looked_at = waiting.iter().filter(|project| passed[**project] < LOOK);
+            let firsts: Vec<usize> = looked_at.filter_map(|project| wants(&line, *project)).collect();
             let claim = |at: &usize| {
                 let job = self.yard.jobs[line[*at]];
                 Claim { waited_s: self.now_s - job.arrives_s, standing: standing(job.project) }
@@ -269,6 +277,7 @@ impl Play<'_, '_> {
             let entitled = is_entitled(standing(project), waiting.iter().map(|other| standing(*other)));
             if !self.place(number, entitled) {
                 left.push(number);
+                passed[project] += 1;
             }
         }
         left.append(&mut line);

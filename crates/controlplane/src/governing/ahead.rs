@@ -1,8 +1,8 @@
 //! The gate asked ahead of time: where the nodes of a workflow may run, before anything runs.
 //!
 //! It puts the questions that the run loop puts for every action, with the labels that are known by then: of a workflow that is looked at,
-//! what its inputs are declared to carry; of a run that is accepted, what they really carry. What nobody can know before, such as what an
-//! undeclared file carries, is asked when the action is queued, and that answer counts.
+//! what its inputs are declared to carry; of a run that is accepted, what they really carry; of one that has begun, what was found out since as well.
+//! What nobody can know before, such as what an undeclared file carries, is asked when the action is queued, and that answer counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use placement::Permitted;
 use policy::{Cache, Fleet, Rules, Work};
 
-use super::{labelled, placing, project_of};
+use super::{CarriedByRun, labelled_with, placing, project_of};
 use crate::{ControlPlane, Fault};
 
 /// Where the nodes of a workflow may run.
@@ -28,13 +28,13 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
-    /// Of a workflow by rules over sites, with the answers that are known of them. `inputs` is what its inputs carry.
+    /// Of a workflow by rules over sites, with the answers that are known of them, and with what its data carry.
     pub(crate) fn new(
         (rules, cache): (Arc<Rules>, Arc<Mutex<Cache>>),
         fleet: Fleet,
         graph: &Graph,
         (project, domain): (&str, &str),
-        inputs: &BTreeMap<String, Label>,
+        carried: &CarriedByRun,
         now: Timestamp,
     ) -> Ahead {
         let mut ahead = Ahead {
@@ -51,7 +51,8 @@ impl Ahead {
             rules,
         };
         if ahead.rules.governed() {
-            let table = labelled(&ahead.rules, graph, Some(domain), inputs, now);
+            let known = |path: &str| Some(carried.at(path)).filter(|label| !label.is_empty());
+            let table = labelled_with(&ahead.rules, graph, Some(domain), &carried.inputs, &known, now);
             let mut gives_files = BTreeSet::new();
             files_given(graph, "", &mut gives_files);
             for step in &table.steps {
@@ -60,6 +61,10 @@ impl Ahead {
                 ahead.files_of.insert(step.path.clone(), from.collect());
             }
             ahead.reads = table.steps.into_iter().map(|step| (step.path, step.label)).collect();
+            // What running actions asked for is in no graph.
+            let others = carried.found.keys().filter(|path| !ahead.reads.contains_key(*path)).cloned();
+            let others: Vec<(String, Label)> = others.map(|path| (path.clone(), carried.at(&path))).collect();
+            ahead.reads.extend(others);
         }
         ahead
     }
@@ -110,7 +115,8 @@ impl ControlPlane {
         sites: &[model::SiteSpec],
         documents: &[crate::applying::Sourced],
     ) -> Result<Ahead, Fault> {
-        Ok(self.ahead_by((self.rules_with(documents, &[])?, Arc::default()), graph, domain, sites))
+        let rules = (self.rules_with(documents, &[])?, Arc::default());
+        Ok(self.ahead_by(rules, graph, domain, sites, &CarriedByRun::declared(graph)))
     }
 
     /// The gate ahead of a workflow of its own project by these rules, with the answers that are known of them over these sites.
@@ -120,23 +126,23 @@ impl ControlPlane {
         graph: &Graph,
         domain: &str,
         sites: &[model::SiteSpec],
+        carried: &CarriedByRun,
     ) -> Ahead {
         let (fleet, now) = (Fleet::new(sites.iter()), crate::clock::wall());
-        let inputs = workflow::labels::declared(graph);
-        Ahead::new(rules, fleet, graph, (project_of(&graph.workflow), domain), &inputs, now)
+        Ahead::new(rules, fleet, graph, (project_of(&graph.workflow), domain), carried, now)
     }
 
-    /// The gate ahead of a run, with what its inputs carry.
+    /// The gate ahead of a run, with what its data carry.
     pub(crate) fn ahead_of_run(
         &self,
         graph: &Graph,
         names: (&str, &str),
-        inputs: &BTreeMap<String, Label>,
+        carried: &CarriedByRun,
         sites: &[journal::SiteRow],
     ) -> Ahead {
         let fleet = Fleet::new(sites.iter().map(|row| &row.spec));
         // These questions were put a moment ago, when the run was let in.
         let cache = self.governance().cache.clone();
-        Ahead::new((self.rules(), cache), fleet, graph, names, inputs, crate::clock::wall())
+        Ahead::new((self.rules(), cache), fleet, graph, names, carried, crate::clock::wall())
     }
 }

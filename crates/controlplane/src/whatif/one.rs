@@ -9,23 +9,25 @@ use engine::event::Goal;
 use engine::without_items;
 use journal::RunRow;
 use model::value::ArtifactRef;
-use model::{Graph, Label, Money, Timestamp};
+use model::{Graph, Money, Node, NodeKind, ProjectSpec, Resources, Timestamp};
 use placement::objective::{Late, Settings};
 use placement::search::Effort;
 use placement::sim::{AsExpected, Chooser, play};
 use placement::{Demand, Explanation, Input, SiteView, Verdict};
 use policy::{Fleet, Rules};
 use prediction::Family;
+use workflow::documents::Document;
 
 use super::{SiteChange, changed, specs};
 use crate::applying::read_all;
 use crate::costs::SoFar;
 use crate::foresight::{Ground, LATE_PER_HOUR, Outlook, Sketch};
-use crate::governing::{Ahead, inputs_carry};
+use crate::governing::Ahead;
 use crate::learning::node_at;
 use crate::placer::outlook;
 use crate::planning::idle;
-use crate::{ControlPlane, Fault, FaultKind, SourceFile};
+use crate::projects::Bounds;
+use crate::{ControlPlane, Fault, FaultKind, ProjectStand, SourceFile};
 
 /// Plays of moved plans, shared by the tasks: somebody waits for the answer.
 const EFFORT: usize = 3_000;
@@ -47,7 +49,8 @@ pub struct Suppose {
     pub late_per_hour: Option<Money>,
     /// What being late at all costs.
     pub late_fee: Option<Money>,
-    /// Documents of rules (tags, policies, sanitizers) in the place of those of the same names; they count as approved.
+    /// Documents of rules (tags, policies, sanitizers) in the place of those of the same names, which count as approved, and what its project
+    /// may spend and hold.
     pub documents: Vec<SourceFile>,
     /// Policies that are not there.
     pub without: Vec<String>,
@@ -66,6 +69,19 @@ pub struct Side {
     pub nowhere: BTreeMap<String, String>,
     /// Every site with its terms, for the action that was asked for.
     pub explanation: Option<Explanation>,
+    /// What bounds the money of it; none without a budget, or where nothing is to come.
+    pub budget: Option<Budgeted>,
+}
+
+/// What may still be spent, and what a plan does with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Budgeted {
+    /// What may be spent on what is to come.
+    pub left: Money,
+    /// By how much the plan goes beyond that.
+    pub over: Money,
+    /// The bounds in words.
+    pub said: String,
 }
 
 /// The answer.
@@ -87,6 +103,27 @@ struct Scene<'a> {
     now: Timestamp,
     /// The action that is looked at, and what it reads.
     action: Option<(String, Vec<Input>)>,
+    /// Where its project stands without what the run itself holds and is expected to cost, since all of that is planned anew here; but what its
+    /// running actions have used so far is spent. None for a run that has ended: today's money says nothing of its day.
+    stand: Option<ProjectStand>,
+}
+
+/// What is different on a side.
+struct Terms<'a> {
+    sites: &'a [SiteView],
+    ahead: &'a Ahead,
+    goal: Option<Goal>,
+    /// What its project may spend and hold, where that is another than it is.
+    project: Option<&'a ProjectSpec>,
+}
+
+impl Scene<'_> {
+    /// What bounds an action with such needs on a side.
+    fn bounds(&self, terms: &Terms<'_>, needs: &Resources) -> Bounds {
+        let Some(stand) = &self.stand else { return Bounds::default() };
+        let spec = terms.project.unwrap_or(&stand.spec).clone();
+        ProjectStand { spec, ..stand.clone() }.bounds(&self.run.project, needs, self.now)
+    }
 }
 
 impl ControlPlane {
@@ -97,26 +134,43 @@ impl ControlPlane {
         let graph =
             graph.ok_or_else(|| Fault::new(FaultKind::Conflict, format!("the graph of `{name}` is not kept any more")))?;
         let over = run.finished_at.is_some();
+        let rows = self.reader().sites().map_err(Fault::internal)?;
+        let fleet: Vec<SiteView> = rows.iter().map(idle).collect();
+        let so_far = if over { SoFar::default() } else { self.so_far(&run, &graph)? };
         let scene = Scene {
-            so_far: if over { SoFar::default() } else { self.so_far(&run, &graph)? },
+            stand: (!over).then(|| self.stand_without(&run, &graph, &so_far, &fleet)),
+            so_far,
             now: if over { run.submitted_at } else { crate::clock::wall() },
             action: asked.action.as_ref().map(|path| self.looked_at(&run, path)).transpose()?,
             run: &run,
             graph: &graph,
         };
-        let rows = self.reader().sites().map_err(Fault::internal)?;
-        let fleet: Vec<SiteView> = rows.iter().map(idle).collect();
-        let carried = self.carried(&run, &graph)?;
         let goal = self.reader().last_plan(&run).map_err(Fault::internal)?.and_then(|plan| plan.goal);
         let gate = |rules: Arc<Rules>, sites: &[SiteView]| {
+            let (carried, names) = (self.carried_by(&run, &graph, &rules)?, (run.project.as_str(), run.domain.as_str()));
             let fleet = Fleet::new(specs(sites, &rows, &asked.sites).iter());
-            Ahead::new((rules, Arc::default()), fleet, &graph, (&run.project, &run.domain), &carried, crate::clock::wall())
+            Ok::<_, Fault>(Ahead::new((rules, Arc::default()), fleet, &graph, names, &carried, crate::clock::wall()))
         };
-        let before = self.side(&scene, &fleet, &gate(self.rules(), &fleet), goal);
+        let (rules, project) = self.asked_for(asked, &run.project)?;
         let sites = taken_away(&fleet, changed(&fleet, &asked.sites)?, &asked.sites);
-        let rules = self.rules_as_if(&asked.documents, &asked.without)?;
-        let after = self.side(&scene, &sites, &gate(rules, &sites), other_goal(goal, asked, &run));
+        let ahead = gate(self.rules(), &fleet)?;
+        let before = self.side(&scene, &Terms { sites: &fleet, ahead: &ahead, goal, project: None });
+        let (ahead, goal) = (gate(rules, &sites)?, other_goal(goal, asked, &run));
+        let after = self.side(&scene, &Terms { sites: &sites, ahead: &ahead, goal, project: project.as_ref() });
         Ok(Supposed { before, after, limits: limits(over) })
+    }
+
+    /// Where the project of an open run stands: see [`Scene`].
+    fn stand_without(&self, run: &RunRow, graph: &Graph, so_far: &SoFar, fleet: &[SiteView]) -> ProjectStand {
+        let mut stand = self.stands().read().of_all_but(&run.project, run.id, crate::clock::wall());
+        for (path, site, seconds) in &so_far.running {
+            let node = node_at(graph, path).filter(|node| node.kind.is_placed());
+            let site = fleet.iter().find(|known| known.name == *site);
+            if let Some((node, site)) = node.zip(site) {
+                stand.promise(site.prices.of_use(&node.needs.resources, (seconds * 1e6) as u64));
+            }
+        }
+        stand
     }
 
     /// An action of a run and what it reads, as far as copies of that are known.
@@ -132,82 +186,111 @@ impl ControlPlane {
         Ok((without_items(path), inputs.collect()))
     }
 
-    /// What the inputs of a run carry.
-    fn carried(&self, run: &RunRow, graph: &Graph) -> Result<BTreeMap<String, Label>, Fault> {
-        let inputs = self.reader().body(run.first_seq, 0).map_err(Fault::internal)?.unwrap_or_default();
-        inputs_carry(&self.rules(), graph, &inputs, |artifact| self.reader().artifact_label(artifact).map_err(Fault::internal))
-    }
-
-    /// The rules in force with these documents put in and these policies taken out.
-    fn rules_as_if(&self, documents: &[SourceFile], without: &[String]) -> Result<Arc<Rules>, Fault> {
-        if documents.is_empty() {
-            return self.rules_with(&[], without);
+    /// The rules in force with these documents put in and these policies taken out, and what the run's project may, where a document says that.
+    fn asked_for(&self, asked: &Suppose, project: &str) -> Result<(Arc<Rules>, Option<ProjectSpec>), Fault> {
+        if asked.documents.is_empty() {
+            return Ok((self.rules_with(&[], &asked.without)?, None));
         }
-        let (read, outcome) = read_all(self.reader(), documents, &BTreeMap::new());
+        let (read, outcome) = read_all(self.reader(), &asked.documents, &BTreeMap::new());
         if outcome.failed() {
             return Err(outcome.into());
         }
-        let others = read.iter().map(|sourced| sourced.document.kind()).find(|kind| !crate::governing::KINDS.contains(kind));
-        if let Some(other) = others {
-            let message = format!("a document of kind {other} is no rule: tags, policies, sanitizers and approvals are");
-            return Err(Fault::new(FaultKind::Malformed, message));
+        let mut spec = None;
+        for sourced in &read {
+            match &sourced.document {
+                Document::Project(own) if own.name == project => spec = Some(own.clone()),
+                Document::Project(other) => {
+                    let message = format!("the run is of the project `{project}`, and not of `{}`", other.name);
+                    return Err(Fault::new(FaultKind::Malformed, message));
+                }
+                other if crate::governing::KINDS.contains(&other.kind()) => {}
+                other => {
+                    let message = format!(
+                        "a document of kind {} is no rule: tags, policies, sanitizers, approvals and projects are",
+                        other.kind()
+                    );
+                    return Err(Fault::new(FaultKind::Malformed, message));
+                }
+            }
         }
-        self.rules_with(&read, without)
+        Ok((self.rules_with(&read, &asked.without)?, spec))
     }
 
-    fn side(&self, scene: &Scene<'_>, sites: &[SiteView], ahead: &Ahead, goal: Option<Goal>) -> Side {
+    fn side(&self, scene: &Scene<'_>, terms: &Terms<'_>) -> Side {
+        let bounds = scene.bounds(terms, &Resources::default());
+        let sketch = self.sketch(scene, terms, &bounds);
+        let mut side = Side { deadline: terms.goal.map(|goal| goal.deadline), ..Side::default() };
+        let tasks = sketch.world.tasks.len();
+        let has_place = |task: usize| (0..terms.sites.len()).any(|site| sketch.world.may(&sketch.world.tasks[task], site));
+        let stuck: BTreeSet<&String> = (0..tasks).filter(|task| !has_place(*task)).map(|task| &sketch.paths[task]).collect();
+        if let Some(moves) = EFFORT.checked_div(tasks) {
+            let found = sketch.plan(&Effort { moves: moves as u32, seed: 1 });
+            let rule = || play(&sketch.world, &Chooser::Priced(Settings::default()), &AsExpected);
+            let played = found.map_or_else(rule, |found| found.played);
+            side.to_come = stuck.is_empty().then(|| sketch.outlook(&played.sites));
+            side.budget = bounds.budget.map(|left| Budgeted {
+                left,
+                over: placement::objective::money(played.over_budget),
+                said: bounds.said.clone().unwrap_or_default(),
+            });
+            let places = sketch.places(&played.sites).into_iter().filter(|place| !stuck.contains(&place.path));
+            side.places = places.map(|place| (place.path, place.site)).collect();
+        }
+        let look = |path: &str, inputs: &[Input], places: &BTreeMap<String, String>| {
+            self.explained(scene, terms, (&sketch, places), (path, inputs))
+        };
+        // What the server computes itself is no task of a sketch. It has to have a place all the same. And what stands behind something without a
+        // place was never reached in the play.
+        let mut others = Vec::new();
+        instants(scene.graph, "", &scene.so_far.done, &mut others);
+        others.extend(sketch.paths.iter().filter(|path| !side.places.contains_key(*path)).cloned());
+        for path in others {
+            if side.places.contains_key(&path) || side.nowhere.contains_key(&path) {
+                continue;
+            }
+            let Some(explained) = look(&path, &[], &side.places) else { continue };
+            match explained.sites.iter().find(|site| site.verdict == Verdict::Chosen).filter(|_| !stuck.contains(&path)) {
+                Some(chosen) => drop(side.places.insert(path, chosen.site.clone())),
+                None => drop(side.nowhere.insert(path, why_not(&explained))),
+            }
+        }
+        if !side.nowhere.is_empty() {
+            (side.to_come, side.budget) = (None, None);
+        }
+        side.explanation = scene.action.as_ref().and_then(|(path, inputs)| look(path, inputs, &side.places));
+        side
+    }
+
+    /// The world of what is left of the run on a side.
+    fn sketch(&self, scene: &Scene<'_>, terms: &Terms<'_>, bounds: &Bounds) -> Sketch {
         let estimates = self.learned().read();
         let ground = Ground {
             workflow: &scene.graph.workflow,
-            sites,
+            sites: terms.sites,
             estimates: &estimates,
             files: Vec::new(),
-            permitted: &|path, work| ahead.permitted(path, work, &|_| None),
+            permitted: &|path, work| terms.ahead.permitted(path, work, &|_| None),
             done: &|path| scene.so_far.done.contains(path),
-            goal,
+            goal: terms.goal.map(|goal| bounds.thrifty(goal)),
             now: scene.now,
         };
         let mut sketch = Sketch::of(scene.graph, &ground);
         sketch.advance(&|path| scene.so_far.progress.get(path).copied());
-        drop(estimates);
-        let mut side = Side { deadline: goal.map(|goal| goal.deadline), ..Side::default() };
-        let tasks = sketch.world.tasks.len();
-        let has_place = |task: usize| (0..sites.len()).any(|site| sketch.world.may(&sketch.world.tasks[task], site));
-        let stuck: BTreeSet<String> =
-            (0..tasks).filter(|task| !has_place(*task)).map(|task| sketch.paths[task].clone()).collect();
-        if let Some(moves) = EFFORT.checked_div(tasks) {
-            let found = sketch.plan(&Effort { moves: moves as u32, seed: 1 });
-            let rule = || play(&sketch.world, &Chooser::Priced(Settings::default()), &AsExpected).sites;
-            let chosen = found.map_or_else(rule, |found| found.sites);
-            side.to_come = stuck.is_empty().then(|| sketch.outlook(&chosen));
-            let places = sketch.places(&chosen).into_iter().filter(|place| !stuck.contains(&place.path));
-            side.places = places.map(|place| (place.path, place.site)).collect();
+        if scene.stand.is_some() {
+            self.bind(&mut sketch, terms.sites, bounds);
         }
-        let look =
-            |path: &str, inputs: &[Input]| self.explained(scene, (sites, ahead), goal, (&sketch, &side.places), (path, inputs));
-        let nowhere = |path: &String| (path.clone(), look(path, &[]).map_or_else(String::new, |explained| why_not(&explained)));
-        let nowhere = stuck.iter().map(nowhere).collect();
-        let explanation = scene.action.as_ref().and_then(|(path, inputs)| look(path, inputs));
-        // What stands behind something without a place was never reached in the play; it has one all the same.
-        let behind = sketch.paths.iter().filter(|path| !stuck.contains(*path) && !side.places.contains_key(*path));
-        let chosen = |explained: Explanation| {
-            explained.sites.into_iter().find(|site| site.verdict == Verdict::Chosen).map(|chosen| chosen.site)
-        };
-        let found = behind.filter_map(|path| Some((path.clone(), look(path, &[]).and_then(chosen)?)));
-        let found: BTreeMap<String, String> = found.collect();
-        side.places.extend(found);
-        Side { nowhere, explanation, ..side }
+        sketch
     }
 
     /// Every site with its terms for one action, as the placer would judge them if every open site were idle.
     fn explained(
         &self,
         scene: &Scene<'_>,
-        (sites, ahead): (&[SiteView], &Ahead),
-        goal: Option<Goal>,
+        terms: &Terms<'_>,
         (sketch, places): (&Sketch, &BTreeMap<String, String>),
         (path, inputs): (&str, &[Input]),
     ) -> Option<Explanation> {
+        let Terms { sites, ahead, goal, .. } = terms;
         let node = node_at(scene.graph, path).filter(|node| node.kind.is_placed())?;
         let work = node.kind.work();
         let family = Family { workflow: &scene.graph.workflow, path, work: &work };
@@ -224,12 +307,29 @@ impl ControlPlane {
         });
         let task = sketch.paths.iter().position(|known| known == path);
         demand.rest_s = task.and_then(|task| sketch.world.tasks.get(task)).map_or(0.0, |task| task.rest);
-        if let Some(stand) = self.stands().read().get(&scene.run.project) {
-            let bounds = stand.bounds(&scene.run.project, &node.needs.resources, crate::clock::wall());
-            demand.settings.risk /= bounds.thrift;
-            (demand.budget, demand.at_most, demand.bounds) = (bounds.budget, bounds.count, bounds.said);
-        }
+        let bounds = scene.bounds(terms, &node.needs.resources);
+        demand.settings.risk /= bounds.thrift;
+        (demand.budget, demand.at_most, demand.bounds) = (bounds.budget, bounds.count, bounds.said);
         Some(placement::plan(sites, &demand).explanation)
+    }
+}
+
+/// The paths of the nodes that the server computes itself and that are not done.
+fn instants(graph: &Graph, prefix: &str, done: &BTreeSet<String>, found: &mut Vec<String>) {
+    graph.nodes.iter().for_each(|node| instants_of(node, format!("{prefix}{}", node.id), done, found));
+}
+
+fn instants_of(node: &Node, path: String, done: &BTreeSet<String>, found: &mut Vec<String>) {
+    if done.contains(&path) {
+        return;
+    }
+    match &node.kind {
+        NodeKind::Use { connector, .. } if connectors::run_instant(connector, &serde_json::Value::Null, 1).is_some() => {
+            found.push(path);
+        }
+        NodeKind::Each { body, .. } => instants_of(body, format!("{path}[]"), done, found),
+        NodeKind::Workflow { graph } => instants(graph, &format!("{path}/"), done, found),
+        _ => {}
     }
 }
 
@@ -272,6 +372,9 @@ fn limits(over: bool) -> Vec<String> {
         true => "the run has ended: the whole of it is looked at, from its acceptance, with today's estimates and sites",
         false => "what has ended is left as it is; an action that runs is counted as if it could still go elsewhere",
     });
+    if !over {
+        limits.push("what may be spent is without what running actions of the run are expected to cost, and with what they have used so far");
+    }
     limits.into_iter().map(str::to_owned).collect()
 }
 

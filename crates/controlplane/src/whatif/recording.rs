@@ -18,13 +18,16 @@ use prediction::{Estimates, Family};
 
 use super::{Recorded, Sum};
 use crate::foresight::world_of;
-use crate::governing::Ahead;
+use crate::governing::{Ahead, CarriedByRun, CarriedByRuns};
 use crate::learning::node_at;
 use crate::placer::outlook;
 use crate::{ControlPlane, Fault, FaultKind};
 
 /// Parents kept of a task that waited for more: those that ended last.
 const PARENTS_MAX: usize = 64;
+
+/// Where people and waits are, which take no place.
+const ANYWHERE: u64 = u64::MAX;
 
 impl ControlPlane {
     /// The world of what was recorded, with these sites.
@@ -34,12 +37,14 @@ impl ControlPlane {
         sites: &[SiteView],
         gate: &Gate,
         goals: &BTreeMap<RunId, Goal>,
+        carried: &CarriedByRuns,
     ) -> Result<Recorded, Fault> {
         let mut recorder = Recorder {
             control: self,
             sites,
             gate,
             goals,
+            carried,
             aheads: BTreeMap::new(),
             paths: BTreeMap::new(),
             origin: None,
@@ -84,15 +89,20 @@ pub(super) struct Gate {
     pub(super) cache: Arc<Mutex<Cache>>,
 }
 
+/// What runs have in common of which the rules say the same: graph, domain, and the number of what their data carried, where that is known.
+type Alike = (Digest, String, Option<usize>);
+
 /// Makes a world of rows, run after run.
 struct Recorder<'a> {
     control: &'a ControlPlane,
     sites: &'a [SiteView],
     gate: &'a Gate,
-    /// By graph and domain: the gate, asked with what inputs are declared to carry.
-    aheads: BTreeMap<(Digest, String), Option<Ahead>>,
+    /// What the data of the runs carried.
+    carried: &'a CarriedByRuns,
+    /// By graph, domain and what the data of a run carried: the gate, asked with that.
+    aheads: BTreeMap<Alike, Option<Ahead>>,
     goals: &'a BTreeMap<RunId, Goal>,
-    paths: BTreeMap<(Digest, String, String), Arc<Known>>,
+    paths: BTreeMap<(Alike, String), Arc<Known>>,
     origin: Option<Timestamp>,
     /// By site: how many actions, and the seconds that they ran.
     held: Vec<(u64, f64)>,
@@ -163,15 +173,20 @@ impl Recorder<'_> {
 
     /// What is known of a node: looked up once for each, so that whoever learns is not held up, and with them those who decide.
     fn known(&mut self, row: &HistoryRow, path: &str, graph: Option<&Graph>) -> Arc<Known> {
-        let key = (row.graph, row.domain.clone(), path.to_owned());
+        let carried = self.carried.of(row.run);
+        let key = ((row.graph, row.domain.clone(), carried.map(|(number, _)| number)), path.to_owned());
         if let Some(known) = self.paths.get(&key) {
             return known.clone();
         }
-        let of_run = (row.graph, row.domain.clone());
+        let of_run = key.0.clone();
         if !self.aheads.contains_key(&of_run) {
             let Gate { specs, rules, cache } = self.gate;
             let asked = || (rules.clone(), cache.clone());
-            let ahead = graph.map(|graph| self.control.ahead_by(asked(), graph, &row.domain, specs));
+            let ahead = graph.map(|graph| {
+                let declared = CarriedByRun::declared(graph);
+                let carried = carried.map_or_else(|| declared.clone(), |(_, carried)| carried.clone().with(&declared));
+                self.control.ahead_by(asked(), graph, &row.domain, specs, &carried)
+            });
             self.aheads.insert(of_run.clone(), ahead);
         }
         let node = graph.and_then(|graph| node_at(graph, path));
@@ -205,7 +220,7 @@ impl Recorder<'_> {
         // People and waits take as long as they took.
         let pause = row.opened_at.since(behind).as_secs_f64();
         if pause > 1.0 {
-            world.tasks.push(Task { runs: vec![Odds::certain(pause)], permitted: u64::MAX, parents, ..Task::default() });
+            world.tasks.push(Task { runs: vec![Odds::certain(pause)], permitted: ANYWHERE, parents, ..Task::default() });
             numbers.push(0);
             strays.push(1.0);
             parents = vec![world.tasks.len() as u32 - 1];
@@ -228,6 +243,13 @@ impl Recorder<'_> {
 
     fn finish(mut self) -> Recorded {
         let mut recorded = self.recorded;
+        // A site that is closed now was open while work ran there. Where none did, it is taken to have been closed.
+        let closed = self.sites.iter().zip(&self.held).enumerate().take(64);
+        let closed = closed.filter(|(_, (site, (count, _)))| site.closed.is_some() && *count == 0);
+        let closed = closed.fold(0u64, |bits, (index, _)| bits | 1 << index);
+        for task in recorded.world.tasks.iter_mut().filter(|task| task.permitted != ANYWHERE) {
+            task.permitted &= !closed;
+        }
         let span = (self.span.1.saturating_sub(self.span.0) as f64 / 1e6).max(1.0);
         let of = |(site, (count, seconds)): (&SiteView, (u64, f64))| {
             (site.name.clone(), count, seconds / span / (f64::from(site.capacity.cpu_millis) / 1000.0).max(1e-3))

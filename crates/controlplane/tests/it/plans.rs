@@ -6,8 +6,8 @@ use engine::event::RunPlanned;
 use engine::{Command, SiteOrder};
 
 use super::{apply, open, start};
-use controlplane::ControlPlane;
-use model::RunId;
+use controlplane::{ControlPlane, Side, SourceFile, Suppose};
+use model::{Money, RunId};
 
 const SITES: &str = "
 kind: site
@@ -60,7 +60,7 @@ async fn a_lost_site_is_planned_around_and_plans_outlive_a_restart() {
     let run = start(&control).await;
     let before = plan_of(&control, run).unwrap();
     assert!(before.places.iter().any(|place| place.site == "rented"), "{before:?}");
-    assert_eq!(before.goal.unwrap().late_per_hour, model::Money::from_units(500.0));
+    assert_eq!(before.goal.unwrap().late_per_hour, Money::from_units(500.0));
     let order = Command::SiteOrder { site: "rented".into(), order: SiteOrder::Drain, principal: "test".into() };
     // The watcher has to have seen the fleet as it was; any change of it does.
     tokio::time::timeout(Duration::from_secs(30), async {
@@ -115,15 +115,20 @@ prices: {cpu_hour: 50}
 ---
 ";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_plan_keeps_within_what_its_project_may_spend_and_hold() {
-    let data = tempfile::tempdir().unwrap();
-    let control = open(data.path()).await;
+/// Work that two own cores do too late, and that waits for a signal before it begins.
+fn late_at_home() -> String {
     let mut text = "workflow: t/w\ndeadline: {within: 2m, late_per_hour: 500}\nnodes:\n  go: {wait: {signal: go}}\n".to_owned();
     for number in 0..8 {
         text += &format!("  n{number}: {{run: [\"true\"], after: [go], needs: {{cpu: 1, site: {{zone: bank}}}}}}\n");
     }
-    apply(&control, format!("{ZONE}{text}")).await;
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_keeps_within_what_its_project_may_spend_and_hold() {
+    let data = tempfile::tempdir().unwrap();
+    let control = open(data.path()).await;
+    apply(&control, format!("{ZONE}{}", late_at_home())).await;
     let away = |plan: &RunPlanned| plan.places.iter().filter(|place| place.site == "rented").count();
     let budget_of = |plan: &RunPlanned| {
         let explanation: serde_json::Value = serde_json::from_str(&plan.explanation).unwrap();
@@ -156,5 +161,50 @@ async fn a_plan_keeps_within_what_its_project_may_spend_and_hold() {
         explanation["expected"]["ends_in_s"][1].as_f64().unwrap()
     };
     assert!(ends(&narrow) > 1.5 * ends(&free), "one at a time there: {} and {}", ends(&narrow), ends(&free));
+    control.stop().await;
+}
+
+fn documents(text: &str) -> Vec<SourceFile> {
+    vec![SourceFile { path: "d.yaml".into(), text: text.into() }]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_what_if_of_an_open_run_keeps_within_what_its_project_may_spend_and_hold() {
+    let data = tempfile::tempdir().unwrap();
+    let control = open(data.path()).await;
+    apply(&control, format!("{ZONE}{}", late_at_home())).await;
+    let run = start(&control).await;
+    let name = control.reader().run(run).unwrap().unwrap().name;
+    let away = |side: &Side| side.places.values().filter(|site| *site == "rented").count();
+    let free = control.suppose(&name, &Suppose::default()).unwrap();
+    assert!(away(&free.before) >= 4 && free.before.budget.is_none(), "two own cores are late: {free:?}");
+
+    // One action at the dear site costs more than all that may be spent, whatever the deadline.
+    const POOR: &str = "kind: project\nname: t\nbudget: {day: 0.6}\n";
+    let as_if = |text: &str| Suppose { documents: documents(text), ..Suppose::default() };
+    let supposed = control.suppose(&name, &as_if(POOR)).unwrap();
+    assert_eq!((away(&supposed.before), away(&supposed.after)), (away(&free.before), 0), "{supposed:?}");
+    let budget = supposed.after.budget.unwrap();
+    assert_eq!((budget.left, budget.over), (Money::from_units(0.6), Money(0)), "{budget:?}");
+    assert!(budget.said.contains("of its budget of 0.6"), "{budget:?}");
+    apply(&control, POOR.into()).await;
+    let kept = control.suppose(&name, &as_if("kind: project\nname: t\n")).unwrap();
+    assert_eq!((away(&kept.before), kept.before.places.len(), away(&kept.after)), (0, 8, away(&free.before)), "{kept:?}");
+    let over = control.suppose(&name, &as_if("kind: project\nname: t\nbudget: {day: 0.05}\n")).unwrap().after;
+    assert!(away(&over) == 0 && over.budget.as_ref().is_some_and(|budget| budget.over > Money(0)), "{over:?}");
+
+    // One core at once is not quicker at two sites than at one.
+    let ends = |side: &Side| side.to_come.as_ref().unwrap().ends_in_s[1];
+    let narrow = control.suppose(&name, &as_if("kind: project\nname: t\nquota: {cpu: 1}\n")).unwrap().after;
+    assert!(ends(&narrow) > 1.5 * ends(&free.before), "{} and {}", ends(&narrow), ends(&free.before));
+
+    let other = control.suppose(&name, &as_if("kind: project\nname: other\nbudget: {day: 1}\n")).unwrap_err();
+    assert!(other.detail.contains("of the project `t`"), "{other:?}");
+    // Of what has ended the whole is looked at: what may be spent today says nothing of it.
+    let cancel = Command::Cancel { run, principal: "test".into(), reason: String::new() };
+    control.inbox().ask(cancel).await.unwrap();
+    control.end_of(run, Duration::from_secs(60)).await.unwrap().unwrap();
+    let over = control.suppose(&name, &Suppose::default()).unwrap().before;
+    assert!(away(&over) >= 4 && over.budget.is_none(), "{over:?}");
     control.stop().await;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use controlplane::{ControlPlane, SourceFile, Submission, Suppose, WhatIf, WorkflowSource};
-use model::{RunId, Timestamp};
+use model::{Digest, RunId, Timestamp};
 use serde_json::json;
 
 use crate::{apply, open};
@@ -46,9 +46,6 @@ cedar: |
 
 const OTHER: &str = "kind: tag\nname: other\n";
 
-/// What-if of a run leaves out what the server computes itself, as the node of this workflow is, and does not ask the rules about it.
-const BARRED: [bool; 4] = [true, true, true, false];
-
 /// Whether these documents would bar the node `a`, as each of the four says.
 fn barred(control: &ControlPlane, run: RunId, text: &str) -> [bool; 4] {
     let documents = |text: String| vec![SourceFile { path: "r.yaml".into(), text }];
@@ -81,11 +78,59 @@ async fn a_given_policy_counts_as_approved_and_one_that_waits_waits_on() {
     let run = control.submit(submission).await.unwrap().run;
     control.end_of(run, PATIENCE).await.unwrap().unwrap();
     assert_eq!(barred(&control, run, OTHER), [false; 4]);
-    assert_eq!(barred(&control, run, GUARDED), BARRED, "nobody has approved it, and it counts all the same");
+    assert_eq!(barred(&control, run, GUARDED), [true; 4], "nobody has approved it, and it counts all the same");
     // Registered it waits, and what is asked about something else does not bring it in force.
     apply(&control, GUARDED.into()).await;
     assert_eq!(control.rules().count(), 0);
     assert_eq!(barred(&control, run, OTHER), [false; 4]);
-    assert_eq!(barred(&control, run, GUARDED), BARRED);
+    assert_eq!(barred(&control, run, GUARDED), [true; 4]);
+    control.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_are_asked_about_what_has_run_with_what_its_data_carried() {
+    let data = tempfile::tempdir().unwrap();
+    let control = open(data.path()).await;
+    apply(&control, BASE.into()).await;
+    let bytes = b"name,ssn";
+    for site in ["onprem", "cloud", "local"] {
+        control.sites().store(site).unwrap().put_bytes(bytes).unwrap();
+    }
+    let file =
+        json!({"$artifact": {"digest": Digest::of(bytes).to_string(), "size": bytes.len(), "kind": "file", "name": "a.csv"}});
+    apply(
+        &control,
+        "workflow: t/marks\ninputs:\n  file: {type: file, labels: [pii]}\nnodes:\n  a: {wait: {signal: never}}\n".into(),
+    )
+    .await;
+    // It declares nothing of what it is given.
+    let quiet = "workflow: t/quiet\ninputs:\n  any: {type: object}\nnodes:\n  \
+                 a: {use: core/noop, with: {value: '${ inputs.any }'}, needs: {site: {zone: cloud}}}\n  \
+                 b: {use: core/noop, with: {value: '${ nodes.a }'}}\n";
+    apply(&control, quiet.into()).await;
+    let start = async |workflow: &str, inputs: serde_json::Value| {
+        let inputs = inputs.as_object().cloned().unwrap();
+        let submission = Submission { workflow: workflow.into(), inputs, principal: "ada".into(), ..Submission::default() };
+        control.submit(submission).await.unwrap().run
+    };
+    start("t/marks", json!({"file": file})).await;
+    let (personal, plain) = (start("t/quiet", json!({"any": {"deep": file}})).await, start("t/quiet", json!({"any": {}})).await);
+    for run in [personal, plain] {
+        control.end_of(run, PATIENCE).await.unwrap().unwrap();
+    }
+    let documents = || vec![SourceFile { path: "r.yaml".into(), text: GUARDED.into() }];
+    let until = Timestamp(i64::MAX as u64);
+    let period = control.what_if(&WhatIf { until, rules: documents(), ..WhatIf::default() }).unwrap();
+    let barred: Vec<(&str, &str, u64)> =
+        period.refusals.iter().map(|barred| (barred.path.as_str(), barred.site.as_str(), barred.actions)).collect();
+    assert!(barred.contains(&("a", "cloud", 1)), "one of the two runs read personal data: {barred:?}");
+    assert_eq!((period.actions, period.sums.last().unwrap().refused), (4, 1), "{period:?}");
+    let nowhere = |run: RunId| {
+        let name = control.reader().run(run).unwrap().unwrap().name;
+        control.suppose(&name, &Suppose { documents: documents(), ..Suppose::default() }).unwrap().after.nowhere
+    };
+    let (personal, plain) = (nowhere(personal), nowhere(plain));
+    assert!(personal.len() == 1 && personal["a"].contains("personal data stays on-premise"), "{personal:?}");
+    assert!(plain.is_empty(), "{plain:?}");
     control.stop().await;
 }

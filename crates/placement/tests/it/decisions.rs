@@ -9,7 +9,11 @@ use placement::objective::{Late, Odds};
 use placement::search::Random;
 use placement::{Demand, Input, Outlook, Permitted, SiteView, Verdict, plan};
 
+/// What is asked for, what there is, what is held; now and then as nobody means it.
 fn amount(random: &mut Random, most: usize) -> Resources {
+    if random.below(40) == 0 {
+        return Resources { cpu_millis: u32::MAX, memory_bytes: u64::MAX, gpus: u32::MAX, disk_bytes: u64::MAX };
+    }
     Resources {
         cpu_millis: (random.below(most) * 500) as u32,
         memory_bytes: (random.below(most) as u64) << 30,

@@ -395,7 +395,8 @@ pub(crate) struct WhatIf {
     /// Do not price what outputs will cost to reach nodes that may not run beside them.
     #[arg(long)]
     no_lookahead: bool,
-    /// Rules that count as if they were applied: files or folders of policies, tags, sanitizers and approvals.
+    /// Rules that count as if they were applied: files or folders of policies, tags, sanitizers and approvals; of a run also its project, with
+    /// another budget or quota.
     #[arg(long, value_name = "PATH")]
     rules: Vec<PathBuf>,
     /// So many days back.

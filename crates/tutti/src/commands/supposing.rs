@@ -50,8 +50,10 @@ fn told(side: &SideView) -> String {
     };
     let [[cost_low, cost, cost_high], [ends_low, ends, ends_high]] = [come.cost, come.ends_in_s];
     let late = come.p_late.map(|late| format!(", late in {:.0} of 100 futures", late * 100.0)).unwrap_or_default();
+    let over = side.budget.as_ref().filter(|budget| budget.over > 0.0);
+    let over = over.map(|budget| format!(", {} more than may be spent", money(budget.over))).unwrap_or_default();
     format!(
-        "{} to come (between {} and {}), ends in {} (between {} and {}){late}",
+        "{} to come (between {} and {}), ends in {} (between {} and {}){late}{over}",
         money(cost),
         money(cost_low),
         money(cost_high),

@@ -119,6 +119,16 @@ fn costs_outlooks_and_questions_about_the_past() {
     assert_eq!(unknown.code, 1, "{unknown:?}");
     assert_eq!(home.run(&["whatif", "--site", "own:cpu"]).code, 2);
 
+    // A closed site at which nothing ran was closed then; a new one that is like it is open.
+    let site = |of: &Value, index: usize, name: &str| of["sums"][index]["sites"][name]["actions"].as_u64();
+    let idle = "kind: site\nname: idle\ncapacity: {cpu: 4, memory: 8Gi}\nattributes: {zone: idle}\n";
+    home.write("idle.yaml", idle);
+    home.ok(&["apply", "-f", "idle.yaml"]);
+    home.ok(&["site", "cordon", "idle"]);
+    let closed = home.json(&["whatif", "--site", "other:like=idle", "--site", "local:cpu_hour=1000"]);
+    assert!(matches!(site(&closed, 2, "idle"), None | Some(0)) && matches!(site(&closed, 3, "idle"), None | Some(0)), "{closed}");
+    assert!(site(&closed, 3, "other") > Some(0), "{closed}");
+
     // One run, by itself: with nothing different both sides are the same; where the free site costs much, what may go elsewhere does.
     let one = home.json(&["whatif", "one"]);
     assert_eq!((&one["before"], &one["moved"]), (&one["after"], &serde_json::json!([])), "{one}");
@@ -235,11 +245,50 @@ fn a_budget_stops_work_says_so_and_lets_it_go_on() {
     assert!(runs.len() == 3 && at_once <= Some(2), "{actions}");
 }
 
+#[test]
+fn what_a_run_is_expected_to_cost_is_counted_once_when_it_is_planned_anew() {
+    let home = Home::new();
+    let site = |name: &str| {
+        format!(
+            "kind: site\nname: {name}\ncapacity: {{cpu: 4, memory: 4Gi}}\nattributes: {{zone: {name}}}\nprices: {{cpu_hour: 3600}}\n"
+        )
+    };
+    home.write("w/sites.yaml", &format!("{}---\n{}", site("own"), site("other")));
+    let work = "workflow: demo/long\nnodes:\n  a: {run: {command: [sleep, '600']}, needs: {cpu: 1, site: {zone: own}}}\n  \
+                b: {run: [\"true\"], after: [a], needs: {cpu: 1, site: {zone: own}}}\n";
+    home.write("w/long.workflow.yaml", work);
+    let budget = |day: f64| {
+        home.write("project.yaml", &format!("kind: project\nname: demo\nbudget: {{day: {day:.6}}}\n"));
+        home.ok(&["apply", "-f", "project.yaml"]);
+    };
+    let left = || home.json(&["cost"])[0]["left"].as_f64();
+    let _server = home.up();
+    home.ok(&["apply", "-f", "w"]);
+    budget(1_000.0);
+    home.ok(&["run", "demo/long", "--name", "one"]);
+    // As soon as the first step has its place, what it is expected to cost is as good as spent.
+    let promised = until("the first step has its place", || left().map(|left| 1_000.0 - left).filter(|promised| *promised > 1.0));
+    budget(promised * 2.2);
+    let shown = left().unwrap();
+    assert!((shown - promised * 1.2).abs() < 1e-3, "{shown} and {promised}");
+    let supposed = home.json(&["whatif", "one"]);
+    let side = &supposed["before"];
+    let (kept, over) = (side["budget"]["left"].as_f64().unwrap(), side["budget"]["over"].as_f64().unwrap());
+    // All of the budget but what has been used, which is a second's money a second: not the rest beside what the step is planned to cost again.
+    assert!(kept < promised * 2.2 && kept > shown, "{kept} of {} with {promised} promised: {supposed}", promised * 2.2);
+    assert_eq!((over, &side["places"]), (0.0, &json!({"a": "own", "b": "own"})), "{supposed}");
+    // With another budget it would be too dear, and says by how much.
+    home.write("less.yaml", "kind: project\nname: demo\nbudget: {day: 0.01}\n");
+    let text = home.ok(&["whatif", "one", "--rules", "less.yaml"]).stdout;
+    assert!(text.contains("more than may be spent"), "{text}");
+    home.ok(&["cancel", "one"]);
+}
+
 fn text_of(action: &Value, key: &str) -> String {
     action[key].as_str().unwrap_or_default().to_owned()
 }
 
-/// `b` could be done with `a`, and `c` gives the same every time at a site that is dearer than spot capacity.
+/// `b` could be done with `a`, `c` gives the same every time at a site that is dearer than spot capacity, and `d` asks for what it never uses.
 const STEPS: &str = r#"
 workflow: demo/steps
 nodes:
@@ -249,6 +298,7 @@ nodes:
     run: {script: 'sleep 0.15; printf "{\"x\": 1}" > "$TUTTI_OUTPUT"'}
     needs: {cpu: 1, memory: 64Mi, site: {zone: own}}
     outputs: {x: {type: integer}}
+  d: {run: {command: [sleep, "0.05"]}, needs: {cpu: 4, memory: 2Gi, site: {zone: own}}}
 "#;
 
 #[test]
@@ -275,6 +325,17 @@ fn advice_names_steps_that_should_be_one_and_spot_capacity_where_that_is_safe() 
     let merge = find(&all, "merge").unwrap_or_else(|| panic!("{all}"));
     assert_eq!(merge["node"], "b", "{merge}");
     assert_eq!(merge["patch"][0]["value"]["script"], "set -e\necho 'it'\\''s a'\ntrue\n", "{merge}");
+    // Requests that are too large: what less of them saves is money too.
+    let sized: Vec<&Value> =
+        all.as_array().unwrap().iter().filter(|one| one["kind"] == "right_size" && one["node"] == "d").collect();
+    let paths: Vec<&str> = sized.iter().filter_map(|one| one["patch"][0]["path"].as_str()).collect();
+    assert!(paths.contains(&"/nodes/d/needs/cpu") && paths.contains(&"/nodes/d/needs/memory"), "{all}");
+    let cpu = sized.iter().find(|one| one["patch"][0]["path"] == "/nodes/d/needs/cpu").unwrap();
+    // Three and three quarters of four cores at 90 an hour, for as long as it ran.
+    let paid: f64 =
+        home.json(&["cost", "--by", "site"]).as_array().unwrap().iter().map(|row| row["cost"].as_f64().unwrap()).sum();
+    let saves = cpu["saves"].as_f64().unwrap();
+    assert!(saves > 0.0 && saves * 9.0 < paid, "{cpu} of {paid}");
     // The patch is one that the editor takes, and what it gives is a workflow.
     let text = std::fs::read_to_string(home.path().join("w/steps.workflow.yaml")).unwrap();
     let edits: Vec<workflow::edit::Edit> = serde_json::from_value(merge["patch"].clone()).unwrap();
