@@ -5,6 +5,7 @@ import os
 
 import flyte
 import flyte.errors
+import flyte.remote
 from flyte.io import File
 from programs import own_client
 
@@ -48,6 +49,12 @@ async def goes_on() -> list[str]:
             return f"{type(error).__name__} {error.code} {error}"
 
     return list(await asyncio.gather(tried(), plain(1)))
+
+
+@env.task
+async def asks_for_workflow(name: str, bucket: str) -> dict:
+    """What this program is given says nothing of a scan; what it gives the workflow does."""
+    return await flyte.remote.Task.get(name, auto_version="latest")(path=f"s3://{bucket}/raw/7.dcm")
 
 
 @env.task
