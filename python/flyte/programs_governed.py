@@ -52,6 +52,12 @@ async def goes_on() -> list[str]:
 
 
 @env.task
+async def asks_for_workflow(name: str, bucket: str) -> dict:
+    """What this program is given says nothing of a scan; what it gives the workflow does."""
+    return await flyte.remote.Task.get(name, auto_version="latest")(path=f"s3://{bucket}/raw/7.dcm")
+
+
+@env.task
 async def given(file: File) -> str:
     return where()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import flyte
 
 env = flyte.TaskEnvironment(name="robust")
+kept = flyte.TaskEnvironment(name="robust-kept", reusable=flyte.ReusePolicy(replicas=8, idle_ttl=60))
 
 
 @env.task
@@ -29,3 +30,16 @@ async def nothing(x: int) -> int:
 @env.task
 async def wide(n: int) -> int:
     return sum(await asyncio.gather(*[nothing(i) for i in range(n)]))
+
+
+@kept.task
+async def nothing_kept(x: int) -> int:
+    return x
+
+
+wide_env = flyte.TaskEnvironment(name="robust-wide", depends_on=[kept])
+
+
+@wide_env.task
+async def wide_kept(n: int) -> int:
+    return sum(await asyncio.gather(*[nothing_kept(i) for i in range(n)]))

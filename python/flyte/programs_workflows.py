@@ -1,6 +1,9 @@
 """Programs that start workflows."""
 
+import asyncio
+
 import flyte
+import flyte.errors
 import flyte.remote
 
 env = flyte.TaskEnvironment(name="starts")
@@ -13,6 +16,41 @@ async def starts_one(name: str) -> str:
     return f"{run.name} {run.phase.value}"
 
 
+def named(name: str):
+    return flyte.remote.Task.get(name, auto_version="latest")
+
+
+@env.task
+async def child(x: int) -> int:
+    return x + 1
+
+
 @env.task
 async def asks_for_one(name: str) -> dict:
-    return await flyte.remote.Task.get("greet", auto_version="latest")(name=name, factor=2)
+    """Workflows beside a task, as actions of this run."""
+    one, two, x = await asyncio.gather(named("greet")(name=name, factor=2), named("greet")(name="eva", factor=5), child(1))
+    return {"one": one, "two": two, "x": x}
+
+
+@env.task
+async def goes_on_without() -> str:
+    """One that breaks is this program's business."""
+    try:
+        await named("breaks")()
+    except flyte.errors.RuntimeUserError as error:
+        return f"{type(error).__name__}: {error}; and {await child(1)}"
+    return "nothing broke"
+
+
+@env.task
+async def asks_wrongly() -> str:
+    try:
+        await named("greet")(name="ada", factor="three")
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "nothing was wrong"
+
+
+@env.task
+async def waits_for_one(seconds: float) -> dict:
+    return await named("sleeps")(seconds=seconds)

@@ -25,6 +25,8 @@ from flyte.models import ActionPhase  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 PATIENCE = 90
+# What the wrapper of a process leaves when that has ended.
+RECORD = "result.json"
 
 
 class Server:
@@ -86,6 +88,11 @@ class Server:
         with self.call(f"/api/v1/runs/{run}/logs?path={action}") as answer:
             return answer.read().decode().splitlines()
 
+    def under_way(self):
+        """Attempts that began and have not ended, as their folders say; also while no server runs."""
+        folders = [owner.parent for owner in self.folder.glob("data/**/attempts/*/shim.pid")]
+        return [folder.name for folder in folders if not (folder / RECORD).exists()]
+
     def actions(self, run):
         return self.get(f"/runs/{run}")["actions"]
 
@@ -103,14 +110,14 @@ def connect(server, token=None, project="acceptance", domain="development", root
     )
 
 
-def until(what, look):
-    deadline = time.monotonic() + PATIENCE
+def until(what, look, patience=PATIENCE):
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         found = look()
         if found:
             return found
         time.sleep(0.1)
-    raise AssertionError(f"{what} did not come within {PATIENCE} s")
+    raise AssertionError(f"{what} did not come within {patience} s")
 
 
 def start(task, **inputs):

@@ -55,14 +55,32 @@ cedar: |
 """
 
 
+# What the first gives comes from what it is given; of the second nothing does.
+WORKFLOWS = """
+workflow: acceptance/measure
+inputs: {path: {type: string}}
+nodes:
+  look: {run: {command: [echo, "${ inputs.path }"]}, needs: {cpu: 1, memory: 64Mi}}
+outputs: {of: "${ inputs.path }"}
+---
+workflow: acceptance/file-away
+inputs: {path: {type: string}}
+nodes:
+  look: {run: {command: [echo, "${ inputs.path }"]}, needs: {cpu: 1, memory: 64Mi}}
+outputs: {filed: true}
+"""
+SCAN = "s3://hospital/raw/7.dcm"
+
+
 class Governed(OnServer):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        path = cls.server.folder / "rules.yaml"
-        path.write_text(RULES)
-        applied = cls.tutti("apply", "-f", path)
-        assert applied.returncode == 0, applied.stderr + applied.stdout
+        for name, text in [("rules.yaml", RULES), ("two.workflow.yaml", WORKFLOWS)]:
+            path = cls.server.folder / name
+            path.write_text(text)
+            applied = cls.tutti("apply", "-f", path)
+            assert applied.returncode == 0, applied.stderr + applied.stdout
         for site in cls.server.get("/sites"):
             if site["name"] not in ("clinic", "office"):
                 cls.tutti("site", "cordon", site["name"])
@@ -114,9 +132,38 @@ class Governed(OnServer):
         self.assertIn("scans/never", refused)
         self.assertIn("this is for nobody", refused)
         self.assertIn("scans/never", self.explained(run, "forbidden"))
+        # It is found without looking for it, with what is proposed against it, by people who know the command line alone.
+        found = json.loads(self.tutti("get", "findings", run.name, "-o", "json").stdout)
+        self.assertEqual([(one["kind"], one["run"]) for one in found], [("refused", run.name)])
+        self.assertIn("this is for nobody", found[0]["failure"]["message"])
+        self.assertEqual(found[0]["remedies"][0]["command"], f"tutti explain {run.name} {found[0]['action']}")
+        self.assertIn(found[0]["action"], self.tutti("get", "findings", "--project", "acceptance", "-o", "name").stdout)
         # As a run of its own it is not even accepted.
         with self.assertRaisesRegex(Exception, "scans/never"):
             start(programs.forbidden, x=1)
+
+    def test_a_workflow_that_is_awaited_carries_on_what_it_is_given(self):
+        site = lambda run: next(a["site"] for a in self.server.actions(run.name) if a["path"].endswith("/workflow/look"))  # noqa: E731
+        # Where the program is, it may not be told what such a workflow gives; the workflow is not begun.
+        run = finish(start(programs.asks_for_workflow, name="measure", bucket="hospital"))
+        error = run.details().action_details.error_info
+        self.assertEqual(run.phase, ActionPhase.FAILED)
+        self.assertIn("PolicyRefused", error.code)
+        self.assertIn("may not be told at `office`", error.message)
+        self.assertEqual(len(self.server.actions(run.name)), 2)
+        self.assertIn(run.name, self.tutti("get", "findings", "-o", "name").stdout)
+        # What gives nothing of it may be awaited there, and works where the scan may be.
+        run = finish(start(programs.asks_for_workflow, name="file-away", bucket="hospital"))
+        self.assertEqual((run.phase, run.outputs()[0], site(run)), (ActionPhase.SUCCEEDED, {"filed": True}, "clinic"))
+        run = finish(start(programs.asks_for_workflow, name="measure", bucket="elsewhere"))
+        self.assertEqual((run.phase, site(run)), (ActionPhase.SUCCEEDED, "office"))
+        # Where the program may be told, it carries from then on what it was.
+        self.tutti("site", "cordon", "office")
+        try:
+            run = finish(start(programs.asks_for_workflow, name="measure", bucket="hospital"))
+            self.assertEqual((run.phase, run.outputs()[0], site(run)), (ActionPhase.SUCCEEDED, {"of": SCAN}, "clinic"))
+        finally:
+            self.tutti("site", "uncordon", "office")
 
     def test_a_tag_enters_by_an_input_and_by_what_the_run_says_of_itself(self):
         scan = File.from_existing_remote("s3://hospital/raw/7.dcm", file_cache_key="7")

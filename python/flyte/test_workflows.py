@@ -8,7 +8,7 @@ import flyte
 import flyte.errors
 import flyte.remote
 from flyte.models import ActionPhase
-from rig import OnServer, finish, output, start
+from rig import OnServer, finish, output, start, until
 
 import programs_workflows as programs
 
@@ -37,6 +37,13 @@ inputs: {file: {type: file}}
 nodes:
   a: {use: core/noop}
 """
+SLEEPS = """
+workflow: acceptance/sleeps
+inputs: {seconds: {type: number}}
+nodes:
+  sleep: {run: {command: [sleep, "${ string(inputs.seconds) }"]}}
+outputs: {slept: "${ inputs.seconds }"}
+"""
 
 
 def greet(version=None):
@@ -49,7 +56,7 @@ class Workflows(OnServer):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        for name, text in [("greet", GREET), ("breaks", BREAKS), ("files", FILES)]:
+        for name, text in [("greet", GREET), ("breaks", BREAKS), ("files", FILES), ("sleeps", SLEEPS)]:
             cls.apply(name, text)
 
     @classmethod
@@ -109,10 +116,44 @@ class Workflows(OnServer):
         self.assertEqual(phase, ActionPhase.SUCCEEDED.value)
         self.assertEqual(self.server.get(f"/runs/{name}")["outputs"]["greeted"], "ada")
 
-    def test_as_an_action_of_a_program_it_is_refused_and_says_what_to_do(self):
+    def test_as_actions_of_a_program_they_are_awaited_like_tasks(self):
         run = finish(start(programs.asks_for_one, name="ada"))
-        self.assertEqual(run.phase, ActionPhase.FAILED)
-        self.assertIn("start it as a run of its own", run.details().action_details.error_info.message)
+        self.assertEqual(run.phase, ActionPhase.SUCCEEDED, run.details().action_details.error_info)
+        given = run.outputs()[0]
+        self.assertEqual((given["one"]["greeted"], given["one"]["n"], given["two"]["n"], given["x"]), ("ada", 4, 10, 2))
+        shown = self.server.get(f"/runs/{run.name}")
+        self.assertEqual({action["phase"] for action in shown["actions"]}, {"succeeded"})
+        said = [action["path"] for action in shown["actions"] if action["path"].endswith("/workflow/say")]
+        self.assertEqual(sorted(self.server.log(run.name, path)[0] for path in said), ["ada", "eva"])
+        # The client sees it like any task, with its inputs and outputs.
+        name = said[0].split("/")[0]
+        action = flyte.remote.ActionDetails.get(run_name=run.name, name=name)
+        self.assertEqual(action.pb2.metadata.task.id.name, "greet")
+        verified = self.tutti("audit", "verify", "-o", "json")
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+
+    def test_one_that_breaks_fails_alone_with_its_reason(self):
+        run = finish(start(programs.goes_on_without))
+        self.assertEqual(run.phase, ActionPhase.SUCCEEDED, run.details().action_details.error_info)
+        self.assertIn("RuntimeUserError", run.outputs()[0])
+        self.assertIn("fall", run.outputs()[0])
+        self.assertTrue(run.outputs()[0].endswith("and 2"))
+
+    def test_what_it_cannot_take_is_said_to_the_program(self):
+        self.assertIn("factor", output(programs.asks_wrongly))
+
+    def test_it_goes_on_when_the_server_is_killed_and_stops_with_the_program(self):
+        run = start(programs.waits_for_one, seconds=8.0)
+        running = lambda run: [a["path"] for a in self.server.actions(run.name) if a["phase"] == "running"]  # noqa: E731
+        until("the node of the workflow", lambda: any(path.endswith("/workflow/sleep") for path in running(run)))
+        self.server.kill()
+        self.server.start()
+        finish(run)
+        self.assertEqual((run.phase, run.outputs()[0]), (ActionPhase.SUCCEEDED, {"slept": 8.0}))
+        run = start(programs.waits_for_one, seconds=300.0)
+        until("the node of the workflow", lambda: any(path.endswith("/workflow/sleep") for path in running(run)))
+        run.abort()
+        self.phases_become(run, ["aborted"] * 4)
 
 
 if __name__ == "__main__":

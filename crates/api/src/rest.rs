@@ -17,6 +17,7 @@ mod events;
 mod expressions;
 mod extract;
 mod feed;
+pub mod findings;
 mod foresight;
 pub mod foresight_views;
 mod frames;
@@ -124,6 +125,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/storage", get(storage::storage))
         .route("/storage/projects", get(storage::projects))
         .route("/approvals", get(approvals::list))
+        .route("/findings", get(findings::list))
         .route("/apps", get(apps::list))
         .route("/apps/{project}/{domain}/{name}/{order}", post(apps::order))
         .route("/sites", get(sites::list))

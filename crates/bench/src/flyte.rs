@@ -14,8 +14,18 @@ use crate::report::Report;
 use crate::sample::Sample;
 
 /// The figures that the program speaks of.
-const FIGURES: [&str; 8] =
-    ["one_ms", "one_slowest_ms", "ten_ms", "five_hundred_s", "actions_per_s", "rss_mib", "own_mib", "load"];
+const FIGURES: [&str; 10] = [
+    "one_ms",
+    "one_slowest_ms",
+    "ten_ms",
+    "five_hundred_s",
+    "actions_per_s",
+    "five_thousand_s",
+    "growth",
+    "rss_mib",
+    "own_mib",
+    "load",
+];
 /// Where the program lies, from the root of the repository.
 const FOLDER: &str = "python/flyte";
 

@@ -22,7 +22,7 @@ use flyte::seals::Seals;
 use flyte::wire::TaskSpec;
 use flyte::{Call, Objects, Reach};
 use model::graph::Port;
-use model::{AttemptKey, Digest, EgressGrant, Failure, FailureClass, Graph, Node, NodeKind, Template};
+use model::{AttemptKey, Digest, EgressGrant, Epoch, Failure, FailureClass, Graph, Node, NodeKind, Template};
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 
@@ -34,7 +34,8 @@ pub use labels::{Asked, run_labels};
 use notifying::spec_of;
 pub(crate) use triggers::call_of;
 pub use triggers::{SAID, inputs_of_trigger};
-pub use workflows::Registered as RegisteredWorkflow;
+pub(crate) use workflows::ASKED_NODE;
+pub use workflows::{AskedWorkflow, Registered as RegisteredWorkflow};
 
 use crate::runs::Submitted;
 use crate::{ControlPlane, Fault, FaultKind};
@@ -70,8 +71,6 @@ struct Inner {
     attempts: Mutex<BTreeMap<AttemptKey, Open>>,
     /// Held while a label is joined to the one that is kept, or one of two would be lost.
     labels: Mutex<()>,
-    /// Those that an earlier server ordered.
-    outlived: Mutex<BTreeSet<AttemptKey>>,
     /// Runs whose end somebody is to be told.
     told: notifying::Told,
     /// A version of an artifact was registered.
@@ -82,6 +81,8 @@ struct Inner {
 /// An attempt that is under way.
 struct Open {
     reach: Arc<Reach>,
+    /// The incarnation of the server that ordered it last.
+    epoch: Epoch,
     /// Whether a workflow calls it, which wants values and not where they lie.
     is_called: bool,
     /// Whether its outputs may say that they are artifacts.
@@ -141,17 +142,11 @@ impl Flyte {
             address: RwLock::default(),
             attempts: Mutex::default(),
             labels: Mutex::default(),
-            outlived: Mutex::default(),
             told: notifying::Told::open(&root)?,
             artifacts: tokio::sync::Notify::new(),
             apps: apps::Apps::open(&root)?,
         };
         Ok(Flyte { inner: Arc::new(inner) })
-    }
-
-    /// Attempts that an earlier server ordered: their processes may have lived through a time without any.
-    pub(crate) fn outlived(&self, attempts: &BTreeSet<AttemptKey>) {
-        self.inner.outlived.lock().clone_from(attempts);
     }
 
     /// The objects.
@@ -268,10 +263,9 @@ impl Flyte {
         self.note_label(&reach, &reach.name).map_err(|error| broken(error.to_string()))?;
         let produces = spec.task_template.as_ref().and_then(|template| template.metadata.as_ref());
         let produces = produces.is_some_and(|metadata| metadata.produces_artifacts);
-        self.inner
-            .attempts
-            .lock()
-            .insert(dispatch.key, Open { reach: Arc::new(reach), is_called, produces, is_app, is_unkept: false });
+        let (reach, epoch) = (Arc::new(reach), dispatch.epoch);
+        let open = Open { reach, epoch, is_called, produces, is_app, is_unkept: false };
+        self.inner.attempts.lock().insert(dispatch.key, open);
         Ok((order, secrets.into_values().collect()))
     }
 
@@ -351,10 +345,14 @@ impl Flyte {
         Err(no_environment(format!("no environment stands for the image `{image}`: make one in `{}`", folder.display())))
     }
 
-    /// What the end of a process means: its program says that itself, in what it wrote.
-    pub(crate) fn judge(&self, key: AttemptKey, outcome: Outcome) -> Outcome {
-        let known = self.inner.attempts.lock().get(&key).map(|open| (open.reach.outputs(), open.is_called, open.is_app));
-        let Some((outputs, is_called, is_app)) = known else { return outcome };
+    /// What the end of a process means that was begun under an epoch: its program says that itself, in what it wrote.
+    pub(crate) fn judge(&self, key: AttemptKey, begun: Epoch, outcome: Outcome) -> Outcome {
+        let known = self.inner.attempts.lock().get(&key).map(|open| {
+            // Its process lived through a time without a server.
+            let outlived = begun != Epoch(0) && begun < open.epoch;
+            (open.reach.outputs(), open.is_called, open.is_app, outlived)
+        });
+        let Some((outputs, is_called, is_app, outlived)) = known else { return outcome };
         if is_app {
             return apps::judge(outcome);
         }
@@ -368,25 +366,14 @@ impl Flyte {
         }
         let error = flyte::key(&format!("{outputs}/error.pb")).and_then(|key| self.inner.objects.get(key).ok());
         match (error, failure) {
-            (Some(document), _) => Outcome::Failed(self.without_server(key, flyte::ending::failure_of(&document))),
+            (Some(document), _) => Outcome::Failed(without_server(outlived, flyte::ending::failure_of(&document))),
             (None, Some(failure)) if failure.exit_code == Some(NO_ENVIRONMENT) => {
                 Outcome::Failed(no_environment(failure.message))
             }
-            (None, Some(failure)) => Outcome::Failed(self.without_server(key, failure)),
+            (None, Some(failure)) => Outcome::Failed(without_server(outlived, failure)),
             (None, None) if is_called => self.values(&outputs),
             (None, None) => Outcome::Succeeded(json!({ "output_uri": outputs })),
         }
-    }
-
-    /// A program that needs the server for its inputs and for its account of an error, and had none for a while, is not to blame when it ends
-    /// without such an account, or with one that blames the system.
-    fn without_server(&self, key: AttemptKey, failure: Failure) -> Failure {
-        let is_account = matches!(failure.class, FailureClass::User | FailureClass::Oom) && failure.exit_code.is_none();
-        if is_account || !self.inner.outlived.lock().contains(&key) {
-            return failure;
-        }
-        let message = format!("the task ended after the server was away: {}", failure.message());
-        Failure { exit_code: failure.exit_code, ..Failure::new(FailureClass::NodeLost, message) }
     }
 
     /// What a task gave, as values for the workflow that called it.
@@ -410,16 +397,26 @@ impl Flyte {
 
     /// The outcome of an attempt is durable.
     pub(crate) fn forget(&self, key: AttemptKey) {
-        self.inner.outlived.lock().remove(&key);
         if self.inner.attempts.lock().remove(&key).is_some_and(|open| open.is_app) {
             self.inner.apps.forget(key);
         }
     }
 }
 
+/// A program that needs the server for its inputs and for its account of an error, and had none for a while, is not to blame when it ends
+/// without such an account, or with one that blames the system.
+fn without_server(outlived: bool, failure: Failure) -> Failure {
+    let is_account = matches!(failure.class, FailureClass::User | FailureClass::Oom) && failure.exit_code.is_none();
+    if is_account || !outlived {
+        return failure;
+    }
+    let message = format!("the task ended after the server was away: {}", failure.message());
+    Failure { exit_code: failure.exit_code, ..Failure::new(FailureClass::NodeLost, message) }
+}
+
 fn no_environment(message: String) -> Failure {
     let mut failure = Failure::new(FailureClass::Environment, message);
-    failure.code = Some("InvalidImageName".into());
+    failure.code = Some(flyte::ending::INVALID_IMAGE.into());
     failure.permanent = true;
     failure
 }
@@ -436,16 +433,13 @@ pub fn run_key(project: &str, domain: &str, run: &str) -> String {
 
 /// The graph of a run that is one program. It is the same for every run of the same task.
 fn graph_of(project: &str, mut node: Node) -> Arc<Graph> {
-    let name = match &node.kind {
-        NodeKind::Task { name } => name.clone(),
-        NodeKind::Workflow { graph } => workflows::name_in(project, &graph.workflow).to_owned(),
-        _ => ROOT.into(),
+    let call = || Template { json: Value::String(calls::GIVEN.into()), dynamic: true };
+    let (name, input) = match &node.kind {
+        NodeKind::Workflow { graph } => (workflows::name_in(project, &graph.workflow).to_owned(), workflows::given(graph)),
+        NodeKind::Task { name } => (name.clone(), call()),
+        _ => (ROOT.into(), call()),
     };
-    node.id = ROOT.into();
-    node.input = match &node.kind {
-        NodeKind::Workflow { graph } => workflows::given(graph),
-        _ => Template { json: Value::String(calls::GIVEN.into()), dynamic: true },
-    };
+    (node.id, node.input) = (ROOT.into(), input);
     let port = Port { name: calls::CALL.into(), schema: json!({}), default: None };
     let outputs = Template { json: Value::String(format!("${{ nodes.{ROOT} }}")), dynamic: true };
     Arc::new(Graph {
@@ -521,5 +515,22 @@ impl ControlPlane {
             });
         }
         Ok(Submitted { run, fresh: answer.fresh })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_ends_without_a_server_is_not_to_blame_unless_it_says_so_itself() {
+        let crashed = || Failure { exit_code: Some(1), ..Failure::new(FailureClass::User, "it crashed") };
+        let system = || Failure::new(FailureClass::Environment, "its inputs could not be read");
+        for failure in [crashed(), system()] {
+            assert_eq!(without_server(true, failure.clone()).class, FailureClass::NodeLost);
+            assert_eq!(without_server(false, failure.clone()), failure);
+        }
+        let own = Failure { code: Some("ValueError".into()), ..Failure::new(FailureClass::User, "no") };
+        assert_eq!(without_server(true, own.clone()), own);
     }
 }

@@ -27,7 +27,7 @@ use crate::{ControlPlane, Fault, FaultKind};
 pub(crate) use ahead::Ahead;
 pub use asking::{ApprovalRequest, Approved, CaseOutcome, RunLabels};
 pub(crate) use carried::{CarriedByRun, CarriedByRuns};
-pub(crate) use placing::{obstacle, work_of};
+pub(crate) use placing::{may_not_be_told, obstacle, work_of};
 pub use record::{Change, What};
 pub use registered::{Registered, Vouched};
 pub use simulating::{Changed, Simulated};
@@ -303,6 +303,30 @@ pub(crate) fn labels_of(carried: &BTreeMap<String, Label>, table: &Table) -> Run
     labels
 }
 
+/// What is recorded of the labels of a workflow that a running action asked for: those of its nodes by their paths within it, and under the empty
+/// path what it gives as a whole, which is what its only node gives.
+pub(crate) fn labels_of_asked(carried: &BTreeMap<String, Label>, table: &Table) -> RunLabelled {
+    let mut labels = labels_of(carried, table);
+    if let Some(given) = labels.gives.get(crate::flyte::ASKED_NODE).cloned() {
+        labels.gives.insert(String::new(), given);
+    }
+    labels
+}
+
+/// The graph of a workflow that a running action asked for, by its definition.
+pub(crate) fn asked_graph(definition: &str) -> Option<Arc<Graph>> {
+    match serde_json::from_str::<Node>(definition).ok()?.kind {
+        model::NodeKind::Workflow { graph } => Some(graph),
+        _ => None,
+    }
+}
+
+/// What the steps of a graph run, by their paths behind a prefix. It does not hang on labels.
+pub(crate) fn works_of(graph: &Graph, prefix: &str) -> BTreeMap<String, String> {
+    let table = workflow::labels::pass(graph, &BTreeMap::new(), &|_| None);
+    table.steps.into_iter().filter_map(|step| Some((format!("{prefix}{}", step.path), step.work?))).collect()
+}
+
 /// Whether anything of a run carries anything. What only comes in counts too: another workflow may be given it without a word.
 pub(crate) fn carries_anything(labels: &RunLabelled) -> bool {
     !(labels.inputs.is_empty() && labels.reads.is_empty() && labels.gives.is_empty())
@@ -362,20 +386,45 @@ impl ControlPlane {
         let rules = self.rules();
         let stored = |artifact: &Digest| self.reader().artifact_label(artifact).map_err(Fault::internal);
         let carried = inputs_carry(&rules, graph, inputs, stored)?;
+        self.label_graph(&rules, graph, (project, domain), &carried, labels_of)
+    }
+
+    /// The same of a workflow that a running action asks for, whose one input carries this. A refusal by the rules is an answer.
+    pub(crate) fn label_asked(
+        &self,
+        graph: &Graph,
+        (project, domain): (&str, &str),
+        carried: BTreeMap<String, Label>,
+    ) -> Result<Result<Option<Box<RunLabelled>>, String>, Fault> {
+        match self.label_graph(&self.rules(), graph, (project, domain), &carried, labels_of_asked) {
+            Ok(labels) => Ok(Ok(labels)),
+            Err(fault) if fault.kind == FaultKind::Refused => Ok(Err(fault.detail)),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    fn label_graph(
+        &self,
+        rules: &Rules,
+        graph: &Graph,
+        (project, domain): (&str, &str),
+        carried: &BTreeMap<String, Label>,
+        labels_of: impl Fn(&BTreeMap<String, Label>, &Table) -> RunLabelled,
+    ) -> Result<Option<Box<RunLabelled>>, Fault> {
         let tagged = rules.tags_secrets() || rules.tags_tasks();
         let anything = carried.values().any(|label| !label.is_empty()) || declares(graph) || tagged;
         if !anything && !rules.governed() {
             return Ok(None);
         }
         let now = crate::clock::wall();
-        let table = labelled(&rules, graph, Some(domain), &carried, now);
+        let table = labelled(rules, graph, Some(domain), carried, now);
         if rules.governed() {
             let fleet = self.policy_fleet()?;
             let flow = flow(graph, project, &table);
             let certified = rules.certify(&flow, &[domain], &fleet, &mut self.governance().cache.lock());
             certified.map_err(|refused| *refusal(graph, &refused))?;
         }
-        let labels = RunLabelled { rules: Some(rules.digest()), ..labels_of(&carried, &table) };
+        let labels = RunLabelled { rules: Some(rules.digest()), ..labels_of(carried, &table) };
         Ok(carries_anything(&labels).then(|| Box::new(labels)))
     }
 }

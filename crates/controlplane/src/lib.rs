@@ -20,6 +20,7 @@ mod editing;
 mod erasing;
 mod evaluator;
 mod fault;
+mod findings;
 mod flyte;
 mod foresight;
 mod governing;
@@ -65,10 +66,11 @@ pub use costs::{Demand, RunOutlook};
 pub use editing::{Beside, Sheet};
 pub use erasing::Erased;
 pub use fault::{Fault, FaultKind};
+pub use findings::{Finding, FindingFilter, Proposed};
 pub use flyte::{
-    ARTIFACT_EVENT as FLYTE_ARTIFACT_EVENT, AppState, ArtifactVersion, Asked as AskedTask, DeployedApp, Flyte, Program,
-    ROOT as FLYTE_ROOT, RegisteredWorkflow, SAID as FLYTE_SAID, TASKS as FLYTE_TASKS, base_of as flyte_base, inputs_of_trigger,
-    run_key as flyte_run_key, run_labels as flyte_run_labels,
+    ARTIFACT_EVENT as FLYTE_ARTIFACT_EVENT, AppState, ArtifactVersion, Asked as AskedTask, AskedWorkflow, DeployedApp, Flyte,
+    Program, ROOT as FLYTE_ROOT, RegisteredWorkflow, SAID as FLYTE_SAID, TASKS as FLYTE_TASKS, base_of as flyte_base,
+    inputs_of_trigger, run_key as flyte_run_key, run_labels as flyte_run_labels,
 };
 pub use foresight::Outlook;
 pub use governing::{

@@ -211,6 +211,7 @@ impl<'g> Rederive<'g> {
             Event::ActionsOpened(e) => e.actions.iter().for_each(|one| self.opened(id, seq, one, None)),
             Event::ChildOpened(e) => {
                 self.entered(id, seq, at, e);
+                self.inside(id, seq, at, e);
                 self.opened(id, seq, &e.opened, Some(e));
             }
             Event::ActionsPlaced(e) => self.placed(seq, e),

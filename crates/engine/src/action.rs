@@ -134,6 +134,11 @@ impl Action {
         matches!(self.state, ActionState::Running | ActionState::Stopping(_))
     }
 
+    /// Whether it is a workflow within the run.
+    pub(crate) fn is_workflow(&self) -> bool {
+        matches!(self.unit.node.kind, model::NodeKind::Workflow { .. })
+    }
+
     pub(crate) fn is_done(&self) -> bool {
         matches!(self.state, ActionState::Done(_))
     }

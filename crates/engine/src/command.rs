@@ -303,6 +303,10 @@ pub struct Spawn {
     pub reused: Option<serde_json::Value>,
     /// The tags that it carries beside those of its parent, and by what each came.
     pub entered: BTreeMap<String, String>,
+    /// Of a workflow: what its nodes can read and give, as far as anything of it carries anything. See [`crate::event::ChildOpened`].
+    pub inside: Option<Box<RunLabelled>>,
+    /// Why it is not begun, when the rules refuse it as a whole: it fails at once.
+    pub refused: Option<String>,
 }
 
 /// Runs that the store knows, which may have closed long ago.

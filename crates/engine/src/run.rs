@@ -27,6 +27,8 @@ pub(crate) struct Run {
     pub(crate) reads: BTreeMap<String, Label>,
     /// What each node gives.
     pub(crate) gives: BTreeMap<String, Carried>,
+    /// By the path of a workflow that a running action asked for: what it carries beyond what its labels were counted with, and so does all of it.
+    pub(crate) beyond: BTreeMap<Arc<str>, Label>,
     pub(crate) salt: [u8; 32],
     pub(crate) status: RunStatus,
     pub(crate) paused: bool,
@@ -195,9 +197,11 @@ impl Run {
             .filter_map(move |number| Some((number, self.action(number)?)))
     }
 
-    /// The item of a map that answers for a failure within it, since the map goes on without the item.
+    /// What answers for a failure within it: the item of a map that goes on without the item, and what a running action asked for, which is the
+    /// business of whoever asked.
     pub(crate) fn contained_in(&self, number: ActionNo) -> Option<ActionNo> {
         let goes_on = |action: &Action| match action.role {
+            Role::Child { .. } => true,
             Role::Item { each, .. } => {
                 self.action(each).is_some_and(|map| matches!(map.unit.node.kind, NodeKind::Each { go_on: true, .. }))
             }
@@ -255,20 +259,48 @@ impl Run {
         {
             label.join(read);
         }
+        self.beyond_at(path).into_iter().for_each(|beyond| label.join(beyond));
         label
+    }
+
+    /// What all carries that belongs to the workflow that a path begins with, when a running action asked for that.
+    fn beyond_at(&self, path: &str) -> Option<&Label> {
+        self.beyond.get(path.split('/').next().unwrap_or(path))
     }
 
     /// What an action gives back carries.
     pub(crate) fn carried_by(&self, action: &Action) -> Carried {
         match action.role {
             // What an action asked for by itself gives what it could read.
-            Role::Child { .. } => Carried { all: action.label.clone(), fields: BTreeMap::new() },
+            Role::Child { .. } if !action.is_workflow() => Carried { all: action.label.clone(), fields: BTreeMap::new() },
             _ => {
                 let mut carried = self.gives.get(&without_items(&action.path)).cloned().unwrap_or_default();
                 carried.all.join(&action.grown);
+                self.beyond_at(&action.path).into_iter().for_each(|beyond| carried.all.join(beyond));
                 carried
             }
         }
+    }
+
+    /// What whoever asked for an action is told carries, when it ended so. Of a workflow that failed nothing is told that they do not carry.
+    pub(crate) fn told_of(&self, action: &Action, phase: Phase) -> Label {
+        match action.is_workflow() {
+            true if phase == Phase::Succeeded => self.carried_by(action).of(None).joined(&self.label),
+            true => Label::empty(),
+            false => action.label.clone(),
+        }
+    }
+
+    /// What the nodes of a workflow that an action asked for can read beyond what the action itself carries.
+    pub(crate) fn read_beyond(&self, action: &Action) -> Label {
+        let within = format!("{}/", action.path);
+        let mut all = self.label.clone();
+        self.beyond_at(&action.path).into_iter().for_each(|beyond| all.join(beyond));
+        let inside = self.reads.range(within.clone()..).take_while(|(path, _)| path.starts_with(&within));
+        inside.for_each(|(_, label)| all.join(label));
+        let gives = self.gives.range(within.clone()..).take_while(|(path, _)| path.starts_with(&within));
+        gives.for_each(|(_, given)| all.join(&given.of(None)));
+        Label(all.0.difference(&action.label.0).cloned().collect())
     }
 
     /// What the artifacts of an output carry.

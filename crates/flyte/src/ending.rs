@@ -28,6 +28,9 @@ pub fn failure_of(document: &[u8]) -> Failure {
     failure
 }
 
+/// What it is called that no environment stands for an image. The client has an exception for it, of those that are the program's own fault.
+pub const INVALID_IMAGE: &str = "InvalidImageName";
+
 /// Whose fault a failure is, and what the client calls it: it chooses the class of the exception by that.
 fn said(failure: &Failure) -> (i32, String) {
     let (kind, code) = match failure.class {
@@ -38,6 +41,7 @@ fn said(failure: &Failure) -> (i32, String) {
         FailureClass::SiteDown => (SYSTEM, "SiteDown"),
         FailureClass::DiskFull => (SYSTEM, "DiskFull"),
         FailureClass::Transfer => (SYSTEM, "TransferFailed"),
+        FailureClass::Environment if failure.code.as_deref() == Some(INVALID_IMAGE) => (USER, INVALID_IMAGE),
         FailureClass::Environment => (SYSTEM, "EnvironmentFailed"),
         FailureClass::Refused => (USER, "PolicyRefused"),
         FailureClass::Quota => (USER, "QuotaExceeded"),
@@ -101,6 +105,10 @@ mod tests {
     fn what_the_platform_saw_has_a_code_that_the_client_knows() {
         let error = execution_error(&Failure::new(FailureClass::Oom, "killed"));
         assert!(error.kind == USER && error.code.contains("OOM"));
-        assert_eq!(error_info(&Failure::new(FailureClass::NodeLost, "gone")).kind, SYSTEM);
+        for class in [FailureClass::NodeLost, FailureClass::SiteDown, FailureClass::Environment] {
+            assert_eq!(error_info(&Failure::new(class, "gone")).kind, SYSTEM, "{class}");
+        }
+        let image = Failure { code: Some(INVALID_IMAGE.into()), ..Failure::new(FailureClass::Environment, "no") };
+        assert_eq!((error_info(&image).kind, error_info(&image).code.as_str()), (USER, INVALID_IMAGE));
     }
 }

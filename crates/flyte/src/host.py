@@ -12,6 +12,7 @@ What the SDK does not promise is used in `Sdk` and nowhere else, and checked by 
 
 import ctypes
 import fcntl
+import importlib
 import json
 import os
 import signal
@@ -24,6 +25,26 @@ KNOWN = ("2.12",)
 # Written over with that of the attempt, so that whoever looks for its processes finds the forked ones too.
 MARK = "TUTTI_OUTPUT"
 MARK_BYTES = 4096
+
+
+# What the SDK imports when it first needs it, which every action does. Not all versions have all of it.
+EVERYBODY_NEEDS = (
+    "docstring_parser",
+    "faulthandler",
+    "flyte._internal.resolvers.default",
+    "flyte._utils.asyncify",
+    "flyte.git",
+    "flyte.remote._client.auth._interceptors.default_metadata",
+    "flyte.remote._client.auth._interceptors.retry",
+    "flyte.remote._client.controlplane",
+    "h11",
+    "httpcore",
+    "opentelemetry.baggage.propagation",
+    "opentelemetry.metrics",
+    "opentelemetry.propagate",
+    "opentelemetry.trace.propagation.tracecontext",
+    "pyqwest._glue",
+)
 
 
 class Unfit(Exception):
@@ -50,6 +71,11 @@ class Sdk:
         import flyte.remote
         import flyte.storage._parallel_reader  # noqa: F401
 
+        for name in EVERYBODY_NEEDS:
+            try:
+                importlib.import_module(name)
+            except ImportError:
+                pass
         self.main = runtime.main
         self.loop = syncify._bg_loop
         for name in ("loop", "thread", "_run", "stop"):

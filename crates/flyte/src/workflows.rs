@@ -30,7 +30,32 @@ pub fn is_workflow(spec: &TaskSpec) -> bool {
 
 /// What a specification calls its task: the client's word.
 pub fn named(spec: &TaskSpec) -> TaskId {
-    let id = spec.task_template.as_ref().and_then(|template| template.id.clone()).unwrap_or_default();
+    of_template(spec.task_template.as_ref().and_then(|template| template.id.clone()))
+}
+
+/// As much of a specification as says whether it is a workflow, and which.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Head {
+    #[prost(message, optional, tag = "1")]
+    template: Option<TemplateHead>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct TemplateHead {
+    #[prost(message, optional, tag = "1")]
+    id: Option<TemplateId>,
+    #[prost(string, tag = "2")]
+    kind: String,
+}
+
+/// The workflow that a specification is, as it was sent; none of another task. The rest of it is passed over.
+pub fn sent(spec: &[u8]) -> Option<TaskId> {
+    let template = Head::decode(spec).ok()?.template.filter(|template| template.kind == KIND)?;
+    Some(of_template(template.id))
+}
+
+fn of_template(id: Option<TemplateId>) -> TaskId {
+    let id = id.unwrap_or_default();
     TaskId { org: id.org, project: id.project, domain: id.domain, name: id.name, version: id.version }
 }
 
@@ -120,6 +145,8 @@ mod tests {
         ];
         let spec = spec(&TaskId { name: "loan".into(), ..TaskId::default() }, &ports, "").unwrap();
         assert!(is_workflow(&spec) && !is_workflow(&TaskSpec::default()));
+        assert_eq!(sent(&spec.encode_to_vec()), Some(named(&spec)));
+        assert_eq!((sent(&TaskSpec::default().encode_to_vec()), sent(b"\xff")), (None, None));
         let schema = interface::inputs_schema(&spec);
         assert_eq!(schema["required"], json!(["n", "names", "by", "free"]));
         assert_eq!(schema["properties"]["names"], ports[2].schema);

@@ -27,7 +27,7 @@ pub use backup::{backup, restore};
 pub use history::{CostRow, HistoryFilter, HistoryRow, RunTotals, WorkRow};
 pub use leaves::Leaves;
 pub use load::Span;
-pub use reader::{ActionFilter, Reader, RunFilter, Stats, Told};
+pub use reader::{ActionFilter, Reader, RefusedAt, RefusedFilter, RunFilter, Stats, Told};
 pub use rebuild::{differences, rebuild};
 pub use retention::Pruned;
 pub use rows::{

@@ -7,6 +7,7 @@ mod labels;
 mod origins;
 mod recall;
 mod references;
+mod refused;
 mod resources;
 mod subjects;
 mod waiting;
@@ -26,6 +27,7 @@ use crate::{ActionRow, AttemptRow, ChildRow, JournalError, RunRow, SiteRow, Skip
 
 pub use entries::Told;
 pub(crate) use entries::event_of;
+pub use refused::{RefusedAt, RefusedFilter};
 
 /// What stands for the sentence of a failure that was pruned or erased.
 const UNSAID: &str = "what it said is not kept any more";

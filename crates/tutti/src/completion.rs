@@ -126,7 +126,7 @@ fn offer(names: Names, written: &OsStr) -> Vec<CompletionCandidate> {
 
 /// The words for kinds that may stand there.
 fn kinds(before: &Before, names: Names) -> Vec<(String, String)> {
-    let shown = |kind: &&Kind| !matches!(kind, Kind::Approval | Kind::Token);
+    let shown = |kind: &&Kind| !matches!(kind, Kind::Approval | Kind::Finding | Kind::Token);
     let kinds: Vec<&Kind> = match names {
         Names::Deleted => DELETED.iter().collect(),
         Names::Thing if before.values("what").is_empty() => Kind::value_variants().iter().filter(shown).collect(),
@@ -197,7 +197,7 @@ async fn look(client: &Client, before: &Before, names: Names) -> Result<Vec<(Str
         Names::Actions => actions(client, before.values("run").first()).await,
         Names::Nodes => Ok(nodes(actions(client, before.values("run").first()).await?)),
         Names::OfThatKind => match before.kind() {
-            Some(Kind::Action | Kind::Approval) => names::with_words(client, Kind::Run).await,
+            Some(Kind::Action | Kind::Approval | Kind::Finding) => names::with_words(client, Kind::Run).await,
             Some(kind) => names::with_words(client, kind).await,
             None => Ok(Vec::new()),
         },

@@ -46,6 +46,9 @@ pub(crate) enum Kind {
     /// Decisions that wait for a person.
     #[value(alias = "approvals")]
     Approval,
+    /// What is wrong with what ran, and what is proposed against it.
+    #[value(alias = "findings")]
+    Finding,
     /// Tokens, without the tokens.
     #[value(alias = "tokens")]
     Token,
@@ -75,6 +78,7 @@ impl Kind {
             Kind::Policy => "policy",
             Kind::Sanitizer => "sanitizer",
             Kind::Approval => "approval",
+            Kind::Finding => "finding",
             Kind::Token => "token",
         }
     }
@@ -145,7 +149,7 @@ pub(crate) async fn with_words(client: &Client, kind: Kind) -> Result<Vec<(Strin
             let tokens: Vec<TokenView> = client.get("/api/v1/tokens").await?;
             tokens.into_iter().map(|token| (token.name, token.user)).collect()
         }
-        Kind::Action | Kind::Approval => Vec::new(),
+        Kind::Action | Kind::Approval | Kind::Finding => Vec::new(),
     })
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use api::rest::approval_views::ApprovalView;
 use api::rest::apps::AppView;
+use api::rest::findings::FindingView;
 use api::rest::planning_views::{ChangeView, PlannedNodeView};
 use api::rest::triggers::{FiringView, TriggerView};
 use api::rest::views::{ActionView, Applied, ResourceView, RunView, SiteView, TokenView};
@@ -163,6 +164,20 @@ impl Row for ApprovalView {
 
     fn cells(&self) -> Vec<String> {
         vec![self.run.clone(), self.action.clone(), self.title.clone(), assignees(&self.assign), moment(&self.since)]
+    }
+
+    fn name(&self) -> String {
+        format!("{}/{}", self.run, self.action)
+    }
+}
+
+impl Row for FindingView {
+    const COLUMNS: &'static [&'static str] = &["WHEN", "KIND", "RUN", "ACTION", "WHAT", "THEN"];
+
+    fn cells(&self) -> Vec<String> {
+        let line = self.failure.message.lines().next().unwrap_or_default();
+        let then = self.remedies.first().map(|remedy| remedy.command.clone()).unwrap_or_default();
+        vec![moment(&self.at), self.kind.clone(), self.run.clone(), self.action.clone(), line.to_owned(), then]
     }
 
     fn name(&self) -> String {

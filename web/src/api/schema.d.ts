@@ -615,6 +615,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/findings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists what is wrong with what ran, the newest first.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        get: operations["listFindings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/forecast": {
         parameters: {
             query?: never;
@@ -2709,6 +2729,25 @@ export interface components {
             /** @description Whether the text is kept from the caller, who may not see what it may hold. */
             withheld?: boolean;
         };
+        /** @description A problem that was found. */
+        FindingView: {
+            /** @description The action's path. */
+            action: string;
+            /** @description When (RFC 3339). */
+            at: string;
+            /** @description The domain of the run. */
+            domain: string;
+            /** @description What it says, and what that carries. */
+            failure: components["schemas"]["FailureView"];
+            /** @description What kind of problem: `refused` when work failed since the rules permit it nowhere, or refuse it what it was given. */
+            kind: string;
+            /** @description The project of the run. */
+            project: string;
+            /** @description What is proposed against it, the first to be done first. */
+            remedies: components["schemas"]["RemedyView"][];
+            /** @description The run. */
+            run: string;
+        };
         FiredView: {
             /** @description The numbers of the runs that triggers started. */
             runs: number[];
@@ -3049,6 +3088,30 @@ export interface components {
                  * @description Its position; the first is 1.
                  */
                 seq: number;
+            }[];
+            /** @description Give this as `cursor` for the next page; none at the end. */
+            next?: string | null;
+        };
+        /** @description A list with a cursor for what follows. */
+        Page_FindingView: {
+            /** @description The items. */
+            items: {
+                /** @description The action's path. */
+                action: string;
+                /** @description When (RFC 3339). */
+                at: string;
+                /** @description The domain of the run. */
+                domain: string;
+                /** @description What it says, and what that carries. */
+                failure: components["schemas"]["FailureView"];
+                /** @description What kind of problem: `refused` when work failed since the rules permit it nowhere, or refuse it what it was given. */
+                kind: string;
+                /** @description The project of the run. */
+                project: string;
+                /** @description What is proposed against it, the first to be done first. */
+                remedies: components["schemas"]["RemedyView"][];
+                /** @description The run. */
+                run: string;
             }[];
             /** @description Give this as `cursor` for the next page; none at the end. */
             next?: string | null;
@@ -5847,6 +5910,44 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_FactView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listFindings: {
+        parameters: {
+            query?: {
+                /** @description Of this run only. */
+                run?: string;
+                /** @description Of runs of this project only. */
+                project?: string;
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description Rows of the page: 100 when nothing is said, at most 1,000. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of findings. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_FindingView"];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use controlplane::{AskedTask, ControlPlane};
+use controlplane::{AskedTask, AskedWorkflow, ControlPlane};
 use engine::event::{RecallKey, RecallKind};
 use engine::{Command, Event, Outcome, Spawn};
 use flyte::wire::{
     AbortAction, ActionId, ConditionAction, ControlMessage, Empty, EnqueueRequest, Enqueued, RunSpec, SignalEvent, TaskAction,
-    TraceAction, WatchResponse,
+    TaskSpec, TraceAction, WatchResponse,
 };
 use flyte::{Call, Message as _};
 use futures::Stream;
-use journal::{ChildRow, RunRow};
+use journal::{ActionRow, ChildRow, RunRow};
 use model::{ActionKey, ActionNo, Digest, Duration, Failure, FailureClass, Label, Node, NodeKind, Phase, Seq};
 use serde_json::json;
 
@@ -34,6 +34,10 @@ pub(super) async fn enqueue(app: &App, caller: &Caller, request: EnqueueRequest)
     if id.name.is_empty() || id.name.len() > NAME_BYTES_MAX {
         return Err(invalid("the name of the action has to have 1 to 30 bytes"));
     }
+    // In paths these stand between what is within one another.
+    if id.name.contains(['/', '[', '!', '<']) {
+        return Err(invalid("the name of the action has none of `/`, `[`, `!`, `<`"));
+    }
     let parent_id = ActionId { run: id.run.clone(), name: asked.parent_action_name.clone().unwrap_or_default() };
     let (shared, caller) = (app.clone(), caller.clone());
     let spawn = blocking(move || {
@@ -55,16 +59,15 @@ pub(super) async fn enqueue(app: &App, caller: &Caller, request: EnqueueRequest)
             recovers: above.recovers.clone(),
             ..Call::default()
         };
-        let parent = ActionKey::new(run.id, ActionNo(parent.no));
         let run_spec = RunSpec::decode(request.run_spec.as_slice()).unwrap_or_default();
         let Enqueued { task, trace, condition, .. } = asked;
         let spawn = match (task, trace, condition) {
             (Some(task), _, _) => {
                 let known = naming::reach_of(control, &caller)?.map(|reach| reach.label.clone()).unwrap_or_default();
-                of_task(control, parent, call, task, &run_spec, (&run, &known))?
+                of_task(control, (&run, &parent), call, task, (&run_spec, &known))?
             }
-            (_, Some(trace), _) => return of_trace(control, parent, call, &trace),
-            (_, _, Some(condition)) => of_condition(parent, call, &condition),
+            (_, Some(trace), _) => return of_trace(control, key_of(&parent), call, &trace),
+            (_, _, Some(condition)) => of_condition(key_of(&parent), call, &condition),
             _ => return Err(Refusal::new("invalid_argument", "the action is neither a task nor a trace nor a condition")),
         };
         recovering::taken(control, &run, spawn)
@@ -96,17 +99,15 @@ fn check_places(app: &App, caller: &Caller, run: &RunRow, asked: &Enqueued, name
 
 fn of_task(
     control: &ControlPlane,
-    parent: ActionKey,
+    (run, parent): (&RunRow, &ActionRow),
     mut call: Call,
     task: TaskAction,
-    run_spec: &RunSpec,
-    (run, known): (&RunRow, &Label),
+    (run_spec, known): (&RunSpec, &Label),
 ) -> Answer<Spawn> {
     let invalid = |error: flyte::task::Unfit| Refusal::new("invalid_argument", error.to_string());
     let spec = flyte::task::read(&task.spec).map_err(invalid)?;
     if flyte::workflows::is_workflow(&spec) {
-        let message = "a workflow is no action of a program: start it as a run of its own with `flyte.run`, and wait for that";
-        return Err(Refusal::new("invalid_argument", message));
+        return of_workflow(control, (run, parent), call, (&task, &spec), known);
     }
     let mut node = flyte::task::node(&call.name, &spec).map_err(invalid)?;
     if !task.queue.is_empty() {
@@ -140,8 +141,53 @@ fn of_task(
         run: &run.name,
         known,
     })?;
-    let path = call.name.clone();
+    let (parent, path) = (key_of(parent), call.name.clone());
     Ok(Spawn { parent, path, node: Arc::new(node), input: Some(call.input()), recall, entered, ..Spawn::default() })
+}
+
+fn key_of(row: &ActionRow) -> ActionKey {
+    ActionKey::new(row.run, ActionNo(row.no))
+}
+
+/// A registered workflow as an action of the program. What the program gives it lies among what it may write for what it asks for, and nowhere else:
+/// the server reads it.
+fn of_workflow(
+    control: &ControlPlane,
+    (run, parent): (&RunRow, &ActionRow),
+    mut call: Call,
+    (task, spec): (&TaskAction, &TaskSpec),
+    known: &Label,
+) -> Answer<Spawn> {
+    let invalid = |message: String| Refusal::new("invalid_argument", message);
+    let id = flyte::workflows::named(spec);
+    if id.project != run.project {
+        return Err(invalid(format!("the workflow is one of the project `{}`", id.project)));
+    }
+    if !task.queue.is_empty() {
+        return Err(invalid("a workflow is not sent to a queue: its nodes say where they run".into()));
+    }
+    let own = format!("{}/{}/", controlplane::flyte_run_key(&run.project, &run.domain, &run.name), call.name);
+    let key = flyte::key(&call.inputs).filter(|key| key.starts_with(&own) && !key.contains("/../"));
+    let key = key.ok_or_else(|| invalid("the inputs of a workflow lie below the name of its action".into()))?;
+    let values = control.flyte().objects().get(key).map_err(|error| invalid(format!("the inputs cannot be read: {error}")))?;
+    let entered = control.entering(&AskedTask {
+        project: &run.project,
+        domain: &run.domain,
+        task: &id.name,
+        inputs: &call.inputs,
+        secrets: &Default::default(),
+        run_labels: &run_labels(control, run)?,
+        run: &run.name,
+        known,
+    })?;
+    let asked = control.workflow_for_action(&id, &values, (run, parent), (&call, &entered))?;
+    call.spec = control.flyte().keep_spec(&task.spec)?;
+    call.short_name.clone_from(&spec.short_name);
+    call.task = [id.org, id.project, id.domain, id.name, id.version];
+    call.given = asked.given;
+    let AskedWorkflow { node, inside, refused, .. } = asked;
+    let (parent, path, input) = (key_of(parent), call.name.clone(), Some(call.input()));
+    Ok(Spawn { parent, path, node: Arc::new(node), input, entered, inside, refused, ..Spawn::default() })
 }
 
 /// What a run says of itself, which only rules ask for.
@@ -277,7 +323,7 @@ pub(super) async fn watch(
         loop {
             let children = reader.children(run.id, parent.no, from, BATCH).map_err(broken)?;
             for child in children.iter().filter(|child| is_news(child)) {
-                let action_update = Some(view::update(reader, sight.as_ref(), &run, child)?);
+                let action_update = Some(view::update(&shared.control, sight.as_ref(), &run, child)?);
                 ready.push_back(WatchResponse { action_update, control_message: None });
             }
             match children.last() {
@@ -319,18 +365,19 @@ async fn news(watching: &mut Watching) -> Answer<bool> {
     let (parent, after) = (watching.parent, watching.after);
     let (last, found) = blocking(move || {
         let reader = app.control.reader();
-        let sight = auth::sight(&app, &caller, &run)?;
-        let events = reader.events(after, Some(run.id), BATCH).map_err(broken)?;
+        let events = reader.facts_within(after, Some(run.id), BATCH, usize::MAX).map_err(broken)?;
         let mut numbers: Vec<u32> = events.iter().flat_map(|(.., event)| touched(event)).collect();
         numbers.sort_unstable();
         numbers.dedup();
         let mut found = Vec::new();
         for number in numbers {
             let child = reader.child(run.id, number).map_err(broken)?;
-            if let Some(child) = child.filter(|child| child.parent == parent && is_news(child)) {
-                found.push(view::update(reader, sight.as_ref(), &run, &child)?);
-            }
+            found.extend(child.filter(|child| child.parent == parent && is_news(child)));
         }
+        // What may be seen of a run hangs on all of it: that is looked at where there is something to see.
+        let sight = if found.iter().any(view::says_something) { auth::sight(&app, &caller, &run)? } else { None };
+        let updates = found.iter().map(|child| view::update(&app.control, sight.as_ref(), &run, child));
+        let found = updates.collect::<Answer<Vec<_>>>()?;
         // What is told now came before: whatever it brought along is kept first.
         app.control.flyte().keep_grown(run.id, ActionNo(parent)).map_err(broken)?;
         Ok((events.last().map(|(seq, ..)| *seq), found))

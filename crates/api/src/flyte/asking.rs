@@ -126,7 +126,6 @@ about! {
     TailLogsRequest => |m| action(m.action_id.as_ref());
     SignalEvent => |m| action(m.action_id.as_ref());
     ListActionsRequest => |m| run(m.run_id.as_ref());
-    EnqueueRequest => |m| action(m.action.as_ref().and_then(|action| action.action_id.as_ref()));
     DeployTaskRequest => |m| task(m.task_id.as_ref());
     SetSecretRequest => |m| secret(m.id.as_ref());
     OfSecret => |m| secret(m.id.as_ref());
@@ -179,13 +178,26 @@ impl About for wire::CreateRunRequest {
             ..TaskId::default()
         });
         // A registered workflow is what it is, also when a client that repeats a run sends it as a specification.
-        let sent = self.task_spec.as_ref().and_then(|bytes| flyte::task::read(bytes).ok()).filter(flyte::workflows::is_workflow);
-        let sent = sent.as_ref().map(flyte::workflows::named);
+        let sent = self.task_spec.as_deref().and_then(flyte::workflows::sent);
         let named = self.task_id.as_ref().or(of_trigger.as_ref()).or(sent.as_ref());
         let mut questions = vec![(operation, workflow(place, domain, named.map_or("", |task| &task.name)))];
         // The handler looks the trigger up even where a task is named beside it.
         for task in self.task_id.iter().chain(&of_trigger).chain(&sent) {
             questions.extend(reads("read", Some(task)));
+        }
+        questions
+    }
+}
+
+impl About for wire::EnqueueRequest {
+    /// An action is of its run; a workflow has to be one that may be read and started in the project too, as for a run of its own.
+    fn about(&self, operation: &'static str) -> Vec<Question> {
+        let asked = self.action.as_ref();
+        let mut questions = vec![(operation, action(asked.and_then(|asked| asked.action_id.as_ref())))];
+        let sent = asked.and_then(|asked| flyte::workflows::sent(&asked.task.as_ref()?.spec));
+        if let Some(id) = sent {
+            questions.push((operation, task(Some(&id))));
+            questions.extend(reads("read", Some(&id)));
         }
         questions
     }
@@ -259,5 +271,12 @@ mod tests {
         let by_name = wire::CreateRunRequest { project_id, task_id: Some(id("loan")), ..Default::default() };
         assert_eq!(by_spec.about("submit"), by_name.about("submit"));
         assert!(by_spec.about("submit").contains(&("submit", workflow("p", "d", "loan"))));
+        let task = wire::TaskAction { spec: by_spec.task_spec.unwrap_or_default(), ..Default::default() };
+        let asked = wire::EnqueueRequest {
+            action: Some(wire::Enqueued { task: Some(task), ..Default::default() }),
+            ..Default::default()
+        };
+        assert!(asked.about("submit").contains(&("submit", workflow("p", "d", "loan"))));
+        assert!(asked.about("submit").contains(&("read", workflow("p", "d", "loan"))));
     }
 }

@@ -100,7 +100,8 @@ pub(super) fn sees(app: &App, caller: &Caller, run: &journal::RunRow, action: &j
     }
     let reach = control.flyte_reach(attempt)?.ok_or_else(|| Refusal::new("unauthenticated", "the attempt is over"))?;
     let key = controlplane::flyte_run_key(&run.project, &run.domain, &run.name);
-    let label: Label = control.flyte().label_of(&key, &action.path).map_err(broken)?;
+    let mut label: Label = control.flyte().label_of(&key, &action.path).map_err(broken)?;
+    label.join(&control.flyte().label_within(&key, &action.path).map_err(broken)?);
     if (&reach.project, &reach.domain) == (&run.project, &run.domain) && label.0.is_subset(&reach.label.0) {
         return Ok(());
     }

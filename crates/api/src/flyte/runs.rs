@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use axum::http::HeaderMap;
 use controlplane::{ControlPlane, FLYTE_ROOT, Program, random_bytes};
-use engine::Command;
+use engine::{Command, Event};
 use flyte::wire::{
     ActionDetails, ActionDetailsResponse, CreateRunRequest, CreateRunResponse, Empty, Filter, ListActionsRequest,
     ListActionsResponse, ListRunsRequest, ListRunsResponse, OfAction, OfRun, Run, RunDetails, RunDetailsResponse, RunSpec,
     TaskId, TaskSpec,
 };
 use flyte::{Call, Message as _};
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use journal::{ActionFilter, RunFilter};
 use model::limits::{RUN_LABEL_BYTES_MAX, RUN_LABELS_MAX};
-use model::{AttemptKey, Digest, Node, RunId};
+use model::{AttemptKey, Digest, Node, RunId, Seq};
 use serde_json::Value;
 
 use super::actions::is_over;
@@ -28,6 +28,8 @@ use crate::rest::access::Caller;
 const NAME_BYTES_MAX: usize = 30;
 /// Rows of a page when nothing is said, and at most.
 const PAGE: (usize, usize) = (100, 1_000);
+/// Facts that are read at a time.
+const FACTS: usize = 500;
 /// What stands before the key where runs are asked for by their labels.
 const LABELS: &str = "labels.";
 /// How a field is compared.
@@ -215,19 +217,40 @@ pub(super) async fn details(app: &App, caller: &Caller, request: OfRun) -> Answe
     .await
 }
 
-async fn look(app: &App, caller: &Caller, request: &OfAction) -> Answer<(RunId, bool, ActionDetails)> {
+/// An action as the client is told it.
+struct Seen {
+    run: RunId,
+    no: u32,
+    /// Whether nothing of it changes any more.
+    over: bool,
+    details: ActionDetails,
+}
+
+async fn look(app: &App, caller: &Caller, request: &OfAction) -> Answer<Seen> {
     let (app, caller, request) = (app.clone(), caller.clone(), request.clone());
     blocking(move || {
         let (run, action) = view::action_of(app.control.reader(), request.action_id.as_ref())?;
         let over = is_over(view::shown(&run, &action).phase) && action.finished_at.is_some();
-        Ok((run.id, over, view::details(&app, &caller, &run, &action)?))
+        Ok(Seen { run: run.id, no: action.no, over, details: view::details(&app, &caller, &run, &action)? })
     })
     .await
 }
 
 /// An action.
 pub(super) async fn action(app: &App, caller: &Caller, request: OfAction) -> Answer<ActionDetailsResponse> {
-    Ok(ActionDetailsResponse { details: Some(look(app, caller, &request).await?.2) })
+    Ok(ActionDetailsResponse { details: Some(look(app, caller, &request).await?.details) })
+}
+
+/// Somebody who watches an action.
+struct Watching {
+    app: App,
+    caller: Caller,
+    request: OfAction,
+    of: (RunId, u32),
+    /// What was recorded up to here was looked at.
+    after: Seq,
+    seen: tokio::sync::watch::Receiver<Seq>,
+    last: ActionDetails,
 }
 
 /// An action, whenever it changes, to its end.
@@ -236,28 +259,69 @@ pub(super) async fn watch_action(
     caller: &Caller,
     request: OfAction,
 ) -> Answer<impl Stream<Item = Answer<ActionDetailsResponse>> + Send + use<>> {
-    let seen = app.control.notices().watch();
-    look(app, caller, &request).await?;
-    let state = Some((app.clone(), caller.clone(), request, seen, None::<ActionDetails>));
-    Ok(futures::stream::unfold(state, |state| async move {
-        let (app, caller, request, mut seen, mut last) = state?;
+    let mut seen = app.control.notices().watch();
+    // Before looking: what happens meanwhile is looked at once more.
+    let after = *seen.borrow_and_update();
+    let Seen { run, no, over, details } = look(app, caller, &request).await?;
+    let message = |details| -> Answer<_> { Ok(ActionDetailsResponse { details: Some(details) }) };
+    let first = futures::stream::once(std::future::ready(message(details.clone())));
+    let watching = Watching { app: app.clone(), caller: caller.clone(), request, of: (run, no), after, seen, last: details };
+    let rest = futures::stream::unfold((!over).then_some(watching), move |watching| async move {
+        let mut watching = watching?;
         loop {
-            seen.borrow_and_update();
-            let (_, over, details) = match look(&app, &caller, &request).await {
-                Ok(found) => found,
-                Err(refusal) => return Some((Err(refusal), None)),
-            };
-            if last.as_ref() != Some(&details) {
-                last = Some(details.clone());
-                let message = ActionDetailsResponse { details: Some(details) };
-                return Some((Ok(message), (!over).then_some((app, caller, request, seen, last))));
-            }
             tokio::select! {
-                changed = seen.changed() => changed.ok()?,
-                () = app.stopping() => return None,
+                changed = watching.seen.changed() => changed.ok()?,
+                () = watching.app.stopping() => return None,
+            }
+            watching.seen.borrow_and_update();
+            match what_changed(&mut watching).await {
+                Ok(None) => {}
+                Ok(Some((over, details))) => return Some((message(details), (!over).then_some(watching))),
+                Err(refusal) => return Some((Err(refusal), None)),
             }
         }
-    }))
+    });
+    Ok(first.chain(rest))
+}
+
+/// How an action is now, and whether that is its end, when it is not as it was.
+async fn what_changed(watching: &mut Watching) -> Answer<Option<(bool, ActionDetails)>> {
+    let (app, (run, no)) = (watching.app.clone(), watching.of);
+    let mut touched = false;
+    loop {
+        let (app, after) = (app.clone(), watching.after);
+        let facts =
+            blocking(move || app.control.reader().facts_within(after, Some(run), FACTS, usize::MAX).map_err(broken)).await?;
+        touched |= facts.iter().any(|(.., event)| may_touch(event, no));
+        watching.after = facts.last().map_or(watching.after, |(seq, ..)| *seq);
+        if facts.len() < FACTS {
+            break;
+        }
+    }
+    // A run with thousands of actions changes all the time, and most of it is about others.
+    if !touched {
+        return Ok(None);
+    }
+    let Seen { over, details, .. } = look(&watching.app, &watching.caller, &watching.request).await?;
+    if watching.last == details {
+        return Ok(None);
+    }
+    watching.last = details.clone();
+    Ok(Some((over, details)))
+}
+
+/// Whether what is told of an action may be another after a fact of its run.
+fn may_touch(event: &Event, no: u32) -> bool {
+    match event {
+        Event::ActionsOpened(_) | Event::ChildOpened(_) | Event::TicketIssued(_) | Event::EgressDecided(_) => false,
+        Event::ActionsPlaced(e) => e.actions.iter().any(|placed| placed.action.0 == no),
+        Event::ActionsParked(e) => e.actions.iter().any(|action| action.0 == no),
+        Event::AttemptStarted(e) => e.action.0 == no,
+        Event::AttemptFinished(e) => e.action.0 == no,
+        Event::ActionFinished(e) => e.action.0 == no,
+        Event::RetryDue(e) | Event::RecallMissed(e) => e.action.0 == no,
+        _ => true,
+    }
 }
 
 fn page(request: Option<&flyte::wire::ListRequest>) -> usize {

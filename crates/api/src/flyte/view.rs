@@ -1,5 +1,6 @@
 //! Actions of a run as the client of Flyte sees them.
 
+use controlplane::ControlPlane;
 use engine::event::ActionKind;
 use flyte::wire::{
     self, ActionAttempt, ActionDetails, ActionId, ActionMetadata, ActionStatus, ActionUpdate, EventPayload, Literal, Primitive,
@@ -302,10 +303,18 @@ fn attempts(
     Ok(attempts)
 }
 
+/// Whether what is told of something that was asked for may hold values.
+pub(super) fn says_something(child: &ChildRow) -> bool {
+    child.action.failure.is_some() || child.action.kind == ActionKind::Human
+}
+
 /// What the program is told of something that it asked for.
-pub(super) fn update(reader: &Reader, sight: Option<&Sight>, run: &RunRow, child: &ChildRow) -> Answer<ActionUpdate> {
-    let row = &child.action;
-    let (output_uri, output) = outputs_of(reader, row)?;
+pub(super) fn update(control: &ControlPlane, sight: Option<&Sight>, run: &RunRow, child: &ChildRow) -> Answer<ActionUpdate> {
+    let (reader, row) = (control.reader(), &child.action);
+    let (mut output_uri, output) = outputs_of(reader, row)?;
+    if row.kind == ActionKind::Workflow && row.phase == Phase::Succeeded {
+        output_uri = control.output_of_asked(run, child, &output)?;
+    }
     let failure = seen(sight, Some(&row.path), row.failure.as_ref()).filter(|_| row.finished_at.is_some());
     let hidden = sight.is_some_and(|sight| sight.withheld(Some(&row.path)).is_some());
     let value = (row.kind == ActionKind::Human && !hidden).then(|| literal(output.get("value")));

@@ -14,7 +14,7 @@ use utoipa::{Modify, OpenApi};
 use super::access::TABLE;
 use super::problem::ApiResult;
 use super::{
-    actions, applying, approvals, apps, artifacts, audit, connections, editing, events, expressions, foresight, frames,
+    actions, applying, approvals, apps, artifacts, audit, connections, editing, events, expressions, findings, foresight, frames,
     governance, keys, lineage, metrics, planning, runs, secrets, sites, storage, system, tiles, tokens, totals, triggers, views,
     wiring, workers,
 };
@@ -50,6 +50,7 @@ use super::{
         approvals::delegate,
         approvals::seen,
         approvals::me,
+        findings::list,
         lineage::list,
         lineage::lineage,
         lineage::test_step,

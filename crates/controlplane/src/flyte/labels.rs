@@ -17,6 +17,11 @@ fn key_of(run: &str, action: &str) -> String {
     format!("labels/{}/{action}", run.trim_end_matches('/'))
 }
 
+/// Under what name it is kept what everything within a workflow can read that a running action asked for. No action has such a name.
+pub(super) fn within(action: &str) -> String {
+    format!("{action}!within")
+}
+
 /// The run and the action that an object is of, by its address.
 fn place_of(address: &str) -> Option<(&str, &str)> {
     let key = flyte::key(address)?;
@@ -48,6 +53,12 @@ impl Flyte {
     pub fn label_of(&self, run: &str, action: &str) -> std::io::Result<Label> {
         let own = self.kept(&key_of(run, action))?;
         Ok(own.joined(&self.kept_of_run(run)?))
+    }
+
+    /// What everything within a workflow can read that a running action asked for, by the path of the workflow or of a node within it.
+    pub fn label_within(&self, run: &str, path: &str) -> std::io::Result<Label> {
+        let asked = path.split('/').next().unwrap_or_default();
+        self.kept(&key_of(run, &within(asked)))
     }
 
     /// What the objects carry whose addresses are among values.
@@ -270,7 +281,14 @@ mod tests {
         let flyte = Flyte::open(folder.path(), specs, None).unwrap();
         let key: AttemptKey = "tutti-1-2-1".parse().unwrap();
         let reach = Reach { base: "s3://tutti/runs/p/d/r".into(), name: "a0".into(), attempt: 1, ..Reach::default() };
-        let open = Open { reach: Arc::new(reach), is_called: false, produces: false, is_app: false, is_unkept: false };
+        let open = Open {
+            reach: Arc::new(reach),
+            epoch: model::Epoch(1),
+            is_called: false,
+            produces: false,
+            is_app: false,
+            is_unkept: false,
+        };
         flyte.inner.attempts.lock().insert(key, open);
         // Something that is no folder stands where labels are kept.
         let root = folder.path().join("flyte/store/objects");

@@ -1,11 +1,27 @@
-//! Registered workflows that a program starts. Such a run has the workflow as its root, which is given what the program gave: everything
-//! within it is labelled, placed and recorded as within any other run.
+//! Registered workflows that a program starts, as runs of their own or as actions of its run. Such a run has the workflow as its root, such an
+//! action has it as its only node; both are given what the program gave: everything within is labelled, placed and recorded as within any other
+//! run.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::event::RunLabelled;
 use flyte::wire::{TaskId, TaskSpec};
-use model::{Graph, Node, NodeKind, Template};
-use serde_json::{Map, Value};
+use flyte::{Call, Reach};
+use journal::{ActionFilter, ActionRow, ChildRow, RunRow};
+use model::graph::Port;
+use model::{ActionKey, ActionNo, AttemptKey, AttemptNo, Graph, Label, Node, NodeKind, Template};
+use policy::Work;
+use serde_json::{Map, Value, json};
 
+use crate::governing::may_not_be_told;
+use crate::learning::node_at;
 use crate::{ControlPlane, Fault, FaultKind, inputs};
+
+/// The only node of a workflow that is an action of a program.
+pub(crate) const ASKED_NODE: &str = "workflow";
+/// Its only input: what the action was given.
+const CALL: &str = "flyte";
 
 /// The kind of resource that a registered workflow is.
 const KIND: &str = "workflow";
@@ -17,9 +33,44 @@ pub(super) fn name_in<'n>(project: &str, name: &'n str) -> &'n str {
 
 /// What the root is given: every input by itself, so that each carries what it does.
 pub(super) fn given(graph: &Graph) -> Template {
-    let read = |name: &str| Value::String(format!("${{ inputs.call.flyte.given['{name}'] }}"));
+    given_by("call.flyte", graph)
+}
+
+/// The same of a workflow that finds the call under this name among the inputs.
+fn given_by(call: &str, graph: &Graph) -> Template {
+    let read = |name: &str| Value::String(format!("${{ inputs.{call}.given['{name}'] }}"));
     let fields: Map<String, Value> = graph.inputs.iter().map(|port| (port.name.clone(), read(&port.name))).collect();
     Template { dynamic: !fields.is_empty(), json: Value::Object(fields) }
+}
+
+/// The graph of a workflow that is an action of a program of a project.
+fn asked(project: &str, graph: Arc<Graph>) -> Graph {
+    let node = Node {
+        id: ASKED_NODE.into(),
+        input: given_by(CALL, &graph),
+        kind: NodeKind::Workflow { graph: graph.clone() },
+        ..Node::default()
+    };
+    Graph {
+        workflow: format!("{project}/{}", name_in(project, &graph.workflow)),
+        inputs: vec![Port { name: CALL.into(), schema: json!({}), default: None }],
+        nodes: vec![node],
+        outputs: Template { json: Value::String(format!("${{ nodes.{ASKED_NODE} }}")), dynamic: true },
+        ..Graph::default()
+    }
+}
+
+/// A workflow that a running action asks for.
+#[derive(Clone, Debug)]
+pub struct AskedWorkflow {
+    /// The node that runs it.
+    pub node: Node,
+    /// What it is given, with its defaults filled in.
+    pub given: Value,
+    /// What its nodes can read and give, as far as anything carries anything.
+    pub inside: Option<Box<RunLabelled>>,
+    /// Why the rules refuse it, when they do.
+    pub refused: Option<String>,
 }
 
 /// A registered workflow, as the client knows it.
@@ -70,6 +121,11 @@ impl ControlPlane {
 
     /// The node that runs a workflow, and what it is given with its defaults filled in. Blocks.
     pub fn workflow_for_program(&self, id: &TaskId, values: &[u8]) -> Result<(Node, Value), Fault> {
+        let (graph, given) = self.workflow_and_given(id, values)?;
+        Ok((Node { id: super::ROOT.into(), kind: NodeKind::Workflow { graph }, ..Node::default() }, given))
+    }
+
+    fn workflow_and_given(&self, id: &TaskId, values: &[u8]) -> Result<(Arc<Graph>, Value), Fault> {
         let found = self.workflow_as_task(id)?;
         let (found, _) =
             found.ok_or_else(|| Fault::not_found("workflow", &id.name).hint("register it with `tutti apply -f FILE`"))?;
@@ -78,7 +134,85 @@ impl ControlPlane {
             || Fault::new(FaultKind::InvalidInputs, "the inputs of the workflow hold something that is no value of JSON");
         let values = flyte::interface::outputs(values).ok_or_else(unreadable)?;
         let given = inputs::check(&graph, values.as_object().cloned().unwrap_or_default())?;
-        Ok((Node { id: super::ROOT.into(), kind: NodeKind::Workflow { graph }, ..Node::default() }, given))
+        Ok((graph, given))
+    }
+
+    /// A workflow that a running action asks for, as an action of its run: certified with what comes to it, as a run of its own would be. What it
+    /// is given carries what the data of whoever asks do, and what `entered`. Blocks.
+    pub fn workflow_for_action(
+        &self,
+        id: &TaskId,
+        values: &[u8],
+        (run, parent): (&RunRow, &ActionRow),
+        (call, entered): (&Call, &BTreeMap<String, String>),
+    ) -> Result<AskedWorkflow, Fault> {
+        let (graph, given) = self.workflow_and_given(id, values)?;
+        let graph = asked(&run.project, graph);
+        let attempt = AttemptKey { run: run.id, action: ActionNo(parent.no), attempt: AttemptNo(parent.attempt) };
+        // What comes to whoever asks in the meantime is joined where it is opened.
+        let own = self.flyte_reach(attempt)?.map(|reach| reach.label.clone()).unwrap_or_default();
+        let carried = own.clone().joined(&Label::of(entered.keys().cloned()));
+        let inside = self.label_asked(&graph, (&run.project, &run.domain), BTreeMap::from([(CALL.to_owned(), carried)]))?;
+        let (inside, mut refused) = match inside {
+            Ok(inside) => (inside, None),
+            Err(why) => (None, Some(why)),
+        };
+        if let Some(inside) = &inside {
+            let told = inside.gives.get("").map(|given| given.of(None)).unwrap_or_default();
+            refused = self.not_told(run, parent, &own.joined(&told))?;
+            self.keep_within(run, &call.name, inside)?;
+        }
+        let node = Node { id: id.name.clone(), kind: NodeKind::Workflow { graph: Arc::new(graph) }, ..Node::default() };
+        Ok(AskedWorkflow { node, given, inside, refused })
+    }
+
+    /// Why whoever asks may not be told, where it is, what carries this beside its own data.
+    fn not_told(&self, run: &RunRow, parent: &ActionRow, told: &Label) -> Result<Option<String>, Fault> {
+        let Some(site) = parent.site.as_deref() else { return Ok(None) };
+        let work = match self.reader().child(run.id, parent.no).map_err(Fault::internal)? {
+            Some(child) => child.work,
+            None => {
+                let graph = self.reader().graph(&run.graph).map_err(Fault::internal)?;
+                let node = graph.as_ref().and_then(|graph| node_at(graph, &engine::without_items(&parent.path)));
+                node.map(|node| node.kind.work()).unwrap_or_default()
+            }
+        };
+        let work = Work { project: run.project.clone(), workflow: run.workflow.clone(), domain: run.domain.clone(), work };
+        let (rules, fleet) = (self.rules(), self.policy_fleet()?);
+        let mut cache = self.governance().cache();
+        Ok(may_not_be_told((&*rules, &fleet, &mut *cache), &work, told, site))
+    }
+
+    /// Keeps what everything within a workflow can read, so that its values are shown to those alone who may see all of it.
+    fn keep_within(&self, run: &RunRow, name: &str, inside: &RunLabelled) -> Result<(), Fault> {
+        let mut label = Label::empty();
+        inside.reads.values().for_each(|read| label.join(read));
+        inside.gives.values().for_each(|given| label.join(&given.of(None)));
+        let reach = Reach { base: super::base_of(&run.project, &run.domain, &run.name), label, ..Reach::default() };
+        self.flyte().note_label(&reach, &super::labels::within(name)).map_err(Fault::internal)
+    }
+
+    /// Where the output of a workflow lies that a running action asked for and that has ended well, as a task would have written it. Blocks.
+    pub fn output_of_asked(&self, run: &RunRow, child: &ChildRow, output: &Value) -> Result<String, Fault> {
+        let base = super::base_of(&run.project, &run.domain, &run.name);
+        let call = Call { base, name: child.action.path.clone(), ..Call::default() };
+        let uri = call.outputs(1);
+        let key = flyte::key(&format!("{uri}/outputs.pb")).unwrap_or_default().to_owned();
+        if self.flyte().objects().head(&key).is_ok() {
+            return Ok(uri);
+        }
+        let above = ActionFilter { from: child.parent, limit: 1, phase: None };
+        let above = self.reader().actions(run.id, &above).map_err(Fault::internal)?.pop();
+        let attempt = above.map_or(0, |row| row.attempt);
+        let parent = ActionKey::new(run.id, ActionNo(child.parent));
+        let attempt = AttemptKey { run: parent.run, action: parent.action, attempt: AttemptNo(attempt) };
+        // Whoever asked carries what it is told before it is told; one that has ended is not told any more.
+        if let Some(reach) = self.flyte_reach(attempt)? {
+            let reach = Reach { base: call.base, label: reach.label.clone(), ..Reach::default() };
+            self.flyte().note_label(&reach, &call.name).map_err(Fault::internal)?;
+            self.flyte().objects().put(&key, &flyte::workflows::outputs(output)).map_err(Fault::internal)?;
+        }
+        Ok(uri)
     }
 }
 
@@ -89,10 +223,13 @@ mod tests {
     #[test]
     fn the_root_is_given_every_input_by_itself() {
         assert_eq!((name_in("p", "p/loan"), name_in("default", "loan"), name_in("p", "px/loan")), ("loan", "loan", "px/loan"));
-        let port = model::graph::Port { name: "x".into(), schema: serde_json::json!({}), default: None };
+        let port = Port { name: "x".into(), schema: json!({}), default: None };
         let graph = Graph { inputs: vec![port], ..Graph::default() };
         let template = given(&graph);
         assert_eq!(template.json, serde_json::json!({ "x": "${ inputs.call.flyte.given['x'] }" }));
         assert!(template.dynamic && !given(&Graph::default()).dynamic);
+        let asked = asked("p", Arc::new(Graph { workflow: "p/loan".into(), ..graph }));
+        assert_eq!(asked.workflow, "p/loan");
+        assert_eq!(asked.nodes[0].input.json, json!({ "x": "${ inputs.flyte.given['x'] }" }));
     }
 }

@@ -51,16 +51,27 @@ pub(super) fn permitted_to_tell(
     mut permitted: Permitted,
 ) -> Permitted {
     let told = asked_by.label.clone().joined(label);
-    let places = cache.places(rules, fleet, &work_of(names, asked_by.work.clone()), &told);
-    if let Some(verdict) = places.get(at).filter(|verdict| !verdict.allowed) {
-        for site in places.keys() {
+    let work = work_of(names, asked_by.work.clone());
+    if let Some(why) = may_not_be_told((rules, fleet, cache), &work, &told, at) {
+        for site in cache.places(rules, fleet, &work, &told).keys() {
             if permitted.refusal(site).is_none() {
-                let why = format!("{MAY_NOT_TELL}{at}`, where it was asked for: {}", verdict.why());
-                permitted.refuse_for(site, Obstacle::TellingAt(at.to_owned()), why);
+                permitted.refuse_for(site, Obstacle::TellingAt(at.to_owned()), why.clone());
             }
         }
     }
     permitted
+}
+
+/// Why work may not be where it is once it was told something and its data carry this.
+pub(crate) fn may_not_be_told(
+    (rules, fleet, cache): (&Rules, &Fleet, &mut Cache),
+    work: &Work,
+    told: &Label,
+    at: &str,
+) -> Option<String> {
+    let places = cache.places(rules, fleet, work, told);
+    let refused = places.get(at).filter(|verdict| !verdict.allowed);
+    refused.map(|verdict| format!("{MAY_NOT_TELL}{at}`, where it was asked for: {}", verdict.why()))
 }
 
 /// What was in the way of a site that was refused, when it was not the work there itself. Earlier servers said so in the sentence alone.

@@ -137,9 +137,7 @@ impl ControlPlane {
         asked: &mut BTreeMap<Question, (usize, (String, String))>,
     ) -> Result<(), Fault> {
         let graph = self.reader().graph(&run.graph).map_err(Fault::internal)?;
-        // What each step runs does not hang on labels.
-        let table = graph.map(|graph| workflow::labels::pass(&graph, &BTreeMap::new(), &|_| None)).unwrap_or_default();
-        let works: BTreeMap<String, String> = table.steps.into_iter().filter_map(|step| Some((step.path, step.work?))).collect();
+        let mut works = graph.map(|graph| super::works_of(&graph, "")).unwrap_or_default();
         let mut opened: BTreeMap<u32, (String, Label, String)> = BTreeMap::new();
         let mut after = Seq(0);
         loop {
@@ -171,6 +169,9 @@ impl ControlPlane {
                     }
                     Event::ChildOpened(e) => {
                         let one = &e.opened;
+                        if let Some(graph) = super::asked_graph(&e.definition) {
+                            works.extend(super::works_of(&graph, &format!("{}/", one.path)));
+                        }
                         opened.insert(one.action.0, (one.path.clone(), one.label.clone(), "run".into()));
                     }
                     Event::ActionsPlaced(e) => {

@@ -6,12 +6,14 @@ use std::convert::Infallible;
 use engine::event::{ActionKind, ArtifactsLabelled, AttemptFinished, ChildOpened, Opened, Role, RunLabelled, RunSubmitted};
 use model::{ActionNo, ArtifactRef, Digest, Label, Node, Phase, RunId, Seq, Timestamp};
 use policy::{Cache, Rules};
-use workflow::labels::{Table, declared};
+use workflow::labels::declared;
 
 use super::files::Files;
 use super::run::{Action, Gave, Run};
 use super::{Rederive, UNDER_WAY};
-use crate::governing::{carries_anything, flow, inputs_carry, labelled, labels_of, task_of};
+use crate::governing::{
+    asked_graph, carries_anything, flow, inputs_carry, labelled, labels_of, labels_of_asked, task_of, works_of,
+};
 
 impl Rederive<'_> {
     pub(super) fn submitted(&mut self, seq: Seq, at: Timestamp, event: &RunSubmitted) {
@@ -19,8 +21,7 @@ impl Rederive<'_> {
         if graph.is_none() {
             self.problem(4, seq, format!("the graph {} is not at hand, or is not what its digest says", event.graph));
         }
-        // What each step runs does not hang on labels.
-        let table = graph.as_ref().map(|graph| workflow::labels::pass(graph, &BTreeMap::new(), &|_| None)).unwrap_or_default();
+        let works = graph.as_ref().map(|graph| works_of(graph, "")).unwrap_or_default();
         let mut files = Files::default();
         files.known(&event.locations);
         let path = |node: u32| Some(graph.as_ref()?.nodes.get(node as usize)?.id.clone());
@@ -34,7 +35,8 @@ impl Rederive<'_> {
             inputs: event.inputs.body.as_deref().cloned(),
             unlabelled: Some((seq, at)),
             labels: RunLabelled::default(),
-            works: table.steps.into_iter().filter_map(|step| Some((step.path, step.work?))).collect(),
+            works,
+            beyond: BTreeMap::new(),
             actions: BTreeMap::new(),
             released: BTreeMap::new(),
             reach: BTreeMap::new(),
@@ -84,7 +86,7 @@ impl Rederive<'_> {
         for (rules, time) in tries {
             let inputs = self.inputs(&graph, id, &rules, event);
             let table = labelled(&rules, &graph, Some(&domain), &inputs, time);
-            match differs(event, &inputs, &table) {
+            match differs(event, &labels_of(&inputs, &table)) {
                 None => {
                     self.computed("runs");
                     self.certify(seq, &rules, &flow(&graph, &project, &table), &domain);
@@ -143,13 +145,66 @@ impl Rederive<'_> {
         }
     }
 
+    /// A workflow that a running action asked for: what its nodes can read and give is counted again, and its certificate made again. Whatever the
+    /// action carries that its inputs were not said to carry is carried by all of it.
+    pub(super) fn inside(&mut self, id: RunId, seq: Seq, at: Timestamp, event: &ChildOpened) {
+        let Some(graph) = asked_graph(&event.definition) else { return };
+        let (path, none) = (&event.opened.path, RunLabelled::default());
+        let recorded = event.inside.as_deref().unwrap_or(&none);
+        // Nothing of one that ends where it begins is run.
+        if !event.opened.instant {
+            self.count_inside(id, seq, at, event, recorded, &graph);
+        }
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let below = |step: &String| if step.is_empty() { path.clone() } else { format!("{path}/{step}") };
+        run.works.extend(works_of(&graph, &format!("{path}/")));
+        run.labels.reads.extend(recorded.reads.iter().map(|(step, label)| (below(step), label.clone())));
+        run.labels.gives.extend(recorded.gives.iter().map(|(step, given)| (below(step), given.clone())));
+        let mut beyond = event.opened.label.clone();
+        beyond.0.retain(|tag| !recorded.inputs.values().any(|label| label.0.contains(tag)));
+        run.beyond.insert(path.clone(), beyond);
+    }
+
+    fn count_inside(
+        &mut self,
+        id: RunId,
+        seq: Seq,
+        at: Timestamp,
+        event: &ChildOpened,
+        recorded: &RunLabelled,
+        graph: &model::Graph,
+    ) {
+        let Some(run) = self.runs.get(&id) else { return };
+        let (path, project, domain) = (&event.opened.path, run.project.clone(), run.domain.clone());
+        self.computed("workflows that were asked for");
+        if let Some(tag) = recorded.inputs.values().flat_map(|label| &label.0).find(|tag| !event.opened.label.0.contains(*tag)) {
+            let what = format!("the inputs of `{path}` are recorded to carry `{tag}`, which whoever asked for it does not carry");
+            return self.problem(4, seq, what);
+        }
+        let mut rules = self.rules_at(at);
+        if event.inside.is_some() {
+            rules.retain(|rules| Some(rules.digest()) == recorded.rules);
+        }
+        let times = [at, Timestamp(at.0.saturating_sub(UNDER_WAY.0))];
+        let mut wrong = None;
+        for (rules, time) in rules.iter().flat_map(|rules| times.map(|time| (rules.clone(), time))) {
+            let table = labelled(&rules, graph, Some(&domain), &recorded.inputs, time);
+            match differs(recorded, &labels_of_asked(&recorded.inputs, &table)) {
+                None => return self.certify(seq, &rules, &flow(graph, &project, &table), &domain),
+                Some(what) => wrong = wrong.or(Some(what)),
+            }
+        }
+        let wrong = wrong.unwrap_or_else(|| "its labels were counted by rules that were not in force".into());
+        self.problem(4, seq, format!("the workflow `{path}` that was asked for: {wrong}"));
+    }
+
     /// An action has ended: whoever asked for it is told what it came to.
     pub(super) fn ended(&mut self, id: RunId, number: ActionNo, phase: Phase, reused: bool) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         let Some(action) = run.actions.get_mut(&number) else { return };
         action.has_ended = true;
-        if phase != Phase::Aborted && (reused || !action.placed.is_empty()) {
-            run.told(number);
+        if phase != Phase::Aborted && (reused || !action.placed.is_empty() || action.is_begun_workflow) {
+            run.told(number, phase);
         }
     }
 
@@ -193,6 +248,8 @@ impl Rederive<'_> {
             input: one.input.clone(),
             work,
             asked_by,
+            is_workflow: one.kind == ActionKind::Workflow,
+            is_begun_workflow: one.kind == ActionKind::Workflow && !one.instant,
             grown: Label::empty(),
             has_ended: false,
             moves,
@@ -279,8 +336,7 @@ fn given(run: &Run) -> Option<BTreeMap<Digest, Label>> {
 }
 
 /// How what is recorded differs from what comes out.
-fn differs(event: &RunLabelled, inputs: &BTreeMap<String, Label>, table: &Table) -> Option<String> {
-    let expected = labels_of(inputs, table);
+fn differs(event: &RunLabelled, expected: &RunLabelled) -> Option<String> {
     if event.inputs != expected.inputs {
         return Some("its inputs carry other tags than recorded".into());
     }
@@ -290,7 +346,7 @@ fn differs(event: &RunLabelled, inputs: &BTreeMap<String, Label>, table: &Table)
         return Some(format!("`{at}` can read other tags than recorded"));
     }
     // Where nothing carries anything, nothing is recorded.
-    if carries_anything(&expected) && event.lowered != expected.lowered {
+    if carries_anything(expected) && event.lowered != expected.lowered {
         return Some("tags are taken off elsewhere, or by another sanitizer, than recorded".into());
     }
     (event.gives != expected.gives).then(|| "what its steps give carries other tags than recorded".into())

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use engine::event::RunLabelled;
-use model::{ActionNo, AttemptNo, Carried, EgressGrant, Graph, Label, Payload, Seq, Timestamp};
+use model::{ActionNo, AttemptNo, Carried, EgressGrant, Graph, Label, Payload, Phase, Seq, Timestamp};
 use policy::Work;
 use serde_json::Value;
 
@@ -23,6 +23,8 @@ pub(super) struct Run {
     /// Where and when it was submitted, until it is known whether its labels are recorded.
     pub(super) unlabelled: Option<(Seq, Timestamp)>,
     pub(super) labels: RunLabelled,
+    /// By the path of a workflow that a running action asked for: what all of it carries beside what was counted.
+    pub(super) beyond: BTreeMap<String, Label>,
     /// What each step runs, by its path.
     pub(super) works: BTreeMap<String, String>,
     pub(super) actions: BTreeMap<ActionNo, Action>,
@@ -49,6 +51,10 @@ pub(super) struct Action {
     pub(super) work: Option<String>,
     /// Who asked for it, when it was a running action.
     pub(super) asked_by: Option<ActionNo>,
+    /// Whether it is a workflow within the run.
+    pub(super) is_workflow: bool,
+    /// Whether it is one that began, and did not end where it was opened.
+    pub(super) is_begun_workflow: bool,
     /// The tags that came with the results of what it asked for.
     pub(super) grown: Label,
     /// Whether it has ended.
@@ -84,24 +90,34 @@ impl Run {
     pub(super) fn reads(&self, path: &str) -> Label {
         let mut label = self.label.clone();
         self.labels.reads.get(&engine::without_items(path)).into_iter().for_each(|read| label.join(read));
+        self.beyond_at(path).into_iter().for_each(|beyond| label.join(beyond));
         label
+    }
+
+    fn beyond_at(&self, path: &str) -> Option<&Label> {
+        self.beyond.get(path.split('/').next().unwrap_or(path))
     }
 
     /// What an action gives back carries.
     pub(super) fn gives(&self, action: &Action) -> Carried {
-        if action.asked_by.is_some() {
+        if action.asked_by.is_some() && !action.is_workflow {
             return Carried { all: action.label.clone(), fields: BTreeMap::new() };
         }
         let mut carried = self.labels.gives.get(&engine::without_items(&action.path)).cloned().unwrap_or_default();
         carried.all.join(&action.grown);
+        self.beyond_at(&action.path).into_iter().for_each(|beyond| carried.all.join(beyond));
         carried
     }
 
-    /// Somebody is told what an action came to that they asked for: from now on they carry what it does, and what follows a node does too.
-    pub(super) fn told(&mut self, ended: ActionNo) {
-        let Some((label, parent)) = self.actions.get(&ended).and_then(|action| Some((action.label.clone(), action.asked_by?)))
-        else {
-            return;
+    /// Somebody is told what an action came to that they asked for: from now on they carry what it does, and what follows a node does too. Of a
+    /// workflow that failed they are told nothing that they do not carry.
+    pub(super) fn told(&mut self, ended: ActionNo, phase: Phase) {
+        let Some(action) = self.actions.get(&ended) else { return };
+        let Some(parent) = action.asked_by else { return };
+        let label = match action.is_workflow {
+            true if phase == Phase::Succeeded => self.gives(action).of(None).joined(&self.label),
+            true => return,
+            false => action.label.clone(),
         };
         let Some(parent) = self.actions.get_mut(&parent).filter(|parent| !parent.has_ended) else { return };
         let new = Label(label.0.difference(&parent.label.0).cloned().collect());

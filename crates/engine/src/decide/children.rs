@@ -1,7 +1,7 @@
 //! Work that a running action asks for, and stopping a piece of it.
 
-use model::limits::{RUN_ACTIONS_MAX, VALUE_BYTES_MAX};
-use model::{ActionKey, ActionNo, Digest, Failure, Label, Phase, RunId};
+use model::limits::{RUN_ACTIONS_MAX, SUBWORKFLOW_DEPTH_MAX, VALUE_BYTES_MAX};
+use model::{ActionKey, ActionNo, Digest, Failure, FailureClass, Label, NodeKind, Phase, RunId};
 
 use crate::action::ActionState;
 use crate::event::{
@@ -22,10 +22,15 @@ fn under_label(recall: RecallKey, label: &Label) -> RecallKey {
     RecallKey { key, ..recall }
 }
 
+/// The failure of what the rules refuse.
+pub(super) fn refusal(why: impl Into<String>) -> Failure {
+    Failure { permanent: true, ..Failure::new(FailureClass::Refused, why) }
+}
+
 impl Stepper<'_, '_> {
     /// Opens what a running action asks for. What is there under the path already is left as it is.
     pub(super) fn spawn(&mut self, spawn: Spawn) -> Result<RunId, Rejection> {
-        let Spawn { parent, path, node, input, recall, done, reused, entered } = spawn;
+        let Spawn { parent, path, node, input, recall, done, reused, entered, inside, refused } = spawn;
         let id = parent.run;
         let run = self.run(id).ok_or(Rejection::NotFound { kind: "open run", name: id.to_string() })?;
         let asking = run.action(parent.action).ok_or(Rejection::NotFound { kind: "action", name: parent.to_string() })?;
@@ -45,10 +50,14 @@ impl Stepper<'_, '_> {
         if input.as_ref().is_some_and(|input| input.size as usize > VALUE_BYTES_MAX) {
             return Err(Rejection::Limit(format!("the input is larger than {VALUE_BYTES_MAX} bytes")));
         }
+        let depth = run.scopes.get(asking.scope as usize).map_or(0, |scope| scope.depth) as usize;
+        if matches!(node.kind, NodeKind::Workflow { .. }) && depth >= SUBWORKFLOW_DEPTH_MAX {
+            return Err(Rejection::Invalid(format!("sub-workflows are nested deeper than {SUBWORKFLOW_DEPTH_MAX}")));
+        }
         let definition = serde_json::to_string(&*node).map_err(|error| Rejection::Invalid(error.to_string()))?;
         // What led there is part of what it knows.
         let label = asking.label.clone().joined(&Label::of(entered.keys().cloned()));
-        let is_known = done.is_some() || reused.is_some();
+        let is_known = done.is_some() || reused.is_some() || refused.is_some();
         let opened = Opened {
             action: ActionNo(run.actions.len() as u32),
             role: Role::Child { parent: parent.action },
@@ -63,11 +72,12 @@ impl Stepper<'_, '_> {
         };
         let key = ActionKey::new(id, opened.action);
         let entered = Some(entered).filter(|entered| !entered.is_empty());
-        self.emit(Event::ChildOpened(Box::new(ChildOpened { run: id, opened, definition, entered })));
-        match (done, reused) {
-            (Some(outcome), reused) => self.say(key, outcome, reused.is_some()),
-            (None, Some(output)) => self.say(key, Outcome::Succeeded(output), true),
-            (None, None) => {}
+        self.emit(Event::ChildOpened(Box::new(ChildOpened { run: id, opened, definition, entered, inside })));
+        match (refused, done, reused) {
+            (Some(why), ..) => self.say(key, Outcome::Failed(refusal(why)), false),
+            (None, Some(outcome), reused) => self.say(key, outcome, reused.is_some()),
+            (None, None, Some(output)) => self.say(key, Outcome::Succeeded(output), true),
+            (None, None, None) => {}
         }
         Ok(id)
     }

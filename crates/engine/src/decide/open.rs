@@ -314,7 +314,10 @@ impl Stepper<'_, '_> {
         };
         match output {
             Ok(output) => self.finish(key, Phase::Succeeded, output, None),
-            Err(failure) => self.finish(key, Phase::Failed, None, Some(failure)),
+            Err(failure) => {
+                let failure = self.told_failure(key, failure);
+                self.finish(key, Phase::Failed, None, Some(failure));
+            }
         }
     }
 }

@@ -217,8 +217,7 @@ impl Stepper<'_, '_> {
     fn refuse(&mut self, id: RunId, actions: Vec<ActionNo>, explanation: &str, why: &str) {
         self.park(id, actions.clone(), explanation);
         for number in actions {
-            let failure = Failure { permanent: true, ..Failure::new(FailureClass::Refused, why) };
-            self.finish(ActionKey::new(id, number), Phase::Failed, None, Some(failure));
+            self.finish(ActionKey::new(id, number), Phase::Failed, None, Some(super::children::refusal(why)));
         }
     }
 

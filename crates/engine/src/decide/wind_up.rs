@@ -50,11 +50,29 @@ impl Stepper<'_, '_> {
         };
         if let Some(item) = item {
             let key = ActionKey::new(id, item);
+            let failure = self.told_failure(key, failure);
             self.stop_below(key);
             self.finish(key, Phase::Failed, None, Some(failure));
             return;
         }
         self.emit(Event::RunFailing(RunFailing { run: id, action: Some(number), failure }));
+    }
+
+    /// The failure within something as it may be told to whoever asked for that. What a workflow's nodes say may hold more than whoever asked for it
+    /// carries: then it is told that one failed, and of what kind.
+    pub(super) fn told_failure(&self, key: ActionKey, failure: Failure) -> Failure {
+        let beyond = self.run(key.run).and_then(|run| {
+            let action = run.action(key.action).filter(|action| matches!(action.role, Role::Child { .. }))?;
+            Some(run.read_beyond(action))
+        });
+        match beyond.filter(|beyond| !beyond.is_empty()) {
+            None => failure,
+            Some(beyond) => {
+                let message =
+                    format!("a node of it failed, and what it says may carry {beyond}: that is not told to whoever asked");
+                Failure { message, text: None, ..failure }
+            }
+        }
     }
 
     /// Stops what is still open although nothing waits for it any more. False when all of it is stopping already.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use minicbor::{Decode, Encode};
 use model::{ActionKey, ActionNo, Digest, Duration, Failure, Label, NodeIx, Payload, Phase, RunId};
 
-use super::{Located, ScopeNo};
+use super::{Located, RunLabelled, ScopeNo};
 
 /// See [`super::Event::ActionsOpened`]. Many at once: a map opens its window in one event.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -199,6 +199,10 @@ pub struct ChildOpened {
     /// The tags that it carries beside those of its parent, and by what each came; none when it carries no others.
     #[n(3)]
     pub entered: Option<BTreeMap<String, String>>,
+    /// Of a workflow: what its inputs carry, and what its nodes can read and give, by their paths within it; the empty path is the workflow as a
+    /// whole. None where nothing of it carries anything.
+    #[n(4)]
+    pub inside: Option<Box<RunLabelled>>,
 }
 
 /// See [`super::Event::ActionStopRequested`].

@@ -30,9 +30,28 @@ pub(super) fn opened(state: &mut State, event: &ActionsOpened, at: Timestamp) {
 /// What a running action asked for. It brings its definition along.
 pub(super) fn child_opened(state: &mut State, event: &ChildOpened, at: Timestamp) {
     let Ok(node) = serde_json::from_str(&event.definition) else { return };
-    let unit = Some(Arc::new(Unit::new(Arc::new(node))));
-    open(state, event.run, &event.opened, unit, at);
+    let unit = Unit::new(Arc::new(node));
+    if unit.sub.is_some()
+        && let Some(run) = state.runs.get_mut(&event.run)
+    {
+        label_inside(run, event);
+    }
+    open(state, event.run, &event.opened, Some(Arc::new(unit)), at);
     state.passing.dirty.insert(event.run);
+}
+
+/// Keeps what the nodes of a workflow can read and give that a running action asked for.
+fn label_inside(run: &mut Run, event: &ChildOpened) {
+    let (path, mut beyond) = (event.opened.path.as_str(), event.opened.label.clone());
+    if let Some(inside) = &event.inside {
+        let at = |below: &String| if below.is_empty() { path.to_owned() } else { format!("{path}/{below}") };
+        run.reads.extend(inside.reads.iter().map(|(below, label)| (at(below), label.clone())));
+        run.gives.extend(inside.gives.iter().map(|(below, given)| (at(below), given.clone())));
+        beyond.0.retain(|tag| !inside.inputs.values().any(|label| label.0.contains(tag)));
+    }
+    if !beyond.is_empty() {
+        run.beyond.insert(Arc::from(path), beyond);
+    }
 }
 
 /// The definition that an action of this role runs.

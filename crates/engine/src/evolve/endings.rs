@@ -60,11 +60,11 @@ pub(super) fn end(state: &mut State, key: ActionKey, ending: Ending, at: Timesta
     let once = once.map(|once| (run.names.project.clone(), once));
     let counted = before != ActionState::Instant;
     // What never ran and was not taken from elsewhere has nothing to tell.
-    let has_told = phase != Phase::Aborted && (reused || action.attempt.0 > 0);
-    let told = Some(action.label.clone()).filter(|label| has_told && !label.is_empty());
+    let has_told = phase != Phase::Aborted && (reused || action.attempt.0 > 0 || matches!(before, ActionState::Scope(_)));
     leave(state, key, before);
-    if let (Role::Child { parent }, Some(label)) = (&role, told) {
-        grow(state, ActionKey::new(key.run, *parent), &label);
+    if let (Role::Child { parent }, true) = (&role, has_told) {
+        let told = state.runs.get(&key.run).and_then(|run| Some(run.told_of(run.action(key.action)?, phase)));
+        grow(state, ActionKey::new(key.run, *parent), &told.unwrap_or_default());
     }
     let Some(run) = state.runs.get_mut(&key.run) else { return };
     if asked && run.has_living_children(key.action) {

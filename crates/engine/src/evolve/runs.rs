@@ -58,6 +58,7 @@ pub(super) fn submitted(state: &mut State, event: &RunSubmitted, at: Timestamp) 
         reads: BTreeMap::new(),
         gives: BTreeMap::new(),
         salt: event.salt,
+        beyond: BTreeMap::new(),
         status: RunStatus::Active,
         paused: false,
         trigger,

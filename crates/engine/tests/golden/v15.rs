@@ -25,5 +25,6 @@ pub(crate) fn events() -> Vec<Event> {
         opened,
         definition: "{\"task\":\"scan.read\"}".into(),
         entered: Some(entered),
+        inside: None,
     }))]
 }

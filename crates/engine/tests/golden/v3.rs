@@ -42,7 +42,7 @@ pub(super) fn events() -> Vec<Event> {
     let (run, action) = (RunId(7), ActionNo(3));
     let child = |kind| {
         let definition = r#"{"id":"a1b2","kind":{"task":{"name":"env.main"}}}"#.into();
-        Event::ChildOpened(Box::new(ChildOpened { run, opened: opened(kind), definition, entered: None }))
+        Event::ChildOpened(Box::new(ChildOpened { run, opened: opened(kind), definition, entered: None, inside: None }))
     };
     vec![
         child(ActionKind::Task),

@@ -2,6 +2,7 @@
 
 use api::rest::approval_views::ApprovalView;
 use api::rest::apps::AppView;
+use api::rest::findings::FindingView;
 use api::rest::triggers::TriggerView;
 use api::rest::views::{ActionView, Page, ResourceView, RunView, SiteView, TokenView};
 
@@ -18,7 +19,7 @@ const PAGE: usize = 10_000;
 /// Triggers asked for at a time.
 const TRIGGERS: usize = 1_000;
 
-/// Show what there is: runs, workflows, sites, apps, queues, triggers, connectors, rules, approvals, tokens.
+/// Show what there is: runs, workflows, sites, apps, queues, triggers, connectors, rules, approvals, findings, tokens.
 #[derive(Debug, clap::Args)]
 #[command(
     visible_alias = "ls",
@@ -27,12 +28,12 @@ const TRIGGERS: usize = 1_000;
 pub(crate) struct Get {
     /// The kind of thing, in the singular or the plural.
     kind: Kind,
-    /// The name; all of the kind when there is none. For actions and approvals the run.
+    /// The name; all of the kind when there is none. For actions, approvals and findings the run.
     name: Option<String>,
     /// Runs of this workflow only.
     #[arg(long)]
     workflow: Option<String>,
-    /// Runs of this project only.
+    /// Runs (or findings) of this project only.
     #[arg(long)]
     project: Option<String>,
     /// Runs (or actions) in this phase only.
@@ -41,7 +42,7 @@ pub(crate) struct Get {
     /// Runs with this label only: `KEY=VALUE` or `KEY`. Several times for several labels.
     #[arg(long, value_name = "KEY[=VALUE]")]
     label: Vec<String>,
-    /// Runs to show at most.
+    /// Runs (or findings) to show at most.
     #[arg(long, value_name = "COUNT", default_value_t = 50)]
     limit: usize,
     #[command(flatten)]
@@ -83,6 +84,7 @@ impl Get {
                 waiting.retain(|approval| run.as_ref().is_none_or(|run| approval.run == *run));
                 output::list(&waiting, form, "nothing waits for a person")
             }
+            (Kind::Finding, run) => output::list(&self.findings(client, run.as_deref()).await?, form, "nothing was found wrong"),
             (Kind::Trigger, None) => triggers(&self.triggers(client).await?, form),
             (Kind::Trigger, Some(name)) => {
                 let trigger = names::trigger(client, name).await?;
@@ -110,16 +112,38 @@ impl Get {
         {
             query += &value.as_ref().map(|value| format!("&{key}={}", segment(value))).unwrap_or_default();
         }
-        let mut runs: Vec<RunView> = Vec::new();
+        self.pages(client, "/api/v1/runs", &query).await
+    }
+
+    /// What is wrong with what ran, page by page up to the limit.
+    async fn findings(&self, client: &Client, run: Option<&str>) -> Result<Vec<FindingView>, CommandError> {
+        let mut query = String::new();
+        for (key, value) in [("project", self.project.as_deref()), ("run", run)] {
+            query += &value.map(|value| format!("&{key}={}", segment(value))).unwrap_or_default();
+        }
+        match (self.pages(client, "/api/v1/findings", &query).await, run) {
+            (Err(error), Some(run)) => Err(names::suggest(client, Kind::Run, run, error).await),
+            (found, _) => found,
+        }
+    }
+
+    /// What a list holds, page by page up to the limit.
+    async fn pages<T: serde::de::DeserializeOwned>(
+        &self,
+        client: &Client,
+        list: &str,
+        query: &str,
+    ) -> Result<Vec<T>, CommandError> {
+        let mut all: Vec<T> = Vec::new();
         let mut cursor = String::new();
-        while runs.len() < self.limit {
-            let count = (self.limit - runs.len()).min(1_000);
-            let page: Page<RunView> = client.get(&format!("/api/v1/runs?limit={count}{query}{cursor}")).await?;
-            runs.extend(page.items);
+        while all.len() < self.limit {
+            let count = (self.limit - all.len()).min(1_000);
+            let page: Page<T> = client.get(&format!("{list}?limit={count}{query}{cursor}")).await?;
+            all.extend(page.items);
             let Some(next) = page.next else { break };
             cursor = format!("&cursor={next}");
         }
-        Ok(runs)
+        Ok(all)
     }
 
     async fn triggers(&self, client: &Client) -> Result<Vec<TriggerView>, CommandError> {

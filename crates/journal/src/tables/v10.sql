@@ -1,0 +1,1 @@
+-- Version 10 of the tables changes nothing.
