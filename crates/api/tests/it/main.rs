@@ -13,6 +13,7 @@ mod outlook;
 mod python;
 mod reference;
 mod runs;
+mod shared;
 mod support;
 mod system;
 mod triggers;
