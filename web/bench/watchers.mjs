@@ -13,7 +13,6 @@ const ALONE_MS = 4_000;
 const WATCHED_MS = 11_000;
 /** What web/src/api/events.ts and queries.ts do: views are read again at most this often, and the outlook this often. */
 const SETTLE_MS = 250;
-const REST = 4;
 const REST_MS_MAX = 5_000;
 const OUTLOOK_MS = 3_000;
 
@@ -123,7 +122,7 @@ function client(url, signal) {
       // All of it would cost this process more than the server.
       shown = Number(/"actions_done":(\d+)/.exec(run)?.[1] ?? shown);
       reads += 1;
-      rest = Math.min(Math.max(SETTLE_MS, (performance.now() - began) * REST), REST_MS_MAX);
+      rest = Math.min(Math.max(SETTLE_MS, performance.now() - began), REST_MS_MAX);
     }
     reading = false;
   };

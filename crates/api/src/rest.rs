@@ -35,6 +35,7 @@ pub(crate) mod problem;
 mod projection;
 mod runs;
 mod secrets;
+mod shared;
 pub(crate) mod sight;
 mod sites;
 mod storage;
@@ -80,6 +81,8 @@ pub(crate) struct App {
     pub(crate) counted: Arc<totals::Counted>,
     /// Events as they are sent, for all who listen.
     pub(crate) feed: Arc<feed::Feed>,
+    /// Answers that many wait for.
+    pub(crate) shared: Arc<shared::Shared>,
     /// A permit for each connection.
     pub(crate) room: Arc<Semaphore>,
     /// How many there are.
@@ -101,6 +104,7 @@ impl App {
             frames: Arc::default(),
             counted: Arc::default(),
             feed: Arc::default(),
+            shared: Arc::default(),
             room,
             connections,
             stopped,

@@ -46,6 +46,11 @@ impl Notices {
         }
     }
 
+    /// The position of the last durable entry.
+    pub fn position(&self) -> Seq {
+        *self.seq.borrow()
+    }
+
     /// The position of the last durable entry, as it grows.
     pub fn watch(&self) -> watch::Receiver<Seq> {
         self.seq.subscribe()

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use model::{Phase, RunId, Timestamp};
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::rows::phase_of;
 use crate::{JournalError, Reader};
@@ -52,6 +52,41 @@ pub struct Tiles {
     pub tiles: Vec<Tile>,
 }
 
+/// What of an action is counted, as it was at a moment.
+struct Counted {
+    no: u32,
+    phase: Phase,
+    began: u64,
+    /// None while it is open.
+    ended: Option<u64>,
+    cost: i64,
+}
+
+impl Tile {
+    /// One of the first action alone. Its paths are looked up when the last is known.
+    fn of(action: &Counted) -> Tile {
+        Tile {
+            from: action.no,
+            to: action.no + 1,
+            first: String::new(),
+            last: String::new(),
+            phases: BTreeMap::from([(action.phase, 1)]),
+            began_at: Timestamp(action.began),
+            ended_at: action.ended.map(Timestamp),
+            cost: model::Money(action.cost),
+        }
+    }
+
+    /// Takes the next action in.
+    fn add(&mut self, action: &Counted) {
+        self.to = action.no + 1;
+        *self.phases.entry(action.phase).or_default() += 1;
+        self.began_at = self.began_at.min(Timestamp(action.began));
+        self.ended_at = self.ended_at.zip(action.ended).map(|(known, ended)| known.max(Timestamp(ended)));
+        self.cost = model::Money(self.cost.0.saturating_add(action.cost));
+    }
+}
+
 impl Reader {
     /// The actions of a run as at most `filter.tiles` tiles of the same number of actions. One scan of the run's actions in the range,
     /// whatever their number.
@@ -63,60 +98,49 @@ impl Reader {
                 .optional()?
                 .flatten();
             let Some(last) = last else { return Ok(Tiles::default()) };
-            let total: u32 = db
-                .prepare_cached("SELECT count(*) FROM actions WHERE run = ?1")?
-                .query_row(params![run.0], |row| row.get(0))?;
+            let total: u32 =
+                db.prepare_cached("SELECT count(*) FROM actions WHERE run = ?1")?.query_row(params![run.0], |row| row.get(0))?;
             let end = filter.to.unwrap_or(u32::MAX).min(last.saturating_add(1));
             let width = end.saturating_sub(filter.from).div_ceil(filter.tiles.max(1)).max(1);
-            let at = filter.at.map_or(i64::MAX, |at| at.0 as i64);
-            // What was not opened at the moment asked for is not counted; what had begun and not ended was running.
-            let sql = "SELECT (no - ?2) / ?4,
-                     CASE WHEN ?5 = 9223372036854775807 OR finished_at <= ?5 THEN phase WHEN started_at <= ?5 THEN 3 ELSE 0 END AS then_phase,
-                     count(*), min(coalesce(started_at, opened_at)), max(CASE WHEN finished_at <= ?5 THEN finished_at END),
-                     sum(finished_at IS NULL OR finished_at > ?5), sum(cost), min(no), max(no)
-                 FROM actions WHERE run = ?1 AND no >= ?2 AND no < ?3 AND opened_at <= ?5 GROUP BY 1, 2 ORDER BY 1";
-            let mut statement = db.prepare_cached(sql)?;
-            let mut rows = statement.query(params![run.0, filter.from, end, width, at])?;
-            let mut tiles: Vec<(i64, Tile, bool)> = Vec::new();
-            while let Some(row) = rows.next()? {
-                let number: i64 = row.get(0)?;
-                let phase = phase_of(row.get(1)?);
-                let (count, began, ended): (u64, u64, Option<u64>) = (row.get(2)?, row.get(3)?, row.get(4)?);
-                let open = row.get::<_, u64>(5)? > 0;
-                let (cost, first, last): (i64, u32, u32) = (row.get(6)?, row.get(7)?, row.get(8)?);
-                if tiles.last().is_none_or(|(known, ..)| *known != number) {
-                    let tile = Tile {
-                        from: first,
-                        to: last + 1,
-                        first: String::new(),
-                        last: String::new(),
-                        phases: BTreeMap::new(),
-                        began_at: Timestamp(began),
-                        ended_at: None,
-                        cost: model::Money(0),
-                    };
-                    tiles.push((number, tile, false));
+            let mut tiles: Vec<(u32, Tile)> = Vec::new();
+            // Rows lie in the order of their numbers: they are counted as they come.
+            each(db, run, filter, end, |action| {
+                let number = (action.no - filter.from) / width;
+                match tiles.last_mut() {
+                    Some((known, tile)) if *known == number => tile.add(&action),
+                    _ => tiles.push((number, Tile::of(&action))),
                 }
-                let Some((_, tile, any_open)) = tiles.last_mut() else { continue };
-                tile.from = tile.from.min(first);
-                tile.to = tile.to.max(last + 1);
-                tile.phases.insert(phase, count);
-                tile.began_at = tile.began_at.min(Timestamp(began));
-                tile.ended_at = tile.ended_at.max(ended.map(Timestamp));
-                tile.cost = model::Money(tile.cost.0.saturating_add(cost));
-                *any_open |= open;
-            }
+            })?;
             let mut path_of = db.prepare_cached("SELECT path FROM actions WHERE run = ?1 AND no = ?2")?;
-            let mut done = Vec::with_capacity(tiles.len());
-            for (_, mut tile, any_open) in tiles {
-                if any_open {
-                    tile.ended_at = None;
-                }
+            let mut named = Vec::with_capacity(tiles.len());
+            for (_, mut tile) in tiles {
                 tile.first = path_of.query_row(params![run.0, tile.from], |row| row.get(0))?;
                 tile.last = path_of.query_row(params![run.0, tile.to - 1], |row| row.get(0))?;
-                done.push(tile);
+                named.push(tile);
             }
-            Ok(Tiles { total, tiles: done })
+            Ok(Tiles { total, tiles: named })
         })
     }
+}
+
+/// The actions of a range that were opened by a moment, by number. What had begun and not ended then was running.
+fn each(db: &Connection, run: RunId, filter: &TileFilter, end: u32, mut take: impl FnMut(Counted)) -> rusqlite::Result<()> {
+    let at = filter.at.map_or(i64::MAX, |at| at.0 as i64);
+    let sql = "SELECT no, phase, coalesce(started_at, opened_at), finished_at, cost, started_at FROM actions
+         WHERE run = ?1 AND no >= ?2 AND no < ?3 AND opened_at <= ?4 ORDER BY no";
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query(params![run.0, filter.from, end, at])?;
+    while let Some(row) = rows.next()? {
+        let ended = row.get::<_, Option<i64>>(3)?.filter(|ended| *ended <= at);
+        let phase = match ended {
+            None if filter.at.is_some() => match row.get::<_, Option<i64>>(5)?.is_some_and(|started| started <= at) {
+                true => Phase::Running,
+                false => Phase::Queued,
+            },
+            _ => phase_of(row.get(1)?),
+        };
+        let ended = ended.and_then(|ended| u64::try_from(ended).ok());
+        take(Counted { no: row.get(0)?, phase, began: row.get(2)?, ended, cost: row.get(4)? });
+    }
+    Ok(())
 }

@@ -3735,9 +3735,18 @@ export interface components {
              * @description Actions that run, maps and sub-workflows themselves not counted.
              */
             running?: number;
+            /** @description The sites that its actions are or were at, by name. */
+            sites?: components["schemas"]["RunSiteView"][];
             to_come?: components["schemas"]["OutlookView"] | null;
             /** @description What its open actions wait for, what most of them wait for first. */
             waits?: components["schemas"]["WaitView"][];
+        };
+        /** @description A site of a run. */
+        RunSiteView: {
+            /** @description Its name. */
+            name: string;
+            /** @description What it stands for, when it is simulated. */
+            simulates?: string | null;
         };
         /** @description The runs that were accepted since a time. */
         RunTotalsView: {
@@ -5771,6 +5780,8 @@ export interface operations {
             /** @description Server-sent events: `id` is the position, `event` the name of the fact, `data` JSON. */
             200: {
                 headers: {
+                    /** @description The position after which the stream begins. Every answer of the API says in this header up to which position it holds everything: what was read before a stream began is stale when its position is before that of the stream. */
+                    "Tutti-Position"?: number;
                     [name: string]: unknown;
                 };
                 content: {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, State};
-use axum::http::HeaderMap;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::IntoResponse;
 use controlplane::{Fault, FaultKind};
 use engine::Event;
@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::access::Caller;
 use super::extract::{Json, Path, Query, page_size};
+use super::observe::POSITION;
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::rfc3339;
 use super::views::{Page, SignalRequest};
@@ -53,7 +54,9 @@ pub(crate) struct StreamQuery {
         ("Last-Event-ID" = Option<u64>, Header, description = "The id of the last event that was seen: the stream goes on after it.")
     ),
     responses((status = 200, description = "Server-sent events: `id` is the position, `event` the name of the fact, `data` JSON.", body = String,
-        content_type = "text/event-stream")))]
+        content_type = "text/event-stream", headers(("Tutti-Position" = u64, description = "The position after which the stream begins. Every answer of the \
+            API says in this header up to which position it holds everything: what was read before a stream began is stale when its position is \
+            before that of the stream.")))))]
 pub(crate) async fn stream(
     State(app): State<App>,
     headers: HeaderMap,
@@ -84,7 +87,11 @@ pub(crate) async fn stream(
         let text = listener.next().await?;
         Some((Ok::<_, Infallible>(text), listener))
     });
-    let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache")];
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (POSITION, after.0.into()),
+    ];
     Ok((headers, Body::from_stream(text)))
 }
 

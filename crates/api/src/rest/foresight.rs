@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use controlplane::{ControlPlane, Fault, FaultKind, RunOutlook, SiteChange, Suppose, Waited, WhatIf};
 use journal::RunRow;
 use model::{Money, RunId, Seq, Timestamp};
@@ -16,11 +18,12 @@ use super::access::Caller;
 use super::applying::source_files;
 use super::extract::{Json, Path, Query};
 use super::foresight_views::{
-    AdviceView, BarredView, CostView, DemandView, LoadView, OutlookView, ProjectView, RunOutlookView, RunWhatIfRequest,
-    RunWhatIfView, SiteChangeView, SiteLoadView, SumView, WaitView, WhatIfRequest, WhatIfView,
+    AdviceView, BarredView, CostView, DemandView, LoadView, OutlookView, ProjectView, RunOutlookView, RunSiteView,
+    RunWhatIfRequest, RunWhatIfView, SiteChangeView, SiteLoadView, SumView, WaitView, WhatIfRequest, WhatIfView,
 };
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::rfc3339;
+use super::shared::{self, What};
 use super::views::RunView;
 
 /// A day, in microseconds.
@@ -84,20 +87,24 @@ pub(crate) async fn projects(State(app): State<App>) -> ApiResult<Json<Vec<Proje
 pub(crate) async fn outlook(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     Path(run): Path<String>,
-) -> ApiResult<Json<RunOutlookView>> {
-    let view = blocking(move || {
-        let row = app.control.find_run(&run)?;
-        let shown = super::sight::withheld(&app, &caller, &row, None)?.is_none();
+) -> ApiResult<Response> {
+    let control = app.control.clone();
+    let run = blocking(move || Ok(control.find_run(&run)?.id)).await?;
+    let read = move |app: &App, caller: &Caller| {
+        let row = app.control.reader().run(run).map_err(Fault::internal)?;
+        let row = row.ok_or_else(|| Fault::not_found("run", &run.to_string()))?;
+        let shown = super::sight::withheld(app, caller, &row, None)?.is_none();
         let outlook = app.outlooks.of(&app.control, &row)?;
         let (waits, running) = app.control.waits(&row, shown)?;
-        let run = super::sight::seen_run(&app, &caller, &outlook.row)?;
-        Ok(outlook_view(&outlook, run, waits, running))
-    });
-    Ok(Json(view.await?))
+        let view = super::sight::seen_run(app, caller, &outlook.0.row)?;
+        Ok(outlook_view(&outlook, view, waits, running))
+    };
+    Ok(shared::of_run(&app, &caller, run, What::Outlook, read).await?.respond(&headers))
 }
 
-fn outlook_view(outlook: &RunOutlook, run: RunView, waits: Vec<Waited>, running: u64) -> RunOutlookView {
+fn outlook_view((outlook, sites): &Seen, run: RunView, waits: Vec<Waited>, running: u64) -> RunOutlookView {
     let plan = outlook.plan.as_ref();
     RunOutlookView {
         cost_so_far: outlook.so_far.units(),
@@ -111,6 +118,7 @@ fn outlook_view(outlook: &RunOutlook, run: RunView, waits: Vec<Waited>, running:
         run,
         waits: waits.into_iter().map(WaitView::from).collect(),
         running,
+        sites: sites.clone(),
     }
 }
 
@@ -120,12 +128,14 @@ pub(crate) struct Outlooks {
     known: Mutex<BTreeMap<RunId, Kept>>,
 }
 
+/// What was made: where a run stands, and the sites that its actions are or were at.
+type Seen = (RunOutlook, Vec<RunSiteView>);
 /// One of them, with when it was made and of which entry of the run.
-type Kept = Arc<Mutex<Option<(Instant, Seq, Arc<RunOutlook>)>>>;
+type Kept = Arc<Mutex<Option<(Instant, Seq, Arc<Seen>)>>>;
 
 impl Outlooks {
     /// As it was made of the same state a moment ago; of large runs, which change all the time, as it was a few seconds ago. Blocks.
-    fn of(&self, control: &ControlPlane, row: &RunRow) -> Result<Arc<RunOutlook>, Fault> {
+    fn of(&self, control: &ControlPlane, row: &RunRow) -> Result<Arc<Seen>, Fault> {
         let slot = {
             let mut known = self.known.lock();
             if known.len() >= OUTLOOKS_MAX {
@@ -141,10 +151,18 @@ impl Outlooks {
                 return Ok(outlook.clone());
             }
         }
-        let outlook = Arc::new(control.run_outlook(&row.id.to_string())?);
+        let outlook = Arc::new((control.run_outlook(&row.id.to_string())?, sites_of(control, row.id)?));
         *kept = Some((Instant::now(), row.last_seq, outlook.clone()));
         Ok(outlook)
     }
+}
+
+/// The sites of a run's actions. A site that is not registered any more stands for nothing that is known.
+fn sites_of(control: &ControlPlane, run: RunId) -> Result<Vec<RunSiteView>, Fault> {
+    let known = control.reader().sites().map_err(Fault::internal)?;
+    let simulates = |name: &str| known.iter().find(|site| site.spec.name == name)?.spec.simulates.clone();
+    let names = control.reader().sites_of_run(run).map_err(Fault::internal)?;
+    Ok(names.into_iter().map(|name| RunSiteView { simulates: simulates(&name), name }).collect())
 }
 
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]

@@ -178,6 +178,19 @@ pub struct RunOutlookView {
     /// Actions that run, maps and sub-workflows themselves not counted.
     #[serde(default)]
     pub running: u64,
+    /// The sites that its actions are or were at, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sites: Vec<RunSiteView>,
+}
+
+/// A site of a run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct RunSiteView {
+    /// Its name.
+    pub name: String,
+    /// What it stands for, when it is simulated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulates: Option<String>,
 }
 
 /// Something that actions wait for.

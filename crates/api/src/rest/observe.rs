@@ -15,6 +15,8 @@ use super::access::Principal;
 use super::listen::Remote;
 
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// The position of the journal when the request came: what an answer says holds everything up to it. A stream says where it begins.
+pub(super) const POSITION: HeaderName = HeaderName::from_static("tutti-position");
 /// Bytes of an id that a client gives.
 const ID_BYTES_MAX: usize = 64;
 
@@ -84,6 +86,7 @@ pub(crate) async fn observe(State(app): State<App>, request: Request, next: Next
         path => path.to_owned(),
     };
     let remote = request.extensions().get::<Remote>().map(|remote| remote.0.to_string()).unwrap_or_default();
+    let position = app.control.notices().position();
     let mut response = REQUEST.scope(id.clone(), next.run(request)).await;
     let (took, status) = (began.elapsed(), response.status().as_u16());
     app.http.count(&method, &route, status, took);
@@ -97,6 +100,9 @@ pub(crate) async fn observe(State(app): State<App>, request: Request, next: Next
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(HEADER, value);
+    }
+    if route.starts_with("/api/") {
+        response.headers_mut().entry(POSITION).or_insert(position.0.into());
     }
     response
 }

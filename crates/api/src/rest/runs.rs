@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use controlplane::{Awaited, Fault, FaultKind, Rerun, Submission, Submitted};
 use engine::Command;
 use engine::event::RunFinished;
@@ -20,6 +20,7 @@ use super::access::Caller;
 use super::extract::{Json, Path, Query, page_size};
 use super::problem::{ApiError, ApiResult, blocking, problem};
 use super::projection::{run_view, whole_run};
+use super::shared::{self, What};
 use super::sight::{Sight, seen_run};
 use super::views::{
     Page, ReasonRequest, RerunNodeView, RerunPlanView, RerunRequest, RunView, SignalRequest, SubmitManyRequest, SubmitRequest,
@@ -310,24 +311,28 @@ pub(crate) struct GetQuery {
 pub(crate) async fn get_run(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     Path(run): Path<String>,
     Query(query): Query<GetQuery>,
-) -> ApiResult<Json<RunView>> {
+) -> ApiResult<Response> {
     let patience = WaitQuery { wait: query.wait }.patience()?;
-    let actions_max = page_size(query.actions, PAGE_MAX, ACTIONS_MAX)?;
+    let actions = page_size(query.actions, PAGE_MAX, ACTIONS_MAX)?;
     let control = app.control.clone();
-    let name = run.clone();
-    let row = blocking(move || control.find_run(&name)).await?;
+    let row = blocking(move || control.find_run(&run)).await?;
     if let Some(patience) = patience.filter(|_| row.finished_at.is_none()) {
         end_of(&app, row.id, patience).await?;
     }
-    let control = app.control.clone();
-    let view = blocking(move || {
-        let row = control.find_run(&run)?;
-        let view = whole_run(control.reader(), &row, actions_max)?;
-        seen(&app, &caller, &row, view)
-    });
-    Ok(Json(view.await?))
+    let run = row.id;
+    let read = move |app: &App, caller: &Caller| {
+        let reader = app.control.reader();
+        let row = reader.run(run).map_err(Fault::internal)?.ok_or_else(|| Fault::not_found("run", &run.to_string()))?;
+        seen(app, caller, &row, whole_run(reader, &row, actions)?)
+    };
+    if actions > PAGE_MAX {
+        // What a program takes at once is not kept for others.
+        return Ok(Json(blocking(move || read(&app, &caller)).await?).into_response());
+    }
+    Ok(shared::of_run(&app, &caller, run, What::Run { actions }, read).await?.respond(&headers))
 }
 
 async fn order(app: &App, caller: Caller, run: String, command: impl FnOnce(RunId) -> Command) -> ApiResult<Json<RunView>> {

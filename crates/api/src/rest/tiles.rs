@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use controlplane::{Fault, FaultKind};
 use journal::{Tile, TileFilter};
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::App;
-use super::extract::{Json, Path, Query, page_size};
+use super::access::Caller;
+use super::extract::{Path, Query, page_size};
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::rfc3339;
+use super::shared::{self, What};
 
 /// Tiles when nothing is said.
 const TILES: usize = 200;
@@ -90,17 +94,20 @@ fn moment(text: &str) -> ApiResult<Timestamp> {
     responses((status = 200, description = "The tiles.", body = TilesView)))]
 pub(crate) async fn tiles(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     Path(run): Path<String>,
     Query(query): Query<TilesQuery>,
-) -> ApiResult<Json<TilesView>> {
+) -> ApiResult<Response> {
     let tiles = page_size(query.tiles, TILES, TILES_MAX)?;
     let at = query.at.as_deref().map(moment).transpose()?;
     let filter = TileFilter { from: query.from.unwrap_or(0), to: query.to, tiles: u32::try_from(tiles).unwrap_or(1), at };
     let control = app.control.clone();
-    let found = blocking(move || {
-        let row = control.find_run(&run)?;
-        control.reader().tiles(row.id, &filter).map_err(Fault::internal)
-    });
-    let found = found.await?;
-    Ok(Json(TilesView { total: found.total, tiles: found.tiles.into_iter().map(view).collect() }))
+    let run = blocking(move || Ok(control.find_run(&run)?.id)).await?;
+    let what = What::Tiles { from: filter.from, to: filter.to, tiles: filter.tiles, at: at.map(|at| at.0) };
+    let read = move |app: &App, _: &Caller| {
+        let found = app.control.reader().tiles(run, &filter).map_err(Fault::internal)?;
+        Ok(TilesView { total: found.total, tiles: found.tiles.into_iter().map(view).collect() })
+    };
+    Ok(shared::of_run(&app, &caller, run, what, read).await?.respond(&headers))
 }

@@ -14,6 +14,7 @@ mod outlook;
 mod python;
 mod reference;
 mod runs;
+mod shared;
 mod support;
 mod system;
 mod triggers;

@@ -165,7 +165,7 @@ async fn orders_to_a_run() {
     up.down().await;
 }
 
-const WIDE: &str = r#"
+pub(crate) const WIDE: &str = r#"
 workflow: t/wide
 inputs:
   items: {type: array, items: {type: integer}}

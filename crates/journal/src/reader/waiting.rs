@@ -22,4 +22,14 @@ impl Reader {
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
+
+    /// The sites that actions of a run are or were at last, by name.
+    pub fn sites_of_run(&self, run: RunId) -> Result<Vec<String>> {
+        self.with(|db| {
+            let sql = "SELECT DISTINCT site FROM actions WHERE run = ?1 AND site IS NOT NULL ORDER BY site";
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map(params![run.0], |row| row.get(0))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
 }

@@ -21,8 +21,7 @@ export function RunHeader({ run, now, open }: Props) {
   const outlook = useOutlook(run, !over).data;
   const come = over ? undefined : (outlook?.to_come ?? undefined);
   const took = run.finished_at ? run.seconds : (now - Date.parse(run.submitted_at)) / 1000;
-  const simulated = new Set((run.actions ?? []).filter((action) => action.simulates).map((action) => action.site));
-  const sites = [...new Set((run.actions ?? []).flatMap((action) => action.site ?? []))].map((site) => (simulated.has(site) ? `${site} (simulated)` : site));
+  const sites = (outlook?.sites ?? []).map((site) => (site.simulates ? `${site.name} (simulated)` : site.name));
   return (
     <section aria-label="Where the run stands" className="mb-4 rounded-lg border border-line bg-raised">
       <dl className="flex flex-wrap gap-x-10 gap-y-2 px-4 py-3">
@@ -43,7 +42,7 @@ export function RunHeader({ run, now, open }: Props) {
           </>
         ) : null}
         {outlook?.deadline ? <Deadline deadline={outlook.deadline} run={run} come={come} now={now} /> : null}
-        <Fact name="Sites">{sites.join(", ") || "none yet"}</Fact>
+        <Fact name="Sites">{sites.join(", ") || (outlook ? "none yet" : "…")}</Fact>
       </dl>
       {over ? null : <Waits waits={outlook?.waits ?? []} now={now} run={run} open={open} />}
       {come && come.critical_path.length > 0 ? <Path come={come} outlook={outlook!} open={open} run={run} /> : null}
