@@ -2,6 +2,7 @@
 
 mod ahead;
 mod asking;
+mod certified;
 mod placing;
 mod record;
 mod registered;
@@ -25,6 +26,7 @@ use crate::{ControlPlane, Fault, FaultKind};
 
 pub(crate) use ahead::Ahead;
 pub use asking::{ApprovalRequest, Approved, CaseOutcome, RunLabels};
+pub use certified::{Certification, Certifications};
 pub(crate) use placing::{moved_from, told_at, work_of};
 pub use record::{Change, What};
 pub use registered::{Registered, Vouched};

@@ -12,6 +12,7 @@ mod language;
 mod outlook;
 mod python;
 mod reference;
+mod registered;
 mod runs;
 mod support;
 mod system;
