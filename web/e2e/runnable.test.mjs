@@ -109,6 +109,22 @@ describe("the list of workflows", () => {
   });
 });
 
+describe("an address that the Flyte SDK prints", () => {
+  const printed = (rest) => page.goto(`${server.url}/v2/domain/development/project/demo/${rest}`);
+
+  test("leads to the run, to its action, to the task, or to the list", async () => {
+    await printed("runs/shared-1");
+    await page.getByRole("heading", { name: /^shared-1/ }).waitFor();
+    await printed("runs/shared-1?i=one");
+    await page.waitForURL(/\/runs\/shared-1\?action=one/);
+    await page.getByRole("heading", { name: "one", exact: true }).waitFor();
+    await printed("tasks/greets.nobody");
+    await page.getByText("No such task is deployed").waitFor();
+    await printed("apps/desk");
+    await page.getByText("Nothing is called that").waitFor();
+  });
+});
+
 describe("a deployed Flyte task", { skip: SDK ? false : `the Flyte SDK is not in ${VENV}` }, () => {
   test("stands in the list with its environment, and has a page with its types", async () => {
     await page.goto(`${server.url}/workflows?kind=task`);

@@ -1,6 +1,6 @@
 // The routes. Every view is an address, tabs and filters included.
 
-import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
 
 import type { Question } from "./api/governance";
 import { oneOf, pairOf, textOf as text, yes } from "./lib/address";
@@ -114,8 +114,20 @@ const admin = createRoute({
 });
 const settings = createRoute({ getParentRoute: () => root, path: "/settings", component: SettingsPage });
 
+/** Addresses that the Flyte SDK prints: of runs, with an action of them, of tasks, and of what stands in the list of all that can be run. */
+const printed = createRoute({
+  getParentRoute: () => root,
+  path: "/v2/domain/$domain/project/$project/$kind/$name",
+  validateSearch: (search: Record<string, unknown>): { i?: string } => ({ i: text(search.i) }),
+  beforeLoad: ({ params: { domain, project, kind, name }, search }) => {
+    if (kind === "runs") throw redirect({ to: "/runs/$run", params: { run: name }, search: { action: search.i }, replace: true });
+    if (kind === "tasks") throw redirect({ to: "/task/$", params: { _splat: `${project}/${domain}/${name}` }, replace: true });
+    throw redirect({ to: "/workflows", search: { find: name }, replace: true });
+  },
+});
+
 export const router = createRouter({
-  routeTree: root.addChildren([home, runs, run, workflows, workflow, task, build, inbox, sites, costs, artifacts, governance, audit, admin, settings]),
+  routeTree: root.addChildren([home, runs, run, workflows, workflow, task, build, inbox, sites, costs, artifacts, governance, audit, admin, settings, printed]),
   defaultPreload: "intent",
 });
 

@@ -37,6 +37,7 @@ describe("the event stream", () => {
   test("names the views that are stale", () => {
     expect(staleBy("human_decided")).toContain("approvals");
     expect(staleBy("site_drained")).toEqual(["sites"]);
+    expect(staleBy("attempt_started")).toContain("sites");
     expect(staleBy("something_new")).toEqual(["run"]);
   });
 });

@@ -146,6 +146,8 @@ export function staleBy(name: string): string[] {
   if (name.startsWith("resource_")) return ["resources"];
   if (name.startsWith("human_")) return ["approvals", "runs", "run"];
   if (name === "actions_placed" || name === "attempt_finished") return ["runs", "run", "sites"];
+  // From here on it is what runs at its site.
+  if (name === "attempt_started") return ["run", "sites"];
   if (name === "actions_opened" || name === "action_finished" || name === "cancel_requested") return ["runs", "run", "approvals"];
   if (name.startsWith("run_")) return ["runs", "run", "approvals", "sites"];
   return ["run"];

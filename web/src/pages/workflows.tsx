@@ -103,7 +103,7 @@ function List({ all }: { all: Runnable[] }) {
                     <Name row={row} />
                   </Td>
                   <Td>
-                    <Spark runs={runs?.get(row.runsOf)?.slice(0, SPARK_RUNS)} />
+                    <Spark runs={runs?.get(row.runsOf)?.slice(0, SPARK_RUNS)} none={row.kind === "task" ? "never by itself" : row.kind === "app" ? "–" : "never run"} />
                   </Td>
                   <Td className="text-soft">{row.owner}</Td>
                   <Td>
@@ -189,8 +189,8 @@ function Bar({ tone, x, height }: { tone: Tone; x: number; height: number }) {
 }
 
 /** The latest runs as bars, oldest first: as high as they took long, beside the longest of them. */
-function Spark({ runs }: { runs?: RunMark[] }) {
-  if (!runs || runs.length === 0) return <span className="text-faint">never run</span>;
+function Spark({ runs, none }: { runs?: RunMark[]; none: string }) {
+  if (!runs || runs.length === 0) return <span className="text-faint">{none}</span>;
   const longest = Math.max(...runs.map((run) => run.seconds), 0.001);
   const words = runs.map((run) => `${run.name} ${look(run.phase).words} in ${seconds(run.seconds)}`).join(", ");
   return (
