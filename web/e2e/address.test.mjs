@@ -158,6 +158,62 @@ describe("the address of the builder", () => {
   });
 });
 
+describe("dialogs", () => {
+  /** Opens a dialog, reads its address anew, and goes back: it is closed, and the page is there. */
+  const keeps = async (address, open, heading, asked) => {
+    await page.goto(server.url + address);
+    await open();
+    await page.getByRole("dialog").getByRole("heading", { name: heading }).waitFor();
+    await page.waitForURL(asked);
+    await page.reload();
+    await page.getByRole("dialog").getByRole("heading", { name: heading }).waitFor();
+    await page.goBack();
+    await page.getByRole("dialog").getByRole("heading", { name: heading }).waitFor({ state: "detached" });
+  };
+
+  test("that test a step or draw a wire stand in the address of the builder", async () => {
+    await keeps("/build?workflow=demo%2Fsteps&node=quick", () => page.getByRole("button", { name: "Test this step" }).click(), "Test quick by itself", /test=true/);
+    await page.goto(`${server.url}/build?workflow=demo%2Fsteps&draw=${encodeURIComponent('["slow","each"]')}`);
+    await page.getByRole("heading", { name: "What goes from slow to each?" }).waitFor();
+    // Ends that there are not open nothing.
+    await page.goto(`${server.url}/build?workflow=demo%2Fsteps&draw=${encodeURIComponent('["slow","nobody"]')}`);
+    await page.getByText("● it checks").waitFor();
+    assert.equal(await page.getByRole("dialog").count(), 0);
+  });
+
+  test("that hand a question on, make a token or list the keys stand in the address of their page", async () => {
+    await server.api("POST", "/apply", { documents: [{ path: "ask.workflow.yaml", text: "workflow: demo/ask\nnodes: {ask: {human: {title: 'Go on?'}}}\n" }] });
+    await server.api("POST", "/runs", { workflow: "demo/ask", name: "ask" });
+    await server.until(async () => (await server.api("GET", "/approvals")).length === 1);
+    await keeps("/inbox?run=ask&action=ask", () => page.getByRole("button", { name: "Delegate" }).click(), "Hand the question to others", /delegate=true/);
+    await keeps("/admin", () => page.getByRole("button", { name: "Make a token" }).click(), "Make a token", /make=true/);
+    await keeps("/sites", () => page.getByRole("button", { name: "Keys" }).click(), "Keys", /sites\?keys=true/);
+  });
+
+  test("writing a policy stands in the address", async () => {
+    await page.goto(`${server.url}/governance`);
+    await page.getByRole("button", { name: "Write a policy" }).click();
+    await page.waitForURL(/write=true/);
+    await page.reload();
+    await page.getByLabel("Name").waitFor();
+    await page.goBack();
+    await page.getByLabel("Name").waitFor({ state: "detached" });
+  });
+});
+
+describe("times", () => {
+  test("are written in UTC when Settings says so, on every page and after reading anew", async () => {
+    await page.goto(`${server.url}/settings`);
+    await page.getByLabel("UTC", { exact: true }).check();
+    await page.goto(`${server.url}/runs/steps`);
+    await page.getByRole("region", { name: "Where the run stands" }).getByText(/^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}Z$/).waitFor();
+    await page.goto(`${server.url}/settings`);
+    await page.getByLabel(/^this browser's zone/).check();
+    await page.goto(`${server.url}/runs/steps`);
+    await page.getByRole("region", { name: "Where the run stands" }).getByText(/\d+:\d{2}:\d{2}.(AM|PM)/).waitFor();
+  });
+});
+
 describe("the address of the audit log", () => {
   test("keeps its filters", async () => {
     await page.goto(`${server.url}/audit`);

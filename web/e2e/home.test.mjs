@@ -40,8 +40,21 @@ describe("home", () => {
     await tile("Failed in 24 hours").getByText(`of ${RUNS + 1} runs`).waitFor();
   });
 
+  test("says what waits for me, and what for others", async () => {
+    const ask = (name, assign) => `workflow: demo/${name}\nnodes: {ask: {human: {title: Well?, assign: ${assign}}}}\n`;
+    const text = [ask("mine", "{users: [rita]}"), ask("theirs", "{groups: [officers]}")];
+    await server.api("POST", "/apply", { documents: text.map((text, at) => ({ path: `${at}.workflow.yaml`, text })) });
+    for (const name of ["mine", "theirs"]) await server.api("POST", "/runs", { workflow: `demo/${name}` });
+    await server.until(async () => (await server.api("GET", "/approvals")).length === 2);
+    await page.setExtraHTTPHeaders({ "x-tutti-user": "rita" });
+    await page.goto(server.url);
+    await tile("Waiting for me").getByText(/^oldest .*, 1 for others$/).waitFor();
+    assert.match(await tile("Waiting for me").innerText(), /\n1\n/);
+    await page.setExtraHTTPHeaders({});
+  });
+
   test("leads from every tile to what it counts", async () => {
-    const places = { "Waiting for a person": /\/inbox$/, "Failed in 24 hours": /\/runs\?phase=failed$/, "Open, of 24 hours": /\/runs\?phase=running$/, "Spent today (UTC)": /\/admin\?tab=projects$/, "Sites open": /\/sites$/ };
+    const places = { "Waiting for me": /\/inbox$/, "Failed in 24 hours": /\/runs\?phase=failed$/, "Open, of 24 hours": /\/runs\?phase=running$/, "Spent today (UTC)": /\/admin\?tab=projects$/, "Sites open": /\/sites$/ };
     for (const [name, place] of Object.entries(places)) {
       await page.goto(server.url);
       await tile(name).click();

@@ -51,14 +51,17 @@ function predicted(filter, left, up, corner) {
 
 const apart = (a, b) => Math.max(Math.abs((a >> 16) - (b >> 16)), Math.abs(((a >> 8) & 255) - ((b >> 8) & 255)), Math.abs((a & 255) - (b & 255)));
 
-/** The colours that are kept: the most frequent first, and none that another stands for. */
+/** So many of the most frequent colours are kept as they are: they are the grounds and inks of the page, however near to each other. */
+const EXACT = 64;
+
+/** The colours that are kept: the most frequent, and of the others those that no other stands for. */
 function chosen(points) {
   const counts = new Map();
   for (const point of points) counts.set(point, (counts.get(point) ?? 0) + 1);
   const all = [...counts].sort((a, b) => b[1] - a[1]).map(([colour]) => colour);
   for (let least = 1; ; least += 1) {
-    const kept = [];
-    for (const colour of all) {
+    const kept = all.slice(0, EXACT);
+    for (const colour of all.slice(EXACT)) {
       if (kept.every((other) => apart(colour, other) >= least)) kept.push(colour);
       if (kept.length > COLOURS) break;
     }

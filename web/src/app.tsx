@@ -1,10 +1,11 @@
 // The routes. Every view is an address, tabs and filters included.
 
-import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
 
 import type { Question } from "./api/governance";
-import { oneOf, textOf as text } from "./lib/address";
+import { oneOf, pairOf, textOf as text, yes } from "./lib/address";
 import type { CostBy } from "./lib/charts";
+import { EXAMPLES, type Example } from "./lib/examples";
 import { questionOf } from "./pages/governance/question";
 import { HomePage } from "./pages/home";
 import { InboxPage } from "./pages/inbox";
@@ -14,11 +15,15 @@ import { RunsPage } from "./pages/runs";
 import { SettingsPage } from "./pages/settings";
 import { SitesPage } from "./pages/sites";
 import { WorkflowPage } from "./pages/workflow";
-import { WorkflowsPage } from "./pages/workflows";
+import { KINDS, WorkflowsPage } from "./pages/workflows";
 import { NotFound, Shell } from "./shell";
 
-
-const root = createRootRoute({ component: Shell, notFoundComponent: NotFound });
+/** The list of keys can be opened over every page, and is a part of its address. */
+const root = createRootRoute({
+  component: Shell,
+  notFoundComponent: NotFound,
+  validateSearch: (search: Record<string, unknown>): { keys?: true } => ({ keys: yes(search.keys) }),
+});
 
 const home = createRoute({ getParentRoute: () => root, path: "/", component: HomePage });
 const runs = createRoute({
@@ -36,27 +41,37 @@ const run = createRoute({
   component: RunPage,
   validateSearch: (search: Record<string, unknown>): RunSearch => runSearch(search),
 });
-const workflows = createRoute({ getParentRoute: () => root, path: "/workflows", component: WorkflowsPage });
+const workflows = createRoute({
+  getParentRoute: () => root,
+  path: "/workflows",
+  component: WorkflowsPage,
+  validateSearch: (search: Record<string, unknown>): { find?: string; kind?: (typeof KINDS)[number] } => ({ find: text(search.find), kind: oneOf(search.kind, KINDS) }),
+});
+const task = createRoute({ getParentRoute: () => root, path: "/task/$", component: lazyRouteComponent(() => import("./pages/task"), "TaskPage") });
 const workflow = createRoute({ getParentRoute: () => root, path: "/workflow/$", component: WorkflowPage });
 // The builder brings an editor and a canvas with it, and is loaded when it is opened.
 const build = createRoute({
   getParentRoute: () => root,
   path: "/build",
   component: lazyRouteComponent(() => import("./pages/build"), "BuildPage"),
-  validateSearch: (search: Record<string, unknown>): { workflow?: string; node?: string; pane?: string } => ({
+  validateSearch: (search: Record<string, unknown>): { workflow?: string; example?: Example; node?: string; pane?: string; test?: true; draw?: [string, string] } => ({
     workflow: text(search.workflow),
+    example: oneOf(search.example, Object.keys(EXAMPLES) as Example[]),
     node: text(search.node),
     pane: text(search.pane),
+    test: yes(search.test),
+    draw: pairOf(search.draw),
   }),
 });
 const inbox = createRoute({
   getParentRoute: () => root,
   path: "/inbox",
   component: InboxPage,
-  validateSearch: (search: Record<string, unknown>): { run?: string; action?: string; of?: string } => ({
+  validateSearch: (search: Record<string, unknown>): { run?: string; action?: string; of?: string; delegate?: true } => ({
     run: text(search.run),
     action: text(search.action),
     of: text(search.of),
+    delegate: yes(search.delegate),
   }),
 });
 const sites = createRoute({ getParentRoute: () => root, path: "/sites", component: SitesPage });
@@ -83,7 +98,7 @@ const governance = createRoute({
   getParentRoute: () => root,
   path: "/governance",
   component: lazyRouteComponent(() => import("./pages/governance"), "GovernancePage"),
-  validateSearch: (search: Record<string, unknown>): { tab?: string; ask?: Question } => ({ tab: text(search.tab), ask: questionOf(search.ask) }),
+  validateSearch: (search: Record<string, unknown>): { tab?: string; ask?: Question; write?: true | string } => ({ tab: text(search.tab), ask: questionOf(search.ask), write: yes(search.write) ?? text(search.write) }),
 });
 const artifacts = createRoute({
   getParentRoute: () => root,
@@ -95,12 +110,24 @@ const admin = createRoute({
   getParentRoute: () => root,
   path: "/admin",
   component: lazyRouteComponent(() => import("./pages/admin"), "AdminPage"),
-  validateSearch: (search: Record<string, unknown>): { tab?: string } => ({ tab: text(search.tab) }),
+  validateSearch: (search: Record<string, unknown>): { tab?: string; make?: true; revoke?: string } => ({ tab: text(search.tab), make: yes(search.make), revoke: text(search.revoke) }),
 });
 const settings = createRoute({ getParentRoute: () => root, path: "/settings", component: SettingsPage });
 
+/** Addresses that the Flyte SDK prints: of runs, with an action of them, of tasks, and of what stands in the list of all that can be run. */
+const printed = createRoute({
+  getParentRoute: () => root,
+  path: "/v2/domain/$domain/project/$project/$kind/$name",
+  validateSearch: (search: Record<string, unknown>): { i?: string } => ({ i: text(search.i) }),
+  beforeLoad: ({ params: { domain, project, kind, name }, search }) => {
+    if (kind === "runs") throw redirect({ to: "/runs/$run", params: { run: name }, search: { action: search.i }, replace: true });
+    if (kind === "tasks") throw redirect({ to: "/task/$", params: { _splat: `${project}/${domain}/${name}` }, replace: true });
+    throw redirect({ to: "/workflows", search: { find: name }, replace: true });
+  },
+});
+
 export const router = createRouter({
-  routeTree: root.addChildren([home, runs, run, workflows, workflow, build, inbox, sites, costs, artifacts, governance, audit, admin, settings]),
+  routeTree: root.addChildren([home, runs, run, workflows, workflow, task, build, inbox, sites, costs, artifacts, governance, audit, admin, settings, printed]),
   defaultPreload: "intent",
 });
 

@@ -1,6 +1,6 @@
 // What stands around every page: where one is, what waits, whether the server is there.
 
-import { Link, Outlet, useLocation, useNavigate } from "@tanstack/react-router";
+import { Link, Outlet, useLocation, useNavigate, useSearch } from "@tanstack/react-router";
 import { useCallback, useEffect, useRef, useState } from "react";
 
 import { useLink, useLiveUpdates } from "./api/events";
@@ -48,8 +48,10 @@ function useGoKeys(openPalette: () => void, openMap: () => void) {
 export function Shell() {
   const [palette, setPalette] = useState(false);
   useLiveUpdates();
-  const [map, setMap] = useState(false);
-  const openMap = useCallback(() => setMap(true), []);
+  const map = useSearch({ strict: false, select: (search) => search.keys === true });
+  const navigate = useNavigate();
+  const showMap = useCallback((shown: boolean) => void navigate({ to: ".", search: (old) => ({ ...old, keys: shown || undefined }), replace: !shown }), [navigate]);
+  const openMap = useCallback(() => showMap(true), [showMap]);
   useGoKeys(useCallback(() => setPalette(true), []), openMap);
   // The builder takes all the room there is.
   const wide = useLocation({ select: (location) => location.pathname === "/build" });
@@ -101,7 +103,7 @@ export function Shell() {
       </main>
       <SignIn />
       <Palette open={palette} onOpenChange={setPalette} />
-      {map ? <KeyMap onClose={() => setMap(false)} /> : null}
+      {map ? <KeyMap onClose={() => showMap(false)} /> : null}
     </div>
   );
 }

@@ -39,6 +39,7 @@ describe("the event stream", () => {
     expect(staleBy("human_decided")).toContain("approvals");
     expect(staleBy("resource_applied")).toEqual(["log", "resources", "policy", "runs"]);
     expect(staleBy("site_drained")).toEqual(["log", "sites"]);
+    expect(staleBy("attempt_started")).toContain("sites");
     expect(staleBy("something_new")).toEqual(["log", "run"]);
   });
 });

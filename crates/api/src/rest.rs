@@ -33,11 +33,12 @@ mod planning;
 pub mod planning_views;
 pub(crate) mod problem;
 mod projection;
+pub mod registered;
 mod runs;
 mod secrets;
 mod shared;
 pub(crate) mod sight;
-mod sites;
+pub mod sites;
 mod storage;
 mod system;
 mod tiles;
@@ -134,11 +135,14 @@ pub(crate) fn router(app: App) -> Router {
         .route("/apps/{project}/{domain}/{name}/{order}", post(apps::order))
         .route("/sites", get(sites::list))
         .route("/sites/load", get(foresight::load))
+        .route("/sites/{site}/actions", get(sites::held))
         .route("/sites/{site}/{order}", post(sites::order))
         .route("/apply", post(applying::apply))
         .route("/check", post(applying::check))
         .route("/resources/{kind}", get(applying::list))
         .route("/resources/{kind}/{*name}", get(applying::get_resource).delete(applying::delete_resource))
+        .route("/workflows", get(registered::workflows))
+        .route("/tasks", get(registered::tasks))
         .route("/triggers", get(triggers::list))
         .route("/triggers/{trigger}", get(triggers::get_trigger))
         .route("/artifacts", put(artifacts::upload).layer(DefaultBodyLimit::disable()).get(lineage::list))
@@ -196,6 +200,7 @@ fn of_runs() -> Router<App> {
         .route("/runs", get(runs::list).post(runs::submit))
         .route("/runs:batch", post(runs::submit_many))
         .route("/runs:totals", get(totals::totals))
+        .route("/runs:latest", get(registered::latest))
         .route("/runs/{run}", get(runs::get_run))
         .route("/runs/{run}/cancel", post(runs::cancel))
         .route("/runs/{run}/pause", post(runs::pause))

@@ -3,6 +3,7 @@
 mod ahead;
 mod asking;
 mod carried;
+mod certified;
 mod placing;
 mod record;
 mod registered;
@@ -27,6 +28,7 @@ use crate::{ControlPlane, Fault, FaultKind};
 pub(crate) use ahead::Ahead;
 pub use asking::{ApprovalRequest, Approved, CaseOutcome, RunLabels};
 pub(crate) use carried::{CarriedByRun, CarriedByRuns};
+pub use certified::{Certification, Certifications};
 pub(crate) use placing::{may_not_be_told, obstacle, work_of};
 pub use record::{Change, What};
 pub use registered::{Registered, Vouched};

@@ -74,8 +74,8 @@ pub use flyte::{
 };
 pub use foresight::Outlook;
 pub use governing::{
-    ApprovalRequest, Approved, CaseOutcome, Change as RuleChange, Changed as Redecided, Registered, RunLabels, Simulated,
-    Vouched, What as WhatChanged, is_of_rules,
+    ApprovalRequest, Approved, CaseOutcome, Certification, Certifications, Change as RuleChange, Changed as Redecided,
+    Registered, RunLabels, Simulated, Vouched, What as WhatChanged, is_of_rules,
 };
 pub use inputs::check_value;
 pub use keep::{BackupSummary, KeysKept, restore};

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::catalogue::graph_of;
 use crate::clock::random_bytes;
 use crate::core_loop::{Answer, Answered, Ended};
+use crate::governing::DOMAINS;
 use crate::repeating::{Repeated, RerunPlan};
 use crate::{ControlPlane, Fault, FaultKind, Refusal, admission, inputs, trace};
 
@@ -108,7 +109,6 @@ struct Claim {
 
 /// The domain of runs that say none.
 pub(crate) const DOMAIN: &str = "development";
-const DOMAINS: [&str; 3] = ["development", "staging", "production"];
 
 impl ControlPlane {
     /// The latest (or a given) version of a registered workflow.

@@ -3,7 +3,7 @@
 import { queryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 
 import { get, segment } from "./client";
-import type { ActionView, ApprovalView, ExplanationView, Graph, MeView, Page, ProjectCostView, ResourceView, RunOutlookView, RunTotalsView, RunView, SiteView, TilesView } from "./types";
+import type { ActionView, ApprovalView, AppView, ExplanationView, Graph, LatestRunsView, MeView, Page, ProjectCostView, ResourceView, RunOutlookView, RunTotalsView, RunView, SiteView, TaskView, TilesView, WorkflowView } from "./types";
 
 export type RunFilter = { phase?: string; workflow?: string; limit?: number };
 
@@ -130,6 +130,38 @@ export function useWorkflows() {
   return useQuery({
     queryKey: ["resources", "workflow"],
     queryFn: ({ signal }) => get<ResourceView[]>("/api/v1/resources/workflow", signal),
+  });
+}
+
+/** Rows of a page of workflows: the rules look at each of them. */
+const WORKFLOWS = 200;
+
+/** The workflows with who began them and what the rules say of them, page by page. */
+export function useWorkflowList() {
+  return useInfiniteQuery({
+    queryKey: ["resources", "workflows"],
+    queryFn: ({ pageParam, signal }) => get<WorkflowView[]>(`/api/v1/workflows${search({ limit: WORKFLOWS, cursor: pageParam })}`, signal),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => (page.length === WORKFLOWS ? page.at(-1)!.name : undefined),
+  });
+}
+
+/** The tasks that Flyte programs deployed, the latest version of each, by name. */
+export function useTasks() {
+  return useQuery({ queryKey: ["resources", "tasks"], queryFn: ({ signal }) => get<TaskView[]>("/api/v1/tasks?limit=1000", signal) });
+}
+
+/** The apps that Flyte programs deployed. */
+export function useApps() {
+  return useQuery({ queryKey: ["resources", "apps"], queryFn: ({ signal }) => get<AppView[]>("/api/v1/apps", signal) });
+}
+
+/** The latest runs of each workflow and task. */
+export function useLatestRuns() {
+  return useQuery({
+    queryKey: ["runs", "latest"],
+    queryFn: async ({ signal }) => new Map((await get<LatestRunsView[]>("/api/v1/runs:latest", signal)).map((row) => [row.workflow, row.runs])),
+    placeholderData: (old) => old,
   });
 }
 

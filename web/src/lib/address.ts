@@ -31,6 +31,14 @@ const keyOf = (value: unknown) => JSON.stringify(value ?? null);
 /** A text of an address; none when it is something else or empty. */
 export const textOf = (value: unknown) => (typeof value === "string" && value !== "" ? value : undefined);
 
+/** Whether something is open that is closed when the address says nothing of it. */
+export const yes = (value: unknown) => (value === true ? true : undefined);
+
+/** Two names. */
+export function pairOf(value: unknown): [string, string] | undefined {
+  return Array.isArray(value) && value.length === 2 && value.every((part) => textOf(part) !== undefined) ? (value as [string, string]) : undefined;
+}
+
 /** One of some values. */
 export const oneOf = <T>(value: unknown, of: readonly T[]) => (of.includes(value as T) ? (value as T) : undefined);
 

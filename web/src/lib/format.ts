@@ -42,6 +42,12 @@ export function moment(at: string): string {
   return `${date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" })} (${date.toISOString().slice(0, 19)}Z)`;
 }
 
+/** A point in time to the second, in the reader's zone or in UTC. */
+export function stamp(at: string, clock: "local" | "utc"): string {
+  const date = new Date(at);
+  return clock === "utc" ? `${date.toISOString().slice(0, 19).replace("T", " ")}Z` : date.toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" });
+}
+
 /** The most-used steps of a time axis, in milliseconds, for a span. */
 export function tickStep(spanMs: number, ticks: number): number {
   const steps = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 3e4, 6e4, 12e4, 3e5, 6e5, 18e5, 36e5, 72e5, 216e5, 864e5];

@@ -8,8 +8,9 @@ import { useState } from "react";
 import { get, post, remove, segment, setToken, token } from "../api/client";
 import type { components } from "../api/schema";
 import { useSpend } from "../api/queries";
+import { applied, PROJECT } from "../lib/examples";
 import { bytes, money } from "../lib/format";
-import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Td, Th } from "../ui/kit";
+import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Td, Th, Working } from "../ui/kit";
 import { Dialog } from "../ui/dialog";
 
 type Token = components["schemas"]["TokenView"];
@@ -68,8 +69,12 @@ export function AdminPage() {
 function Tokens() {
   const queries = useQueryClient();
   const tokens = useQuery({ queryKey: ["resources", "tokens"], queryFn: ({ signal }) => get<Token[]>("/api/v1/tokens", signal) });
-  const [making, make] = useState(false);
-  const [going, revoke] = useState<string>();
+  const { make: making, revoke: asked } = useSearch({ from: "/admin" });
+  const navigate = useNavigate({ from: "/admin" });
+  const make = (open: boolean) => void navigate({ search: (old) => ({ ...old, make: open || undefined }), replace: !open });
+  const revoke = (name: string | undefined) => void navigate({ search: (old) => ({ ...old, revoke: name }), replace: name === undefined });
+  // A token that is gone is asked about no more, whatever an old address says.
+  const going = tokens.data?.find((known) => known.name === asked)?.name;
   const [made, setMade] = useState<Token>();
   const gone = useMutation({
     mutationFn: (name: string) => remove(`/api/v1/tokens/${segment(name)}`),
@@ -240,7 +245,7 @@ function Projects() {
   return (
     <Card>
       {projects.data.length === 0 ? (
-        <Empty title="No project yet">The part of a workflow's name before the `/` is its project.</Empty>
+        <Empty title="No project yet" code={applied("project.yaml", PROJECT)}>The part of a workflow's name before the `/` is its project.</Empty>
       ) : (
         <table className="w-full">
           <thead>
@@ -341,6 +346,7 @@ function Retention() {
           <Button type="submit" disabled={look.isPending || age.trim() === ""}>
             What would go?
           </Button>
+          {look.isPending || prune.isPending ? <Working what={look.isPending ? "Counting" : "Destroying"} /> : null}
           {look.error ? <Failed error={look.error} /> : null}
           {look.data ? (
             <div role="status" className="rounded-md border border-line px-3 py-2">

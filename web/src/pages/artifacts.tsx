@@ -6,6 +6,7 @@ import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { get, segment } from "../api/client";
 import { usePolicy } from "../api/governance";
 import type { components } from "../api/schema";
+import { ran, TABLE } from "../lib/examples";
 import { bytes } from "../lib/format";
 import { useRowKeys } from "../lib/keys";
 import { Ago, Button, Card, Empty, Failed, Loading, PageHead, RunLink, Td, Th } from "../ui/kit";
@@ -51,18 +52,18 @@ export function ArtifactsPage() {
           ) : pages.isPending ? (
             <Loading what="artifacts" />
           ) : all.length === 0 ? (
-            <Empty title="No artifact yet" code={'outputs: {rows: table}\n\n# in the step:\necho 1,2 > "$TUTTI_OUT_DIR/rows.csv"\nprintf \'{"rows": {"$file": "rows.csv"}}\' > "$TUTTI_OUTPUT"'}>
+            <Empty title="No artifact yet" example="table" code={ran("table.workflow.yaml", TABLE)}>
               Files, tables and models that steps give are kept at the sites where they were made, each under the digest of its content.
             </Empty>
           ) : (
-            <div className="overflow-x-auto">
+            <div className="@container overflow-x-auto">
               <table className="w-full">
                 <thead>
                   <tr className="border-b border-line">
                     <Th>Artifact</Th>
                     <Th>Carries</Th>
                     <Th>Made by</Th>
-                    <Th right>Size</Th>
+                    <Th right className="hidden @4xl:table-cell">Size</Th>
                     <Th>When</Th>
                   </tr>
                 </thead>
@@ -74,6 +75,7 @@ export function ArtifactsPage() {
                           {one.name || one.kind || "artifact"}
                         </button>
                         <code className="block font-mono text-[12px] text-faint">{short(one.digest)}</code>
+                        <span className="block text-[12px] text-faint @4xl:hidden">{bytes(one.size)}</span>
                       </Td>
                       <Td>
                         <Tags tags={one.label} />
@@ -90,7 +92,7 @@ export function ArtifactsPage() {
                           {one.action ? "of" : ""} <RunLink name={one.run} />
                         </span>
                       </Td>
-                      <Td right>{bytes(one.size)}</Td>
+                      <Td right className="hidden @4xl:table-cell">{bytes(one.size)}</Td>
                       <Td>
                         <Ago at={one.at} />
                       </Td>

@@ -7,7 +7,7 @@ import { useEffect, useState } from "react";
 import { blob, token } from "../api/client";
 import { checkpoint, facts, useAuditStatus, verifyTree, type Fact } from "../api/audit";
 import { useSettled } from "../lib/address";
-import { Button, Card, Empty, Failed, Loading, PageHead } from "../ui/kit";
+import { Button, Card, Empty, Failed, Loading, PageHead, Working } from "../ui/kit";
 import { FactList, WORDS } from "../ui/facts";
 import { History } from "./run/history";
 
@@ -62,6 +62,7 @@ function Export() {
       <Button disabled={save.isPending} onClick={() => save.mutate()}>
         Export
       </Button>
+      {save.isPending ? <Working what="Fetching the log" /> : null}
       {save.error ? <span className="text-bad">✕ {save.error.message}</span> : null}
     </>
   );

@@ -5,22 +5,25 @@ import { Link, useSearch } from "@tanstack/react-router";
 import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState, type KeyboardEvent } from "react";
 
 import { connectors, source, wiring, type Beside, type Finding, type Sheet, type Source } from "../api/editing";
-import { Button, Empty, Failed, Loading } from "../ui/kit";
+import { useTasks } from "../api/queries";
+import { EXAMPLES, type Example } from "../lib/examples";
+import { Button, Empty, Failed, Loading, Working } from "../ui/kit";
 import { Tags } from "../ui/tags";
 import { Canvas } from "./build/canvas";
 import { Catalogue } from "./build/catalogue";
 import { Conflict } from "./build/conflict";
-import { EXAMPLE, findingsBy, freeName, inputsOf, kindOf, NEW_WORKFLOW, nodesOf, outputsOf, pins, template, unwireAfter, wireAfter, type Kind } from "./build/document";
+import { findingsBy, freeName, inputsOf, kindOf, NEW_WORKFLOW, nodesOf, outputsOf, pins, template, unwireAfter, wireAfter, type Callable, type Kind } from "./build/document";
 import { dropDraft } from "./build/draft";
 import { TakenUp, useDraft, useFoundDraft } from "./build/drafting";
 import { DrawDialog, Refusals } from "./build/drawing";
 import { FilesPane, type Held } from "./build/files";
 import { ChangesPane, PlanPane } from "./build/foresight";
 import { NodeForm } from "./build/form";
-import { useLooking } from "./build/looking";
+import { useDialogs, useLooking } from "./build/looking";
 import { useLastRun } from "./build/past";
 import { useBuilderKeys, useSave } from "./build/saving";
 import { useSheet } from "./build/sheet";
+import { taskOf, templateOf } from "./build/tasks";
 import { TestStep } from "./build/teststep";
 import { TextPane } from "./build/text";
 import { WorkflowForm } from "./build/workflowform";
@@ -31,7 +34,7 @@ type Pane = (typeof PANES)[number];
 const QUIET_MS = 250;
 
 export function BuildPage() {
-  const { workflow } = useSearch({ from: "/build" });
+  const { workflow, example } = useSearch({ from: "/build" });
   // A new file that was saved under a name is the same file: its history stays.
   const named = useRef<string>(undefined);
   const opened = useRef(workflow ?? "");
@@ -50,12 +53,12 @@ export function BuildPage() {
     }
   }
   const { text, version, files }: Source = stored.data ?? { text: NEW_WORKFLOW, version: 0, files: [] };
-  return <Builder key={opened.current} workflow={workflow} text={text ?? ""} version={version} saved={files} onNamed={(name) => (named.current = name)} />;
+  return <Builder key={opened.current} workflow={workflow} text={text ?? ""} version={version} saved={files} example={workflow === undefined ? example : undefined} onNamed={(name) => (named.current = name)} />;
 }
 
-type BuilderProps = { workflow?: string; text: string; version: number; saved: string[]; onNamed: (name: string) => void };
+type BuilderProps = { workflow?: string; text: string; version: number; saved: string[]; example?: Example; onNamed: (name: string) => void };
 
-function Builder({ workflow, text, version, saved: savedFiles, onNamed }: BuilderProps) {
+function Builder({ workflow, text, version, saved: savedFiles, example, onNamed }: BuilderProps) {
   const found = useFoundDraft(workflow, { text, version });
   const [held, hold] = useState<Held>(found?.held ?? {});
   const beside: Beside = useMemo(() => ({ workflow, files: Object.keys(held).length > 0 ? held : undefined }), [workflow, held]);
@@ -67,17 +70,22 @@ function Builder({ workflow, text, version, saved: savedFiles, onNamed }: Builde
   keep.current = useDraft(workflow, base, state.sheet ? state.text : undefined, held);
   const [pane, setPane] = useState<Pane>(workflow === undefined ? "form" : "text");
   const [broken, setBroken] = useState<unknown>(null);
-  const [testing, setTesting] = useState(false);
-  const [drawing, draw] = useState<{ from: string; to: string }>();
+  const { testing, setTesting, drawing, draw } = useDialogs();
   useLooking({ chosen, choose, pane, setPane }, PANES);
   // What is wrong is said first; the picture of hundreds of nodes, and what the rules say of it, follow when there is time.
   const pictured = useDeferredValue(useQuiet(state.sheet, state.typed ? QUIET_MS : 0));
   const read = pictured?.text;
   const ruling = useQuery({ queryKey: ["policy", "wires", workflow, read], queryFn: () => wiring(read!, beside), enabled: read !== undefined, placeholderData: (old) => old });
   const rules = ruling.data;
-  const catalogue = useQuery({ queryKey: ["resources", "connectors"], queryFn: connectors });
+  const known = useQuery({ queryKey: ["resources", "connectors"], queryFn: connectors }).data;
+  const deployed = useTasks().data;
+  const callable = useMemo((): Callable => ({ connectors: known ?? [], tasks: deployed ?? [] }), [known, deployed]);
   // Opened once: what others save meanwhile is shown as a conflict, and does not pull the text away.
-  useEffect(() => void open(found?.draft.text ?? base.text, workflow === undefined ? "" : base.text).catch(setBroken), [open]);
+  useEffect(() => {
+    const begun = open(found?.draft.text ?? base.text, workflow === undefined ? "" : base.text);
+    // An example is a step that can be undone, and takes no draft's place.
+    void begun.then(() => (example && !found ? type(EXAMPLES[example]) : undefined)).catch(setBroken);
+  }, [open]);
   const run = useLastRun(workflow);
   const undo = useCallback(() => void go("back"), [go]);
   const redo = useCallback(() => void go("forward"), [go]);
@@ -103,7 +111,7 @@ function Builder({ workflow, text, version, saved: savedFiles, onNamed }: Builde
   const savable = dirty && errors.length === 0 && !save.isPending && version <= base.version && state.text === sheet.text;
   const saveNow = () => save.mutate({ text: state.text, name: String(sheet.document.workflow ?? "") });
   // One step that can be undone, as if it had been typed.
-  const exemplify = () => type(EXAMPLE);
+  const exemplify = () => type(EXAMPLES.greet);
   const leave = () => {
     hold({});
     setBase({ text, version });
@@ -113,8 +121,10 @@ function Builder({ workflow, text, version, saved: savedFiles, onNamed }: Builde
   };
   const place = { text: sheet.text, beside, run };
   const add = (kind: Kind, of?: string) => {
-    const name = freeName(sheet.document, of ? of.split("/").at(-1)!.split("@")[0]! : kind === "use" ? "step" : kind);
-    void apply([{ op: "add", node: name, value: template(kind, of) }]);
+    const task = kind === "task" ? taskOf(of, callable.tasks) : undefined;
+    const short = task ? task.name.split(".").at(-1)! : of?.split("/").at(-1)!.split("@")[0];
+    const name = freeName(sheet.document, short ?? (kind === "use" ? "step" : kind));
+    void apply([{ op: "add", node: name, value: task ? templateOf(task) : template(kind, of) }]);
     choose(name);
     setPane("form");
   };
@@ -122,7 +132,7 @@ function Builder({ workflow, text, version, saved: savedFiles, onNamed }: Builde
     const document = sheet.document;
     const labelled = rules?.steps.some((step) => step.path === from && step.label.length > 0);
     // What says nothing of what it gives, and is known to carry nothing, is wired by order alone.
-    if (inputsOf(document, to) !== null && (labelled || outputsOf(document, from, catalogue.data).length > 0)) draw({ from, to });
+    if (inputsOf(document, to) !== null && (labelled || outputsOf(document, from, callable).length > 0)) draw([from, to]);
     else void apply([wireAfter(document, from, to)].filter((made) => made !== null));
   };
   const refused = rules?.refused.filter((step) => step.path.split(/[/[!]/)[0] === chosen) ?? [];
@@ -142,6 +152,7 @@ function Builder({ workflow, text, version, saved: savedFiles, onNamed }: Builde
           </span>
         ) : null}
         <span className="text-faint">{dirty ? "not saved" : `version ${base.version}`}</span>
+        {busy || save.isPending ? <Working what={save.isPending ? "Saving" : "Making the edit"} /> : null}
         <div className="ml-auto flex gap-2">
           <Button onClick={undo} disabled={state.past.length === 0} title="Ctrl Z outside of the text">
             Undo
@@ -160,7 +171,7 @@ function Builder({ workflow, text, version, saved: savedFiles, onNamed }: Builde
         </div>
       </div>
       {testing && node && chosen ? <TestStep text={sheet.text} doc={sheet.document} workflow={workflow} id={chosen} node={node} onClose={() => setTesting(false)} /> : null}
-      {drawing ? <DrawDialog text={sheet.text} doc={sheet.document} beside={beside} connectors={catalogue.data} {...drawing} onWire={(edits) => void apply(edits)} onClose={() => draw(undefined)} /> : null}
+      {drawing && drawing.every((id) => nodesOf(sheet.document).some(([known]) => known === id)) ? <DrawDialog text={sheet.text} doc={sheet.document} beside={beside} callable={callable} from={drawing[0]} to={drawing[1]} onWire={(edits) => void apply(edits)} onClose={() => draw(undefined)} /> : null}
       {takenUp && found ? <TakenUp draft={found.draft} fresh={workflow === undefined} onKeep={() => setTakenUp(false)} onLeave={leave} /> : null}
       {conflict ? <Conflict mine={state.text} theirs={text} take={() => void open(text, text).then(() => setBase({ text, version }))} keep={() => setBase({ text, version })} /> : null}
       {state.refused ? (
@@ -175,7 +186,7 @@ function Builder({ workflow, text, version, saved: savedFiles, onNamed }: Builde
       ) : null}
       {save.error ? <Failed error={save.error} /> : null}
       <div className="grid min-h-0 flex-1 grid-cols-[150px_minmax(0,1fr)_minmax(320px,36%)] lg:grid-cols-[180px_minmax(0,1fr)_minmax(340px,36%)]">
-        <Catalogue names={(catalogue.data ?? []).map((known) => `${known.name}@${known.version}`)} add={add} />
+        <Catalogue names={callable.connectors.map((one) => `${one.name}@${one.version}`)} tasks={callable.tasks} add={add} />
         <Canvas
           sheet={pictured ?? sheet}
           beside={beside}
@@ -219,7 +230,7 @@ function Builder({ workflow, text, version, saved: savedFiles, onNamed }: Builde
                 id={chosen}
                 node={node}
                 note={sheet.notes[chosen] ?? ""}
-                connectors={catalogue.data ?? []}
+                callable={callable}
                 findings={findingsBy(sheet.document, sheet.text, sheet.findings)[chosen] ?? []}
                 pinned={chosen in pins(sheet.document)}
                 place={place}

@@ -5,6 +5,7 @@ import { Link } from "@tanstack/react-router";
 import { Tabs } from "radix-ui";
 
 import { usePolicy } from "../api/governance";
+import { applied, RULES } from "../lib/examples";
 import { Empty, Failed, Loading, PageHead } from "../ui/kit";
 import { AskPane } from "./governance/ask";
 import { ChangesPane } from "./governance/changes";
@@ -14,23 +15,9 @@ import { TagsPane } from "./governance/tags";
 
 const TABS = ["policies", "ask", "tags", "sanitizers", "changes"] as const;
 
-const EXAMPLE = `# rules.yaml, registered with: tutti apply -f rules.yaml
-kind: tag
-name: pii
-owners: [data-protection]
----
-kind: policy
-name: personal-data
-cedar: |
-  @id("stays-home")
-  @reason("personal data stays on-premise")
-  forbid (principal, action in Action::"place", resource)
-  when { context.data in Tag::"pii" }
-  unless { resource.zone == "on-premise" };`;
-
 export function GovernancePage() {
   const status = usePolicy();
-  const { tab = "policies" } = useSearch({ from: "/governance" });
+  const { tab = "policies", write } = useSearch({ from: "/governance" });
   const navigate = useNavigate({ from: "/governance" });
   if (status.error) return <Failed error={status.error} retry={() => void status.refetch()} />;
   if (status.isPending) return <Loading what="the rules" />;
@@ -61,7 +48,14 @@ export function GovernancePage() {
             </Tabs.Trigger>
           ))}
         </Tabs.List>
-        <Tabs.Content value="policies">{rules.governed || rules.policies.length > 0 ? <PoliciesPane rules={rules} /> : <Empty title="No rule is registered" code={EXAMPLE}>A policy says where data with a tag may be. It holds for every workflow, before a step runs.</Empty>}</Tabs.Content>
+        <Tabs.Content value="policies">
+          {rules.governed || rules.policies.length > 0 || write ? null : (
+            <Empty title="No rule is registered" code={applied("rules.yaml", RULES)}>
+              A policy says where data with a tag may be. It holds for every workflow, before a step runs.
+            </Empty>
+          )}
+          <PoliciesPane rules={rules} />
+        </Tabs.Content>
         <Tabs.Content value="ask">
           <AskPane rules={rules} />
         </Tabs.Content>

@@ -3,20 +3,19 @@
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 
-import { useApprovals, useRuns, useRunTotals, useSites, useSpend } from "../api/queries";
+import { useApprovals, useMe, useRuns, useRunTotals, useSites, useSpend } from "../api/queries";
 import type { ApprovalView, RunTotalsView, RunView, SiteView } from "../api/types";
 import { budgetOf, spendToday } from "../lib/spend";
+import { GREET, ran } from "../lib/examples";
 import { money } from "../lib/format";
 import { look } from "../lib/phases";
 import { Ago, Card, Empty, Failed, Loading, PageHead } from "../ui/kit";
+import { isFor } from "./inbox";
 import { RunTable } from "./runs";
 
 const RECENT = 12;
 /** Phases that ask for a look, the worst first. */
 const TROUBLES = ["failed", "timed_out"] as const;
-
-const FIRST_RUN = `make up                       # the bank story, ready to look at
-tutti run greet.workflow.yaml --input name=Wilhelmina --wait`;
 
 export function HomePage() {
   const runs = useRuns();
@@ -43,21 +42,28 @@ function RecentRuns({ error, pending, runs, retry }: { error: unknown; pending: 
   if (pending) return <Loading what="the latest runs" />;
   if (runs.length === 0) {
     return (
-      <Empty title="Nothing has run yet" code={FIRST_RUN}>
-        Runs of workflows show up here as they happen. From a terminal:
+      <Empty title="Nothing has run yet" example="greet" code={ran("greet.workflow.yaml", GREET, " --input name=Ada")}>
+        Runs of workflows show up here as they happen. Draw one in the browser, or start one from a terminal:
       </Empty>
     );
   }
   return <RunTable runs={runs.slice(0, RECENT)} />;
 }
 
+/** What waits for whoever looks: asked of them by name, of a group of theirs, or of nobody in particular. */
 function WaitingTile({ approvals }: { approvals?: ApprovalView[] }) {
+  const me = useMe().data;
+  const mine = approvals?.filter((approval) => isFor(approval, "mine", me) || isFor(approval, "groups", me));
+  const others = (approvals?.length ?? 0) - (mine?.length ?? 0);
   return (
-    <Tile to="/inbox" name="Waiting for a person" value={approvals?.length} tone={approvals?.length ? "text-accent" : ""}>
-      {approvals?.[0] ? (
+    <Tile to="/inbox" name="Waiting for me" value={mine?.length} tone={mine?.length ? "text-accent" : ""}>
+      {mine?.[0] ? (
         <>
-          oldest <Ago at={approvals[0].since} />
+          oldest <Ago at={mine[0].since} />
+          {others > 0 ? `, ${others.toLocaleString("en-US")} for others` : ""}
         </>
+      ) : others > 0 ? (
+        `${counted(others, "question")} for others`
       ) : (
         "nothing waits"
       )}

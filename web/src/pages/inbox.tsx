@@ -9,7 +9,7 @@ import { useApprovals, useMe } from "../api/queries";
 import type { ApprovalView, Assignment, MeView, PersonView } from "../api/types";
 import { durationMs, seconds } from "../lib/format";
 import { useKeys } from "../lib/keys";
-import { Ago, Button, Card, Empty, Failed, Loading, PageHead, RunLink, useNow } from "../ui/kit";
+import { Ago, Button, Card, Empty, Failed, Loading, PageHead, RunLink, useNow, Working } from "../ui/kit";
 import { Dialog } from "../ui/dialog";
 import { Withheld } from "../ui/withheld";
 import { Form, initial, missing, type FormValue } from "../ui/form";
@@ -35,7 +35,11 @@ export function InboxPage() {
     <>
       <PageHead title="Inbox">
         <span className="text-soft">
-          <kbd className="font-mono">j</kbd> next · <kbd className="font-mono">k</kbd> previous
+          {TRIAGE.map(([key, does]) => (
+            <span key={key} className="ml-3 whitespace-nowrap">
+              <kbd className="font-mono">{key}</kbd> {does}
+            </span>
+          ))}
         </span>
       </PageHead>
       <div role="group" aria-label="Whose questions" className="mb-4 flex gap-1">
@@ -53,7 +57,7 @@ export function InboxPage() {
       </div>
       {all.length === 0 && !run ? (
         <Card>
-          <Empty title="Nothing waits for a person">
+          <Empty title="Nothing waits for a person" example="ask">
             When a workflow reaches a <code className="font-mono">human</code> node, its question stands here with the evidence beside it.
           </Empty>
         </Card>
@@ -72,6 +76,7 @@ export function InboxPage() {
                     <span className="block font-medium">{approval.title || approval.action}</span>
                     <span className="mt-0.5 block text-soft">
                       {approval.run} · <Ago at={approval.since} />
+                      <Next approval={approval} />
                     </span>
                   </button>
                 </li>
@@ -96,6 +101,9 @@ export function InboxPage() {
     </>
   );
 }
+
+/** The keys of the inbox, as its head says them; the map of keys has the same. */
+const TRIAGE = [["j", "next"], ["k", "previous"], ["f", "form"], ["a", "approve"], ["m", "amend"], ["r", "reject"], ["d", "delegate"]] as const;
 
 const WHOSE = { mine: "Mine", groups: "My groups'", all: "All" } as const;
 
@@ -143,7 +151,9 @@ function Decision({ approval }: { approval: ApprovalView }) {
     onSuccess: () => queries.invalidateQueries(),
   });
   const lacking = missing(approval.form, values);
-  const [handing, hand] = useState(false);
+  const handing = useSearch({ from: "/inbox", select: (search) => search.delegate === true });
+  const navigate = useNavigate({ from: "/inbox" });
+  const hand = (open: boolean) => void navigate({ search: (old) => ({ ...old, run: approval.run, action: approval.action, delegate: open || undefined }), replace: !open });
   // That the evidence was on this screen is part of the record.
   useEffect(() => {
     if (!approval.withheld) void post(`/api/v1/runs/${segment(approval.run)}/seen?path=${encodeURIComponent(approval.action)}`).catch(() => {});
@@ -192,6 +202,7 @@ function Decision({ approval }: { approval: ApprovalView }) {
             </Button>
           </div>
           {lacking.length > 0 ? <p className="mt-2 text-soft">To fill in first: {lacking.join(", ")}</p> : null}
+          {decide.isPending ? <Working what="Deciding" className="mt-2" /> : null}
           {decide.error ? <Failed error={decide.error} /> : null}
           <People people={approval.people ?? []} />
           {handing ? <Delegate approval={approval} onClose={() => hand(false)} /> : null}
@@ -265,6 +276,13 @@ function Delegate({ approval, onClose }: { approval: ApprovalView; onClose: () =
       </form>
     </Dialog>
   );
+}
+
+/** When further people will be asked, in a list. */
+function Next({ approval }: { approval: ApprovalView }) {
+  const now = useNow(1000);
+  const left = (approval.assign?.then ?? []).map((step) => (Date.parse(approval.since) + durationMs(step.after) - now) / 1000).find((seconds) => seconds > 0);
+  return left === undefined ? null : <> · escalates in {seconds(left)}</>;
 }
 
 /** Who is asked now, and when who else will be: escalation is part of the workflow, and its clock runs. */

@@ -4,6 +4,7 @@ import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 
 import { useRuns, useWorkflows } from "../api/queries";
 import type { RunView } from "../api/types";
+import { GREET, ran } from "../lib/examples";
 import { money, seconds } from "../lib/format";
 import { useRowKeys } from "../lib/keys";
 import { look } from "../lib/phases";
@@ -48,7 +49,13 @@ export function RunsPage() {
         ) : runs.isPending ? (
           <Loading what="runs" />
         ) : all.length === 0 ? (
-          <Empty title="No run matches">Take a filter off, or start one from a workflow's page.</Empty>
+          filter.phase || filter.workflow ? (
+            <Empty title="No run matches">Take a filter off, or start one from a workflow's page.</Empty>
+          ) : (
+            <Empty title="Nothing has run yet" example="greet" code={ran("greet.workflow.yaml", GREET, " --input name=Ada")}>
+              Every run stands here from the moment it is accepted, the newest first.
+            </Empty>
+          )
         ) : (
           <RunTable runs={all} />
         )}
@@ -64,19 +71,22 @@ export function RunsPage() {
   );
 }
 
+/** Columns that are there when there is room for them. */
+const ROOMY = "hidden @4xl:table-cell";
+
 export function RunTable({ runs }: { runs: RunView[] }) {
   useRowKeys();
   return (
-    <div className="overflow-x-auto">
+    <div className="@container overflow-x-auto">
       <table className="w-full">
         <thead className="border-b border-line">
           <tr>
             <Th>Run</Th>
             <Th>Phase</Th>
-            <Th>Workflow</Th>
+            <Th className={ROOMY}>Workflow</Th>
             <Th>Started</Th>
             <Th right>Took</Th>
-            <Th right>Actions</Th>
+            <Th right className={ROOMY}>Actions</Th>
             <Th right>Cost</Th>
           </tr>
         </thead>
@@ -85,11 +95,12 @@ export function RunTable({ runs }: { runs: RunView[] }) {
             <tr key={run.number} className="border-b border-line last:border-0 hover:bg-surface">
               <Td>
                 <RunLink name={run.name} row />
+                <span className="block text-[12px] text-faint @4xl:hidden">{run.workflow}</span>
               </Td>
               <Td>
                 <Phase phase={run.phase} />
               </Td>
-              <Td>
+              <Td className={ROOMY}>
                 <Link to="/workflow/$" params={{ _splat: run.workflow }} className="text-soft hover:text-ink hover:underline">
                   {run.workflow}
                 </Link>
@@ -100,7 +111,7 @@ export function RunTable({ runs }: { runs: RunView[] }) {
               <Td right className="text-soft">
                 {seconds(run.seconds)}
               </Td>
-              <Td right className="text-soft">
+              <Td right className={`text-soft ${ROOMY}`}>
                 {run.actions_done}/{run.actions_total}
               </Td>
               <Td right className="text-soft">

@@ -4,10 +4,17 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
 import { setToken, token } from "../api/client";
+import { setClock, useClock, type Clock } from "../lib/clock";
 import { setTheme, theme, type Theme } from "../lib/theme";
 import { Button, Card, PageHead } from "../ui/kit";
 
+const CLOCKS: [Clock, string][] = [
+  ["local", `this browser's zone (${Intl.DateTimeFormat().resolvedOptions().timeZone})`],
+  ["utc", "UTC"],
+];
+
 export function SettingsPage() {
+  const time = useClock();
   const queries = useQueryClient();
   const [value, setValue] = useState("");
   const [known, setKnown] = useState(() => token() !== null);
@@ -64,6 +71,18 @@ export function SettingsPage() {
               </label>
             ))}
           </fieldset>
+        </Card>
+        <Card title="Times">
+          <fieldset className="flex flex-wrap gap-4 p-4">
+            <legend className="sr-only">Which time is written</legend>
+            {CLOCKS.map(([choice, words]) => (
+              <label key={choice} className="flex items-center gap-2">
+                <input type="radio" name="clock" checked={time === choice} onChange={() => setClock(choice)} />
+                {words}
+              </label>
+            ))}
+          </fieldset>
+          <p className="px-4 pb-4 text-soft">The other one stands in the tip of every time. Days of costs and budgets are those of UTC.</p>
         </Card>
       </div>
     </>

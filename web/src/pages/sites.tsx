@@ -1,32 +1,31 @@
 // The places: what they are, what they have and hold, what they cost, and the orders that can be given to them.
 
-import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 
-import { post, segment } from "../api/client";
+import { get, post, segment } from "../api/client";
 import { useSites } from "../api/queries";
-import type { SiteView } from "../api/types";
+import type { HeldView, SiteView } from "../api/types";
+import { applied, SITE } from "../lib/examples";
 import { bytes, money } from "../lib/format";
-import { Button, Card, Empty, Failed, Loading, PageHead } from "../ui/kit";
-
-const EXAMPLE = `# sites.yaml, registered with: tutti apply -f sites.yaml
-kind: site
-name: onprem
-capacity: {cpu: 4, memory: 8Gi}
-attributes: {zone: on-premise}
-prices: {cpu_hour: 0.06, memory_gib_hour: 0.006}`;
+import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Phase } from "../ui/kit";
 
 export function SitesPage() {
   const sites = useSites();
   return (
     <>
-      <PageHead title="Sites" />
+      <PageHead title="Sites">
+        <Link to="/costs" search={{ hours: 1 }} className="inline-flex min-h-8 items-center rounded-md border border-line bg-raised px-3 font-medium hover:bg-sunken">
+          What ran and what waited
+        </Link>
+      </PageHead>
       {sites.error ? (
         <Failed error={sites.error} retry={() => void sites.refetch()} />
       ) : sites.isPending ? (
         <Loading what="sites" />
       ) : sites.data.length === 0 ? (
         <Card>
-          <Empty title="No site is registered" code={EXAMPLE}>
+          <Empty title="No site is registered" code={applied("sites.yaml", SITE)}>
             A site is a place where work runs: it has capacity, attributes, prices and a store of its own.
           </Empty>
         </Card>
@@ -62,8 +61,11 @@ function SiteCard({ site }: { site: SiteView }) {
         <Meter name="Memory" used={site.used.memory_bytes} all={site.capacity.memory_bytes} write={bytes} />
         {site.capacity.gpus > 0 ? <Meter name="Accelerators" used={site.used.gpus} all={site.capacity.gpus} write={String} /> : null}
         <dl className="grid grid-cols-[auto_1fr] gap-x-4 gap-y-1">
-          <dt className="text-soft">Running</dt>
-          <dd>{site.running} actions</dd>
+          <dt className="text-soft">Holds</dt>
+          <dd>
+            {site.running.toLocaleString()} {site.running === 1 ? "action" : "actions"}
+            <Held site={site} />
+          </dd>
           <dt className="text-soft">Price</dt>
           <dd>
             {money(site.cpu_hour)} a core hour · {money(site.memory_gib_hour)} a GiB hour · {money(site.egress_gb)} a GB out
@@ -92,6 +94,36 @@ function SiteCard({ site }: { site: SiteView }) {
         {order.error ? <Failed error={order.error} /> : null}
       </div>
     </Card>
+  );
+}
+
+/** Actions that a card names; one that holds more says how many. */
+const HELD_SHOWN = 5;
+
+/** What runs there and what is starting, each with the way to it. */
+function Held({ site }: { site: SiteView }) {
+  const held = useQuery({
+    enabled: site.running > 0,
+    queryKey: ["sites", "held", site.name],
+    queryFn: ({ signal }) => get<HeldView[]>(`/api/v1/sites/${segment(site.name)}/actions?limit=${HELD_SHOWN}`, signal),
+    placeholderData: (old) => old,
+  }).data;
+  if (site.running === 0 || !held || held.length === 0) return null;
+  return (
+    <ul aria-label={`What runs at ${site.name}`} className="mt-1 space-y-0.5">
+      {held.map((action) => (
+        <li key={`${action.run} ${action.path}`} className="flex flex-wrap items-baseline gap-x-2">
+          <Phase phase={action.phase} kind={action.kind} quiet />
+          <Link to="/runs/$run" params={{ run: action.run }} search={{ action: action.path }} className="min-w-0 break-all text-accent hover:underline">
+            {action.path} <span className="text-soft">of {action.run}</span>
+          </Link>
+          <span className="text-faint">
+            <Ago at={action.since} />
+          </span>
+        </li>
+      ))}
+      {site.running > held.length ? <li className="text-soft">and {(site.running - held.length).toLocaleString()} more</li> : null}
+    </ul>
   );
 }
 

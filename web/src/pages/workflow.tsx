@@ -4,10 +4,10 @@ import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 
-import { post } from "../api/client";
-import { runOptions, useRuns, useWorkflow } from "../api/queries";
-import type { Graph } from "../api/types";
-import { Button, Card, Empty, Failed, Loading, PageHead } from "../ui/kit";
+import { ApiError, post } from "../api/client";
+import { runOptions, useRuns, useTasks, useWorkflow } from "../api/queries";
+import type { Graph, RunView } from "../api/types";
+import { Button, Card, Empty, Failed, Loading, PageHead, Working } from "../ui/kit";
 import { Form, formOf, initial, missing, type FormValue } from "../ui/form";
 import { GraphPicture } from "./run/graph";
 import { RunTable } from "./runs";
@@ -16,10 +16,11 @@ export function WorkflowPage() {
   const { _splat: name = "" } = useParams({ from: "/workflow/$" });
   const workflow = useWorkflow(name);
   const runs = useRuns({ workflow: name });
+  const latest = runs.data?.pages.flatMap((page) => page.items) ?? [];
+  if (workflow.error instanceof ApiError && workflow.error.problem.status === 404) return <NotRegistered name={name} runs={latest} />;
   if (workflow.error) return <Failed error={workflow.error} retry={() => void workflow.refetch()} />;
   if (workflow.isPending) return <Loading what={name} />;
   const { row, graph } = workflow.data;
-  const latest = runs.data?.pages.flatMap((page) => page.items) ?? [];
   return (
     <>
       <PageHead title={name} above={`version ${row.version}, applied by ${row.principal}`}>
@@ -35,6 +36,37 @@ export function WorkflowPage() {
       <Card title="Runs" className="mt-4">
         {latest.length > 0 ? <RunTable runs={latest} /> : <Empty title="It has not run yet">Start it with the form above.</Empty>}
       </Card>
+    </>
+  );
+}
+
+/** Runs have a workflow that is not registered when it was deleted, and when they are runs of a deployed task or of a program. */
+function NotRegistered({ name, runs }: { name: string; runs: RunView[] }) {
+  const tasks = (useTasks().data ?? []).filter((task) => `${task.project}/${task.name}` === name);
+  return (
+    <>
+      <PageHead title={name} />
+      <Card>
+        <Empty title="It is not registered as a workflow">
+          {tasks.length > 0 ? (
+            <>
+              It is a task that a Flyte program deployed:{" "}
+              {tasks.map((task) => (
+                <Link key={task.domain} to="/task/$" params={{ _splat: `${task.project}/${task.domain}/${task.name}` }} className="text-accent underline">
+                  {task.name} in {task.domain}
+                </Link>
+              ))}
+            </>
+          ) : (
+            "It was deleted, or its runs are those of a program, or of one step that was tested by itself."
+          )}
+        </Empty>
+      </Card>
+      {runs.length > 0 ? (
+        <Card title="Runs" className="mt-4">
+          <RunTable runs={runs} />
+        </Card>
+      ) : null}
     </>
   );
 }
@@ -76,6 +108,7 @@ function StartCard({ graph, last }: { graph: Graph; last?: string }) {
         <Button look="primary" type="submit" className="mt-4" disabled={start.isPending || lacking.length > 0}>
           Start
         </Button>
+        {start.isPending ? <Working what="Starting" className="mt-2" /> : null}
         {start.error ? <Failed error={start.error} /> : null}
       </form>
     </Card>

@@ -1,20 +1,29 @@
-// The workflows of this server, each with its latest runs.
+// What can be run here: registered workflows, tasks and apps of Flyte programs, in one list, each with its latest runs.
 
-import { Link } from "@tanstack/react-router";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+import type { ReactNode } from "react";
 
-import { useRuns, useWorkflows } from "../api/queries";
-import type { RunView } from "../api/types";
+import { useApps, useLatestRuns, useTasks, useWorkflowList } from "../api/queries";
+import type { RunMark } from "../api/types";
+import { useSettled } from "../lib/address";
+import { GREET, ran } from "../lib/examples";
 import { seconds } from "../lib/format";
 import { useRowKeys } from "../lib/keys";
 import { look, type Tone } from "../lib/phases";
-import { Ago, Card, Empty, Failed, Loading, PageHead, Td, Th } from "../ui/kit";
+import { Ago, Button, Card, Empty, Failed, Loading, PageHead, RunLink, Td, Th } from "../ui/kit";
+import { certified, runnables, type Runnable } from "./workflows/rows";
 
 const SPARK_RUNS = 20;
+export const KINDS = ["workflow", "task", "app"] as const;
+const NAMES: Record<(typeof KINDS)[number], string> = { workflow: "workflows", task: "Flyte tasks", app: "apps" };
 
 export function WorkflowsPage() {
-  const workflows = useWorkflows();
+  const workflows = useWorkflowList();
+  const tasks = useTasks();
+  const apps = useApps();
   useRowKeys();
-  const runs = useRuns({ limit: 200 }).data?.pages[0]?.items ?? [];
+  const error = workflows.error ?? tasks.error ?? apps.error;
+  const all = runnables(workflows.data?.pages.flat() ?? [], tasks.data ?? [], apps.data ?? []);
   return (
     <>
       <PageHead title="Workflows">
@@ -23,47 +32,148 @@ export function WorkflowsPage() {
         </Link>
       </PageHead>
       <Card>
-        {workflows.error ? (
-          <Failed error={workflows.error} retry={() => void workflows.refetch()} />
-        ) : workflows.isPending ? (
+        {error ? (
+          <Failed error={error} retry={() => void Promise.all([workflows.refetch(), tasks.refetch(), apps.refetch()])} />
+        ) : workflows.isPending || tasks.isPending || apps.isPending ? (
           <Loading what="workflows" />
-        ) : workflows.data.length === 0 ? (
-          <Empty title="No workflow is registered" code="tutti apply -f greet.workflow.yaml">
-            A workflow is one readable YAML file. Register it from a terminal:
+        ) : all.length === 0 ? (
+          <Empty title="No workflow is registered" example="greet" code={ran("greet.workflow.yaml", GREET, " --input name=Ada")}>
+            A workflow is one readable YAML file. Draw it in the browser, or register it from a terminal. Tasks that Flyte programs deploy stand here too.
           </Empty>
         ) : (
+          <List all={all} />
+        )}
+        {workflows.hasNextPage ? (
+          <div className="border-t border-line p-3 text-center">
+            <Button onClick={() => void workflows.fetchNextPage()} disabled={workflows.isFetchingNextPage}>
+              More workflows
+            </Button>
+          </div>
+        ) : null}
+      </Card>
+    </>
+  );
+}
+
+function List({ all }: { all: Runnable[] }) {
+  const search = useSearch({ from: "/workflows" });
+  const navigate = useNavigate({ from: "/workflows" });
+  const [words, setWords] = useSettled(search.find ?? "", (next) => void navigate({ search: (old) => ({ ...old, find: next || undefined }), replace: true }));
+  const runs = useLatestRuns().data;
+  const kinds = KINDS.filter((kind) => all.some((row) => row.kind === kind));
+  const shown = all.filter((row) => (!search.kind || row.kind === search.kind) && `${row.name} ${row.owner} ${row.domains.join(" ")} ${row.environment}`.toLowerCase().includes(words.toLowerCase()));
+  const field = "min-h-8 rounded-md border border-edge bg-surface px-2";
+  return (
+    <>
+      <div className="flex flex-wrap items-center gap-3 border-b border-line px-4 py-2">
+        <input aria-label="Find by name, owner or domain" placeholder="Find" value={words} onChange={(event) => setWords(event.target.value)} className={`${field} px-3`} />
+        {kinds.length > 1 ? (
+          <select aria-label="Kind" value={search.kind ?? ""} onChange={(event) => void navigate({ search: (old) => ({ ...old, kind: KINDS.find((kind) => kind === event.target.value) }) })} className={field}>
+            <option value="">everything</option>
+            {kinds.map((kind) => (
+              <option key={kind} value={kind}>
+                {NAMES[kind]}
+              </option>
+            ))}
+          </select>
+        ) : null}
+        <span role="status" className="text-soft">
+          {shown.length.toLocaleString()} of {all.length.toLocaleString()}
+        </span>
+      </div>
+      {shown.length === 0 ? (
+        <Empty title="Nothing is called that">Names, owners, domains and environments are looked through.</Empty>
+      ) : (
+        <div className="@container overflow-x-auto">
           <table className="w-full">
             <thead className="border-b border-line">
               <tr>
-                <Th>Workflow</Th>
+                <Th>Name</Th>
                 <Th>Last runs</Th>
-                <Th>Version</Th>
-                <Th>Applied</Th>
-                <Th>By</Th>
+                <Th>Owner</Th>
+                <Th>Domain and certificate</Th>
+                <Th className="@max-4xl:hidden">Version</Th>
+                <Th>Changed</Th>
               </tr>
             </thead>
             <tbody>
-              {workflows.data.map((workflow) => (
-                <tr key={workflow.name} className="border-b border-line last:border-0 hover:bg-surface">
+              {shown.map((row) => (
+                <tr key={row.key} className="border-b border-line align-top last:border-0 hover:bg-surface">
                   <Td>
-                    <Link to="/workflow/$" params={{ _splat: workflow.name }} data-row className="font-medium text-accent hover:underline">
-                      {workflow.name}
-                    </Link>
+                    <Name row={row} />
                   </Td>
                   <Td>
-                    <Spark runs={runs.filter((run) => run.workflow === workflow.name).slice(0, SPARK_RUNS)} />
+                    <Spark runs={runs?.get(row.runsOf)?.slice(0, SPARK_RUNS)} none={row.kind === "task" ? "never by itself" : row.kind === "app" ? "–" : "never run"} />
                   </Td>
-                  <Td className="text-soft">{workflow.version}</Td>
+                  <Td className="text-soft">{row.owner}</Td>
+                  <Td>
+                    <Standing row={row} />
+                  </Td>
+                  <Td className="break-all text-soft @max-4xl:hidden">{row.version}</Td>
                   <Td className="text-soft">
-                    <Ago at={workflow.applied_at} />
+                    <Ago at={row.at} />
+                    {row.by !== row.owner ? <span className="block text-faint">by {row.by}</span> : null}
                   </Td>
-                  <Td className="text-soft">{workflow.principal}</Td>
                 </tr>
               ))}
             </tbody>
           </table>
-        )}
-      </Card>
+        </div>
+      )}
+    </>
+  );
+}
+
+const LINK = "font-medium text-accent hover:underline";
+
+function Name({ row }: { row: Runnable }) {
+  const below = (words: ReactNode) => <span className="block text-[12px] text-faint">{words}</span>;
+  if (row.kind === "task") {
+    return (
+      <>
+        <Link to="/task/$" params={{ _splat: row.key }} data-row className={LINK}>
+          {row.name}
+        </Link>
+        {below(`ƒ Flyte task of ${row.project}${row.environment ? `, environment ${row.environment}` : ""}`)}
+      </>
+    );
+  }
+  if (row.kind === "app") {
+    return (
+      <>
+        {row.run ? <RunLink name={row.run} row>{row.name}</RunLink> : <span className="font-medium">{row.name}</span>}
+        {below(`◉ app of ${row.project}`)}
+      </>
+    );
+  }
+  return (
+    <Link to="/workflow/$" params={{ _splat: row.name }} data-row className={LINK}>
+      {row.name}
+    </Link>
+  );
+}
+
+/** In which domains it may run, and why not in others: a word and a shape, the reason one step away. */
+function Standing({ row }: { row: Runnable }) {
+  if (row.kind === "app") return <span className="text-soft">{row.domains.join(", ")} · {row.state}</span>;
+  if (row.kind === "task") {
+    return (
+      <span className="text-soft" title="what a program does is known when it runs: the rules look at each of its actions">
+        {row.domains.join(", ")} · judged as it runs
+      </span>
+    );
+  }
+  const { state, words, not } = certified(row.certificate!);
+  const tone = state === "all" ? "text-good" : state === "none" ? "text-bad" : state === "some" ? "text-warn" : "text-faint";
+  return (
+    <>
+      <span className={tone}>{words}</span>
+      {row.certificate!.refused ? (
+        <details className="mt-0.5">
+          <summary className="cursor-pointer text-bad">✕ not in {not.join(", ")}</summary>
+          <pre className="mt-1 max-w-prose whitespace-pre-wrap font-mono text-[12px] text-soft">{row.certificate!.refused}</pre>
+        </details>
+      ) : null}
     </>
   );
 }
@@ -79,8 +189,8 @@ function Bar({ tone, x, height }: { tone: Tone; x: number; height: number }) {
 }
 
 /** The latest runs as bars, oldest first: as high as they took long, beside the longest of them. */
-export function Spark({ runs }: { runs: RunView[] }) {
-  if (runs.length === 0) return <span className="text-faint">never run</span>;
+function Spark({ runs, none }: { runs?: RunMark[]; none: string }) {
+  if (!runs || runs.length === 0) return <span className="text-faint">{none}</span>;
   const longest = Math.max(...runs.map((run) => run.seconds), 0.001);
   const words = runs.map((run) => `${run.name} ${look(run.phase).words} in ${seconds(run.seconds)}`).join(", ");
   return (
@@ -97,3 +207,4 @@ export function Spark({ runs }: { runs: RunView[] }) {
     </svg>
   );
 }
+

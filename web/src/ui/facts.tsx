@@ -4,7 +4,7 @@ import { useMutation } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 
 import { verifyEntry, type Fact } from "../api/audit";
-import { moment } from "../lib/format";
+import { Stamp } from "./kit";
 
 /** What each kind of fact says. */
 export const WORDS: Record<string, string> = {
@@ -35,6 +35,14 @@ export const WORDS: Record<string, string> = {
   trigger_fired: "a trigger fired",
   bodies_pruned: "old values were destroyed",
   signal_received: "a signal came",
+  run_labelled: "what its data carries was counted",
+  run_planned: "where its steps would go was planned",
+  recall_missed: "there was no earlier output to take over",
+  output_kept: "its output was kept to be taken over",
+  nodes_skipped: "nodes were left out",
+  child_opened: "a running action asked for another",
+  ticket_issued: "a ticket was signed",
+  artifacts_labelled: "artifacts got the tags that they carry",
 };
 
 /** One line of what a fact says. */
@@ -60,9 +68,7 @@ export function FactList({ facts, auditKey, withRun = true }: { facts: Fact[]; a
         return (
           <li key={fact.seq} className="grid grid-cols-[4rem_13rem_minmax(0,1fr)_auto] items-baseline gap-x-4 px-4 py-1.5">
             <span className="text-right font-mono text-[12px] text-faint">{fact.seq}</span>
-            <time dateTime={String(data.at)} title={moment(String(data.at))} className="whitespace-nowrap text-soft">
-              {new Date(String(data.at)).toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" })}
-            </time>
+            <Stamp at={String(data.at)} className="text-soft" />
             <span className="min-w-0 truncate" title={JSON.stringify(data)}>
               {saying(fact)}
               {typeof data.principal === "string" ? <span className="text-soft"> by {data.principal}</span> : null}

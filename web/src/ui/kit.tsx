@@ -5,7 +5,9 @@ import { useEffect, useState, type ButtonHTMLAttributes, type ReactNode } from "
 
 import { ApiError } from "../api/client";
 import { useLink } from "../api/events";
-import { ago, moment } from "../lib/format";
+import type { Example } from "../lib/examples";
+import { useClock } from "../lib/clock";
+import { ago, moment, stamp } from "../lib/format";
 import { lookOf, type Tone } from "../lib/phases";
 
 const TONES: Record<Tone, string> = { good: "text-good", bad: "text-bad", warn: "text-warn", busy: "text-busy", idle: "text-idle" };
@@ -65,13 +67,32 @@ export function PageHead({ title, children, above }: { title: ReactNode; childre
   );
 }
 
-/** What is shown where there is nothing yet: what would be here, and how to make it. */
-export function Empty({ title, children, code }: { title: string; children?: ReactNode; code?: string }) {
+/** What is shown where there is nothing yet: what would be here, and how to make it, in the browser or from a terminal. */
+export function Empty({ title, children, code, example }: { title: string; children?: ReactNode; code?: string; example?: Example }) {
+  const [copied, setCopied] = useState(false);
+  const copy = () => void navigator.clipboard.writeText(code ?? "").then(() => setCopied(true));
   return (
     <div className="px-6 py-10 text-center">
       <p className="font-medium">{title}</p>
       {children ? <div className="mx-auto mt-1 max-w-prose text-soft">{children}</div> : null}
-      {code ? <pre className="mx-auto mt-4 inline-block rounded-md bg-sunken px-4 py-3 text-left font-mono text-[13px]">{code}</pre> : null}
+      {example ? (
+        <Link to="/build" search={{ example }} className="mt-4 inline-flex min-h-8 items-center rounded-md border border-line bg-raised px-3 font-medium hover:bg-sunken">
+          Begin with an example
+        </Link>
+      ) : null}
+      {code ? (
+        <div className="mx-auto mt-4 w-fit max-w-full text-left">
+          <pre tabIndex={0} aria-label="To paste into a terminal" className="overflow-x-auto rounded-md bg-sunken px-4 py-3 font-mono text-[13px]">
+            {code}
+          </pre>
+          {/* Browsers keep the clipboard from pages of another machine without encryption. */}
+          {window.isSecureContext ? (
+            <button type="button" onClick={copy} className="mt-1 min-h-6 text-accent hover:underline">
+              {copied ? "● copied" : "Copy"}
+            </button>
+          ) : null}
+        </div>
+      ) : null}
     </div>
   );
 }
@@ -96,15 +117,23 @@ export function Failed({ error, retry }: { error: unknown; retry?: () => void })
 
 /** Holds the place of what is being read, and shows itself only when that takes a while. */
 export function Loading({ what }: { what: string }) {
-  const [late, setLate] = useState(false);
   const away = useLink() === "lost";
-  useEffect(() => {
-    const timer = setTimeout(() => setLate(true), 600);
-    return () => clearTimeout(timer);
-  }, []);
+  return <Working what={away ? `The server does not answer; ${what} will be read when it is back` : `Reading ${what}`} className="px-4 py-6" />;
+}
+
+/** When work is said to be under way, and from when on for how long it has been. */
+const SAID_MS = 600;
+const COUNTED_MS = 1_000;
+
+/** Work that is under way: what is done, and for how long by now. */
+export function Working({ what, className = "" }: { what: string; className?: string }) {
+  const [began] = useState(() => Date.now());
+  const passed = useNow(200) - began;
+  // The count is for eyes: readers of the screen are told once what is under way.
   return (
-    <p role="status" className="px-4 py-6 text-soft">
-      {!late ? " " : away ? `The server does not answer; ${what} will be read when it is back.` : `Reading ${what}…`}
+    <p className={`text-soft ${className}`}>
+      <span role="status">{passed < SAID_MS ? " " : `${what}…`}</span>
+      {passed < COUNTED_MS ? null : <span aria-hidden> {Math.floor(passed / 1000)} s</span>}
     </p>
   );
 }
@@ -123,6 +152,15 @@ export function Ago({ at }: { at: string }) {
   return (
     <time dateTime={at} title={moment(at)} className="whitespace-nowrap">
       {ago(at, now)}
+    </time>
+  );
+}
+
+/** A point in time as the reader wants it written; both ways in the tip. */
+export function Stamp({ at, className = "" }: { at: string; className?: string }) {
+  return (
+    <time dateTime={at} title={moment(at)} className={`whitespace-nowrap ${className}`}>
+      {stamp(at, useClock())}
     </time>
   );
 }
@@ -149,8 +187,8 @@ export function SiteName({ name, simulates }: { name?: string | null; simulates?
   );
 }
 
-export function Th({ children, right = false }: { children?: ReactNode; right?: boolean }) {
-  return <th className={`px-4 py-2 font-medium text-soft ${right ? "text-right" : "text-left"}`}>{children}</th>;
+export function Th({ children, right = false, className = "" }: { children?: ReactNode; right?: boolean; className?: string }) {
+  return <th className={`px-4 py-2 font-medium text-soft ${right ? "text-right" : "text-left"} ${className}`}>{children}</th>;
 }
 
 export function Td({ children, right = false, className = "" }: { children?: ReactNode; right?: boolean; className?: string }) {

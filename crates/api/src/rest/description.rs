@@ -15,8 +15,8 @@ use super::access::TABLE;
 use super::problem::ApiResult;
 use super::{
     actions, applying, approvals, apps, artifacts, audit, connections, editing, events, expressions, findings, foresight, frames,
-    governance, keys, lineage, metrics, planning, runs, secrets, sites, storage, system, tiles, tokens, totals, triggers, views,
-    wiring, workers,
+    governance, keys, lineage, metrics, planning, registered, runs, secrets, sites, storage, system, tiles, tokens, totals,
+    triggers, views, wiring, workers,
 };
 
 #[derive(OpenApi)]
@@ -59,12 +59,16 @@ use super::{
         apps::list,
         apps::order,
         sites::list,
+        sites::held,
         sites::order,
         applying::apply,
         applying::check,
         applying::list,
         applying::get_resource,
         applying::delete_resource,
+        registered::workflows,
+        registered::tasks,
+        registered::latest,
         triggers::list,
         triggers::get_trigger,
         artifacts::upload,

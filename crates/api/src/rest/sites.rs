@@ -4,13 +4,14 @@ use axum::extract::{Extension, State};
 use controlplane::{Fault, FaultKind};
 use engine::{Command, SiteOrder};
 use model::Resources;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::App;
 use super::access::Caller;
-use super::extract::{Listed, Path, Query, page_size};
+use super::extract::{Json, Listed, Path, Query, page_size};
 use super::problem::{ApiError, ApiResult, blocking};
-use super::projection::site_view;
+use super::projection::{kind_name, rfc3339, site_view};
 use super::views::SiteView;
 
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -43,6 +44,60 @@ pub(crate) async fn list(State(app): State<App>, Query(query): Query<ListQuery>)
         Ok(Listed { items, next, limit })
     });
     page.await
+}
+
+/// Actions of a site that are listed when nothing is said, and at most.
+const HELD: usize = 50;
+const HELD_MAX: usize = 500;
+
+/// An action that holds capacity of a site.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct HeldView {
+    /// Its run.
+    pub run: String,
+    /// Its path in the run.
+    pub path: String,
+    /// Its kind.
+    pub kind: String,
+    /// initializing or running.
+    pub phase: String,
+    /// Since when (RFC 3339): when it began to run, or was opened.
+    pub since: String,
+}
+
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct HeldQuery {
+    /// At most so many: 50 when nothing is said, at most 500.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<usize>,
+}
+
+/// Lists what holds capacity of a site now: what runs, then what is starting, the earliest first.
+#[utoipa::path(get, path = "/api/v1/sites/{site}/actions", operation_id = "listHeld", tag = "resources", params(HeldQuery),
+    responses((status = 200, description = "What is there.", body = Vec<HeldView>)))]
+pub(crate) async fn held(
+    State(app): State<App>,
+    Path(site): Path<String>,
+    Query(query): Query<HeldQuery>,
+) -> ApiResult<Json<Vec<HeldView>>> {
+    let limit = page_size(query.limit, HELD, HELD_MAX)?;
+    let reader = app.control.reader().clone();
+    let found = blocking(move || {
+        if !reader.sites().map_err(Fault::internal)?.iter().any(|row| row.spec.name == site) {
+            return Err(Fault::not_found("site", &site));
+        }
+        let view = |(run, row): (String, journal::ActionRow)| HeldView {
+            run,
+            path: row.path,
+            kind: kind_name(row.kind).into(),
+            phase: row.phase.to_string(),
+            since: rfc3339(row.started_at.unwrap_or(row.opened_at)),
+        };
+        Ok(reader.held_at(&site, limit).map_err(Fault::internal)?.into_iter().map(view).collect())
+    });
+    Ok(Json(found.await?))
 }
 
 /// Gives an order to a site: cordon, uncordon, drain or remove.

@@ -13,6 +13,7 @@ mod language;
 mod outlook;
 mod python;
 mod reference;
+mod registered;
 mod runs;
 mod shared;
 mod support;

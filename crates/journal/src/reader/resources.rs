@@ -1,5 +1,7 @@
 //! Resources in all their versions, what happened to them, and the firings of triggers.
 
+use std::collections::BTreeMap;
+
 use engine::Event;
 use model::{RunId, Seq, Timestamp};
 use rusqlite::params;
@@ -25,6 +27,17 @@ impl Reader {
             let sql = "SELECT kind, name, version, at, principal, body FROM resources WHERE kind = ?1 ORDER BY name, version";
             let mut statement = db.prepare_cached(sql)?;
             let rows = statement.query_map(params![kind], resource_row)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// Who applied the first version of each resource of a kind, by name.
+    pub fn first_applied_by(&self, kind: &str) -> Result<BTreeMap<String, String>> {
+        self.with(|db| {
+            // A bare column beside `min` is of the row that has it.
+            let sql = "SELECT name, principal, min(version) FROM resources WHERE kind = ?1 GROUP BY name";
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map(params![kind], |row| Ok((row.get(0)?, row.get(1)?)))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
@@ -76,7 +89,7 @@ impl Reader {
     }
 
     /// When the last firing of each trigger was due.
-    pub fn last_firings(&self) -> Result<std::collections::BTreeMap<String, Timestamp>> {
+    pub fn last_firings(&self) -> Result<BTreeMap<String, Timestamp>> {
         self.with(|db| {
             // One look-up a trigger, however often each has fired.
             let sql = "SELECT name, (SELECT max(due) FROM firings WHERE name = t.name) AS due

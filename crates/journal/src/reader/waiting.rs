@@ -1,9 +1,11 @@
-//! What is open of a run, in groups that wait for the same.
+//! What is open: of a run in groups that wait for the same, and at a site.
 
 use model::RunId;
 use rusqlite::params;
 
 use super::{Reader, Result};
+use crate::ActionRow;
+use crate::rows::ACTION_COLUMNS;
 
 /// Groups that are told apart at most: who waits for more different things than these is told of the first.
 const GROUPS_MAX: i64 = 500;
@@ -29,6 +31,21 @@ impl Reader {
             let sql = "SELECT DISTINCT site FROM actions WHERE run = ?1 AND site IS NOT NULL ORDER BY site";
             let mut statement = db.prepare_cached(sql)?;
             let rows = statement.query_map(params![run.0], |row| row.get(0))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// What holds capacity of a site, what runs before what is starting and the earliest first, each with the name of its run: at most so many.
+    pub fn held_at(&self, site: &str, limit: usize) -> Result<Vec<(String, ActionRow)>> {
+        self.with(|db| {
+            let columns: Vec<String> = ACTION_COLUMNS.split(", ").map(|column| format!("a.{column}")).collect();
+            let sql = format!(
+                "SELECT {}, r.name FROM runs r JOIN actions a ON a.run = r.id
+                 WHERE r.finished_at IS NULL AND a.phase IN (2, 3) AND a.site = ?1 ORDER BY a.phase DESC, a.opened_at, a.run, a.no LIMIT ?2",
+                columns.join(", ")
+            );
+            let mut statement = db.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![site, limit as i64], |row| Ok((row.get(columns.len())?, ActionRow::read(row)?)))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }

@@ -2,6 +2,8 @@
 
 import type { Connector, Edit, Finding } from "../../api/editing";
 import { pointer, WIRED } from "../../api/editing";
+import type { TaskView } from "../../api/types";
+import { outputsOfTask, taskOf } from "./tasks";
 
 export type Doc = Record<string, unknown>;
 export type NodeDoc = Record<string, unknown>;
@@ -177,14 +179,26 @@ export function inputsOf(doc: Doc, id: string): string[] | null {
 /** What every person's answer has. */
 const DECIDED = ["decision", "by", "at"];
 
-/** What a node says that it gives: itself, or the connector that it uses, or the form that a person fills in. */
-export function outputsOf(doc: Doc, id: string, connectors: Connector[] = []): string[] {
+/** What nodes may call: with what each takes and gives. */
+export type Callable = { connectors: Connector[]; tasks: TaskView[] };
+const NOTHING: Callable = { connectors: [], tasks: [] };
+
+/** What a node says that it gives: itself, or the connector or the task that it calls, or the form that a person fills in. */
+export function outputsOf(doc: Doc, id: string, { connectors, tasks }: Callable = NOTHING): string[] {
   const node = nodesOf(doc).find(([known]) => known === id)?.[1];
   if (!node) return [];
   if (node.outputs !== undefined) return Object.keys(record(node.outputs));
   if (node.human !== undefined) return [...DECIDED, ...Object.keys(record(record(record(node.human).form).properties))];
+  if (node.task !== undefined) return outputsOfTask(taskOf(node.task, tasks));
   const connector = connectors.find((known) => known.name === String(node.use ?? "").split("@")[0]);
   return Object.keys(connector?.outputs.properties ?? {});
+}
+
+/** The names under which a node could be given something: what it is given already, and what it says that it takes. */
+export function takesOf(doc: Doc, id: string, { connectors, tasks }: Callable = NOTHING): string[] {
+  const node = nodesOf(doc).find(([known]) => known === id)?.[1] ?? {};
+  const declared = node.task === undefined ? connectors.find((known) => known.name === String(node.use ?? "").split("@")[0])?.inputs : taskOf(node.task, tasks)?.inputs;
+  return [...new Set([...(inputsOf(doc, id) ?? []), ...Object.keys(declared?.properties ?? {})])];
 }
 
 /** The edit that a wire of data means: a node reads a field of another, or all of it, as one of its inputs. */
@@ -239,17 +253,4 @@ export function portsOf(ports: unknown): { name: string; schema: Record<string, 
 export const NEW_WORKFLOW = `# What it is for.
 workflow: default/new-workflow
 nodes: {}
-`;
-
-/** Something that runs, to begin with. */
-export const EXAMPLE = `# Greets somebody.
-workflow: default/new-workflow
-inputs:
-  name: {type: string, default: world}
-nodes:
-  # Any command, in any language: JSON in, JSON out.
-  greet:
-    run:
-      script: echo "hello $NAME"
-      env: {NAME: "\${ inputs.name }"}
 `;

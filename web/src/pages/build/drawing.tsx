@@ -3,12 +3,12 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 
-import { wiring, type Beside, type Connector, type Edit, type Forbidden, type Remedy, type RefusedStep } from "../../api/editing";
+import { wiring, type Beside, type Edit, type Forbidden, type Remedy, type RefusedStep } from "../../api/editing";
 import { Button, Failed, Loading } from "../../ui/kit";
 import { Dialog } from "../../ui/dialog";
 import { Tags } from "../../ui/tags";
 import { besideKey } from "./past";
-import { freeName, inputsOf, outputsOf, wireAfter, wireData, wiredTo, type Doc } from "./document";
+import { freeName, inputsOf, outputsOf, takesOf, wireAfter, wireData, wiredTo, type Callable, type Doc } from "./document";
 
 /** What the rules say about wires from a node. Asked when one begins to be drawn, and kept while the text is the same. */
 export function useWires(text: string, beside: Beside, from: string | undefined) {
@@ -25,16 +25,16 @@ export function barred(gives: { field?: string | null }[], forbidden: Forbidden[
   return found;
 }
 
-type Props = { text: string; doc: Doc; beside: Beside; connectors?: Connector[]; from: string; to: string; onWire: (edits: Edit[]) => void; onClose: () => void };
+type Props = { text: string; doc: Doc; beside: Beside; callable: Callable; from: string; to: string; onWire: (edits: Edit[]) => void; onClose: () => void };
 
-export function DrawDialog({ text, doc, beside, connectors, from, to, onWire, onClose }: Props) {
+export function DrawDialog({ text, doc, beside, callable, from, to, onWire, onClose }: Props) {
   const wires = useWires(text, beside, from);
   const taken = inputsOf(doc, to);
   const after = wireAfter(doc, from, to);
   const [chosen, choose] = useState<string>();
   const [refused, setRefused] = useState<RefusedStep[]>([]);
   const [error, setError] = useState<unknown>(null);
-  const fields = outputsOf(doc, from, connectors);
+  const fields = outputsOf(doc, from, callable);
   // A node that says what it gives is read by field; another as a whole.
   const offered = (fields.length > 0 ? fields : [""]).filter(() => taken !== null);
   const field = chosen ?? offered[0] ?? "after";
@@ -88,7 +88,7 @@ export function DrawDialog({ text, doc, beside, connectors, from, to, onWire, on
           ) : bar(field) ? (
             <Refusal wire={bar(field)!} onRemedy={(remedy) => void wire(remedied(doc, from, field || null, to, remedy))} />
           ) : (
-            <AsInput key={field} doc={doc} to={to} field={field} onWire={(name) => void wire([wireData(doc, from, field || null, to, name)])} />
+            <AsInput key={field} there={inputsOf(doc, to) ?? []} takes={takesOf(doc, to, callable)} to={to} field={field} onWire={(name) => void wire([wireData(doc, from, field || null, to, name)])} />
           )}
           {refused.length > 0 ? <Refusals steps={refused} /> : null}
         </div>
@@ -106,9 +106,9 @@ export function remedied(doc: Doc, from: string, field: string | null, to: strin
   return [{ op: "add", node, value, below: from }, wireData(doc, node, remedy.field ?? null, to, name)];
 }
 
-function AsInput({ doc, to, field, onWire }: { doc: Doc; to: string; field: string; onWire: (name: string) => void }) {
-  const there = inputsOf(doc, to) ?? [];
-  const [name, setName] = useState(field || "value");
+function AsInput({ there, takes, to, field, onWire }: { there: string[]; takes: string[]; to: string; field: string; onWire: (name: string) => void }) {
+  // What takes one thing takes this as that, whatever it is called where it comes from.
+  const [name, setName] = useState(takes.includes(field) || takes.length !== 1 ? field || "value" : takes[0]!);
   return (
     <form
       className="flex items-end gap-3"
@@ -121,7 +121,7 @@ function AsInput({ doc, to, field, onWire }: { doc: Doc; to: string; field: stri
         <span className="mb-1 block text-soft">As the input of {to}</span>
         <input list="inputs-there" value={name} onChange={(event) => setName(event.target.value)} className="w-full rounded-md border border-edge bg-surface px-3 py-1.5 font-mono" />
         <datalist id="inputs-there">
-          {there.map((known) => (
+          {takes.map((known) => (
             <option key={known} value={known} />
           ))}
         </datalist>

@@ -2,19 +2,21 @@
 
 import { useMemo, useState } from "react";
 
-import { pointer, type Connector, type Edit, type Finding } from "../../api/editing";
+import { pointer, type Edit, type Finding } from "../../api/editing";
 import { useWorkflow } from "../../api/queries";
 import { expressionsIn, expressionsWithin } from "../../lib/expressions";
+import { typeWords } from "../../lib/types";
 import { Button } from "../../ui/kit";
-import { fieldText, kindOf, parseField, type NodeDoc } from "./document";
+import { fieldText, kindOf, parseField, type Callable, type NodeDoc } from "./document";
 import { FieldsAt, TextField, type Place } from "./fields";
 import { useEvaluations, useScope } from "./past";
+import { taskOf } from "./tasks";
 
 type Props = {
   id: string;
   node: NodeDoc;
   note: string;
-  connectors: Connector[];
+  callable: Callable;
   findings: Finding[];
   pinned: boolean;
   /** Where it stands: the text, and the run whose values are shown. */
@@ -35,7 +37,7 @@ const BY_KIND: Record<string, FieldDef[]> = {
     { path: ["run", "env"], name: "Environment", help: '{"OMP_NUM_THREADS": 1}' },
     { path: ["run", "files"], name: "Files", help: 'files beside the workflow: ["train.py"]' },
   ],
-  task: [{ path: ["task"], name: "Task", help: "the name of a registered task" }],
+  task: [{ path: ["task"], name: "Task", help: "a deployed task, NAME or NAME@VERSION" }],
   workflow: [{ path: ["workflow"], name: "Workflow", help: "project/name" }],
   human: [
     { path: ["human", "title"], name: "Question", help: "what is asked" },
@@ -85,21 +87,28 @@ function usePlace(place: Place, id: string, node: NodeDoc): Place {
   return useMemo(() => ({ ...place, node: id, scope, items, known }), [place, id, scope, items, known]);
 }
 
-/** What may be given to a node, with what it is for and whether it has to be: out of the connector, or the workflow that it runs. */
-function useTaken(node: NodeDoc, connectors: Connector[]): { about?: string; fields: { name: string; help?: string; needed: boolean }[] } {
+/** What may be given to a node, with what it is for and whether it has to be: out of the connector, or the task or the workflow that it runs. */
+function useTaken(node: NodeDoc, { connectors, tasks }: Callable): { about?: string; fields: { name: string; help?: string; needed: boolean }[] } {
   const kind = kindOf(node);
   const named = kind === "workflow" && !String(node.workflow ?? "").startsWith(".") ? String(node.workflow ?? "") : "";
   const workflow = useWorkflow(named, named !== "").data?.graph;
   if (kind === "workflow") return { about: workflow?.description, fields: (workflow?.inputs ?? []).map((port) => ({ name: port.name, help: port.schema.description ?? port.schema.title, needed: port.default === undefined })) };
+  if (kind === "task") {
+    const task = taskOf(node.task, tasks);
+    const ports = Object.entries(task?.inputs?.properties ?? {});
+    const gives = Object.entries(task?.outputs?.properties ?? {}).map(([name, port]) => `${name}, ${typeWords(port)}`);
+    const about = task && `${task.project}, ${task.domain}, version ${task.version}. It gives ${gives.join("; ") || "nothing"}.`;
+    return { about, fields: ports.map(([name, port]) => ({ name, help: port.description ?? typeWords(port), needed: task?.inputs?.required?.includes(name) ?? false })) };
+  }
   const connector = connectors.find((known) => kind === "use" && String(node.use ?? "").split("@")[0] === known.name);
   const properties = Object.entries(connector?.inputs.properties ?? {});
   return { about: connector?.description, fields: properties.map(([name, schema]) => ({ name, help: schema.description, needed: connector?.inputs.required?.includes(name) ?? false })) };
 }
 
-export function NodeForm({ id, node, note, connectors, findings, pinned, place, onEdit, onRename, onTest }: Props) {
+export function NodeForm({ id, node, note, callable, findings, pinned, place, onEdit, onRename, onTest }: Props) {
   const kind = kindOf(node);
   const here = usePlace(place, id, node);
-  const taken = useTaken(node, connectors);
+  const taken = useTaken(node, callable);
   const set = (path: string[], text: string) => {
     const full = pointer("nodes", id, ...path);
     onEdit([text.trim() === "" ? { op: "unset", path: full } : { op: "set", path: full, value: parseField(text) }]);

@@ -30,3 +30,15 @@ export function useLooking<P extends string>({ chosen, choose, pane, setPane }: 
     }
   }, [local]);
 }
+
+/** The dialogs of the builder, in its address: the test of the chosen node, and the wire that is being drawn. */
+export function useDialogs() {
+  const { test, draw } = useSearch({ from: "/build" });
+  const navigate = useNavigate({ from: "/build" });
+  return {
+    testing: test === true,
+    setTesting: (open: boolean) => void navigate({ search: (old) => ({ ...old, test: open || undefined }), replace: !open }),
+    drawing: draw,
+    draw: (ends: [from: string, to: string] | undefined) => void navigate({ search: (old) => ({ ...old, draw: ends }), replace: ends === undefined }),
+  };
+}

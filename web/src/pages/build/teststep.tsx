@@ -9,7 +9,7 @@ import { neighbourOptions, useAction, useRun } from "../../api/queries";
 import type { ActionView, RunView } from "../../api/types";
 import { isOver } from "../../lib/phases";
 import { Dialog } from "../../ui/dialog";
-import { Button, Failed, Phase } from "../../ui/kit";
+import { Button, Failed, Phase, Working } from "../../ui/kit";
 import { Value } from "../../ui/value";
 import { Logs } from "../run/logs";
 import { inputsRead, references, type Doc, type NodeDoc } from "./document";
@@ -87,6 +87,7 @@ export function TestStep({ text, doc, workflow, id, node, onClose }: Props) {
           </Button>
           {wrong.length > 0 ? <span className="text-soft">No JSON yet: {wrong.join(", ")}</span> : null}
         </div>
+        {test.isPending ? <Working what="Starting" /> : null}
         {test.error ? <Failed error={test.error} /> : null}
         {test.data ? <Outcome key={test.data.name} run={test.data.name} path={id} /> : null}
       </div>
@@ -125,7 +126,7 @@ function Outcome({ run, path }: { run: string; path: string }) {
         </Link>
       </p>
       {failure ? <p className="break-words text-bad">{failure.message}</p> : null}
-      {action.data?.output !== undefined && action.data?.output !== null ? <Value value={action.data.output} /> : over ? null : <p className="text-soft">It runs.</p>}
+      {action.data?.output !== undefined && action.data?.output !== null ? <Value value={action.data.output} /> : over ? null : <Working what="It runs" />}
       {over && action.data?.kind === "run" ? <Logs run={run} path={path} over /> : null}
     </section>
   );

@@ -187,10 +187,12 @@ function PersonForm({ asked, onAsk }: Props) {
 }
 
 function Answer({ asked }: { asked: Asked }) {
+  const places = asked.sites.filter((site) => site.allowed).map((site) => site.site);
   return (
     <div>
       <p role="status" className={`p-4 font-medium ${asked.allowed ? "text-good" : "text-bad"}`}>
         {asked.allowed ? "● permitted" : "✕ refused"}
+        {asked.allowed && places.length > 0 && places.length < asked.sites.length ? ` at ${places.join(", ")}, and nowhere else` : ""}
         {asked.why && asked.why !== "permitted" ? `: ${asked.why}` : ""}
       </p>
       {asked.sites.length > 0 ? (

@@ -1,30 +1,39 @@
 // The policy documents: their text, what stands in them, the version that waits; and writing another version with its consequences beside it.
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 
 import { apply, simulate, validate, type PolicyStatus, type PolicyView, type Simulated } from "../../api/governance";
 import { policyDocument } from "../../lib/cedar";
-import { Button, Card, Empty, Failed, RunLink, Td, Th } from "../../ui/kit";
+import { Button, Card, Empty, Failed, RunLink, Td, Th, Working } from "../../ui/kit";
 import { Tags } from "../../ui/tags";
 import { Cedar, CedarEditor } from "./cedar";
 import { Vouch } from "./vouch";
 
+/** The policy that is being written, a new one or another version: it stands in the address. */
+function useWriting() {
+  const { write: writing } = useSearch({ from: "/governance" });
+  const navigate = useNavigate({ from: "/governance" });
+  const write = (what: true | string | undefined) => void navigate({ search: (old) => ({ ...old, write: what }), replace: what === undefined });
+  return [writing, write] as const;
+}
+
 export function PoliciesPane({ rules }: { rules: PolicyStatus }) {
-  const [adding, setAdding] = useState(false);
+  const [writing, write] = useWriting();
   return (
     <div className="space-y-4">
       {rules.policies.map((policy) => (
         <PolicyCard key={policy.name} policy={policy} />
       ))}
-      {adding ? (
+      {writing === true ? (
         <Card title="A new policy">
           <div className="p-4">
-            <Editor policy={{ ...NEW, name: "" }} onDone={() => setAdding(false)} />
+            <Editor policy={{ ...NEW, name: "" }} onDone={() => write(undefined)} />
           </div>
         </Card>
       ) : (
-        <Button onClick={() => setAdding(true)}>Write a policy</Button>
+        <Button onClick={() => write(true)}>Write a policy</Button>
       )}
     </div>
   );
@@ -33,7 +42,8 @@ export function PoliciesPane({ rules }: { rules: PolicyStatus }) {
 const NEW = { name: "", description: "", closed: false, approvals: 0, cedar: '@id("a-name")\n@reason("why")\nforbid (principal, action in Action::"place", resource)\nwhen { context.data in Tag::"pii" }\nunless { resource.zone == "on-premise" };\n' };
 
 function PolicyCard({ policy }: { policy: PolicyView }) {
-  const [editing, setEditing] = useState(false);
+  const [writing, write] = useWriting();
+  const editing = writing === policy.name;
   return (
     <Card title={policy.name} aside={policy.in_force ? `version ${policy.in_force} is in force` : <span className="text-warn">◌ not in force yet</span>}>
       <div className="space-y-4 p-4">
@@ -52,11 +62,11 @@ function PolicyCard({ policy }: { policy: PolicyView }) {
           </ul>
         ) : null}
         {editing ? (
-          <Editor policy={policy} onDone={() => setEditing(false)} />
+          <Editor policy={policy} onDone={() => write(undefined)} />
         ) : (
           <>
             <Cedar text={policy.cedar} />
-            <Button onClick={() => setEditing(true)}>Write another version</Button>
+            <Button onClick={() => write(policy.name)}>Write another version</Button>
           </>
         )}
         {policy.waiting ? (
@@ -143,6 +153,7 @@ function Editor({ policy, onDone }: { policy: Draft; onDone: () => void }) {
       </div>
       {saved.error ? <Failed error={saved.error} /> : null}
       {tried.error ? <Failed error={tried.error} /> : null}
+      {tried.isPending ? <Working what="Deciding again what was decided then" /> : null}
       {tried.data ? <Outcome simulated={tried.data} days={days} /> : null}
     </div>
   );

@@ -1,6 +1,7 @@
 // What may take tags off: what it is, and how it stands with the owners of each tag.
 
 import type { SanitizerView } from "../../api/governance";
+import { applied, SANITIZER } from "../../lib/examples";
 import { moment, seconds } from "../../lib/format";
 import { Card, Empty } from "../../ui/kit";
 import { Tags } from "../../ui/tags";
@@ -12,16 +13,10 @@ const STATES: Record<string, [words: string, look: string]> = {
   lapsed: ["✕ its approvals have ended", "text-bad"],
 };
 
-const EXAMPLE = `kind: sanitizer
-name: pseudonymise
-run: {command: [python, steps/pseudonymise.py], files: [steps/pseudonymise.py]}
-strips: {pii: pseudonymous}
-expires: 180d`;
-
 export function SanitizersPane({ sanitizers }: { sanitizers: SanitizerView[] }) {
   if (sanitizers.length === 0) {
     return (
-      <Empty title="Nothing takes tags off" code={EXAMPLE}>
+      <Empty title="Nothing takes tags off" code={applied("sanitizer.yaml", SANITIZER)}>
         A sanitizer is exactly one piece of code that may take a tag off, once the owners of the tag have read it.
       </Empty>
     );

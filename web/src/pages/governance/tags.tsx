@@ -1,12 +1,13 @@
 // The tags: what they stand for, and who answers for them.
 
 import type { TagView } from "../../api/governance";
+import { applied, TAG } from "../../lib/examples";
 import { seconds } from "../../lib/format";
 import { Card, Empty, Td, Th } from "../../ui/kit";
 import { Tags } from "../../ui/tags";
 
 export function TagsPane({ tags }: { tags: TagView[] }) {
-  if (tags.length === 0) return <Empty title="No tag is declared" code={"kind: tag\nname: pii\nowners: [data-protection]"} />;
+  if (tags.length === 0) return <Empty title="No tag is declared" code={applied("tags.yaml", TAG)} />;
   return (
     <Card>
       <table className="w-full">

@@ -79,7 +79,6 @@ export function Candidates({ sites, before, label }: Props) {
             <Th>Site</Th>
             <Th>Verdict</Th>
             <Th right>Expected cost</Th>
-            <Th>Why</Th>
             <Th right>Takes</Th>
             <Th right>Waits</Th>
             {late ? <Th right>Late</Th> : null}
@@ -88,11 +87,11 @@ export function Candidates({ sites, before, label }: Props) {
             <Th right>To bring</Th>
           </tr>
         </thead>
-        <tbody>
-          {sites.map((site) => {
-            const old = was.get(site.site);
-            return (
-              <tr key={site.site} className="border-b border-line align-top last:border-0">
+        {sites.map((site) => {
+          const old = was.get(site.site);
+          return (
+            <tbody key={site.site} className="border-b border-line last:border-0">
+              <tr className="align-top">
                 <Td>
                   {site.site}
                   {site.simulated ? <span className="ml-1.5 rounded border border-line px-1 text-[11px] text-soft">simulated</span> : null}
@@ -106,7 +105,6 @@ export function Candidates({ sites, before, label }: Props) {
                   {old?.expected !== undefined && old.expected !== site.expected ? <span className="block text-soft">before: {money(old.expected / MICRO)}</span> : null}
                   {termsOf(site) ? <span className="block min-w-28 text-[12px] text-faint">{termsOf(site)}</span> : null}
                 </Td>
-                <Td className="min-w-56 text-soft">{whyNot(site)}</Td>
                 <Td right className="whitespace-nowrap">
                   {site.runs_s ? (
                     <span title={site.basis ? `from ${site.basis[1]} attempts: ${site.basis[0]}` : undefined}>
@@ -125,9 +123,15 @@ export function Candidates({ sites, before, label }: Props) {
                 <Td right>{money(site.egress / MICRO)}</Td>
                 <Td right>{bytes(site.bytes_to_bring)}</Td>
               </tr>
-            );
-          })}
-        </tbody>
+              {/* The reason has a line of its own: beside the figures it would be cut where there is little room. */}
+              <tr>
+                <td colSpan={late ? 9 : 8} className="px-4 pb-2">
+                  <span className="sticky left-4 block max-w-[min(68ch,80vw)] text-soft">{whyNot(site)}</span>
+                </td>
+              </tr>
+            </tbody>
+          );
+        })}
       </table>
     </div>
   );

@@ -8,6 +8,7 @@ import type { OutlookView, RunOutlookView, RunView, WaitView } from "../../api/t
 import { money, moment, seconds } from "../../lib/format";
 import { between, inAll, inTime, isOpenEnded, WAIT_PLACES, waitWords } from "../../lib/outlook";
 import { isOver } from "../../lib/phases";
+import { Stamp } from "../../ui/kit";
 
 /** Reasons that are listed; a run that waits for more different things than these says how many. */
 const WAITS_SHOWN = 5;
@@ -25,6 +26,9 @@ export function RunHeader({ run, now, open }: Props) {
   return (
     <section aria-label="Where the run stands" className="mb-4 rounded-lg border border-line bg-raised">
       <dl className="flex flex-wrap gap-x-10 gap-y-2 px-4 py-3">
+        <Fact name="Started">
+          <Stamp at={run.submitted_at} />
+        </Fact>
         <Fact name={over ? "Took" : "Runs since"}>{seconds(Math.max(0, took))}</Fact>
         <Fact name="Actions">
           {run.actions_done} of {run.actions_total} done{!over && outlook ? `, ${(outlook.running ?? 0).toLocaleString()} running` : ""}

@@ -9,7 +9,7 @@ import { useWorkflow } from "../../api/queries";
 import type { JsonSchema, RerunPlanView, RunView } from "../../api/types";
 import { Dialog } from "../../ui/dialog";
 import { Form, formOf, missing, type FormValue } from "../../ui/form";
-import { Button, Failed } from "../../ui/kit";
+import { Button, Failed, Working } from "../../ui/kit";
 
 type Props = { run: RunView; node?: string; label: string; look?: "primary" | "plain" };
 
@@ -52,6 +52,7 @@ function Inputs({ run, node, done }: { run: RunView; node?: string; done: () => 
     <>
       <Form schema={schema} values={values} onChange={setValues} />
       {lacking.length === 0 ? <Plan run={run} request={request} /> : null}
+      {repeat.isPending ? <Working what="Starting" className="mt-3" /> : null}
       {repeat.error ? <Failed error={repeat.error} /> : null}
       <div className="mt-5 flex justify-end gap-2">
         <Button onClick={done}>Leave it</Button>

@@ -19,7 +19,9 @@ const HEIGHT_MAX = 600;
 const PAGE = 500;
 const OPEN_MAX = 12;
 const PHASES = ["queued", "waiting_for_resources", "initializing", "running", "succeeded", "failed", "timed_out", "aborted"];
-const GRID = "grid grid-cols-[minmax(220px,3fr)_150px_90px_minmax(140px,1fr)_80px_90px_100px] items-center gap-x-3 px-4";
+/** As many columns as there is room for: what is left out stands in the action itself. */
+const GRID = "grid grid-cols-[minmax(120px,3fr)_120px_72px_84px] items-center gap-x-3 px-4 @3xl:grid-cols-[minmax(160px,3fr)_140px_minmax(170px,1.4fr)_80px_90px] @5xl:grid-cols-[minmax(220px,3fr)_150px_90px_minmax(180px,1.4fr)_80px_90px_100px]";
+const ROOM: Partial<Record<(typeof COLUMNS)[number], string>> = { kind: "hidden @5xl:block", site: "hidden @3xl:block", attempts: "hidden @5xl:block" };
 
 type Props = { run: RunView; open: (path: string) => void; chosen?: string };
 
@@ -121,11 +123,11 @@ function Rows({ leaves, flat, sort, onSort, toggles, onToggle, open, chosen, onE
   });
   if (leaves.length === 0) return <Empty title="No action is like that" />;
   return (
-    <div className="overflow-x-auto">
-      <div role="table" aria-label="Actions" aria-rowcount={leaves.length + 1} className="min-w-[900px]">
+    <div className="@container">
+      <div role="table" aria-label="Actions" aria-rowcount={leaves.length + 1}>
         <div role="row" className={`${GRID} border-b border-line py-2 font-medium text-soft`}>
           {COLUMNS.map((column, index) => (
-            <span key={column} role="columnheader" aria-sort={sort === column ? "ascending" : sort === `-${column}` ? "descending" : undefined} className={index > 3 ? "text-right" : ""}>
+            <span key={column} role="columnheader" aria-sort={sort === column ? "ascending" : sort === `-${column}` ? "descending" : undefined} className={`${index > 3 ? "text-right" : ""} ${ROOM[column] ?? ""}`}>
               {onSort ? (
                 <button type="button" onClick={() => onSort(column)} className="capitalize hover:text-ink" title={`sort by ${column}`}>
                   {column}
@@ -167,13 +169,13 @@ function Rows({ leaves, flat, sort, onSort, toggles, onToggle, open, chosen, onE
                     <Phase phase={action.phase} kind={action.kind} waits={action.waits_for ?? action.wait?.words} />
                     {action.reused ? <span className="ml-1.5 text-faint">reused</span> : null}
                   </span>
-                  <span role="cell" className="text-soft">
+                  <span role="cell" className={`text-soft ${ROOM.kind}`}>
                     {action.kind}
                   </span>
-                  <span role="cell" className="truncate">
+                  <span role="cell" className={`truncate ${ROOM.site}`}>
                     <SiteName name={action.site} simulates={action.simulates} />
                   </span>
-                  <span role="cell" className="text-right text-soft">
+                  <span role="cell" className={`text-right text-soft ${ROOM.attempts}`}>
                     {action.attempts || ""}
                   </span>
                   <span role="cell" className="text-right text-soft">

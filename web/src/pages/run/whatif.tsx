@@ -10,7 +10,7 @@ import { useSites } from "../../api/queries";
 import type { ResourceView, RunView, RunWhatIfView, SideView, SiteView } from "../../api/types";
 import { money, moment, seconds } from "../../lib/format";
 import { between, sums } from "../../lib/outlook";
-import { Button, Failed, Loading, Td, Th } from "../../ui/kit";
+import { Button, Failed, Loading, Td, Th, Working } from "../../ui/kit";
 import { Candidates, explanationOf } from "./candidates";
 import { PRICES, supposeOf, withSite, type Price, type Suppose } from "./suppose";
 
@@ -228,6 +228,7 @@ function Answer({ run, action, asked, changed }: { run: RunView; action?: string
   const [was, is] = [explanationOf(before.placement), explanationOf(after.placement)];
   return (
     <section aria-label="The plan as it is and as asked" aria-busy={answer.isFetching} className="mt-4 space-y-4">
+      {answer.isFetching ? <Working what="Planning both sides anew" /> : null}
       <p role="status" className="font-medium">
         {changed ? told(answer.data) : "Nothing is changed yet: both sides are the same."}
       </p>

@@ -1,0 +1,157 @@
+//! What can be run, as lists for people: who began it, what the rules say of it, how its last runs went.
+
+use engine::Command;
+use serde_json::{Value, json};
+
+use super::runs::HELLO;
+use super::support::PATIENCE;
+use super::support::Up;
+
+/// Personal data is for production alone.
+const RULES: &str = "kind: tag
+name: pii
+owners: [officers]
+---
+kind: policy
+name: eyes
+cedar: |
+  @id(\"production-only\")
+  @reason(\"names are for production\")
+  forbid (principal, action in Action::\"place\", resource)
+  when { context.data in Tag::\"pii\" && context.domain != \"production\" };
+";
+
+const NAMES: &str = "workflow: t/names
+inputs: {who: {type: string, labels: [pii]}}
+nodes:
+  look: {use: core/noop, with: {who: '${ inputs.who }'}}
+";
+
+async fn workflow(up: &Up, name: &str) -> Value {
+    let rows = up.get("/api/v1/workflows").await.json();
+    rows.as_array().unwrap().iter().find(|row| row["name"] == name).cloned().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_workflows_says_who_began_them_and_where_the_rules_let_them_run() {
+    let up = Up::start().await;
+    up.apply(HELLO).await;
+    let row = workflow(&up, "t/hello").await;
+    assert_eq!((&row["version"], &row["owner"], &row["certificate"]["governed"]), (&json!(1), &row["by"], &json!(false)));
+    up.apply(RULES).await;
+    up.apply(NAMES).await;
+    let certificate = |row: Value| row["certificate"].clone();
+    let of_names = certificate(workflow(&up, "t/names").await);
+    assert_eq!(of_names["domains"], json!(["production"]));
+    let why = of_names["refused"].as_str().unwrap();
+    assert!(why.contains("names are for production"), "{why}");
+    let all = json!({"governed": true, "domains": ["development", "staging", "production"]});
+    assert_eq!(certificate(workflow(&up, "t/hello").await), all);
+    // Page by page it is the same list.
+    let first = up.get("/api/v1/workflows?limit=1").await;
+    assert_eq!(first.json().as_array().unwrap().len(), 1);
+    let next = first.header("link").to_owned();
+    assert!(next.contains("cursor=t%2Fhello"), "{next}");
+    let rest = up.get("/api/v1/workflows?limit=1&cursor=t%2Fhello").await.json();
+    assert_eq!(rest[0]["name"], "t/names");
+    up.get("/api/v1/workflows?limit=0").await.is_problem(400, "E0001");
+    up.get("/api/v1/workflows?color=red").await.is_problem(400, "E0001");
+    up.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_is_whoever_applied_the_first_version() {
+    let up = Up::start().await;
+    for (who, text) in [("ada", HELLO.to_owned()), ("ben", HELLO.replace("world", "there"))] {
+        let body = json!({"documents": [{"path": "hello.workflow.yaml", "text": text}]}).to_string();
+        let headers = [("content-type", "application/json"), ("x-tutti-user", who)];
+        up.call(hyper::Method::POST, "/api/v1/apply", &headers, body.into()).await;
+    }
+    let row = workflow(&up, "t/hello").await;
+    assert_eq!((&row["version"], &row["owner"], &row["by"]), (&json!(2), &json!("ada"), &json!("ben")));
+    up.down().await;
+}
+
+async fn deploy(up: &Up, version: &str, who: &str) {
+    let body = json!({
+        "project": "p", "domain": "development", "name": "env.greet", "version": version, "environment": "env",
+        "inputs": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
+        "outputs": {"type": "object", "properties": {"o0": {"type": "string"}}},
+    });
+    let (kind, name) = (controlplane::FLYTE_TASKS.to_owned(), format!("p/development/env.greet@{version}"));
+    up.control.inbox().ask(Command::ApplyResource { kind, name, body, principal: who.into() }).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deployed_tasks_stand_once_with_their_interface_however_many_versions_there_are() {
+    let up = Up::start().await;
+    assert_eq!(up.get("/api/v1/tasks").await.json(), json!([]));
+    deploy(&up, "9", "ada").await;
+    deploy(&up, "10", "ben").await;
+    let rows = up.get("/api/v1/tasks").await.json();
+    assert_eq!(rows.as_array().unwrap().len(), 1, "{rows}");
+    let row = &rows[0];
+    assert_eq!((&row["name"], &row["version"], &row["versions"]), (&json!("env.greet"), &json!("10"), &json!(2)));
+    assert_eq!((&row["owner"], &row["by"], &row["environment"]), (&json!("ada"), &json!("ben"), &json!("env")));
+    assert_eq!(row["inputs"]["required"], json!(["name"]));
+    assert_eq!(row["outputs"]["properties"]["o0"]["type"], "string");
+    up.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_latest_runs_of_each_are_its_own_however_many_others_came_after() {
+    let up = Up::start().await;
+    up.apply(HELLO).await;
+    up.apply(&HELLO.replace("t/hello", "t/busy")).await;
+    up.run("t/hello", json!({})).await;
+    for _ in 0..3 {
+        up.run("t/busy", json!({})).await;
+    }
+    let rows = up.get("/api/v1/runs:latest?limit=2").await.json();
+    let of = |name: &str| rows.as_array().unwrap().iter().find(|row| row["workflow"] == name).unwrap()["runs"].clone();
+    assert_eq!(of("t/busy").as_array().unwrap().len(), 2);
+    assert_eq!(of("t/busy")[0]["name"], "busy-4");
+    assert_eq!((&of("t/hello")[0]["name"], &of("t/hello")[0]["phase"]), (&json!("hello-1"), &json!("succeeded")));
+    up.get("/api/v1/runs:latest?limit=51").await.is_problem(400, "E0001");
+    up.down().await;
+}
+
+/// A step that nobody does here: it is placed, and waits for its worker.
+const HELD: &str = "kind: connector
+name: t/slow
+version: 1
+---
+workflow: t/held
+nodes: {slow: {use: t/slow}}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_holds_a_site_is_listed_there_until_it_is_over() {
+    let up = Up::start().await;
+    up.apply(HELD).await;
+    assert_eq!(up.get("/api/v1/sites/local/actions").await.json(), json!([]));
+    up.get("/api/v1/sites/nowhere/actions").await.is_problem(404, "E0002");
+    up.post("/api/v1/runs", json!({"workflow": "t/held", "name": "held"})).await;
+    let begun = std::time::Instant::now();
+    // A worker takes it: from then on it runs, at the site where it was placed.
+    let body = json!({"worker": "w", "connectors": ["t/slow@1"], "slots": 1});
+    let leased = up.post("/api/v1/workers/lease", body).await;
+    assert!(leased.status.is_success(), "{}", leased.text());
+    let held = loop {
+        let held = up.get("/api/v1/sites/local/actions").await.json();
+        if held != json!([]) {
+            break held;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it never held anything");
+        tokio::task::yield_now().await;
+    };
+    assert_eq!((&held[0]["run"], &held[0]["path"], &held[0]["kind"]), (&json!("held"), &json!("slow"), &json!("use")));
+    let lease = &leased.json()["leases"][0];
+    let report = json!({"worker": "w", "reports": [{"attempt": lease["attempt"], "epoch": lease["epoch"], "output": {}}]});
+    up.post("/api/v1/workers/report", report).await;
+    while up.get("/api/v1/sites/local/actions").await.json() != json!([]) {
+        assert!(begun.elapsed() < PATIENCE, "it holds the site for ever");
+        tokio::task::yield_now().await;
+    }
+    up.down().await;
+}

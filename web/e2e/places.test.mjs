@@ -1,0 +1,63 @@
+// Sites say what runs there, with the way to it; and the inbox says when a question goes on to others.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+
+import { SITES, browser, house } from "./house.mjs";
+
+const WORK = `kind: connector
+name: t/hold
+version: 1
+---
+workflow: demo/hold
+nodes:
+  hold: {use: t/hold, needs: {cpu: 1, site: {zone: on-premise}}}
+`;
+
+const ASK = `workflow: demo/ask
+nodes:
+  ask: {human: {title: Well?, assign: {users: [rita], then: [{after: 4h, groups: [chiefs]}]}}}
+`;
+
+let server, program, page;
+
+before(async () => {
+  server = await house({ "sites.yaml": SITES, "hold.yaml": WORK, "ask.workflow.yaml": ASK });
+  program = await browser();
+  page = await program.page();
+});
+
+after(async () => {
+  await program?.close();
+  await server?.stop();
+});
+
+describe("a site", () => {
+  test("names what runs there, leads to it, and lets go of it when it is over", async () => {
+    await page.goto(`${server.url}/sites`);
+    const card = page.locator("section", { hasText: "onprem" });
+    await card.getByText("0 actions").waitFor();
+    await server.api("POST", "/runs", { workflow: "demo/hold", name: "holding" });
+    const lease = await server.api("POST", "/workers/lease", { worker: "w", connectors: ["t/hold@1"], slots: 1 });
+    const list = card.getByRole("list", { name: "What runs at onprem" });
+    await list.getByRole("link", { name: "hold of holding" }).waitFor();
+    await card.getByText("1 action", { exact: false }).first().waitFor();
+    await list.getByRole("link", { name: "hold of holding" }).click();
+    await page.waitForURL(/\/runs\/holding\?action=hold/);
+    await page.goBack();
+    await list.waitFor();
+    const [{ attempt, epoch }] = lease.leases;
+    await server.api("POST", "/workers/report", { worker: "w", reports: [{ attempt, epoch, output: {} }] });
+    await list.waitFor({ state: "detached" });
+    await card.getByText("0 actions").waitFor();
+  });
+});
+
+describe("the list of the inbox", () => {
+  test("says when a question is asked of further people", async () => {
+    await server.api("POST", "/runs", { workflow: "demo/ask", name: "asking" });
+    await page.goto(`${server.url}/inbox`);
+    await page.getByRole("button", { name: /Well\?.*asking.*escalates in 3 h 59 m/s }).waitFor();
+  });
+
+  test("had no error in any page", () => assert.deepEqual(program.errors, []));
+});
