@@ -207,7 +207,7 @@ class Governed(OnServer):
         again = grown
         for _ in range(2):
             again = finish(flyte.with_runcontext(disable_run_cache=True).rerun(again.name, recover=True))
-            self.assertEqual(again.phase, ActionPhase.SUCCEEDED)
+            self.assertEqual(again.phase, ActionPhase.RECOVERED)
             self.assertTrue(self.server.get(f"/runs/{again.name}/action?path=a0")["reused"])
             self.assertEqual(self.server.get(f"/runs/{again.name}/action?path=a0")["label"], ["scan"])
 

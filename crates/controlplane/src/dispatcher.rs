@@ -196,10 +196,10 @@ impl Dispatcher {
         };
         let secrets = crate::secrets::named(&dispatch.node, &input);
         let spec = spec_of(&dispatch, input, self.sites.simulates(&dispatch.site));
+        let rules = self.governance.rules();
         let (spec, secrets) = match &spec.kind {
-            NodeKind::Task { .. } => match self.flyte.process(&dispatch, spec, &self.reader) {
+            NodeKind::Task { .. } => match self.flyte.process(&dispatch, spec, (&self.reader, rules.governed())) {
                 Ok((mut spec, secrets)) => {
-                    let rules = self.governance.rules();
                     // Results may bring tags to a process that begins without them: it is not given to others then.
                     if rules.tags_tasks() {
                         spec.host.iter_mut().for_each(|host| host.reuse = None);

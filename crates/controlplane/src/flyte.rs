@@ -199,7 +199,7 @@ impl Flyte {
         &self,
         dispatch: &Dispatch,
         mut order: AttemptSpec,
-        reader: &journal::Reader,
+        (reader, is_governed): (&journal::Reader, bool),
     ) -> Result<(AttemptSpec, BTreeSet<String>), Failure> {
         let broken = |message: String| Failure::new(FailureClass::Environment, message);
         let own = Some(&order.input).filter(|_| calls::comes_from_a_program(&dispatch.node, &dispatch.path));
@@ -223,10 +223,11 @@ impl Flyte {
         let secret = flyte::sign::secret_of(&self.inner.secret, &access);
         let at = Surroundings {
             endpoint: self.inner.address.read().clone(),
-            // Where nobody needs one, processes that are kept go on with the connections they have.
+            // Where nobody needs one, processes that are kept go on with the connections they have. By rules about data who asks has to be known: what
+            // it could read goes on with what it starts.
             token: match reader.resources("token", None, None).map_err(|error| broken(error.to_string()))?.is_empty() {
-                true => None,
-                false => Some(flyte::sign::token_of(&self.inner.secret, &access)),
+                true if !is_governed => None,
+                _ => Some(flyte::sign::token_of(&self.inner.secret, &access)),
             },
             access: (access, secret),
             environments: self.inner.environments.to_string_lossy().into_owned(),

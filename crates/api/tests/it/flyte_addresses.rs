@@ -187,7 +187,8 @@ async fn a_trigger_is_given_no_address_that_whoever_sets_it_may_not_read() {
     // With the task that it comes with it is the same.
     let spec = Some(TaskTriggerSpec { offloaded_input_data: at(&mine), ..Default::default() });
     let with = TaskTrigger { name: "n".into(), spec, automation_spec: automation.encode_to_vec() };
-    let deploy = DeployTaskRequest { triggers: vec![with], ..deploy };
+    let task_id = task("mine").map(|id| TaskId { version: "2".into(), ..id });
+    let deploy = DeployTaskRequest { triggers: vec![with], task_id, ..deploy };
     assert_eq!(call(&up, &starter, "task.TaskService/DeployTask", "", deploy.encode_to_vec()).await.0, "permission_denied");
     assert_eq!(set(&keeper, named(&mine)).await, "");
     assert_eq!(set(&starter, named(&upload(&up, &starter).await)).await, "");
@@ -229,10 +230,10 @@ async fn an_input_that_looks_like_a_call_of_a_program_is_refused_at_every_other_
     let spec = up.control.flyte().keep_spec(&spec().encode_to_vec()).unwrap();
     let call = json!({ "flyte": { "spec": spec, "task": ["", "bank", "production", "t", "1"], "inputs": outputs_of("bank", "secret") } });
     let inputs: Value = json!({ "call": call });
-    up.post("/api/v1/runs", json!({"workflow": "mine/w", "inputs": inputs})).await.is_problem(422, "E0009");
+    up.post("/api/v1/runs", json!({"workflow": "mine/w", "inputs": inputs})).await.is_problem(400, "E0009");
     let run = up.run("mine/w", json!({"call": {"x": 1}})).await;
     let again = format!("/api/v1/runs/{}/rerun", run["name"].as_str().unwrap());
-    up.post(&again, json!({ "inputs": inputs })).await.is_problem(422, "E0009");
+    up.post(&again, json!({ "inputs": inputs })).await.is_problem(400, "E0009");
     let text = format!("kind: trigger\nname: t\nworkflow: mine/w\nevery: 1h\ninputs: {inputs}\n");
     let applied = up.post("/api/v1/apply", json!({"documents": [{"path": "t.yaml", "text": text}]})).await;
     assert_ne!(applied.status, StatusCode::OK, "{}", applied.text());

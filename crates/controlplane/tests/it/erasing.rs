@@ -125,13 +125,13 @@ async fn everything_of_a_flyte_run_goes_with_it() {
     let objects = control.flyte().objects().clone();
     let inputs = |name: &str| flyte::objects::inputs_key("p", "development", name);
     let shared = inputs("shared");
-    objects.put(&shared, b"name of everybody").unwrap();
+    objects.put(&shared, b"Ada 4711: everybody").unwrap();
     let mut runs = Vec::new();
     for (project, name, given) in
         [("p", "one", &inputs("own")), ("p", "two", &shared), ("p", "three", &shared), ("q", "one", &shared)]
     {
         if given != &shared {
-            objects.put(given, b"name of given").unwrap();
+            objects.put(given, b"Ada 4711: given").unwrap();
         }
         let base = flyte_base(project, "development", name);
         let program = Program {
@@ -155,7 +155,7 @@ async fn everything_of_a_flyte_run_goes_with_it() {
         control.end_of(run, Duration::from_secs(20)).await.unwrap().unwrap();
         for file in ["outputs.pb", "report.html"] {
             let key = format!("{}/a0/1/{file}", flyte_run_key(project, "development", name));
-            objects.put(&key, format!("name of {file}").as_bytes()).unwrap();
+            objects.put(&key, format!("Ada 4711: {file}").as_bytes()).unwrap();
         }
         let id = ArtifactId {
             name: Some(ArtifactName {
@@ -167,16 +167,16 @@ async fn everything_of_a_flyte_run_goes_with_it() {
             version: "1".into(),
         };
         let info =
-            ArtifactInfo { user_metadata: [("who".to_owned(), "name of metadata".to_owned())].into(), ..Default::default() };
-        let spec = ArtifactSpec { value: Some(b"name of value".to_vec()), info: Some(info), ..ArtifactSpec::default() };
+            ArtifactInfo { user_metadata: [("who".to_owned(), "Ada 4711: metadata".to_owned())].into(), ..Default::default() };
+        let spec = ArtifactSpec { value: Some(b"Ada 4711: value".to_vec()), info: Some(info), ..ArtifactSpec::default() };
         let reach = Reach { base, name: "a0".into(), attempt: 1, ..Reach::default() };
         control.create_artifact(id.clone(), spec.encode_to_vec(), "test", Some(std::sync::Arc::new(reach))).await.unwrap();
         runs.push((run, id));
     }
     let found =
         |id: &ArtifactId| control.artifact_version(id).unwrap().map(|version| flyte::artifacts::read(&version.spec).unwrap());
-    assert!(runs.iter().all(|(_, id)| found(id).unwrap().value.as_deref() == Some(&b"name of value"[..])));
-    assert!(!lies_open(&data, b"name of "), "nothing lies open");
+    assert!(runs.iter().all(|(_, id)| found(id).unwrap().value.as_deref() == Some(&b"Ada 4711: value"[..])));
+    assert!(!lies_open(&data, b"Ada 4711: "), "nothing lies open");
 
     // One has inputs of its own, the other shares them with runs that stay.
     control.erase(&[runs[0].0.to_string(), runs[1].0.to_string()], None, "ada").await.unwrap();
@@ -187,13 +187,13 @@ async fn everything_of_a_flyte_run_goes_with_it() {
         }
     }
     assert!(objects.get(&inputs("own")).is_err());
-    assert_eq!(objects.get(&shared).unwrap(), b"name of everybody");
+    assert_eq!(objects.get(&shared).unwrap(), b"Ada 4711: everybody");
     assert_eq!(found(&runs[0].1), None);
     assert_eq!(found(&runs[1].1), None);
     assert!(found(&runs[2].1).is_some() && found(&runs[3].1).is_some());
     assert_eq!(
         objects.get("runs/q/development/one/a0/1/report.html").unwrap(),
-        b"name of report.html",
+        b"Ada 4711: report.html",
         "of the same name elsewhere"
     );
     control.erase(&[runs[2].0.to_string()], None, "ada").await.unwrap();
