@@ -33,7 +33,7 @@ name: edge
 capacity: {cpu: 1, memory: 1Gi}
 `;
 
-/** Each page: where it is, what is there before, and what has to be there without a reload when the server was away and things have happened. */
+/** Each page that follows what happens (Costs looks again every half minute): where it is, what is there before, and what has to be there without a reload when the server was away and things have happened. */
 const PAGES = {
   home: ["/", (page) => page.getByRole("link", { name: "release-1" }), (page) => page.getByRole("link", { name: "second" })],
   workflows: ["/workflows", (page) => page.getByRole("link", { name: "demo/release" }), (page) => page.getByRole("link", { name: "fresh/files" })],
@@ -47,7 +47,6 @@ const PAGES = {
   "what if of a run": ["/runs/release-1?tab=whatif", (page) => page.getByLabel("cloud is there"), (page) => page.getByLabel("edge is there")],
   "the inbox": ["/inbox?of=all", (page) => page.getByRole("heading", { name: "Release 42 rows of first?" }), (page) => page.getByRole("button", { name: /Release 42 rows of second\?/ })],
   sites: ["/sites", (page) => page.getByRole("heading", { name: "onprem" }), (page) => page.getByRole("heading", { name: "edge" })],
-  costs: ["/costs?hours=1", (page) => page.getByRole("figure", { name: "Load of onprem" }), (page) => page.getByRole("figure", { name: "Load of edge" })],
   artifacts: ["/artifacts", (page) => page.getByText("No artifact yet"), (page) => page.getByRole("link", { name: "fresh" })],
   governance: ["/governance", (page) => page.getByText("No rule is registered"), (page) => page.getByText("stays-home").first()],
   audit: ["/audit", (page) => page.getByText("· workflow demo/release"), (page) => page.getByText("· workflow fresh/files")],
