@@ -18,7 +18,7 @@ const SCREENS = {
   workflows: ["/workflows", undefined, "What can be run: workflows and Flyte tasks"],
   workflow: ["/workflow/bank/fraud-model"],
   build: ["/build?workflow=bank%2Ffraud-model", (page) => hands(page).still().then(() => page.getByTestId("rf__node-split").click()), "The builder: wires in the colours of what they carry"],
-  run: [`/runs/${RUN}`, undefined, "A run: its timeline"],
+  run: [`/runs/${RUN}?action=train`, undefined, "A run: its timeline, and an action"],
   graph: [`/runs/${RUN}?tab=graph`],
   action: [`/runs/${RUN}?tab=table&action=validate`],
   placement: [`/runs/${RUN}?tab=table&action=card&pane=placement`, undefined, "An action: why it is where it is"],
