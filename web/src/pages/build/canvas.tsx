@@ -76,10 +76,12 @@ function WireLine({ id, sourceX, sourceY, targetX, targetY, data, label, labelSt
 
 /** Room around the picture, in hundredths of it. */
 const PADDING = 4;
+/** A picture is not opened smaller than this. */
+const ZOOM_FIRST = 0.5;
 
 const EDGE_TYPES = { line: WireLine };
 
-type Places = { places: Record<string, { x: number; y: number }>; down: boolean; /** How much of the picture beside the nodes is tracks. */ beside: number; ways: [[number, number], [number, number]][][] };
+type Places = { places: Record<string, { x: number; y: number }>; down: boolean; /** How far the nodes reach beside the flow, and the tracks beyond them. */ reach: { nodes: number; tracks: number }; ways: [[number, number], [number, number]][][] };
 
 /** Where each node stands, where each wire passes others, and whether the flow runs down. Pinned pictures keep the direction in which they were pinned. */
 function placesOf(doc: Doc): Places {
@@ -89,8 +91,8 @@ function placesOf(doc: Doc): Places {
   const pinned = pins(doc);
   const { placed, ways } = layout(nodes.length, drawn.map((wire): [number, number] => [index.get(wire.from)!, index.get(wire.to)!]));
   const pins_ = Object.values(pinned);
-  const reach = (axis: 0 | 1) => Math.max(...pins_.map((pin) => pin[axis])) - Math.min(...pins_.map((pin) => pin[axis]));
-  const down = pins_.length > 1 ? reach(1) > reach(0) : Math.max(0, ...placed.map((at) => at.layer)) >= ACROSS_MAX;
+  const spread = (axis: 0 | 1) => Math.max(...pins_.map((pin) => pin[axis])) - Math.min(...pins_.map((pin) => pin[axis]));
+  const down = pins_.length > 1 ? spread(1) > spread(0) : Math.max(0, ...placed.map((at) => at.layer)) >= ACROSS_MAX;
   const free = ({ layer, row }: Way) => (down ? { x: Math.round(row * STEP_DOWN.x), y: layer * STEP_DOWN.y } : { x: layer * STEP.x, y: Math.round(row * STEP.y) });
   const places = Object.fromEntries(placed.map((at) => {
     const pin = pinned[nodes[at.index]!];
@@ -103,10 +105,10 @@ function placesOf(doc: Doc): Places {
       return down ? [[middleX, y], [middleX, y + SIZE.height]] : [[x, middleY], [x + SIZE.width, middleY]];
     }),
   );
-  const side = (at: { x: number; y: number }) => (down ? at.x + SIZE.width : at.y + SIZE.height);
-  const [least, most] = [Math.min(0, ...Object.values(places).map(side)), Math.max(0, ...Object.values(places).map(side))];
-  const reached = Math.max(most, ...passes.flat(2).map((point) => point[down ? 0 : 1]));
-  return { places, down, beside: reached > most ? (reached - most) / (reached - least) : 0, ways: passes };
+  const beside = Object.values(places).map((at) => (down ? at.x : at.y));
+  const most = Math.max(0, ...beside) + (down ? SIZE.width : SIZE.height);
+  const tracks = Math.max(most, ...passes.flat(2).map((point) => point[down ? 0 : 1])) - most;
+  return { places, down, reach: { nodes: most - Math.min(0, ...beside), tracks }, ways: passes };
 }
 
 type Props = {
@@ -151,7 +153,7 @@ export function Canvas(props: Props) {
 
 /** Says of the picture that it is busy until its nodes stand where they were put: React Flow takes what it is given a moment later, and fits it another. */
 function Standing({ nodes, box }: { nodes?: FlowNode[]; box: RefObject<HTMLDivElement | null> }) {
-  const stands = useStore((store) => store.nodes === nodes && !store.fitViewQueued);
+  const stands = useStore((store) => store.nodes === nodes && (!store.fitViewQueued || nodes.length === 0));
   useLayoutEffect(() => box.current?.setAttribute("aria-busy", String(!stands)), [box, stands]);
   return null;
 }
@@ -206,8 +208,7 @@ const Drawn = memo(function Drawn({ sheet, beside, onExample, wiring: rules, cho
           edges={made.edges}
           nodeTypes={NODE_TYPES}
           edgeTypes={EDGE_TYPES}
-          fitView
-          fitViewOptions={{ ...made.fit, minZoom: 0.5, maxZoom: 1 }}
+          onInit={(flow) => void flow.fitView(made.fit.first(box.current))}
           minZoom={0.1}
           onlyRenderVisibleElements={nodes.length > 100}
           deleteKeyCode={["Delete", "Backspace"]}
@@ -243,7 +244,7 @@ const Drawn = memo(function Drawn({ sheet, beside, onExample, wiring: rules, cho
         >
           <Standing nodes={of === made ? shown : undefined} box={box} />
           <Background gap={20} color="var(--line)" />
-          <Controls showInteractive={false} fitViewOptions={made.fit} />
+          <Controls showInteractive={false} fitViewOptions={made.fit.options} />
         </ReactFlow>
       </div>
     </>
@@ -273,9 +274,24 @@ function barWords(wire: Forbidden): string {
   return `${policies[0] ?? "the rules"} forbids it${wire.allowed_at.length > 0 ? `; allowed at ${wire.allowed_at.join(", ")}` : ""}`;
 }
 
-function picture(sheet: Sheet, wiring?: Wiring): { nodes: FlowNode[]; edges: Line[]; fit: FitViewOptions } {
+/** How a picture is fitted into a box; at first no smaller than it can be read, so that its nodes come before what runs beside them. */
+type Fit = { options: FitViewOptions<FlowNode>; first: (box: HTMLElement | null) => FitViewOptions<FlowNode> };
+
+/** React Flow fits the nodes: what runs beside them is given room, in hundredths of the box. */
+function fitting(down: boolean, { nodes, tracks }: Places["reach"]): Fit {
+  const share = (tracks / (nodes + tracks)) * (100 - 2 * PADDING);
+  const options = (room: number): FitViewOptions<FlowNode> => ({ padding: { x: `${PADDING}%`, y: `${PADDING}%`, [down ? "right" : "bottom"]: `${PADDING + Math.round(room)}%` } });
+  const first = (box: HTMLElement | null) => {
+    const size = (down ? box?.clientWidth : box?.clientHeight) ?? 0;
+    const free = size > 0 ? 100 - 2 * PADDING - (100 * nodes * ZOOM_FIRST) / size : 0;
+    return { ...options(Math.min(share, Math.max(0, free))), minZoom: ZOOM_FIRST, maxZoom: 1 };
+  };
+  return { options: options(share), first };
+}
+
+function picture(sheet: Sheet, wiring?: Wiring): { nodes: FlowNode[]; edges: Line[]; fit: Fit } {
   const doc = sheet.document;
-  const { places, down, beside, ways } = placesOf(doc);
+  const { places, down, reach, ways } = placesOf(doc);
   const wrong = findingsBy(doc, sheet.text, sheet.findings);
   const labels = new Map((wiring?.wires ?? []).map((wire) => [`${wire.from} ${wire.to}`, wire.label]));
   const refused = new Map((wiring?.refused ?? []).map((step) => [step.path.split(/[/[!]/)[0]!, Object.keys(step.policies).join(", ")]));
@@ -310,8 +326,5 @@ function picture(sheet: Sheet, wiring?: Wiring): { nodes: FlowNode[]; edges: Lin
       ariaLabel: `from ${wire.from} to ${wire.to}${tags.length > 0 ? `, carries ${tags.join(", ")}` : ""}`,
     };
   });
-  // The picture is fitted by its nodes: what runs beside them needs room too.
-  const room = `${Math.round(PADDING + beside * (100 - 2 * PADDING))}%` as const;
-  const fit: FitViewOptions = { padding: { x: `${PADDING}%`, y: `${PADDING}%`, ...(down ? { right: room } : { bottom: room }) } };
-  return { nodes, edges, fit };
+  return { nodes, edges, fit: fitting(down, reach) };
 }

@@ -72,7 +72,7 @@ export function Candidates({ sites, before, label }: Props) {
   const late = sites.some((site) => site.p_late !== undefined && site.p_late !== null);
   const was = new Map(before?.map((site) => [site.site, site]));
   return (
-    <div className="overflow-x-auto rounded-md border border-line" role="region" aria-label={label} tabIndex={0}>
+    <div className="@container overflow-x-auto rounded-md border border-line" role="region" aria-label={label} tabIndex={0}>
       <table className="w-full">
         <thead className="border-b border-line">
           <tr>
@@ -103,7 +103,7 @@ export function Candidates({ sites, before, label }: Props) {
                 <Td right>
                   {site.expected === undefined ? "" : money(site.expected / MICRO)}
                   {old?.expected !== undefined && old.expected !== site.expected ? <span className="block text-soft">before: {money(old.expected / MICRO)}</span> : null}
-                  {termsOf(site) ? <span className="block min-w-28 text-[12px] text-faint">{termsOf(site)}</span> : null}
+                  {termsOf(site) ? <span className="ml-auto block max-w-36 whitespace-normal text-[12px] text-faint">{termsOf(site)}</span> : null}
                 </Td>
                 <Td right className="whitespace-nowrap">
                   {site.runs_s ? (
@@ -126,7 +126,7 @@ export function Candidates({ sites, before, label }: Props) {
               {/* The reason has a line of its own: beside the figures it would be cut where there is little room. */}
               <tr>
                 <td colSpan={late ? 9 : 8} className="px-4 pb-2">
-                  <span className="sticky left-4 block max-w-[min(68ch,80vw)] text-soft">{whyNot(site)}</span>
+                  <span className="sticky left-4 block max-w-[min(68ch,calc(100cqw-2rem))] text-soft">{whyNot(site)}</span>
                 </td>
               </tr>
             </tbody>

@@ -20,8 +20,8 @@ const PAGE = 500;
 const OPEN_MAX = 12;
 const PHASES = ["queued", "waiting_for_resources", "initializing", "running", "succeeded", "failed", "timed_out", "aborted"];
 /** As many columns as there is room for: what is left out stands in the action itself. */
-const GRID = "grid grid-cols-[minmax(120px,3fr)_120px_72px_84px] items-center gap-x-3 px-4 @3xl:grid-cols-[minmax(160px,3fr)_140px_minmax(170px,1.4fr)_80px_90px] @5xl:grid-cols-[minmax(220px,3fr)_150px_90px_minmax(180px,1.4fr)_80px_90px_100px]";
-const ROOM: Partial<Record<(typeof COLUMNS)[number], string>> = { kind: "hidden @5xl:block", site: "hidden @3xl:block", attempts: "hidden @5xl:block" };
+const GRID = "grid grid-cols-[minmax(120px,3fr)_120px_72px_84px] items-center gap-x-3 px-4 @3xl:grid-cols-[minmax(130px,2.4fr)_128px_minmax(190px,1.4fr)_76px_86px] @6xl:grid-cols-[minmax(220px,3fr)_150px_90px_minmax(180px,1.4fr)_80px_90px_100px]";
+const ROOM: Partial<Record<(typeof COLUMNS)[number], string>> = { kind: "hidden @6xl:block", site: "hidden @3xl:block", attempts: "hidden @6xl:block" };
 
 type Props = { run: RunView; open: (path: string) => void; chosen?: string };
 
