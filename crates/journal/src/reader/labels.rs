@@ -64,8 +64,13 @@ mod tests {
             kind: engine::event::ActionKind::Run,
             instant: false,
         };
-        let child =
-            engine::event::ChildOpened { run: RunId(1), opened: opened.clone(), definition: String::new(), entered: None };
+        let child = engine::event::ChildOpened {
+            run: RunId(1),
+            opened: opened.clone(),
+            definition: String::new(),
+            entered: None,
+            inside: None,
+        };
         let told = [
             Event::ActionsOpened(ActionsOpened { run: RunId(1), actions: vec![opened] }),
             Event::ChildOpened(Box::new(child)),
