@@ -17,8 +17,8 @@
 //! - **thrift**: one project, 8 own cores that cost nothing and 64 rented ones; a budget for each of 5 days that pays for about half of what would
 //!   be rented without one. Four jobs in five are worth 0.1 an hour of lateness, one in five is worth 20.
 //! - **patience of the order** and **keeping**: 8 cores; a project that asks for half as much again as there is in small pieces, one that asks for
-//!   all eight cores at once now and then. What is counted is
-//!   the longest wait of what asks for all. (First it was the core-hours that are waited: those fall when short work always goes first, which is what keeping is against.)
+//!   all eight cores at once now and then. What is counted is the longest wait of what asks for all, and for keeping also the core-seconds that all
+//!   others wait. (First it was the core-hours that are waited: those fall when short work always goes first, which is what keeping is against.)
 //! - **deviate**: the graphs and the streams of `worlds.rs`; plans as the server makes them at admission (each workflow for itself, on idle sites, 48,000
 //!   plays by the tasks), followed with noise of e^(0.35 N) and spot capacity that is called back.
 //! - **risk** and **looking ahead**: the same graphs and streams with no plan, decided action by action, with the same noise. A graph counts as a part of what
