@@ -421,7 +421,7 @@ pub(crate) async fn forward(
             }
             Observed::Started { key, host } => Command::Started { attempt: key, host },
             Observed::Finished { key, epoch, outcome, usage, locations } => {
-                let outcome = match flyte.judge(key, epoch, outcome) {
+                let outcome = match flyte.judge(key, outcome) {
                     Outcome::Failed(failure) => {
                         let message = tokio::task::block_in_place(|| secrets.redacted(&failure.message()));
                         Outcome::Failed(Failure { message, text: None, ..failure })

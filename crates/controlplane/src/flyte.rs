@@ -22,7 +22,7 @@ use flyte::seals::Seals;
 use flyte::wire::TaskSpec;
 use flyte::{Call, Objects, Reach};
 use model::graph::Port;
-use model::{AttemptKey, Digest, EgressGrant, Epoch, Failure, FailureClass, Graph, Node, NodeKind, Template};
+use model::{AttemptKey, Digest, EgressGrant, Failure, FailureClass, Graph, Node, NodeKind, Template};
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 
@@ -71,6 +71,8 @@ struct Inner {
     attempts: Mutex<BTreeMap<AttemptKey, Open>>,
     /// Held while a label is joined to the one that is kept, or one of two would be lost.
     labels: Mutex<()>,
+    /// Those that an earlier server ordered.
+    outlived: Mutex<BTreeSet<AttemptKey>>,
     /// Runs whose end somebody is to be told.
     told: notifying::Told,
     /// A version of an artifact was registered.
@@ -81,8 +83,6 @@ struct Inner {
 /// An attempt that is under way.
 struct Open {
     reach: Arc<Reach>,
-    /// The incarnation of the server that ordered it last.
-    epoch: Epoch,
     /// Whether a workflow calls it, which wants values and not where they lie.
     is_called: bool,
     /// Whether its outputs may say that they are artifacts.
@@ -142,11 +142,18 @@ impl Flyte {
             address: RwLock::default(),
             attempts: Mutex::default(),
             labels: Mutex::default(),
+            outlived: Mutex::default(),
             told: notifying::Told::open(&root)?,
             artifacts: tokio::sync::Notify::new(),
             apps: apps::Apps::open(&root)?,
         };
         Ok(Flyte { inner: Arc::new(inner) })
+    }
+
+    /// Attempts that an earlier server ordered: their processes may have lived through a time without any, and those that this one begins may
+    /// begin before it listens.
+    pub(crate) fn outlived(&self, attempts: &BTreeSet<AttemptKey>) {
+        self.inner.outlived.lock().clone_from(attempts);
     }
 
     /// The objects.
@@ -264,8 +271,7 @@ impl Flyte {
         self.note_label(&reach, &reach.name).map_err(|error| broken(error.to_string()))?;
         let produces = spec.task_template.as_ref().and_then(|template| template.metadata.as_ref());
         let produces = produces.is_some_and(|metadata| metadata.produces_artifacts);
-        let (reach, epoch) = (Arc::new(reach), dispatch.epoch);
-        let open = Open { reach, epoch, is_called, produces, is_app, is_unkept: false };
+        let open = Open { reach: Arc::new(reach), is_called, produces, is_app, is_unkept: false };
         self.inner.attempts.lock().insert(dispatch.key, open);
         Ok((order, secrets.into_values().collect()))
     }
@@ -346,14 +352,11 @@ impl Flyte {
         Err(no_environment(format!("no environment stands for the image `{image}`: make one in `{}`", folder.display())))
     }
 
-    /// What the end of a process means that was begun under an epoch: its program says that itself, in what it wrote.
-    pub(crate) fn judge(&self, key: AttemptKey, begun: Epoch, outcome: Outcome) -> Outcome {
-        let known = self.inner.attempts.lock().get(&key).map(|open| {
-            // Its process lived through a time without a server.
-            let outlived = begun != Epoch(0) && begun < open.epoch;
-            (open.reach.outputs(), open.is_called, open.is_app, outlived)
-        });
-        let Some((outputs, is_called, is_app, outlived)) = known else { return outcome };
+    /// What the end of a process means: its program says that itself, in what it wrote.
+    pub(crate) fn judge(&self, key: AttemptKey, outcome: Outcome) -> Outcome {
+        let known = self.inner.attempts.lock().get(&key).map(|open| (open.reach.outputs(), open.is_called, open.is_app));
+        let outlived = self.inner.outlived.lock().contains(&key);
+        let Some((outputs, is_called, is_app)) = known else { return outcome };
         if is_app {
             return apps::judge(outcome);
         }
@@ -398,6 +401,7 @@ impl Flyte {
 
     /// The outcome of an attempt is durable.
     pub(crate) fn forget(&self, key: AttemptKey) {
+        self.inner.outlived.lock().remove(&key);
         if self.inner.attempts.lock().remove(&key).is_some_and(|open| open.is_app) {
             self.inner.apps.forget(key);
         }

@@ -135,6 +135,7 @@ impl ControlPlane {
         let wanted = state.outstanding().iter().filter_map(|effect| effect.attempt()).collect();
         // Before the first order: whatever sites hold now is of earlier servers.
         let orphans = end_orphans(&sites, &wanted).await;
+        flyte.outlived(&wanted);
         let notices = Notices::new(last.0);
         let keeper = opened.writer.keeper();
         let (learned, lessons) = Learned::new();
