@@ -32,6 +32,8 @@ mod v15;
 mod v16;
 #[path = "golden/v2.rs"]
 mod v2;
+#[path = "golden/v23.rs"]
+mod v23;
 #[path = "golden/v3.rs"]
 mod v3;
 #[path = "golden/v4.rs"]
