@@ -34,6 +34,8 @@ mod v16;
 mod v2;
 #[path = "golden/v21.rs"]
 mod v21;
+#[path = "golden/v23.rs"]
+mod v23;
 #[path = "golden/v3.rs"]
 mod v3;
 #[path = "golden/v4.rs"]

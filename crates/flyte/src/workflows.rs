@@ -66,7 +66,7 @@ pub fn spec(id: &TaskId, ports: &[Port], description: &str) -> Result<TaskSpec, 
         let untyped = || Untyped(port.name.clone());
         let of = type_of(&port.schema).ok_or_else(untyped)?;
         if let Some(default) = &port.default {
-            let default = interface::literal(&port.name, default, &of).map_err(|_| untyped())?;
+            let default = interface::literal(&port.name, default, &of, &interface::Placed::new()).map_err(|_| untyped())?;
             default_inputs
                 .push(NamedParameter { name: port.name.clone(), parameter: Some(Parameter { default: Some(default) }) });
         }
@@ -93,7 +93,7 @@ pub fn spec(id: &TaskId, ports: &[Port], description: &str) -> Result<TaskSpec, 
 /// What a workflow gave, as the output of the task that it is.
 pub fn outputs(given: &Value) -> Vec<u8> {
     let given = if given.is_object() { given.clone() } else { json!({}) };
-    let value = interface::literal(OUTPUT, &given, &simple(STRUCT)).ok();
+    let value = interface::literal(OUTPUT, &given, &simple(STRUCT), &interface::Placed::new()).ok();
     Values { literals: vec![NamedLiteral { name: OUTPUT.into(), value }] }.encode_to_vec()
 }
 

@@ -27,12 +27,15 @@ const PRINCIPAL: &str = "x-tutti-principal";
 /// Headers that are of one connection, and none of what goes through.
 const OF_THE_WAY: [HeaderName; 6] =
     [header::CONNECTION, header::PROXY_AUTHENTICATE, header::PROXY_AUTHORIZATION, header::TE, header::TRAILER, header::UPGRADE];
-/// The pause before a door that is taken by another program is tried again.
+/// The pause before a door that could not be opened is tried again.
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Where an app is called.
-pub(super) fn url(app: &DeployedApp) -> String {
-    format!("http://127.0.0.1:{}", app.front)
+pub(crate) fn url(control: &ControlPlane, app: &DeployedApp) -> String {
+    match app.is_service_for_people() {
+        true => format!("{}{}", control.flyte().address(), super::questions::HOME),
+        false => format!("http://127.0.0.1:{}", app.front),
+    }
 }
 
 /// What a door knows.
@@ -72,7 +75,7 @@ fn renew(app: &App, doors: &mut BTreeMap<String, (u16, JoinHandle<()>)>, apps: V
         }
         stays
     });
-    for deployed in apps {
+    for deployed in apps.into_iter().filter(|app| !app.is_service_for_people()) {
         doors.entry(deployed.name()).or_insert_with(|| {
             let door = Door { app: app.clone(), id: deployed.id.clone() };
             (deployed.front, tokio::spawn(serve(door, deployed.front)))
@@ -84,6 +87,13 @@ async fn serve(door: Door, port: u16) {
     let listener = loop {
         match TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await {
             Ok(listener) => break listener,
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                // Whoever keeps the doors hears of the other port and ends this one.
+                if let Err(fault) = door.app.control.move_door(&door.id, port).await {
+                    tracing::warn!(app = door.id.name, port, %fault, "an app cannot be given another port; it is tried again");
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
             Err(error) => {
                 tracing::warn!(app = door.id.name, port, %error, "the door of an app cannot be opened; it is tried again");
                 tokio::time::sleep(AGAIN).await;
@@ -170,21 +180,24 @@ fn reach_of(door: &Door, attempt: AttemptKey) -> Result<std::sync::Arc<Reach>, F
     tokio::task::block_in_place(|| door.app.control.flyte_reach(attempt))?.ok_or_else(over)
 }
 
-/// An attempt calls apps of its own project and domain alone, whose data carry what its own do: what it sends becomes known there, and what it is told
-/// becomes known to it.
+/// An attempt has to do with apps of its own project and domain alone.
+pub(super) fn at_home(reach: &Reach, id: &AppId) -> Result<(), Fault> {
+    if (&reach.project, &reach.domain) == (&id.project, &id.domain) {
+        return Ok(());
+    }
+    let message = format!("an attempt calls apps of its own project and domain alone, and `{}` is of another", id.name);
+    Err(Fault::new(FaultKind::Forbidden, message))
+}
+
+/// An attempt calls apps whose data carry what its own do: what it sends becomes known there, and what it is told becomes known to it.
 fn within_reach(reach: &Reach, id: &AppId, label: &Label) -> Result<(), Fault> {
-    let name = &id.name;
-    let refuse = |message: String| Err(Fault::new(FaultKind::Forbidden, message));
-    if (&reach.project, &reach.domain) != (&id.project, &id.domain) {
-        return refuse(format!("an attempt calls apps of its own project and domain alone, and `{name}` is of another"));
+    at_home(reach, id)?;
+    if reach.label == *label {
+        return Ok(());
     }
-    if reach.label != *label {
-        let own = &reach.label;
-        return refuse(format!(
-            "the data of the attempt carry {own}, and those of `{name}` {label}: neither is told of the other's"
-        ));
-    }
-    Ok(())
+    let (own, name) = (&reach.label, &id.name);
+    let message = format!("the data of the attempt carry {own}, and those of `{name}` {label}: neither is told of the other's");
+    Err(Fault::new(FaultKind::Forbidden, message))
 }
 
 /// Who calls; none when anybody may. What carries tags is for those who may view them, whoever else it was meant for.

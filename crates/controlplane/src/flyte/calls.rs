@@ -3,11 +3,13 @@
 
 use engine::Dispatch;
 use flyte::Call;
+use flyte::interface::Placed;
 use journal::{ActionRow, RunRow};
 use model::{Failure, FailureClass, Node, NodeKind};
 use serde_json::{Map, Value};
 
-use super::{Flyte, ROOT, TASKS, base_of};
+use super::files::Called;
+use super::{Flyte, ROOT, TAKES_FILES, TASKS, base_of};
 use crate::{ControlPlane, Fault, FaultKind};
 
 /// The input of a program.
@@ -44,7 +46,13 @@ pub(super) fn node_call(project: &str, domain: &str, run: &str, path: &str) -> C
 
 impl Flyte {
     /// The call of a deployed task by a node of a workflow: its inputs become what a program would have given.
-    pub(super) fn call_of_node(&self, dispatch: &Dispatch, given: &Value, reader: &journal::Reader) -> Result<Call, Failure> {
+    pub(super) fn call_of_node(
+        &self,
+        dispatch: &Dispatch,
+        given: &Value,
+        placed: &Placed,
+        reader: &journal::Reader,
+    ) -> Result<(Call, Called), Failure> {
         let unusable = |error: String| Failure::new(FailureClass::Environment, error);
         let NodeKind::Task { name } = &dispatch.node.kind else { return Err(unusable("this is no task".into())) };
         let names = &dispatch.names;
@@ -61,7 +69,7 @@ impl Flyte {
         let spec = row.body.get("spec").and_then(Value::as_str).unwrap_or_default().to_owned();
         let bytes = self.spec(&spec).map_err(|fault| unusable(fault.detail))?;
         let read = flyte::task::read(&bytes).map_err(|unfit| unusable(unfit.to_string()))?;
-        let inputs = flyte::interface::inputs(&read, given).map_err(|wrong| Failure {
+        let inputs = flyte::interface::inputs(&read, given, placed).map_err(|wrong| Failure {
             code: Some("InputsInvalid".into()),
             permanent: true,
             ..Failure::new(FailureClass::User, wrong.to_string())
@@ -71,12 +79,14 @@ impl Flyte {
         self.inner.objects.put(key, &inputs).map_err(|error| unusable(error.to_string()))?;
         let org = row.body.get("org").and_then(Value::as_str).unwrap_or_default().to_owned();
         let start = chrono::DateTime::from_timestamp_micros(i64::try_from(names.submitted_at.0).unwrap_or_default());
-        Ok(Call {
+        let call = Call {
             spec,
             task: [org, names.project.clone(), names.domain.clone(), task.to_owned(), version.to_owned()],
             start: start.unwrap_or_default().to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
             ..call
-        })
+        };
+        let takes_files = row.body.get(TAKES_FILES).and_then(Value::as_bool).unwrap_or(false);
+        Ok((call, Called { site: dispatch.site.clone(), takes_files }))
     }
 }
 
