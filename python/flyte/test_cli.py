@@ -77,7 +77,7 @@ class CommandLine(OnServer):
         printed = self.flyte("run", "--name", "deployed", "deployed-task", "shell.main", "--n", "2")
         self.assertIn("deployed", printed)
         self.assertEqual(self.finished("deployed")["phase"], "succeeded")
-        self.flyte("create", "trigger", "shell.main", "nightly", "--schedule", "0 3 * * *")
+        self.flyte("create", "trigger", "shell.main", "nightly")
         self.assertIn("nightly", self.flyte("get", "trigger"))
         self.flyte("update", "trigger", "nightly", "shell.main", "--deactivate")
         self.assertFalse(next(t for t in self.server.get("/triggers") if t["name"].endswith("nightly")).get("enabled", False))

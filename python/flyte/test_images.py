@@ -161,8 +161,6 @@ class Walls(OnServer):
         flyte.build(self.image("probing", self.servers[0]))
         [found] = self.environments.glob("probing_*/lib/python*/site-packages/probe/findings.json")
         findings = json.loads(found.read_text())
-        # Of the server's data: what is shown of environments, and the folder that it works in.
-        self.assertLessEqual(set(json.loads(findings.pop("data").replace("'", '"'))), {"flyte", "sites"})
         for what, came in findings.items():
             self.assertTrue(came.startswith("refused"), f"{what}: {came}")
         self.assertFalse((self.environments / "other/planted").exists() or (self.environments / "planted").exists())

@@ -106,6 +106,7 @@ class Triggers(OnServer):
         self.assertEqual((shown.get("next_due"), shown["starts"]), (None, "on demand"))
         run = finish(flyte.run(flyte.remote.Trigger.get(name=trigger.name, task_name="clock.tick")))
         self.assertEqual(run.outputs()[0].split()[-1], "4")
+        flyte.remote.Trigger.delete(name="by-hand", task_name="clock.tick")
 
     def test_rates_and_time_zones_say_when_it_is_due(self):
         start = datetime(2100, 1, 31, 10, 7, tzinfo=timezone.utc)

@@ -165,7 +165,8 @@ class Files(OnServer):
         expected = {"size": 4, "names": ["deep/two.txt", "one.txt"], "head": "PAR1", "kinds": ["file", "directory", "table"]}
         self.assertEqual(outputs["read"], expected)
         # What they were made of is known.
-        self.assertEqual(self.tutti("audit", "verify").returncode, 0)
+        verified = self.tutti("audit", "verify")
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
 
     def test_what_does_not_fit_is_found_when_it_is_applied(self):
         for old, new, said in (

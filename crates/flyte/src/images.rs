@@ -286,11 +286,11 @@ mod tests {
         assert!(made.join(BUILDING).exists() && made.ends_with("tools_1"));
         assert_eq!(images.begin("tools:1", "one").unwrap().as_ref(), Some(&made), "again, as long as it is not made");
         assert!(matches!(images.begin("tools:1", "two"), Err(Taken::Others(_))));
-        std::fs::write(made.join(READY), "").unwrap();
+        fs::write(made.join(READY), "").unwrap();
         assert_eq!(images.begin("tools:1", "one").unwrap(), None);
         assert!(images.is_built("tools:1", "one") && !images.is_built("tools:1", "two") && !images.is_built("tools:2", "one"));
         // What a build writes within says nothing of whose it is.
-        std::fs::write(made.join(".image.json"), r#"{"env": {}, "project": "two"}"#).unwrap();
+        fs::write(made.join(".image.json"), r#"{"env": {}, "project": "two"}"#).unwrap();
         assert_eq!(images.builder_of("tools_1").as_deref(), Some("one"));
     }
 
@@ -301,14 +301,14 @@ mod tests {
         for name in ["ghcr.io/flyteorg/flyte:py3.12-v2.12.1", "flyte-2.12.1", "flyte-latest", ""] {
             assert!(matches!(images.begin(name, "one"), Err(Taken::Everybodys(_))), "{name}");
         }
-        std::fs::create_dir(images.environments().join("own_1")).unwrap();
+        fs::create_dir(images.environments().join("own_1")).unwrap();
         assert!(matches!(images.begin("own:1", "one"), Err(Taken::Operators(_))));
         // Those of earlier versions, which noted the project within, or did not.
         for (name, noted) in [("old_1", r#"{"project": "one"}"#), ("older_1", r#"{"env": {}}"#)] {
             let made = images.environments().join(name);
-            std::fs::create_dir(&made).unwrap();
-            std::fs::write(made.join(".image.json"), noted).unwrap();
-            std::fs::write(made.join(READY), "").unwrap();
+            fs::create_dir(&made).unwrap();
+            fs::write(made.join(".image.json"), noted).unwrap();
+            fs::write(made.join(READY), "").unwrap();
         }
         assert!(matches!(images.begin("old:1", "two"), Err(Taken::Others(_))));
         assert!(images.begin("old:1", "one").unwrap().is_none() && images.begin("older:1", "two").unwrap().is_none());
@@ -319,10 +319,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut input = json!({ "env": { "A": "task" } });
         assert!(!add_variables(folder.path(), &mut input));
-        std::fs::write(folder.path().join(".image.json"), r#"{"env": {"A": "image", "B": "image"}}"#).unwrap();
+        fs::write(folder.path().join(".image.json"), r#"{"env": {"A": "image", "B": "image"}}"#).unwrap();
         assert!(!add_variables(folder.path(), &mut input));
         assert_eq!(input["env"], json!({ "A": "task", "B": "image" }));
-        std::fs::write(folder.path().join(".image.json"), r#"{"env": {"LD_PRELOAD": "x"}}"#).unwrap();
+        fs::write(folder.path().join(".image.json"), r#"{"env": {"LD_PRELOAD": "x"}}"#).unwrap();
         assert!(add_variables(folder.path(), &mut input));
     }
 
@@ -337,8 +337,8 @@ mod tests {
         let all = [("PIP_INDEX_URL", "i"), ("SECRET", "s"), ("HOME", &*at), ("PIP_CACHE_DIR", "/c"), ("UV_CACHE_DIR", "/c")];
         assert_eq!(given(&all).into_keys().collect::<Vec<_>>(), ["PIP_INDEX_URL"]);
         let file = home.join(".config/pip/pip.conf");
-        std::fs::create_dir_all(home.join(".config/pip")).unwrap();
-        std::fs::write(&file, "").unwrap();
+        fs::create_dir_all(home.join(".config/pip")).unwrap();
+        fs::write(&file, "").unwrap();
         let found = given(&all);
         assert_eq!(found["PIP_CONFIG_FILE"], file.to_string_lossy());
         assert!(files_of_pip(&found).contains(&file));

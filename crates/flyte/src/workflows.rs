@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(schema["properties"]["names"], ports[2].schema);
         assert_eq!(schema["properties"]["by"], ports[3].schema);
         let given = json!({ "n": 1, "names": ["a"], "by": { "a": true }, "free": { "deep": [1, "x", null] } });
-        let bytes = interface::inputs(&spec, &given).unwrap();
+        let bytes = interface::inputs(&spec, &given, &interface::Placed::new()).unwrap();
         let read = interface::outputs(&bytes).unwrap();
         assert_eq!((&read["n"], &read["x"], &read["free"]), (&json!(1), &json!(0.0), &given["free"]));
         assert_eq!(interface::outputs(&outputs(&given)), Some(json!({ "o0": given })));

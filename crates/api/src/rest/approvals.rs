@@ -149,11 +149,14 @@ pub(crate) async fn decide(
     Json(request): Json<DecisionRequest>,
 ) -> ApiResult<Json<RunView>> {
     let (server, asker) = (app.clone(), caller.clone());
-    let (name, form) = (run.clone(), request.form.clone());
+    let (name, form, rejects) = (run.clone(), request.form.clone(), request.decision == "reject");
     let action = blocking(move || {
         let (action, input) = waiting(&server.control, &name, query.path.as_deref())?;
         may_answer(&server, &asker, &server.control.find_run(&name)?, &input)?;
-        check_form(&input, &form)?;
+        // Whoever says no to a question of a program has no value to give.
+        if !(rejects && form.as_object().is_none_or(serde_json::Map::is_empty) && question(&input).is_some()) {
+            check_form(&input, &form)?;
+        }
         Ok(action)
     })
     .await?;

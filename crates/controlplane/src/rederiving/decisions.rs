@@ -4,8 +4,8 @@ use engine::event::{ActionsParked, ActionsPlaced, CancelRequested, EgressDecided
 use model::{ActionNo, EgressGrant, RunId, Seq, Timestamp};
 use placement::{Explanation, Obstacle, Verdict};
 
-use super::Rederive;
 use super::run::Action;
+use super::{Rederive, is_connector};
 use crate::governing::obstacle;
 
 impl Rederive<'_> {
@@ -196,7 +196,7 @@ impl Rederive<'_> {
         };
         let walls = self.sites.get(&event.site).map(|site| site.sandbox.clone().unwrap_or_default());
         // Connectors ask for one way each, processes are given what there is.
-        let is_connector = work.work.contains('@');
+        let is_connector = is_connector(&work.work);
         let builds = work.work == flyte::images::PLACE[2];
         let lets = |way: &EgressGrant| {
             walls.as_ref().is_some_and(|walls| match is_connector {
