@@ -102,11 +102,14 @@ pub(super) async fn upload_inputs(app: &App, caller: &Caller, request: UploadInp
     .await
 }
 
-/// The key of the code of a task, as its command line says.
-fn bundle_of(spec: &[u8]) -> Option<String> {
-    let args = flyte::task::read(spec).ok()?.task_template?.container?.args;
-    let at = args.iter().position(|arg| arg == "--tgz" || arg == "--pkl")?;
-    flyte::key(args.get(at + 1)?).map(str::to_owned)
+/// The key of the code of a task, as its command line says. That is written by whoever deploys the task, and could name anything: whoever asks for the
+/// code has to be able to read what lies there.
+fn bundle_of(app: &App, caller: &Caller, place: (&str, &str), spec: &[u8]) -> Answer<Option<String>> {
+    let template = flyte::task::read(spec).ok().and_then(|spec| spec.task_template);
+    let args = template.and_then(|template| template.container).unwrap_or_default().args;
+    let named = args.iter().position(|arg| arg == "--tgz" || arg == "--pkl").and_then(|at| args.get(at + 1));
+    naming::check(app, caller, place, named.map(String::as_str))?;
+    Ok(named.and_then(|address| flyte::key(address)).map(str::to_owned))
 }
 
 /// The key of the report that the last attempt of an action wrote; none when it wrote none, or is no task of a Flyte program.
@@ -128,13 +131,16 @@ pub(super) async fn download_link(
         let control = &shared.control;
         let AttemptId { action_id, attempt } = request.action_attempt_id.unwrap_or_default();
         let key = match (request.task_id, request.artifact_type) {
-            (Some(id), _) => bundle_of(&tasks::find(control, &id)?.1),
+            (Some(id), _) => {
+                let (id, spec) = tasks::find(control, &id)?;
+                bundle_of(&shared, &caller, (&id.project, &id.domain), &spec)?
+            }
             (None, kind) => {
                 let (run, action) = view::action_of(control.reader(), action_id.as_ref())?;
                 auth::sees(&shared, &caller, &run, &action)?;
                 let call = view::call_of(control.reader(), &action)?;
                 match kind {
-                    2 => bundle_of(&control.flyte().spec(&call.spec)?),
+                    2 => bundle_of(&shared, &caller, (&run.project, &run.domain), &control.flyte().spec(&call.spec)?)?,
                     _ => {
                         let attempt = if attempt == 0 { action.attempt } else { attempt };
                         flyte::key(&format!("{}/report.html", call.outputs(attempt))).map(str::to_owned)

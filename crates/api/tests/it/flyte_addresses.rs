@@ -195,6 +195,29 @@ async fn a_trigger_is_given_no_address_that_whoever_sets_it_may_not_read() {
     up.down().await;
 }
 
+/// A link to the code of a task leads nowhere else, whatever its command line says of where that lies.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_to_the_code_of_a_task_leads_to_what_may_be_read() {
+    let up = Up::start().await;
+    with_runs(&up).await;
+    let People { keeper, .. } = people(&up).await;
+    let code = "uploads/mine/development/x/code.tgz";
+    up.control.flyte().objects().put(code, b"code").unwrap();
+    let bank = format!("{}/outputs.pb", outputs_of("bank", "secret"));
+    for (version, address, code) in [("1", flyte::uri(code), ""), ("2", bank, "permission_denied")] {
+        let task_id = task("mine").map(|id| TaskId { version: version.into(), ..id });
+        let mut spec = spec();
+        let container = spec.task_template.as_mut().and_then(|template| template.container.as_mut()).unwrap();
+        container.args.extend(["--tgz".to_owned(), address.clone()]);
+        let deploy = DeployTaskRequest { task_id: task_id.clone(), spec: spec.encode_to_vec(), ..Default::default() };
+        assert_eq!(call(&up, &keeper, "task.TaskService/DeployTask", "", deploy.encode_to_vec()).await.0, "");
+        let link = CreateDownloadLinkRequest { task_id, action_attempt_id: None, artifact_type: 2 };
+        let asked = call(&up, &keeper, "dataproxy.DataProxyService/CreateDownloadLink", "", link.encode_to_vec()).await;
+        assert_eq!(asked.0, code, "{address}: {}", asked.1);
+    }
+    up.down().await;
+}
+
 /// What a program says of where its outputs lie is followed as far as its action may read, and whoever looks is told no more.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_output_that_names_what_is_anothers_brings_nothing_of_it() {
