@@ -38,7 +38,6 @@ const MIGRATIONS: &[&str] = &[
     include_str!("tables/v8.sql"),
     include_str!("tables/v9.sql"),
     include_str!("tables/v10.sql"),
-    include_str!("tables/v11.sql"),
 ];
 
 /// Opens the file to write, brings its tables to this version, and reads back what it was asked to be.

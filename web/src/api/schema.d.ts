@@ -1442,6 +1442,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runs:latest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The latest runs of each registered workflow and deployed task that has any: of the first thousand of either by name.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        get: operations["latestRuns"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/runs:totals": {
         parameters: {
             query?: never;
@@ -1563,6 +1583,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sites/{site}/actions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists what holds capacity of a site now: what runs, then what is starting, the earliest first.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        get: operations["listHeld"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sites/{site}/{order}": {
         parameters: {
             query?: never;
@@ -1637,6 +1677,26 @@ export interface paths {
          * @description Needs the scope `admin`, or a role that may `administer`.
          */
         post: operations["sweep"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tasks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the tasks that Flyte programs deployed, the latest version of each, with what it takes and gives.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        get: operations["listTasks"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1842,6 +1902,26 @@ export interface paths {
          * @description Needs the scope `worker`, or a role that may `work`.
          */
         post: operations["streamActions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workflows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the registered workflows by name: who began each, and in which domains the rules have a place for every step of it.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        get: operations["listWorkflows"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2421,6 +2501,15 @@ export interface components {
             /** @description The bounds in words. */
             said: string;
         };
+        /** @description How a workflow stands with the rules in force at the sites of now. */
+        CertificateState: {
+            /** @description The domains in which every step of it has a place. */
+            domains: string[];
+            /** @description Whether there are rules: without any, nothing is certified and nothing refused. */
+            governed: boolean;
+            /** @description Why it has no certificate in the others. */
+            refused?: string | null;
+        };
         /** @description A flow certificate: that every step of a workflow has a place where its data may be. */
         CertificateView: {
             /** @description The digest of its graph. */
@@ -2819,6 +2908,19 @@ export interface components {
             /** @description The worker's name. */
             worker: string;
         };
+        /** @description An action that holds capacity of a site. */
+        HeldView: {
+            /** @description Its kind. */
+            kind: string;
+            /** @description Its path in the run. */
+            path: string;
+            /** @description initializing or running. */
+            phase: string;
+            /** @description Its run. */
+            run: string;
+            /** @description Since when (RFC 3339): when it began to run, or was opened. */
+            since: string;
+        };
         /** @description An attempt under an epoch. */
         HoldingView: {
             /** @description The attempt's token. */
@@ -2874,6 +2976,13 @@ export interface components {
             secrets: number;
             /** @description What wraps its root keys. */
             service: string;
+        };
+        /** @description The latest runs of a workflow or of a task. */
+        LatestRunsView: {
+            /** @description Its runs, the newest first. */
+            runs: components["schemas"]["RunMark"][];
+            /** @description The workflow; of a task its project and its name. */
+            workflow: string;
         };
         /** @description An action given to a worker. */
         LeaseView: {
@@ -3711,6 +3820,25 @@ export interface components {
             /** @description The tags that it looks for. */
             tags: string[];
         };
+        /** @description A run as a mark beside others. */
+        RunMark: {
+            /** @description Its domain. */
+            domain: string;
+            /** @description Its name. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            number: number;
+            /** @description How it stands. */
+            phase: string;
+            /**
+             * Format: double
+             * @description How long it has taken.
+             */
+            seconds: number;
+        };
         /** @description Where a run stands. */
         RunOutlookView: {
             /**
@@ -4468,6 +4596,34 @@ export interface components {
              */
             retention_seconds?: number | null;
         };
+        /** @description The latest version of a task that a Flyte program deployed. */
+        TaskView: {
+            /** @description Who deployed it. */
+            by: string;
+            /** @description When it was deployed (RFC 3339). */
+            deployed_at: string;
+            /** @description Its domain. */
+            domain: string;
+            /** @description The environment that it belongs to. */
+            environment: string;
+            /** @description What it takes: a JSON Schema. */
+            inputs: unknown;
+            /** @description Its name, which a `task` node says. */
+            name: string;
+            /** @description What it gives: a JSON Schema. */
+            outputs: unknown;
+            /** @description Who deployed the first version that there is. */
+            owner: string;
+            /** @description Its project. */
+            project: string;
+            /** @description The version that was deployed last. */
+            version: string;
+            /**
+             * Format: int64
+             * @description How many versions there are.
+             */
+            versions: number;
+        };
         /** @description Neighbouring actions of a run. */
         TileView: {
             /** @description When the first of them began (RFC 3339), or was opened where none has begun. */
@@ -4843,6 +4999,24 @@ export interface components {
             hello?: components["schemas"]["WorkerHello"] | null;
             /** @description How actions ended. */
             reports?: components["schemas"]["ReportView"][];
+        };
+        /** @description A registered workflow, as a list shows it. */
+        WorkflowView: {
+            /** @description When that was applied (RFC 3339). */
+            applied_at: string;
+            /** @description Who applied it. */
+            by: string;
+            /** @description Its flow certificate. */
+            certificate: components["schemas"]["CertificateState"];
+            /** @description Its name. */
+            name: string;
+            /** @description Who applied its first version. */
+            owner: string;
+            /**
+             * Format: int64
+             * @description Its latest version.
+             */
+            version: number;
         };
     };
     responses: never;
@@ -7431,6 +7605,38 @@ export interface operations {
             };
         };
     };
+    latestRuns: {
+        parameters: {
+            query?: {
+                /** @description Runs of each: 20 when nothing is said, at most 50. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The latest runs of each. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LatestRunsView"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     countRuns: {
         parameters: {
             query?: {
@@ -7664,6 +7870,40 @@ export interface operations {
             };
         };
     };
+    listHeld: {
+        parameters: {
+            query?: {
+                /** @description At most so many: 50 when nothing is said, at most 500. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                site: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What is there. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HeldView"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     orderSite: {
         parameters: {
             query?: never;
@@ -7774,6 +8014,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SweepAnswer"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listTasks: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description Rows of the page: 200 when nothing is said, at most 1,000. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of tasks. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"][];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
@@ -8131,6 +8405,40 @@ export interface operations {
                 };
                 content: {
                     "application/x-ndjson": components["schemas"]["ServerLine"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listWorkflows: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description Rows of the page: 200 when nothing is said, at most 1,000. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of workflows. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowView"][];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
