@@ -74,7 +74,7 @@ mod tests {
         let told = [
             Event::ActionsOpened(ActionsOpened { run: RunId(1), actions: vec![opened] }),
             Event::ChildOpened(Box::new(child)),
-            Event::RunLabelled(Box::new(RunLabelled::default())),
+            Event::RunLabelled(Box::default()),
         ];
         assert_eq!(told.map(|event| engine::codec::kind(&engine::codec::encode(&event))), KINDS);
     }
