@@ -131,12 +131,12 @@ class Plugin(OnServer, Asking):
         self.assertEqual(finish(run).outputs()[0], 8)
         self.assertEqual(row["title"], "And now?")
 
-    def test_a_question_that_is_rejected_fails_the_program_with_who_did(self):
+    def test_a_question_that_is_rejected_fails_the_program(self):
         run = start(programs.asks_with_the_plugin, prompt="Still?")
         self.decide(self.waiting(run)["amount"], decision="reject")
         finish(run)
         self.assertEqual(run.phase, ActionPhase.FAILED)
-        self.assertIn("rejected by local", run.details().action_details.error_info.message)
+        self.assertIn("response.json", run.details().action_details.error_info.message)
 
 
 class Assigned(unittest.TestCase, Asking):

@@ -45,7 +45,7 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use engine::event::{ActionsOpened, RunLabelled};
+    use engine::event::ActionsOpened;
     use model::{ActionNo, Label};
 
     use super::*;
