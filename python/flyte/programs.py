@@ -421,6 +421,17 @@ def gives_its_key_away() -> str:
 
 
 @env.task
+def lends_its_key() -> int:
+    """Writes down its key, and lives until it is stopped."""
+    at = own_prefix()
+    own_client().put_object(Bucket="tutti", Key=f"{at}/hello", Body=b"hello, world")
+    named = ("FLYTE_AWS_ACCESS_KEY_ID", "FLYTE_AWS_SECRET_ACCESS_KEY")
+    print("lent", at, *(os.environ[name] for name in named), flush=True)
+    time.sleep(600)
+    return 0
+
+
+@env.task
 def acts_for_others(other: str) -> list[str]:
     """What comes of using the token of this attempt for something else."""
     import json

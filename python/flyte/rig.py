@@ -73,8 +73,8 @@ class Server:
             with error:
                 return error.code, error.read()
 
-    def make_token(self, name, scopes):
-        body = json.dumps({"name": name, "scopes": scopes}).encode()
+    def make_token(self, name, scopes, **more):
+        body = json.dumps({"name": name, "scopes": scopes, **more}).encode()
         with self.call("/api/v1/tokens", body, {"content-type": "application/json"}) as answer:
             return json.load(answer)["token"]
 

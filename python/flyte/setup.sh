@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the Python environment of the Flyte acceptance tests in TUTTI_FLYTE_VENV: the SDK, and what the programs of the tests use (boto3, fastapi, uvicorn, pandas, pyarrow), pinned. Done already, it takes no time.
+# Makes the Python environment of the Flyte acceptance tests in TUTTI_FLYTE_VENV: the SDK, and what the programs of the tests use (its plugin for people, boto3, fastapi, uvicorn, pandas, pyarrow), pinned. Done already, it takes no time.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 venv="${TUTTI_FLYTE_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/tutti/flyte-venv}"

@@ -2,9 +2,11 @@
 
 import json
 import os
+import socket
 import subprocess
 import unittest
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import flyte
@@ -108,6 +110,19 @@ class Apps(OnServer):
         # The app is known before its door is open again.
         until("its door", self.answers)
         self.assertEqual(self.score()["pid"], before["pid"], "the process went on")
+
+    def test_a_port_that_something_else_took_while_the_server_was_down_is_left_to_it(self):
+        old = self.active().endpoint
+        self.server.kill()
+        with socket.create_server(("127.0.0.1", urllib.parse.urlparse(old).port)):
+            self.server.start()
+            moved = until("another port", lambda: (url := App.get("scores").endpoint) != old and url)
+            self.active()
+            until("its door", self.answers)
+            self.assertIn(moved, self.tutti("get", "apps").stdout)
+        # It stays there.
+        self.assertEqual(self.score()["score"], 42)
+        self.assertEqual(App.get("scores").endpoint, moved)
 
     def answers(self):
         try:

@@ -1,15 +1,99 @@
 """Layered images, built as Python environments by the remote builder of the unmodified SDK."""
 
+import http.server
+import io
+import json
+import os
+import socket
+import subprocess
+import tarfile
+import threading
 import unittest
 
-from rig import OnServer, output, start
+import flyte
+from rig import OnServer, connect, output, start
 
 import programs_images as programs
+
+SITE = """
+kind: site
+name: workshop
+simulates: a workshop
+capacity: {{cpu: 4, memory: 8Gi}}
+sandbox: {{mode: prefer, egress: ["127.0.0.1:{port}"]}}
+"""
+
+# Whoever installs a source package runs a program of whoever wrote it. This one looks around.
+BACKEND = """
+import json, os, socket, zipfile
+from pathlib import Path
+
+
+def tried(attempt):
+    try:
+        return str(attempt())
+    except OSError as error:
+        return f"refused: {error.strerror or type(error).__name__}"
+
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    environments = Path(os.environ["TUTTI_FLYTE_ENVIRONMENTS"])
+    findings = {
+        "data": tried(lambda: sorted(entry.name for entry in environments.parent.parent.iterdir())),
+        "another environment": tried(lambda: (environments / "other" / "planted").write_text("x")),
+        "beside environments": tried(lambda: (environments / "planted").write_text("x")),
+        "a home": tried(lambda: os.listdir(%(home)r)),
+        "the network": tried(lambda: socket.create_connection(("127.0.0.1", %(port)d), timeout=5)),
+        "names": tried(lambda: socket.create_connection(("example.com", 80), timeout=5)),
+    }
+    name = "probe-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(Path(folder) / name, "w") as wheel:
+        wheel.writestr("probe/__init__.py", "")
+        wheel.writestr("probe/findings.json", json.dumps(findings))
+        wheel.writestr("probe-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: probe\\nVersion: 1.0\\n")
+        wheel.writestr("probe-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("probe-1.0.dist-info/RECORD", "")
+    return name
+"""
+
+PROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n[project]\nname = "probe"\nversion = "1.0"\n'
+
+
+def source_package(**looks_for):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name, text in {"pyproject.toml": PROJECT, "backend.py": BACKEND % looks_for, "PKG-INFO": "Metadata-Version: 2.1\nName: probe\nVersion: 1.0\n"}.items():
+            entry = tarfile.TarInfo(f"probe-1.0/{name}")
+            entry.size = len(text.encode())
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    return packed.getvalue()
+
+
+class Packages(http.server.BaseHTTPRequestHandler):
+    """Hands the package out, and counts."""
+
+    package, asked = b"", 0
+
+    def do_GET(self):
+        type(self).asked += 1
+        self.send_response(200)
+        self.send_header("content-length", str(len(self.package)))
+        self.end_headers()
+        self.wfile.write(self.package)
+
+    def log_message(self, *_):
+        pass
+
+
+def serve(handler):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
 
 
 class Images(OnServer):
     def builds(self):
-        return [run for run in self.server.get("/runs")["items"] if run["workflow"].endswith("/build-image")]
+        return [run for run in self.server.get("/runs")["items"] if run["workflow"] == "acceptance/build-image"]
 
     def test_packages_and_variables_are_there_and_an_image_is_built_once(self):
         self.assertEqual(output(programs.has_what_its_image_says, x=3), ["1.17.0", "mint", "task", "3"])
@@ -29,6 +113,76 @@ class Images(OnServer):
             self.assertEqual(run["phase"], "failed")
             self.assertIn(words, run["failure"]["message"])
             self.assertIn("no container", run["failure"]["message"])
+
+
+class Walls(OnServer):
+    """A build is within walls at every site that has some, also where tasks are not."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.outside = socket.create_server(("127.0.0.1", 0))
+        looks_for = {"port": cls.outside.getsockname()[1], "home": os.path.expanduser("~")}
+        cls.handlers = [type(name, (Packages,), {"package": source_package(**looks_for)}) for name in ("Granted", "Other")]
+        cls.servers = [serve(handler) for handler in cls.handlers]
+        path = cls.server.folder / "site.yaml"
+        path.write_text(SITE.format(port=cls.servers[0].server_port))
+        cls.tutti("apply", "-f", path)
+        for site in cls.server.get("/sites"):
+            if site["name"] != "workshop":
+                cls.tutti("site", "cordon", site["name"])
+        cls.environments = cls.server.folder / "data/flyte/environments"
+        (cls.environments / "other").mkdir(parents=True)
+
+    @classmethod
+    def tearDownClass(cls):
+        for server in cls.servers:
+            server.shutdown()
+            server.server_close()
+        cls.outside.close()
+        super().tearDownClass()
+
+    @classmethod
+    def tutti(cls, *arguments):
+        server = ["--server", f"http://127.0.0.1:{cls.server.port}"]
+        done = subprocess.run([os.environ["TUTTI_BIN"], *arguments, *server], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    def image(self, name, server):
+        return flyte.Image.from_debian_base(name=name).with_pip_packages(f"probe @ http://127.0.0.1:{server.server_port}/probe-1.0.tar.gz")
+
+    def builds(self, project="acceptance"):
+        return [run for run in self.server.get("/runs")["items"] if run["workflow"] == f"{project}/build-image"]
+
+    def test_a_package_that_looks_around_while_it_is_installed_finds_nothing(self):
+        if "sandbox" not in next(site for site in self.server.get("/sites") if site["name"] == "workshop")["attributes"]["sandbox"]:
+            self.skipTest("this machine cannot build walls")
+        flyte.build(self.image("probing", self.servers[0]))
+        [found] = self.environments.glob("probing_*/lib/python*/site-packages/probe/findings.json")
+        findings = json.loads(found.read_text())
+        for what, came in findings.items():
+            self.assertTrue(came.startswith("refused"), f"{what}: {came}")
+        self.assertFalse((self.environments / "other/planted").exists() or (self.environments / "planted").exists())
+        build = self.builds()[0]
+        ways = self.tutti("audit", "connections", build["name"])
+        self.assertIn("pypi.org", ways)
+        self.assertIn(str(self.servers[0].server_port), ways)
+        self.tutti("audit", "verify")
+        # Of the image nobody else is told, and nobody else builds it anew.
+        connect(self.server, project="elsewhere")
+        try:
+            with self.assertRaisesRegex(Exception, "another project"):
+                flyte.build(self.image("probing", self.servers[0]))
+        finally:
+            connect(self.server)
+        self.assertEqual(self.builds("elsewhere")[0]["phase"], "failed")
+
+    def test_a_package_from_elsewhere_is_not_brought(self):
+        with self.assertRaises(Exception):
+            flyte.build(self.image("elsewhere", self.servers[1]))
+        self.assertEqual(self.builds()[0]["phase"], "failed")
+        self.assertEqual(self.handlers[1].asked, 0)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import hashlib
 import unittest
+from datetime import datetime, timezone
 
 import flyte
 import flyte.errors
@@ -98,6 +99,29 @@ class Triggers(OnServer):
         flyte.remote.Trigger.delete(name="other", task_name="clock.tick")
         names = [trigger.name for trigger in flyte.remote.Trigger.listall(task_name="clock.tick")]
         self.assertNotIn("other", names)
+
+    def test_one_without_a_schedule_fires_when_somebody_says_so(self):
+        trigger = flyte.remote.Trigger.create(flyte.Trigger("by-hand", inputs={"at": datetime(2026, 1, 2, tzinfo=timezone.utc), "n": 4}), task_name="clock.tick")
+        shown = self.server.get("/triggers/acceptance%2Fdevelopment%2Fclock.tick%2Fby-hand")
+        self.assertEqual((shown.get("next_due"), shown["starts"]), (None, "on demand"))
+        run = finish(flyte.run(flyte.remote.Trigger.get(name=trigger.name, task_name="clock.tick")))
+        self.assertEqual(run.outputs()[0].split()[-1], "4")
+        flyte.remote.Trigger.delete(name="by-hand", task_name="clock.tick")
+
+    def test_rates_and_time_zones_say_when_it_is_due(self):
+        start = datetime(2100, 1, 31, 10, 7, tzinfo=timezone.utc)
+        schedules = {
+            "from-a-time": (flyte.FixedRate(90, start_time=start), lambda due: due == start),
+            "on-the-grid": (flyte.FixedRate(60, start_time=datetime(2020, 1, 1, 0, 7, tzinfo=timezone.utc)), lambda due: due.minute == 7 and due.second == 0),
+            "in-tokyo": (flyte.Cron("30 9 * * *", timezone="Asia/Tokyo"), lambda due: (due.hour, due.minute) == (0, 30)),
+        }
+        for name, (schedule, fits) in schedules.items():
+            flyte.remote.Trigger.create(flyte.Trigger(name, schedule, inputs={"at": flyte.TriggerTime, "n": 1}), task_name="clock.tick")
+            shown = self.server.get(f"/triggers/acceptance%2Fdevelopment%2Fclock.tick%2F{name}")
+            due = datetime.fromisoformat(shown["next_due"].replace("Z", "+00:00"))
+            self.assertTrue(fits(due), (name, due))
+            self.assertGreater(due, datetime.now(timezone.utc))
+            flyte.remote.Trigger.delete(name=name, task_name="clock.tick")
 
 
 if __name__ == "__main__":

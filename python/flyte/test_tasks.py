@@ -83,5 +83,115 @@ class Tasks(OnServer):
         self.assertIn("not deployed in the project `lending` and its domain `production`", json.dumps(run))
 
 
+WORKFLOW = """
+workflow: acceptance/files
+inputs: {n: {type: integer, default: 4}}
+nodes:
+  write:
+    run:
+      script: |
+        cd "$TUTTI_OUT_DIR"
+        printf 'a,b\\n1,2\\n3,4\\n5,6\\n' > rows.csv
+        printf 'hello world' > text.txt
+        mkdir -p parts/deep
+        echo one > parts/one.txt
+        echo two > parts/deep/two.txt
+        echo '{"table": {"$file": "rows.csv"}, "parts": {"$file": "parts"}, "text": {"$file": "text.txt"}}' > "$TUTTI_OUTPUT"
+    outputs: {table: {type: table}, parts: {type: directory}, text: {type: file}}
+  measure:
+    task: files.measures
+    with: {text: "${ nodes.write.text }", folder: "${ nodes.write.parts }", table: "${ nodes.write.table }"}
+  make:
+    task: files.makes
+    with: {n: "${ inputs.n }"}
+  again:
+    task: files.measures
+    with: {text: "${ nodes.make.o3[1] }", folder: "${ nodes.make.o1 }", table: "${ nodes.make.o2 }"}
+  read:
+    run:
+      interpreter: [python3]
+      script: |
+        import json, os
+        given = json.load(open(os.environ["TUTTI_INPUT"]))
+        found = sorted(os.path.relpath(os.path.join(folder, name), given["folder"]["path"]) for folder, _, names in os.walk(given["folder"]["path"]) for name in names)
+        head = open(given["table"]["path"], "rb").read(4).decode()
+        json.dump({"size": given["file"]["size"], "names": found, "head": head, "kinds": [given[key]["kind"] for key in ("file", "folder", "table")]}, open(os.environ["TUTTI_OUTPUT"], "w"))
+    with: {file: "${ nodes.make.o0 }", folder: "${ nodes.make.o1 }", table: "${ nodes.make.o2 }"}
+outputs:
+  measured: "${ nodes.measure }"
+  again: "${ nodes.again }"
+  read: "${ nodes.read }"
+"""
+
+PASSES = """
+workflow: acceptance/passes
+inputs: {address: {type: string}}
+nodes:
+  pass:
+    task: files.passes_on
+    with: {address: "${ inputs.address }"}
+outputs: {file: "${ nodes.pass.o0 }"}
+"""
+
+
+class Files(OnServer):
+    """Files, folders and tables between workflows and the tasks that they call."""
+
+    tutti, ended = Tasks.__dict__["tutti"], Tasks.ended
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        import programs_files
+
+        flyte.deploy(programs_files.env)
+        for name, text in (("files", WORKFLOW), ("passes", PASSES)):
+            path = cls.server.folder / f"{name}.workflow.yaml"
+            path.write_text(text)
+            applied = cls.tutti("apply", "-f", path)
+            assert applied.returncode == 0, applied.stderr + applied.stdout
+
+    def ran(self, workflow, *inputs):
+        given = [part for pair in inputs for part in ("--input", pair)]
+        ran = self.tutti("run", f"acceptance/{workflow}", *given, "-o", "json")
+        return self.ended(json.loads(ran.stdout)["name"])
+
+    def test_they_go_both_ways(self):
+        run = self.ran("files")
+        self.assertEqual(run["phase"], "succeeded", run)
+        outputs = run["outputs"]
+        self.assertEqual(outputs["measured"], {"o0": "hello world", "o1": ["one.txt: one", "two.txt: two"], "o2": [9, 12]})
+        self.assertEqual(outputs["again"], {"o0": "1", "o1": ["one.txt: one", "two.txt: two"], "o2": [6, 12]})
+        expected = {"size": 4, "names": ["deep/two.txt", "one.txt"], "head": "PAR1", "kinds": ["file", "directory", "table"]}
+        self.assertEqual(outputs["read"], expected)
+        # What they were made of is known.
+        verified = self.tutti("audit", "verify")
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+
+    def test_what_does_not_fit_is_found_when_it_is_applied(self):
+        for old, new, said in (
+            ('text: "${ nodes.write.text }"', "text: hello", "has to be"),
+            ('table: "${ nodes.write.table }"', 'table: "${ inputs.n }"', "has to be"),
+            ('folder: "${ nodes.write.parts }", ', "", "needs `folder`"),
+        ):
+            path = self.server.folder / "wrong.workflow.yaml"
+            self.assertIn(old, WORKFLOW)
+            path.write_text(WORKFLOW.replace(old, new, 1))
+            applied = self.tutti("apply", "-f", path)
+            self.assertNotEqual(applied.returncode, 0, applied.stdout)
+            self.assertIn(said, applied.stderr + applied.stdout)
+
+    def test_a_task_gives_nothing_that_it_may_not_read(self):
+        for address, said in (
+            ("s3://tutti/secret", "may not read"),
+            ("s3://tutti/runs/elsewhere/development/r/a0/1/x", "may not read"),
+            ("https://example.com/x", "does not lie in the store"),
+            ("s3://tutti/uploads/acceptance/development/none", "cannot be taken"),
+        ):
+            run = self.ran("passes", f"address={address}")
+            self.assertEqual(run["phase"], "failed", run)
+            self.assertIn(said, run["failure"]["message"])
+
+
 if __name__ == "__main__":
     unittest.main()

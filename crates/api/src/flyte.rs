@@ -8,12 +8,15 @@ mod apps;
 mod artifacts;
 mod asking;
 mod auth;
+mod clusters;
 mod connect;
 mod data;
 mod front;
+mod questions;
 mod recovering;
 mod runs;
 mod secrets;
+mod settings;
 mod store;
 mod tasks;
 mod triggers;
@@ -40,6 +43,7 @@ const VIEW: Needs = Needs::Within(&["view"]);
 const SUBMIT: Needs = Needs::Within(&["submit"]);
 const STEER: Needs = Needs::Within(&["steer"]);
 const SECRETS: Needs = Needs::Within(&["secrets"]);
+const OPERATE: Needs = Needs::Within(&["operate"]);
 const DECIDE: Needs = Needs::Within(&["decide"]);
 
 /// Every method, and what it needs.
@@ -96,6 +100,10 @@ pub const METHODS: &[(&str, Needs)] = &[
     ("/flyteidl2.artifact.ArtifactService/DeclareArtifact", SUBMIT),
     ("/flyteidl2.artifact.ArtifactService/GetArtifactSchema", READ),
     ("/flyteidl2.artifact.ArtifactService/DeleteArtifact", SUBMIT),
+    ("/flyteidl2.settings.SettingsService/GetSettings", READ),
+    ("/flyteidl2.settings.SettingsService/GetSettingsForEdit", READ),
+    ("/flyteidl2.settings.SettingsService/CreateSettings", OPERATE),
+    ("/flyteidl2.settings.SettingsService/UpdateSettings", OPERATE),
     ("/flyteidl2.actions.ActionsService/Enqueue", SUBMIT),
     ("/flyteidl2.actions.ActionsService/WatchForUpdates", READ),
     ("/flyteidl2.actions.ActionsService/Abort", STEER),
@@ -107,7 +115,12 @@ pub(crate) fn needs(route: &str) -> Option<Needs> {
     if matches!(route, store::LINKS | store::OBJECTS | store::BUCKET | auth::TOKENS | APPS) {
         return Some(Needs::Nothing);
     }
-    METHODS.iter().find(|(known, _)| *known == route).map(|(_, needs)| *needs)
+    match route {
+        // They lead to the inbox, which asks who comes.
+        questions::HOME | questions::FORM => Some(Needs::Nothing),
+        questions::SUBMIT => Some(DECIDE),
+        _ => METHODS.iter().find(|(known, _)| *known == route).map(|(_, needs)| *needs),
+    }
 }
 
 /// The operation that the rules are asked about at the address of a call.
@@ -136,7 +149,7 @@ pub(crate) fn refuse(headers: &HeaderMap, fault: controlplane::Fault) -> Respons
     Refusal::from(fault).to(headers)
 }
 
-pub(crate) use front::keep_doors;
+pub(crate) use front::{keep_doors, url as app_url};
 
 /// The routes.
 pub(crate) fn routes() -> Router<App> {
@@ -150,7 +163,11 @@ pub(crate) fn routes() -> Router<App> {
         .route(store::BUCKET, get(store::list).head(store::bucket).post(store::bucket))
         .route(store::OBJECTS, get(store::get).put(store::put).post(store::post).delete(store::delete))
         .layer(DefaultBodyLimit::disable());
-    router.merge(stored).route(auth::TOKENS, post(auth::token))
+    let asked = Router::new()
+        .route(questions::HOME, get(questions::home))
+        .route(questions::FORM, get(questions::form))
+        .route(questions::SUBMIT, post(questions::submit));
+    router.merge(stored).merge(asked).route(auth::TOKENS, post(auth::token))
 }
 
 /// Answers a call.
@@ -185,7 +202,7 @@ async fn call(
     };
     let call = Incoming { headers: &headers, body: &body, asks: Some((app, caller, operation)) };
     match method {
-        "SelectCluster" => unary(call, async |_: flyte::wire::Empty| Ok(flyte::wire::Empty {})).await,
+        "SelectCluster" => unary(call, |request| clusters::select(app, request)).await,
         "UserInfo" => unary(call, |request| tasks::user(caller, request)).await,
         "ListProjects" => unary(call, |request| tasks::projects(app, caller, request)).await,
         "GetProject" => unary(call, tasks::project).await,
@@ -225,6 +242,10 @@ async fn call(
         "DeclareArtifact" => unary(call, |request| artifacts::declare(app, caller, request)).await,
         "GetArtifactSchema" => unary(call, |request| artifacts::schema(app, caller, request)).await,
         "DeleteArtifact" => unary(call, |request| artifacts::delete(app, caller, request)).await,
+        "GetSettings" => unary(call, |request| settings::get(app, request)).await,
+        "GetSettingsForEdit" => unary(call, |request| settings::for_edit(app, request)).await,
+        "CreateSettings" => unary(call, |request| settings::create(app, caller, request)).await,
+        "UpdateSettings" => unary(call, |request| settings::update(app, caller, request)).await,
         "CreateRun" => unary(call, |request| runs::create(app, caller, &headers, request)).await,
         "AbortRun" => unary(call, |request| runs::abort(app, caller, request)).await,
         "AbortAction" | "Abort" => unary(call, |request| actions::abort(app, caller, request)).await,

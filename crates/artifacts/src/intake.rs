@@ -11,7 +11,7 @@ use model::value::ArtifactKind;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, linkat};
 
 use crate::beneath::{open_child, open_root};
-use crate::directory::{DEPTH_MAX, FORMAT, Listing, ListingEntry};
+use crate::directory::{DEPTH_MAX, FORMAT, Listing, ListingEntry, is_inside};
 use crate::error::{Result, at};
 use crate::store::{Staged, finish, hash, sync_folder};
 use crate::{Put, Store, StoreError, open_beneath};
@@ -121,22 +121,33 @@ impl Store {
         Ok(Some(put))
     }
 
-    fn take_folder(&self, folder: OwnedFd, path: &Path, taking: Taking) -> Result<Put> {
-        // Before the first file is taken: what is refused leaves nothing in the store.
-        count_files(&folder, path, 0, &mut 0)?;
-        let mut walk = Walk { store: self, taking, entries: Vec::new(), batch: Vec::new() };
-        walk.folder(folder, path, "", 0)?;
-        let Walk { mut entries, batch, .. } = walk;
-        self.keep(batch)?;
+    /// Stores a directory of files that are stored here already.
+    pub fn put_listing(&self, mut entries: Vec<ListingEntry>) -> Result<Put> {
+        if entries.len() > DIRECTORY_FILES_MAX {
+            return Err(StoreError::TooManyFiles);
+        }
+        if let Some(bad) = entries.iter().find(|entry| !is_inside(&entry.path)) {
+            return Err(StoreError::BadPath(bad.path.clone()));
+        }
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         let size = entries.iter().map(|entry| entry.size).sum();
-        let json =
-            serde_json::to_vec(&Listing { format: FORMAT.into(), entries }).map_err(|error| at(path)(io::Error::from(error)))?;
+        let json = serde_json::to_vec(&Listing { format: FORMAT.into(), entries });
+        let json = json.map_err(|error| at(&self.root)(io::Error::from(error)))?;
         let staged = self.stage(&mut json.as_slice(), true, &mut crate::to_the_end)?;
         let digest = staged.put.digest;
         // The listing last: whoever sees it finds all it lists.
         self.keep(vec![staged])?;
         Ok(Put { digest, size })
+    }
+
+    fn take_folder(&self, folder: OwnedFd, path: &Path, taking: Taking) -> Result<Put> {
+        // Before the first file is taken: what is refused leaves nothing in the store.
+        count_files(&folder, path, 0, &mut 0)?;
+        let mut walk = Walk { store: self, taking, entries: Vec::new(), batch: Vec::new() };
+        walk.folder(folder, path, "", 0)?;
+        let Walk { entries, batch, .. } = walk;
+        self.keep(batch)?;
+        self.put_listing(entries)
     }
 }
 

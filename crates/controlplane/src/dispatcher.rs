@@ -13,6 +13,7 @@ use executors::local::LocalExecutor;
 use executors::tickets::Authority;
 use executors::{AttemptSpec, Executor as _, Observed, SubmitError};
 use failpoint::Point;
+use flyte::interface::Placed;
 use journal::Reader;
 use keyring::Holder;
 use model::graph::CodeFile;
@@ -24,6 +25,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::clock::wall;
 use crate::core_loop::Release;
+use crate::flyte::Prepared;
 use crate::governing::Governance;
 use crate::reaching::Reaching;
 use crate::sanitizing::Sanitizing;
@@ -95,9 +97,17 @@ impl Dispatcher {
         }
     }
 
-    /// Who looks at what attempts gave and did, when they have ended.
-    pub(crate) fn judges(&self) -> (Sanitizing, Reaching) {
-        (self.sanitizing.clone(), self.reaching.clone())
+    /// What looks at attempts that have ended.
+    pub(crate) fn endings(&self) -> Endings {
+        Endings {
+            inbox: self.inbox.clone(),
+            sites: self.sites.clone(),
+            reader: self.reader.clone(),
+            flyte: self.flyte.clone(),
+            secrets: self.secrets.clone(),
+            reaching: self.reaching.clone(),
+            sanitizing: self.sanitizing.clone(),
+        }
     }
 
     /// Carries out what is released, until the loop that releases is gone.
@@ -194,20 +204,45 @@ impl Dispatcher {
             self.fail(key, epoch, FailureClass::SiteDown, format!("the site `{}` is not open", dispatch.site));
             return;
         };
+        let given = crate::flyte::artifacts_given(&dispatch, &input);
+        if given.is_empty() {
+            return self.begin(dispatch, input, Placed::new(), executor).await;
+        }
+        // Nobody else waits for the files of one.
+        self.bringing.lock().insert(key, false);
+        let this = self.clone();
+        tokio::spawn(async move {
+            let (flyte, store) = (this.flyte.clone(), executor.store().clone());
+            let placing = tokio::task::spawn_blocking(move || (flyte.place(&dispatch, &given, &store), dispatch));
+            let placed = placing.await;
+            if this.bringing.lock().remove(&key) == Some(true) {
+                return;
+            }
+            match placed {
+                Ok((Ok(placed), dispatch)) => this.begin(dispatch, input, placed, executor).await,
+                Ok((Err(failure), _)) => this.answer(key, epoch, Outcome::Failed(failure)),
+                Err(error) => this.fail(key, epoch, FailureClass::Unknown, error.to_string()),
+            }
+        });
+    }
+
+    /// Has an attempt carried out whose artifacts are where it looks for them.
+    async fn begin(&self, dispatch: Dispatch, input: Value, placed: Placed, executor: LocalExecutor) {
+        let (key, epoch) = (dispatch.key, dispatch.epoch);
         let secrets = crate::secrets::named(&dispatch.node, &input);
         let spec = spec_of(&dispatch, input, self.sites.simulates(&dispatch.site));
-        let (spec, secrets) = match &spec.kind {
-            NodeKind::Task { .. } => match self.flyte.process(&dispatch, spec, &self.reader) {
-                Ok((mut spec, secrets)) => {
+        let (spec, secrets, builds) = match &spec.kind {
+            NodeKind::Task { .. } => match self.flyte.process(&dispatch, spec, &placed, &self.reader) {
+                Ok(Prepared { mut order, secrets, builds }) => {
                     // Results may bring tags to a process that begins without them: it is not given to others then.
                     if self.governance.rules().tags_tasks() {
-                        spec.host.iter_mut().for_each(|host| host.reuse = None);
+                        order.host.iter_mut().for_each(|host| host.reuse = None);
                     }
-                    (spec, secrets)
+                    (order, secrets, builds)
                 }
                 Err(failure) => return self.answer(key, epoch, Outcome::Failed(failure)),
             },
-            _ => (spec, secrets),
+            _ => (spec, secrets, false),
         };
         if let NodeKind::Use { connector, version } = &spec.kind
             && connectors::find(connector, *version).is_none()
@@ -217,7 +252,7 @@ impl Dispatcher {
             return;
         }
         let (site, label) = (dispatch.site.clone(), dispatch.label.clone());
-        let mut egress = match self.reaching.decide(&dispatch, &spec) {
+        let mut egress = match self.reaching.decide(&dispatch, &spec, builds) {
             Ok(egress) => egress,
             Err(failure) => return self.answer(key, epoch, Outcome::Failed(failure)),
         };
@@ -388,24 +423,61 @@ fn spec_of(dispatch: &Dispatch, input: Value, simulates: Option<String>) -> Atte
         environment: environment.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         idempotency_key: dispatch.idempotency_key.clone(),
         shown: Vec::new(),
+        writable: Vec::new(),
         unboxed: false,
         secrets: Vec::new(),
         host: None,
     }
 }
 
-/// Turns what executors see into commands, until none is left. What ends of the attempts that nobody asks for any more is released.
-/// No message of a failure holds a secret.
-pub(crate) async fn forward(
-    mut observed: UnboundedReceiver<Observed>,
+/// What looks at an attempt that has ended, before its end is told.
+#[derive(Clone)]
+pub(crate) struct Endings {
     inbox: Inbox,
-    mut orphans: Orphans,
+    sites: Sites,
+    reader: Reader,
     flyte: Flyte,
     secrets: Secrets,
-    judges: (Sanitizing, Reaching),
-    reader: Reader,
-) {
-    let (sanitizing, reaching) = judges;
+    reaching: Reaching,
+    sanitizing: Sanitizing,
+}
+
+impl Endings {
+    /// No message of a failure holds a secret. Blocks.
+    fn redacted(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Failed(failure) => {
+                let message = self.secrets.redacted(&failure.message());
+                Outcome::Failed(Failure { message, text: None, ..failure })
+            }
+            other => other,
+        }
+    }
+
+    /// Tells of an end that has to be looked at first.
+    async fn tell(self, mut report: Report, produces: bool, is_called: bool) {
+        let key = report.attempt;
+        // A server that stops in between finds the success again, and what it produced.
+        if produces && !self.flyte.register_produced(key, &self.inbox, &self.reader).await {
+            return;
+        }
+        let _ = tokio::task::spawn_blocking(move || {
+            if is_called {
+                let (outcome, locations) = self.flyte.values(key, &self.sites);
+                report.outcome = self.redacted(outcome);
+                report.locations.extend(locations);
+            }
+            self.reaching.record(key);
+            report.outcome = self.sanitizing.judge(key, report.outcome, &report.locations);
+            self.inbox.report(Command::Report(Box::new(report)));
+        })
+        .await;
+    }
+}
+
+/// Turns what executors see into commands, until none is left. What ends of the attempts that nobody asks for any more is released.
+pub(crate) async fn forward(mut observed: UnboundedReceiver<Observed>, mut orphans: Orphans, endings: Endings) {
+    let inbox = endings.inbox.clone();
     while let Some(observed) = observed.recv().await {
         let command = match observed {
             Observed::Started { key, .. } | Observed::Finished { key, .. } if orphans.contains_key(&key) => {
@@ -418,34 +490,17 @@ pub(crate) async fn forward(
             }
             Observed::Started { key, host } => Command::Started { attempt: key, host },
             Observed::Finished { key, epoch, outcome, usage, locations } => {
-                let outcome = match flyte.judge(key, outcome) {
-                    Outcome::Failed(failure) => {
-                        let message = tokio::task::block_in_place(|| secrets.redacted(&failure.message()));
-                        Outcome::Failed(Failure { message, text: None, ..failure })
-                    }
+                let judged = endings.flyte.judge(key, outcome);
+                let outcome = match judged {
+                    Outcome::Failed(_) => tokio::task::block_in_place(|| endings.redacted(judged)),
                     other => other,
                 };
-                let produces = flyte.produces(key, &outcome);
-                let mut report = Report { attempt: key, epoch, outcome, usage, locations };
-                if produces {
-                    let (flyte, inbox, reader, reaching) = (flyte.clone(), inbox.clone(), reader.clone(), reaching.clone());
-                    tokio::spawn(async move {
-                        // A server that stops in between finds the success again, and what it produced.
-                        if flyte.register_produced(key, &inbox, &reader).await {
-                            let _ = tokio::task::spawn_blocking(move || reaching.record(key)).await;
-                            inbox.report(Command::Report(Box::new(report)));
-                        }
-                    });
-                    continue;
-                }
-                if sanitizing.expects(key) || reaching.was_given(key) {
+                let produces = endings.flyte.produces(key, &outcome);
+                let is_called = matches!(outcome, Outcome::Succeeded(_)) && endings.flyte.is_called(key);
+                let report = Report { attempt: key, epoch, outcome, usage, locations };
+                if produces || is_called || endings.sanitizing.expects(key) || endings.reaching.was_given(key) {
                     // It may read files: nobody else waits for that.
-                    let (sanitizing, reaching, inbox) = (sanitizing.clone(), reaching.clone(), inbox.clone());
-                    tokio::task::spawn_blocking(move || {
-                        reaching.record(key);
-                        report.outcome = sanitizing.judge(key, report.outcome, &report.locations);
-                        inbox.report(Command::Report(Box::new(report)));
-                    });
+                    tokio::spawn(endings.clone().tell(report, produces, is_called));
                     continue;
                 }
                 Command::Report(Box::new(report))

@@ -3,9 +3,12 @@
 
 mod apps;
 mod artifacts;
+mod files;
+mod images;
 mod labels;
 mod notifying;
 mod queues;
+mod settings;
 mod triggers;
 mod workflows;
 
@@ -16,7 +19,8 @@ use std::sync::Arc;
 use ::artifacts::Store;
 use engine::{Command, Dispatch, Outcome};
 use executors::{AttemptSpec, Host, Reuse};
-use flyte::process::{Environment, Surroundings};
+use flyte::images::Images;
+use flyte::process::Surroundings;
 use flyte::seals::Seals;
 use flyte::wire::TaskSpec;
 use flyte::{Call, Objects, Reach};
@@ -31,8 +35,13 @@ pub use artifacts::{
     ARTIFACT_EVENT, Version as ArtifactVersion, schema_of as artifact_schema, version as artifact_version,
     versions as artifact_versions,
 };
+use files::Called;
+pub(crate) use files::given as artifacts_given;
+use flyte::interface::Placed;
+use images::no_environment;
 pub use labels::{Asked, run_labels};
 use notifying::spec_of;
+pub(crate) use settings::concurrency_of;
 pub(crate) use triggers::call_of;
 pub use triggers::{SAID, inputs_of_trigger};
 pub use workflows::Registered as RegisteredWorkflow;
@@ -44,6 +53,8 @@ use crate::{ControlPlane, Fault, FaultKind};
 pub const ROOT: &str = "a0";
 /// The kind of resource that a deployed task is.
 pub const TASKS: &str = "flyte-task";
+/// The field of a deployed task that says that its files and tables are artifacts to the workflows that call it.
+pub const TAKES_FILES: &str = "takes_files";
 /// How the launcher says that there is no environment for the image.
 const NO_ENVIRONMENT: i32 = 78;
 /// The variable that names the environment of tasks whose image is everybody's.
@@ -60,7 +71,7 @@ struct Inner {
     secret: String,
     /// Specifications of tasks, by digest.
     specs: Store,
-    environments: PathBuf,
+    images: Images,
     default_environment: Option<String>,
     /// The program that forks processes which have the SDK already.
     host: PathBuf,
@@ -78,19 +89,30 @@ struct Inner {
     /// A version of an artifact was registered.
     artifacts: tokio::sync::Notify,
     apps: apps::Apps,
+    /// Held while settings are changed: what is written was looked at before.
+    settings: tokio::sync::Mutex<()>,
 }
 
 /// An attempt that is under way.
 struct Open {
     reach: Arc<Reach>,
-    /// Whether a workflow calls it, which wants values and not where they lie.
-    is_called: bool,
+    /// The node of a workflow that calls it, which wants values and not where they lie.
+    called: Option<Called>,
     /// Whether its outputs may say that they are artifacts.
     produces: bool,
     /// Whether it serves an app.
     is_app: bool,
     /// Whether its data carry more by now than is kept beside its objects.
     is_unkept: bool,
+}
+
+/// An order for a process, and what comes with it.
+pub(crate) struct Prepared {
+    pub(crate) order: AttemptSpec,
+    /// The names of the secrets that it is to be given.
+    pub(crate) secrets: BTreeSet<String>,
+    /// Whether it builds an image.
+    pub(crate) builds: bool,
 }
 
 /// A Flyte program to be run.
@@ -121,8 +143,7 @@ impl Flyte {
         let root = data.join("flyte");
         let objects = Objects::open(root.join("store"), seals)?;
         let secret = objects.secret("secret", || Digest(random_bytes()).hex())?;
-        let environments = root.join("environments");
-        std::fs::create_dir_all(&environments)?;
+        let images = Images::open(&root)?;
         // Of this version of the server.
         let host = root.join("host.py");
         let builder = root.join("build_image.py");
@@ -137,7 +158,7 @@ impl Flyte {
             objects,
             secret,
             specs,
-            environments: environments.canonicalize()?,
+            images,
             default_environment: std::env::var(DEFAULT_ENVIRONMENT).ok().filter(|folder| !folder.is_empty()),
             address: RwLock::default(),
             attempts: Mutex::default(),
@@ -146,6 +167,7 @@ impl Flyte {
             told: notifying::Told::open(&root)?,
             artifacts: tokio::sync::Notify::new(),
             apps: apps::Apps::open(&root)?,
+            settings: tokio::sync::Mutex::default(),
         };
         Ok(Flyte { inner: Arc::new(inner) })
     }
@@ -186,6 +208,11 @@ impl Flyte {
         *self.inner.address.write() = address.split(' ').next().unwrap_or_default().to_owned();
     }
 
+    /// Where processes of this machine reach the server.
+    pub fn address(&self) -> String {
+        self.inner.address.read().clone()
+    }
+
     /// Keeps a specification; gives its name.
     pub fn keep_spec(&self, bytes: &[u8]) -> Result<String, Fault> {
         let put = self.inner.specs.put_bytes(bytes).map_err(Fault::internal)?;
@@ -202,23 +229,25 @@ impl Flyte {
         Ok(bytes)
     }
 
-    /// An order for a task as one for a process, and the names of the secrets that it is to be given.
+    /// An order for a task as one for a process. Artifacts that it is given lie where `placed` says.
     pub(crate) fn process(
         &self,
         dispatch: &Dispatch,
         mut order: AttemptSpec,
+        placed: &Placed,
         reader: &journal::Reader,
-    ) -> Result<(AttemptSpec, BTreeSet<String>), Failure> {
+    ) -> Result<Prepared, Failure> {
         let broken = |message: String| Failure::new(FailureClass::Environment, message);
-        let (mut call, is_called) = match Call::of(&order.input) {
-            Some(call) => (call, false),
-            None => (self.call_of_node(dispatch, &order.input, reader)?, true),
+        let (mut call, called) = match Call::of(&order.input) {
+            Some(call) => (call, None),
+            None => self.call_of_node(dispatch, &order.input, placed, reader).map(|(call, called)| (call, Some(called)))?,
         };
         let spec = self.spec(&call.spec).map_err(|fault| broken(fault.detail))?;
         let spec: TaskSpec = flyte::task::read(&spec).map_err(|unfit| broken(unfit.to_string()))?;
         let names = &dispatch.names;
         self.check_environment(&spec, &names.project)?;
-        if flyte::images::runs_the_builder(&spec, &self.inner.builder) {
+        let builds = flyte::images::runs_the_builder(&spec, &self.inner.builder);
+        if builds {
             // Whoever asks for an image says what it is made of, and not how pip and uv work.
             call.envs.clear();
         }
@@ -236,7 +265,7 @@ impl Flyte {
                 false => Some(flyte::sign::token_of(&self.inner.secret, &access)),
             },
             access: (access, secret),
-            environments: self.inner.environments.to_string_lossy().into_owned(),
+            environments: self.inner.images.environments().to_string_lossy().into_owned(),
             default_environment: self.inner.default_environment.clone(),
             run: names.name.clone(),
             project: names.project.clone(),
@@ -247,15 +276,18 @@ impl Flyte {
         let early = self.prepare_environment(&spec, &mut order.input);
         let is_app = call.port != 0;
         if is_app {
-            self.give_port(dispatch.key, &call, &mut order.input)?;
+            self.give_port(dispatch.key, &call, &mut order.input, reader)?;
         }
         order.host = self.host(&spec, &call, dispatch, &order.input).filter(|_| !early);
         order.kind = NodeKind::Run { image: None, code: Vec::new() };
         order.outputs = Vec::new();
         // Programs of others expect the network and make their environments themselves; a site that requires walls gets them.
-        order.unboxed = true;
-        order.shown = vec![self.inner.environments.clone()];
+        order.unboxed = !builds;
+        order.shown = vec![self.inner.images.environments().to_owned()];
         order.shown.extend(self.inner.default_environment.iter().map(PathBuf::from));
+        if builds {
+            self.prepare_build(&mut order, &call, &names.project)?;
+        }
         let secrets = spec.task_template.as_ref().map(flyte::task::secrets).transpose();
         let secrets = secrets.map_err(|unfit| broken(unfit.to_string()))?.unwrap_or_default();
         let reach = Reach {
@@ -273,12 +305,18 @@ impl Flyte {
         self.inner
             .attempts
             .lock()
-            .insert(dispatch.key, Open { reach: Arc::new(reach), is_called, produces, is_app, is_unkept: false });
-        Ok((order, secrets.into_values().collect()))
+            .insert(dispatch.key, Open { reach: Arc::new(reach), called, produces, is_app, is_unkept: false });
+        Ok(Prepared { order, secrets: secrets.into_values().collect(), builds })
     }
 
     /// The call of a deployed task by a node of a workflow: its inputs become what a program would have given.
-    fn call_of_node(&self, dispatch: &Dispatch, given: &Value, reader: &journal::Reader) -> Result<Call, Failure> {
+    fn call_of_node(
+        &self,
+        dispatch: &Dispatch,
+        given: &Value,
+        placed: &Placed,
+        reader: &journal::Reader,
+    ) -> Result<(Call, Called), Failure> {
         let unusable = |error: String| Failure::new(FailureClass::Environment, error);
         let NodeKind::Task { name } = &dispatch.node.kind else { return Err(unusable("this is no task".into())) };
         let names = &dispatch.names;
@@ -295,7 +333,7 @@ impl Flyte {
         let spec = row.body.get("spec").and_then(Value::as_str).unwrap_or_default().to_owned();
         let bytes = self.spec(&spec).map_err(|fault| unusable(fault.detail))?;
         let read = flyte::task::read(&bytes).map_err(|unfit| unusable(unfit.to_string()))?;
-        let inputs = flyte::interface::inputs(&read, given).map_err(|wrong| Failure {
+        let inputs = flyte::interface::inputs(&read, given, placed).map_err(|wrong| Failure {
             code: Some("InputsInvalid".into()),
             permanent: true,
             ..Failure::new(FailureClass::User, wrong.to_string())
@@ -305,12 +343,14 @@ impl Flyte {
         self.inner.objects.put(key, &inputs).map_err(|error| unusable(error.to_string()))?;
         let org = row.body.get("org").and_then(Value::as_str).unwrap_or_default().to_owned();
         let start = chrono::DateTime::from_timestamp_micros(i64::try_from(names.submitted_at.0).unwrap_or_default());
-        Ok(Call {
+        let call = Call {
             spec,
             task: [org, names.project.clone(), names.domain.clone(), task.to_owned(), version.to_owned()],
             start: start.unwrap_or_default().to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
             ..call
-        })
+        };
+        let takes_files = row.body.get(TAKES_FILES).and_then(Value::as_bool).unwrap_or(false);
+        Ok((call, Called { site: dispatch.site.clone(), takes_files }))
     }
 
     /// The way from a task to the server itself, which it needs for everything; none for what is no task.
@@ -328,10 +368,11 @@ impl Flyte {
         let (kind, name) = (environment("TUTTI_FLYTE_KIND")?, environment("TUTTI_FLYTE_ENVIRONMENT")?);
         let folder = match kind {
             "at" => PathBuf::from(name),
-            "named" => self.inner.environments.join(name),
+            "named" => self.inner.images.environments().join(name),
             // One that is being made is used when it is there.
             _ => {
-                let folder = self.inner.environments.join(format!("flyte-{}", if name.is_empty() { "latest" } else { name }));
+                let folder =
+                    self.inner.images.environments().join(format!("flyte-{}", if name.is_empty() { "latest" } else { name }));
                 folder.join(".ready").exists().then_some(folder)?
             }
         };
@@ -346,53 +387,10 @@ impl Flyte {
         })
     }
 
-    /// Gives a process what its image has of variables, and the builder of images the server's settings of pip. True when the process has to be
-    /// started with them.
-    fn prepare_environment(&self, spec: &TaskSpec, input: &mut Value) -> bool {
-        let template = spec.task_template.as_ref();
-        if flyte::images::runs_the_builder(spec, &self.inner.builder) {
-            for (key, value) in flyte::images::settings_of_pip(std::env::vars()) {
-                input["env"][key] = value.into();
-            }
-        }
-        let image = template.and_then(|template| template.container.as_ref()).map(|container| container.image.as_str());
-        match flyte::process::environment(image.unwrap_or_default(), "") {
-            Environment::Named(name) => flyte::images::add_variables(&self.inner.environments.join(name), input),
-            Environment::Plain(_) => false,
-        }
-    }
-
-    /// The task that builds images.
-    pub fn image_builder(&self) -> (flyte::wire::TaskId, TaskSpec) {
-        flyte::images::task(&self.inner.builder)
-    }
-
-    /// Whether an image is there that was built.
-    pub fn has_image(&self, image: &str) -> bool {
-        flyte::images::is_built(&self.inner.environments, image)
-    }
-
-    /// Refuses an image that no environment stands for, or one that another project built, before a process is begun.
-    fn check_environment(&self, spec: &TaskSpec, project: &str) -> Result<(), Failure> {
-        let container = spec.task_template.as_ref().and_then(|template| template.container.as_ref());
-        let image = container.map(|container| container.image.as_str()).unwrap_or_default();
-        let Environment::Named(name) = flyte::process::environment(image, "") else { return Ok(()) };
-        let folder = self.inner.environments.join(&name);
-        if folder.join("bin/python").exists() && !folder.join(".building").exists() {
-            return match flyte::images::project_of(&folder) {
-                Some(builder) if builder != project => Err(no_environment(format!(
-                    "the image `{image}` was built by another project than `{project}`, and is only for that one: give the image another name"
-                ))),
-                _ => Ok(()),
-            };
-        }
-        Err(no_environment(format!("no environment stands for the image `{image}`: make one in `{}`", folder.display())))
-    }
-
     /// What the end of a process means: its program says that itself, in what it wrote.
     pub(crate) fn judge(&self, key: AttemptKey, outcome: Outcome) -> Outcome {
-        let known = self.inner.attempts.lock().get(&key).map(|open| (open.reach.outputs(), open.is_called, open.is_app));
-        let Some((outputs, is_called, is_app)) = known else { return outcome };
+        let known = self.inner.attempts.lock().get(&key).map(|open| (open.reach.outputs(), open.is_app));
+        let Some((outputs, is_app)) = known else { return outcome };
         if is_app {
             return apps::judge(outcome);
         }
@@ -411,7 +409,6 @@ impl Flyte {
                 Outcome::Failed(no_environment(failure.message))
             }
             (None, Some(failure)) => Outcome::Failed(self.without_server(key, failure)),
-            (None, None) if is_called => self.values(&outputs),
             (None, None) => Outcome::Succeeded(json!({ "output_uri": outputs })),
         }
     }
@@ -427,25 +424,6 @@ impl Flyte {
         Failure { exit_code: failure.exit_code, ..Failure::new(FailureClass::NodeLost, message) }
     }
 
-    /// What a task gave, as values for the workflow that called it.
-    fn values(&self, outputs: &str) -> Outcome {
-        let failed = |message: String| Outcome::Failed(Failure::new(FailureClass::Output, message));
-        let bytes = match flyte::key(&format!("{outputs}/outputs.pb")).map(|key| self.inner.objects.get(key)) {
-            Some(Ok(bytes)) => bytes,
-            // A task that gives nothing need not say so.
-            Some(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Some(Err(error)) => return failed(format!("the outputs of the task cannot be read: {error}")),
-            None => return failed("the outputs of the task lie elsewhere".into()),
-        };
-        if bytes.len() > model::limits::VALUE_BYTES_MAX {
-            return failed(format!("the outputs of the task have {} bytes: give a file", bytes.len()));
-        }
-        match flyte::interface::outputs(&bytes) {
-            Some(values) => Outcome::Succeeded(values),
-            None => failed("the outputs of the task hold something that is no value of JSON".into()),
-        }
-    }
-
     /// The outcome of an attempt is durable.
     pub(crate) fn forget(&self, key: AttemptKey) {
         self.inner.outlived.lock().remove(&key);
@@ -459,13 +437,6 @@ impl Flyte {
 fn node_call(project: &str, domain: &str, run: &str, path: &str) -> Call {
     let base = base_of(project, domain, run);
     Call { inputs: format!("{base}/{path}/inputs.pb"), base, name: path.to_owned(), ..Call::default() }
-}
-
-fn no_environment(message: String) -> Failure {
-    let mut failure = Failure::new(FailureClass::Environment, message);
-    failure.code = Some("InvalidImageName".into());
-    failure.permanent = true;
-    failure
 }
 
 /// The address below which outputs of a run go.

@@ -67,8 +67,9 @@ pub use erasing::Erased;
 pub use fault::{Fault, FaultKind};
 pub use flyte::{
     ARTIFACT_EVENT as FLYTE_ARTIFACT_EVENT, AppState, ArtifactVersion, Asked as AskedTask, DeployedApp, Flyte, Program,
-    ROOT as FLYTE_ROOT, RegisteredWorkflow, SAID as FLYTE_SAID, TASKS as FLYTE_TASKS, artifact_schema, artifact_version,
-    artifact_versions, base_of as flyte_base, inputs_of_trigger, run_key as flyte_run_key, run_labels as flyte_run_labels,
+    ROOT as FLYTE_ROOT, RegisteredWorkflow, SAID as FLYTE_SAID, TAKES_FILES as FLYTE_TAKES_FILES, TASKS as FLYTE_TASKS,
+    artifact_schema, artifact_version, artifact_versions, base_of as flyte_base, inputs_of_trigger, run_key as flyte_run_key,
+    run_labels as flyte_run_labels,
 };
 pub use foresight::Outlook;
 pub use governing::{

@@ -23,6 +23,12 @@ use serde::Serialize;
 use crate::governing::{Registered, is_of_rules};
 use run::Run;
 
+/// Whether work is that of a connector, which has its version behind its name. So has a task that a node of a workflow calls; but the names of
+/// connectors are of two parts.
+fn is_connector(work: &str) -> bool {
+    work.split_once('@').is_some_and(|(name, _)| name.contains('/'))
+}
+
 /// Rules that were in force so long before an entry may have been those of an answer that was under way.
 const UNDER_WAY: Duration = Duration::from_secs(60);
 /// Rules that are kept for that.

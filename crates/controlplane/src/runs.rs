@@ -194,6 +194,7 @@ impl ControlPlane {
             salt: random_bytes(),
             traceparent: request.traceparent.as_deref().and_then(trace::normalized),
             run_labels: BTreeMap::new(),
+            concurrency: None,
             known,
         })
     }
@@ -388,8 +389,10 @@ impl ControlPlane {
         let mut locations = inputs::locate(self.sites(), &inputs)?;
         locations.extend(of_reused);
         let labels = self.label_run(&graph, &row.project, &row.domain, &inputs)?;
+        let concurrency = crate::flyte::concurrency_of(&inputs);
         Ok(Submit {
             labels,
+            concurrency,
             // What is repeated is about the same.
             subject: self.reader().subject(row.id).map_err(Fault::internal)?,
             name: None,

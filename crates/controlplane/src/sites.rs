@@ -150,6 +150,11 @@ impl Sites {
         self.inner.walls.read().get(site).map(|walls| walls.granted().collect()).unwrap_or_default()
     }
 
+    /// What builds of images may reach from a site to get packages, beside that.
+    pub(crate) fn packages(&self, site: &str) -> BTreeSet<EgressGrant> {
+        self.inner.walls.read().get(site).map(|walls| walls.granted_to_builds().collect()).unwrap_or_default()
+    }
+
     /// Whether connectors may use a way out from a site, as far as the site is concerned.
     pub(crate) fn lets_connectors_use(&self, site: &str, way: &EgressGrant) -> bool {
         self.inner.walls.read().get(site).is_some_and(|walls| walls.lets_connectors_use(way))

@@ -194,7 +194,7 @@ impl ControlPlane {
         control.inbox().ask(begin_epoch(&authority)).await?;
         failpoint::hit(Point::StartEpoch);
         let dispatcher = Dispatcher::new(inbox.clone(), sites, opened.reader, workers, flyte.clone(), authority, secrets.clone());
-        control.start_task(forward(seen, inbox, orphans, flyte, secrets, dispatcher.judges(), control.reader().clone()));
+        control.start_task(forward(seen, orphans, dispatcher.endings()));
         control.start_task(dispatcher.run(released));
         if !has_sites {
             let site = tokio::task::block_in_place(|| control.sites().attested(this_machine()));

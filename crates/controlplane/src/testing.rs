@@ -91,6 +91,7 @@ impl ControlPlane {
             traceparent: None,
             plan: None,
             run_labels: BTreeMap::new(),
+            concurrency: None,
             known: Known::default(),
         })
     }

@@ -172,6 +172,7 @@ mod tests {
                     origin: Origin::Submitted,
                     reused: Vec::new(),
                     run_labels: None,
+                    concurrency: None,
                     priority: 0,
                     label: Label::empty(),
                     locations: Vec::new(),

@@ -314,6 +314,7 @@ impl Workers {
                 environment: lease.environment.into_iter().collect(),
                 idempotency_key: lease.idempotency_key,
                 shown: Vec::new(),
+                writable: Vec::new(),
                 unboxed: false,
                 host: None,
                 secrets: Vec::new(),

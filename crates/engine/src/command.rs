@@ -280,6 +280,8 @@ pub struct Submit {
     pub traceparent: Option<String>,
     /// What whoever starts it put on it to find it again: values by key.
     pub run_labels: BTreeMap<String, String>,
+    /// How many of its actions may be at work at once; none for as many as find a place.
+    pub concurrency: Option<u32>,
     /// What the store already knows of this submission.
     pub known: Known,
 }

@@ -77,6 +77,8 @@ pub(crate) struct Run {
     pub(crate) goal: Option<Goal>,
     /// Where the actions of its nodes should go, by path without the numbers of items, with the seconds that are to follow.
     pub(crate) plan: BTreeMap<Arc<str>, (Arc<str>, u32)>,
+    /// How many of its actions may be at work at once.
+    pub(crate) concurrency: Option<u32>,
     /// When it was submitted, or when its turn came.
     pub(crate) began_at: Timestamp,
     pub(crate) deadline: Option<Timestamp>,
@@ -170,6 +172,11 @@ impl Run {
 
     pub(crate) fn action_mut(&mut self, number: ActionNo) -> Option<&mut Action> {
         self.actions.get_mut(number.0 as usize)
+    }
+
+    /// How many of its actions are at work: those that wait for what they asked for are not.
+    pub(crate) fn at_work(&self) -> u32 {
+        self.actions.iter().filter(|action| action.holds).count() as u32
     }
 
     /// Whether the placer may place an action of it: never while it is winding up, but an undo is placed while compensating.

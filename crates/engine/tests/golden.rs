@@ -32,6 +32,8 @@ mod v15;
 mod v16;
 #[path = "golden/v2.rs"]
 mod v2;
+#[path = "golden/v23.rs"]
+mod v23;
 #[path = "golden/v3.rs"]
 mod v3;
 #[path = "golden/v4.rs"]
@@ -67,6 +69,7 @@ fn files() -> Vec<File> {
         File { name: "v14", text: include_str!("golden/v14.journal"), expected: v14::events() },
         File { name: "v15", text: include_str!("golden/v15.journal"), expected: v15::events() },
         File { name: "v16", text: include_str!("golden/v16.journal"), expected: v16::events() },
+        File { name: "v23", text: include_str!("golden/v23.journal"), expected: v23::events() },
         File { name: "v9", text: include_str!("golden/v9.journal"), expected: v9::events() },
         File { name: "v10", text: include_str!("golden/v10.journal"), expected: v10::events() },
         File { name: "v11", text: include_str!("golden/v11.journal"), expected: v11::events() },

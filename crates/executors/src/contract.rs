@@ -109,6 +109,7 @@ pub fn script(key: AttemptKey, epoch: u64, shared: &Path, text: &str) -> Attempt
         environment: Vec::new(),
         idempotency_key: format!("contract/{key}"),
         shown: Vec::new(),
+        writable: Vec::new(),
         unboxed: false,
         secrets: Vec::new(),
         host: None,

@@ -45,6 +45,8 @@ pub struct AttemptSpec {
     pub idempotency_key: String,
     /// Folders of the machine that it is shown beside the site's runtime, to be read.
     pub shown: Vec<std::path::PathBuf>,
+    /// Folders of the machine that it may write beside its own. They are there.
+    pub writable: Vec<std::path::PathBuf>,
     /// Whether it runs without walls around it where the site does not require them.
     pub unboxed: bool,
     /// Secrets that were released to it. No record of it holds them.

@@ -102,7 +102,7 @@ pub fn task_digest(spec: &AttemptSpec) -> Digest {
     let said = (
         (&spec.kind, &spec.input, &spec.outputs, &spec.host),
         (&spec.resources, &spec.timeout),
-        (&spec.environment, &spec.idempotency_key, &spec.shown, spec.unboxed),
+        (&spec.environment, &spec.idempotency_key, &spec.shown, &spec.writable, spec.unboxed),
     );
     Digest::of_parts(&[b"tutti/task/1\n", &serde_json::to_vec(&said).unwrap_or_default()])
 }

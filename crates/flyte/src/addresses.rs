@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn addresses_are_found_wherever_they_stand() {
         let file = scalar(Scalar { blob: Some(Blob { uri: "s3://h/a".into(), metadata: None }), ..Scalar::default() });
-        let table = scalar(Scalar { table: Some(Table { uri: "gs://h/t".into() }), ..Scalar::default() });
+        let table = scalar(Scalar { table: Some(Table { uri: "gs://h/t".into(), metadata: None }), ..Scalar::default() });
         let text = |text: &str| {
             let primitive = Primitive { string_value: Some(text.into()), ..Primitive::default() };
             scalar(Scalar { primitive: Some(primitive), ..Scalar::default() })

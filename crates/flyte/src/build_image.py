@@ -21,9 +21,6 @@ from pathlib import Path
 
 VERSION = re.compile(r"^ghcr\.io/flyteorg/flyte:py(?P<python>\d+\.\d+)-v(?P<flyte>[^@]+)$")
 PLAIN = re.compile(r"^(docker\.io/(library/)?)?python:(?P<python>\d+\.\d+)")
-# A folder that the launcher makes for the SDK and nothing else, which is everybody's.
-EVERYBODYS = re.compile(r"^flyte-[A-Za-z0-9.]*$")
-
 # A requirement by name, and one by address. Neither is an option, a file of this machine, or takes variables of this process along.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*( ?\[[A-Za-z0-9._, -]*\])?")
 VERSION_OF = r"(?:===|[<>!=~]=|[<>])[A-Za-z0-9.*+_-]+(?:![A-Za-z0-9.*+_-]+)?"
@@ -110,7 +107,7 @@ def folder_of(image):
 
 
 def python_of(version):
-    """An interpreter of this version on this machine, or the argument that makes uv bring one."""
+    """An interpreter of this version on this machine."""
     candidates = [sys.executable, f"python{version}", "python3"]
     found = set()
     for candidate in candidates:
@@ -121,9 +118,7 @@ def python_of(version):
             found.add(asked.stdout.strip())
             if asked.stdout.strip() == version:
                 return candidate
-    if shutil.which("uv"):
-        return version
-    raise Refused(f"this site has no Python {version}: there is {', '.join(sorted(found))}. Ask for one of these (`python_version=`), or install uv here")
+    raise Refused(f"this site has no Python {version}: there is {', '.join(sorted(found))}. Ask for one of these (`python_version=`), or have the operator install it")
 
 
 def inside(context, name):
@@ -245,34 +240,19 @@ def check(spec, context):
     return base["flyte"].replace("-", "+") if base else None
 
 
-def project_here():
-    """The project whose run this is. The server says so."""
-    return os.environ.get("FLYTE_INTERNAL_EXECUTION_PROJECT", "")
-
-
-def project_of(venv):
-    """The project that an environment was built by; empty for those that nobody's build made, or one of an earlier version."""
-    try:
-        settings = json.loads((venv / ".image.json").read_text())
-    except (OSError, ValueError):
-        return ""
-    project = settings.get("project") if isinstance(settings, dict) else None
-    return project if isinstance(project, str) else ""
-
-
 class Builder:
     """Makes one environment, layer by layer."""
 
     def __init__(self, venv, context):
         self.venv, self.context = venv, context
         self.python = venv / "bin/python"
-        self.settings = {"env": {}, "project": project_here()}
+        self.settings = {"env": {}}
         self.uv = shutil.which("uv")
 
     def create(self, version):
         interpreter = python_of(version)
         if self.uv:
-            run(self.uv, "venv", "--quiet", "--seed", "--python", interpreter, self.venv)
+            run(self.uv, "venv", "--quiet", "--seed", "--allow-existing", "--python", interpreter, self.venv)
         else:
             run(interpreter, "-m", "venv", self.venv)
 
@@ -344,29 +324,23 @@ class Builder:
 
 
 def build(spec, context, image):
+    """Fills the folder that the server made for the image. Within walls it is the only one that can be written."""
     version = check(spec, context)
     venv = folder_of(image)
-    if EVERYBODYS.match(venv.name):
-        raise Refused(f"`{image}` is the name of an environment that is everybody's: give the image another name")
-    venv.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{venv}.lock", "w") as lock:
+    there = lambda: (venv / ".ready").exists()  # noqa: E731
+    if there():
+        say(f"{image} is there already")
+        return
+    with open(venv / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if (venv / ".ready").exists():
-            builder_of_it = project_of(venv)
-            if builder_of_it and builder_of_it != project_here():
-                raise Refused(f"`{image}` was built by another project, and is only for that one: give the image another name")
+        if there():
             say(f"{image} is there already")
             return
-        if venv.exists() and not (venv / ".building").exists():
-            raise Refused(f"`{venv}` is an environment that the operator made: give the image another name")
-        shutil.rmtree(venv, ignore_errors=True)
+        empty(venv)
         builder = Builder(venv, context)
         steps = len(spec.layers) + 2
         say(f"[1/{steps}] a Python {spec.python_version} environment for {image}")
-        venv.mkdir()
-        (venv / ".building").touch()
         builder.create(spec.python_version)
-        (venv / ".building").touch()
         for number, layer in enumerate(spec.layers, start=2):
             say(f"[{number}/{steps}] {layer.WhichOneof('layer').replace('_', ' ')}")
             builder.layer(layer)
@@ -374,8 +348,19 @@ def build(spec, context, image):
         builder.sdk(version)
         (venv / ".image.json").write_text(json.dumps(builder.settings))
         (venv / ".ready").touch()
-        (venv / ".building").unlink()
+        (venv / ".building").unlink(missing_ok=True)
         say(f"{image} is ready")
+
+
+def empty(folder):
+    """Removes what an earlier build left half made, but for what says so."""
+    for entry in folder.iterdir():
+        if entry.name in (".lock", ".building"):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def text_of(inputs, name):

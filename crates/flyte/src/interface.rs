@@ -1,11 +1,15 @@
 //! The interface of a task as JSON has it: schemas of what it takes and gives, and the values between the two.
 
+use std::collections::BTreeMap;
+
+use model::value::ArtifactKind;
+use model::{ArtifactRef, Digest};
 use serde_json::{Map, Value, json};
 
 use crate::msgpack;
 use crate::wire::{
-    Binary, Collection, Empty, Interface, Literal, LiteralEntry, LiteralMap, NamedLiteral, Primitive, Scalar, TaskSpec, Time,
-    Type, Union, Values, Variable,
+    Binary, Blob, BlobMeta, BlobType, Collection, Empty, Interface, Literal, LiteralEntry, LiteralMap, NamedLiteral, Primitive,
+    Scalar, Table, TableFormat, TableMeta, TaskSpec, Time, Type, Union, Values, Variable,
 };
 use prost::Message as _;
 
@@ -72,8 +76,8 @@ fn schema(of: &Type) -> Value {
     if let Some(choice) = &of.choice {
         return json!({ "type": "string", "enum": choice.values });
     }
-    if of.blob.is_some() || of.table.is_some() {
-        return json!({ "type": "object", "properties": { "uri": { "type": "string" } } });
+    if let Some(kind) = kind_of_type(of) {
+        return json!({ "type": kind });
     }
     match of.simple {
         Some(INTEGER) => json!({ "type": "integer" }),
@@ -86,8 +90,59 @@ fn schema(of: &Type) -> Value {
     }
 }
 
-/// The inputs of a task, from the fields of an object.
-pub fn inputs(spec: &TaskSpec, given: &Value) -> Result<Vec<u8>, Wrong> {
+/// What lies elsewhere than in its value: a file, a folder or a table; none for other types.
+fn kind_of_type(of: &Type) -> Option<ArtifactKind> {
+    if of.table.is_some() {
+        return Some(ArtifactKind::Table);
+    }
+    of.blob.as_ref().map(|blob| kind_of_blob(blob))
+}
+
+/// The dimensionality of a folder.
+const MULTIPART: i32 = 1;
+
+fn kind_of_blob(of: &[u8]) -> ArtifactKind {
+    match BlobType::decode(of).unwrap_or_default().dimensionality {
+        MULTIPART => ArtifactKind::Directory,
+        _ => ArtifactKind::File,
+    }
+}
+
+/// Where artifacts lie that a task is given: addresses by digest.
+pub type Placed = BTreeMap<Digest, String>;
+
+/// An artifact as a value of a type: the file, the folder or the table at its address.
+fn artifact(name: &str, value: &Value, of: &Type, placed: &Placed) -> Result<Literal, Wrong> {
+    let wanted = match kind_of_type(of) {
+        Some(ArtifactKind::Table) => "a table",
+        Some(ArtifactKind::Directory) => "a folder",
+        _ => "a file",
+    };
+    let wrong = |found| Wrong::Type(name.to_owned(), found, wanted);
+    let Some(given) = ArtifactRef::from_value(value) else { return Err(wrong(kind_of(value))) };
+    match (
+        given.kind == ArtifactKind::Directory,
+        of.blob.as_ref().map(|blob| kind_of_blob(blob)) == Some(ArtifactKind::Directory),
+    ) {
+        (true, false) => return Err(wrong("a folder")),
+        (false, true) => return Err(wrong("a file")),
+        _ => {}
+    }
+    let uri = placed.get(&given.digest).cloned().ok_or_else(|| Wrong::Foreign(name.to_owned(), wanted))?;
+    if let Some(blob) = &of.blob {
+        let blob = Blob { metadata: Some(BlobMeta { of: blob.clone() }), uri };
+        return Ok(of_scalar(Scalar { blob: Some(blob), ..Scalar::default() }));
+    }
+    // Fields that are joined to a message take the place of earlier ones.
+    let mut said = of.table.clone().unwrap_or_default();
+    let format = if uri.ends_with(".csv") { "csv" } else { "parquet" };
+    TableFormat { format: format.into() }.encode(&mut said).unwrap_or_default();
+    let table = Table { uri, metadata: Some(TableMeta { of: said }) };
+    Ok(of_scalar(Scalar { table: Some(table), ..Scalar::default() }))
+}
+
+/// The inputs of a task, from the fields of an object. Artifacts among them lie where `placed` says.
+pub fn inputs(spec: &TaskSpec, given: &Value, placed: &Placed) -> Result<Vec<u8>, Wrong> {
     let empty = Map::new();
     let given = given.as_object().unwrap_or(&empty);
     let variables = variables(interface(spec).inputs);
@@ -101,7 +156,7 @@ pub fn inputs(spec: &TaskSpec, given: &Value) -> Result<Vec<u8>, Wrong> {
             found.and_then(|found| found.parameter.clone()?.default)
         };
         let value = match given.get(&name) {
-            Some(value) => literal(&name, value, &of)?,
+            Some(value) => literal(&name, value, &of, placed)?,
             None => default().ok_or_else(|| Wrong::Missing(name.clone()))?,
         };
         literals.push(NamedLiteral { name, value: Some(value) });
@@ -129,30 +184,27 @@ fn of_primitive(primitive: Primitive) -> Literal {
 }
 
 /// A value of JSON as one of a type.
-pub(crate) fn literal(name: &str, value: &Value, of: &Type) -> Result<Literal, Wrong> {
+pub(crate) fn literal(name: &str, value: &Value, of: &Type, placed: &Placed) -> Result<Literal, Wrong> {
     let wrong = |wanted| Err(Wrong::Type(name.to_owned(), kind_of(value), wanted));
     if let Some(union) = &of.union {
-        return union_of(name, value, &union.variants);
+        return union_of(name, value, &union.variants, placed);
     }
     if let Some(items) = &of.items {
         let Value::Array(given) = value else { return wrong("a list") };
-        let literals = given.iter().enumerate().map(|(at, item)| literal(&format!("{name}[{at}]"), item, items));
+        let literals = given.iter().enumerate().map(|(at, item)| literal(&format!("{name}[{at}]"), item, items, placed));
         let collection = Some(Collection { literals: literals.collect::<Result<_, _>>()? });
         return Ok(Literal { collection, ..Literal::default() });
     }
     if let Some(values) = &of.values {
         let Value::Object(given) = value else { return wrong("an object") };
         let entry = |(key, value): (&String, &Value)| {
-            Ok(LiteralEntry { key: key.clone(), value: Some(literal(&format!("{name}.{key}"), value, values)?) })
+            Ok(LiteralEntry { key: key.clone(), value: Some(literal(&format!("{name}.{key}"), value, values, placed)?) })
         };
         let map = Some(LiteralMap { literals: given.iter().map(entry).collect::<Result<_, Wrong>>()? });
         return Ok(Literal { map, ..Literal::default() });
     }
-    if of.blob.is_some() {
-        return Err(Wrong::Foreign(name.to_owned(), "a file or a folder"));
-    }
-    if of.table.is_some() {
-        return Err(Wrong::Foreign(name.to_owned(), "a table"));
+    if kind_of_type(of).is_some() {
+        return artifact(name, value, of, placed);
     }
     if let Some(choice) = &of.choice {
         return match value.as_str().filter(|text| choice.values.iter().any(|known| known == text)) {
@@ -211,46 +263,56 @@ fn whole(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_f64().and_then(exact))
 }
 
-fn union_of(name: &str, value: &Value, variants: &[Type]) -> Result<Literal, Wrong> {
+fn union_of(name: &str, value: &Value, variants: &[Type], placed: &Placed) -> Result<Literal, Wrong> {
     // The first that takes it, as it is written: a whole number is no float when both may be.
     let exact = |of: &&Type| !(of.simple == Some(FLOAT) && value.is_i64() || of.simple == Some(INTEGER) && value.is_f64());
-    let fits = |of: &Type| Some((literal(name, value, of).ok()?, of.clone()));
+    let fits = |of: &Type| Some((literal(name, value, of, placed).ok()?, of.clone()));
     let found = variants.iter().filter(exact).find_map(fits).or_else(|| variants.iter().find_map(fits));
     let (value, of) = found.ok_or_else(|| Wrong::Type(name.to_owned(), kind_of(value), "something else"))?;
     let union = Some(Box::new(Union { value: Some(value), of: Some(of) }));
     Ok(of_scalar(Scalar { union, ..Scalar::default() }))
 }
 
-/// The outputs of a task as an object; none when they cannot be read.
+/// The outputs of a task as an object, files and tables by their addresses; none when they cannot be read.
 pub fn outputs(bytes: &[u8]) -> Option<Value> {
+    outputs_with(bytes, &mut |uri, _| Some(json!({ "uri": uri })))
+}
+
+/// What becomes of what lies elsewhere: its address and its kind. None when nothing can.
+pub type Take<'t> = dyn FnMut(&str, ArtifactKind) -> Option<Value> + 't;
+
+/// The outputs of a task as an object, in which `take` says what stands for files and tables; none when they cannot be read or taken.
+pub fn outputs_with(bytes: &[u8], take: &mut Take<'_>) -> Option<Value> {
     let Values { literals } = Values::decode(bytes).ok()?;
     let mut object = Map::new();
     for NamedLiteral { name, value } in literals {
-        object.insert(name, value_of(&value.unwrap_or_default())?);
+        object.insert(name, value_of(&value.unwrap_or_default(), take)?);
     }
     Some(Value::Object(object))
 }
 
-fn value_of(literal: &Literal) -> Option<Value> {
+fn value_of(literal: &Literal, take: &mut Take<'_>) -> Option<Value> {
     if let Some(Collection { literals }) = &literal.collection {
-        return literals.iter().map(value_of).collect::<Option<Vec<Value>>>().map(Value::Array);
+        return literals.iter().map(|item| value_of(item, take)).collect::<Option<Vec<Value>>>().map(Value::Array);
     }
     if let Some(LiteralMap { literals }) = &literal.map {
-        let entry = |entry: &LiteralEntry| Some((entry.key.clone(), value_of(&entry.value.clone().unwrap_or_default())?));
-        return literals.iter().map(entry).collect::<Option<Map<_, _>>>().map(Value::Object);
+        let mut entry =
+            |entry: &LiteralEntry| Some((entry.key.clone(), value_of(&entry.value.clone().unwrap_or_default(), take)?));
+        return literals.iter().map(&mut entry).collect::<Option<Map<_, _>>>().map(Value::Object);
     }
     let Some(scalar) = &literal.scalar else { return Some(Value::Null) };
     if let Some(union) = &scalar.union {
-        return value_of(union.value.as_ref()?);
+        return value_of(union.value.as_ref()?, take);
     }
     if let Some(binary) = &scalar.binary {
         return if binary.tag == MSGPACK { msgpack::unpack(&binary.value) } else { None };
     }
     if let Some(blob) = &scalar.blob {
-        return Some(json!({ "uri": blob.uri }));
+        let kind = blob.metadata.as_ref().map_or(ArtifactKind::File, |meta| kind_of_blob(&meta.of));
+        return take(&blob.uri, kind);
     }
     if let Some(table) = &scalar.table {
-        return Some(json!({ "uri": table.uri }));
+        return take(&table.uri, ArtifactKind::Table);
     }
     let Some(primitive) = &scalar.primitive else { return Some(Value::Null) };
     let seconds = |time: &Time| time.seconds as f64 + f64::from(time.nanos) / 1e9;
@@ -305,21 +367,63 @@ mod tests {
             "n": 3, "x": 1.5, "when": "2026-01-31T10:00:00Z", "wait": 2.5, "point": {"x": 1, "y": [1.5, null, "a"]},
             "list": [1, 2], "map": {"a": "b"}, "color": "red", "note": null,
         });
-        let bytes = inputs(&rich(), &given).unwrap();
+        let bytes = inputs(&rich(), &given, &Placed::new()).unwrap();
         assert_eq!(outputs(&bytes), Some(given));
         assert_eq!(outputs(b"\xff"), None);
     }
 
     #[test]
     fn what_does_not_fit_says_where() {
-        let wrong = |spec: TaskSpec, given: Value| inputs(&spec, &given).unwrap_err().to_string();
+        let wrong = |spec: TaskSpec, given: Value| inputs(&spec, &given, &Placed::new()).unwrap_err().to_string();
         assert_eq!(wrong(spec(vec![("n", simple(INTEGER))]), json!({})), "the task needs `n`");
         assert_eq!(wrong(spec(vec![]), json!({"n": 1})), "the task has no input `n`");
         let list = Type { items: Some(Box::new(simple(INTEGER))), ..Type::default() };
         let said = wrong(spec(vec![("l", list)]), json!({"l": [1, "two"]}));
         assert_eq!(said, "`l[1]` is a text, and the task takes a whole number");
         let file = Type { blob: Some(Vec::new()), ..Type::default() };
-        assert!(wrong(spec(vec![("f", file)]), json!({"f": "x"})).contains("only a program"));
+        assert_eq!(wrong(spec(vec![("f", file.clone())]), json!({"f": "x"})), "`f` is a text, and the task takes a file");
+        let lost = ArtifactRef { digest: Digest::of(b"x"), size: 1, kind: ArtifactKind::File, name: "x".into() };
+        assert!(wrong(spec(vec![("f", file)]), json!({"f": lost.to_value()})).contains("only a program"));
+    }
+
+    #[test]
+    fn files_folders_and_tables_are_given_by_where_they_lie() {
+        let folder = BlobType { dimensionality: MULTIPART, ..BlobType::default() }.encode_to_vec();
+        let of = |blob: Option<Vec<u8>>, table: Option<Vec<u8>>| Type { blob, table, ..Type::default() };
+        let spec =
+            spec(vec![("f", of(Some(Vec::new()), None)), ("d", of(Some(folder), None)), ("t", of(None, Some(Vec::new())))]);
+        let kinds = ["f", "d", "t"].map(|name| inputs_schema(&spec)["properties"][name]["type"].clone());
+        assert_eq!(kinds, ["file", "directory", "table"]);
+        let artifact = |text: &str, kind| ArtifactRef { digest: Digest::of(text.as_bytes()), size: 1, kind, name: text.into() };
+        let (file, folder, table) =
+            (artifact("a", ArtifactKind::File), artifact("b", ArtifactKind::Directory), artifact("c.csv", ArtifactKind::Table));
+        let placed: Placed = [&file, &folder, &table].map(|one| (one.digest, format!("s3://tutti/{}", one.name))).into();
+        let given = |f: &ArtifactRef, d: &ArtifactRef, t: &ArtifactRef| json!({ "f": f.to_value(), "d": d.to_value(), "t": t.to_value() });
+        let bytes = inputs(&spec, &given(&file, &folder, &table), &placed).unwrap();
+        let mut taken = Vec::new();
+        outputs_with(&bytes, &mut |uri, kind| {
+            taken.push((uri.to_owned(), kind));
+            Some(Value::Null)
+        });
+        let expected = [("a", ArtifactKind::File), ("b", ArtifactKind::Directory), ("c.csv", ArtifactKind::Table)];
+        assert_eq!(taken, expected.map(|(name, kind)| (format!("s3://tutti/{name}"), kind)));
+        let formats: Vec<String> = Values::decode(bytes.as_slice())
+            .unwrap()
+            .literals
+            .into_iter()
+            .filter_map(|literal| {
+                let table = literal.value?.scalar?.table?;
+                Some(TableFormat::decode(table.metadata?.of.as_slice()).ok()?.format)
+            })
+            .collect();
+        assert_eq!(formats, ["csv"]);
+        for (given, said) in [
+            (given(&folder, &folder, &table), "`f` is a folder, and the task takes a file"),
+            (given(&file, &file, &table), "`d` is a file, and the task takes a folder"),
+            (given(&file, &folder, &folder), "`t` is a folder, and the task takes a table"),
+        ] {
+            assert_eq!(inputs(&spec, &given, &placed).unwrap_err().to_string(), said);
+        }
     }
 
     #[test]

@@ -14,7 +14,11 @@ named)
     version="$TUTTI_FLYTE_ENVIRONMENT"
     venv="$TUTTI_FLYTE_ENVIRONMENTS/flyte-${version:-latest}"
     if [ ! -e "$venv/.ready" ]; then
-        mkdir -p "$TUTTI_FLYTE_ENVIRONMENTS"
+        mkdir -p "$TUTTI_FLYTE_ENVIRONMENTS" 2>/dev/null || :
+        # Within walls it is made for this process alone: what others run is not made there.
+        if ! (: >"$venv.lock") 2>/dev/null; then
+            venv="${TMPDIR:-/tmp}/flyte-${version:-latest}"
+        fi
         exec 9>"$venv.lock"
         flock 9
         if [ ! -e "$venv/.ready" ]; then

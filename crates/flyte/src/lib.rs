@@ -12,6 +12,7 @@ pub mod apps;
 pub mod artifacts;
 pub mod call;
 pub mod chunks;
+pub mod conditions;
 pub mod ending;
 pub mod images;
 pub mod interface;
@@ -21,6 +22,7 @@ pub mod objects;
 pub mod process;
 pub mod reach;
 pub mod seals;
+pub mod settings;
 pub mod sign;
 #[cfg(test)]
 mod strange;

@@ -10,6 +10,7 @@ mod images;
 mod notifications;
 mod provenance;
 mod secrets;
+mod settings;
 mod spec;
 mod triggers;
 mod values;
@@ -26,6 +27,7 @@ pub use images::*;
 pub use notifications::*;
 pub use provenance::*;
 pub use secrets::*;
+pub use settings::*;
 pub use spec::*;
 pub use triggers::*;
 pub use values::*;
@@ -96,6 +98,25 @@ pub struct AttemptId {
     pub action_id: Option<ActionId>,
     #[prost(uint32, tag = "2")]
     pub attempt: u32,
+}
+
+/// Where something is to be asked for, as far as it is about an action.
+#[derive(Clone, PartialEq, Message)]
+pub struct SelectClusterRequest {
+    #[prost(message, optional, tag = "4")]
+    pub action_id: Option<ActionId>,
+    #[prost(message, optional, tag = "5")]
+    pub action_attempt_id: Option<AttemptId>,
+    #[prost(int32, tag = "8")]
+    pub operation: i32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct SelectClusterResponse {
+    #[prost(string, tag = "1")]
+    pub cluster_endpoint: String,
+    #[prost(string, tag = "2")]
+    pub cluster: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
@@ -315,7 +336,7 @@ pub struct ActionMetadata {
     #[prost(message, optional, tag = "8")]
     pub trace: Option<Text>,
     #[prost(message, optional, tag = "9")]
-    pub condition: Option<Text>,
+    pub condition: Option<ConditionMeta>,
     #[prost(int32, tag = "10")]
     pub action_type: i32,
     #[prost(string, tag = "12")]

@@ -41,7 +41,7 @@ pub fn spec(id: &TaskId, ports: &[Port], description: &str) -> Result<TaskSpec, 
         let untyped = || Untyped(port.name.clone());
         let of = type_of(&port.schema).ok_or_else(untyped)?;
         if let Some(default) = &port.default {
-            let default = interface::literal(&port.name, default, &of).map_err(|_| untyped())?;
+            let default = interface::literal(&port.name, default, &of, &interface::Placed::new()).map_err(|_| untyped())?;
             default_inputs
                 .push(NamedParameter { name: port.name.clone(), parameter: Some(Parameter { default: Some(default) }) });
         }
@@ -68,7 +68,7 @@ pub fn spec(id: &TaskId, ports: &[Port], description: &str) -> Result<TaskSpec, 
 /// What a workflow gave, as the output of the task that it is.
 pub fn outputs(given: &Value) -> Vec<u8> {
     let given = if given.is_object() { given.clone() } else { json!({}) };
-    let value = interface::literal(OUTPUT, &given, &simple(STRUCT)).ok();
+    let value = interface::literal(OUTPUT, &given, &simple(STRUCT), &interface::Placed::new()).ok();
     Values { literals: vec![NamedLiteral { name: OUTPUT.into(), value }] }.encode_to_vec()
 }
 
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(schema["properties"]["names"], ports[2].schema);
         assert_eq!(schema["properties"]["by"], ports[3].schema);
         let given = json!({ "n": 1, "names": ["a"], "by": { "a": true }, "free": { "deep": [1, "x", null] } });
-        let bytes = interface::inputs(&spec, &given).unwrap();
+        let bytes = interface::inputs(&spec, &given, &interface::Placed::new()).unwrap();
         let read = interface::outputs(&bytes).unwrap();
         assert_eq!((&read["n"], &read["x"], &read["free"]), (&json!(1), &json!(0.0), &given["free"]));
         assert_eq!(interface::outputs(&outputs(&given)), Some(json!({ "o0": given })));

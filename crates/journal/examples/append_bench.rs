@@ -46,6 +46,7 @@ fn submitted(run: u64, at: u64) -> Entry {
         traceparent: None,
         behind: None,
         run_labels: None,
+        concurrency: None,
         salt: [7; 32],
         subject: None,
     };

@@ -54,12 +54,26 @@ pub struct SandboxSpec {
     #[n(2)]
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub runtime: BTreeSet<String>,
+    /// Places in the network that builds of images get packages from, as those of `egress`; the public index when none is named.
+    #[n(3)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packages: Option<BTreeSet<String>>,
 }
+
+/// Where packages come from when a site says nothing of it.
+const PACKAGES: [&str; 2] = ["pypi.org", "files.pythonhosted.org"];
 
 impl SandboxSpec {
     /// The places in the network that are granted.
     pub fn granted(&self) -> impl Iterator<Item = EgressGrant> {
         self.egress.iter().filter_map(|text| text.parse().ok())
+    }
+
+    /// The places in the network that builds of images are granted beside those.
+    pub fn granted_to_builds(&self) -> impl Iterator<Item = EgressGrant> {
+        let named = self.packages.iter().flatten().map(String::as_str);
+        let usual = PACKAGES.into_iter().filter(|_| self.packages.is_none());
+        named.chain(usual).filter_map(|text| text.parse().ok())
     }
 
     /// Whether connectors that run within the server may use a way out from this site, as far as the site is concerned. Where it says what

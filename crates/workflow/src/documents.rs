@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 pub use govern::{DETECTORS, PolicyDocument, PolicyTest};
 use model::govern::{SanitizerSpec, TagSpec};
-use model::{Duration, Graph, ProjectSpec, QueueSpec, SiteSpec};
+use model::{Duration, Graph, ProjectSpec, QueueSpec, SiteSpec, Timestamp};
 pub use prices::{Exchange, Instance, PriceList, all as price_lists};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -124,6 +124,15 @@ pub enum TriggerKind {
     },
     /// A fixed interval from the time it was applied.
     Every(Duration),
+    /// A fixed interval from a point in time, which programs of the Flyte SDK name.
+    EveryFrom {
+        /// The interval.
+        every: Duration,
+        /// When it fires first, and what the interval is counted from.
+        from: Timestamp,
+    },
+    /// Nothing but whoever starts it, which programs of the Flyte SDK say.
+    Demand,
     /// A signed request to `/hooks/NAME`.
     Webhook {
         /// The name of the environment variable of the server that holds the secret.

@@ -13,13 +13,13 @@ use flyte::{Call, Message as _};
 use futures::Stream;
 use journal::{ChildRow, RunRow};
 use model::{ActionKey, ActionNo, Digest, Duration, Failure, FailureClass, Node, NodeKind, Phase, Seq};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::connect::{Answer, Refusal};
 use super::view::{self, blocking, broken};
 use super::{auth, recovering};
-use crate::rest::App;
 use crate::rest::access::Caller;
+use crate::rest::{App, approvals};
 
 /// The longest name of an action, in bytes.
 const NAME_BYTES_MAX: usize = 30;
@@ -36,7 +36,7 @@ pub(super) async fn enqueue(app: &App, caller: &Caller, request: EnqueueRequest)
     }
     let parent_id = ActionId { run: id.run.clone(), name: asked.parent_action_name.clone().unwrap_or_default() };
     let (control, caller) = (app.control.clone(), caller.clone());
-    let spawn = blocking(move || {
+    let (spawn, told) = blocking(move || {
         let reader = control.reader();
         let (run, parent) = view::action_of(reader, Some(&parent_id))?;
         auth::own(&caller, &run)?;
@@ -56,16 +56,40 @@ pub(super) async fn enqueue(app: &App, caller: &Caller, request: EnqueueRequest)
         let parent = ActionKey::new(run.id, ActionNo(parent.no));
         let run_spec = RunSpec::decode(request.run_spec.as_slice()).unwrap_or_default();
         let Enqueued { task, trace, condition, .. } = asked;
+        let mut request = None;
         let spawn = match (task, trace, condition) {
             (Some(task), _, _) => of_task(&control, parent, call, task, &run_spec, &run)?,
-            (_, Some(trace), _) => return of_trace(&control, parent, call, &trace),
-            (_, _, Some(condition)) => of_condition(parent, call, &condition),
+            (_, Some(trace), _) => return Ok((of_trace(&control, parent, call, &trace)?, None)),
+            (_, _, Some(condition)) => {
+                request = webhook(&control, &run, &call.name, &condition)?;
+                of_condition(parent, call, &condition)
+            }
             _ => return Err(Refusal::new("invalid_argument", "the action is neither a task nor a trace nor a condition")),
         };
-        recovering::taken(&control, &run, spawn)
-    });
-    app.control.inbox().ask(Command::Spawn(Box::new(spawn.await?))).await?;
+        let spawn = recovering::taken(&control, &run, spawn)?;
+        // What was answered in an earlier run is not asked.
+        let told = request.filter(|_| spawn.reused.is_none()).map(|request| (run, spawn.path.clone(), request));
+        Ok((spawn, told))
+    })
+    .await?;
+    app.control.inbox().ask(Command::Spawn(Box::new(spawn))).await?;
+    if let Some((run, name, request)) = told {
+        // What fails before it is accepted is asked for again with the action, which is there then.
+        app.control.tell_of_condition(&run, &name, request).await?;
+    }
     Ok(Empty {})
+}
+
+/// The request that tells somebody that a condition waits, as the program wants it.
+fn webhook(control: &ControlPlane, run: &RunRow, action: &str, condition: &ConditionAction) -> Answer<Option<Value>> {
+    let callback = format!("{}/api/v1/runs/{}/decision?path={action}", control.flyte().address(), run.name);
+    let Some(request) = flyte::conditions::webhook(condition, &callback) else { return Ok(None) };
+    let url = request.get("url").and_then(Value::as_str).unwrap_or_default();
+    if url.starts_with("http://") || url.starts_with("https://") {
+        return Ok(Some(request));
+    }
+    let message = format!("`{url}` is no address for a webhook: it begins with `http://` or `https://`");
+    Err(Refusal::new("invalid_argument", message))
 }
 
 fn of_task(
@@ -150,13 +174,8 @@ fn of_trace(control: &ControlPlane, parent: ActionKey, mut call: Call, trace: &T
 }
 
 /// A question to a person: it goes to the inbox like that of any workflow.
-fn of_condition(parent: ActionKey, mut call: Call, condition: &ConditionAction) -> Spawn {
-    let kind = match condition.kind.as_ref().map_or(0, |kind| kind.simple) {
-        1 => "integer",
-        2 => "number",
-        3 => "string",
-        _ => "boolean",
-    };
+pub(super) fn of_condition(parent: ActionKey, mut call: Call, condition: &ConditionAction) -> Spawn {
+    let kind = flyte::conditions::type_of(condition);
     call.other = flyte::call::to_hex(&condition.encode_to_vec());
     let mut input = call.input();
     input["title"] = if condition.prompt.is_empty() { condition.name.clone() } else { condition.prompt.clone() }.into();
@@ -189,8 +208,15 @@ pub(super) async fn abort(app: &App, caller: &Caller, request: AbortAction) -> A
 /// Answers a condition.
 pub(super) async fn signal(app: &App, caller: &Caller, request: SignalEvent) -> Answer<Empty> {
     let control = app.control.clone();
-    let (run, action) = blocking(move || view::action_of(control.reader(), request.action_id.as_ref())).await?;
-    let value = view::value_of(&request.payload.unwrap_or_default());
+    let (run, action, input) = blocking(move || {
+        let (run, action) = view::action_of(control.reader(), request.action_id.as_ref())?;
+        let input = action.input.map(|(seq, n)| control.reader().body(seq, n)).transpose().map_err(broken)?.flatten();
+        Ok((run, action, input.unwrap_or_default()))
+    })
+    .await?;
+    approvals::may_answer(app, caller, &run, &input)?;
+    let form = json!({ "value": view::value_of(&request.payload.unwrap_or_default()) });
+    approvals::check_form(&input, &form)?;
     app.control
         .inbox()
         .ask(Command::Decide {
@@ -198,7 +224,7 @@ pub(super) async fn signal(app: &App, caller: &Caller, request: SignalEvent) -> 
             principal: caller.principal.clone(),
             groups: caller.groups.clone(),
             decision: "approve".into(),
-            form: json!({ "value": value }),
+            form,
         })
         .await?;
     Ok(Empty {})

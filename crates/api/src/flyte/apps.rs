@@ -26,7 +26,15 @@ fn named(id: Option<AppId>) -> Answer<AppId> {
     }
 }
 
-/// Apps are for people and programs outside: what runs within one does not change them.
+/// Apps are for people and programs outside: what runs within one does not change them. The service of the plugin for people is deployed by
+/// programs that run; nothing is started for it.
+fn may_deploy(control: &ControlPlane, caller: &Caller, id: &AppId, spec: &[u8]) -> Answer<()> {
+    match caller.attempt {
+        Some(attempt) if flyte::conditions::is_service(spec) => Ok(front::within_reach(control, id, attempt)?),
+        _ => outside(caller),
+    }
+}
+
 fn outside(caller: &Caller) -> Answer<()> {
     match caller.attempt {
         None => Ok(()),
@@ -59,7 +67,7 @@ fn shown(control: &ControlPlane, app: DeployedApp) -> Answer<FlyteApp> {
         spec,
         status: Some(AppStatus {
             current_replicas: u32::from(state == AppState::Active),
-            ingress: Some(Ingress { public_url: front::url(&app) }),
+            ingress: Some(Ingress { public_url: front::url(control, &app) }),
             created_at: at,
             conditions: vec![condition],
         }),
@@ -73,10 +81,10 @@ async fn deployed(
     request: AppRequest,
     replaces: impl FnOnce(u64) -> Option<u64>,
 ) -> Answer<AppRequest> {
-    outside(caller)?;
     let given = request.app.unwrap_or_default();
     let meta = given.metadata.unwrap_or_default();
     let id = named(meta.id)?;
+    may_deploy(&app.control, caller, &id, &given.spec)?;
     let replaces = replaces(meta.revision);
     let deployed = app.control.deploy_app(id, given.spec, meta.labels, meta.code_bundle_uri, &caller.principal, replaces).await?;
     let control = app.control.clone();

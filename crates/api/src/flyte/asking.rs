@@ -103,6 +103,14 @@ fn secret(id: Option<&wire::SecretId>) -> Target {
     id.map_or_else(of_server, |id| named("secret", &id.project, &id.domain, &id.name))
 }
 
+/// Settings of a project; those of wider scopes are the server's.
+fn settings(key: Option<&wire::SettingsKey>) -> Target {
+    match key.filter(|key| !key.project.is_empty()) {
+        Some(key) => Target { project: key.project.clone(), domain: key.domain.clone(), ..of_server() },
+        None => of_server(),
+    }
+}
+
 /// One question about one thing.
 macro_rules! about {
     ($($message:ident => |$given:ident| $target:expr;)+) => {
@@ -137,6 +145,9 @@ about! {
     OfApp => |m| app(m.app_id.as_ref());
     WatchAppsRequest => |m| app(m.app_id.as_ref());
     ListAppsRequest => |m| project(m.project.as_ref());
+    OfSettings => |m| settings(m.key.as_ref());
+    SetSettingsRequest => |m| settings(m.key.as_ref());
+    GetImageRequest => |m| project(m.project_id.as_ref());
     CreateArtifactRequest => |m| artifact(m.artifact_id.as_ref().and_then(|id| id.name.as_ref()));
     DeleteArtifactRequest => |m| artifact(m.artifact_id.as_ref().and_then(|id| id.name.as_ref()));
     GetArtifactRequest => |m| artifact(m.name.as_ref());
@@ -218,6 +229,13 @@ impl About for wire::ListTasksRequest {
     }
 }
 
+impl About for wire::SelectClusterRequest {
+    /// Where the site of an action is asked is told to whoever may read of its run.
+    fn about(&self, operation: &'static str) -> Vec<Question> {
+        super::clusters::action_of(self).map(|id| (operation, action(Some(id)))).into_iter().collect()
+    }
+}
+
 impl About for wire::ChangeTriggersRequest {
     /// All of them have to be permitted before one is changed.
     fn about(&self, operation: &'static str) -> Vec<Question> {
@@ -232,13 +250,7 @@ impl About for wire::Empty {
     }
 }
 
-impl About for wire::ListRequest {
-    fn about(&self, _: &'static str) -> Vec<Question> {
-        Vec::new()
-    }
-}
-
-impl About for wire::GetImageRequest {
+impl About for wire::ListProjectsRequest {
     fn about(&self, _: &'static str) -> Vec<Question> {
         Vec::new()
     }

@@ -26,12 +26,15 @@ const PRINCIPAL: &str = "x-tutti-principal";
 /// Headers that are of one connection, and none of what goes through.
 const OF_THE_WAY: [HeaderName; 6] =
     [header::CONNECTION, header::PROXY_AUTHENTICATE, header::PROXY_AUTHORIZATION, header::TE, header::TRAILER, header::UPGRADE];
-/// The pause before a door that is taken by another program is tried again.
+/// The pause before a door that could not be opened is tried again.
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Where an app is called.
-pub(super) fn url(app: &DeployedApp) -> String {
-    format!("http://127.0.0.1:{}", app.front)
+pub(crate) fn url(control: &ControlPlane, app: &DeployedApp) -> String {
+    match app.is_service_for_people() {
+        true => format!("{}{}", control.flyte().address(), super::questions::HOME),
+        false => format!("http://127.0.0.1:{}", app.front),
+    }
 }
 
 /// What a door knows.
@@ -71,7 +74,7 @@ fn renew(app: &App, doors: &mut BTreeMap<String, (u16, JoinHandle<()>)>, apps: V
         }
         stays
     });
-    for deployed in apps {
+    for deployed in apps.into_iter().filter(|app| !app.is_service_for_people()) {
         doors.entry(deployed.name()).or_insert_with(|| {
             let door = Door { app: app.clone(), id: deployed.id.clone() };
             (deployed.front, tokio::spawn(serve(door, deployed.front)))
@@ -83,6 +86,13 @@ async fn serve(door: Door, port: u16) {
     let listener = loop {
         match TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await {
             Ok(listener) => break listener,
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                // Whoever keeps the doors hears of the other port and ends this one.
+                if let Err(fault) = door.app.control.move_door(&door.id, port).await {
+                    tracing::warn!(app = door.id.name, port, %fault, "an app cannot be given another port; it is tried again");
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
             Err(error) => {
                 tracing::warn!(app = door.id.name, port, %error, "the door of an app cannot be opened; it is tried again");
                 tokio::time::sleep(AGAIN).await;
@@ -163,14 +173,14 @@ fn introduce(headers: &mut HeaderMap, principal: Option<&str>) {
     }
 }
 
-/// An attempt calls apps of its own project and domain alone.
-fn within_reach(door: &Door, attempt: AttemptKey) -> Result<(), Fault> {
+/// An attempt has to do with apps of its own project and domain alone.
+pub(super) fn within_reach(control: &ControlPlane, id: &AppId, attempt: AttemptKey) -> Result<(), Fault> {
     let over = || Fault::new(FaultKind::Unauthenticated, "the attempt that this token was made for is over");
-    let reach = tokio::task::block_in_place(|| door.app.control.flyte_reach(attempt))?.ok_or_else(over)?;
-    if (&reach.project, &reach.domain) == (&door.id.project, &door.id.domain) {
+    let reach = tokio::task::block_in_place(|| control.flyte_reach(attempt))?.ok_or_else(over)?;
+    if (&reach.project, &reach.domain) == (&id.project, &id.domain) {
         return Ok(());
     }
-    let message = format!("an attempt calls apps of its own project and domain alone, and `{}` is of another", door.id.name);
+    let message = format!("an attempt calls apps of its own project and domain alone, and `{}` is of another", id.name);
     Err(Fault::new(FaultKind::Forbidden, message))
 }
 
@@ -184,7 +194,7 @@ fn permitted(door: &Door, request: &Request, anonymous: bool, label: &Label) -> 
         Err(error) => return Err(error.0),
     };
     if let Some(attempt) = caller.attempt {
-        within_reach(door, attempt)?;
+        within_reach(&door.app.control, &door.id, attempt)?;
     }
     if !anonymous {
         let target = permission::app_target(&door.id.project, &door.id.domain, &door.id.name);

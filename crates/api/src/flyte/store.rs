@@ -11,9 +11,10 @@ use controlplane::random_bytes;
 use flyte::Reach;
 use flyte::objects::Meta;
 use flyte::reach::Access;
-use model::Digest;
 use model::limits::FLYTE_OBJECT_PUT_BYTES_MAX;
+use model::{AttemptKey, Digest};
 
+use super::questions;
 use crate::rest::App;
 use crate::rest::artifacts::pieces;
 
@@ -26,13 +27,15 @@ pub(super) const BUCKET: &str = "/s3/{bucket}";
 /// An object.
 pub(super) const OBJECTS: &str = "/s3/{bucket}/{*key}";
 
+/// The largest number of a part of an upload.
+const PARTS_MAX: u32 = 10_000;
 /// Objects of one page of a list, at most.
 const PAGE_MAX: usize = 1_000;
 
 type Fields = BTreeMap<String, String>;
 
 /// An error as S3 says it.
-fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
+pub(super) fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>{}</Message></Error>",
         escape(message)
@@ -67,6 +70,7 @@ fn xml(body: String) -> Response {
 /// The attempt that signed a request.
 #[derive(Clone, Debug)]
 struct Signer {
+    attempt: AttemptKey,
     reach: Arc<Reach>,
 }
 
@@ -90,10 +94,10 @@ fn check(app: &App, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<S
         refuse(StatusCode::FORBIDDEN, code, &refused.to_string())
     })?;
     let over = || refuse(StatusCode::FORBIDDEN, "InvalidAccessKeyId", "the attempt that this key was made for is over");
-    let attempt = access.parse().map_err(|_| over())?;
+    let attempt: AttemptKey = access.parse().map_err(|_| over())?;
     let reach = tokio::task::block_in_place(|| app.control.flyte_reach(attempt))
         .map_err(|fault| failed(&std::io::Error::other(fault.detail)))?;
-    Ok(Signer { reach: reach.ok_or_else(over)? })
+    Ok(Signer { attempt, reach: reach.ok_or_else(over)? })
 }
 
 fn beyond(key: &str) -> Response {
@@ -178,11 +182,10 @@ fn described(mut response: Response, meta: &Meta) -> Response {
 fn range(headers: &HeaderMap, size: u64) -> Option<Option<(u64, u64)>> {
     let Some(text) = headers.get(header::RANGE) else { return Some(None) };
     let (from, to) = text.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
-    let (from, to) = match (from.parse::<u64>().ok(), to.parse::<u64>().ok()) {
-        (Some(from), Some(to)) => (from, to.saturating_add(1).min(size)),
-        (Some(from), None) => (from, size),
-        (None, Some(last)) => (size.saturating_sub(last), size),
-        (None, None) => return None,
+    let (from, to) = match (from, to) {
+        ("", last) => (size.saturating_sub(last.parse().ok()?), size),
+        (from, "") => (from.parse().ok()?, size),
+        (from, to) => (from.parse().ok()?, to.parse::<u64>().ok()?.saturating_add(1).min(size)),
     };
     (from < to).then_some(Some((from, to)))
 }
@@ -316,10 +319,21 @@ pub(super) async fn get(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    if let Err(refused) = check(&app, &method, &uri, &headers).and_then(|signer| signer.reads(&app, &key)) {
-        return refused;
-    }
-    either(serve(&app, &method, &headers, key).await)
+    let read = async {
+        let signer = check(&app, &method, &uri, &headers)?;
+        signer.reads(&app, &key)?;
+        match serve(&app, &method, &headers, key.clone()).await {
+            // It may be the answer to a question, which is written when somebody looks for it.
+            Err(refused) if refused.status() == StatusCode::NOT_FOUND && signer.reach.may_write(&key) => {
+                match questions::answer(&app, signer.attempt, &key).await? {
+                    true => serve(&app, &method, &headers, key).await,
+                    false => Err(refused),
+                }
+            }
+            served => served,
+        }
+    };
+    either(read.await)
 }
 
 /// Writes an object, or a part of an upload.
@@ -336,8 +350,8 @@ pub(super) async fn put(
         let bytes = body_of(&parts.headers, body).await?;
         signer.writes(&app, &key)?;
         let objects = app.control.flyte().objects().clone();
-        let part = query.get("uploadId").cloned().zip(query.get("partNumber").and_then(|number| number.parse().ok()));
-        if let Some((name, number)) = part {
+        if let Some(name) = query.get("uploadId").cloned() {
+            let number = part_number(query.get("partNumber").map_or("", String::as_str))?;
             let etag = blocking(move || objects.put_part(&key, &name, number, &mut &bytes[..])).await?;
             return Ok((StatusCode::OK, [(header::ETAG, format!("\"{etag}\""))]).into_response());
         }
@@ -349,13 +363,16 @@ pub(super) async fn put(
             return Ok(xml(format!("<CopyObjectResult><ETag>&quot;{}&quot;</ETag></CopyObjectResult>", meta.etag)));
         }
         let exclusive = parts.headers.get("if-none-match").is_some_and(|value| value == "*");
+        let (stored, content) = (key.clone(), bytes.clone());
         let meta = blocking(move || {
-            if exclusive && objects.head(&key).is_ok() {
+            if exclusive && objects.head(&stored).is_ok() {
                 return Err(std::io::ErrorKind::AlreadyExists.into());
             }
-            objects.put(&key, &bytes)
+            objects.put(&stored, &content)
         })
         .await?;
+        let asked = questions::ask(&app, signer.attempt, &key, &bytes).await;
+        asked.map_err(|refusal| refuse(StatusCode::CONFLICT, "OperationAborted", &refusal.message))?;
         Ok(described(StatusCode::OK.into_response(), &meta))
     };
     either(written.await)
@@ -368,6 +385,13 @@ fn texts_of(body: &str, element: &str) -> Vec<String> {
     let open = format!("<{element}>");
     // What stands before the first is no text of it.
     body.split(&open).skip(1).filter_map(|rest| Some(plain(rest.split_once("</")?.0))).collect()
+}
+
+/// The number of a part of an upload.
+fn part_number(text: &str) -> Result<u32, Response> {
+    let number = text.trim().parse().ok().filter(|number| (1..=PARTS_MAX).contains(number));
+    let wrong = || refuse(StatusCode::BAD_REQUEST, "InvalidPart", &format!("a part has a number of 1 to {PARTS_MAX}"));
+    number.ok_or_else(wrong)
 }
 
 /// Begins an upload in parts, or ends it.
@@ -395,10 +419,11 @@ pub(super) async fn post(
             return Err(refuse(StatusCode::NOT_IMPLEMENTED, "NotImplemented", "this request is not known here"));
         };
         let body = body_of(&parts.headers, body).await?;
-        let numbers: Vec<u32> = texts_of(&String::from_utf8_lossy(&body), "PartNumber")
-            .iter()
-            .filter_map(|number| number.trim().parse().ok())
-            .collect();
+        let numbers = texts_of(&String::from_utf8_lossy(&body), "PartNumber");
+        let numbers: Vec<u32> = numbers.iter().map(|number| part_number(number)).collect::<Result<_, _>>()?;
+        if numbers.is_empty() {
+            return Err(refuse(StatusCode::BAD_REQUEST, "MalformedXML", "the upload names no parts"));
+        }
         let meta = blocking(move || objects.finish_upload(&key, &name, &numbers)).await?;
         Ok(xml(format!(
             "<CompleteMultipartUploadResult><Key>{shown}</Key><ETag>&quot;{}&quot;</ETag></CompleteMultipartUploadResult>",

@@ -5,8 +5,8 @@ use engine::Command;
 use flyte::Message as _;
 use flyte::wire::{
     BuiltImage, DeployTaskRequest, DeployedMetadata, DeployedTask, DeployedVersion, Empty, GetImageRequest, GetImageResponse,
-    KeyValue, ListProjectsResponse, ListRequest, ListTasksRequest, ListTasksResponse, ListVersionsRequest, ListVersionsResponse,
-    OfTask, Project, ProjectResponse, Projects, TaskDetails, TaskDetailsResponse, TaskId, Text, UserInfo,
+    KeyValue, ListProjectsRequest, ListProjectsResponse, ListRequest, ListTasksRequest, ListTasksResponse, ListVersionsRequest,
+    ListVersionsResponse, OfTask, Project, ProjectResponse, Projects, TaskDetails, TaskDetailsResponse, TaskId, Text, UserInfo,
 };
 use journal::ResourceRow;
 use serde_json::{Value, json};
@@ -55,12 +55,13 @@ fn builder(control: &ControlPlane, id: &TaskId) -> Option<(TaskId, Vec<u8>)> {
     Some((id, spec.encode_to_vec()))
 }
 
-/// An image that was built.
+/// An image that was built, and that the project may use. Of those of others nothing is told.
 pub(super) async fn image(app: &App, request: GetImageRequest) -> Answer<GetImageResponse> {
     let control = app.control.clone();
     blocking(move || {
         let name = request.id.unwrap_or_default().value;
-        match control.flyte().has_image(&name) {
+        let project = request.project_id.unwrap_or_default().name;
+        match control.flyte().has_image(&name, &project) {
             true => {
                 let image = BuiltImage { id: Some(Text { value: name.clone() }), fqin: name };
                 Ok(GetImageResponse { image: Some(image) })
@@ -86,7 +87,7 @@ pub(super) async fn deploy(app: &App, caller: &Caller, request: DeployTaskReques
         let environment = spec.environment.clone().unwrap_or_default().value;
         let body = json!({
             "org": id.org, "project": id.project, "domain": id.domain, "name": id.name, "version": id.version,
-            "spec": kept, "short_name": spec.short_name, "environment": environment, "resources": node.needs.resources,
+            (controlplane::FLYTE_TAKES_FILES): true, "spec": kept, "short_name": spec.short_name, "environment": environment, "resources": node.needs.resources,
             "inputs": flyte::interface::inputs_schema(&spec), "outputs": flyte::interface::outputs_schema(&spec),
         });
         Ok((name_of(&id), body))
@@ -220,7 +221,7 @@ fn project_named(name: &str) -> Project {
 }
 
 /// Projects are not made: they are there as soon as something is in them. Those that the caller may not read are not told of.
-pub(super) async fn projects(app: &App, caller: &Caller, _: ListRequest) -> Answer<ListProjectsResponse> {
+pub(super) async fn projects(app: &App, caller: &Caller, request: ListProjectsRequest) -> Answer<ListProjectsResponse> {
     let (app, caller) = (app.clone(), caller.clone());
     blocking(move || {
         let control = &app.control;
@@ -232,7 +233,8 @@ pub(super) async fn projects(app: &App, caller: &Caller, _: ListRequest) -> Answ
             permission::permits(&app, &caller, "read", &target, &model::Label::empty())
         });
         let projects = names.iter().map(|name| project_named(name)).collect();
-        Ok(ListProjectsResponse { projects: Some(Projects { projects, token: String::new() }) })
+        let (projects, token) = view::page(projects, request.limit as usize, &request.token);
+        Ok(ListProjectsResponse { projects: Some(Projects { projects, token }) })
     })
     .await
 }

@@ -11,7 +11,7 @@ use flyte::wire::{
 };
 use flyte::{Call, Message as _};
 use journal::ResourceRow;
-use model::Duration;
+use model::{Duration, Timestamp};
 use serde_json::{Value, json};
 use workflow::documents::{CatchUp, Overlap, TriggerKind, TriggerSpec as OwnSpec};
 
@@ -23,6 +23,9 @@ use crate::rest::access::Caller;
 
 /// The kind of resource that a trigger is.
 const KIND: &str = "trigger";
+/// Nothing is said of what starts it, or that whoever wants to does.
+const UNSAID: i32 = 0;
+const BY_HAND: i32 = 1;
 /// What starts it is a schedule.
 const SCHEDULE: i32 = 2;
 /// What starts it is a new version of an artifact.
@@ -75,16 +78,13 @@ fn fires_on(automation: &[u8], of: (&str, &str)) -> Answer<(TriggerKind, Option<
 
 /// When a trigger with a schedule fires.
 fn schedule_of(automation: Automation) -> Answer<TriggerKind> {
-    let not_here = |what: &str| Refusal::new("unimplemented", format!("triggers {what} are not known here: give it a schedule"));
     let schedule = match (automation.kind, automation.schedule) {
         (SCHEDULE, Some(schedule)) => schedule,
-        _ => return Err(not_here("without a schedule")),
+        (UNSAID | BY_HAND, _) => return Ok(TriggerKind::Demand),
+        _ => return Err(Refusal::new("unimplemented", "what starts the trigger is not known here: give it a schedule")),
     };
     Ok(match schedule {
         Schedule { rate: Some(rate), .. } => {
-            if rate.start_time.is_some() {
-                return Err(not_here("with a start time"));
-            }
             let minutes = match rate.unit {
                 1 => 1,
                 2 => 60,
@@ -94,7 +94,13 @@ fn schedule_of(automation: Automation) -> Answer<TriggerKind> {
             if rate.value == 0 {
                 return Err(invalid("a rate of 0 is none"));
             }
-            TriggerKind::Every(Duration::from_secs(u64::from(rate.value) * minutes * 60))
+            let every = Duration::from_secs(u64::from(rate.value) * minutes * 60);
+            match rate.start_time {
+                Some(start) => {
+                    TriggerKind::EveryFrom { every, from: Timestamp(start.seconds.max(0).cast_unsigned() * 1_000_000) }
+                }
+                None => TriggerKind::Every(every),
+            }
         }
         Schedule { cron: Some(cron), .. } => {
             let timezone = if cron.timezone.is_empty() { "UTC".into() } else { cron.timezone };

@@ -51,6 +51,8 @@ pub(super) fn phase(phase: Phase) -> i32 {
     }
 }
 
+/// The code of a condition that somebody rejected.
+const REJECTED: &str = "ConditionRejected";
 /// What was taken from an earlier run.
 const RECOVERED: i32 = 10;
 
@@ -189,7 +191,11 @@ pub(super) fn metadata(reader: &Reader, run: &RunRow, row: &ActionRow, call: &Ca
     };
     match row.kind {
         ActionKind::Trace => metadata.trace = Some(Text { value: name }),
-        ActionKind::Human => metadata.condition = Some(Text { value: name }),
+        ActionKind::Human => {
+            // By its type a client reads what a person types.
+            let kind = super::questions::condition_of(call).kind;
+            metadata.condition = Some(wire::ConditionMeta { name, kind });
+        }
         _ => {
             let short_name = Some(call.short_name.clone()).filter(|own| !own.is_empty()).unwrap_or_else(|| short(&name));
             let (id, task_type) = (Some(task_id(&call.task)), "python".into());
@@ -301,22 +307,56 @@ fn attempts(
     Ok(attempts)
 }
 
+/// What became of a question to a person.
+pub(super) enum Decided {
+    /// What they said.
+    Value(Value),
+    /// They did not want to, and there is no value that says so. Who it was.
+    Rejected(String),
+    /// It ended without anybody.
+    Unanswered,
+}
+
+/// What became of a question that has ended.
+pub(super) fn decided(row: &ActionRow, condition: &wire::ConditionAction, output: &Value) -> Decided {
+    let text = |key: &str| output.get(key).and_then(Value::as_str).unwrap_or_default();
+    match (row.phase, text("decision"), flyte::conditions::type_of(condition)) {
+        (Phase::Succeeded, "reject", "boolean") => Decided::Value(false.into()),
+        (Phase::Succeeded, "reject", _) => Decided::Rejected(text("by").to_owned()),
+        (Phase::Succeeded, ..) => Decided::Value(output.get("value").cloned().unwrap_or_default()),
+        _ => Decided::Unanswered,
+    }
+}
+
 /// What the program is told of something that it asked for.
 pub(super) fn update(reader: &Reader, sight: Option<&Sight>, run: &RunRow, child: &ChildRow) -> Answer<ActionUpdate> {
     let row = &child.action;
     let (output_uri, output) = outputs_of(reader, row)?;
     let failure = seen(sight, Some(&row.path), row.failure.as_ref()).filter(|_| row.finished_at.is_some());
     let hidden = sight.is_some_and(|sight| sight.withheld(Some(&row.path)).is_some());
-    let value = (row.kind == ActionKind::Human && !hidden).then(|| literal(output.get("value")));
-    // Only what was taken from elsewhere has to be looked at.
-    let call = if row.reused { call_of(reader, row)? } else { Call::default() };
-    Ok(ActionUpdate {
+    let is_answered = row.kind == ActionKind::Human && row.finished_at.is_some();
+    // Only what was taken from elsewhere and what people decided has to be looked at.
+    let call = if row.reused || is_answered { call_of(reader, row)? } else { Call::default() };
+    let mut update = ActionUpdate {
         action_id: Some(ActionId { run: Some(run_id(run)), name: row.path.clone() }),
         phase: phase_of(row, &call),
         error: failure.as_ref().map(flyte::ending::execution_error),
         output_uri,
-        value: value.flatten(),
-    })
+        value: None,
+    };
+    if is_answered {
+        let condition = super::questions::condition_of(&call);
+        match decided(row, &condition, &output) {
+            Decided::Value(value) => update.value = literal(Some(&value)).filter(|_| !hidden),
+            Decided::Rejected(by) => {
+                let message = format!("`{}` was rejected by {by}", condition.name);
+                let failure = Failure { code: Some(REJECTED.into()), ..Failure::new(model::FailureClass::User, message) };
+                (update.phase, update.error) = (phase(Phase::Failed), Some(flyte::ending::execution_error(&failure)));
+            }
+            Decided::Unanswered => {}
+        }
+    }
+    Ok(update)
 }
 
 /// A value that a person gave.

@@ -3,18 +3,18 @@
 use axum::extract::{Extension, State};
 use controlplane::{ControlPlane, Fault, FaultKind};
 use engine::{Command, Event};
-use journal::ApprovalRow;
+use journal::{ApprovalRow, RunRow};
 use model::{ActionKey, ActionNo, RunId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::App;
 use super::access::Caller;
 use super::approval_views::{ApprovalView, DecisionRequest, DelegateRequest, PersonView};
 use super::extract::{Json, Listed, Path, Query, page_size};
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::rfc3339;
 use super::views::{MeView, RunView};
+use super::{App, permission};
 
 /// Rows of a page when nothing is said.
 const PAGE: usize = 100;
@@ -41,14 +41,8 @@ const PEOPLE_MAX: usize = 200;
 fn view(app: &App, caller: &Caller, row: ApprovalRow) -> Result<ApprovalView, Fault> {
     let people = people(&app.control, row.run.id, row.action.no)?;
     let mut withheld = super::sight::withheld(app, caller, &row.run, Some(&row.action.path))?;
-    let target = policy::Target {
-        kind: "run".into(),
-        name: row.run.name.clone(),
-        project: row.run.project.clone(),
-        domain: row.run.domain.clone(),
-        author: row.run.principal.clone(),
-    };
-    if withheld.is_some() && super::permission::may(app, caller, "decide", &target, &model::Label::empty()).is_ok() {
+    let target = permission::run_target(&row.run);
+    if withheld.is_some() && permission::may(app, caller, "decide", &target, &model::Label::empty()).is_ok() {
         withheld = None;
     }
     let mut view = shown(row);
@@ -154,11 +148,15 @@ pub(crate) async fn decide(
     Query(query): Query<PathQuery>,
     Json(request): Json<DecisionRequest>,
 ) -> ApiResult<Json<RunView>> {
-    let control = app.control.clone();
-    let (name, form) = (run.clone(), request.form.clone());
+    let (server, asker) = (app.clone(), caller.clone());
+    let (name, form, rejects) = (run.clone(), request.form.clone(), request.decision == "reject");
     let action = blocking(move || {
-        let (action, input) = waiting(&control, &name, query.path.as_deref())?;
-        check_form(&input, &form)?;
+        let (action, input) = waiting(&server.control, &name, query.path.as_deref())?;
+        may_answer(&server, &asker, &server.control.find_run(&name)?, &input)?;
+        // Whoever says no to a question of a program has no value to give.
+        if !(rejects && form.as_object().is_none_or(serde_json::Map::is_empty) && question(&input).is_some()) {
+            check_form(&input, &form)?;
+        }
         Ok(action)
     })
     .await?;
@@ -180,8 +178,13 @@ pub(crate) async fn delegate(
     Query(query): Query<PathQuery>,
     Json(request): Json<DelegateRequest>,
 ) -> ApiResult<Json<RunView>> {
-    let (control, name) = (app.control.clone(), run.clone());
-    let (action, _) = blocking(move || waiting(&control, &name, query.path.as_deref())).await?;
+    let (server, asker, name) = (app.clone(), caller.clone(), run.clone());
+    let action = blocking(move || {
+        let (action, input) = waiting(&server.control, &name, query.path.as_deref())?;
+        may_answer(&server, &asker, &server.control.find_run(&name)?, &input)?;
+        Ok(action)
+    })
+    .await?;
     let Caller { principal, groups, .. } = caller.clone();
     let DelegateRequest { users: to_users, groups: to_groups, reason } = request;
     app.control.inbox().ask(Command::Delegate { action, principal, groups, to_users, to_groups, reason }).await?;
@@ -236,7 +239,22 @@ fn waiting(control: &ControlPlane, run: &str, path: Option<&str>) -> Result<(Act
     Ok((ActionKey::new(row.id, ActionNo(chosen.action.no)), chosen.input.clone()))
 }
 
-fn check_form(input: &Value, form: &Value) -> Result<(), Fault> {
+/// Refuses whoever may decide in a run, and by the rules not about this question of its program.
+pub(crate) fn may_answer(app: &App, caller: &Caller, run: &RunRow, input: &Value) -> Result<(), Fault> {
+    let Some(name) = question(input) else { return Ok(()) };
+    let target = policy::Target { kind: "condition".into(), name, ..permission::run_target(run) };
+    permission::may(app, caller, "decide", &target, &model::Label::empty()).map_err(|error| error.0)
+}
+
+/// What a program asks, for the rules: the name of its task, and that of the condition. None for a question of a workflow.
+fn question(input: &Value) -> Option<String> {
+    let task = flyte::Call::of(input)?.task[3].clone();
+    let condition = input.get("show")?.get("condition")?.as_str()?;
+    Some(format!("{task}/{condition}"))
+}
+
+/// Refuses a form that is not what is asked for.
+pub(crate) fn check_form(input: &Value, form: &Value) -> Result<(), Fault> {
     let Some(schema) = input.get("form").filter(|schema| !schema.is_null()) else { return Ok(()) };
     let given = if form.is_null() { Value::Object(Default::default()) } else { form.clone() };
     controlplane::check_value(schema, &given).map_err(|why| Fault::new(FaultKind::InvalidInputs, format!("the form: {why}")))

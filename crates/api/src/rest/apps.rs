@@ -56,7 +56,7 @@ pub(crate) async fn list(State(server): State<App>, Extension(caller): Extension
                 name: app.name(),
                 state: state.as_str().into(),
                 why,
-                url: format!("http://127.0.0.1:{}", app.front),
+                url: crate::flyte::app_url(control, &app),
                 anonymous: app.read()?.anonymous,
                 revision: app.revision,
                 changed_at: rfc3339(app.at),

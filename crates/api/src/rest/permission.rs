@@ -98,6 +98,12 @@ pub(crate) fn permits(app: &App, caller: &Caller, operation: &'static str, targe
     app.said.ever(&rules, &who, operation) == Ever::Always || rules.may(&who, operation, target, label).allowed
 }
 
+/// A run as the rules see it.
+pub(crate) fn run_target(run: &journal::RunRow) -> Target {
+    let (name, author) = (run.name.clone(), run.principal.clone());
+    Target { kind: "run".into(), name, project: run.project.clone(), domain: run.domain.clone(), author }
+}
+
 /// An app as the rules see it.
 pub(crate) fn app_target(project: &str, domain: &str, name: &str) -> Target {
     Target { kind: "app".into(), name: name.into(), project: project.into(), domain: domain.into(), author: String::new() }
@@ -124,9 +130,7 @@ fn about(
             "view" => control.label_of_run(&row, query.and_then(|query| value_of(query, "path")).as_deref())?,
             _ => Label::empty(),
         };
-        let target =
-            Target { kind: "run".into(), name: row.name, project: row.project, domain: row.domain, author: row.principal };
-        return Ok((target, label));
+        return Ok((run_target(&row), label));
     }
     if let Some(digest) = parameters.get("digest") {
         let parsed: Digest = digest.parse().map_err(|error| Fault::new(FaultKind::Malformed, format!("{error}")))?;

@@ -80,6 +80,8 @@ fn starts(on: &TriggerKind) -> String {
     match on {
         TriggerKind::Cron { expression, timezone } => format!("cron {expression} {timezone}"),
         TriggerKind::Every(every) => format!("every {every}"),
+        TriggerKind::EveryFrom { every, from } => format!("every {every} from {}", rfc3339(*from)),
+        TriggerKind::Demand => "on demand".into(),
         TriggerKind::Webhook { .. } => "webhook".into(),
         TriggerKind::Event { name, .. } => format!("event {name}"),
     }

@@ -16,7 +16,7 @@ name: keepers
 cedar: |
   @id(\"keeper\")
   permit (principal in Role::\"keeper\", action in [Action::\"read\", Action::\"view\", Action::\"submit\", Action::\"steer\",
-          Action::\"secrets\", Action::\"decide\"], resource in Project::\"mine\");
+          Action::\"secrets\", Action::\"decide\", Action::\"operate\"], resource in Project::\"mine\");
 ";
 
 /// What is sent to a door about a project; none where it is about nobody's.
@@ -104,6 +104,18 @@ fn download_link(p: &str) -> Vec<u8> {
     CreateDownloadLinkRequest { action_attempt_id, ..Default::default() }.encode_to_vec()
 }
 
+fn settings_key(p: &str) -> Option<SettingsKey> {
+    Some(SettingsKey { org: String::new(), domain: "development".into(), project: p.into() })
+}
+
+fn of_settings(p: &str) -> Vec<u8> {
+    OfSettings { key: settings_key(p) }.encode_to_vec()
+}
+
+fn set_settings(p: &str) -> Vec<u8> {
+    SetSettingsRequest { key: settings_key(p), ..Default::default() }.encode_to_vec()
+}
+
 /// Every door by its service and method.
 const DOORS: &[(&str, Sent)] = &[
     ("auth.AuthMetadataService/GetOAuth2Metadata", None),
@@ -154,7 +166,7 @@ const DOORS: &[(&str, Sent)] = &[
     ),
     ("trigger.TriggerService/UpdateTriggers", Some(change_triggers)),
     ("trigger.TriggerService/DeleteTriggers", Some(change_triggers)),
-    ("imagebuilder.ImageService/GetImage", None),
+    ("imagebuilder.ImageService/GetImage", Some(|p| GetImageRequest { id: None, project_id: project(p) }.encode_to_vec())),
     ("app.AppService/Create", Some(app_request)),
     ("app.AppService/Get", Some(of_app)),
     ("app.AppService/Update", Some(app_request)),
@@ -189,6 +201,10 @@ const DOORS: &[(&str, Sent)] = &[
     ),
     ("artifact.ArtifactService/GetArtifactSchema", Some(|p| GetSchemaRequest { name: artifact(p) }.encode_to_vec())),
     ("artifact.ArtifactService/DeleteArtifact", Some(|p| DeleteArtifactRequest { artifact_id: version(p) }.encode_to_vec())),
+    ("settings.SettingsService/GetSettings", Some(of_settings)),
+    ("settings.SettingsService/GetSettingsForEdit", Some(of_settings)),
+    ("settings.SettingsService/CreateSettings", Some(set_settings)),
+    ("settings.SettingsService/UpdateSettings", Some(set_settings)),
     ("actions.ActionsService/Enqueue", Some(enqueue)),
     ("actions.ActionsService/WatchForUpdates", Some(of_action)),
     ("actions.ActionsService/Abort", Some(of_action)),

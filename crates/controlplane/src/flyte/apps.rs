@@ -2,7 +2,7 @@
 //! whenever it ends: it is placed, given secrets, limited, logged, explained and stopped like any other. This room keeps the two together, gives every
 //! attempt a port of its own, and looks whether it answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -99,6 +99,11 @@ impl DeployedApp {
         apps::read(&self.spec, [&self.id.project, &self.id.domain, &self.id.name]).map_err(unfit)
     }
 
+    /// Whether it is the service of the SDK's plugin for people: the server itself answers in its place, and nothing is run.
+    pub fn is_service_for_people(&self) -> bool {
+        flyte::conditions::is_service(&self.spec)
+    }
+
     fn of(row: &ResourceRow) -> Option<DeployedApp> {
         let text = |key: &str| row.body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let number = |key: &str| row.body.get(key).and_then(Value::as_u64).unwrap_or_default();
@@ -146,6 +151,8 @@ struct Seen {
 pub(super) struct Apps {
     folder: PathBuf,
     picking: Mutex<()>,
+    /// Held while one is changed: what is written is made of what was read.
+    changing: tokio::sync::Mutex<()>,
     seen: Mutex<BTreeMap<String, Seen>>,
     change: tokio::sync::Notify,
 }
@@ -154,7 +161,8 @@ impl Apps {
     pub(super) fn open(root: &std::path::Path) -> std::io::Result<Apps> {
         let folder = root.join("ports");
         std::fs::create_dir_all(&folder)?;
-        Ok(Apps { folder, picking: Mutex::default(), seen: Mutex::default(), change: tokio::sync::Notify::new() })
+        let change = tokio::sync::Notify::new();
+        Ok(Apps { folder, picking: Mutex::default(), changing: Default::default(), seen: Mutex::default(), change })
     }
 
     fn file(&self, key: AttemptKey) -> PathBuf {
@@ -165,13 +173,26 @@ impl Apps {
         std::fs::read_to_string(self.file(key)).ok()?.trim().parse().ok()
     }
 
-    /// The port of an attempt: the one that it was given before, or a free one that no other has.
-    fn port_of(&self, key: AttemptKey) -> std::io::Result<u16> {
+    /// The port of an attempt: the one that it was given before, or a free one. `doors` are those at which apps are called.
+    fn port_of(&self, key: AttemptKey, doors: &BTreeSet<u16>) -> std::io::Result<u16> {
         let _turn = self.picking.lock();
         if let Some(port) = self.known(key) {
             return Ok(port);
         }
-        let mut taken = Vec::new();
+        let port = self.pick(doors)?;
+        std::fs::write(self.file(key), port.to_string())?;
+        Ok(port)
+    }
+
+    /// A port for the door of an app.
+    fn door(&self, doors: &BTreeSet<u16>) -> std::io::Result<u16> {
+        let _turn = self.picking.lock();
+        self.pick(doors)
+    }
+
+    /// A free port that no attempt was given and no door has, whether anything listens there at the moment or not.
+    fn pick(&self, doors: &BTreeSet<u16>) -> std::io::Result<u16> {
+        let mut taken = doors.clone();
         for entry in std::fs::read_dir(&self.folder)? {
             taken.extend(std::fs::read_to_string(entry?.path())?.trim().parse::<u16>().ok());
         }
@@ -181,7 +202,6 @@ impl Apps {
             let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
             let port = free.local_addr()?.port();
             if !taken.contains(&port) {
-                std::fs::write(self.file(key), port.to_string())?;
                 return Ok(port);
             }
             held.push(free);
@@ -195,12 +215,25 @@ impl Apps {
 
 impl Flyte {
     /// Gives the process of an app its port. Blocks.
-    pub(super) fn give_port(&self, key: AttemptKey, call: &Call, input: &mut Value) -> Result<(), Failure> {
-        let broken =
-            |error: std::io::Error| Failure::new(FailureClass::Environment, format!("there is no port for the app: {error}"));
-        apps::listen_at(input, call.port, self.inner.apps.port_of(key).map_err(broken)?);
+    pub(super) fn give_port(
+        &self,
+        key: AttemptKey,
+        call: &Call,
+        input: &mut Value,
+        reader: &journal::Reader,
+    ) -> Result<(), Failure> {
+        let broken = |error: &dyn std::fmt::Display| {
+            Failure::new(FailureClass::Environment, format!("there is no port for the app: {error}"))
+        };
+        let doors = doors(&reader.resources(KIND, None, None).map_err(|error| broken(&error))?);
+        apps::listen_at(input, call.port, self.inner.apps.port_of(key, &doors).map_err(|error| broken(&error))?);
         Ok(())
     }
+}
+
+/// The ports at which apps are called.
+fn doors(rows: &[ResourceRow]) -> BTreeSet<u16> {
+    rows.iter().filter_map(DeployedApp::of).map(|app| app.front).collect()
 }
 
 /// What the end of an app's process means: it is never meant to end, so that it is started again.
@@ -231,6 +264,9 @@ impl ControlPlane {
 
     /// How it stands with an app, and in which words. Blocks.
     pub fn app_state(&self, app: &DeployedApp) -> Result<(AppState, String), Fault> {
+        if app.is_service_for_people() && app.read()?.wanted {
+            return Ok((AppState::Active, String::new()));
+        }
         if app.run.is_empty() {
             return Ok((AppState::Stopped, String::new()));
         }
@@ -272,6 +308,7 @@ impl ControlPlane {
         principal: &str,
         replaces: Option<u64>,
     ) -> Result<DeployedApp, Fault> {
+        let _turn = self.flyte().inner.apps.changing.lock().await;
         let (control, wanted) = (self.clone(), id.clone());
         let before = tokio::task::spawn_blocking(move || match control.app(&wanted) {
             Ok(app) => Ok(Some(app)),
@@ -292,26 +329,58 @@ impl ControlPlane {
         }
         let front = match &before {
             Some(app) => app.front,
-            None => free_port()?,
+            None => self.free_door().await?,
         };
         let by = before.as_ref().map_or(principal, |app| &app.by).to_owned();
         let revision = before.as_ref().map_or(0, |app| app.revision) + 1;
         let mut app = DeployedApp { id, revision, spec, labels, bundle, by, at: crate::clock::wall(), front, run: String::new() };
         let read = app.read()?;
+        let runs = read.wanted && !app.is_service_for_people();
         if let Some(before) = before.filter(|before| !before.run.is_empty()) {
             self.end_run(&before, principal).await?;
         }
-        if read.wanted {
+        if runs {
             app.run = run_name(&app);
         }
         let command =
             Command::ApplyResource { kind: KIND.into(), name: app.name(), body: app.body(), principal: principal.to_owned() };
         self.inbox().ask(command).await?;
-        if read.wanted {
+        if runs {
             self.serve(&app, read, principal).await?;
         }
         self.flyte().inner.apps.change.notify_one();
         Ok(app)
+    }
+
+    /// A port for the door of an app that has none.
+    async fn free_door(&self) -> Result<u16, Fault> {
+        let control = self.clone();
+        let pick = tokio::task::spawn_blocking(move || {
+            let rows = control.reader().resources(KIND, None, None).map_err(Fault::internal)?;
+            control.flyte().inner.apps.door(&doors(&rows)).map_err(Fault::internal)
+        });
+        pick.await.map_err(Fault::internal)?
+    }
+
+    /// Gives an app another door: something else listens at the port that it had. Nothing happens when it has another already.
+    pub async fn move_door(&self, id: &AppId, taken: u16) -> Result<(), Fault> {
+        let _turn = self.flyte().inner.apps.changing.lock().await;
+        let (control, wanted) = (self.clone(), id.clone());
+        let mut app = tokio::task::spawn_blocking(move || control.app(&wanted)).await.map_err(Fault::internal)??;
+        if app.front != taken {
+            return Ok(());
+        }
+        app.front = self.free_door().await?;
+        tracing::warn!(
+            app = app.name(),
+            taken,
+            port = app.front,
+            "something else listens at the port of an app: it has another now"
+        );
+        let principal = app.by.clone();
+        let command = Command::ApplyResource { kind: KIND.into(), name: app.name(), body: app.body(), principal };
+        self.inbox().ask(command).await?;
+        Ok(())
     }
 
     /// Starts an app, or stops it.
@@ -324,6 +393,7 @@ impl ControlPlane {
 
     /// Stops an app and takes it away.
     pub async fn remove_app(&self, id: &AppId, principal: &str) -> Result<(), Fault> {
+        let _turn = self.flyte().inner.apps.changing.lock().await;
         let (control, wanted) = (self.clone(), id.clone());
         let app = tokio::task::spawn_blocking(move || control.app(&wanted)).await.map_err(Fault::internal)??;
         if !app.run.is_empty() {
@@ -462,11 +532,6 @@ fn run_name(app: &DeployedApp) -> String {
     format!("app-{}-{}", name.trim_end_matches('-'), &of[..10])
 }
 
-fn free_port() -> Result<u16, Fault> {
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Fault::internal)?;
-    Ok(free.local_addr().map_err(Fault::internal)?.port())
-}
-
 /// Whether something that speaks HTTP answers at a port of this machine, whatever it answers.
 async fn answers(port: u16) -> bool {
     let ask = async {
@@ -477,4 +542,29 @@ async fn answers(port: u16) -> bool {
         std::io::Result::Ok(head == *b"HTTP/")
     };
     matches!(tokio::time::timeout(PATIENCE.0, ask).await, Ok(Ok(true)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_given_a_port_that_somebody_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let apps = Apps::open(folder.path()).unwrap();
+        let key = |attempt| AttemptKey { run: RunId(7), action: ActionNo(1), attempt: AttemptNo(attempt) };
+        // One is free as far as the system knows: its door is not open yet.
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let mut doors = BTreeSet::from([free]);
+        let mut given = BTreeSet::new();
+        for attempt in 1..=200 {
+            let port = apps.port_of(key(attempt), &doors).unwrap();
+            assert_eq!(apps.port_of(key(attempt), &doors).unwrap(), port, "it stays the same");
+            assert!(!doors.contains(&port) && given.insert(port), "{port}");
+            let door = apps.door(&doors).unwrap();
+            assert!(!given.contains(&door) && doors.insert(door), "{door}");
+        }
+        apps.forget(key(1));
+        assert_eq!(apps.known(key(1)), None);
+    }
 }

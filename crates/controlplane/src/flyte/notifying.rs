@@ -1,4 +1,4 @@
-//! Telling of the end of runs, as their programs asked. What is told is a run of its own, of one `core/http` node: it is repeated when the far side
+//! Telling of the end of runs and of conditions that wait, as their programs asked. What is told is a run of its own, of one `core/http` node: it is repeated when the far side
 //! is not there, its way out is decided by the rules, and it is in the journal like any other work. Which runs are to be told of stands in
 //! a file each from before they are submitted until what tells of them is accepted, so that no end is missed by a server that was down.
 
@@ -198,7 +198,8 @@ impl ControlPlane {
         let graph = graph_of(&row.project, &label.map_err(Fault::internal)?);
         let mut submits = Vec::new();
         for (number, request) in requests(&spec, number, &ended).into_iter().enumerate() {
-            match self.notification(&row, &graph, number, request) {
+            let key = format!("notification/{}/{number}", row.id);
+            match self.notification(&row, &graph, key, request) {
                 Ok(submit) => submits.push(submit),
                 // The rules say so, and will tomorrow.
                 Err(fault) if fault.kind.status() < 500 => {
@@ -210,8 +211,28 @@ impl ControlPlane {
         Ok(submits)
     }
 
-    fn notification(&self, row: &RunRow, graph: &Arc<Graph>, number: usize, request: Value) -> Result<Submit, Fault> {
-        let key = format!("notification/{}/{number}", row.id);
+    /// Tells somebody that a condition of a program waits, once, with what the data of the run carry.
+    pub async fn tell_of_condition(&self, run: &RunRow, action: &str, request: Value) -> Result<(), Fault> {
+        let (control, row, key) = (self.clone(), run.clone(), format!("condition/{}/{action}", run.id));
+        let submit = tokio::task::spawn_blocking(move || {
+            let label = control.flyte().label_of_run(&run_key(&row.project, &row.domain, &row.name)).map_err(Fault::internal)?;
+            control.notification(&row, &graph_of(&row.project, &label), key, request)
+        });
+        match submit.await.map_err(Fault::internal)? {
+            Ok(submit) => {
+                self.inbox().ask(Command::Submit(Box::new(submit))).await?;
+                Ok(())
+            }
+            // The rules say so, and will tomorrow: whoever looks into the inbox finds the question.
+            Err(fault) if fault.kind.status() < 500 => {
+                tracing::warn!(run = run.name, action, %fault, "that a condition waits may not be told");
+                Ok(())
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    fn notification(&self, row: &RunRow, graph: &Arc<Graph>, key: String, request: Value) -> Result<Submit, Fault> {
         let known = self.reader().find_run(&row.project, &row.domain, None, Some(&key)).map_err(Fault::internal)?;
         let inputs = json!({ "request": request });
         Ok(Submit {
@@ -242,7 +263,7 @@ fn graph_of(project: &str, label: &Label) -> Arc<Graph> {
     };
     Arc::new(Graph {
         workflow: format!("{project}/notification"),
-        description: "Tells of the end of a Flyte program's run.".into(),
+        description: "Tells somebody of a Flyte program's run.".into(),
         inputs: vec![Port { name: "request".into(), schema, default: None }],
         nodes: vec![node],
         ..Graph::default()

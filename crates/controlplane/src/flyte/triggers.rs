@@ -92,7 +92,8 @@ impl ControlPlane {
     }
 
     /// A program as the engine takes it. One whose root may run nowhere by the rules is refused. Blocks.
-    pub(super) fn program_to_submit(&self, program: Program) -> Result<Submit, Fault> {
+    pub(super) fn program_to_submit(&self, mut program: Program) -> Result<Submit, Fault> {
+        let concurrency = self.settle(&mut program)?;
         let mut call = program.call.clone();
         // Beside what an artifact brought along.
         let entered = self.entering_of_program(&program.project, &program.domain, &call)?;
@@ -117,6 +118,7 @@ impl ControlPlane {
             salt: random_bytes(),
             known: known.map_err(Fault::internal)?,
             run_labels,
+            concurrency,
             ..Submit::default()
         })
     }

@@ -4,8 +4,8 @@ use engine::event::{ActionsParked, ActionsPlaced, CancelRequested, EgressDecided
 use model::{ActionNo, EgressGrant, RunId, Seq, Timestamp};
 use placement::{Explanation, Verdict};
 
-use super::Rederive;
 use super::run::Action;
+use super::{Rederive, is_connector};
 use crate::governing::{moved_from, told_at};
 
 impl Rederive<'_> {
@@ -198,11 +198,15 @@ impl Rederive<'_> {
         };
         let walls = self.sites.get(&event.site).map(|site| site.sandbox.clone().unwrap_or_default());
         // Connectors ask for one way each, processes are given what there is.
-        let is_connector = work.work.contains('@');
+        let is_connector = is_connector(&work.work);
+        let builds = work.work == flyte::images::PLACE[2];
         let lets = |way: &EgressGrant| {
             walls.as_ref().is_some_and(|walls| match is_connector {
                 true => walls.lets_connectors_use(way),
-                false => walls.granted().any(|granted| granted == *way),
+                false => {
+                    walls.granted().any(|granted| granted == *way)
+                        || builds && walls.granted_to_builds().any(|granted| granted == *way)
+                }
             })
         };
         if let Some(beyond) = event.permitted.iter().find(|way| !lets(way)) {

@@ -4,7 +4,7 @@ use engine::event::TicketIssued;
 use executors::tickets::{LIFETIME, TicketKey};
 use model::{Duration, Seq, Timestamp};
 
-use super::Rederive;
+use super::{Rederive, is_connector};
 
 /// How long a ticket may be good for, beside the difference between the clocks of who signs and who records.
 const GOOD_FOR: Duration = Duration(LIFETIME.0 + 10_000_000);
@@ -20,7 +20,7 @@ impl Rederive<'_> {
         };
         let released = run.released.get(&(ticket.attempt.action, ticket.attempt.attempt)).cloned().unwrap_or_default();
         let reach = run.reach.get(&(ticket.attempt.action, ticket.attempt.attempt)).cloned().unwrap_or_default();
-        let is_task = action.asked_by.is_some() || action.work.as_ref().is_some_and(|work| work != "run" && !work.contains('@'));
+        let is_task = action.asked_by.is_some() || action.work.as_ref().is_some_and(|work| work != "run" && !is_connector(work));
         let mut wrong: Vec<String> = Vec::new();
         let signed = self.ticket_key.is_some_and(|key| TicketKey(key.0).signed(&event.ticket));
         if !signed {

@@ -20,6 +20,8 @@ pub fn next_firing(on: &TriggerKind, applied: Timestamp, after: Timestamp) -> Op
             let passed = after.since(applied).0 / every.0.max(1);
             Some(applied.after(Duration((passed + 1).saturating_mul(every.0))))
         }
+        TriggerKind::EveryFrom { from, .. } if after < *from => Some(*from),
+        TriggerKind::EveryFrom { every, from } => next_firing(&TriggerKind::Every(*every), *from, after),
         TriggerKind::Cron { expression, timezone } => {
             let zone: chrono_tz::Tz = timezone.parse().ok()?;
             let cron = expression.parse::<croner::Cron>().ok()?;
@@ -27,7 +29,7 @@ pub fn next_firing(on: &TriggerKind, applied: Timestamp, after: Timestamp) -> Op
             let next = cron.find_next_occurrence(&after.with_timezone(&zone), false).ok()?;
             u64::try_from(next.timestamp_micros()).ok().map(Timestamp)
         }
-        TriggerKind::Webhook { .. } | TriggerKind::Event { .. } => None,
+        TriggerKind::Demand | TriggerKind::Webhook { .. } | TriggerKind::Event { .. } => None,
     }
 }
 
@@ -44,7 +46,7 @@ pub(super) fn missed_firings(
     let mut missed = std::collections::VecDeque::new();
     // Nothing older than what is made up for is looked at one by one: an interval is reckoned, of a cron the last year counts.
     let mut at = match &trigger.on {
-        TriggerKind::Every(every) => {
+        TriggerKind::Every(every) | TriggerKind::EveryFrom { every, .. } => {
             let kept = every.0.max(1).saturating_mul(u64::from(CATCH_UP_FIRINGS_MAX) + 1);
             since.max(Timestamp(now.0.saturating_sub(kept)))
         }
@@ -86,6 +88,17 @@ mod tests {
 
     fn micros(text: &str) -> Timestamp {
         Timestamp(DateTime::parse_from_rfc3339(text).unwrap().timestamp_micros() as u64)
+    }
+
+    #[test]
+    fn an_interval_may_be_counted_from_a_point_in_time() {
+        let from = micros("2026-01-10T10:00:00Z");
+        let on = TriggerKind::EveryFrom { every: Duration::from_secs(3_600), from };
+        // It was applied at another time, which says nothing.
+        let next = |after: &str| next_firing(&on, micros("2026-01-01T00:07:00Z"), micros(after)).unwrap();
+        assert_eq!(next("2026-01-09T00:00:00Z"), from);
+        assert_eq!(next("2026-01-10T10:00:00Z"), micros("2026-01-10T11:00:00Z"));
+        assert_eq!(next("2026-01-12T23:59:59Z"), micros("2026-01-13T00:00:00Z"));
     }
 
     #[test]

@@ -14,6 +14,9 @@ use crate::{AskedBy, Candidate, Event, InputArtifact, Placement, State};
 
 use super::Stepper;
 
+/// How many actions of runs may still be placed, of those runs that say how many may be at work.
+type Left = BTreeMap<RunId, u32>;
+
 /// How many parked actions of one demand are looked at again at a time.
 const PARKED_HEADS_MAX: usize = 32;
 
@@ -21,20 +24,27 @@ impl State {
     /// Queued actions for the placer: everything not looked at yet (at most `limit` actions) and, when something was released
     /// since, the first of each parked demand. Answer with [`crate::Command::Place`] for every candidate; call until it is empty.
     pub fn take_candidates(&mut self, limit: usize) -> Vec<Candidate> {
-        let mut keys: Vec<ActionKey> = Vec::new();
+        let (mut keys, mut left): (Vec<ActionKey>, Left) = Default::default();
+        let room = std::mem::take(&mut self.passing.room);
         let fresh = self.fleet.queue.fresh.iter().map(|(_, _, key)| *key);
-        keys.extend(fresh.filter(|key| self.may_place(key.run)).take(limit));
-        if std::mem::take(&mut self.passing.room) {
+        keys.extend(fresh.filter(|key| self.may_place(key.run, &mut left)).take(limit));
+        if room {
             for waiting in self.fleet.queue.parked.values() {
-                let heads = waiting.iter().map(|(_, _, key)| *key).filter(|key| self.may_place(key.run));
+                let heads = waiting.iter().map(|(_, _, key)| *key).filter(|key| self.may_place(key.run, &mut left));
                 keys.extend(heads.take(PARKED_HEADS_MAX));
             }
         }
         self.group(keys)
     }
 
-    fn may_place(&self, run: RunId) -> bool {
-        self.runs.get(&run).is_some_and(Run::may_place)
+    /// Whether one more action of a run may be placed. Where the run says how many may be at work, it counts as one of them from now on.
+    fn may_place(&self, id: RunId, left: &mut Left) -> bool {
+        let Some(run) = self.runs.get(&id).filter(|run| run.may_place()) else { return false };
+        let Some(most) = run.concurrency else { return true };
+        let left = left.entry(id).or_insert_with(|| most.saturating_sub(run.at_work()));
+        let may = *left > 0;
+        *left = left.saturating_sub(1);
+        may
     }
 
     /// Puts actions of a run together that are alike.

@@ -66,6 +66,7 @@ impl Stepper<'_, '_> {
             traceparent: submit.traceparent,
             behind,
             run_labels: Some(submit.run_labels).filter(|labels| !labels.is_empty()),
+            concurrency: submit.concurrency,
             salt: submit.salt,
             subject: submit.subject,
         })));

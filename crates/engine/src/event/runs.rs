@@ -61,6 +61,9 @@ pub struct RunSubmitted {
     /// What whoever started it put on it to find it again: values by key.
     #[n(16)]
     pub run_labels: Option<BTreeMap<String, String>>,
+    /// How many of its actions may be at work at once; none for as many as find a place.
+    #[n(17)]
+    pub concurrency: Option<u32>,
     /// Salt of the run's commitments. Not part of the journal: it lies with the bodies and dies with them.
     #[cbor(skip)]
     pub salt: [u8; 32],

@@ -86,6 +86,7 @@ pub(super) fn submitted(state: &mut State, event: &RunSubmitted, at: Timestamp) 
         goal: None,
         plan: BTreeMap::new(),
         began_at: at,
+        concurrency: event.concurrency,
         deadline,
         names: Arc::new(names),
     };

@@ -50,6 +50,7 @@ fn submitted(origin: Origin) -> Event {
         traceparent: None,
         behind: None,
         run_labels: None,
+        concurrency: None,
         salt: [0; 32],
         subject: None,
     }))

@@ -17,6 +17,7 @@ pub(crate) fn events() -> Vec<Event> {
                     mode: SandboxMode::Require,
                     egress: texts(&["*.example.com:443", "api.example.com:8443"]),
                     runtime: texts(&["/opt/models"]),
+                    packages: None,
                 });
                 Some(Event::SiteRegistered(Box::new(SiteRegistered { site, principal })))
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{Command, Outcome, Rejection, Spawn};
+use engine::{Command, Outcome, Rejection, Spawn, Submit};
 use model::graph::Retry;
 use model::{Duration, Failure, FailureClass, Graph, Node, NodeKind, Phase, Resources, RunId};
 use serde_json::{Value, json};
@@ -61,6 +61,40 @@ fn a_parent_that_waits_holds_nothing_and_children_run_where_it_is() {
     assert_eq!(rig.finish(run).phase, Phase::Succeeded);
     let site = &rig.state.fleet().sites()["here"];
     assert!(site.running.is_empty() && site.used == Resources::default());
+}
+
+#[test]
+fn a_run_has_no_more_at_work_than_it_says() {
+    let mut rig = Rig::new([site("here").cores(8).spec()]);
+    let names = ["one", "two", "three", "four"];
+    for path in ["a0"].iter().chain(&names) {
+        rig.on(path, [Answer::Silent]);
+    }
+    let submit = rig.submission(&graph(), Value::Null);
+    let run = rig.try_submit(Submit { concurrency: Some(2), ..submit }).unwrap();
+    rig.work();
+    for path in names {
+        spawn(&mut rig, run, "a0", path, task(1_000));
+    }
+    rig.work();
+    // The parent waits and is not counted.
+    assert_eq!(rig.dispatched(), ["a0", "one", "two"]);
+    // Others have the room that is left.
+    rig.on("a0", [Answer::Silent]);
+    let other = rig.submit(&graph(), Value::Null);
+    rig.work();
+    assert_eq!(rig.dispatched().len(), 4);
+    end(&mut rig, run, "two");
+    rig.work();
+    assert_eq!(rig.dispatched().last().map(String::as_str), Some("three"));
+    end(&mut rig, run, "one");
+    end(&mut rig, run, "three");
+    rig.work();
+    end(&mut rig, run, "four");
+    end(&mut rig, run, "a0");
+    assert_eq!(rig.finish(run).phase, Phase::Succeeded);
+    end(&mut rig, other, "a0");
+    assert_eq!(rig.finish(other).phase, Phase::Succeeded);
 }
 
 #[test]

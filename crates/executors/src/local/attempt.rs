@@ -245,7 +245,7 @@ fn walls(site: &SiteFolder, folder: &Path, spec: &AttemptSpec, ticket: &Ticket) 
     let runtime = kept.runtime.with(&spec.shown);
     let runtime = if isolation.layers.namespaces { runtime } else { runtime.without(&settings.hidden) };
     let mut writable = vec![site.folder.join("files")];
-    writable.extend(settings.writable.iter().cloned());
+    writable.extend(settings.writable.iter().chain(&spec.writable).cloned());
     let mut walls = Walls {
         site: Site {
             layers: isolation.layers,

@@ -69,7 +69,21 @@ fn keep(site: &Site) -> Built<()> {
     for (number, folder) in site.writable.iter().enumerate() {
         bind(&old(folder), &kept(number), Mode::Write)?;
     }
+    for (number, (_, lies)) in covered(site).enumerate() {
+        if old(lies).exists() {
+            bind(&old(lies), &kept_shown(number), Mode::Read)?;
+        }
+    }
     Ok(())
+}
+
+/// What is shown below `/tmp`: the attempt's own is put over it, and it is shown again on top of that.
+fn covered(site: &Site) -> impl Iterator<Item = (&PathBuf, &PathBuf)> {
+    site.runtime.shown.iter().filter(|(at, _)| at.starts_with("/tmp") && at.as_path() != Path::new("/tmp"))
+}
+
+fn kept_shown(number: usize) -> PathBuf {
+    Path::new(KEPT).join(format!("shown-{number}"))
 }
 
 fn kept(number: usize) -> PathBuf {
@@ -201,6 +215,11 @@ fn writable(site: &Site, attempt: &Attempt, folder: &fs::File) -> Built<()> {
     fs::create_dir_all(&temporary).step(|| "making a folder for /tmp".into())?;
     // First, so that what lies below it is put into it.
     bind(&temporary, Path::new("/tmp"), Mode::Write)?;
+    for (number, (at, _)) in covered(site).enumerate() {
+        if kept_shown(number).exists() {
+            bind(&kept_shown(number), at, Mode::Read)?;
+        }
+    }
     for (number, folder) in site.writable.iter().enumerate() {
         bind(&kept(number), folder, Mode::Write)?;
     }

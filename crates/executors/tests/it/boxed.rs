@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use executors::contract::{Incarnation, Rig};
+use executors::contract::{Incarnation, Rig, fresh_key, script};
 use executors::local::{LocalExecutor, Options};
 use executors::sandbox::{Layers, Machine, Settings};
 use executors::{Executor, Observed, contract_suite};
@@ -67,6 +67,38 @@ mod contract {
     use super::*;
 
     contract_suite!(Boxed::new());
+}
+
+#[test]
+fn an_order_says_what_is_shown_beside_the_rest_and_what_may_be_written() {
+    if !has_walls() {
+        return;
+    }
+    let rig = Boxed::elsewhere();
+    let mut control = Incarnation::start(&rig, 1);
+    // Below `/tmp` too, over which each attempt has its own.
+    for above in ["/tmp", env!("CARGO_TARGET_TMPDIR")] {
+        let place = tempfile::tempdir_in(above).unwrap();
+        let (shown, own) = (place.path().join("shown"), place.path().join("shown/own"));
+        for folder in [&own, &place.path().join("hidden")] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        std::fs::write(shown.join("note"), "hello").unwrap();
+        let key = fresh_key();
+        let text = r#"cat "$PLACE/shown/note"; echo mine > "$PLACE/shown/own/made"
+            if (echo x > "$PLACE/shown/beside") 2> /dev/null; then echo "it wrote beside its folder" >&2; exit 1; fi
+            if ls "$PLACE/hidden" 2> /dev/null; then echo "it saw what is not shown" >&2; exit 1; fi"#;
+        let mut order = script(key, 1, rig.shared(), text);
+        order.input["env"]["PLACE"] = serde_json::json!(place.path());
+        (order.shown, order.writable) = (vec![shown.clone()], vec![own.clone()]);
+        control.submit(order).unwrap();
+        let end = control.end_of(key);
+        let said = |stream| String::from_utf8_lossy(&control.log(key, stream, 0).bytes).into_owned();
+        assert!(matches!(end.outcome, engine::Outcome::Succeeded(_)), "{above}: {}", said(executors::Stream::Stderr));
+        assert_eq!(said(executors::Stream::Stdout), "hello", "{above}");
+        assert_eq!(std::fs::read_to_string(own.join("made")).unwrap(), "mine\n", "{above}");
+        assert!(!shown.join("beside").exists(), "{above}");
+    }
 }
 
 #[test]

@@ -72,8 +72,66 @@ pub struct ConditionAction {
     pub prompt: String,
     #[prost(string, tag = "8")]
     pub description: String,
+    #[prost(int32, tag = "9")]
+    pub prompt_type: i32,
     #[prost(message, optional, tag = "10")]
     pub timeout: Option<Time>,
+    #[prost(message, optional, tag = "11")]
+    pub webhook: Option<ConditionWebhook>,
+}
+
+/// What stands beside the state of a condition.
+#[derive(Clone, PartialEq, Message)]
+pub struct ConditionMeta {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(message, optional, tag = "5")]
+    pub kind: Option<LiteralType>,
+}
+
+/// Who is to be told that a condition waits.
+#[derive(Clone, PartialEq, Message)]
+pub struct ConditionWebhook {
+    #[prost(string, tag = "1")]
+    pub url: String,
+    #[prost(message, optional, tag = "2")]
+    pub payload: Option<Fields>,
+}
+
+/// An object of JSON (`google.protobuf.Struct`).
+#[derive(Clone, PartialEq, Message)]
+pub struct Fields {
+    #[prost(message, repeated, tag = "1")]
+    pub fields: Vec<Field>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Field {
+    #[prost(string, tag = "1")]
+    pub key: String,
+    #[prost(message, optional, tag = "2")]
+    pub value: Option<Json>,
+}
+
+/// A value of JSON; none of the fields is set for `null`.
+#[derive(Clone, PartialEq, Message)]
+pub struct Json {
+    #[prost(double, optional, tag = "2")]
+    pub number: Option<f64>,
+    #[prost(string, optional, tag = "3")]
+    pub text: Option<String>,
+    #[prost(bool, optional, tag = "4")]
+    pub boolean: Option<bool>,
+    #[prost(message, optional, tag = "5")]
+    pub object: Option<Fields>,
+    #[prost(message, optional, tag = "6")]
+    pub list: Option<JsonList>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct JsonList {
+    #[prost(message, repeated, tag = "1")]
+    pub values: Vec<Json>,
 }
 
 #[derive(Clone, PartialEq, Message)]

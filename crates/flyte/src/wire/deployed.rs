@@ -119,6 +119,14 @@ pub struct Projects {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub struct ListProjectsRequest {
+    #[prost(uint32, tag = "1")]
+    pub limit: u32,
+    #[prost(string, tag = "2")]
+    pub token: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub struct ListProjectsResponse {
     #[prost(message, optional, tag = "1")]
     pub projects: Option<Projects>,

@@ -2,12 +2,14 @@
 
 use prost::Message;
 
-use super::Text;
+use super::{ProjectId, Text};
 
 #[derive(Clone, PartialEq, Message)]
 pub struct GetImageRequest {
     #[prost(message, optional, tag = "1")]
     pub id: Option<Text>,
+    #[prost(message, optional, tag = "3")]
+    pub project_id: Option<ProjectId>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -168,6 +168,8 @@ pub struct RunSpec {
     pub notifications: Option<NotificationRules>,
     #[prost(message, optional, tag = "12")]
     pub run_start_time: Option<Time>,
+    #[prost(uint32, tag = "13")]
+    pub max_action_concurrency: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -164,16 +164,46 @@ pub struct Primitive {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct Blob {
-    #[prost(bytes = "vec", optional, tag = "1")]
-    pub metadata: Option<Bytes>,
+    #[prost(message, optional, tag = "1")]
+    pub metadata: Option<BlobMeta>,
     #[prost(string, tag = "3")]
     pub uri: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct BlobMeta {
+    #[prost(bytes = "vec", tag = "1")]
+    pub of: Bytes,
+}
+
+/// What the type of a file or a folder says.
+#[derive(Clone, PartialEq, Message)]
+pub struct BlobType {
+    #[prost(string, tag = "1")]
+    pub format: String,
+    #[prost(int32, tag = "2")]
+    pub dimensionality: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]
 pub struct Table {
     #[prost(string, tag = "1")]
     pub uri: String,
+    #[prost(message, optional, tag = "2")]
+    pub metadata: Option<TableMeta>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct TableMeta {
+    #[prost(bytes = "vec", tag = "1")]
+    pub of: Bytes,
+}
+
+/// What is said of the type of a table beside its columns.
+#[derive(Clone, PartialEq, Message)]
+pub struct TableFormat {
+    #[prost(string, tag = "2")]
+    pub format: String,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -40,6 +40,7 @@ fn submitted(run: RunId) -> Event {
         traceparent: None,
         behind: None,
         run_labels: None,
+        concurrency: None,
         salt: [7; 32],
         subject: None,
     }))

@@ -75,6 +75,7 @@ pub(crate) fn submitted(run: u64, key: Option<String>) -> Event {
         traceparent: None,
         behind: None,
         run_labels: None,
+        concurrency: None,
         salt: salt(run),
         subject: None,
     }))

@@ -21,7 +21,7 @@ pub(super) fn sandbox(tree: &Tree, findings: &Findings) -> Option<SandboxSpec> {
     if tree.as_str().is_some() {
         return Some(SandboxSpec { mode: mode(tree), ..SandboxSpec::default() });
     }
-    let fields = Fields::of(tree, "`sandbox`", &["mode", "egress", "runtime"], findings)?;
+    let fields = Fields::of(tree, "`sandbox`", &["mode", "egress", "runtime", "packages"], findings)?;
     let list = |key: &str, is_good: &dyn Fn(&str) -> Option<String>| {
         let Some(tree) = fields.get(key) else { return Default::default() };
         let Data::List(items) = &tree.data else {
@@ -43,10 +43,12 @@ pub(super) fn sandbox(tree: &Tree, findings: &Findings) -> Option<SandboxSpec> {
         }
         texts
     };
-    let egress = list("egress", &|text| text.parse::<EgressGrant>().err().map(|error| error.to_string()));
+    let place = |text: &str| text.parse::<EgressGrant>().err().map(|error| error.to_string());
+    let egress = list("egress", &place);
+    let packages = fields.get("packages").map(|_| list("packages", &place));
     let runtime = list("runtime", &|path| {
         let is_folder = path.starts_with('/') && path.len() > 1 && !path.split('/').any(|part| part == "..");
         (!is_folder).then(|| format!("`{path}` is not an absolute path of a folder"))
     });
-    Some(SandboxSpec { mode: fields.get("mode").map(mode).unwrap_or_default(), egress, runtime })
+    Some(SandboxSpec { mode: fields.get("mode").map(mode).unwrap_or_default(), egress, runtime, packages })
 }
