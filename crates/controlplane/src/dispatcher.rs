@@ -460,16 +460,22 @@ impl Endings {
     /// Tells of an end that has to be looked at first.
     async fn tell(self, mut report: Report, produces: bool, is_called: bool) {
         let key = report.attempt;
-        // A server that stops in between finds the success again, and what it produced.
+        if is_called {
+            let this = self.clone();
+            let values = tokio::task::spawn_blocking(move || {
+                let (outcome, locations) = this.flyte.values(key, &this.sites);
+                (this.redacted(outcome), locations)
+            });
+            let Ok((outcome, locations)) = values.await else { return };
+            report.outcome = outcome;
+            report.locations.extend(locations);
+        }
+        // What failed after all has produced nothing. A server that stops in between finds the success again, and what it produced.
+        let produces = produces && matches!(report.outcome, Outcome::Succeeded(_));
         if produces && !self.flyte.register_produced(key, &self.inbox, &self.reader).await {
             return;
         }
         let _ = tokio::task::spawn_blocking(move || {
-            if is_called {
-                let (outcome, locations) = self.flyte.values(key, &self.sites);
-                report.outcome = self.redacted(outcome);
-                report.locations.extend(locations);
-            }
             self.reaching.record(key);
             report.outcome = self.sanitizing.judge(key, report.outcome, &report.locations);
             self.inbox.report(Command::Report(Box::new(report)));

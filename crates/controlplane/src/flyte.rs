@@ -40,7 +40,6 @@ use flyte::interface::Placed;
 use images::no_environment;
 pub use labels::{Asked, run_labels};
 use notifying::spec_of;
-pub(crate) use settings::concurrency_of;
 pub(crate) use triggers::call_of;
 pub use triggers::{SAID, inputs_of_trigger};
 pub(crate) use workflows::ASKED_NODE;

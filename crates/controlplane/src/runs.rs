@@ -391,7 +391,7 @@ impl ControlPlane {
         let mut locations = inputs::locate(self.sites(), &inputs)?;
         locations.extend(of_reused);
         let labels = self.label_run(&graph, &row.project, &row.domain, &inputs)?;
-        let concurrency = crate::flyte::concurrency_of(&inputs);
+        let concurrency = self.concurrency_of(&inputs, &row.project, &row.domain)?;
         Ok(Submit {
             labels,
             concurrency,

@@ -329,11 +329,14 @@ def build(spec, context, image):
     venv = folder_of(image)
     there = lambda: (venv / ".ready").exists()  # noqa: E731
     if there():
+        (venv / ".building").unlink(missing_ok=True)
         say(f"{image} is there already")
         return
     with open(venv / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if there():
+            # Another build ended while this one was begun.
+            (venv / ".building").unlink(missing_ok=True)
             say(f"{image} is there already")
             return
         empty(venv)

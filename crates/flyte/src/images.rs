@@ -211,8 +211,11 @@ impl Images {
             return Ok(None);
         }
         fs::create_dir_all(&folder)?;
-        fs::write(folder.join(BUILDING), "")?;
-        Ok(Some(folder))
+        // A build writes into its folder: what it left there is not followed.
+        match fs::OpenOptions::new().write(true).create_new(true).open(folder.join(BUILDING)) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
+            _ => Ok(Some(folder)),
+        }
     }
 
     /// Notes whose an image is. The first who says so is right.
@@ -231,9 +234,14 @@ impl Images {
     }
 }
 
-/// What the builder noted of an environment.
+/// Bytes that a note of the builder may have.
+const NOTE_BYTES_MAX: u64 = 1 << 20;
+
+/// What the builder noted of an environment. Packages that it installed may have written there, too: only a file of its own is read, as far as a note goes.
 fn settings_of(folder: &Path) -> Value {
-    let settings = fs::read(folder.join(".image.json")).ok();
+    let note = folder.join(".image.json");
+    let own = fs::symlink_metadata(&note).is_ok_and(|note| note.is_file() && note.len() <= NOTE_BYTES_MAX);
+    let settings = if own { fs::read(note).ok() } else { None };
     settings.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
 }
 

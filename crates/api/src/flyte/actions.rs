@@ -64,7 +64,10 @@ pub(super) async fn enqueue(app: &App, caller: &Caller, request: EnqueueRequest)
         let mut request = None;
         let spawn = match (task, trace, condition) {
             (Some(task), _, _) => {
-                let known = naming::reach_of(control, &caller)?.map(|reach| reach.label.clone()).unwrap_or_default();
+                // What is asked for begins with what its parent carries, which is not always who asks.
+                let is_parent = caller.attempt.is_some_and(|attempt| attempt.action.0 == parent.no);
+                let reach = if is_parent { naming::reach_of(control, &caller)? } else { None };
+                let known = reach.map(|reach| reach.label.clone()).unwrap_or_default();
                 of_task(control, (&run, &parent), call, task, (&run_spec, &known))?
             }
             (_, Some(trace), _) => return Ok((of_trace(control, key_of(&parent), call, &trace)?, None)),

@@ -85,6 +85,16 @@ async fn deployed(
     let meta = given.metadata.unwrap_or_default();
     let id = named(meta.id)?;
     may_deploy(&app.control, caller, &id, &given.spec)?;
+    if caller.attempt.is_some() {
+        let (control, id) = (app.control.clone(), id.clone());
+        blocking(move || match control.app(&id) {
+            Ok(before) if !flyte::conditions::is_service(&before.spec) => {
+                Err(Refusal::new("permission_denied", "an attempt does not deploy, stop or remove apps"))
+            }
+            _ => Ok(()),
+        })
+        .await?;
+    }
     let replaces = replaces(meta.revision);
     let deployed = app.control.deploy_app(id, given.spec, meta.labels, meta.code_bundle_uri, &caller.principal, replaces).await?;
     let control = app.control.clone();

@@ -206,7 +206,11 @@ impl About for wire::EnqueueRequest {
         let asked = self.action.as_ref();
         let mut questions = vec![(operation, action(asked.and_then(|asked| asked.action_id.as_ref())))];
         let sent = asked.and_then(|asked| flyte::workflows::sent(&asked.task.as_ref()?.spec));
-        if let Some(id) = sent {
+        if let Some(mut id) = sent {
+            // A workflow has no domain of its own: it would run in that of the run.
+            if let Some(run) = asked.and_then(|asked| asked.action_id.as_ref()?.run.as_ref()) {
+                id.domain.clone_from(&run.domain);
+            }
             questions.push((operation, task(Some(&id))));
             questions.extend(reads("read", Some(&id)));
         }

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use controlplane::{Fault, FaultKind};
 use engine::Command;
+use engine::event::ActionKind;
 use flyte::wire::{ConditionAction, RunId};
 use flyte::{Call, Message as _, conditions};
 use model::{ActionKey, ActionNo, AttemptKey, Label};
@@ -54,7 +55,14 @@ pub(super) async fn answer(app: &App, attempt: AttemptKey, key: &str) -> Result<
     let found = blocking(move || {
         let reader = control.reader();
         let row = reader.action(attempt.run, &conditions::action_of(&request)).map_err(broken)?;
-        let Some(row) = row.filter(|row| row.finished_at.is_some()) else { return Ok(Ok(false)) };
+        let Some(row) = row.filter(|row| row.finished_at.is_some() && row.kind == ActionKind::Human) else {
+            return Ok(Ok(false));
+        };
+        // The answer is for who asked, and carries what that carries.
+        let child = reader.child(attempt.run, row.no).map_err(broken)?;
+        if child.is_none_or(|child| child.parent != attempt.action.0) {
+            return Ok(Ok(false));
+        }
         let condition = condition_of(&view::call_of(reader, &row)?);
         let (_, output) = view::outputs_of(reader, &row)?;
         match view::decided(&row, &condition, &output) {

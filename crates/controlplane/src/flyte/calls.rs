@@ -2,8 +2,8 @@
 //! it. A value that only looks like one, in an input of a workflow, says nothing.
 
 use engine::Dispatch;
-use flyte::Call;
 use flyte::interface::Placed;
+use flyte::{Call, Reach};
 use journal::{ActionRow, RunRow};
 use model::{Failure, FailureClass, Node, NodeKind};
 use serde_json::{Map, Value};
@@ -45,6 +45,16 @@ pub(super) fn node_call(project: &str, domain: &str, run: &str, path: &str) -> C
 }
 
 impl Flyte {
+    /// Notes what the data of an action carry before anything of it can be read.
+    pub(super) fn note_given(&self, dispatch: &Dispatch) -> Result<(), Failure> {
+        let names = &dispatch.names;
+        let base = base_of(&names.project, &names.domain, &names.name);
+        let reach = Reach { base, label: dispatch.label.clone(), ..Reach::default() };
+        let unnoted =
+            |error: std::io::Error| Failure::new(FailureClass::Environment, format!("its tags cannot be noted: {error}"));
+        self.note_label(&reach, &dispatch.path).map_err(unnoted)
+    }
+
     /// The call of a deployed task by a node of a workflow: its inputs become what a program would have given.
     pub(super) fn call_of_node(
         &self,
@@ -75,6 +85,7 @@ impl Flyte {
             ..Failure::new(FailureClass::User, wrong.to_string())
         })?;
         let call = node_call(&names.project, &names.domain, &names.name, &dispatch.path);
+        self.note_given(dispatch)?;
         let key = flyte::key(&call.inputs).unwrap_or_default();
         self.inner.objects.put(key, &inputs).map_err(|error| unusable(error.to_string()))?;
         let org = row.body.get("org").and_then(Value::as_str).unwrap_or_default().to_owned();

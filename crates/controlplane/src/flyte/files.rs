@@ -61,6 +61,7 @@ impl Flyte {
     pub(crate) fn place(&self, dispatch: &Dispatch, artifacts: &[ArtifactRef], store: &Store) -> Result<Placed, Failure> {
         let names = &dispatch.names;
         let base = base_of(&names.project, &names.domain, &names.name);
+        self.note_given(dispatch)?;
         let unreadable = |artifact: &ArtifactRef, why: String| {
             broken(FailureClass::Transfer, format!("`{}` cannot be given to the task: {why}", artifact.name))
         };

@@ -31,12 +31,6 @@ fn scopes(key: &SettingsKey) -> Vec<SettingsKey> {
     scopes
 }
 
-/// How many actions of a program may be at work at once, as its call says; none for what is no program.
-pub(crate) fn concurrency_of(inputs: &Value) -> Option<u32> {
-    let spec = super::spec_of(&Call::of(inputs.get("call")?)?)?;
-    Some(spec.max_action_concurrency).filter(|most| *most > 0)
-}
-
 impl ControlPlane {
     /// The settings of a scope and of those that it is within, as they were sent, the widest first. Blocks.
     pub fn flyte_settings(&self, key: &SettingsKey) -> Result<Vec<SettingsRecord>, Fault> {
@@ -89,6 +83,16 @@ impl ControlPlane {
         self.inbox().ask(command).await?;
         let after = look(self.clone(), key.clone()).await.map_err(Fault::internal)??;
         after.ok_or_else(|| Fault::not_found("setting", &name_of(&key)))
+    }
+
+    /// How many actions of a program that is repeated may be at work at once, as its call says or the settings do; none for what is no program, or an
+    /// app. Blocks.
+    pub(crate) fn concurrency_of(&self, inputs: &Value, project: &str, domain: &str) -> Result<Option<u32>, Fault> {
+        let Some(call) = inputs.get(super::calls::CALL).and_then(Call::of).filter(|call| call.port == 0) else { return Ok(None) };
+        match super::spec_of(&call).map(|spec| spec.max_action_concurrency).filter(|most| *most > 0) {
+            None => Ok(self.defaults_of(project, domain)?.concurrency),
+            said => Ok(said),
+        }
     }
 
     /// What a run of a project takes that says nothing itself. Blocks.
