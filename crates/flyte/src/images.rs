@@ -303,6 +303,27 @@ mod tests {
     }
 
     #[test]
+    fn links_that_a_build_left_lead_the_server_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = Images::open(folder.path()).unwrap();
+        let made = images.begin("tools:1", "one").unwrap().unwrap();
+        let own = folder.path().join("own");
+        fs::write(&own, r#"{"env": {"KEY": "value"}}"#).unwrap();
+        fs::remove_file(made.join(BUILDING)).unwrap();
+        for name in [BUILDING, ".image.json"] {
+            std::os::unix::fs::symlink(&own, made.join(name)).unwrap();
+        }
+        assert!(images.begin("tools:1", "one").unwrap().is_some());
+        assert_eq!(fs::read_to_string(&own).unwrap(), r#"{"env": {"KEY": "value"}}"#);
+        let mut input = json!({ "env": {} });
+        assert!(!add_variables(&made, &mut input) && input == json!({ "env": {} }));
+        fs::remove_file(made.join(".image.json")).unwrap();
+        fs::write(made.join(".image.json"), fs::read(&own).unwrap()).unwrap();
+        add_variables(&made, &mut input);
+        assert_eq!(input["env"]["KEY"], "value");
+    }
+
+    #[test]
     fn environments_that_were_there_before_are_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let images = Images::open(folder.path()).unwrap();
