@@ -123,8 +123,13 @@ async function follow(queries: QueryClient, signal: AbortSignal) {
       // Whatever happened while nobody listened is on the screen after one look at everything: always after the stream was lost, and at first
       // when something happened between what was read and its beginning.
       const position = positionOf(response);
-      if (tries > 0 || position === undefined) void queries.invalidateQueries();
-      else beginning.begins(position, () => void queries.invalidateQueries());
+      const readAgain = () => void queries.invalidateQueries();
+      if (tries > 0 || position === undefined) {
+        beginning.forget();
+        readAgain();
+      }
+      // An answer that was under way, and is older than this stream, still comes.
+      if (position !== undefined) beginning.begins(position, readAgain);
       tries = 0;
       const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
       const parser = new EventParser();
