@@ -85,7 +85,7 @@ const UNSEEN_MS = 10_000;
 const isSeen = () => document.visibilityState !== "hidden";
 
 /** Ends when the page is seen. */
-const beingSeen = () =>
+export const beingSeen = () =>
   new Promise<void>((seen) => {
     const look = () => {
       if (!isSeen()) return;
@@ -97,7 +97,7 @@ const beingSeen = () =>
   });
 
 /** Calls when the page has not been seen for a while. What is given back ends the watch. */
-function whenUnseen(call: () => void): () => void {
+export function whenUnseen(call: () => void): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const look = () => {
     clearTimeout(timer);
