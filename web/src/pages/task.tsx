@@ -6,7 +6,7 @@ import { useRuns, useTasks } from "../api/queries";
 import type { JsonSchema } from "../api/types";
 import { moment } from "../lib/format";
 import { typeWords } from "../lib/types";
-import { Button, Card, Empty, Failed, Loading, PageHead, Td, Th } from "../ui/kit";
+import { Card, Empty, Failed, Loading, More, PageHead, Td, Th } from "../ui/kit";
 import { templateOf } from "./build/tasks";
 import { RunTable } from "./runs";
 
@@ -74,13 +74,7 @@ export function TaskPage() {
         ) : (
           <Empty title="It has not run by itself yet">A run of it begins with `flyte run`, or with a program that calls it.</Empty>
         )}
-        {runs.hasNextPage ? (
-          <div className="border-t border-line p-3 text-center">
-            <Button onClick={() => void runs.fetchNextPage()} disabled={runs.isFetchingNextPage}>
-              Older runs
-            </Button>
-          </div>
-        ) : null}
+        <More pages={runs}>Older runs</More>
       </Card>
     </>
   );

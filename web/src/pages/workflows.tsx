@@ -10,7 +10,7 @@ import { GREET, ran } from "../lib/examples";
 import { seconds } from "../lib/format";
 import { useRowKeys } from "../lib/keys";
 import { look, type Tone } from "../lib/phases";
-import { Ago, Button, Card, Empty, Failed, Loading, PageHead, RunLink, Td, Th } from "../ui/kit";
+import { Ago, Card, Empty, Failed, Loading, More, PageHead, RunLink, Td, Th } from "../ui/kit";
 import { certified, marksOf, runnables, type Runnable } from "./workflows/rows";
 
 const SPARK_RUNS = 20;
@@ -43,13 +43,7 @@ export function WorkflowsPage() {
         ) : (
           <List all={all} />
         )}
-        {workflows.hasNextPage ? (
-          <div className="border-t border-line p-3 text-center">
-            <Button onClick={() => void workflows.fetchNextPage()} disabled={workflows.isFetchingNextPage}>
-              More workflows
-            </Button>
-          </div>
-        ) : null}
+        <More pages={workflows}>More workflows</More>
       </Card>
     </>
   );
