@@ -52,6 +52,21 @@ describe("the beginning of the stream", () => {
     return looks;
   };
 
+  test("is that of the latest stream, also when the journal behind it is shorter than the one before", () => {
+    let looks = 0;
+    const beginning = new Beginning();
+    beginning.answered(100);
+    beginning.begins(100, () => (looks += 1));
+    beginning.forget();
+    beginning.answered(3);
+    beginning.begins(3, () => (looks += 1));
+    beginning.answered(4);
+    expect(looks).toBe(0);
+    // What was asked for before it, and is answered later, is seen by it.
+    beginning.answered(2);
+    expect(looks).toBe(1);
+  });
+
   test("is no reason to read anything again when nothing happened since", () => {
     expect(heard(["answered", 7], ["begins", 7], ["answered", 7], ["answered", 9])).toBe(0);
     expect(heard(["begins", 7], ["answered", 8])).toBe(0);

@@ -6,7 +6,7 @@ import { stamp } from "../src/lib/format";
 import { typeWords } from "../src/lib/types";
 import { outputsOf, takesOf } from "../src/pages/build/document";
 import { taskOf, templateOf } from "../src/pages/build/tasks";
-import { certified, runnables } from "../src/pages/workflows/rows";
+import { certified, marksOf, runnables } from "../src/pages/workflows/rows";
 
 const task = (name: string, more: Partial<TaskView> = {}): TaskView => ({
   name,
@@ -34,6 +34,16 @@ describe("the list of what can be run", () => {
       ["task", "env.greet", "p/env.greet", "development"],
       ["workflow", "p/zeta", "p/zeta", "production"],
     ]);
+  });
+
+  test("has the runs of a task in its domain, and says that there are none only when that is known", () => {
+    const [here, there] = [task("env.greet"), task("env.greet", { domain: "staging" })].map((one) => runnables([], [one], [])[0]!);
+    const mark = (number: number, domain: string) => ({ name: `r${number}`, number, domain, phase: "succeeded", seconds: 1 });
+    const runs = new Map([["p/env.greet", [mark(3, "staging"), mark(2, "staging"), mark(1, "production")]]]);
+    expect(marksOf(there!, runs).marks.map((run) => run.number)).toEqual([3, 2]);
+    expect(marksOf(here!, runs)).toEqual({ marks: [], none: "not lately" });
+    expect(marksOf(here!, new Map())).toEqual({ marks: [], none: "never by itself" });
+    expect(marksOf(here!).none).toBe("…");
   });
 
   test("says of a certificate where it holds, where not, and when there is nothing to certify", () => {

@@ -62,10 +62,19 @@ async function send(method: string, path: string, body?: unknown, signal?: Abort
   } catch (error) {
     throw signal?.aborted ? error : unreachable();
   }
-  const position = positionOf(response);
-  if (position !== undefined) beginning.answered(position);
-  if (!response.ok) throw new ApiError(await problemOf(response));
+  if (!response.ok) {
+    const problem = await problemOf(response);
+    tell(response);
+    throw new ApiError(problem);
+  }
   return response;
+}
+
+/** Says up to where an answer holds everything, once whoever asked has it: what is read again while they wait for it would be this very
+ * answer, and be taken for a new one. */
+function tell(response: Response) {
+  const position = positionOf(response);
+  if (position !== undefined) setTimeout(() => beginning.answered(position));
 }
 
 function unreachable(): ApiError {
@@ -87,7 +96,9 @@ async function whole<T>(response: Response, signal?: AbortSignal): Promise<T> {
   } catch (error) {
     throw signal?.aborted ? error : unreachable();
   }
-  return JSON.parse(text) as T;
+  const parsed = JSON.parse(text) as T;
+  tell(response);
+  return parsed;
 }
 
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
@@ -105,12 +116,17 @@ export async function remove<T>(path: string): Promise<T> {
 /** The bytes of an artifact, with the caller's token: a link of the browser has none. Of a large one the first so many. */
 export async function blob(path: string, signal?: AbortSignal, first?: number): Promise<Blob> {
   const range: Record<string, string> = first === undefined ? {} : { range: `bytes=0-${first - 1}` };
-  return (await send("GET", path, undefined, signal, range)).blob();
+  const response = await send("GET", path, undefined, signal, range);
+  const bytes = await response.blob();
+  tell(response);
+  return bytes;
 }
 
 export async function text(path: string, signal?: AbortSignal): Promise<{ text: string; offset: number }> {
   const response = await send("GET", path, undefined, signal);
-  return { text: await response.text(), offset: Number(response.headers.get("tutti-log-offset") ?? 0) };
+  const text = await response.text();
+  tell(response);
+  return { text, offset: Number(response.headers.get("tutti-log-offset") ?? 0) };
 }
 
 /** The stream of a response's body, for logs and events. */

@@ -85,7 +85,7 @@ const UNSEEN_MS = 10_000;
 const isSeen = () => document.visibilityState !== "hidden";
 
 /** Ends when the page is seen. */
-const beingSeen = () =>
+export const beingSeen = () =>
   new Promise<void>((seen) => {
     const look = () => {
       if (!isSeen()) return;
@@ -97,7 +97,7 @@ const beingSeen = () =>
   });
 
 /** Calls when the page has not been seen for a while. What is given back ends the watch. */
-function whenUnseen(call: () => void): () => void {
+export function whenUnseen(call: () => void): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const look = () => {
     clearTimeout(timer);
@@ -123,8 +123,13 @@ async function follow(queries: QueryClient, signal: AbortSignal) {
       // Whatever happened while nobody listened is on the screen after one look at everything: always after the stream was lost, and at first
       // when something happened between what was read and its beginning.
       const position = positionOf(response);
-      if (tries > 0 || position === undefined) void queries.invalidateQueries();
-      else beginning.begins(position, () => void queries.invalidateQueries());
+      const readAgain = () => void queries.invalidateQueries();
+      if (tries > 0 || position === undefined) {
+        beginning.forget();
+        readAgain();
+      }
+      // An answer that was under way, and is older than this stream, still comes.
+      if (position !== undefined) beginning.begins(position, readAgain);
       tries = 0;
       const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
       const parser = new EventParser();

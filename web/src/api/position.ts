@@ -22,6 +22,13 @@ export class Beginning {
     this.look();
   }
 
+  /** Everything is read again whatever was answered: what comes next is compared with the next beginning alone. The positions of a server
+   * that has a shorter journal than the one before lie before all of the earlier ones. */
+  forget() {
+    this.oldest = Infinity;
+    this.stream = undefined;
+  }
+
   private look() {
     if (this.stream === undefined || this.oldest >= this.stream) return;
     // Everything is read again, and what is read again is new.

@@ -9,7 +9,7 @@ import type { components } from "../api/schema";
 import { ran, TABLE } from "../lib/examples";
 import { bytes } from "../lib/format";
 import { useRowKeys } from "../lib/keys";
-import { Ago, Button, Card, Empty, Failed, Loading, PageHead, RunLink, Td, Th } from "../ui/kit";
+import { Ago, Button, Card, Empty, Failed, Loading, More, PageHead, RunLink, Td, Th } from "../ui/kit";
 import { Tags } from "../ui/tags";
 import { ArtifactPreview } from "../ui/value";
 
@@ -102,13 +102,7 @@ export function ArtifactsPage() {
               </table>
             </div>
           )}
-          {pages.hasNextPage ? (
-            <div className="border-t border-line p-3 text-center">
-              <Button onClick={() => void pages.fetchNextPage()} disabled={pages.isFetchingNextPage}>
-                Earlier
-              </Button>
-            </div>
-          ) : null}
+          <More pages={pages}>Earlier</More>
         </Card>
         {digest ? <LineageCard key={digest} digest={digest} close={() => choose(undefined)} /> : null}
       </div>

@@ -8,7 +8,7 @@ import { GREET, ran } from "../lib/examples";
 import { money, seconds } from "../lib/format";
 import { useRowKeys } from "../lib/keys";
 import { look } from "../lib/phases";
-import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Phase, RunLink, Td, Th } from "../ui/kit";
+import { Ago, Card, Empty, Failed, Loading, More, PageHead, Phase, RunLink, Td, Th } from "../ui/kit";
 
 const PHASES = ["running", "paused", "succeeded", "failed", "timed_out", "aborted"];
 
@@ -59,13 +59,7 @@ export function RunsPage() {
         ) : (
           <RunTable runs={all} />
         )}
-        {runs.hasNextPage ? (
-          <div className="border-t border-line p-3 text-center">
-            <Button onClick={() => void runs.fetchNextPage()} disabled={runs.isFetchingNextPage}>
-              Older runs
-            </Button>
-          </div>
-        ) : null}
+        <More pages={runs}>Older runs</More>
       </Card>
     </>
   );

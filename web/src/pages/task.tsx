@@ -6,7 +6,7 @@ import { useRuns, useTasks } from "../api/queries";
 import type { JsonSchema } from "../api/types";
 import { moment } from "../lib/format";
 import { typeWords } from "../lib/types";
-import { Card, Empty, Failed, Loading, PageHead, Td, Th } from "../ui/kit";
+import { Card, Empty, Failed, Loading, More, PageHead, Td, Th } from "../ui/kit";
 import { templateOf } from "./build/tasks";
 import { RunTable } from "./runs";
 
@@ -63,7 +63,18 @@ export function TaskPage() {
         </Card>
       </div>
       <Card title="Runs" className="mt-4">
-        {latest.length > 0 ? <RunTable runs={latest} /> : <Empty title="It has not run by itself yet">A run of it begins with `flyte run`, or with a program that calls it.</Empty>}
+        {runs.error ? (
+          <Failed error={runs.error} retry={() => void runs.refetch()} />
+        ) : runs.isPending ? (
+          <Loading what="runs" />
+        ) : latest.length > 0 ? (
+          <RunTable runs={latest} />
+        ) : runs.hasNextPage ? (
+          <p className="p-4 text-soft">Its latest runs are all of other domains.</p>
+        ) : (
+          <Empty title="It has not run by itself yet">A run of it begins with `flyte run`, or with a program that calls it.</Empty>
+        )}
+        <More pages={runs}>Older runs</More>
       </Card>
     </>
   );

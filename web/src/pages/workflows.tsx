@@ -10,8 +10,8 @@ import { GREET, ran } from "../lib/examples";
 import { seconds } from "../lib/format";
 import { useRowKeys } from "../lib/keys";
 import { look, type Tone } from "../lib/phases";
-import { Ago, Button, Card, Empty, Failed, Loading, PageHead, RunLink, Td, Th } from "../ui/kit";
-import { certified, runnables, type Runnable } from "./workflows/rows";
+import { Ago, Card, Empty, Failed, Loading, More, PageHead, RunLink, Td, Th } from "../ui/kit";
+import { certified, marksOf, runnables, type Runnable } from "./workflows/rows";
 
 const SPARK_RUNS = 20;
 export const KINDS = ["workflow", "task", "app"] as const;
@@ -43,13 +43,7 @@ export function WorkflowsPage() {
         ) : (
           <List all={all} />
         )}
-        {workflows.hasNextPage ? (
-          <div className="border-t border-line p-3 text-center">
-            <Button onClick={() => void workflows.fetchNextPage()} disabled={workflows.isFetchingNextPage}>
-              More workflows
-            </Button>
-          </div>
-        ) : null}
+        <More pages={workflows}>More workflows</More>
       </Card>
     </>
   );
@@ -103,7 +97,7 @@ function List({ all }: { all: Runnable[] }) {
                     <Name row={row} />
                   </Td>
                   <Td>
-                    <Spark runs={runs?.get(row.runsOf)?.slice(0, SPARK_RUNS)} none={row.kind === "task" ? "never by itself" : row.kind === "app" ? "–" : "never run"} />
+                    <Spark {...marksOf(row, runs)} />
                   </Td>
                   <Td className="text-soft">{row.owner}</Td>
                   <Td>
@@ -189,8 +183,9 @@ function Bar({ tone, x, height }: { tone: Tone; x: number; height: number }) {
 }
 
 /** The latest runs as bars, oldest first: as high as they took long, beside the longest of them. */
-function Spark({ runs, none }: { runs?: RunMark[]; none: string }) {
-  if (!runs || runs.length === 0) return <span className="text-faint">{none}</span>;
+function Spark({ marks, none }: { marks: RunMark[]; none: string }) {
+  const runs = marks.slice(0, SPARK_RUNS);
+  if (runs.length === 0) return <span className="text-faint">{none}</span>;
   const longest = Math.max(...runs.map((run) => run.seconds), 0.001);
   const words = runs.map((run) => `${run.name} ${look(run.phase).words} in ${seconds(run.seconds)}`).join(", ");
   return (

@@ -194,3 +194,15 @@ export function Th({ children, right = false, className = "" }: { children?: Rea
 export function Td({ children, right = false, className = "" }: { children?: ReactNode; right?: boolean; className?: string }) {
   return <td className={`px-4 py-2 ${right ? "whitespace-nowrap text-right" : ""} ${className}`}>{children}</td>;
 }
+
+/** Reads the next page of a list, when there is one. */
+export function More({ pages, children }: { pages: { hasNextPage: boolean; isFetchingNextPage: boolean; fetchNextPage: () => unknown }; children: ReactNode }) {
+  if (!pages.hasNextPage) return null;
+  return (
+    <div className="border-t border-line p-3 text-center">
+      <Button onClick={() => void pages.fetchNextPage()} disabled={pages.isFetchingNextPage}>
+        {children}
+      </Button>
+    </div>
+  );
+}

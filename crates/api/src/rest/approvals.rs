@@ -42,7 +42,11 @@ fn view(app: &App, caller: &Caller, row: ApprovalRow) -> Result<ApprovalView, Fa
     let people = people(&app.control, row.run.id, row.action.no)?;
     let mut withheld = super::sight::withheld(app, caller, &row.run, Some(&row.action.path))?;
     let target = permission::run_target(&row.run);
-    if withheld.is_some() && permission::may(app, caller, "decide", &target, &model::Label::empty()).is_ok() {
+    let decides = || {
+        permission::permits(app, caller, "decide", &target, &model::Label::empty())
+            && may_answer(app, caller, &row.run, &row.input).is_ok()
+    };
+    if withheld.is_some() && decides() {
         withheld = None;
     }
     let mut view = shown(row);
@@ -154,7 +158,8 @@ pub(crate) async fn decide(
         let (action, input) = waiting(&server.control, &name, query.path.as_deref())?;
         may_answer(&server, &asker, &server.control.find_run(&name)?, &input)?;
         // Whoever says no to a question of a program has no value to give.
-        if !(rejects && form.as_object().is_none_or(serde_json::Map::is_empty) && question(&input).is_some()) {
+        let empty = form.is_null() || form.as_object().is_some_and(serde_json::Map::is_empty);
+        if !(rejects && empty && question(&input).is_some()) {
             check_form(&input, &form)?;
         }
         Ok(action)

@@ -35,7 +35,7 @@ const DAYS_MAX: f64 = 3_660.0;
 const OUTLOOKS_MAX: usize = 1_000;
 /// How long the outlook of a run that has not changed is good for: time passes in it too.
 const SAME: Duration = Duration::from_secs(5);
-/// How long that of a large run is good for, whatever happens in it.
+/// How long that of a large run that is under way is good for, whatever happens in it.
 const NEAR: Duration = Duration::from_secs(3);
 /// Actions from which on a run is large.
 const LARGE_RUN: u64 = 1_000;
@@ -134,7 +134,7 @@ type Seen = (RunOutlook, Vec<RunSiteView>);
 type Kept = Arc<Mutex<Option<(Instant, Seq, Arc<Seen>)>>>;
 
 impl Outlooks {
-    /// As it was made of the same state a moment ago; of large runs, which change all the time, as it was a few seconds ago. Blocks.
+    /// As it was made of the same state a moment ago; of large runs that are under way, which change all the time, as it was a few seconds ago. Blocks.
     fn of(&self, control: &ControlPlane, row: &RunRow) -> Result<Arc<Seen>, Fault> {
         let slot = {
             let mut known = self.known.lock();
@@ -147,7 +147,9 @@ impl Outlooks {
         let mut kept = slot.lock();
         if let Some((at, seq, outlook)) = &*kept {
             let age = at.elapsed();
-            if (*seq == row.last_seq && age < SAME) || (row.actions_total > LARGE_RUN && age < NEAR) {
+            // Of a run that is over everything is told at once, however large it is.
+            let changes_all_the_time = row.finished_at.is_none() && row.actions_total > LARGE_RUN;
+            if (*seq == row.last_seq && age < SAME) || (changes_all_the_time && age < NEAR) {
                 return Ok(outlook.clone());
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use controlplane::{Histogram, SECONDS, random_bytes};
@@ -101,7 +101,8 @@ pub(crate) async fn observe(State(app): State<App>, request: Request, next: Next
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(HEADER, value);
     }
-    if route.starts_with("/api/") {
+    // How much happens here is not for those of whom nobody knows who they are.
+    if route.starts_with("/api/") && response.status() != StatusCode::UNAUTHORIZED {
         response.headers_mut().entry(POSITION).or_insert(position.0.into());
     }
     response

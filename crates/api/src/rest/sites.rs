@@ -3,16 +3,16 @@
 use axum::extract::{Extension, State};
 use controlplane::{Fault, FaultKind};
 use engine::{Command, SiteOrder};
-use model::Resources;
+use model::{Label, Resources};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::App;
 use super::access::Caller;
 use super::extract::{Json, Listed, Path, Query, page_size};
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::{kind_name, rfc3339, site_view};
 use super::views::SiteView;
+use super::{App, permission};
 
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -79,12 +79,13 @@ pub(crate) struct HeldQuery {
     responses((status = 200, description = "What is there.", body = Vec<HeldView>)))]
 pub(crate) async fn held(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
     Path(site): Path<String>,
     Query(query): Query<HeldQuery>,
 ) -> ApiResult<Json<Vec<HeldView>>> {
     let limit = page_size(query.limit, HELD, HELD_MAX)?;
-    let reader = app.control.reader().clone();
     let found = blocking(move || {
+        let reader = app.control.reader();
         if !reader.sites().map_err(Fault::internal)?.iter().any(|row| row.spec.name == site) {
             return Err(Fault::not_found("site", &site));
         }
@@ -95,7 +96,10 @@ pub(crate) async fn held(
             phase: row.phase.to_string(),
             since: rfc3339(row.started_at.unwrap_or(row.opened_at)),
         };
-        Ok(reader.held_at(&site, limit).map_err(Fault::internal)?.into_iter().map(view).collect())
+        // Whoever may read a site may not read the runs of every project.
+        let told =
+            |run: &journal::RunRow| permission::permits(&app, &caller, "read", &permission::run_target(run), &Label::empty());
+        Ok(reader.held_at(&site, limit, told).map_err(Fault::internal)?.into_iter().map(view).collect())
     });
     Ok(Json(found.await?))
 }

@@ -1,8 +1,11 @@
 //! What can be run, as lists for people: who began it, what the rules say of it, how its last runs went.
 
+use bytes::Bytes;
 use engine::Command;
+use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::access::{token, token_with_role};
 use super::runs::HELLO;
 use super::support::PATIENCE;
 use super::support::Up;
@@ -125,33 +128,67 @@ workflow: t/held
 nodes: {slow: {use: t/slow}}
 ";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_holds_a_site_is_listed_there_until_it_is_over() {
-    let up = Up::start().await;
-    up.apply(HELD).await;
-    assert_eq!(up.get("/api/v1/sites/local/actions").await.json(), json!([]));
-    up.get("/api/v1/sites/nowhere/actions").await.is_problem(404, "E0002");
+/// Starts a run that holds the site `local`: what is told of that, and the lease of its worker.
+async fn hold(up: &Up) -> (Value, Value) {
     up.post("/api/v1/runs", json!({"workflow": "t/held", "name": "held"})).await;
     let begun = std::time::Instant::now();
     // A worker takes it: from then on it runs, at the site where it was placed.
     let body = json!({"worker": "w", "connectors": ["t/slow@1"], "slots": 1});
     let leased = up.post("/api/v1/workers/lease", body).await;
     assert!(leased.status.is_success(), "{}", leased.text());
-    let held = loop {
+    loop {
         let held = up.get("/api/v1/sites/local/actions").await.json();
         if held != json!([]) {
-            break held;
+            break (held, leased.json()["leases"][0].clone());
         }
         assert!(begun.elapsed() < PATIENCE, "it never held anything");
         tokio::task::yield_now().await;
-    };
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_holds_a_site_is_listed_there_until_it_is_over() {
+    let up = Up::start().await;
+    up.apply(HELD).await;
+    assert_eq!(up.get("/api/v1/sites/local/actions").await.json(), json!([]));
+    up.get("/api/v1/sites/nowhere/actions").await.is_problem(404, "E0002");
+    let (held, lease) = hold(&up).await;
     assert_eq!((&held[0]["run"], &held[0]["path"], &held[0]["kind"]), (&json!("held"), &json!("slow"), &json!("use")));
-    let lease = &leased.json()["leases"][0];
+    let begun = std::time::Instant::now();
     let report = json!({"worker": "w", "reports": [{"attempt": lease["attempt"], "epoch": lease["epoch"], "output": {}}]});
     up.post("/api/v1/workers/report", report).await;
     while up.get("/api/v1/sites/local/actions").await.json() != json!([]) {
         assert!(begun.elapsed() < PATIENCE, "it holds the site for ever");
         tokio::task::yield_now().await;
+    }
+    up.down().await;
+}
+
+/// Everybody may read sites, and clerks the runs of one project.
+const CLERKS: &str = "kind: policy
+name: clerks
+cedar: |
+  @id(\"sites\")
+  permit (principal, action == Action::\"read\", resource) when { resource.kind == \"site\" };
+  @id(\"clerk\")
+  permit (principal in Role::\"clerk\", action == Action::\"read\", resource in Project::\"t\");
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_holds_a_site_is_told_to_those_who_may_read_its_run() {
+    let up = Up::start().await;
+    up.apply(HELD).await;
+    hold(&up).await;
+    up.apply(CLERKS).await;
+    let admin = token(&up, "admin", &["admin"], "").await;
+    let clerk = token_with_role(&up, "clerk", "clerk", &admin).await;
+    let other = token_with_role(&up, "other", "somebody", &admin).await;
+    for (token, runs) in [(&admin, vec!["held"]), (&clerk, vec!["held"]), (&other, vec![])] {
+        let headers = [("authorization", token.as_str())];
+        let answer = up.call(Method::GET, "/api/v1/sites/local/actions", &headers, Bytes::new()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        let told = answer.json();
+        assert_eq!(told.as_array().unwrap().iter().map(|row| row["run"].as_str().unwrap()).collect::<Vec<_>>(), runs);
     }
     up.down().await;
 }

@@ -1,11 +1,14 @@
 //! What is open: of a run in groups that wait for the same, and at a site.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use model::RunId;
 use rusqlite::params;
 
 use super::{Reader, Result};
-use crate::ActionRow;
 use crate::rows::ACTION_COLUMNS;
+use crate::{ActionRow, RunRow};
 
 /// Groups that are told apart at most: who waits for more different things than these is told of the first.
 const GROUPS_MAX: i64 = 500;
@@ -35,18 +38,37 @@ impl Reader {
         })
     }
 
-    /// What holds capacity of a site, what runs before what is starting and the earliest first, each with the name of its run: at most so many.
-    pub fn held_at(&self, site: &str, limit: usize) -> Result<Vec<(String, ActionRow)>> {
+    /// What holds capacity of a site, what runs before what is starting and the earliest first, each with the name of its run: at most so many,
+    /// of runs that may be `told` of.
+    pub fn held_at(&self, site: &str, limit: usize, mut told: impl FnMut(&RunRow) -> bool) -> Result<Vec<(String, ActionRow)>> {
         self.with(|db| {
             let columns: Vec<String> = ACTION_COLUMNS.split(", ").map(|column| format!("a.{column}")).collect();
             let sql = format!(
-                "SELECT {}, r.name FROM runs r JOIN actions a ON a.run = r.id
-                 WHERE r.finished_at IS NULL AND a.phase IN (2, 3) AND a.site = ?1 ORDER BY a.phase DESC, a.opened_at, a.run, a.no LIMIT ?2",
+                "SELECT {} FROM runs r JOIN actions a ON a.run = r.id
+                 WHERE r.finished_at IS NULL AND a.phase IN (2, 3) AND a.site = ?1 ORDER BY a.phase DESC, a.opened_at, a.run, a.no",
                 columns.join(", ")
             );
             let mut statement = db.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![site, limit as i64], |row| Ok((row.get(columns.len())?, ActionRow::read(row)?)))?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
+            let mut rows = statement.query(params![site])?;
+            // Many actions may be of one run: that is looked up, and asked about, once.
+            let mut names: BTreeMap<RunId, Option<String>> = BTreeMap::new();
+            let mut held = Vec::new();
+            while held.len() < limit
+                && let Some(row) = rows.next()?
+            {
+                let action = ActionRow::read(row)?;
+                let name = match names.entry(action.run) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => {
+                        let run = self.run_where(db, "id = ?1", params![action.run.0])?.filter(&mut told);
+                        new.insert(run.map(|run| run.name))
+                    }
+                };
+                if let Some(name) = name.as_ref() {
+                    held.push((name.clone(), action));
+                }
+            }
+            Ok(held)
         })
     }
 }

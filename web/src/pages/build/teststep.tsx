@@ -127,7 +127,7 @@ function Outcome({ run, path }: { run: string; path: string }) {
       </p>
       {failure ? <p className="break-words text-bad">{failure.message}</p> : null}
       {action.data?.output !== undefined && action.data?.output !== null ? <Value value={action.data.output} /> : over ? null : <Working what="It runs" />}
-      {over && action.data?.kind === "run" ? <Logs run={run} path={path} over /> : null}
+      {over && action.data?.kind === "run" ? <Logs run={run} path={path} attempt={action.data.attempts} over /> : null}
     </section>
   );
 }

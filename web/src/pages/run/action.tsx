@@ -134,7 +134,7 @@ export function ActionSheet({ run, path, close }: { run: RunView; path: string; 
               </>}
             </Tabs.Content>
             <Tabs.Content value="logs">
-              <Logs run={run.name} path={path} over={isOver(query.data.phase)} />
+              <Logs run={run.name} path={path} attempt={query.data.attempts} over={isOver(query.data.phase)} />
             </Tabs.Content>
             <Tabs.Content value="report">
               <Frame ask={`/api/v1/runs/${segment(run.name)}/report?path=${encodeURIComponent(path)}`} title={`the report of ${path}`} />

@@ -4,6 +4,7 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useEffect, useRef, useState } from "react";
 
 import { ApiError, segment, stream } from "../../api/client";
+import { beingSeen, whenUnseen } from "../../api/events";
 import { useSettled } from "../../lib/address";
 import { Button } from "../../ui/kit";
 
@@ -12,8 +13,8 @@ const TEXT_MAX = 400_000;
 /** After so long a log that broke off is asked for again, from where it broke off. */
 const AGAIN_MS = 500;
 
-/** The log of an action; it is complete when the action is over and all of it was read. */
-export function Logs({ run, path, over }: { run: string; path: string; over: boolean }) {
+/** The log of an attempt of an action, the first of which has the number 1; it is complete when the action is over and all of it was read. */
+export function Logs({ run, path, attempt, over }: { run: string; path: string; attempt: number; over: boolean }) {
   const search = useSearch({ from: "/runs/$run" });
   const navigate = useNavigate({ from: "/runs/$run" });
   const which = search.stream ?? "stdout";
@@ -24,7 +25,7 @@ export function Logs({ run, path, over }: { run: string; path: string; over: boo
   const end = useRef<HTMLPreElement>(null);
   const ended = useRef(over);
   ended.current = over;
-  const address = `/api/v1/runs/${segment(run)}/logs?path=${encodeURIComponent(path)}&stream=${which}`;
+  const address = `/api/v1/runs/${segment(run)}/logs?path=${encodeURIComponent(path)}&stream=${which}${attempt > 0 ? `&attempt=${attempt}` : ""}`;
   useEffect(() => {
     const stop = new AbortController();
     setText("");
@@ -65,28 +66,36 @@ export function Logs({ run, path, over }: { run: string; path: string; over: boo
   );
 }
 
-/** Reads a log to its end. A server that goes away and comes back is asked for the rest: nothing is missed, and nothing comes twice. */
+/** Reads a log to its end. A server that goes away and comes back is asked for the rest: nothing is missed, and nothing comes twice. A tab
+ * that nobody has seen for a while lets its connection go, and asks for the rest when it is seen again. */
 async function follow(address: string, signal: AbortSignal, isOver: () => boolean, take: (piece: string) => void) {
   // A letter may be cut where the log breaks off.
   const letters = new TextDecoder();
   let at = 0;
   for (;;) {
-    const over = isOver();
-    const open = await stream(`${address}&follow=true&offset=${at}`, {}, signal).catch((error: unknown) => {
-      if (signal.aborted || error instanceof ApiError) throw error;
-      return undefined;
-    });
-    if (open) {
-      // Older parts may be gone.
-      at = Number(open.headers.get("tutti-log-offset") ?? at);
-      const whole = await pieces(open, (bytes) => {
-        at += bytes.length;
-        take(letters.decode(bytes, { stream: true }));
+    await beingSeen();
+    const unseen = new AbortController();
+    const done = whenUnseen(() => unseen.abort());
+    try {
+      const over = isOver();
+      const open = await stream(`${address}&follow=true&offset=${at}`, {}, AbortSignal.any([signal, unseen.signal])).catch((error: unknown) => {
+        if (signal.aborted || error instanceof ApiError) throw error;
+        return undefined;
       });
-      if (whole && over) return;
+      if (open) {
+        // Older parts may be gone.
+        at = Number(open.headers.get("tutti-log-offset") ?? at);
+        const whole = await pieces(open, (bytes) => {
+          at += bytes.length;
+          take(letters.decode(bytes, { stream: true }));
+        });
+        if (whole && over) return;
+      }
+    } finally {
+      done();
     }
     if (signal.aborted) throw new Error("nobody looks any more");
-    await new Promise((wake) => setTimeout(wake, AGAIN_MS));
+    if (!unseen.signal.aborted) await new Promise((wake) => setTimeout(wake, AGAIN_MS));
   }
 }
 

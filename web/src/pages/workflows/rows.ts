@@ -1,6 +1,6 @@
 // Workflows, tasks and apps as the rows of one list.
 
-import type { AppView, TaskView, WorkflowView } from "../../api/types";
+import type { AppView, RunMark, TaskView, WorkflowView } from "../../api/types";
 
 export type Runnable = {
   kind: "workflow" | "task" | "app";
@@ -34,6 +34,16 @@ export function runnables(workflows: WorkflowView[], tasks: TaskView[], apps: Ap
     }),
   ];
   return rows.sort((a, b) => a.name.localeCompare(b.name) || a.key.localeCompare(b.key));
+}
+
+/** The latest runs of a row, and what is said when there are none. A task is deployed in one domain, and its runs in others are not of this row;
+ * where the latest are all of others, nobody knows of earlier ones. */
+export function marksOf(row: Runnable, known?: ReadonlyMap<string, RunMark[]>): { marks: RunMark[]; none: string } {
+  if (row.kind === "app") return { marks: [], none: "–" };
+  if (!known) return { marks: [], none: "…" };
+  const all = known.get(row.runsOf) ?? [];
+  if (row.kind === "workflow") return { marks: all, none: "never run" };
+  return { marks: all.filter((run) => row.domains.includes(run.domain)), none: all.length === 0 ? "never by itself" : "not lately" };
 }
 
 const DOMAINS = ["development", "staging", "production"];
