@@ -298,16 +298,21 @@ impl Run {
         }
     }
 
-    /// What the nodes of a workflow that an action asked for can read beyond what the action itself carries.
+    /// What a workflow that an action asked for, and its nodes, can read beyond what whoever asked carries now: also what it was entered with, which
+    /// only its results bring to them.
     pub(crate) fn read_beyond(&self, action: &Action) -> Label {
         let within = format!("{}/", action.path);
-        let mut all = self.label.clone();
+        let mut all = self.label.clone().joined(&action.label);
         self.beyond_at(&action.path).into_iter().for_each(|beyond| all.join(beyond));
         let inside = self.reads.range(within.clone()..).take_while(|(path, _)| path.starts_with(&within));
         inside.for_each(|(_, label)| all.join(label));
         let gives = self.gives.range(within.clone()..).take_while(|(path, _)| path.starts_with(&within));
         gives.for_each(|(_, given)| all.join(&given.of(None)));
-        Label(all.0.difference(&action.label.0).cloned().collect())
+        let carried = match action.role {
+            Role::Child { parent } => self.action(parent).map(|asking| asking.label.clone()),
+            _ => None,
+        };
+        Label(all.0.difference(&carried.unwrap_or_default().0).cloned().collect())
     }
 
     /// What the artifacts of an output carry.
