@@ -56,19 +56,20 @@ impl ControlPlane {
         let refused = self.reader().refused(&wanted).map_err(Fault::internal)?;
         let finding = |(run, action): (RunRow, ActionRow)| -> Result<Finding, Fault> {
             let is_program = self.reader().action(run.id, FLYTE_ROOT).map_err(Fault::internal)?.is_some();
-            let remedies = remedies(&run.name, &action.path, is_program);
+            let remedies = remedies(&run.name, &action.path, action.explanation.is_some(), is_program);
             Ok(Finding { kind: "refused", run, action, remedies })
         };
         refused.into_iter().map(finding).collect()
     }
 }
 
-/// What is proposed against a refusal. That the rules are changed, or a tag taken off, is for people to decide.
-fn remedies(run: &str, path: &str, is_program: bool) -> Vec<Proposed> {
+/// What is proposed against a refusal. That the rules are changed, or a tag taken off, is for people to decide. Of what was refused before a place
+/// was looked for, its failure says all: no site was weighed.
+fn remedies(run: &str, path: &str, is_explained: bool, is_program: bool) -> Vec<Proposed> {
     let look = Proposed { what: "see which policies refuse it, site by site", command: format!("tutti explain {run} {path}") };
     let what = "once the rules permit it somewhere, or an approved sanitizer takes the tag off before it: do again what failed";
     let command = if is_program { format!("flyte rerun {run} --recover") } else { format!("tutti rerun {run}") };
-    vec![look, Proposed { what, command }]
+    is_explained.then_some(look).into_iter().chain([Proposed { what, command }]).collect()
 }
 
 #[cfg(test)]
@@ -77,8 +78,12 @@ mod tests {
 
     #[test]
     fn a_refusal_of_a_program_is_repeated_with_the_client_of_the_program() {
-        let of = |is_program| remedies("r", "a/b", is_program).into_iter().map(|one| one.command).collect::<Vec<_>>();
-        assert_eq!(of(true), ["tutti explain r a/b", "flyte rerun r --recover"]);
-        assert_eq!(of(false), ["tutti explain r a/b", "tutti rerun r"]);
+        let of = |is_explained, is_program| {
+            let remedies = remedies("r", "a/b", is_explained, is_program);
+            remedies.into_iter().map(|one| one.command).collect::<Vec<_>>()
+        };
+        assert_eq!(of(true, true), ["tutti explain r a/b", "flyte rerun r --recover"]);
+        assert_eq!(of(true, false), ["tutti explain r a/b", "tutti rerun r"]);
+        assert_eq!(of(false, false), ["tutti rerun r"], "no site was weighed");
     }
 }

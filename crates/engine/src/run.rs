@@ -176,9 +176,18 @@ impl Run {
         self.actions.get_mut(number.0 as usize)
     }
 
-    /// How many of its actions are at work: those that wait for what they asked for are not.
-    pub(crate) fn at_work(&self) -> u32 {
-        self.actions.iter().filter(|action| action.holds).count() as u32
+    /// How many of its actions are at work, or placed to be: those that wait for what they asked for are not, and those that wait for a worker are,
+    /// though they hold nothing yet.
+    fn at_work(&self) -> u32 {
+        let is_placed = |action: &Action| action.in_flight() || matches!(action.state, ActionState::Staging(_));
+        let is_work = |action: &Action| action.children == 0 && !matches!(action.role, Role::Transfer { .. });
+        let at_work = |action: &&Action| action.holds || (is_placed(action) && is_work(action));
+        self.actions.iter().filter(at_work).count() as u32
+    }
+
+    /// How many of its actions may begin beside those that are at work.
+    pub(crate) fn may_begin(&self) -> usize {
+        self.concurrency.map_or(usize::MAX, |most| most.saturating_sub(self.at_work()) as usize)
     }
 
     /// Whether the placer may place an action of it: never while it is winding up, but an undo is placed while compensating.
@@ -298,16 +307,21 @@ impl Run {
         }
     }
 
-    /// What the nodes of a workflow that an action asked for can read beyond what the action itself carries.
+    /// What a workflow that an action asked for, and its nodes, can read beyond what whoever asked carries now: also what it was entered with, which
+    /// only its results bring to them.
     pub(crate) fn read_beyond(&self, action: &Action) -> Label {
         let within = format!("{}/", action.path);
-        let mut all = self.label.clone();
+        let mut all = self.label.clone().joined(&action.label);
         self.beyond_at(&action.path).into_iter().for_each(|beyond| all.join(beyond));
         let inside = self.reads.range(within.clone()..).take_while(|(path, _)| path.starts_with(&within));
         inside.for_each(|(_, label)| all.join(label));
         let gives = self.gives.range(within.clone()..).take_while(|(path, _)| path.starts_with(&within));
         gives.for_each(|(_, given)| all.join(&given.of(None)));
-        Label(all.0.difference(&action.label.0).cloned().collect())
+        let carried = match action.role {
+            Role::Child { parent } => self.action(parent).map(|asking| asking.label.clone()),
+            _ => None,
+        };
+        Label(all.0.difference(&carried.unwrap_or_default().0).cloned().collect())
     }
 
     /// What the artifacts of an output carry.

@@ -104,7 +104,11 @@ impl Rig {
             if candidates.is_empty() {
                 break;
             }
-            for candidate in candidates {
+            for mut candidate in candidates {
+                candidate.actions.truncate(self.state.may_begin(candidate.run));
+                if candidate.actions.is_empty() {
+                    continue;
+                }
                 let placements = placements(self.state.fleet(), &candidate);
                 events.extend(self.decide(Command::Place(placements))?);
             }

@@ -249,7 +249,9 @@ impl ControlPlane {
                 continue;
             }
             let Some(explained) = look(&path, &[], &side.places) else { continue };
-            match explained.sites.iter().find(|site| site.verdict == Verdict::Chosen).filter(|_| !stuck.contains(&path)) {
+            // Where its project may hold no more for now, the best that could take it is where it goes later: it has a place and waits.
+            let of = |verdict: Verdict| explained.sites.iter().find(|site| site.verdict == verdict);
+            match of(Verdict::Chosen).or_else(|| of(Verdict::Possible)).filter(|_| !stuck.contains(&path)) {
                 Some(chosen) => drop(side.places.insert(path, chosen.site.clone())),
                 None => drop(side.nowhere.insert(path, why_not(&explained))),
             }

@@ -14,37 +14,46 @@ use crate::{AskedBy, Candidate, Event, InputArtifact, Placement, State};
 
 use super::Stepper;
 
-/// How many actions of runs may still be placed, of those runs that say how many may be at work.
-type Left = BTreeMap<RunId, u32>;
+/// How many actions of runs may begin.
+type Room = BTreeMap<RunId, usize>;
 
 /// How many parked actions of one demand are looked at again at a time.
 const PARKED_HEADS_MAX: usize = 32;
 
 impl State {
     /// Queued actions for the placer: everything not looked at yet (at most `limit` actions) and, when something was released
-    /// since, the first of each parked demand. Answer with [`crate::Command::Place`] for every candidate; call until it is empty.
+    /// since, the first of each parked demand. Answer with [`crate::Command::Place`] for every candidate, of as many of its actions as
+    /// [`State::may_begin`] says then; call until it is empty.
+    ///
+    /// A run that says how many of its actions may be at work has more looked at than may begin: what is looked at first may have no place, and
+    /// does not stand before what has one.
     pub fn take_candidates(&mut self, limit: usize) -> Vec<Candidate> {
-        let (mut keys, mut left): (Vec<ActionKey>, Left) = Default::default();
-        let room = std::mem::take(&mut self.passing.room);
+        let (mut keys, mut room, mut looked): (Vec<ActionKey>, Room, Room) = Default::default();
+        let released = std::mem::take(&mut self.passing.room);
         let fresh = self.fleet.queue.fresh.iter().map(|(_, _, key)| *key);
-        keys.extend(fresh.filter(|key| self.may_place(key.run, &mut left)).take(limit));
-        if room {
+        let fits = |key: &ActionKey| {
+            let looked = looked.entry(key.run).or_default();
+            *looked += 1;
+            *looked <= self.room_of(key.run, &mut room)
+        };
+        keys.extend(fresh.filter(fits).take(limit));
+        if released {
             for waiting in self.fleet.queue.parked.values() {
-                let heads = waiting.iter().map(|(_, _, key)| *key).filter(|key| self.may_place(key.run, &mut left));
+                let heads = waiting.iter().map(|(_, _, key)| *key).filter(|key| self.room_of(key.run, &mut room) > 0);
                 keys.extend(heads.take(PARKED_HEADS_MAX));
             }
         }
         self.group(keys)
     }
 
-    /// Whether one more action of a run may be placed. Where the run says how many may be at work, it counts as one of them from now on.
-    fn may_place(&self, id: RunId, left: &mut Left) -> bool {
-        let Some(run) = self.runs.get(&id).filter(|run| run.may_place()) else { return false };
-        let Some(most) = run.concurrency else { return true };
-        let left = left.entry(id).or_insert_with(|| most.saturating_sub(run.at_work()));
-        let may = *left > 0;
-        *left = left.saturating_sub(1);
-        may
+    /// How many actions of a run may begin now: all, where it does not say how many may be at work.
+    pub fn may_begin(&self, run: RunId) -> usize {
+        self.runs.get(&run).filter(|run| run.may_place()).map_or(0, Run::may_begin)
+    }
+
+    /// The same, counted once for all who ask while nothing is placed.
+    fn room_of(&self, run: RunId, known: &mut Room) -> usize {
+        *known.entry(run).or_insert_with(|| self.may_begin(run))
     }
 
     /// Puts actions of a run together that are alike.

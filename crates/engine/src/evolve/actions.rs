@@ -139,11 +139,13 @@ fn open(state: &mut State, id: RunId, opened: &Opened, unit: Option<Arc<Unit>>, 
 fn asked_for_one(state: &mut State, key: ActionKey) {
     let Some(parent) = state.runs.get_mut(&key.run).and_then(|run| run.action_mut(key.action)) else { return };
     parent.children += 1;
+    let is_first = parent.children == 1;
     let needs = parent.unit.node.needs.resources;
     if let (true, Some(site)) = (std::mem::take(&mut parent.holds), parent.site.clone()) {
         fleet::lend(&mut state.fleet, &site, &needs);
-        state.passing.room = true;
     }
+    // Also where it held nothing: of its run one less is at work.
+    state.passing.room |= is_first;
 }
 
 fn item_opened(run: &mut Run, each: ActionNo) {

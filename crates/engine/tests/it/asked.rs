@@ -170,13 +170,17 @@ fn its_nodes_carry_what_was_counted_and_what_came_in_between() {
 
 #[test]
 fn of_one_that_fails_nothing_is_told_that_whoever_asked_does_not_carry() {
-    let (mut rig, run) = rig();
-    rig.on("w/say", [Answer::Fail(Failure { permanent: true, ..Failure::new(FailureClass::User, "the patient is eva") })]);
-    let spawn = Spawn { inside: Some(Box::new(inside(run))), ..asked(&rig, run, "a0", "w", greet()) };
-    ask(&mut rig, spawn);
-    rig.work();
-    let failure = rig.failure(run, "w").unwrap();
-    assert!(!failure.message().contains("eva") && failure.message().contains("phi"), "{failure}");
-    assert_eq!(label_of(&rig, run, "a0"), Label::empty());
-    assert!(rig.failure(run, "w/say").unwrap().message().contains("eva"), "whoever may see the node is told");
+    // What its inputs carry entered with them, and is not with whoever asks: its label has it, and theirs does not.
+    for entered in [BTreeMap::new(), BTreeMap::from([("phi".to_owned(), "a rule".to_owned())])] {
+        let (mut rig, run) = rig();
+        rig.on("w/say", [Answer::Fail(Failure { permanent: true, ..Failure::new(FailureClass::User, "the patient is eva") })]);
+        let inside = Some(Box::new(inside(run)));
+        let spawn = Spawn { entered, inside, ..asked(&rig, run, "a0", "w", greet()) };
+        ask(&mut rig, spawn);
+        rig.work();
+        let failure = rig.failure(run, "w").unwrap();
+        assert!(!failure.message().contains("eva") && failure.message().contains("phi"), "{failure}");
+        assert_eq!(label_of(&rig, run, "a0"), Label::empty());
+        assert!(rig.failure(run, "w/say").unwrap().message().contains("eva"), "whoever may see the node is told");
+    }
 }

@@ -98,6 +98,52 @@ fn a_run_has_no_more_at_work_than_it_says() {
 }
 
 #[test]
+fn what_has_no_place_does_not_use_up_what_its_run_may_have_at_work() {
+    let mut rig = Rig::new([site("here").cores(2).spec()]);
+    for path in ["a0", "fits"] {
+        rig.on(path, [Answer::Silent]);
+    }
+    let submit = rig.submission(&graph(), Value::Null);
+    let run = rig.try_submit(Submit { concurrency: Some(1), ..submit }).unwrap();
+    let other = rig.submit(&graph(), Value::Null);
+    rig.work();
+    // Less of it is needed than of the one that fits, so that it stands before that one; the same of more, so that one stands behind it.
+    for (path, cpu_millis) in [("nowhere", 1_000), ("larger", 3_000)] {
+        let mut node = task(cpu_millis);
+        node.needs.resources.gpus = 1;
+        spawn(&mut rig, run, "a0", path, node);
+    }
+    spawn(&mut rig, run, "a0", "fits", task(2_000));
+    rig.work();
+    assert_eq!(rig.dispatched(), ["a0", "a0"], "there is no room for it beside the other run");
+    end(&mut rig, other, "a0");
+    rig.work();
+    assert_eq!(rig.dispatched(), ["a0", "a0", "fits"]);
+    end(&mut rig, run, "fits");
+    end(&mut rig, run, "a0");
+    assert_eq!(rig.finish(run).phase, Phase::Succeeded);
+}
+
+#[test]
+fn what_waits_for_a_worker_is_at_work() {
+    let mut rig = Rig::new([site("here").cores(8).spec()]);
+    for path in ["one", "two"] {
+        rig.on(path, [Answer::Silent]);
+    }
+    let steps = ["one", "two"].map(|id| step(id).uses("shop/price"));
+    let graph = steps.into_iter().fold(flow("t/workers"), |flow, step| flow.step(step)).build();
+    let submit = rig.submission(&graph, json!({}));
+    let run = rig.try_submit(Submit { concurrency: Some(1), ..submit }).unwrap();
+    rig.work();
+    assert_eq!(rig.dispatched(), ["one"], "nobody has said that it began");
+    end(&mut rig, run, "one");
+    rig.work();
+    assert_eq!(rig.dispatched(), ["one", "two"]);
+    end(&mut rig, run, "two");
+    assert_eq!(rig.finish(run).phase, Phase::Succeeded);
+}
+
+#[test]
 fn asking_twice_is_asking_once_and_an_ended_parent_asks_for_nothing() {
     let (mut rig, run) = rig(4);
     spawn(&mut rig, run, "a0", "one", task(0));

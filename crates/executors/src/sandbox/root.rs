@@ -77,9 +77,12 @@ fn keep(site: &Site) -> Built<()> {
     Ok(())
 }
 
-/// What is shown below `/tmp`: the attempt's own is put over it, and it is shown again on top of that.
+/// What is shown below `/tmp`: the attempt's own is put over it, and it is shown again on top of that. What something hidden lies in is not: it
+/// would be shown with it.
 fn covered(site: &Site) -> impl Iterator<Item = (&PathBuf, &PathBuf)> {
-    site.runtime.shown.iter().filter(|(at, _)| at.starts_with("/tmp") && at.as_path() != Path::new("/tmp"))
+    let is_covered = |at: &Path| at.starts_with("/tmp") && at != Path::new("/tmp");
+    let hides = move |lies: &Path| site.hidden.iter().any(|hidden| hidden.starts_with(lies));
+    site.runtime.shown.iter().filter(move |(at, lies)| is_covered(at) && !hides(lies))
 }
 
 fn kept_shown(number: usize) -> PathBuf {
@@ -250,4 +253,20 @@ pub(super) fn written(walls: &Walls) -> Vec<PathBuf> {
     let mut paths = vec![PathBuf::from("/tmp"), walls.attempt.work.clone(), "/dev/shm".into()];
     paths.extend(walls.site.writable.iter().cloned());
     paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_something_hidden_lies_in_is_not_shown_again() {
+        let mut site = Site { hidden: vec!["/tmp/lab/data".into()], ..Site::default() };
+        let shown = ["/tmp", "/tmp/lab", "/tmp/lab/data", "/tmp/lab/data/kept", "/tmp/lab/tools", "/usr"].map(PathBuf::from);
+        site.runtime.shown = shown.iter().map(|path| (path.clone(), path.clone())).collect();
+        // It lies elsewhere than it is shown.
+        site.runtime.shown.insert("/tmp/link".into(), "/tmp/lab".into());
+        let again: Vec<&Path> = covered(&site).map(|(at, _)| at.as_path()).collect();
+        assert_eq!(again, [Path::new("/tmp/lab/data/kept"), Path::new("/tmp/lab/tools")]);
+    }
 }

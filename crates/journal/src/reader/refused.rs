@@ -1,5 +1,6 @@
 //! Actions that were refused and failed for it.
 
+use engine::event::ActionKind;
 use model::{Phase, RunId, Timestamp};
 use rusqlite::params;
 
@@ -34,18 +35,22 @@ pub struct RefusedFilter {
 const REFUSED: &str = "finished_at IS NOT NULL AND json_extract(failure, '$.class') = 'refused'";
 
 impl Reader {
-    /// Actions that failed because they were refused, each with its run, the newest first.
+    /// Actions that failed because they were refused, each with its run, the newest first. A workflow that failed for what was refused within it is
+    /// not among them: what was refused is.
     pub fn refused(&self, filter: &RefusedFilter) -> Result<Vec<(RunRow, ActionRow)>> {
         let last = RefusedAt { at: Timestamp(i64::MAX as u64), run: RunId(i64::MAX as u64), no: u32::MAX };
         let RefusedAt { at, run, no } = filter.before.unwrap_or(last);
         let rows: Vec<ActionRow> = self.with(|db| {
             let sql = format!(
-                "SELECT {ACTION_COLUMNS} FROM actions WHERE {REFUSED} AND phase = ?1 AND (?2 IS NULL OR run = ?2)
+                "SELECT {ACTION_COLUMNS} FROM actions AS a WHERE {REFUSED} AND phase = ?1 AND (?2 IS NULL OR run = ?2)
                  AND (?3 IS NULL OR run IN (SELECT id FROM runs WHERE project = ?3)) AND (finished_at, run, no) < (?4, ?5, ?6)
+                 AND NOT (kind = ?8 AND EXISTS (SELECT 1 FROM actions AS below WHERE below.run = a.run AND below.path > a.path || '/'
+                     AND below.path < a.path || '0' AND below.phase = ?1 AND {REFUSED}))
                  ORDER BY finished_at DESC, run DESC, no DESC LIMIT ?7"
             );
             let of_run = filter.run.map(|run| run.0);
-            let values = params![Phase::Failed as i64, of_run, filter.project, at.0, run.0, no, filter.limit as i64];
+            let (failed, workflow) = (Phase::Failed as i64, ActionKind::Workflow as i64);
+            let values = params![failed, of_run, filter.project, at.0, run.0, no, filter.limit as i64, workflow];
             let mut statement = db.prepare_cached(&sql)?;
             let rows = statement.query_map(values, ActionRow::read)?;
             let mut rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;

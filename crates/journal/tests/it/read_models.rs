@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use engine::event::ActionKind;
-use journal::{ActionFilter, HistoryFilter, HistoryRow, RunFilter, TileFilter, differences, rebuild};
-use model::{Money, Phase, Timestamp};
+use engine::Event;
+use engine::event::{ActionFinished, ActionKind, ActionsOpened, Opened, Role};
+use journal::{ActionFilter, Entry, HistoryFilter, HistoryRow, RefusedFilter, RunFilter, TileFilter, differences, rebuild};
+use model::{ActionNo, Failure, FailureClass, Label, Money, Phase, RunId, Timestamp};
 use proptest::prelude::*;
 
-use crate::samples::{Teller, append, options};
+use crate::samples::{Teller, append, options, submitted};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
@@ -149,4 +150,49 @@ fn what_happened_is_read_row_after_row_and_added_up_by_hours_as_it_is_read_at_on
     let found: BTreeMap<_, _> =
         hours.into_iter().map(|row| ((row.project, row.site, row.hour), (row.begun, row.core_us))).collect();
     assert_eq!(found, wanted);
+}
+
+#[test]
+fn of_what_was_refused_the_workflow_around_it_is_not_told_as_well() {
+    use ActionKind::{Run, Workflow};
+    let folder = tempfile::tempdir().unwrap();
+    let opened = journal::open(options(folder.path())).unwrap();
+    let (run, at) = (RunId(1), Timestamp(1_800_000_000_000_000));
+    // A workflow within a workflow, one that was refused where it was opened, and one whose node failed for something else.
+    let paths = [("w", Workflow), ("w/v", Workflow), ("w/v/say", Run), ("w2", Workflow), ("own", Workflow), ("own/say", Run)];
+    let action = |(no, (path, kind)): (usize, &(&str, ActionKind))| Opened {
+        action: ActionNo(no as u32),
+        role: Role::Node,
+        scope: 0,
+        node: 0,
+        input: None,
+        label: Label::empty(),
+        recall: None,
+        path: (*path).to_owned(),
+        kind: *kind,
+        instant: false,
+    };
+    let actions = paths.iter().enumerate().map(action).collect();
+    let mut events = vec![submitted(1, None), Event::ActionsOpened(ActionsOpened { run, actions })];
+    for (no, (path, _)) in paths.iter().enumerate() {
+        let class = if *path == "own/say" { FailureClass::User } else { FailureClass::Refused };
+        events.push(Event::ActionFinished(Box::new(ActionFinished {
+            run,
+            action: ActionNo(no as u32),
+            phase: Phase::Failed,
+            output: None,
+            failure: Some(Failure::new(class, "no")),
+            reused: false,
+            locations: Vec::new(),
+        })));
+    }
+    append(&opened.writer, events.into_iter().map(|event| Entry { run, at, event }).collect()).unwrap();
+    let refused = |before| {
+        let found = opened.reader.refused(&RefusedFilter { before, limit: 2, ..RefusedFilter::default() }).unwrap();
+        found.into_iter().map(|(_, action)| action).collect::<Vec<_>>()
+    };
+    let first = refused(None);
+    assert_eq!(first.iter().map(|action| action.path.as_str()).collect::<Vec<_>>(), ["own", "w2"]);
+    let next = journal::RefusedAt { at, run, no: first[1].no };
+    assert_eq!(refused(Some(next)).iter().map(|action| action.path.as_str()).collect::<Vec<_>>(), ["w/v/say"]);
 }
