@@ -213,7 +213,7 @@ impl Images {
         fs::create_dir_all(&folder)?;
         // A build writes into its folder: what it left there is not followed.
         match fs::OpenOptions::new().write(true).create_new(true).open(folder.join(BUILDING)) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
             _ => Ok(Some(folder)),
         }
     }

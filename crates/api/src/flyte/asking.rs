@@ -295,7 +295,7 @@ mod tests {
         assert!(asked.about("submit").contains(&("submit", workflow("p", "d", "loan"))));
         assert!(asked.about("submit").contains(&("read", workflow("p", "d", "loan"))));
         // Whatever domain is sent with it: it runs in that of the run.
-        let run = wire::RunId { project: "p".into(), domain: "production".into(), ..Default::default() };
+        let run = RunId { project: "p".into(), domain: "production".into(), ..Default::default() };
         let mut asked = asked;
         if let Some(action) = asked.action.as_mut() {
             action.action_id = Some(ActionId { run: Some(run), ..Default::default() });

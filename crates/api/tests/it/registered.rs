@@ -68,7 +68,7 @@ async fn the_owner_is_whoever_applied_the_first_version() {
     for (who, text) in [("ada", HELLO.to_owned()), ("ben", HELLO.replace("world", "there"))] {
         let body = json!({"documents": [{"path": "hello.workflow.yaml", "text": text}]}).to_string();
         let headers = [("content-type", "application/json"), ("x-tutti-user", who)];
-        up.call(hyper::Method::POST, "/api/v1/apply", &headers, body.into()).await;
+        up.call(Method::POST, "/api/v1/apply", &headers, body.into()).await;
     }
     let row = workflow(&up, "t/hello").await;
     assert_eq!((&row["version"], &row["owner"], &row["by"]), (&json!(2), &json!("ada"), &json!("ben")));
