@@ -6,7 +6,6 @@ use std::sync::Arc;
 use controlplane::ControlPlane;
 use flyte::Reach;
 use flyte::objects::inputs_of;
-use flyte::reach::Access;
 use journal::{ActionRow, RunRow};
 use policy::Target;
 
@@ -24,17 +23,6 @@ pub(super) fn reach_of(control: &ControlPlane, caller: &Caller) -> Answer<Option
     let Some(attempt) = caller.attempt else { return Ok(None) };
     let reach = control.flyte_reach(attempt)?;
     reach.map(Some).ok_or_else(|| Refusal::new("unauthenticated", "the attempt is over"))
-}
-
-/// Whether an attempt may read an object, or list what is below a prefix. Blocks.
-pub(super) fn may_read(control: &ControlPlane, reach: &Reach, key: &str) -> std::io::Result<bool> {
-    let label = match reach.reading(key) {
-        Access::Granted => return Ok(true),
-        Access::Refused => return Ok(false),
-        Access::OfAction(run, action) => control.flyte().label_of(run, action)?,
-        Access::OfRun(run) => control.flyte().label_of_run(run)?,
-    };
-    Ok(label.0.is_subset(&reach.label.0))
 }
 
 /// Whom inputs that are uploaded are known by.
@@ -70,7 +58,7 @@ pub(super) fn check<'a>(
     for key in addresses.into_iter().filter_map(flyte::key) {
         let may = is_own_upload(&app.control, caller, key)
             || match &reach {
-                Some(reach) => may_read(&app.control, reach, key).map_err(broken)?,
+                Some(reach) => app.control.flyte().may_read(reach, key).map_err(broken)?,
                 None => sees(app, caller, place, key)?,
             };
         if !may {
@@ -143,5 +131,5 @@ pub(super) fn is_of(app: &App, caller: &Caller, (run, action): (&RunRow, &Action
         inputs: String::new(),
         label,
     };
-    may_read(control, &reach, key).map_err(broken)
+    control.flyte().may_read(&reach, key).map_err(broken)
 }

@@ -14,7 +14,7 @@ use flyte::reach::Access;
 use model::limits::FLYTE_OBJECT_PUT_BYTES_MAX;
 use model::{AttemptKey, Digest};
 
-use super::{naming, questions};
+use super::questions;
 use crate::rest::App;
 use crate::rest::artifacts::pieces;
 
@@ -126,7 +126,7 @@ impl Signer {
             Access::Granted => true,
             Access::Refused => false,
             Access::OfAction(..) | Access::OfRun(_) => {
-                let may = tokio::task::block_in_place(|| naming::may_read(&app.control, &self.reach, key));
+                let may = tokio::task::block_in_place(|| app.control.flyte().may_read(&self.reach, key));
                 may.map_err(|error| failed(&error))?
             }
         };

@@ -8,7 +8,6 @@ use engine::event::Located;
 use engine::{Dispatch, Outcome};
 use flyte::interface::Placed;
 use flyte::objects::Page;
-use flyte::reach::Access;
 use flyte::{Call, Reach};
 use keyring::Holder;
 use model::limits::VALUE_BYTES_MAX;
@@ -146,22 +145,13 @@ impl Flyte {
         }
     }
 
-    /// Whether an attempt may read an object itself: it gives nothing that it may not.
-    fn may_give(&self, reach: &Reach, key: &str) -> std::io::Result<bool> {
-        Ok(match reach.reading(key) {
-            Access::Granted => true,
-            Access::Refused => false,
-            Access::OfAction(run, action) => self.label_of(run, action)?.0.is_subset(&reach.label.0),
-            Access::OfRun(run) => self.label_of_run(run)?.0.is_subset(&reach.label.0),
-        })
-    }
-
     fn take_object(&self, reach: &Reach, uri: &str, kind: ArtifactKind, store: &Store) -> Result<ArtifactRef, Failure> {
         let failed = |why: String| broken(FailureClass::Output, format!("the task gave `{uri}`, which cannot be taken: {why}"));
         let io = |error: std::io::Error| failed(error.to_string());
         let key = flyte::key(uri).map(|key| key.trim_end_matches('/')).filter(|key| !key.is_empty());
         let key = key.ok_or_else(|| failed("it does not lie in the store of this server".into()))?;
-        if !self.may_give(reach, key).map_err(io)? {
+        // It gives nothing that it may not read itself.
+        if !self.may_read(reach, key).map_err(io)? {
             return Err(failed("the task itself may not read it".into()));
         }
         let name = key.rsplit('/').next().unwrap_or("file").to_owned();

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use flyte::reach::Access;
 use flyte::{Call, Message as _, Reach};
 use model::{ActionNo, AttemptKey, Label, RunId};
 use policy::Entering;
@@ -47,6 +48,17 @@ impl Flyte {
         }
         let all = serde_json::to_vec(&known.joined(&reach.label))?;
         self.objects().put(&key_of(run, action), &all).map(drop)
+    }
+
+    /// Whether an attempt may read an object, or list what is below a prefix. Blocks.
+    pub fn may_read(&self, reach: &Reach, key: &str) -> std::io::Result<bool> {
+        let label = match reach.reading(key) {
+            Access::Granted => return Ok(true),
+            Access::Refused => return Ok(false),
+            Access::OfAction(run, action) => self.label_of(run, action)?,
+            Access::OfRun(run) => self.label_of_run(run)?,
+        };
+        Ok(label.0.is_subset(&reach.label.0))
     }
 
     /// What the objects of an action carry, by the part of their keys that names the run, and the action.
