@@ -32,9 +32,9 @@ RECORD = "result.json"
 class Server:
     """A server on a data directory and a port of its own, which stay the same when it is started again."""
 
-    def __init__(self, **environment):
+    def __init__(self, place=None, **environment):
         self.environment = environment
-        self.folder = Path(tempfile.mkdtemp(prefix="tutti-flyte-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="tutti-flyte-", dir=place))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -138,11 +138,13 @@ def output(task, **inputs):
 
 
 class OnServer(unittest.TestCase):
-    """Tests that share a server."""
+    """Tests that share a server, whose data lies below `place`."""
+
+    place = None
 
     @classmethod
     def setUpClass(cls):
-        cls.server = Server()
+        cls.server = Server(cls.place)
         cls.server.start()
         connect(cls.server)
 
