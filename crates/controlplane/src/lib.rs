@@ -24,6 +24,7 @@ mod findings;
 mod flyte;
 mod foresight;
 mod governing;
+mod handing;
 mod inputs;
 mod instants;
 mod keep;
