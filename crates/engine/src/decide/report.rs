@@ -84,6 +84,10 @@ impl Stepper<'_, '_> {
             (_, Some(CancelReason::RunCancelled | CancelReason::RunFailing | CancelReason::Unwanted | CancelReason::Asked)) => {
                 (Phase::Aborted, None, None)
             }
+            (_, Some(CancelReason::Suspended)) => match self.is_wanted(key) {
+                true => (Phase::Paused, None, None),
+                false => (Phase::Aborted, None, None),
+            },
             (_, Some(CancelReason::Denied)) => {
                 (Phase::Aborted, None, Some(Failure::new(FailureClass::Preempted, "a policy does not permit it there any more")))
             }
@@ -123,7 +127,10 @@ impl Stepper<'_, '_> {
         locations: Vec<Located>,
     ) {
         let key = attempt.action_key();
-        let retry_at = failure.as_ref().and_then(|failure| self.retry_at(key, failure));
+        let retry_at = match phase {
+            Phase::Paused => Some(self.now()),
+            _ => failure.as_ref().and_then(|failure| self.retry_at(key, failure)),
+        };
         // Preempted once too often: nobody asked for the end of the action, so that somebody has to answer for it.
         let stopped_for_good = phase == Phase::Aborted && failure.is_some() && retry_at.is_none() && self.is_wanted(key);
         let phase = if stopped_for_good { Phase::Failed } else { phase };

@@ -91,6 +91,8 @@ fn open(state: &mut State, id: RunId, opened: &Opened, unit: Option<Arc<Unit>>, 
         placed_at: Timestamp(0),
         holds: false,
         children: 0,
+        told_at: Timestamp(0),
+        stopped_with: 0,
         timers: Vec::new(),
         output: None,
         failure: None,
@@ -120,7 +122,7 @@ fn open(state: &mut State, id: RunId, opened: &Opened, unit: Option<Arc<Unit>>, 
         Role::Child { parent } => {
             run.children.insert(Arc::from(opened.path.as_str()), opened.action);
             if !opened.instant {
-                asked_for_one(state, ActionKey::new(id, *parent));
+                asked_for_one(state, ActionKey::new(id, *parent), at);
             }
         }
     }
@@ -136,9 +138,10 @@ fn open(state: &mut State, id: RunId, opened: &Opened, unit: Option<Arc<Unit>>, 
 }
 
 /// An action asked for another one: from now on it waits, and others may use what it holds.
-fn asked_for_one(state: &mut State, key: ActionKey) {
+fn asked_for_one(state: &mut State, key: ActionKey, at: Timestamp) {
     let Some(parent) = state.runs.get_mut(&key.run).and_then(|run| run.action_mut(key.action)) else { return };
     parent.children += 1;
+    parent.told_at = at;
     let is_first = parent.children == 1;
     let needs = parent.unit.node.needs.resources;
     if let (true, Some(site)) = (std::mem::take(&mut parent.holds), parent.site.clone()) {
