@@ -35,6 +35,7 @@ use serde_json::{Value, json};
 use crate::clock::random_bytes;
 pub use apps::{AppState, DeployedApp};
 pub use artifacts::{ARTIFACT_EVENT, Version as ArtifactVersion};
+pub use calls::cache_of_root;
 pub(crate) use calls::{check_inputs, inputs_given};
 use files::Called;
 pub(crate) use files::given as artifacts_given;

@@ -281,11 +281,15 @@ pub struct Retry {
     pub backoff_min: Duration,
     /// The longest pause.
     pub backoff_max: Duration,
+    /// By how much each pause is longer than the one before, in percent, where whoever asked says that: then pauses are as long as that makes them.
+    /// Otherwise they double, and a random part between half and all of it is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub growth_percent: Option<u32>,
 }
 
 impl Default for Retry {
     fn default() -> Self {
-        Retry { max: 0, backoff_min: Duration::from_secs(1), backoff_max: Duration::from_secs(300) }
+        Retry { max: 0, backoff_min: Duration::from_secs(1), backoff_max: Duration::from_secs(300), growth_percent: None }
     }
 }
 
@@ -298,6 +302,9 @@ pub struct Cache {
     /// Changed by hand to make earlier outputs stale.
     #[serde(default)]
     pub version: String,
+    /// The key instead of all that, where whoever starts the run knows it: a template that gives `{key, once, max_age_us}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<Template>,
 }
 
 /// What reverses a node.

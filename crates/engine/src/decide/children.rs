@@ -14,7 +14,7 @@ use crate::{Event, Outcome, Rejection, Spawn};
 use super::Stepper;
 
 /// The key of what is remembered, apart for data that carry other tags.
-fn under_label(recall: RecallKey, label: &Label) -> RecallKey {
+pub(super) fn under_label(recall: RecallKey, label: &Label) -> RecallKey {
     if label.is_empty() {
         return recall;
     }

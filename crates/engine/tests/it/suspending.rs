@@ -91,7 +91,7 @@ fn an_answer_that_comes_while_the_process_ends_is_told_at_once() {
 
 #[test]
 fn it_costs_no_retry_and_a_process_that_ends_well_before_it_hears_has_ended_well() {
-    let retry = Retry { max: 1, backoff_min: Duration(0), backoff_max: Duration(0) };
+    let retry = Retry { max: 1, backoff_min: Duration(0), backoff_max: Duration(0), growth_percent: None };
     let (mut rig, run) = waiting(|node| node.retry = retry);
     for question in ["second", "third"] {
         suspend(&mut rig, run, "a0");

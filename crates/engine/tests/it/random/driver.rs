@@ -251,7 +251,7 @@ impl Driver {
         self.children += 1;
         let path = format!("child{}", self.children);
         let mut node = Node { id: "child".into(), kind: NodeKind::Task { name: "t".into() }, ..Node::default() };
-        node.retry = Retry { max: retries, backoff_min: BACKOFF.0, backoff_max: BACKOFF.1 };
+        node.retry = Retry { max: retries, backoff_min: BACKOFF.0, backoff_max: BACKOFF.1, growth_percent: None };
         let asked = Spawn { parent: self.rig.action(run, &above), path: path.clone(), node: Arc::new(node), ..Spawn::default() };
         let right = self.reference.run(run).doing == Doing::Active && self.reference.action(run, &above).at == At::Running;
         let taken = self.rig.try_step(Command::Spawn(Box::new(asked))).is_ok();
