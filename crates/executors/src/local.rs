@@ -196,7 +196,7 @@ impl LocalExecutor {
     }
 
     /// What the processes of an attempt have done so far; none when it has none. Reads what lies about them: blocks.
-    pub fn activity(&self, key: AttemptKey) -> Option<Activity> {
+    pub fn activity(&self, key: AttemptKey) -> Option<shim::Activity> {
         let folder = self.inner.folder(key);
         let (wrapper, started) = process::owner_of(&folder)?;
         shim::activity(&folder, wrapper).filter(|_| shim::start_time(wrapper) == Some(started))
