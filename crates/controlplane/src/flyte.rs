@@ -26,7 +26,7 @@ use flyte::images::Images;
 use flyte::process::Surroundings;
 use flyte::seals::Seals;
 use flyte::wire::TaskSpec;
-use flyte::{Call, Objects, Reach};
+use flyte::{Bucket, Call, NoBucket, Objects, Reach};
 use model::graph::Port;
 use model::{AttemptKey, Digest, EgressGrant, Failure, FailureClass, Graph, Node, NodeKind, Template};
 use parking_lot::{Mutex, RwLock};
@@ -61,6 +61,9 @@ pub const TAKES_FILES: &str = "takes_files";
 const NO_ENVIRONMENT: i32 = 78;
 /// The variable that names the environment of tasks whose image is everybody's.
 const DEFAULT_ENVIRONMENT: &str = "TUTTI_FLYTE_VENV";
+
+/// The variable that names a bucket for the bytes of large objects; others with its name before theirs are the keys to it, and its region.
+const STORE: &str = "TUTTI_FLYTE_STORE";
 
 /// What Flyte programs need beside the engine. Cheap to clone.
 #[derive(Clone)]
@@ -144,10 +147,22 @@ pub struct Program {
     pub reused: Option<Value>,
 }
 
+/// The bucket for the bytes of large objects, when the operator names one.
+fn bucket() -> Result<Option<Bucket>, NoBucket> {
+    let variable = |name: &str| std::env::var(format!("{STORE}{name}")).ok().filter(|text| !text.is_empty());
+    let Some(address) = variable("") else { return Ok(None) };
+    let [access, secret] = ["_ACCESS_KEY", "_SECRET_KEY"].map(|name| variable(name).unwrap_or_default());
+    let region = variable("_REGION").unwrap_or_else(|| "us-east-1".into());
+    Bucket::new(&address, (&access, &secret), &region).map(Some)
+}
+
 impl Flyte {
     pub(crate) fn open(data: &Path, specs: Store, seals: Option<Seals>) -> std::io::Result<Flyte> {
         let root = data.join("flyte");
-        let objects = Objects::open(root.join("store"), seals)?;
+        let mut objects = Objects::open(root.join("store"), seals)?;
+        if let Some(bucket) = bucket().map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))? {
+            objects = objects.with_bucket(bucket)?;
+        }
         let secret = objects.secret("secret", || Digest(random_bytes()).hex())?;
         let images = Images::open(&root)?;
         // Of this version of the server.
