@@ -294,7 +294,7 @@ impl Default for Retry {
 }
 
 /// How the output of an equal earlier action is reused. Equal: same node definition (semantic), same input, same version.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Cache {
     /// How long an output stays good; none is as long as it is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
