@@ -179,19 +179,6 @@ async def large(megabytes: int) -> int:
 
 
 @env.task
-async def makes_large(megabytes: int) -> File:
-    path = Path("large.bin")
-    path.write_bytes(os.urandom(1 << 20) * megabytes)
-    return await File.from_local(str(path))
-
-
-@env.task
-async def measures(file: File) -> int:
-    async with file.open("rb") as stream:
-        return len(bytes(await stream.read()))
-
-
-@env.task
 async def asks() -> str:
     condition = await flyte.new_condition.aio("approve", prompt="May it?", data_type=bool)
     return f"answered {await condition.wait.aio()}"

@@ -56,7 +56,7 @@ async def waits_below() -> list[int]:
 
 @patient.task
 async def gives_up() -> list[str]:
-    condition = await flyte.new_condition.aio("soon", prompt="Quick?", timeout=timedelta(seconds=15))
+    condition = await flyte.new_condition.aio("soon", prompt="Quick?", timeout=timedelta(seconds=40))
     try:
         return [f"answered {await condition.wait.aio()}"]
     except flyte.errors.ConditionTimedoutError:

@@ -26,7 +26,7 @@ use flyte::images::Images;
 use flyte::process::Surroundings;
 use flyte::seals::Seals;
 use flyte::wire::TaskSpec;
-use flyte::{Bucket, Call, NoBucket, Objects, Reach};
+use flyte::{Call, Objects, Reach};
 use model::graph::Port;
 use model::{AttemptKey, Digest, EgressGrant, Failure, FailureClass, Graph, Node, NodeKind, Template};
 use parking_lot::{Mutex, RwLock};
@@ -61,9 +61,6 @@ pub const TAKES_FILES: &str = "takes_files";
 const NO_ENVIRONMENT: i32 = 78;
 /// The variable that names the environment of tasks whose image is everybody's.
 const DEFAULT_ENVIRONMENT: &str = "TUTTI_FLYTE_VENV";
-
-/// The variable that names a bucket for the bytes of large objects; others with its name before theirs are the keys to it, and its region.
-const STORE: &str = "TUTTI_FLYTE_STORE";
 
 /// What Flyte programs need beside the engine. Cheap to clone.
 #[derive(Clone)]
@@ -147,22 +144,10 @@ pub struct Program {
     pub reused: Option<Value>,
 }
 
-/// The bucket for the bytes of large objects, when the operator names one.
-fn bucket() -> Result<Option<Bucket>, NoBucket> {
-    let variable = |name: &str| std::env::var(format!("{STORE}{name}")).ok().filter(|text| !text.is_empty());
-    let Some(address) = variable("") else { return Ok(None) };
-    let [access, secret] = ["_ACCESS_KEY", "_SECRET_KEY"].map(|name| variable(name).unwrap_or_default());
-    let region = variable("_REGION").unwrap_or_else(|| "us-east-1".into());
-    Bucket::new(&address, (&access, &secret), &region).map(Some)
-}
-
 impl Flyte {
     pub(crate) fn open(data: &Path, specs: Store, seals: Option<Seals>) -> std::io::Result<Flyte> {
         let root = data.join("flyte");
-        let mut objects = Objects::open(root.join("store"), seals)?;
-        if let Some(bucket) = bucket().map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))? {
-            objects = objects.with_bucket(bucket)?;
-        }
+        let objects = Objects::open(root.join("store"), seals)?;
         let secret = objects.secret("secret", || Digest(random_bytes()).hex())?;
         let images = Images::open(&root)?;
         // Of this version of the server.
@@ -299,7 +284,7 @@ impl Flyte {
         order.input = flyte::process::input(&spec, &call, &at);
         let early = self.prepare_environment(&spec, &mut order.input);
         let is_app = call.port != 0;
-        let suspends_after = flyte::process::suspends_after(&order.input, dispatch.node.retry.max > 0 && !is_app);
+        let suspends_after = flyte::process::suspends_after(&order.input);
         let suspends_after = suspends_after
             .map_err(|message| Failure { permanent: true, ..Failure::new(FailureClass::User, message) })?
             .filter(|_| !is_app);

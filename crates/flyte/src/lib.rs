@@ -10,8 +10,6 @@
 mod addresses;
 pub mod apps;
 pub mod artifacts;
-mod behind;
-mod bucket;
 pub mod call;
 pub mod chunks;
 pub mod conditions;
@@ -33,7 +31,6 @@ pub mod wire;
 pub mod workflows;
 
 pub use addresses::{Addresses, addresses};
-pub use bucket::{Bucket, NoBucket};
 pub use call::{Call, Recovery};
 pub use objects::Objects;
 pub use prost::Message;

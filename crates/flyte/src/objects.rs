@@ -1,18 +1,15 @@
 //! The objects that tasks read and write: files below one folder, by keys with slashes. What is acknowledged survives a power cut.
-//! Where there are keys, objects are sealed; those of earlier servers stay open until they are written again. Where there is a bucket, large ones lie
-//! there as they would lie here, and a small file in their place says where.
+//! Where there are keys, objects are sealed; those of earlier servers stay open until they are written again.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use keyring::Content;
 use model::Digest;
 
-use crate::behind::{Behind, Stub};
-use crate::bucket::Bucket;
 use crate::seals::Seals;
 
 /// What an object is, to its seal.
@@ -25,8 +22,6 @@ fn is_part(key: &str, number: u32) -> Vec<u8> {
     [&b"part\0"[..], &number.to_be_bytes(), key.as_bytes()].concat()
 }
 
-/// Where there is a bucket, objects from this size on lie there, in bytes.
-const BEHIND_BYTES: u64 = 1 << 20;
 /// The longest key, in bytes.
 const KEY_BYTES_MAX: usize = 1_024;
 /// What keys of inputs begin with that were sent with a call.
@@ -54,8 +49,6 @@ pub fn digest_of_inputs(key: &str) -> Digest {
 const OPEN: char = '=';
 /// What the name of a file ends with that holds an object sealed.
 const SEALED: char = '~';
-/// What the name of a file ends with that says where the bytes of an object lie.
-const STUB: char = '@';
 /// What the name of a folder ends with.
 const FOLDER: char = '+';
 
@@ -65,19 +58,6 @@ pub struct Objects {
     root: PathBuf,
     /// What seals; without it everything lies open.
     seals: Option<Seals>,
-    /// Where the bytes of large ones lie; none for here.
-    behind: Option<Behind>,
-}
-
-/// What holds an object now.
-struct Found {
-    place: PathBuf,
-    /// Bytes of what holds it, sealed or not.
-    size: u64,
-    modified: SystemTime,
-    is_sealed: bool,
-    /// Where they lie, when that is not in this file.
-    stub: Option<Stub>,
 }
 
 /// What is known of an object without reading it.
@@ -109,20 +89,13 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 impl Objects {
     /// Opens the folder, which is made when it is not there. What a killed server left half written is removed.
     pub fn open(root: impl Into<PathBuf>, seals: Option<Seals>) -> io::Result<Objects> {
-        let objects = Objects { root: root.into(), seals, behind: None };
+        let objects = Objects { root: root.into(), seals };
         fs::create_dir_all(objects.root.join("objects"))?;
         let temporary = objects.root.join("tmp");
         let _ = fs::remove_dir_all(&temporary);
         fs::create_dir_all(temporary)?;
         fs::create_dir_all(objects.root.join("parts"))?;
         Ok(objects)
-    }
-
-    /// The same with a bucket for the bytes of large ones. Those that lie here stay here until they are written again; without the bucket again, those
-    /// that lie there cannot be read.
-    pub fn with_bucket(self, bucket: Bucket) -> io::Result<Objects> {
-        let behind = Behind::open(bucket, self.root.join("cache"))?;
-        Ok(Objects { behind: Some(behind), ..self })
     }
 
     /// The file of a key. Folders and files have different names, so that `a` and `a/b` can both be objects.
@@ -144,44 +117,16 @@ impl Objects {
     }
 
     /// The file that holds an object now.
-    fn found(&self, key: &str) -> io::Result<Found> {
-        for form in [SEALED, OPEN, STUB] {
+    fn found(&self, key: &str) -> io::Result<(PathBuf, fs::Metadata, bool)> {
+        for (form, is_sealed) in [(SEALED, true), (OPEN, false)] {
             let place = self.place(key, form)?;
-            match held_by(place, form) {
+            match fs::metadata(&place) {
+                Ok(file) => return Ok((place, file, is_sealed)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                found => return found,
+                Err(error) => return Err(error),
             }
         }
         Err(io::ErrorKind::NotFound.into())
-    }
-
-    /// What holds the bytes of an object, for reading.
-    fn file(&self, found: &Found) -> io::Result<File> {
-        match (&found.stub, &self.behind) {
-            (None, _) => File::open(&found.place),
-            (Some(stub), Some(behind)) => behind.open_file(stub),
-            (Some(_), None) => Err(io::Error::other("the object lies in a bucket, and none is named")),
-        }
-    }
-
-    /// Removes the other forms of an object that was written anew, with what they say lies elsewhere.
-    fn remove_others(&self, key: &str, own: char) -> io::Result<()> {
-        for form in [OPEN, SEALED, STUB].into_iter().filter(|form| *form != own) {
-            let place = self.place(key, form)?;
-            // Before it is removed what says where it lies: one that could not be removed there is removed again.
-            if form == STUB
-                && let Ok(stub) = Stub::read(&place)
-            {
-                self.forget(&stub)?;
-            }
-            remove(&place)?;
-        }
-        Ok(())
-    }
-
-    /// Removes what lies in the bucket and belongs to no object any more.
-    fn forget(&self, stub: &Stub) -> io::Result<()> {
-        self.behind.as_ref().map_or(Ok(()), |behind| behind.forget(stub))
     }
 
     /// What a file holds that is `what`.
@@ -200,28 +145,15 @@ impl Objects {
 
     /// Writes an object from a reader.
     pub fn put_from(&self, key: &str, source: &mut dyn Read) -> io::Result<Meta> {
-        let is_sealed = self.seals.is_some();
-        let mut own = if is_sealed { SEALED } else { OPEN };
-        self.place(key, own)?;
+        let (own, other) = if self.seals.is_some() { (SEALED, OPEN) } else { (OPEN, SEALED) };
+        let (place, earlier) = (self.place(key, own)?, self.place(key, other)?);
         let temporary = self.temporary();
         let written = (|| {
-            let file = self.fill((key, &is_object(key)), source, File::create(&temporary)?)?;
-            file.sync_data()?;
-            let size = file.metadata()?.len();
-            let earlier = Stub::read(&self.place(key, STUB)?).ok();
-            if let Some(behind) = self.behind.as_ref().filter(|_| size >= BEHIND_BYTES) {
-                own = STUB;
-                behind.take(&temporary, size, is_sealed)?.write(&temporary)?;
-            }
-            let place = self.place(key, own)?;
+            self.fill((key, &is_object(key)), source, File::create(&temporary)?)?.sync_data()?;
             let folder = place.parent().unwrap_or(&self.root);
             fs::create_dir_all(folder)?;
             fs::rename(&temporary, &place)?;
-            self.remove_others(key, own)?;
-            if let Some(earlier) = earlier.filter(|_| own == STUB) {
-                // It is replaced; what is left of it in a bucket that does not answer belongs to nobody.
-                let _ = self.forget(&earlier);
-            }
+            remove(&earlier)?;
             File::open(folder)?.sync_all()
         })();
         if let Err(error) = written {
@@ -246,7 +178,8 @@ impl Objects {
 
     /// What is known of an object.
     pub fn head(&self, key: &str) -> io::Result<Meta> {
-        Ok(meta(key.to_owned(), &self.found(key)?))
+        let (_, file, is_sealed) = self.found(key)?;
+        meta(key.to_owned(), &file, is_sealed)
     }
 
     /// An object, whole.
@@ -258,23 +191,21 @@ impl Objects {
 
     /// Opens an object at a position.
     pub fn open_at(&self, key: &str, from: u64) -> io::Result<Content> {
-        let found = self.found(key)?;
-        let mut content = self.content(self.file(&found)?, &is_object(key), found.is_sealed)?;
+        let (place, _, is_sealed) = self.found(key)?;
+        let mut content = self.content(File::open(place)?, &is_object(key), is_sealed)?;
         content.seek(SeekFrom::Start(from))?;
         Ok(content)
     }
 
     /// Removes an object. One that is not there is removed already.
     pub fn delete(&self, key: &str) -> io::Result<()> {
-        self.remove_others(key, FOLDER)
+        remove(&self.place(key, OPEN)?)?;
+        remove(&self.place(key, SEALED)?)
     }
 
     /// Removes all objects below a folder, such as those of a run that is erased.
     pub fn delete_below(&self, folder: &str) -> io::Result<()> {
         let place = self.place(folder.trim_end_matches('/'), FOLDER)?;
-        if self.behind.is_some() {
-            each_stub(&place, &mut |stub| self.forget(&stub))?;
-        }
         match fs::remove_dir_all(place) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -322,7 +253,7 @@ impl Objects {
         let folder = self.upload(key, name)?;
         let temporary = self.temporary();
         let file = self.fill((key, &is_part(key, number)), source, File::create(&temporary)?)?;
-        let size = size_of(file.metadata()?.len(), self.seals.is_some());
+        let size = size_of(&file.metadata()?, self.seals.is_some());
         fs::rename(&temporary, folder.join(format!("{number:08}")))?;
         Ok(format!("{name}-{number}-{size}"))
     }
@@ -379,43 +310,21 @@ fn remove(place: &Path) -> io::Result<()> {
     }
 }
 
-/// Bytes of an object, by those of what holds it.
-fn size_of(held: u64, is_sealed: bool) -> u64 {
-    if is_sealed { keyring::plain_size(held).unwrap_or(0) } else { held }
+/// Bytes of what a file holds.
+fn size_of(file: &fs::Metadata, is_sealed: bool) -> u64 {
+    match is_sealed {
+        true => keyring::plain_size(file.len()).unwrap_or(0),
+        false => file.len(),
+    }
 }
 
-/// What a file of this form says of its object.
-fn held_by(place: PathBuf, form: char) -> io::Result<Found> {
-    let file = fs::metadata(&place)?;
+fn meta(key: String, file: &fs::Metadata, is_sealed: bool) -> io::Result<Meta> {
     if !file.is_file() {
         return Err(io::ErrorKind::NotFound.into());
     }
-    let stub = if form == STUB { Some(Stub::read(&place)?) } else { None };
-    let (size, is_sealed) = stub.as_ref().map_or((file.len(), form == SEALED), |stub| (stub.size, stub.is_sealed));
-    Ok(Found { place, size, modified: file.modified()?, is_sealed, stub })
-}
-
-fn meta(key: String, found: &Found) -> Meta {
-    let at = found.modified.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let size = size_of(found.size, found.is_sealed);
-    Meta { key, size, modified: at.as_secs(), etag: format!("{size:x}-{:x}", at.as_nanos()) }
-}
-
-/// Calls `visit` with what every file below a folder says that lies elsewhere.
-fn each_stub(folder: &Path, visit: &mut dyn FnMut(Stub) -> io::Result<()>) -> io::Result<()> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            each_stub(&entry.path(), visit)?;
-        } else if entry.file_name().to_string_lossy().ends_with(STUB) {
-            visit(Stub::read(&entry.path())?)?;
-        }
-    }
-    Ok(())
+    let at = file.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let size = size_of(file, is_sealed);
+    Ok(Meta { key, size, modified: at.as_secs(), etag: format!("{size:x}-{:x}", at.as_nanos()) })
 }
 
 /// Everything below a folder that the prefix allows; with a delimiter, folders stand for what is in them.
@@ -428,13 +337,13 @@ fn walk(folder: &Path, at: String, prefix: &str, delimiter: bool, found: &mut Ve
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if let Some((part, form)) = [OPEN, SEALED, STUB].into_iter().find_map(|form| Some((name.strip_suffix(form)?, form))) {
+        let is_sealed = name.ends_with(SEALED);
+        if let Some(part) = name.strip_suffix([OPEN, SEALED]) {
             let key = format!("{at}{}", unescape(part));
             // It may have gone away since.
             if key.starts_with(prefix)
-                && let Ok(held) = held_by(entry.path(), form)
+                && let Ok(meta) = entry.metadata().and_then(|file| meta(key.clone(), &file, is_sealed))
             {
-                let meta = meta(key.clone(), &held);
                 found.push((key, Some(meta)));
             }
         } else if let Some(part) = name.strip_suffix(FOLDER) {

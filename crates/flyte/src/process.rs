@@ -123,15 +123,12 @@ pub fn hosted(spec: &TaskSpec, call: &Call, input: &Value, apart: &[&str], run: 
 
 /// Says how long an action may wait for people before its process is let go: a duration, or that it never is.
 pub const SUSPEND_AFTER: &str = "TUTTI_SUSPEND_AFTER";
-/// How long that is when nothing is said.
-const SUSPENDS_AFTER: Duration = Duration::from_secs(300);
 
 /// How long an action waits for people before its process is let go, to begin again with the answer; none when it keeps it. Whatever stands before
-/// the question is done again then. A task with `retries` has said that this does no harm; any other says so itself, or keeps its process.
-pub fn suspends_after(input: &Value, repeats: bool) -> Result<Option<Duration>, String> {
+/// the question is done again then, and what would be done beside it is not: only who wrote the program knows whether that does harm, and says so.
+pub fn suspends_after(input: &Value) -> Result<Option<Duration>, String> {
     match input.pointer(&format!("/env/{SUSPEND_AFTER}")).and_then(Value::as_str) {
-        None => Ok(repeats.then_some(SUSPENDS_AFTER)),
-        Some("never") => Ok(None),
+        None | Some("never") => Ok(None),
         Some(text) => match text.parse::<u64>().ok().map(Duration::from_secs).or_else(|| text.parse().ok()) {
             Some(span) => Ok(Some(span)),
             None => Err(format!("`{SUSPEND_AFTER}` is `{text}`, which is neither `never` nor a time such as `10m` or `600`")),
@@ -242,14 +239,13 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_let_go_where_a_repeat_does_no_harm_or_the_task_says_so() {
+    fn a_process_is_let_go_where_the_task_says_so() {
         let with = |value: &str| json!({ "env": { SUSPEND_AFTER: value } });
-        assert_eq!(suspends_after(&json!({ "env": {} }), false), Ok(None));
-        assert_eq!(suspends_after(&json!({ "env": {} }), true), Ok(Some(SUSPENDS_AFTER)));
-        assert_eq!(suspends_after(&with("never"), true), Ok(None));
-        assert_eq!(suspends_after(&with("90"), false), Ok(Some(Duration::from_secs(90))));
-        assert_eq!(suspends_after(&with("10m"), false), Ok(Some(Duration::from_secs(600))));
-        assert!(suspends_after(&with("soon"), true).is_err_and(|said| said.contains("soon")));
+        assert_eq!(suspends_after(&json!({ "env": {} })), Ok(None));
+        assert_eq!(suspends_after(&with("never")), Ok(None));
+        assert_eq!(suspends_after(&with("90")), Ok(Some(Duration::from_secs(90))));
+        assert_eq!(suspends_after(&with("10m")), Ok(Some(Duration::from_secs(600))));
+        assert!(suspends_after(&with("soon")).is_err_and(|said| said.contains("soon")));
     }
 
     #[test]

@@ -31,7 +31,8 @@ impl Quiet {
     fn lasts(&self, now: Timestamp, seen: Activity) -> bool {
         let seconds = now.since(self.since).as_secs_f64();
         let used = seen.cpu_us.saturating_sub(self.then.cpu_us) as f64;
-        seen.log_bytes == self.then.log_bytes && used <= IDLE_US.0 as f64 * seconds + IDLE_US.1 as f64
+        // What ended and was waited for by nobody takes its time along: then something was done.
+        seen.log_bytes == self.then.log_bytes && seen.cpu_us >= self.then.cpu_us && used <= IDLE_US.0 as f64 * seconds + IDLE_US.1 as f64
     }
 }
 
@@ -53,7 +54,7 @@ impl ControlPlane {
                 let due = this.quiet_long_enough(&mut quiet);
                 (quiet, due)
             });
-            let Ok((still, due)) = looked.await else { return };
+            let (still, due) = looked.await.unwrap_or_else(|error| (BTreeMap::new(), Err(Fault::internal(error))));
             quiet = still;
             match due {
                 Ok(due) => {
@@ -72,6 +73,10 @@ impl ControlPlane {
     /// The attempts that have waited for people and done nothing for long enough, and since when. Blocks.
     fn quiet_long_enough(&self, quiet: &mut BTreeMap<AttemptKey, Quiet>) -> Result<Vec<(AttemptKey, Timestamp)>, Fault> {
         let (now, mut still, mut due) = (wall(), BTreeMap::new(), Vec::new());
+        if !self.flyte().inner.attempts.lock().values().any(|open| open.suspends_after.is_some()) {
+            quiet.clear();
+            return Ok(due);
+        }
         for row in self.reader().asking().map_err(Fault::internal)? {
             let key = AttemptKey { run: row.run, action: ActionNo(row.no), attempt: AttemptNo(row.attempt) };
             let Some(span) = self.flyte().suspends_after(key) else { continue };
@@ -104,6 +109,7 @@ mod tests {
         assert!(after(300, 10, 1_000_000) && after(300, 10, 40_000_000));
         assert!(!after(300, 11, 1_000_000), "it printed something");
         assert!(!after(300, 10, 60_000_000), "it computes");
+        assert!(!after(300, 10, 900_000), "something of it has ended");
         assert!(after(1, 10, 1_500_000) && !after(1, 10, 2_000_000));
     }
 }

@@ -1,6 +1,6 @@
 //! Placing: what the placer may choose from, and carrying out what it chose.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use model::{ActionKey, ActionNo, ArtifactRef, AttemptNo, Digest, Failure, FailureClass, NodeKind, Phase, RunId};
 
@@ -27,19 +27,24 @@ impl State {
     /// Of a run that says how many of its actions may be at work, no more are given than may begin. What is looked at first may have no place,
     /// and does not stand before what has one: the others are given with the next call.
     pub fn take_candidates(&mut self, limit: usize) -> Vec<Candidate> {
-        if std::mem::take(&mut self.passing.room) {
-            self.passing.heads = self.fleet.queue.heads(PARKED_HEADS_MAX, |run| self.may_begin(run) > 0);
+        // What a run may begin is counted once for all that are looked at.
+        let (mut room, mut may) = (Room::default(), Room::default());
+        let mut may_begin = |run| *may.entry(run).or_insert_with(|| self.may_begin(run)) > 0;
+        let mut heads = std::mem::take(&mut self.passing.heads);
+        if self.passing.room {
+            heads = self.fleet.queue.heads(PARKED_HEADS_MAX, &mut may_begin);
         }
-        let mut room = Room::default();
+        let mut later = VecDeque::new();
         let fresh = self.fleet.queue.fresh.iter().map(|(_, _, key)| *key);
         let mut keys: Vec<ActionKey> = fresh.filter(|key| self.takes(&mut room, key.run)).take(limit).collect();
-        for key in std::mem::take(&mut self.passing.heads) {
-            if self.fleet.queue.is_parked(key) && self.takes(&mut room, key.run) {
+        for key in heads.into_iter().filter(|key| self.fleet.queue.is_parked(*key)) {
+            if self.takes(&mut room, key.run) {
                 keys.push(key);
-            } else if self.may_begin(key.run) > 0 {
-                self.passing.heads.push_back(key);
+            } else if may_begin(key.run) {
+                later.push_back(key);
             }
         }
+        (self.passing.room, self.passing.heads) = (false, later);
         self.group(keys)
     }
 

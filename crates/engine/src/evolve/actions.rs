@@ -121,8 +121,12 @@ fn open(state: &mut State, id: RunId, opened: &Opened, unit: Option<Arc<Unit>>, 
         }
         Role::Child { parent } => {
             run.children.insert(Arc::from(opened.path.as_str()), opened.action);
+            // Also what it did by itself and only says so is a sign of life.
+            if let Some(asking) = run.action_mut(*parent) {
+                asking.told_at = at;
+            }
             if !opened.instant {
-                asked_for_one(state, ActionKey::new(id, *parent), at);
+                asked_for_one(state, ActionKey::new(id, *parent));
             }
         }
     }
@@ -138,10 +142,9 @@ fn open(state: &mut State, id: RunId, opened: &Opened, unit: Option<Arc<Unit>>, 
 }
 
 /// An action asked for another one: from now on it waits, and others may use what it holds.
-fn asked_for_one(state: &mut State, key: ActionKey, at: Timestamp) {
+fn asked_for_one(state: &mut State, key: ActionKey) {
     let Some(parent) = state.runs.get_mut(&key.run).and_then(|run| run.action_mut(key.action)) else { return };
     parent.children += 1;
-    parent.told_at = at;
     let is_first = parent.children == 1;
     let needs = parent.unit.node.needs.resources;
     if let (true, Some(site)) = (std::mem::take(&mut parent.holds), parent.site.clone()) {

@@ -133,7 +133,7 @@ fn an_attempt_that_is_cancelled_before_its_site_was_told_never_begins() {
     };
     let hits = home.path().join("hits");
     let held = [
-        ("TUTTI_FAILPOINTS", "order-before=delay:1500".to_owned()),
+        ("TUTTI_FAILPOINTS", "order-before=delay:6000".to_owned()),
         ("TUTTI_FAILPOINT_LOG", hits.to_string_lossy().into_owned()),
     ];
     let _server = home.up_as(&[], &held);
