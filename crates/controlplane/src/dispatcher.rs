@@ -353,6 +353,7 @@ impl Dispatcher {
         let _ = self.handing.leave(key);
         self.flyte.forget(key);
         self.reaching.forget(key);
+        self.sanitizing.forget(key);
     }
 
     async fn cancel(&self, attempt: AttemptKey, site: &str) {

@@ -29,8 +29,8 @@ impl State {
     pub fn take_candidates(&mut self, limit: usize) -> Vec<Candidate> {
         // What a run may begin is counted once for all that are looked at.
         let (mut room, mut may) = (Room::default(), Room::default());
-        let mut may_begin = |run| *may.entry(run).or_insert_with(|| self.may_begin(run)) > 0;
         let mut heads = std::mem::take(&mut self.passing.heads);
+        let mut may_begin = |run| *may.entry(run).or_insert_with(|| self.may_begin(run)) > 0;
         if self.passing.room {
             heads = self.fleet.queue.heads(PARKED_HEADS_MAX, &mut may_begin);
         }
