@@ -36,7 +36,7 @@ class Suspended(OnServer, Asking):
         self.assertEqual(self.server.under_way(), [])
         command = [os.environ["TUTTI_BIN"], "explain", run.name, "a0", "--server", f"http://127.0.0.1:{self.server.port}"]
         said = subprocess.run(command, capture_output=True, text=True).stdout
-        self.assertIn("its process was let go", said)
+        self.assertIn("was let go while what it asked for waits for people", said)
         self.server.kill()
         self.server.start()
         self.assertEqual((self.phase(run), self.server.under_way()), ("paused", []))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::event::CancelReason;
-use engine::{Command, Event, Outcome, Rejection, Spawn};
+use engine::{Command, Event, Outcome, Rejection, SiteOrder, Spawn};
 use model::graph::Retry;
 use model::{AttemptNo, Duration, Failure, FailureClass, Node, NodeKind, Phase, Resources, RunId};
 use serde_json::{Value, json};
@@ -205,4 +205,62 @@ fn a_run_that_is_paused_wakes_nothing() {
     rig.step(Command::Resume { run, principal: "ada".into() });
     rig.work();
     assert_eq!(state(&rig, run, "a0"), "running");
+}
+
+#[test]
+fn whatever_comes_while_a_process_is_let_go_leaves_the_action_where_it_belongs() {
+    // Its site is drained: it is on its way out already.
+    let (mut rig, run) = waiting(|_| {});
+    try_suspend(&mut rig, run, "a0").unwrap();
+    rig.order("here", SiteOrder::Drain);
+    rig.report(rig.attempt(run, "a0"), Outcome::Aborted);
+    assert_eq!(state(&rig, run, "a0"), "suspended");
+    decide(&mut rig, run, "go");
+    assert_eq!(state(&rig, run, "a0"), "queued", "no site takes it");
+    rig.order("here", SiteOrder::Uncordon);
+    rig.work();
+    assert_eq!(state(&rig, run, "a0"), "running");
+
+    // Nobody reports its end, and its process is lost.
+    for outcome in [None, Some(FailureClass::NodeLost), Some(FailureClass::Oom)] {
+        let (mut rig, run) = waiting(|_| {});
+        try_suspend(&mut rig, run, "a0").unwrap();
+        match outcome {
+            None => rig.advance(Duration::from_secs(61)),
+            Some(class) => rig.report(rig.attempt(run, "a0"), Outcome::Failed(Failure::new(class, "it is gone"))),
+        }
+        assert_eq!(state(&rig, run, "a0"), "suspended", "{outcome:?}");
+        decide(&mut rig, run, "go");
+        end(&mut rig, run, "a0");
+        assert_eq!(rig.finish(run).phase, Phase::Succeeded);
+    }
+
+    // The server is killed in between, and asks again that it stops.
+    let (mut rig, run) = waiting(|_| {});
+    try_suspend(&mut rig, run, "a0").unwrap();
+    rig.restart();
+    assert_eq!(state(&rig, run, "a0"), "stopping");
+    rig.report(rig.attempt(run, "a0"), Outcome::Aborted);
+    assert_eq!(state(&rig, run, "a0"), "suspended");
+
+    // Its time is up.
+    let (mut rig, run) = waiting(|node| node.total_timeout = Some(Duration::from_secs(30)));
+    try_suspend(&mut rig, run, "a0").unwrap();
+    rig.advance(Duration::from_secs(31));
+    rig.report(rig.attempt(run, "a0"), Outcome::Aborted);
+    rig.work();
+    assert_eq!(rig.phase(run, "a0"), Some(Phase::TimedOut));
+}
+
+#[test]
+fn who_records_steps_meanwhile_keeps_its_process() {
+    let (mut rig, run) = waiting(|_| {});
+    let since = rig.now();
+    rig.advance(Duration::from_secs(60));
+    let parent = rig.action(run, "a0");
+    let node = Node { id: "step".into(), kind: NodeKind::Task { name: "step".into() }, ..Node::default() };
+    let done = Some(Outcome::Succeeded(json!({})));
+    rig.step(Command::Spawn(Box::new(Spawn { parent, path: "step".into(), node: Arc::new(node), done, ..Spawn::default() })));
+    let attempt = rig.attempt(run, "a0");
+    assert!(rig.try_step(Command::Suspend { action: parent, attempt: attempt.attempt, since }).is_err());
 }
