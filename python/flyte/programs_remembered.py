@@ -20,7 +20,7 @@ async def makes(x: int) -> str:
 
 @env.task
 async def asks_for(x: int) -> list[str]:
-    return list(await asyncio.gather(makes(x), makes(x)))
+    return [await makes(x), await makes(x)]
 
 
 @env.task(cache=flyte.Cache(behavior="override", version_override="1", serialize=True))

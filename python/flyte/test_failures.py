@@ -97,7 +97,7 @@ class Exceptions(unittest.TestCase):
             "quota": "RuntimeUserError QuotaExceeded",
             "refused": "RuntimeUserError PolicyRefused",
             "site_down": "RuntimeSystemError SiteDown",
-            "timeout": "MaxRuntimeExceededError MAX_RUNTIME_EXCEEDED",
+            "timeout": "MaxRuntimeExceededError MaxRuntimeExceededError",
             "transfer": "RuntimeSystemError TransferFailed",
             "unknown": "RuntimeUnknownError Unknown",
             "user": "RuntimeUserError ProcessFailed",

@@ -29,9 +29,9 @@ use model::graph::Port;
 use model::{AttemptKey, Epoch, Failure, FailureClass};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
+use crate::Stream;
 use crate::record::{self, CompletionRecord};
 use crate::sandbox::enter::{self, Inside, NotStarted, Order, Ready};
-use crate::Stream;
 use crate::sandbox::{Walls, answer_probe, answer_starts};
 use crate::secrets;
 use ahead::Ahead;

@@ -87,8 +87,23 @@ mod tests {
     fn what_a_parent_is_told_of_each_kind_of_failure() {
         use FailureClass::*;
         let kinds = [
-            Cancelled, Child, DiskFull, Environment, Expression, NodeLost, Oom, Output, Outside, Preempted, Quota, Refused, SiteDown,
-            Timeout, Transfer, Unknown, User,
+            Cancelled,
+            Child,
+            DiskFull,
+            Environment,
+            Expression,
+            NodeLost,
+            Oom,
+            Output,
+            Outside,
+            Preempted,
+            Quota,
+            Refused,
+            SiteDown,
+            Timeout,
+            Transfer,
+            Unknown,
+            User,
         ];
         let told: std::collections::BTreeMap<String, serde_json::Value> = kinds
             .into_iter()

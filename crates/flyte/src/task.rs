@@ -184,7 +184,8 @@ mod tests {
             metadata: Some(TaskMetadata { discoverable: true, discovery_version: version.into(), ..TaskMetadata::default() }),
             ..TaskTemplate::default()
         };
-        let of = |template: &TaskTemplate, domain: &str, inputs: &str| cache_of_root(template, &RunSpec::default(), domain, inputs);
+        let of =
+            |template: &TaskTemplate, domain: &str, inputs: &str| cache_of_root(template, &RunSpec::default(), domain, inputs);
         let first = of(&template("1", b"x"), "development", "i");
         assert_eq!(first, of(&template("1", b"x"), "development", "i"));
         let others = [

@@ -189,7 +189,9 @@ fn summary(row: &ActionRow, sight: &Sight, considered: bool) -> String {
         ),
         (Phase::WaitingForResources, _) if considered => "no site has room for it, or may take it, at the moment".to_owned(),
         (Phase::Paused, Some(site)) if considered => {
-            format!("its process at `{site}` was let go while what it asked for waits for people: it begins again with the answer")
+            format!(
+                "its process at `{site}` was let go while what it asked for waits for people: it begins again with the answer"
+            )
         }
         (Phase::Queued, Some(_)) if considered && row.attempt > 0 && row.failure.is_none() => {
             "it begins again: something of what it asked for has ended, and its process had been let go".to_owned()

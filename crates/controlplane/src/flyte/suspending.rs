@@ -32,7 +32,9 @@ impl Quiet {
         let seconds = now.since(self.since).as_secs_f64();
         let used = seen.cpu_us.saturating_sub(self.then.cpu_us) as f64;
         // What ended and was waited for by nobody takes its time along: then something was done.
-        seen.log_bytes == self.then.log_bytes && seen.cpu_us >= self.then.cpu_us && used <= IDLE_US.0 as f64 * seconds + IDLE_US.1 as f64
+        seen.log_bytes == self.then.log_bytes
+            && seen.cpu_us >= self.then.cpu_us
+            && used <= IDLE_US.0 as f64 * seconds + IDLE_US.1 as f64
     }
 }
 

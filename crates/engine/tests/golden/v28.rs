@@ -7,12 +7,7 @@ use model::{ActionNo, AttemptNo, Money, Phase, RunId, Timestamp};
 pub(crate) fn events() -> Vec<Event> {
     let (run, action) = (RunId(9), ActionNo(3));
     vec![
-        Event::CancelRequested(CancelRequested {
-            run,
-            actions: vec![action],
-            why: CancelReason::Suspended,
-            ended: Vec::new(),
-        }),
+        Event::CancelRequested(CancelRequested { run, actions: vec![action], why: CancelReason::Suspended, ended: Vec::new() }),
         Event::AttemptFinished(Box::new(AttemptFinished {
             run,
             action,

@@ -129,7 +129,9 @@ fn runs_about_a_subject_are_erased_and_the_log_verifies() {
 fn an_attempt_that_is_cancelled_before_its_site_was_told_never_begins() {
     let home = Home::new();
     let workflow = |name: &str| {
-        format!("workflow: bank/{name}\nnodes:\n  a:\n    run:\n      script: 'echo {name} >> \"$TUTTI_SITE_FILES/began\"'\n      env: {{X: \"secret://token\"}}\n")
+        format!(
+            "workflow: bank/{name}\nnodes:\n  a:\n    run:\n      script: 'echo {name} >> \"$TUTTI_SITE_FILES/began\"'\n      env: {{X: \"secret://token\"}}\n"
+        )
     };
     let hits = home.path().join("hits");
     let held = [
