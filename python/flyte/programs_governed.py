@@ -58,6 +58,11 @@ async def asks_for_workflow(name: str, bucket: str) -> dict:
 
 
 @env.task
+async def asks_for_quiet() -> dict:
+    return await flyte.remote.Task.get("quiet", auto_version="latest")()
+
+
+@env.task
 async def given(file: File) -> str:
     return where()
 

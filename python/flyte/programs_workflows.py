@@ -1,6 +1,7 @@
 """Programs that start workflows."""
 
 import asyncio
+from pathlib import Path
 
 import flyte
 import flyte.errors
@@ -30,6 +31,14 @@ async def asks_for_one(name: str) -> dict:
     """Workflows beside a task, as actions of this run."""
     one, two, x = await asyncio.gather(named("greet")(name=name, factor=2), named("greet")(name="eva", factor=5), child(1))
     return {"one": one, "two": two, "x": x}
+
+
+@env.task
+async def asks_then_needs(mark: str) -> dict:
+    given = await named("greet")(name="ada", factor=2)
+    if not Path(mark).exists():
+        raise ValueError("not yet")
+    return given
 
 
 @env.task

@@ -163,6 +163,10 @@ class CommandLine(OnServer):
     def test_as_many_actions_are_at_work_as_the_run_says(self):
         printed = self.flyte("run", "--name", "narrow", "--max-action-concurrency", "2", PROGRAM, "counts_those_beside", "--n", "6")
         self.assertIn("narrow", printed)
+        # Those that are held back meanwhile say so.
+        queued = lambda: [a["path"] for a in self.server.actions("narrow") if a["phase"] == "queued"]  # noqa: E731
+        explained = lambda path: subprocess.run([os.environ["TUTTI_BIN"], "explain", "narrow", path, "--server", f"http://127.0.0.1:{self.server.port}"], capture_output=True, text=True).stdout  # noqa: E731
+        until("one that says what it waits for", lambda: any("at most 2 actions of its run may be at work at once, and 2 are" in explained(path) for path in queued()[:1]))
         self.assertEqual(self.finished("narrow")["phase"], "succeeded")
         values = self.flyte("get", "io", "--outputs-only", "narrow")
         self.assertRegex(values, r"\b[12]\b")

@@ -1,5 +1,6 @@
 """What goes wrong with tasks, as parents and clients are told it, and programs that go on after an interruption."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ import unittest
 import flyte
 import flyte.remote
 from flyte.models import ActionPhase
-from rig import OnServer, finish, output, start, until
+from rig import HERE, OnServer, finish, output, start, until
 
 import programs_failures as programs
 
@@ -71,6 +72,37 @@ class Told(OnServer):
         self.assertEqual(run.outputs()[0], "ActionAbortedError, and 2")
         details = flyte.remote.ActionDetails.get(run_name=run.name, name=name)
         self.assertEqual(details.pb2.abort_info.reason, "it takes too long")
+
+
+class Exceptions(unittest.TestCase):
+    def test_the_client_has_an_exception_for_every_kind_of_failure(self):
+        """What a parent is told when all repeats of the platform are used up is the same as of anything else: a kind and a code."""
+        from flyte._internal.runtime.convert import convert_error_to_native
+        from flyteidl2.core import execution_pb2
+
+        told = json.loads((HERE / "told.json").read_text())
+        native = lambda said: convert_error_to_native(execution_pb2.ExecutionError(code=said["code"], kind=said["kind"], message="so it is"))  # noqa: E731
+        found = {kind: f"{type(native(said)).__name__} {native(said).code}" for kind, said in told.items()}
+        expected = {
+            "cancelled": "RuntimeUnknownError Unknown",
+            "child": "RuntimeUserError ProcessFailed",
+            "disk_full": "RuntimeSystemError DiskFull",
+            "environment": "RuntimeSystemError EnvironmentFailed",
+            "expression": "RuntimeUnknownError Unknown",
+            "node_lost": "RuntimeSystemError NodeLost",
+            "oom": "OOMError OOMKilled",
+            "output": "RuntimeUserError OutputInvalid",
+            "outside": "RuntimeUnknownError Unknown",
+            "preempted": "TaskInterruptedError Interrupted",
+            "quota": "RuntimeUserError QuotaExceeded",
+            "refused": "RuntimeUserError PolicyRefused",
+            "site_down": "RuntimeSystemError SiteDown",
+            "timeout": "MaxRuntimeExceededError MaxRuntimeExceededError",
+            "transfer": "RuntimeSystemError TransferFailed",
+            "unknown": "RuntimeUnknownError Unknown",
+            "user": "RuntimeUserError ProcessFailed",
+        }
+        self.assertEqual(found, expected)
 
 
 class LostSites(OnServer):

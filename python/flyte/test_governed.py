@@ -68,6 +68,12 @@ inputs: {path: {type: string}}
 nodes:
   look: {run: {command: [echo, "${ inputs.path }"]}, needs: {cpu: 1, memory: 64Mi}}
 outputs: {filed: true}
+---
+workflow: acceptance/quiet
+nodes:
+  look: {run: {command: [echo, nothing]}, needs: {cpu: 1, memory: 64Mi}}
+  again: {run: {command: [echo, nothing]}, needs: {cpu: 1, memory: 64Mi}, after: [look]}
+outputs: {done: true}
 """
 SCAN = "s3://hospital/raw/7.dcm"
 
@@ -164,6 +170,15 @@ class Governed(OnServer):
             self.assertEqual((run.phase, run.outputs()[0], site(run)), (ActionPhase.SUCCEEDED, {"of": SCAN}, "clinic"))
         finally:
             self.tutti("site", "uncordon", "office")
+
+    def test_a_workflow_that_is_awaited_carries_what_led_to_it(self):
+        """It reads nothing of it, but that it runs tells of it."""
+        sites = lambda run: [a["site"] for a in self.server.actions(run.name) if "/workflow/" in a["path"]]  # noqa: E731
+        run = finish(start(programs.asks_for_quiet))
+        self.assertEqual((run.phase, sites(run)), (ActionPhase.SUCCEEDED, ["office"] * 2))
+        labelled = flyte.with_runcontext(disable_run_cache=True, labels={"data": "scans"})
+        run = finish(labelled.run(programs.asks_for_quiet))
+        self.assertEqual((run.phase, sites(run)), (ActionPhase.SUCCEEDED, ["clinic"] * 2))
 
     def test_a_tag_enters_by_an_input_and_by_what_the_run_says_of_itself(self):
         scan = File.from_existing_remote("s3://hospital/raw/7.dcm", file_cache_key="7")

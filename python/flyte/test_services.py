@@ -2,7 +2,7 @@
 
 import hashlib
 import unittest
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import flyte
 import flyte.errors
@@ -122,6 +122,26 @@ class Triggers(OnServer):
             self.assertTrue(fits(due), (name, due))
             self.assertGreater(due, datetime.now(timezone.utc))
             flyte.remote.Trigger.delete(name=name, task_name="clock.tick")
+
+
+class Missed(OnServer):
+    def test_a_firing_that_was_due_while_no_server_ran_is_left_out(self):
+        flyte.deploy(programs.clock)
+        # On a grid of a day, due in a few seconds.
+        due = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(seconds=8)
+        schedule = flyte.FixedRate(24 * 60, start_time=due - timedelta(days=7))
+        flyte.remote.Trigger.create(flyte.Trigger("daily", schedule, inputs={"at": flyte.TriggerTime, "n": 1}), task_name="clock.tick")
+        name = "acceptance/development/clock.tick/daily"
+        shown = lambda: datetime.fromisoformat(self.server.get(f"/triggers/{name.replace('/', '%2F')}")["next_due"].replace("Z", "+00:00"))  # noqa: E731
+        self.assertEqual(shown(), due)
+        self.server.kill()
+        until("the time at which it is due", lambda: datetime.now(timezone.utc) > due + timedelta(seconds=1))
+        self.server.start()
+        self.assertEqual(until("the next firing", lambda: shown() != due and shown()), due + timedelta(days=1))
+        # As long as it takes to run something else.
+        finish(start(programs.looks))
+        fired = [run["name"] for run in self.server.get("/runs")["items"] if run["principal"] == f"trigger:{name}"]
+        self.assertEqual(fired, [])
 
 
 if __name__ == "__main__":

@@ -139,6 +139,17 @@ class Workflows(OnServer):
         self.assertIn("fall", run.outputs()[0])
         self.assertTrue(run.outputs()[0].endswith("and 2"))
 
+    def test_one_that_succeeded_is_taken_when_the_program_is_recovered(self):
+        mark = self.server.folder / "mended"
+        failed = finish(start(programs.asks_then_needs, mark=str(mark)))
+        self.assertEqual(failed.phase, ActionPhase.FAILED)
+        mark.touch()
+        run = finish(flyte.with_runcontext(disable_run_cache=True).rerun(failed.name, recover=True))
+        self.assertEqual(run.phase, ActionPhase.SUCCEEDED, run.details().action_details.error_info)
+        self.assertEqual(run.outputs()[0]["n"], 4)
+        [child] = [action for action in flyte.remote.Action.listall(for_run_name=run.name) if action.name != "a0"]
+        self.assertEqual((child.phase, child.pb2.metadata.recovered_from.run.name), (ActionPhase.RECOVERED, failed.name))
+
     def test_what_it_cannot_take_is_said_to_the_program(self):
         self.assertIn("factor", output(programs.asks_wrongly))
 

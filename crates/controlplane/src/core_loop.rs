@@ -344,11 +344,7 @@ impl CoreLoop {
                 return;
             }
             let mut line = Line::new(candidates, &self.state, now);
-            while let Some(mut candidate) = self.placer.next(&mut line, now) {
-                candidate.actions.truncate(self.state.may_begin(candidate.run));
-                if candidate.actions.is_empty() {
-                    continue;
-                }
+            while let Some(candidate) = self.placer.next(&mut line, now) {
                 let placements = {
                     let permitted = self.gate.permitted(&self.state, &candidate);
                     self.placer.decide(&self.state, &candidate, permitted, now)

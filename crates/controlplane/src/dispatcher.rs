@@ -27,6 +27,7 @@ use crate::clock::wall;
 use crate::core_loop::Release;
 use crate::flyte::Prepared;
 use crate::governing::Governance;
+use crate::handing::{Cancelled, Handing};
 use crate::reaching::Reaching;
 use crate::sanitizing::Sanitizing;
 use crate::secrets::Secrets;
@@ -59,8 +60,8 @@ pub(crate) struct Dispatcher {
     transfers: Arc<Semaphore>,
     /// Transfers that are under way or wait for their turn, and whether they are to stop.
     moving: Arc<Mutex<BTreeMap<AttemptKey, Arc<AtomicBool>>>>,
-    /// Attempts whose files are being brought, and whether they were cancelled meanwhile.
-    bringing: Arc<Mutex<BTreeMap<AttemptKey, bool>>>,
+    /// Attempts that nobody has yet who carries them out.
+    handing: Handing,
     /// Attempts that were offered to workers: they leave nothing at a site.
     offered: Arc<Mutex<HashSet<AttemptKey>>>,
 }
@@ -78,7 +79,7 @@ impl Dispatcher {
         let (governance, sanitizing) = (secrets.governance().clone(), workers.sanitizing().clone());
         let reaching = Reaching::new(sites.clone(), governance.clone(), inbox.clone());
         let transfers = Arc::new(Semaphore::new(TRANSFERS_MAX));
-        let (moving, bringing, offered) = (Arc::default(), Arc::default(), Arc::default());
+        let (moving, handing, offered) = (Arc::default(), Handing::default(), Arc::default());
         Dispatcher {
             inbox,
             sites,
@@ -92,7 +93,7 @@ impl Dispatcher {
             sanitizing,
             transfers,
             moving,
-            bringing,
+            handing,
             offered,
         }
     }
@@ -182,6 +183,10 @@ impl Dispatcher {
     }
 
     fn answer(&self, key: AttemptKey, epoch: Epoch, outcome: Outcome) {
+        if self.handing.is_given_up(key) {
+            return self.give_up(key);
+        }
+        let _ = self.handing.leave(key);
         self.inbox.report(Command::Report(Box::new(Report {
             attempt: key,
             epoch,
@@ -198,6 +203,7 @@ impl Dispatcher {
             self.inbox.report(Command::Report(Box::new(report)));
             return;
         }
+        self.handing.expect(key);
         self.sanitizing.expect(key, &dispatch.node, &self.governance.rules());
         let input = dispatch.input.as_ref().map_or(Value::Null, |input| input.value().clone());
         let Some(executor) = self.sites.executor(&dispatch.site) else {
@@ -209,16 +215,11 @@ impl Dispatcher {
             return self.begin(dispatch, input, Placed::new(), executor).await;
         }
         // Nobody else waits for the files of one.
-        self.bringing.lock().insert(key, false);
         let this = self.clone();
         tokio::spawn(async move {
             let (flyte, store) = (this.flyte.clone(), executor.store().clone());
             let placing = tokio::task::spawn_blocking(move || (flyte.place(&dispatch, &given, &store), dispatch));
-            let placed = placing.await;
-            if this.bringing.lock().remove(&key) == Some(true) {
-                return;
-            }
-            match placed {
+            match placing.await {
                 Ok((Ok(placed), dispatch)) => this.begin(dispatch, input, placed, executor).await,
                 Ok((Err(failure), _)) => this.answer(key, epoch, Outcome::Failed(failure)),
                 Err(error) => this.fail(key, epoch, FailureClass::Unknown, error.to_string()),
@@ -229,6 +230,9 @@ impl Dispatcher {
     /// Has an attempt carried out whose artifacts are where it looks for them.
     async fn begin(&self, dispatch: Dispatch, input: Value, placed: Placed, executor: LocalExecutor) {
         let (key, epoch) = (dispatch.key, dispatch.epoch);
+        if self.handing.is_given_up(key) {
+            return self.give_up(key);
+        }
         let secrets = crate::secrets::named(&dispatch.node, &input);
         let spec = spec_of(&dispatch, input, self.sites.simulates(&dispatch.site));
         let rules = self.governance.rules();
@@ -250,9 +254,12 @@ impl Dispatcher {
         if let NodeKind::Use { connector, version } = &spec.kind
             && connectors::find(connector, *version).is_none()
         {
+            if !self.handing.begins(key) {
+                return self.give_up(key);
+            }
             self.offered.lock().insert(key);
             self.workers.offer(spec, dispatch.site.clone(), executor.registered());
-            return;
+            return self.handed_over(key, &executor).await;
         }
         let (site, label) = (dispatch.site.clone(), dispatch.label.clone());
         let mut egress = match self.reaching.decide(&dispatch, &spec, builds) {
@@ -269,7 +276,6 @@ impl Dispatcher {
             return self.order(&executor, &site, spec, allowed).await;
         }
         // Nobody else waits for the files and the secrets of one.
-        self.bringing.lock().insert(key, false);
         let this = self.clone();
         tokio::spawn(async move {
             let (mut spec, mut allowed) = (spec, allowed);
@@ -282,9 +288,6 @@ impl Dispatcher {
                 }
                 Err(Failure { class, message, .. }) => Err((class, message)),
             };
-            if this.bringing.lock().remove(&key) == Some(true) {
-                return;
-            }
             match brought {
                 Ok(()) => this.order(&executor, &site, spec, allowed).await,
                 Err((class, message)) => this.fail(key, epoch, class, message),
@@ -308,12 +311,16 @@ impl Dispatcher {
     /// Gives an order to a site. Whatever is not taken is answered: an action must not wait for what nobody does.
     async fn order(&self, executor: &LocalExecutor, site: &str, spec: AttemptSpec, allowed: Allowed) {
         let (key, epoch) = (spec.key, spec.epoch);
+        failpoint::hit(Point::OrderBefore);
+        if !self.handing.begins(key) {
+            return self.give_up(key);
+        }
         let ticket = tickets::issue(&self.authority, site, &spec, allowed);
         // It says nothing that was not decided and recorded before, so that the order does not wait for it. What a crash loses is signed anew.
         let issued = TicketIssued { run: key.run, ticket: ticket.clone() };
         self.inbox.report(Command::RecordTicket(Box::new(issued)));
         match executor.submit(spec, ticket).await {
-            Ok(()) => {}
+            Ok(()) => self.handed_over(key, executor).await,
             Err(SubmitError::Ticket(error)) => {
                 tracing::error!(attempt = %key, site, code = error.code(), %error, "a site refused a ticket");
                 let message = format!("the site refused the ticket: {error}");
@@ -321,7 +328,10 @@ impl Dispatcher {
                 self.answer(key, epoch, Outcome::Failed(failure));
             }
             // Another control plane is in charge, and gives its own orders.
-            Err(error @ SubmitError::Stale { .. }) => tracing::warn!(attempt = %key, %error, "an order was refused"),
+            Err(error @ SubmitError::Stale { .. }) => {
+                tracing::warn!(attempt = %key, %error, "an order was refused");
+                self.handed_over(key, executor).await;
+            }
             Err(error @ SubmitError::Rejected(_)) => self.fail(key, epoch, FailureClass::Environment, error.to_string()),
             // Repeated by the platform, here or elsewhere. An attempt that was taken all the same is stopped as one that nobody knows.
             Err(error @ (SubmitError::Capacity(_) | SubmitError::Ambiguous(_))) => {
@@ -331,17 +341,33 @@ impl Dispatcher {
         }
     }
 
+    /// Somebody has an attempt now, who is told what came meanwhile.
+    async fn handed_over(&self, key: AttemptKey, executor: &LocalExecutor) {
+        if self.handing.leave(key) && !self.workers.cancel(key) {
+            executor.cancel(key, STOP_GRACE).await;
+        }
+    }
+
+    /// An attempt was cancelled before anybody had it, which was told then: nothing is left of it.
+    fn give_up(&self, key: AttemptKey) {
+        let _ = self.handing.leave(key);
+        self.flyte.forget(key);
+        self.reaching.forget(key);
+        self.sanitizing.forget(key);
+    }
+
     async fn cancel(&self, attempt: AttemptKey, site: &str) {
+        match self.handing.cancel(attempt) {
+            Cancelled::Here => return self.aborted(attempt),
+            Cancelled::Later => return,
+            Cancelled::Elsewhere => {}
+        }
         if self.workers.cancel(attempt) {
             return;
         }
         // It says itself how it ended, when it has let go.
         if let Some(stop) = self.moving.lock().get(&attempt) {
             return stop.store(true, Ordering::Relaxed);
-        }
-        if let Some(cancelled) = self.bringing.lock().get_mut(&attempt) {
-            *cancelled = true;
-            return self.aborted(attempt);
         }
         match self.sites.executor(site) {
             Some(executor) => executor.cancel(attempt, STOP_GRACE).await,

@@ -8,8 +8,10 @@ mod files;
 mod images;
 mod labels;
 mod notifying;
+mod questions;
 mod queues;
 mod settings;
+mod suspending;
 mod triggers;
 mod workflows;
 
@@ -33,6 +35,7 @@ use serde_json::{Value, json};
 use crate::clock::random_bytes;
 pub use apps::{AppState, DeployedApp};
 pub use artifacts::{ARTIFACT_EVENT, Version as ArtifactVersion};
+pub use calls::cache_of_root;
 pub(crate) use calls::{check_inputs, inputs_given};
 use files::Called;
 pub(crate) use files::given as artifacts_given;
@@ -88,6 +91,8 @@ struct Inner {
     /// A version of an artifact was registered.
     artifacts: tokio::sync::Notify,
     apps: apps::Apps,
+    /// Held while a question of the SDK's plugin is given its name: two in the same words are two.
+    questions: Mutex<()>,
     /// Held while settings are changed: what is written was looked at before.
     settings: tokio::sync::Mutex<()>,
 }
@@ -101,6 +106,8 @@ struct Open {
     produces: bool,
     /// Whether it serves an app.
     is_app: bool,
+    /// How long it waits for people before its process is let go; none when it keeps it.
+    suspends_after: Option<model::Duration>,
     /// Whether its data carry more by now than is kept beside its objects.
     is_unkept: bool,
 }
@@ -166,6 +173,7 @@ impl Flyte {
             told: notifying::Told::open(&root)?,
             artifacts: tokio::sync::Notify::new(),
             apps: apps::Apps::open(&root)?,
+            questions: Mutex::default(),
             settings: tokio::sync::Mutex::default(),
         };
         Ok(Flyte { inner: Arc::new(inner) })
@@ -193,6 +201,7 @@ impl Flyte {
 
     /// Removes what a run wrote and passed on. Code that was uploaded for it stays.
     pub(crate) fn erase(&self, run: &journal::RunRow) -> std::io::Result<()> {
+        self.inner.objects.delete_below(&questions::folder_of(&run.project, &run.domain, &run.name))?;
         self.inner.objects.delete_below(&run_key(&run.project, &run.domain, &run.name))
     }
 
@@ -275,6 +284,10 @@ impl Flyte {
         order.input = flyte::process::input(&spec, &call, &at);
         let early = self.prepare_environment(&spec, &mut order.input);
         let is_app = call.port != 0;
+        let suspends_after = flyte::process::suspends_after(&order.input);
+        let suspends_after = suspends_after
+            .map_err(|message| Failure { permanent: true, ..Failure::new(FailureClass::User, message) })?
+            .filter(|_| !is_app);
         if is_app {
             self.give_port(dispatch.key, &call, &mut order.input, reader)?;
         }
@@ -302,7 +315,7 @@ impl Flyte {
         self.note_label(&reach, &reach.name).map_err(|error| broken(error.to_string()))?;
         let produces = spec.task_template.as_ref().and_then(|template| template.metadata.as_ref());
         let produces = produces.is_some_and(|metadata| metadata.produces_artifacts);
-        let open = Open { reach: Arc::new(reach), called, produces, is_app, is_unkept: false };
+        let open = Open { reach: Arc::new(reach), called, produces, is_app, suspends_after, is_unkept: false };
         self.inner.attempts.lock().insert(dispatch.key, open);
         Ok(Prepared { order, secrets: secrets.into_values().collect(), builds })
     }
@@ -425,6 +438,7 @@ impl ControlPlane {
         self.start_task(self.clone().tell_of_ends());
         self.start_task(self.clone().run_artifact_triggers());
         self.start_task(self.clone().watch_apps());
+        self.start_task(self.clone().let_go_of_waiting());
     }
 
     /// What an attempt may touch; none when it is not under way. What its data carry by now is kept, or this fails. Blocks.

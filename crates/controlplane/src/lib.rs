@@ -24,6 +24,7 @@ mod findings;
 mod flyte;
 mod foresight;
 mod governing;
+mod handing;
 mod inputs;
 mod instants;
 mod keep;
@@ -70,7 +71,8 @@ pub use findings::{Finding, FindingFilter, Proposed};
 pub use flyte::{
     ARTIFACT_EVENT as FLYTE_ARTIFACT_EVENT, AppState, ArtifactVersion, Asked as AskedTask, AskedWorkflow, DeployedApp, Flyte,
     Program, ROOT as FLYTE_ROOT, RegisteredWorkflow, SAID as FLYTE_SAID, TAKES_FILES as FLYTE_TAKES_FILES, TASKS as FLYTE_TASKS,
-    base_of as flyte_base, inputs_of_trigger, run_key as flyte_run_key, run_labels as flyte_run_labels,
+    base_of as flyte_base, cache_of_root as flyte_cache_of_root, inputs_of_trigger, run_key as flyte_run_key,
+    run_labels as flyte_run_labels,
 };
 pub use foresight::Outlook;
 pub use governing::{

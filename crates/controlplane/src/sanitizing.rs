@@ -48,6 +48,11 @@ impl Sanitizing {
         }
     }
 
+    /// Nothing of an attempt is looked at: it has ended without anything.
+    pub(crate) fn forget(&self, key: AttemptKey) {
+        self.inner.wanted.lock().remove(&key);
+    }
+
     /// Whether what an attempt gives is looked at.
     pub(crate) fn expects(&self, key: AttemptKey) -> bool {
         self.inner.wanted.lock().contains_key(&key)

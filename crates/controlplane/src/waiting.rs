@@ -158,7 +158,15 @@ impl ControlPlane {
             (phase, _) if phase.is_terminal() => None,
             (Phase::Running, ActionKind::Human) => Some(of_person(row)),
             (Phase::Running, ActionKind::Wait) => Some(of_wait(&input()?, row.opened_at)),
-            (Phase::Queued, _) => Some(of_queued(row)),
+            (Phase::Paused, _) => {
+                let words = "a person's decision about what it asked: its process was let go, and begins again with the answer";
+                Some((WaitsFor::Person, words.to_owned(), None))
+            }
+            (Phase::Queued, _) => {
+                let run = self.reader().run(row.run).map_err(Fault::internal)?;
+                let held = run.map(|run| self.reader().at_work(&run)).transpose().map_err(Fault::internal)?.flatten();
+                Some(of_queued(row, held))
+            }
             (Phase::Initializing, _) => {
                 let site = row.site.as_deref().unwrap_or("its site");
                 Some((WaitsFor::Inputs, format!("what it reads, which is being brought to {site}"), None))
@@ -213,8 +221,13 @@ fn of_wait(input: &Value, opened_at: Timestamp) -> (WaitsFor, String, Option<Tim
     (WaitsFor::Event, "time to pass, an event or a signal".to_owned(), None)
 }
 
-fn of_queued(row: &ActionRow) -> (WaitsFor, String, Option<Timestamp>) {
+/// `held` is how many actions of its run may be at work at once, and how many are.
+fn of_queued(row: &ActionRow, held: Option<(u32, u32)>) -> (WaitsFor, String, Option<Timestamp>) {
     let Some(failure) = &row.failure else {
+        if let Some((most, at_work)) = held.filter(|(most, at_work)| at_work >= most) {
+            let words = format!("its turn: at most {most} actions of its run may be at work at once, and {at_work} are");
+            return (WaitsFor::Turn, words, None);
+        }
         return (WaitsFor::Turn, "its turn to be placed".to_owned(), None);
     };
     let class = failure["class"].as_str().unwrap_or("failed").replace('_', " ");

@@ -40,6 +40,10 @@ pub(crate) struct Action {
     pub(crate) holds: bool,
     /// Actions that it asked for and that are open.
     pub(crate) children: u32,
+    /// When one was last added to them, or ended.
+    pub(crate) told_at: Timestamp,
+    /// How many they were when it was last asked to stop: when it let go of its process, with fewer there is something to tell it.
+    pub(crate) stopped_with: u32,
     /// Timers that are set for it.
     pub(crate) timers: Vec<(Timestamp, TimerKind)>,
     /// What it gave back.
@@ -65,6 +69,8 @@ pub(crate) enum ActionState {
     Stopping(CancelReason),
     /// Pauses before a repeat.
     Backoff,
+    /// Its process was let go: it begins again when something of what it asked for has ended.
+    Suspended,
     /// Waits for a person.
     Human(HumanState),
     /// Waits for time.
@@ -106,6 +112,28 @@ pub(crate) struct EachState {
 }
 
 impl ActionState {
+    /// Whether nothing of it goes on before a person, the time, somebody outside or what is below it says so.
+    pub(crate) fn waits_for_others(&self) -> bool {
+        match self {
+            ActionState::Human(_)
+            | ActionState::Sleeping
+            | ActionState::AwaitingSignal(_)
+            | ActionState::AwaitingEvent(_)
+            | ActionState::Suspended
+            | ActionState::Each(_)
+            | ActionState::Scope(_) => true,
+            ActionState::Recalling
+            | ActionState::AwaitingTwin
+            | ActionState::Queued
+            | ActionState::Staging(_)
+            | ActionState::Running
+            | ActionState::Stopping(_)
+            | ActionState::Backoff
+            | ActionState::Instant
+            | ActionState::Done(_) => false,
+        }
+    }
+
     /// Its name, for people and for tests that look at which ways were taken.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -116,6 +144,7 @@ impl ActionState {
             ActionState::Running => "running",
             ActionState::Stopping(_) => "stopping",
             ActionState::Backoff => "backoff",
+            ActionState::Suspended => "suspended",
             ActionState::Human(_) => "human",
             ActionState::Sleeping => "sleeping",
             ActionState::AwaitingSignal(_) => "awaiting_signal",

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{
-    ActionKey, AttemptKey, Carried, Digest, Epoch, Failure, Graph, Label, Node, NodeIx, Phase, RunId, SiteSpec, Timestamp,
+    ActionKey, AttemptKey, AttemptNo, Carried, Digest, Epoch, Failure, Graph, Label, Node, NodeIx, Phase, RunId, SiteSpec,
+    Timestamp,
 };
 
 use crate::event::{
@@ -47,6 +48,15 @@ pub enum Command {
     },
     /// A running action asks for another one. Asked again under the same path, it is the same one.
     Spawn(Box<Spawn>),
+    /// Let go of the process of an action that waits for people alone: it begins again when something of what it asked for has ended.
+    Suspend {
+        /// The action.
+        action: ActionKey,
+        /// The attempt that was looked at.
+        attempt: AttemptNo,
+        /// Since when it has done nothing. One that asked for something since, or was told something, goes on.
+        since: Timestamp,
+    },
     /// Stop a single action that another one asked for; the run goes on.
     StopAction {
         /// The action.

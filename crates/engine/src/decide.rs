@@ -44,6 +44,7 @@ impl<'s, 'c> Stepper<'s, 'c> {
                 return Ok(self.fire_trigger(trigger, due, submit, missed, overlap));
             }
             Command::Spawn(spawn) => return self.spawn(*spawn).map(Some),
+            Command::Suspend { action, attempt, since } => self.suspend(action, attempt, since)?,
             Command::StopAction { action, principal, reason } => self.stop_action(action, principal, reason)?,
             Command::Started { attempt, host } => self.started(attempt, host),
             Command::Report(report) => self.report(*report),
@@ -129,7 +130,9 @@ impl<'s, 'c> Stepper<'s, 'c> {
             RunStatus::Active if run.paused => return false,
             RunStatus::Active if run.waits_its_turn => return self.begin_in_turn(id),
             RunStatus::Active => {
-                if let Some(number) = run.complete.first().copied() {
+                if let Some(action) = run.woken.first().copied() {
+                    self.emit(Event::RetryDue(ActionRef { run: id, action }));
+                } else if let Some(number) = run.complete.first().copied() {
                     self.complete(ActionKey::new(id, number));
                 } else if run.root_complete && run.open > 0 {
                     return self.stop_leftovers(id);

@@ -1,7 +1,7 @@
 //! The fleet aggregate: sites with what is reserved on them, and the queue of actions that want a place.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use model::{ActionKey, ActionNo, Epoch, Label, Needs, Resources, RunId, SiteSpec};
@@ -144,6 +144,15 @@ impl Queue {
 
     pub(crate) fn is_parked(&self, key: ActionKey) -> bool {
         self.demand_of.contains_key(&key)
+    }
+
+    /// The first of each parked demand, at most so many, of runs that may have something placed.
+    pub(crate) fn heads(&self, most: usize, mut may: impl FnMut(RunId) -> bool) -> VecDeque<ActionKey> {
+        let mut heads = VecDeque::new();
+        for waiting in self.parked.values() {
+            heads.extend(waiting.iter().map(|(_, _, key)| *key).filter(|key| may(key.run)).take(most));
+        }
+        heads
     }
 
     /// Every action that waits, as the queue is worked off: what is looked at first stands first.

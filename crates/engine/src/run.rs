@@ -58,6 +58,8 @@ pub(crate) struct Run {
     pub(crate) children: BTreeMap<Arc<str>, ActionNo>,
     /// Actions that have ended while some of what they asked for was open.
     pub(crate) orphaned: BTreeSet<ActionNo>,
+    /// Actions that let go of their process and that there is something to tell now.
+    pub(crate) woken: BTreeSet<ActionNo>,
     /// Failures that have not been answered yet: by the map they happened in, or by the run.
     pub(crate) troubles: BTreeSet<ActionNo>,
     /// Outputs of an earlier run that stand for nodes of the root scope.
@@ -332,6 +334,21 @@ impl Run {
     /// Whether anything in the run carries anything.
     pub(crate) fn is_labelled(&self) -> bool {
         !(self.label.is_empty() && self.reads.is_empty() && self.gives.is_empty())
+    }
+
+    /// An open action below another one that waits neither for a person nor for the time, nor for what is below it.
+    pub(crate) fn at_work_below(&self, number: ActionNo) -> Option<&Action> {
+        let mut below = BTreeSet::from([number]);
+        // What is below another one is numbered after it, so that one pass finds all.
+        for (index, action) in self.actions.iter().enumerate().skip(number.0 as usize) {
+            if self.parent_of(action).is_some_and(|parent| below.contains(&parent)) {
+                below.insert(ActionNo(index as u32));
+                if !action.is_done() && !action.state.waits_for_others() {
+                    return Some(action);
+                }
+            }
+        }
+        None
     }
 
     /// Where the artifacts inside a value lie.

@@ -126,6 +126,8 @@ pub(crate) struct Passing {
     pub(crate) freed: VecDeque<Freed>,
     /// Whether parked actions are worth another look.
     pub(crate) room: bool,
+    /// Parked actions that are looked at again and have not been given to the placer yet.
+    pub(crate) heads: VecDeque<ActionKey>,
     /// What a repeat should ask for after a kill, as the shell knows it.
     pub(crate) memory_hint: Option<(ActionKey, u64)>,
     /// Graphs that were in use when idle ones were last forgotten.

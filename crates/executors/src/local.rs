@@ -195,6 +195,13 @@ impl LocalExecutor {
         (kept.settings.mode, kept.settings.machine.isolation().clone())
     }
 
+    /// What the processes of an attempt have done so far; none when it has none. Reads what lies about them: blocks.
+    pub fn activity(&self, key: AttemptKey) -> Option<shim::Activity> {
+        let folder = self.inner.folder(key);
+        let (wrapper, started) = process::owner_of(&folder)?;
+        shim::activity(&folder, wrapper).filter(|_| shim::start_time(wrapper) == Some(started))
+    }
+
     /// What an attempt did over the network, as far as it is written down by now; nothing once its logs are gone.
     pub fn connections(&self, key: AttemptKey) -> Vec<sandbox::Connection> {
         let (folder, released) = (self.inner.folder(key), self.inner.logs(key));

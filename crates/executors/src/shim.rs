@@ -29,6 +29,7 @@ use model::graph::Port;
 use model::{AttemptKey, Epoch, Failure, FailureClass};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
+use crate::Stream;
 use crate::record::{self, CompletionRecord};
 use crate::sandbox::enter::{self, Inside, NotStarted, Order, Ready};
 use crate::sandbox::{Walls, answer_probe, answer_starts};
@@ -96,6 +97,21 @@ pub(crate) const SPEC: &str = "shim.json";
 pub(crate) const OWNER: &str = "shim.pid";
 /// Bytes of `shim.json` and of other files that the wrapper and the server leave each other.
 pub(crate) const NOTE_BYTES_MAX: u64 = 16 << 20;
+
+/// What the processes of an attempt have done so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Activity {
+    /// Bytes that they have printed.
+    pub log_bytes: u64,
+    /// Microseconds of processor time that they have used, those that ended among them as far as somebody waited for them.
+    pub cpu_us: u64,
+}
+
+/// What the processes below a wrapper have done; none when there are none.
+pub(crate) fn activity(folder: &Path, wrapper: u32) -> Option<Activity> {
+    let log_bytes = [Stream::Stdout, Stream::Stderr].into_iter().map(|stream| logs::end(folder, stream)).sum();
+    Some(Activity { log_bytes, cpu_us: tree::cpu_us_below(wrapper)? })
+}
 
 /// What a wrapper tells its server, a byte each; none that any text has in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

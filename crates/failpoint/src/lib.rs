@@ -50,6 +50,8 @@ points! {
     EffectBefore = "effect-before",
     /// An effect was carried out.
     EffectAfter = "effect-after",
+    /// An attempt has all that it needs, and its site was not told of it.
+    OrderBefore = "order-before",
     /// A piece of a file was brought to another site.
     TransferPiece = "transfer-piece",
     /// An attempt's folder is about to be prepared.

@@ -53,6 +53,9 @@ pub struct Call {
     /// When the run was to start, as RFC 3339.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub start: String,
+    /// Under what its result is remembered, with the root alone: what the engine is to know of that.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub cache: Value,
     /// The specification of the run, as hexadecimal digits, with the root alone.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub run_spec: String,

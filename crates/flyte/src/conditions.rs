@@ -93,7 +93,44 @@ pub fn run_of(key: &str) -> Option<[&str; 3]> {
     }
 }
 
-/// The action that waits for the answer to a request.
+/// Who wrote a request, by its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker<'k> {
+    /// The project, the domain and the run: a part of the key.
+    pub run: &'k str,
+    /// The action.
+    pub action: &'k str,
+    /// Which attempt of it.
+    pub attempt: &'k str,
+}
+
+/// Who wrote a request or looks for its answer, by its key.
+pub fn asker_of(key: &str) -> Option<Asker<'_>> {
+    let rest = key.strip_prefix("runs/")?;
+    let [project, domain, run, action, attempt, _] = rest.splitn(6, '/').collect::<Vec<_>>()[..] else { return None };
+    let run = &rest[..project.len() + domain.len() + run.len() + 2];
+    Some(Asker { run, action, attempt })
+}
+
+/// What tells questions of an action apart that are asked in other words. The plugin calls each request by a new name, in every attempt.
+pub fn words_of(action: &str, condition: &ConditionAction) -> String {
+    let mut hash = Sha256::new();
+    for part in [action, &condition.name, type_of(condition), &condition.prompt] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    to_hex(&hash.finalize()[..10])
+}
+
+/// The action that waits for the answer to the question in these words, when so many in the same words came before it.
+pub fn action_asking(words: &str, before: usize) -> String {
+    match before {
+        0 => format!("hitl-{words}"),
+        before => format!("hitl-{words}-{before}"),
+    }
+}
+
+/// The action that waits for the answer to a request of which no more is known than its name: of an earlier version of the server.
 pub fn action_of(request: &str) -> String {
     format!("hitl-{}", &to_hex(&Sha256::digest(request.as_bytes()))[..20])
 }
@@ -177,6 +214,8 @@ mod tests {
         assert_eq!(run_of(folder), Some(["p", "d", "r"]));
         assert_eq!(run_of("uploads/p/d/r/x"), None);
         assert!(action_of("7f").len() <= 30);
+        assert_eq!(asker_of(&format!("{folder}/request.json")), Some(Asker { run: "p/d/r", action: "a0", attempt: "1" }));
+        assert_eq!((asker_of("runs/p/d/r/a0"), asker_of("uploads/p/d/r/a0/1/x")), (None, None));
         let asked = json!({ "request_id": "7f", "event_name": "release", "prompt": "May it?", "data_type": "int" }).to_string();
         let condition = read_request("7f", asked.as_bytes()).unwrap();
         assert_eq!((condition.name.as_str(), type_of(&condition)), ("release", "integer"));
@@ -184,6 +223,27 @@ mod tests {
         assert_eq!(answer, json!({ "value": 3, "status": "completed", "request_id": "7f", "data_type": "int" }));
         assert_eq!(read_request("8a", asked.as_bytes()), None);
         assert_eq!(read_request("7f", b"no"), None);
+    }
+
+    #[test]
+    fn a_question_is_the_same_in_every_attempt_and_another_in_other_words() {
+        let asks = |name: &str, prompt: &str, simple| ConditionAction {
+            name: name.into(),
+            prompt: prompt.into(),
+            kind: Some(LiteralType { simple }),
+            ..ConditionAction::default()
+        };
+        let words = words_of("a0", &asks("go", "May it?", INTEGER));
+        assert_eq!(words, words_of("a0", &asks("go", "May it?", INTEGER)));
+        let others = [
+            ("a1", asks("go", "May it?", INTEGER)),
+            ("a0", asks("goM", "ay it?", INTEGER)),
+            ("a0", asks("go", "May it!", INTEGER)),
+            ("a0", asks("go", "May it?", STRING)),
+        ];
+        assert!(others.iter().all(|(action, condition)| words_of(action, condition) != words));
+        assert_ne!(action_asking(&words, 0), action_asking(&words, 1));
+        assert!(action_asking(&words, 999).len() <= 30);
     }
 
     #[test]

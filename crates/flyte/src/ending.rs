@@ -82,6 +82,44 @@ mod tests {
         assert_eq!(failure_of(b"\xff").class, FailureClass::Output);
     }
 
+    /// The tests with the real client look what it makes of each: `python/flyte/told.json` is written anew with `UPDATE_GOLDEN=1`.
+    #[test]
+    fn what_a_parent_is_told_of_each_kind_of_failure() {
+        use FailureClass::*;
+        let kinds = [
+            Cancelled,
+            Child,
+            DiskFull,
+            Environment,
+            Expression,
+            NodeLost,
+            Oom,
+            Output,
+            Outside,
+            Preempted,
+            Quota,
+            Refused,
+            SiteDown,
+            Timeout,
+            Transfer,
+            Unknown,
+            User,
+        ];
+        let told: std::collections::BTreeMap<String, serde_json::Value> = kinds
+            .into_iter()
+            .map(|class| {
+                let error = execution_error(&Failure::new(class, "so it is"));
+                (class.to_string(), serde_json::json!({ "code": error.code, "kind": error.kind }))
+            })
+            .collect();
+        let fresh = format!("{}\n", serde_json::to_string_pretty(&told).unwrap());
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../python/flyte/told.json");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(file, &fresh).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(file).unwrap(), fresh, "write it anew with UPDATE_GOLDEN=1");
+    }
+
     #[test]
     fn a_code_that_is_no_short_name_is_left_out() {
         let failure = |code: &str| {

@@ -21,7 +21,7 @@ import struct
 import sys
 
 # The minor versions of the SDK that the tests of Tutti run with.
-KNOWN = ("2.12",)
+KNOWN = ("2.11", "2.12")
 # Written over with that of the attempt, so that whoever looks for its processes finds the forked ones too.
 MARK = "TUTTI_OUTPUT"
 MARK_BYTES = 4096

@@ -121,6 +121,21 @@ pub fn hosted(spec: &TaskSpec, call: &Call, input: &Value, apart: &[&str], run: 
     Some(Hosted { arguments: arguments.to_vec(), reuse })
 }
 
+/// Says how long an action may wait for people before its process is let go: a duration, or that it never is.
+pub const SUSPEND_AFTER: &str = "TUTTI_SUSPEND_AFTER";
+
+/// How long an action waits for people before its process is let go, to begin again with the answer; none when it keeps it. Whatever stands before
+/// the question is done again then, and what would be done beside it is not: only who wrote the program knows whether that does harm, and says so.
+pub fn suspends_after(input: &Value) -> Result<Option<Duration>, String> {
+    match input.pointer(&format!("/env/{SUSPEND_AFTER}")).and_then(Value::as_str) {
+        None | Some("never") => Ok(None),
+        Some(text) => match text.parse::<u64>().ok().map(Duration::from_secs).or_else(|| text.parse().ok()) {
+            Some(span) => Ok(Some(span)),
+            None => Err(format!("`{SUSPEND_AFTER}` is `{text}`, which is neither `never` nor a time such as `10m` or `600`")),
+        },
+    }
+}
+
 /// Whether a variable has a meaning before the first line of a program runs.
 pub(crate) fn starts_with_its_variables(key: &str) -> bool {
     STARTED_WITH.iter().any(|start| key.starts_with(start))
@@ -221,6 +236,16 @@ mod tests {
         assert_eq!(environment("ghcr.io/flyteorg/flyte:py3.11-v2.12.0", ""), Environment::Plain("2.12.0".into()));
         assert_eq!(environment("localhost:5000/team/train:7", ""), Environment::Named("localhost_5000_team_train_7".into()));
         assert_eq!(environment("../../etc", ""), Environment::Named("_.._etc".into()));
+    }
+
+    #[test]
+    fn a_process_is_let_go_where_the_task_says_so() {
+        let with = |value: &str| json!({ "env": { SUSPEND_AFTER: value } });
+        assert_eq!(suspends_after(&json!({ "env": {} })), Ok(None));
+        assert_eq!(suspends_after(&with("never")), Ok(None));
+        assert_eq!(suspends_after(&with("90")), Ok(Some(Duration::from_secs(90))));
+        assert_eq!(suspends_after(&with("10m")), Ok(Some(Duration::from_secs(600))));
+        assert!(suspends_after(&with("soon")).is_err_and(|said| said.contains("soon")));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use model::graph::{Needs, Retry};
-use model::{Duration, Node, NodeKind, Resources};
+use model::{Digest, Duration, Node, NodeKind, Resources};
+use serde_json::{Value, json};
 
 use crate::wire::{RunSpec, TaskMetadata, TaskSpec, TaskTemplate, Time};
 
@@ -94,10 +95,12 @@ pub fn name_of(template: &TaskTemplate) -> String {
 
 fn retry(metadata: &TaskMetadata) -> Retry {
     let Some(retries) = &metadata.retries else { return Retry::default() };
+    // Without one it is repeated at once, and without a cap each pause is as long as the first.
     let backoff = retries.backoff.clone().unwrap_or_default();
-    let base = span(backoff.base.as_ref()).unwrap_or(Duration::from_millis(500));
-    let cap = span(backoff.cap.as_ref()).unwrap_or(Duration::from_secs(60)).max(base);
-    Retry { max: retries.retries.min(model::limits::RETRY_ATTEMPTS_MAX), backoff_min: base, backoff_max: cap }
+    let base = span(backoff.base.as_ref()).unwrap_or(Duration(0));
+    let cap = span(backoff.cap.as_ref()).unwrap_or(base).max(base);
+    let growth_percent = Some((backoff.factor * 100.0).clamp(100.0, 100_000.0) as u32);
+    Retry { max: retries.retries.min(model::limits::RETRY_ATTEMPTS_MAX), backoff_min: base, backoff_max: cap, growth_percent }
 }
 
 fn resources(template: &TaskTemplate) -> Result<Resources, Unfit> {
@@ -138,6 +141,33 @@ fn amount(text: &str) -> Option<f64> {
     number.parse::<f64>().ok().map(|number| number * unit).filter(|amount| amount.is_finite() && *amount >= 0.0)
 }
 
+/// Under what the result of the root of a run is remembered: what the engine is to know of it; null when it is not. `inputs` is what stands for its
+/// inputs.
+pub fn cache_of_root(template: &TaskTemplate, run_spec: &RunSpec, domain: &str, inputs: &str) -> Value {
+    let metadata = template.metadata.clone().unwrap_or_default();
+    if !metadata.discoverable || inputs.is_empty() {
+        return Value::Null;
+    }
+    let (task, interface) = (name_of(template), Digest::of(&template.interface).hex());
+    let parts = [inputs, "\0", &task, "\0", &interface, "\0", &metadata.discovery_version];
+    let key = cache_key(domain, &Digest::of_parts(&parts.map(str::as_bytes)).hex());
+    json!({ "key": key.hex(), "once": metadata.cache_serializable, "max_age_us": max_age(&metadata, run_spec).map(|age| age.0) })
+}
+
+/// What a key of the SDK is called here: results are remembered within the domain of a project, whatever the run says of scopes, since tasks read
+/// nothing of another one.
+pub fn cache_key(domain: &str, key: &str) -> Digest {
+    Digest::of_parts(&[b"flyte\0", domain.as_bytes(), b"\0", key.as_bytes()])
+}
+
+/// How old something remembered may be; none for any age. Nothing is young enough when it is to be computed anew.
+pub fn max_age(metadata: &TaskMetadata, run_spec: &RunSpec) -> Option<Duration> {
+    match overwrites_cache(run_spec) {
+        true => Some(Duration(0)),
+        false => span(metadata.cache_max_age.as_ref()),
+    }
+}
+
 /// Whether a run wants what is remembered to be computed anew.
 pub fn overwrites_cache(run_spec: &RunSpec) -> bool {
     run_spec.overwrite_cache || run_spec.cache_config.as_ref().is_some_and(|config| config.overwrite_cache)
@@ -146,6 +176,32 @@ pub fn overwrites_cache(run_spec: &RunSpec) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_root_is_remembered_by_what_it_is_given_and_how_it_is_written() {
+        let template = |version: &str, interface: &[u8]| TaskTemplate {
+            interface: interface.to_vec(),
+            metadata: Some(TaskMetadata { discoverable: true, discovery_version: version.into(), ..TaskMetadata::default() }),
+            ..TaskTemplate::default()
+        };
+        let of =
+            |template: &TaskTemplate, domain: &str, inputs: &str| cache_of_root(template, &RunSpec::default(), domain, inputs);
+        let first = of(&template("1", b"x"), "development", "i");
+        assert_eq!(first, of(&template("1", b"x"), "development", "i"));
+        let others = [
+            of(&template("2", b"x"), "development", "i"),
+            of(&template("1", b"y"), "development", "i"),
+            of(&template("1", b"x"), "production", "i"),
+            of(&template("1", b"x"), "development", "j"),
+        ];
+        assert!(others.iter().all(|other| other["key"] != first["key"]));
+        assert!(first["key"].as_str().unwrap().parse::<Digest>().is_ok());
+        assert_eq!((&first["once"], &first["max_age_us"]), (&json!(false), &Value::Null));
+        let anew = RunSpec { overwrite_cache: true, ..RunSpec::default() };
+        assert_eq!(cache_of_root(&template("1", b"x"), &anew, "development", "i")["max_age_us"], 0);
+        assert_eq!(of(&TaskTemplate::default(), "development", "i"), Value::Null);
+        assert_eq!(of(&template("1", b"x"), "development", ""), Value::Null);
+    }
 
     #[test]
     fn amounts_are_read_as_kubernetes_writes_them() {

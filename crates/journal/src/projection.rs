@@ -376,7 +376,11 @@ impl Projection {
             (Some(at), Some(failure)) => Some(repeated_json(failure, at)),
             _ => failure.clone(),
         };
-        change.phase = Some(if e.retry_at.is_some() { Phase::Queued } else { e.phase });
+        change.phase = Some(match e.retry_at {
+            // Without a process, until there is something to tell it.
+            Some(_) if e.phase != Phase::Paused => Phase::Queued,
+            _ => e.phase,
+        });
         let site = change.site.clone();
         if e.retry_at.is_none() {
             change.finished_at = Some(at);

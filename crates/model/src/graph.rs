@@ -281,16 +281,20 @@ pub struct Retry {
     pub backoff_min: Duration,
     /// The longest pause.
     pub backoff_max: Duration,
+    /// By how much each pause is longer than the one before, in percent, where whoever asked says that: then pauses are as long as that makes them.
+    /// Otherwise they double, and a random part between half and all of it is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub growth_percent: Option<u32>,
 }
 
 impl Default for Retry {
     fn default() -> Self {
-        Retry { max: 0, backoff_min: Duration::from_secs(1), backoff_max: Duration::from_secs(300) }
+        Retry { max: 0, backoff_min: Duration::from_secs(1), backoff_max: Duration::from_secs(300), growth_percent: None }
     }
 }
 
 /// How the output of an equal earlier action is reused. Equal: same node definition (semantic), same input, same version.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Cache {
     /// How long an output stays good; none is as long as it is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -298,6 +302,9 @@ pub struct Cache {
     /// Changed by hand to make earlier outputs stale.
     #[serde(default)]
     pub version: String,
+    /// The key instead of all that, where whoever starts the run knows it: a template that gives `{key, once, max_age_us}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<Template>,
 }
 
 /// What reverses a node.

@@ -44,7 +44,7 @@ pub enum Phase {
     /// Ended by its deadline.
     #[n(7)]
     TimedOut,
-    /// Held by an operator.
+    /// Held by an operator; or without a process, while what it asked for waits for people.
     #[n(8)]
     Paused,
     /// Left out: its condition was false, its branch was not chosen, or what it refers to was left out.

@@ -231,7 +231,7 @@ impl Step {
 
     /// Reuses outputs of equal actions.
     pub fn cached(mut self, ttl: Option<Duration>) -> Self {
-        self.node.cache = Some(Cache { ttl, version: String::new() });
+        self.node.cache = Some(Cache { ttl, ..Cache::default() });
         self
     }
 

@@ -104,11 +104,7 @@ impl Rig {
             if candidates.is_empty() {
                 break;
             }
-            for mut candidate in candidates {
-                candidate.actions.truncate(self.state.may_begin(candidate.run));
-                if candidate.actions.is_empty() {
-                    continue;
-                }
+            for candidate in candidates {
                 let placements = placements(self.state.fleet(), &candidate);
                 events.extend(self.decide(Command::Place(placements))?);
             }

@@ -110,6 +110,9 @@ struct Pass<'l> {
     adds: Adds<'l>,
 }
 
+/// Among what the inputs of a graph carry: what led to it being run at all, which all of it carries. No input is called so.
+pub const CONTROL: &str = "";
+
 /// The labels of the inputs of a graph as it declares them.
 pub fn declared(graph: &Graph) -> BTreeMap<String, Label> {
     graph.inputs.iter().map(|port| (port.name.clone(), Label::of_schema(&port.schema))).collect()
@@ -120,15 +123,17 @@ pub fn pass(graph: &Graph, inputs: &BTreeMap<String, Label>, may_lower: MayLower
     pass_with(graph, inputs, may_lower, &|_, _| Label::empty())
 }
 
-/// Goes through a graph whose inputs carry these labels, and whose nodes are given something beside.
+/// Goes through a graph whose inputs carry these labels, and whose nodes are given something beside. What led to the graph being run stands among the
+/// inputs as [`CONTROL`].
 pub fn pass_with(graph: &Graph, inputs: &BTreeMap<String, Label>, may_lower: MayLower<'_>, adds: Adds<'_>) -> Table {
     let said = |name: &String, label: &Label| {
-        let origin: Arc<str> = format!("inputs.{name}").into();
+        let origin: Arc<str> = if name == CONTROL { "whoever asked for it".into() } else { format!("inputs.{name}").into() };
         label.0.iter().map(|tag| (Arc::from(tag.as_str()), Origin::Said(origin.clone()))).collect()
     };
-    let inputs = inputs.iter().map(|(name, label)| (name.clone(), said(name, label))).collect();
+    let mut inputs: BTreeMap<String, Tagged> = inputs.iter().map(|(name, label)| (name.clone(), said(name, label))).collect();
+    let control = inputs.remove(CONTROL).unwrap_or_default();
     let mut pass = Pass { table: Table::default(), may_lower, adds };
-    let given = pass.graph(graph, Scope { inputs, ..Scope::default() });
+    let given = pass.graph(graph, Scope { inputs, control, ..Scope::default() });
     let outputs = given.fields.into_iter().map(|(name, tags)| (name, label(&tags))).collect();
     Table { outputs, ..pass.table }
 }

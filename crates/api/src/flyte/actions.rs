@@ -12,7 +12,7 @@ use flyte::wire::{
 use flyte::{Call, Message as _};
 use futures::Stream;
 use journal::{ActionRow, ChildRow, RunRow};
-use model::{ActionKey, ActionNo, Digest, Duration, Failure, FailureClass, Label, Node, NodeKind, Phase, Seq};
+use model::{ActionKey, ActionNo, Failure, FailureClass, Label, Node, NodeKind, Phase, Seq};
 use serde_json::{Value, json};
 
 use super::connect::{Answer, Refusal};
@@ -149,12 +149,8 @@ fn of_task(
     }
     let recall = task.cache_key.filter(|key| !key.value.is_empty()).map(|key| RecallKey {
         kind: if metadata.cache_serializable { RecallKind::Once } else { RecallKind::Cache },
-        key: Digest::of_parts(&[b"flyte\0", run.domain.as_bytes(), b"\0", key.value.as_bytes()]),
-        // Nothing is young enough when it is to be computed anew.
-        max_age: match flyte::task::overwrites_cache(run_spec) {
-            true => Some(Duration(0)),
-            false => flyte::task::span(metadata.cache_max_age.as_ref()),
-        },
+        key: flyte::task::cache_key(&run.domain, &key.value),
+        max_age: flyte::task::max_age(&metadata, run_spec),
     });
     let template = spec.task_template.unwrap_or_default();
     let secrets = flyte::task::secrets(&template).map_err(invalid)?.into_values().collect();

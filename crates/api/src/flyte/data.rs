@@ -86,12 +86,17 @@ fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
+/// What stands for inputs in keys of caches.
+pub(super) fn hash_of_inputs(inputs: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE.encode(fnv(inputs).to_be_bytes())
+}
+
 /// Keeps the inputs of a run that is to be.
 pub(super) async fn upload_inputs(app: &App, caller: &Caller, request: UploadInputsRequest) -> Answer<UploadInputsResponse> {
-    use base64::Engine as _;
     let (control, caller) = (app.control.clone(), caller.clone());
     blocking(move || {
-        let inputs_hash = base64::engine::general_purpose::URL_SAFE.encode(fnv(&request.inputs).to_be_bytes());
+        let inputs_hash = hash_of_inputs(&request.inputs);
         let (project, domain) = match (request.run_id, request.project_id) {
             (Some(id), _) => (id.project, id.domain),
             (None, id) => id.map(|id| (id.name, id.domain)).unwrap_or_default(),

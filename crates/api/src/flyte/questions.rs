@@ -33,13 +33,14 @@ pub(super) const SUBMIT: &str = "/flyte/questions/submit/json";
 pub(super) async fn ask(app: &App, attempt: AttemptKey, key: &str, bytes: &[u8]) -> Answer<()> {
     let Some(request) = conditions::request_of(key) else { return Ok(()) };
     let Some(condition) = conditions::read_request(request, bytes) else { return Ok(()) };
-    let (control, name) = (app.control.clone(), conditions::action_of(request));
+    let (control, key, request) = (app.control.clone(), key.to_owned(), request.to_owned());
     let spawn = blocking(move || {
         let reader = control.reader();
         let filter = journal::ActionFilter { from: attempt.action.0, limit: 1, phase: None };
         let row = reader.actions(attempt.run, &filter).map_err(broken)?.pop().filter(|row| row.no == attempt.action.0);
         let row = row.ok_or_else(|| Refusal::not_found("action", &attempt.to_string()))?;
         let above = view::call_of(reader, &row)?;
+        let name = control.flyte().name_question(&key, &request, &condition).map_err(broken)?;
         let call = Call { base: above.base, name, task: above.task, start: above.start, ..Call::default() };
         Ok(actions::of_condition(ActionKey::new(attempt.run, attempt.action), call, &condition))
     });
@@ -54,7 +55,8 @@ pub(super) async fn answer(app: &App, attempt: AttemptKey, key: &str) -> Result<
     let (control, key, request) = (app.control.clone(), key.to_owned(), request.to_owned());
     let found = blocking(move || {
         let reader = control.reader();
-        let row = reader.action(attempt.run, &conditions::action_of(&request)).map_err(broken)?;
+        let name = control.flyte().question_named(&key, &request).map_err(broken)?;
+        let row = reader.action(attempt.run, &name).map_err(broken)?;
         let Some(row) = row.filter(|row| row.finished_at.is_some() && row.kind == ActionKind::Human) else {
             return Ok(Ok(false));
         };
@@ -101,11 +103,17 @@ pub(super) async fn home() -> Redirect {
 }
 
 /// Leads a person to the question in the inbox.
-pub(super) async fn form(Path(request): Path<String>, Query(asked): Query<Asked>) -> Redirect {
-    let run = flyte::key(&asked.request_path).and_then(conditions::run_of).map_or("", |[.., name]| name);
+pub(super) async fn form(State(app): State<App>, Path(request): Path<String>, Query(asked): Query<Asked>) -> Redirect {
+    let path = flyte::key(&asked.request_path).unwrap_or_default().to_owned();
+    let run = conditions::run_of(&path).map_or("", |[.., name]| name);
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
     match plain(run) && !run.is_empty() {
-        true => Redirect::to(&format!("/inbox?run={run}&action={}", conditions::action_of(&request))),
+        true => {
+            let (run, control) = (run.to_owned(), app.control.clone());
+            let action = blocking(move || control.flyte().question_named(&path, &request).map_err(broken));
+            let action = action.await.map(|action| format!("&action={action}")).unwrap_or_default();
+            Redirect::to(&format!("/inbox?run={run}{action}"))
+        }
         false => Redirect::to("/inbox"),
     }
 }
@@ -144,9 +152,11 @@ pub(super) async fn submit(
     let [project, domain, name] =
         flyte::key(&given.response_path).and_then(conditions::run_of).ok_or_else(unknown)?.map(str::to_owned);
     let id = RunId { org: String::new(), project, domain, name };
-    let (control, action) = (app.control.clone(), conditions::action_of(&given.request_id));
+    let (control, request) = (app.control.clone(), given.request_id.clone());
+    let path = flyte::key(&given.response_path).unwrap_or_default().to_owned();
     let (run, row, input) = blocking(move || {
         let reader = control.reader();
+        let action = control.flyte().question_named(&path, &request).map_err(broken)?;
         let run = view::run_of(reader, Some(&id))?;
         let row = reader.action(run.id, &action).map_err(broken)?.ok_or_else(|| Refusal::not_found("question", &action))?;
         let input = row.input.map(|(seq, n)| reader.body(seq, n)).transpose().map_err(broken)?.flatten();

@@ -136,17 +136,25 @@ pub(super) async fn create(
         let (spec, bytes, id) = asked(control, &mut request)?;
         let run_spec = RunSpec::decode(request.run_spec.as_slice()).map_err(|error| invalid(error.to_string()))?;
         check(&run_spec)?;
-        let inputs = match (request.offloaded_input_data, request.inputs) {
-            (Some(offloaded), _) => offloaded.uri,
-            (None, inputs) => data::keep_inputs(control, &caller, (&project, &domain), &inputs.unwrap_or_default())?,
+        let (inputs, inputs_hash) = match (request.offloaded_input_data, request.inputs) {
+            (Some(offloaded), _) => (offloaded.uri, offloaded.inputs_hash),
+            (None, inputs) => {
+                let inputs = inputs.unwrap_or_default();
+                (data::keep_inputs(control, &caller, (&project, &domain), &inputs)?, data::hash_of_inputs(&inputs))
+            }
         };
         naming::check_inputs(&shared, &caller, (&project, &domain), &inputs)?;
         let short_name = spec.short_name.clone();
-        let (node, given) = match flyte::workflows::is_workflow(&spec) {
+        let template = spec.task_template.clone().unwrap_or_default();
+        let cache = flyte::task::cache_of_root(&template, &run_spec, &domain, &inputs_hash);
+        let (mut node, given) = match flyte::workflows::is_workflow(&spec) {
             true if id.project != project => return Err(invalid(format!("the workflow is one of the project `{}`", id.project))),
             true => workflow(control, &id, (&run_spec, &inputs))?,
             false => (task(control, &spec, &run_spec)?, Value::Null),
         };
+        if !cache.is_null() && given.is_null() {
+            node.cache = Some(controlplane::flyte_cache_of_root());
+        }
         let entered = tags_of(control, caller.attempt)?;
         let envs = run_spec.envs.unwrap_or_default().values;
         let start = run_spec.run_start_time.map(|time| time.seconds.max(0) as u64 * 1_000_000).map(model::Timestamp);
@@ -170,6 +178,7 @@ pub(super) async fn create(
             envs: envs.into_iter().map(|pair| (pair.key, pair.value)).collect::<BTreeMap<_, _>>(),
             start: crate::rest::rfc3339(start.unwrap_or_else(controlplane::wall)),
             run_spec: flyte::call::to_hex(&request.run_spec),
+            cache,
             given,
             entered,
             ..Call::default()

@@ -188,6 +188,14 @@ fn summary(row: &ActionRow, sight: &Sight, considered: bool) -> String {
             why.unwrap_or("it was taken from its site")
         ),
         (Phase::WaitingForResources, _) if considered => "no site has room for it, or may take it, at the moment".to_owned(),
+        (Phase::Paused, Some(site)) if considered => {
+            format!(
+                "its process at `{site}` was let go while what it asked for waits for people: it begins again with the answer"
+            )
+        }
+        (Phase::Queued, Some(_)) if considered && row.attempt > 0 && row.failure.is_none() => {
+            "it begins again: something of what it asked for has ended, and its process had been let go".to_owned()
+        }
         (Phase::Queued, Some(site)) if considered && row.attempt > 0 => {
             let again = match retry_at(row) {
                 Some(at) => format!("it is repeated at {}", rfc3339(at)),
@@ -206,7 +214,14 @@ fn summary(row: &ActionRow, sight: &Sight, considered: bool) -> String {
 
 fn explanation(control: &ControlPlane, sight: &Sight, row: &ActionRow) -> Result<ExplanationView, Fault> {
     let placement = row.explanation.map(|id| control.reader().explanation(id)).transpose().map_err(Fault::internal)?.flatten();
-    let summary = summary(row, sight, placement.is_some());
+    let mut summary = summary(row, sight, placement.is_some());
+    // Nothing was decided about it, and there may be a reason for that.
+    if row.phase == Phase::Queued
+        && placement.is_none()
+        && let Some(waited) = control.waited(row, false)?
+    {
+        summary = format!("it has not been considered yet: it waits for {}", waited.words);
+    }
     Ok(ExplanationView {
         path: row.path.clone(),
         phase: row.phase.to_string(),

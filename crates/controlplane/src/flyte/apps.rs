@@ -424,7 +424,7 @@ impl ControlPlane {
 
     fn program_of(&self, app: &DeployedApp, read: &apps::App, principal: String) -> Result<Program, Fault> {
         let mut node = flyte::task::node(ROOT, &read.task).map_err(|why| Fault::new(FaultKind::Malformed, why.to_string()))?;
-        node.retry = Retry { max: RETRY_ATTEMPTS_MAX, backoff_min: PAUSES.0, backoff_max: PAUSES.1 };
+        node.retry = Retry { max: RETRY_ATTEMPTS_MAX, backoff_min: PAUSES.0, backoff_max: PAUSES.1, growth_percent: None };
         let AppId { org, project, domain, name } = app.id.clone();
         let call = Call {
             spec: self.flyte().keep_spec(&read.task.encode_to_vec())?,

@@ -5,7 +5,8 @@ use engine::Dispatch;
 use flyte::interface::Placed;
 use flyte::{Call, Reach};
 use journal::{ActionRow, RunRow};
-use model::{Failure, FailureClass, Node, NodeKind};
+use model::graph::Cache;
+use model::{Failure, FailureClass, Node, NodeKind, Template};
 use serde_json::{Map, Value};
 
 use super::files::Called;
@@ -16,6 +17,14 @@ use crate::{ControlPlane, Fault, FaultKind};
 pub(super) const CALL: &str = "call";
 /// How the root of a program is given its call.
 pub(super) const GIVEN: &str = "${ inputs.call }";
+/// Where it stands what the result of a program is remembered under.
+const REMEMBERED: &str = "${ inputs.call.flyte.cache }";
+
+/// How the result of the root of a run is found that was given under what it is remembered.
+pub fn cache_of_root() -> Cache {
+    let given = Some(Template { json: Value::String(REMEMBERED.into()), dynamic: true });
+    Cache { given, ..Cache::default() }
+}
 
 /// Whether an action is a program or was asked for by one. What a program asks for has no template: its input comes with the request.
 pub(super) fn comes_from_a_program(node: &Node, path: &str) -> bool {
@@ -118,7 +127,6 @@ impl ControlPlane {
 
 #[cfg(test)]
 mod tests {
-    use model::Template;
     use serde_json::json;
 
     use super::*;

@@ -13,6 +13,7 @@ use model::graph::Port;
 use model::{ActionKey, ActionNo, AttemptKey, AttemptNo, Graph, Label, Node, NodeKind, Template};
 use policy::Work;
 use serde_json::{Map, Value, json};
+use workflow::labels::CONTROL;
 
 use crate::governing::may_not_be_told;
 use crate::learning::node_at;
@@ -152,7 +153,9 @@ impl ControlPlane {
         // What comes to whoever asks in the meantime is joined where it is opened.
         let own = self.flyte_reach(attempt)?.map(|reach| reach.label.clone()).unwrap_or_default();
         let carried = own.clone().joined(&Label::of(entered.keys().cloned()));
-        let inside = self.label_asked(&graph, (&run.project, &run.domain), BTreeMap::from([(CALL.to_owned(), carried)]))?;
+        // It is run because of what whoever asks could read, also where it reads nothing.
+        let carried = BTreeMap::from([(CALL.to_owned(), carried), (CONTROL.to_owned(), own.clone())]);
+        let inside = self.label_asked(&graph, (&run.project, &run.domain), carried)?;
         let (inside, mut refused) = match inside {
             Ok(inside) => (inside, None),
             Err(why) => (None, Some(why)),

@@ -1,7 +1,7 @@
 //! Work that a running action asks for, and stopping a piece of it.
 
 use model::limits::{RUN_ACTIONS_MAX, SUBWORKFLOW_DEPTH_MAX, VALUE_BYTES_MAX};
-use model::{ActionKey, ActionNo, Digest, Failure, FailureClass, Label, NodeKind, Phase, RunId};
+use model::{ActionKey, ActionNo, AttemptNo, Digest, Failure, FailureClass, Label, NodeKind, Phase, RunId, Timestamp};
 
 use crate::action::ActionState;
 use crate::event::{
@@ -14,7 +14,7 @@ use crate::{Event, Outcome, Rejection, Spawn};
 use super::Stepper;
 
 /// The key of what is remembered, apart for data that carry other tags.
-fn under_label(recall: RecallKey, label: &Label) -> RecallKey {
+pub(super) fn under_label(recall: RecallKey, label: &Label) -> RecallKey {
     if label.is_empty() {
         return recall;
     }
@@ -101,6 +101,22 @@ impl Stepper<'_, '_> {
         })));
     }
 
+    /// Lets go of the process of an action, when nothing that it asked for is at work or will be before a person or the time says so.
+    pub(super) fn suspend(&mut self, key: ActionKey, attempt: AttemptNo, since: Timestamp) -> Result<(), Rejection> {
+        let run = self.run(key.run).ok_or(Rejection::NotFound { kind: "open run", name: key.run.to_string() })?;
+        let action = run.action(key.action).ok_or(Rejection::NotFound { kind: "action", name: key.to_string() })?;
+        let is_quiet = action.state == ActionState::Running && action.attempt == attempt && action.told_at < since;
+        if run.status != RunStatus::Active || !is_quiet || action.children == 0 {
+            return Err(Rejection::Conflict(format!("`{}` does not wait for what it asked for", action.path)));
+        }
+        if let Some(busy) = run.at_work_below(key.action) {
+            return Err(Rejection::Conflict(format!("`{}` waits for `{}`, which waits for nobody", action.path, busy.path)));
+        }
+        let (run, actions, ended) = (key.run, vec![key.action], Vec::new());
+        self.emit(Event::CancelRequested(CancelRequested { run, actions, why: CancelReason::Suspended, ended }));
+        Ok(())
+    }
+
     /// Stops one action and what it asked for. Nothing happens to one that has ended or is stopping.
     pub(super) fn stop_action(&mut self, key: ActionKey, principal: String, reason: String) -> Result<(), Rejection> {
         let action = self.action(key).ok_or(Rejection::NotFound { kind: "action", name: key.to_string() })?;
@@ -108,6 +124,8 @@ impl Stepper<'_, '_> {
             return Err(Rejection::Conflict(format!("`{}` is a node of the run: cancel the run", action.path)));
         }
         let (actions, ended) = match action.state {
+            // One that was to go on later or elsewhere does not.
+            ActionState::Stopping(why) if why.lets_go_on() => (vec![key.action], Vec::new()),
             ActionState::Done(_) | ActionState::Stopping(_) => return Ok(()),
             ActionState::Running => (vec![key.action], Vec::new()),
             _ => (Vec::new(), vec![key.action]),

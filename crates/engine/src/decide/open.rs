@@ -49,6 +49,14 @@ fn too_large(size: u64) -> Failure {
     Failure::new(FailureClass::Output, message)
 }
 
+/// A key that whoever started the run knows; none when it is none.
+fn given_key(given: &Value) -> Option<RecallKey> {
+    let key = given.get("key")?.as_str()?.parse().ok()?;
+    let is_once = given.get("once").and_then(Value::as_bool).unwrap_or(false);
+    let kind = if is_once { RecallKind::Once } else { RecallKind::Cache };
+    Some(RecallKey { kind, key, max_age: given.get("max_age_us").and_then(Value::as_u64).map(model::Duration) })
+}
+
 impl From<EvalError> for Failure {
     fn from(error: EvalError) -> Failure {
         Failure::new(FailureClass::Expression, error.to_string())
@@ -205,6 +213,11 @@ impl Stepper<'_, '_> {
             return Ok(Some(RecallKey { kind: RecallKind::Once, key, max_age: None }));
         }
         let Some(cache) = &node.cache else { return Ok(None) };
+        if let Some(given) = &cache.given {
+            let given = self.render(run, given, names)?;
+            let key = given.as_ref().and_then(|given| given_key(given.value()));
+            return Ok(key.map(|key| super::children::under_label(key, &run.label_at(path))));
+        }
         let kind = serde_json::to_string(&node.kind).unwrap_or_default();
         let input = input.map_or(String::new(), |payload| payload.value().to_string());
         let label = run.label_at(path).to_string();

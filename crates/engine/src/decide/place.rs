@@ -1,6 +1,6 @@
 //! Placing: what the placer may choose from, and carrying out what it chose.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use model::{ActionKey, ActionNo, ArtifactRef, AttemptNo, Digest, Failure, FailureClass, NodeKind, Phase, RunId};
 
@@ -14,7 +14,7 @@ use crate::{AskedBy, Candidate, Event, InputArtifact, Placement, State};
 
 use super::Stepper;
 
-/// How many actions of runs may begin.
+/// How many more actions of runs may begin.
 type Room = BTreeMap<RunId, usize>;
 
 /// How many parked actions of one demand are looked at again at a time.
@@ -22,38 +22,43 @@ const PARKED_HEADS_MAX: usize = 32;
 
 impl State {
     /// Queued actions for the placer: everything not looked at yet (at most `limit` actions) and, when something was released
-    /// since, the first of each parked demand. Answer with [`crate::Command::Place`] for every candidate, of as many of its actions as
-    /// [`State::may_begin`] says then; call until it is empty.
+    /// since, the first of each parked demand. Answer with [`crate::Command::Place`] for every candidate; call until it is empty.
     ///
-    /// A run that says how many of its actions may be at work has more looked at than may begin: what is looked at first may have no place, and
-    /// does not stand before what has one.
+    /// Of a run that says how many of its actions may be at work, no more are given than may begin. What is looked at first may have no place,
+    /// and does not stand before what has one: the others are given with the next call.
     pub fn take_candidates(&mut self, limit: usize) -> Vec<Candidate> {
-        let (mut keys, mut room, mut looked): (Vec<ActionKey>, Room, Room) = Default::default();
-        let released = std::mem::take(&mut self.passing.room);
+        // What a run may begin is counted once for all that are looked at.
+        let (mut room, mut may) = (Room::default(), Room::default());
+        let mut heads = std::mem::take(&mut self.passing.heads);
+        let mut may_begin = |run| *may.entry(run).or_insert_with(|| self.may_begin(run)) > 0;
+        if self.passing.room {
+            heads = self.fleet.queue.heads(PARKED_HEADS_MAX, &mut may_begin);
+        }
+        let mut later = VecDeque::new();
         let fresh = self.fleet.queue.fresh.iter().map(|(_, _, key)| *key);
-        let fits = |key: &ActionKey| {
-            let looked = looked.entry(key.run).or_default();
-            *looked += 1;
-            *looked <= self.room_of(key.run, &mut room)
-        };
-        keys.extend(fresh.filter(fits).take(limit));
-        if released {
-            for waiting in self.fleet.queue.parked.values() {
-                let heads = waiting.iter().map(|(_, _, key)| *key).filter(|key| self.room_of(key.run, &mut room) > 0);
-                keys.extend(heads.take(PARKED_HEADS_MAX));
+        let mut keys: Vec<ActionKey> = fresh.filter(|key| self.takes(&mut room, key.run)).take(limit).collect();
+        for key in heads.into_iter().filter(|key| self.fleet.queue.is_parked(*key)) {
+            if self.takes(&mut room, key.run) {
+                keys.push(key);
+            } else if may_begin(key.run) {
+                later.push_back(key);
             }
         }
+        (self.passing.room, self.passing.heads) = (false, later);
         self.group(keys)
     }
 
     /// How many actions of a run may begin now: all, where it does not say how many may be at work.
-    pub fn may_begin(&self, run: RunId) -> usize {
+    fn may_begin(&self, run: RunId) -> usize {
         self.runs.get(&run).filter(|run| run.may_place()).map_or(0, Run::may_begin)
     }
 
-    /// The same, counted once for all who ask while nothing is placed.
-    fn room_of(&self, run: RunId, known: &mut Room) -> usize {
-        *known.entry(run).or_insert_with(|| self.may_begin(run))
+    /// Takes the place of one action of a run, when there is one left.
+    fn takes(&self, left: &mut Room, run: RunId) -> bool {
+        let left = left.entry(run).or_insert_with(|| self.may_begin(run));
+        let takes = *left > 0;
+        *left = left.saturating_sub(1);
+        takes
     }
 
     /// Puts actions of a run together that are alike.

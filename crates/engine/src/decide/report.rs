@@ -84,6 +84,10 @@ impl Stepper<'_, '_> {
             (_, Some(CancelReason::RunCancelled | CancelReason::RunFailing | CancelReason::Unwanted | CancelReason::Asked)) => {
                 (Phase::Aborted, None, None)
             }
+            (_, Some(CancelReason::Suspended)) => match self.is_wanted(key) {
+                true => (Phase::Paused, None, None),
+                false => (Phase::Aborted, None, None),
+            },
             (_, Some(CancelReason::Denied)) => {
                 (Phase::Aborted, None, Some(Failure::new(FailureClass::Preempted, "a policy does not permit it there any more")))
             }
@@ -123,7 +127,10 @@ impl Stepper<'_, '_> {
         locations: Vec<Located>,
     ) {
         let key = attempt.action_key();
-        let retry_at = failure.as_ref().and_then(|failure| self.retry_at(key, failure));
+        let retry_at = match phase {
+            Phase::Paused => Some(self.now()),
+            _ => failure.as_ref().and_then(|failure| self.retry_at(key, failure)),
+        };
         // Preempted once too often: nobody asked for the end of the action, so that somebody has to answer for it.
         let stopped_for_good = phase == Phase::Aborted && failure.is_some() && retry_at.is_none() && self.is_wanted(key);
         let phase = if stopped_for_good { Phase::Failed } else { phase };
@@ -207,7 +214,12 @@ impl Stepper<'_, '_> {
             return None;
         }
         let retry = &action.unit.node.retry;
-        (action.retries < retry.max).then(|| now.after(pause((retry.backoff_min, retry.backoff_max), action.retries, draw)))
+        let bounds = (retry.backoff_min, retry.backoff_max);
+        let pause = || match retry.growth_percent {
+            Some(growth) => grown(bounds, action.retries, growth),
+            None => pause(bounds, action.retries, draw),
+        };
+        (action.retries < retry.max).then(|| now.after(pause()))
     }
 
     /// The memory for the repeat of an action that used up what it had asked for: what was learned of it, else twice as much, as far as its
@@ -278,9 +290,37 @@ fn pause((min, max): (Duration, Duration), tried: u32, draw: u64) -> Duration {
     Duration(half + if half == 0 { 0 } else { draw % (half + 1) })
 }
 
+/// The pause before the next repeat where it was said how much longer each is than the one before.
+fn grown((min, max): (Duration, Duration), tried: u32, growth_percent: u32) -> Duration {
+    let max = max.0.max(min.0);
+    let mut pause = min.0;
+    // What does not grow, or has grown enough, stays as it is.
+    for _ in (0..tried).take_while(|_| growth_percent != 100) {
+        let next = u128::from(pause) * u128::from(growth_percent) / 100;
+        let next = u64::try_from(next).unwrap_or(u64::MAX).min(max);
+        if next == pause {
+            break;
+        }
+        pause = next;
+    }
+    Duration(pause.min(max))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pauses_are_as_long_as_was_said() {
+        let seconds = |number| Duration::from_secs(number);
+        let of = |growth, tried| grown((seconds(10), seconds(300)), tried, growth);
+        assert_eq!([0, 1, 2, 3, 9].map(|tried| of(200, tried)), [10, 20, 40, 80, 300].map(seconds));
+        assert_eq!([0, 1, 7].map(|tried| of(100, tried)), [10; 3].map(seconds));
+        assert_eq!(of(150, 2), Duration(22_500_000));
+        assert_eq!((of(300, u32::MAX), of(100, u32::MAX)), (seconds(300), seconds(10)));
+        assert_eq!(grown((Duration(0), Duration(0)), 5, 100), Duration(0), "at once");
+        assert_eq!(grown((Duration(0), seconds(9)), u32::MAX, 400), Duration(0));
+    }
 
     #[test]
     fn pauses_double_within_their_bounds() {

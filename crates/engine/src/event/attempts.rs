@@ -105,7 +105,7 @@ pub struct AttemptFinished {
     /// The attempt.
     #[n(2)]
     pub attempt: AttemptNo,
-    /// Succeeded, failed, aborted or timed_out.
+    /// Succeeded, failed, aborted or timed_out; paused, when its process was let go while the action waits for people.
     #[n(3)]
     pub phase: Phase,
     /// What it gave back.
@@ -120,7 +120,7 @@ pub struct AttemptFinished {
     /// What that cost.
     #[n(7)]
     pub cost: Money,
-    /// When it is repeated; none means the action ended with it.
+    /// When it is repeated, or could be at the earliest; none means the action ended with it.
     #[n(8)]
     pub retry_at: Option<Timestamp>,
     /// Where the artifacts of the output lie.
@@ -165,6 +165,13 @@ pub struct CancelRequested {
     pub ended: Vec<ActionNo>,
 }
 
+impl CancelReason {
+    /// Whether the action goes on without the attempt: elsewhere, or later.
+    pub fn lets_go_on(self) -> bool {
+        matches!(self, CancelReason::Drained | CancelReason::Denied | CancelReason::Suspended)
+    }
+}
+
 /// Why an attempt is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]
@@ -193,4 +200,7 @@ pub enum CancelReason {
     /// It has taken too long over all its attempts.
     #[n(7)]
     Deadline,
+    /// All that it asked for waits for people: its process is let go, and it begins again when there is something to tell it.
+    #[n(8)]
+    Suspended,
 }

@@ -91,6 +91,8 @@ fn open(state: &mut State, id: RunId, opened: &Opened, unit: Option<Arc<Unit>>, 
         placed_at: Timestamp(0),
         holds: false,
         children: 0,
+        told_at: Timestamp(0),
+        stopped_with: 0,
         timers: Vec::new(),
         output: None,
         failure: None,
@@ -119,6 +121,10 @@ fn open(state: &mut State, id: RunId, opened: &Opened, unit: Option<Arc<Unit>>, 
         }
         Role::Child { parent } => {
             run.children.insert(Arc::from(opened.path.as_str()), opened.action);
+            // Also what it did by itself and only says so is a sign of life.
+            if let Some(asking) = run.action_mut(*parent) {
+                asking.told_at = at;
+            }
             if !opened.instant {
                 asked_for_one(state, ActionKey::new(id, *parent));
             }

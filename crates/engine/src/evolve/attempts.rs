@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use model::{ActionKey, ActionNo, ArtifactRef, AttemptKey, AttemptNo, FailureClass, Payload, Timestamp};
+use model::{ActionKey, ActionNo, ArtifactRef, AttemptKey, AttemptNo, FailureClass, Payload, Phase, Timestamp};
 
 use super::actions::{clear_timers, set_queue_timer, set_timer};
-use super::endings::{Ending, end};
+use super::endings::{Ending, end, note_woken};
 use super::fleet;
 use crate::State;
 use crate::action::ActionState;
@@ -155,6 +155,14 @@ pub(super) fn attempt_finished(state: &mut State, event: &AttemptFinished, at: T
             let (output, failure) = (event.output.clone(), event.failure.clone());
             end(state, key, Ending { phase: event.phase, output, failure, reused: false }, at);
         }
+        Some(_) if event.phase == Phase::Paused => {
+            let Some(run) = state.runs.get_mut(&event.run) else { return };
+            if let Some(action) = run.action_mut(event.action) {
+                action.state = ActionState::Suspended;
+            }
+            // What it waits for may have come while its process ended.
+            note_woken(run, event.action);
+        }
         Some(due) => {
             let Some(action) = state.runs.get_mut(&event.run).and_then(|run| run.action_mut(event.action)) else { return };
             action.state = ActionState::Backoff;
@@ -200,6 +208,9 @@ pub(super) fn add_locations(run: &mut Run, locations: &[Located]) {
 
 pub(super) fn retry_due(state: &mut State, key: ActionKey, at: Timestamp) {
     clear_timers(state, key, |kind| kind == TimerKind::Retry);
+    if let Some(run) = state.runs.get_mut(&key.run) {
+        run.woken.remove(&key.action);
+    }
     requeue(state, key, at);
 }
 
@@ -226,7 +237,7 @@ pub(super) fn cancel_requested(state: &mut State, event: &CancelRequested, at: T
     for number in &event.actions {
         let key = ActionKey::new(event.run, *number);
         // One that goes on elsewhere still has to be done in time.
-        let goes_on = matches!(event.why, CancelReason::Drained | CancelReason::Denied | CancelReason::Timeout);
+        let goes_on = event.why.lets_go_on() || event.why == CancelReason::Timeout;
         clear_timers(state, key, |kind| match kind {
             TimerKind::Timeout | TimerKind::StopGrace => true,
             TimerKind::TotalTimeout => !goes_on,
@@ -234,6 +245,7 @@ pub(super) fn cancel_requested(state: &mut State, event: &CancelRequested, at: T
         });
         let Some(action) = state.runs.get_mut(&event.run).and_then(|run| run.action_mut(*number)) else { continue };
         action.state = ActionState::Stopping(event.why);
+        action.stopped_with = action.children;
         let attempt = AttemptKey { run: event.run, action: *number, attempt: action.attempt };
         let site = action.site.as_deref().unwrap_or_default().to_owned();
         state.passing.effects.push(Effect::Cancel { attempt, site });

@@ -41,6 +41,7 @@ pub(super) fn end(state: &mut State, key: ActionKey, ending: Ending, at: Timesta
     run.complete.remove(&key.action);
     run.hungry.remove(&key.action);
     run.stranded.remove(&key.action);
+    run.woken.remove(&key.action);
     let Some(action) = run.actions.get_mut(key.action.0 as usize) else { return };
     if action.is_done() {
         return;
@@ -78,7 +79,7 @@ pub(super) fn end(state: &mut State, key: ActionKey, ending: Ending, at: Timesta
         Role::Item { each, index } => item_ended(run, key.action, each, index, phase, output),
         Role::Undo { .. } => undo_ended(run, key.action, phase),
         Role::Transfer { artifact, to, .. } => arrived(state, key.run, &artifact, &to, phase, at),
-        Role::Child { parent } if counted => child_ended(state, ActionKey::new(key.run, parent)),
+        Role::Child { parent } if counted => child_ended(state, ActionKey::new(key.run, parent), at),
         Role::Child { .. } => {}
     }
     if let Some(once) = once {
@@ -105,17 +106,27 @@ fn grow(state: &mut State, key: ActionKey, label: &Label) {
 }
 
 /// Something that an action asked for has ended. When it was the last, the action works again and needs what it holds.
-fn child_ended(state: &mut State, key: ActionKey) {
+fn child_ended(state: &mut State, key: ActionKey, at: Timestamp) {
     let Some(parent) = state.runs.get_mut(&key.run).and_then(|run| run.action_mut(key.action)) else { return };
     parent.children = parent.children.saturating_sub(1);
+    parent.told_at = at;
     let at_work = parent.in_flight() && !parent.holds && parent.children == 0;
     if let (true, Some(site)) = (at_work, parent.site.clone()) {
         parent.holds = true;
         fleet::take_back(&mut state.fleet, &site, &parent.unit.node.needs.resources);
     }
     let Some(run) = state.runs.get_mut(&key.run) else { return };
+    note_woken(run, key.action);
     if run.orphaned.contains(&key.action) && !run.has_living_children(key.action) {
         run.orphaned.remove(&key.action);
+    }
+}
+
+/// Notes that an action without a process has something to be told, when it has.
+pub(super) fn note_woken(run: &mut Run, number: ActionNo) {
+    let wakes = |action: &Action| action.state == ActionState::Suspended && action.children < action.stopped_with;
+    if run.action(number).is_some_and(wakes) {
+        run.woken.insert(number);
     }
 }
 

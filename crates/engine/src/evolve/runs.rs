@@ -75,6 +75,7 @@ pub(super) fn submitted(state: &mut State, event: &RunSubmitted, at: Timestamp) 
         stranded: BTreeSet::new(),
         children: BTreeMap::new(),
         orphaned: BTreeSet::new(),
+        woken: BTreeSet::new(),
         troubles: BTreeSet::new(),
         reused: event.reused.iter().map(|reused| (reused.node, reused.output.clone())).collect(),
         signals: BTreeMap::new(),

@@ -168,7 +168,7 @@ fn asking_twice_is_asking_once_and_an_ended_parent_asks_for_nothing() {
 fn a_child_that_fails_is_its_parents_business() {
     let (mut rig, run) = rig(4);
     let mut node = task(0);
-    node.retry = Retry { max: 3, backoff_min: Duration(0), backoff_max: Duration(0) };
+    node.retry = Retry { max: 3, backoff_min: Duration(0), backoff_max: Duration(0), growth_percent: None };
     let permanent = Failure { permanent: true, code: Some("ValueError".into()), ..Failure::new(FailureClass::User, "no") };
     rig.on("one", [Answer::Fail(Failure::new(FailureClass::User, "again")), Answer::Fail(permanent)]);
     spawn(&mut rig, run, "a0", "one", node);

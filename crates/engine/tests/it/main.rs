@@ -14,6 +14,7 @@ mod remembering;
 mod retries;
 mod skipping;
 mod submitting;
+mod suspending;
 mod timeouts;
 mod triggers;
 mod undoing;

@@ -137,6 +137,13 @@ pub(crate) fn are_empty(folder: &Path) -> bool {
     [Stream::Stdout, Stream::Stderr].iter().all(|stream| segments(folder, stream.as_str()).is_empty())
 }
 
+/// How many bytes a stream has had so far.
+pub(super) fn end(folder: &Path, stream: Stream) -> u64 {
+    let last = segments(folder, stream.as_str()).pop();
+    let length = |first| std::fs::symlink_metadata(segment(folder, stream.as_str(), first)).map_or(0, |data| data.len());
+    last.map_or(0, |first| first + length(first))
+}
+
 /// A piece of a stream from an offset on; from the next byte that is kept when it is not.
 pub(crate) fn read(folder: &Path, stream: Stream, offset: u64, limit: usize) -> io::Result<LogChunk> {
     let mut chunk = LogChunk { offset, ..LogChunk::default() };
@@ -194,6 +201,18 @@ mod tests {
         assert!(read(folder.path(), Stream::Stderr, 7, 50).unwrap().bytes.is_empty());
         let end = read(folder.path(), Stream::Stdout, total, 50).unwrap();
         assert_eq!((end.offset, end.bytes.len()), (total, 0));
+    }
+
+    #[test]
+    fn the_end_of_a_stream_is_known_when_its_beginning_was_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(end(folder.path(), Stream::Stdout), 0);
+        for (first, text) in [(0, "abc"), (3, "defgh")] {
+            std::fs::write(segment(folder.path(), "stdout", first), text).unwrap();
+        }
+        assert_eq!(end(folder.path(), Stream::Stdout), 8);
+        std::fs::remove_file(segment(folder.path(), "stdout", 0)).unwrap();
+        assert_eq!((end(folder.path(), Stream::Stdout), end(folder.path(), Stream::Stderr)), (8, 0));
     }
 
     #[test]

@@ -48,6 +48,25 @@ fn descendants(spared: &[u32]) -> (Vec<u32>, u32) {
     (found, threads)
 }
 
+/// Everything below a process.
+fn below(pid: u32) -> Vec<u32> {
+    let (mut next, mut threads) = (0, 0);
+    let mut found = children(pid, &mut threads);
+    while let Some(pid) = found.get(next).copied() {
+        next += 1;
+        if found.len() < LOOKED_AT_MAX {
+            found.extend(children(pid, &mut threads));
+        }
+    }
+    found
+}
+
+/// Microseconds of processor time that everything below a process has used; none when there is nothing.
+pub(super) fn cpu_us_below(pid: u32) -> Option<u64> {
+    let all = below(pid);
+    (!all.is_empty()).then(|| all.into_iter().map(cpu_us).sum())
+}
+
 /// Resident memory of a process in bytes.
 fn resident(pid: u32) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();

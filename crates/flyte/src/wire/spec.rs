@@ -108,6 +108,8 @@ pub struct Retries {
 pub struct Backoff {
     #[prost(message, optional, tag = "1")]
     pub base: Option<Time>,
+    #[prost(double, tag = "2")]
+    pub factor: f64,
     #[prost(message, optional, tag = "3")]
     pub cap: Option<Time>,
 }

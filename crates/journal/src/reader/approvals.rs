@@ -32,6 +32,28 @@ impl Reader {
         Ok(approvals)
     }
 
+    /// The running actions that asked a person something that is not answered, or for a workflow that did, and all above those: by the number of
+    /// their run and their own.
+    pub fn asking(&self) -> Result<Vec<ActionRow>> {
+        self.with(|db| {
+            let columns: Vec<String> = ACTION_COLUMNS.split(", ").map(|column| format!("a.{column}")).collect();
+            let sql = format!(
+                "WITH RECURSIVE above(run, no) AS (
+                   SELECT h.run, c.parent FROM actions h
+                   JOIN actions w ON w.run = h.run AND w.path = substr(h.path, 1, instr(h.path || '/', '/') - 1)
+                   JOIN children c ON c.run = w.run AND c.no = w.no
+                   WHERE h.kind = 4 AND h.finished_at IS NULL
+                   UNION SELECT c.run, c.parent FROM above p JOIN children c ON c.run = p.run AND c.no = p.no)
+                 SELECT {} FROM above JOIN actions a ON a.run = above.run AND a.no = above.no
+                 WHERE a.phase = 3 AND a.finished_at IS NULL ORDER BY a.run, a.no",
+                columns.join(", ")
+            );
+            let mut statement = db.prepare_cached(&sql)?;
+            let rows = statement.query_map([], ActionRow::read)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
     /// The form of the last decision about a human action.
     fn last_form(&self, run: &RunRow, action: u32) -> Result<Option<Value>> {
         let seqs: Vec<(i64, Vec<u8>)> = self.with(|db| {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use model::RunId;
+use engine::Event;
+use model::{RunId, Seq};
 use rusqlite::params;
 
 use super::{Reader, Result};
@@ -26,6 +27,21 @@ impl Reader {
             let rows = statement.query_map(params![run.0, GROUPS_MAX], |row| Ok((row.get(0)?, row.get(1)?)))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
+    }
+
+    /// How many actions of a run may be at work at once, where it says, and how many are or are about to be: those that wait for what they asked for
+    /// are not, nor are files on their way.
+    pub fn at_work(&self, run: &RunRow) -> Result<Option<(u32, u32)>> {
+        let first = self.facts_within(Seq(run.first_seq.0.saturating_sub(1)), Some(run.id), 1, usize::MAX)?.pop();
+        let Some((.., Event::RunSubmitted(submitted))) = first else { return Ok(None) };
+        let Some(most) = submitted.concurrency else { return Ok(None) };
+        let at_work = self.with(|db| {
+            let sql = "SELECT count(*) FROM actions a WHERE a.run = ?1 AND a.finished_at IS NULL AND a.phase IN (2, 3) AND a.kind IN (0, 1, 2)
+                 AND NOT EXISTS (SELECT 1 FROM children c JOIN actions b ON b.run = c.run AND b.no = c.no
+                                 WHERE c.run = a.run AND c.parent = a.no AND b.finished_at IS NULL)";
+            Ok(db.prepare_cached(sql)?.query_row(params![run.id.0], |row| row.get(0))?)
+        })?;
+        Ok(Some((most, at_work)))
     }
 
     /// The sites that actions of a run are or were at last, by name.

@@ -151,12 +151,8 @@ impl World {
             if candidates.is_empty() || self.broken.is_some() {
                 return;
             }
-            for mut candidate in candidates {
+            for candidate in candidates {
                 let Some(server) = &self.server else { return };
-                candidate.actions.truncate(server.state.may_begin(candidate.run));
-                if candidate.actions.is_empty() {
-                    continue;
-                }
                 let mut permitted = Permitted::all();
                 for site in server.state.fleet().sites().keys().filter(|_| !self.has(Mutation::OpenGate)) {
                     if let Some(why) = server.gate.refusal(site, &candidate.label) {

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::home::{Ended, Home, end_of};
+use crate::home::{Ended, Home, end_of, until};
 
 const VALUE: &str = "s3cr3t/Wert+4711";
 
@@ -122,4 +122,42 @@ fn runs_about_a_subject_are_erased_and_the_log_verifies() {
     assert_eq!(home.json(&["get", "run", "w-3"])["inputs"]["name"], "Bob");
     let backup = home.ok(&["backup", "--to", "saved", "--without-keys"]);
     assert!(backup.stderr.contains("holds no keys"), "{backup:?}");
+}
+
+/// What stands between a placed attempt and its process takes time where secrets are released. One that is cancelled meanwhile never begins.
+#[test]
+fn an_attempt_that_is_cancelled_before_its_site_was_told_never_begins() {
+    let home = Home::new();
+    let workflow = |name: &str| {
+        format!(
+            "workflow: bank/{name}\nnodes:\n  a:\n    run:\n      script: 'echo {name} >> \"$TUTTI_SITE_FILES/began\"'\n      env: {{X: \"secret://token\"}}\n"
+        )
+    };
+    let hits = home.path().join("hits");
+    let held = [
+        ("TUTTI_FAILPOINTS", "order-before=delay:6000".to_owned()),
+        ("TUTTI_FAILPOINT_LOG", hits.to_string_lossy().into_owned()),
+    ];
+    let _server = home.up_as(&[], &held);
+    assert_eq!(set(&home, "bank/token", VALUE).code, 0);
+    for name in ["late", "next"] {
+        home.write(&format!("{name}.workflow.yaml"), &workflow(name));
+        home.ok(&["apply", "-f", &format!("{name}.workflow.yaml")]);
+    }
+    home.ok(&["run", "bank/late", "--name", "late"]);
+    until("the order is held", || std::fs::read_to_string(&hits).ok().filter(|hits| hits.contains("order-before")));
+    home.ok(&["cancel", "late"]);
+    until("it is cancelled", || (home.json(&["get", "run", "late"])["phase"] == "aborted").then_some(()));
+    // Held up as long, from later on: the first would have begun before this one.
+    home.ok(&["run", "bank/next", "-w"]);
+    let began = find(home.path(), "began").map(|file| std::fs::read_to_string(file).unwrap());
+    assert_eq!(began.as_deref(), Some("next\n"));
+}
+
+/// A file of this name below a folder.
+fn find(folder: &Path, name: &str) -> Option<std::path::PathBuf> {
+    std::fs::read_dir(folder).ok()?.flatten().find_map(|entry| match entry.path() {
+        path if path.is_dir() => find(&path, name),
+        path => (path.file_name()?.to_str()? == name).then_some(path),
+    })
 }

@@ -179,7 +179,7 @@ impl Compiler<'_> {
                     Value::String(text) => text,
                     other => other.to_string(),
                 });
-                Some(Cache { ttl: fields.duration("ttl"), version: version.unwrap_or_default() })
+                Some(Cache { ttl: fields.duration("ttl"), version: version.unwrap_or_default(), given: None })
             }
         }
     }

@@ -11,7 +11,7 @@ use proptest::sample::Index;
 use serde_json::json;
 use testkit::{Answer, Rig, site};
 
-use super::reference::{At, Doing, Reference, Role, Seen, Settled, Wrong};
+use super::reference::{At, Doing, Reference, Role, Seen, Settled, Why, Wrong};
 use super::spec::{BACKOFF, Ends, Order, SITES, Spec, Story, Work, name};
 
 /// Turns after which runs that do not end are given up.
@@ -251,7 +251,7 @@ impl Driver {
         self.children += 1;
         let path = format!("child{}", self.children);
         let mut node = Node { id: "child".into(), kind: NodeKind::Task { name: "t".into() }, ..Node::default() };
-        node.retry = Retry { max: retries, backoff_min: BACKOFF.0, backoff_max: BACKOFF.1 };
+        node.retry = Retry { max: retries, backoff_min: BACKOFF.0, backoff_max: BACKOFF.1, growth_percent: None };
         let asked = Spawn { parent: self.rig.action(run, &above), path: path.clone(), node: Arc::new(node), ..Spawn::default() };
         let right = self.reference.run(run).doing == Doing::Active && self.reference.action(run, &above).at == At::Running;
         let taken = self.rig.try_step(Command::Spawn(Box::new(asked))).is_ok();
@@ -274,6 +274,10 @@ impl Driver {
         let Some((run, path)) = pick(&children.collect::<Vec<_>>(), action) else { return Ok(()) };
         let key = self.rig.action(run, &path);
         self.rig.step(Command::StopAction { action: key, principal: "ada".into(), reason: "enough".into() });
+        // What was to go on elsewhere does not.
+        if self.reference.action(run, &path).at == At::Stopping(Why::Drained) {
+            self.reference.action(run, &path).at = At::Running;
+        }
         if !matches!(self.reference.action(run, &path).at, At::Done(_) | At::Stopping(_)) {
             self.reference.stop(run, &path);
         }
