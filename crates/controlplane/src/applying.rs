@@ -127,6 +127,7 @@ impl ControlPlane {
             documents.into_iter().filter(|sourced| !matches!(sourced.document, Document::PolicyTest(_))).collect();
         documents.iter().try_for_each(|sourced| may(sourced.document.kind(), sourced.document.name()))?;
         tokio::task::block_in_place(|| {
+            self.check_sites(&documents)?;
             self.check_rules(&documents, principal, &mut outcome)?;
             self.check_secrets(&documents, &mut outcome)
         })?;
@@ -144,6 +145,19 @@ impl ControlPlane {
             outcome.applied.push(applied);
         }
         Ok(outcome)
+    }
+
+    /// Refuses sites that would show the server's data to their processes.
+    fn check_sites(&self, documents: &[Sourced]) -> Result<(), Fault> {
+        for sourced in documents {
+            let Document::Site(site) = &sourced.document else { continue };
+            if let Some(folder) = self.sites().shows_data(site) {
+                let message = format!("the folder `{folder}` of `runtime` of the site `{}` lies within the server's data", site.name);
+                let fault = Fault::new(FaultKind::Malformed, message);
+                return Err(fault.hint("name a folder outside of the data directory, and no link into it"));
+            }
+        }
+        Ok(())
     }
 
     /// Checks the rules as they would be, and every workflow of the request by them.

@@ -138,6 +138,11 @@ impl Settings {
         Settings { mode: SandboxMode::Off, machine: Machine::new(shim), runtime, writable, hidden }
     }
 
+    /// Whether a folder lies within what is never shown, wherever its links lead.
+    pub fn hides(&self, folder: &Path) -> bool {
+        folder.canonicalize().is_ok_and(|lies| self.hidden.iter().any(|hidden| lies.starts_with(hidden)))
+    }
+
     /// Why nothing may run here, when that is so.
     pub(crate) fn unfit(&self) -> Option<String> {
         let isolation = (self.mode == SandboxMode::Require).then(|| self.machine.isolation())?;
