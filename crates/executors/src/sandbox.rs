@@ -8,6 +8,7 @@
 //! Most of the time goes into making and taking away namespaces, and most of that into waiting for the kernel. So a wrapper without work
 //! has a child build what is the same for the site's next attempt, and does not wait for the end of a namespace in which nothing runs.
 
+pub(crate) mod cover;
 pub(crate) mod egress;
 pub(crate) mod enter;
 mod filter;

@@ -105,7 +105,9 @@ fn same(path: &Path, folder: &fs::File) -> io::Result<()> {
 fn hidden_at(site: &Site) -> BTreeSet<PathBuf> {
     let mut all: BTreeSet<PathBuf> = site.hidden.iter().cloned().collect();
     for (at, lies) in &site.runtime.shown {
-        all.extend(site.hidden.iter().filter_map(|hidden| Some(at.join(hidden.strip_prefix(lies).ok()?))).filter(|path| path != at));
+        all.extend(
+            site.hidden.iter().filter_map(|hidden| Some(at.join(hidden.strip_prefix(lies).ok()?))).filter(|path| path != at),
+        );
     }
     all
 }
@@ -142,6 +144,16 @@ fn bind(source: &Path, at: &Path, mode: Mode) -> Built<()> {
     }
     mount_bind_recursive(source, at).step(step)?;
     if mode == Mode::Device { Ok(()) } else { set(at, mode, true).step(step) }
+}
+
+/// Makes a mount one to be read alone. What else holds of it goes on to hold: of a file system of which no programs are started none are.
+pub(super) fn close(at: &Path) -> io::Result<()> {
+    set(at, Mode::Read, true)
+}
+
+/// The same, and nothing that is mounted below it.
+pub(super) fn close_alone(at: &Path) -> io::Result<()> {
+    set(at, Mode::Read, false)
 }
 
 #[repr(C)]
