@@ -62,7 +62,8 @@ impl ControlPlane {
             let about = self.reader().about(subject).map_err(Fault::internal)?;
             if about.is_empty() {
                 let fault = Fault::new(FaultKind::NotFound, format!("no run is about the subject `{subject}`"));
-                return Err(fault.hint("a run is about the subject it was submitted with: `tutti run … --subject NAME`"));
+                let hint = "a run is about the subject it was submitted with: `tutti run … --subject NAME`, or the label `tutti.dev/subject`";
+                return Err(fault.hint(hint));
             }
             chosen.extend(about);
         }

@@ -10,7 +10,7 @@ use failpoint::Point;
 use journal::{Batch, Durability, Keeper, Reader, Writer};
 use keyring::Keyring;
 use model::site::ExecutorKind;
-use model::{Digest, Graph, Resources, SiteSpec};
+use model::{Digest, Graph, Resources, RunId, SiteSpec};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::WeakUnboundedSender;
 use tokio::task::JoinHandle as Task;

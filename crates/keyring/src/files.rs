@@ -132,6 +132,14 @@ impl Keyring {
         Ok(false)
     }
 
+    /// The runs that hold a content.
+    pub fn holders(&self, digest: &Digest) -> Result<Vec<u64>> {
+        let inner = self.lock();
+        let mut runs = inner.db.prepare_cached("SELECT holder FROM holds WHERE digest = ?1 AND holder > 0")?;
+        let runs = runs.query_map(params![digest.0], |row| row.get(0))?;
+        Ok(runs.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// A holder lets contents go. They stay, whoever else holds them: a run that is erased later takes them along.
     pub fn leave(&self, digests: &[Digest], holder: Holder) -> Result<()> {
         let mut inner = self.lock();
