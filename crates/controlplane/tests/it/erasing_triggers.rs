@@ -121,8 +121,6 @@ async fn inputs_of_a_program_outlive_one_run_of_its_trigger_and_go_with_the_last
     let mut runs = Vec::new();
     for _ in 0..3 {
         let run = *control.event("seen", json!({}), "test").await.unwrap().first().expect("it fires");
-        let cancel = engine::Command::Cancel { run, principal: "test".into(), reason: "enough".into() };
-        control.inbox().ask(cancel).await.unwrap();
         control.end_of(run, Duration::from_secs(20)).await.unwrap().unwrap();
         runs.push(run);
     }
@@ -142,8 +140,6 @@ async fn inputs_of_a_program_outlive_one_run_of_its_trigger_and_go_with_the_last
     objects.put(&key, b"Ada 4711").unwrap();
     control.set_program_trigger(of_a_program(&control, &key), json!({}), "test").await.unwrap();
     let run = *control.event("seen", json!({}), "test").await.unwrap().first().expect("it fires");
-    let cancel = engine::Command::Cancel { run, principal: "test".into(), reason: "enough".into() };
-    control.inbox().ask(cancel).await.unwrap();
     control.end_of(run, Duration::from_secs(20)).await.unwrap().unwrap();
     erase(&control, run).await;
     assert!(objects.get(&key).is_ok(), "runs to come need it");
