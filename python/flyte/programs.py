@@ -1,6 +1,7 @@
 """Programs of the Flyte SDK that the acceptance tests run on a real server."""
 
 import asyncio
+import ctypes
 import os
 import subprocess
 import time
@@ -263,6 +264,46 @@ cold = flyte.TaskEnvironment(name="cold", env_vars={"PYTHONHASHSEED": "7"})
 @cold.task
 async def started_cold() -> str:
     return f"{os.environ['PYTHONHASHSEED']} {hash('tutti')}"
+
+
+def seen(data: str, server: int) -> list[str]:
+    """What a process finds that is the server's and none of its own business."""
+    own = [os.getcwd(), os.environ["TUTTI_SITE_FILES"], os.environ["TUTTI_FLYTE_ENVIRONMENTS"], f"{data}/flyte/host.py"]
+    found = [str(path) for path in Path(data).rglob("*") if path.is_file() and not any(str(path).startswith(one) for one in own)]
+    found += [f"above: {path}" for path in Path("..").rglob("*") if path.is_file() and not path.resolve().is_relative_to(os.getcwd())]
+    for name in ("environ", "root/etc/hostname", f"root{data}/journal", "cwd/", "fd/0", "fdinfo/0", "mem"):
+        try:
+            path = f"/proc/{server}/{name}"
+            found.append(f"{path}: {os.listdir(path) if os.path.isdir(path) else open(path, 'rb').read(1)}")
+        except OSError:
+            pass
+    try:
+        os.kill(server, 0)
+        found.append("signals")
+    except OSError:
+        pass
+    try:
+        Path(data, "mine").write_text("x")
+        found.append("writes")
+    except OSError:
+        pass
+    ctypes.CDLL(None).umount2(data.encode(), 2)
+    return found + [f"uncovered: {name}" for name in os.listdir(data) if name not in ("flyte", "sites")]
+
+
+@env.task
+async def looks_around(data: str, server: int) -> list[str]:
+    return seen(data, server)
+
+
+@warm.task
+async def looks_around_warm(data: str, server: int) -> list[str]:
+    return seen(data, server)
+
+
+@cold.task
+async def looks_around_cold(data: str, server: int) -> list[str]:
+    return seen(data, server)
 
 
 def client_of(endpoint: str, access: str, secret: str):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import flyte
+import flyte.artifacts as artifacts
 import pandas as pd
 from flyte.io import DataFrame, Dir, File
 
@@ -36,6 +37,6 @@ async def makes(n: int) -> tuple[File, Dir, DataFrame, list[File]]:
     return await File.from_local("made.txt"), await Dir.from_local("parts"), DataFrame.from_df(frame), several
 
 
-@env.task
+@env.task(produces_artifacts=True)
 async def passes_on(address: str) -> File:
-    return File(path=address)
+    return artifacts.new(File(path=address), artifacts.Metadata(name="passed-on"))

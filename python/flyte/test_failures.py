@@ -56,13 +56,6 @@ class Told(OnServer):
         runs = [finish(run) for run in [start(task) for task in programs.WRONG]]
         self.assertEqual([(run.phase, run.details().action_details.error_info.code) for run in runs], expected)
 
-    def test_a_lost_process_is_the_systems_business_until_its_deadline(self):
-        run = finish(start(programs.knows_nothing_of_losses))
-        self.assertEqual(run.outputs()[0], ["2", "DeadlineExceededError"])
-        attempts = {action["path"]: action["attempts"] for action in self.server.actions(run.name)}
-        self.assertEqual((attempts.pop("a0"), len(attempts)), (1, 2))
-        self.assertTrue(all(count >= 2 for count in attempts.values()), attempts)
-
     def test_one_action_is_aborted_and_its_parent_goes_on(self):
         run = start(programs.loses_one_to_a_person)
         child = lambda: [a["path"] for a in self.server.actions(run.name) if a["path"] != "a0" and a["phase"] == "running"]  # noqa: E731
@@ -103,6 +96,27 @@ class Exceptions(unittest.TestCase):
             "user": "RuntimeUserError ProcessFailed",
         }
         self.assertEqual(found, expected)
+
+
+class LostProcesses(OnServer):
+    """Where nothing is kept from a process it can end what looks after it."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        path = cls.server.folder / "site.yaml"
+        path.write_text("kind: site\nname: open\ncapacity: {cpu: 8, memory: 8Gi}\nsandbox: off\n")
+        LostSites.tutti.__func__(cls, "apply", "-f", path)
+        for site in cls.server.get("/sites"):
+            if site["name"] != "open":
+                LostSites.tutti.__func__(cls, "site", "cordon", site["name"])
+
+    def test_a_lost_process_is_the_systems_business_until_its_deadline(self):
+        run = finish(start(programs.knows_nothing_of_losses))
+        self.assertEqual(run.outputs()[0], ["2", "DeadlineExceededError"])
+        attempts = {action["path"]: action["attempts"] for action in self.server.actions(run.name)}
+        self.assertEqual((attempts.pop("a0"), len(attempts)), (1, 2))
+        self.assertTrue(all(count >= 2 for count in attempts.values()), attempts)
 
 
 class LostSites(OnServer):

@@ -42,7 +42,8 @@ def tried(attempt):
 def build_wheel(folder, config_settings=None, metadata_directory=None):
     environments = Path(os.environ["TUTTI_FLYTE_ENVIRONMENTS"])
     findings = {
-        "data": tried(lambda: sorted(entry.name for entry in environments.parent.parent.iterdir())),
+        # Below its own `/tmp` there are the folders in which what it may see lies, and nothing else.
+        "data": tried(lambda: {entry.name for entry in environments.parent.parent.iterdir()} - {"flyte", "sites"} or os.stat("/none")),
         "another environment": tried(lambda: (environments / "other" / "planted").write_text("x")),
         "beside environments": tried(lambda: (environments / "planted").write_text("x")),
         "a home": tried(lambda: os.listdir(%(home)r)),

@@ -131,6 +131,11 @@ class Plugin(OnServer, Asking):
         self.assertEqual(finish(run).outputs()[0], 8)
         self.assertEqual(row["title"], "And now?")
 
+    def test_an_answer_is_given_to_who_asked_and_to_nobody_else(self):
+        run = start(programs.is_overheard)
+        self.decide(self.waiting(run)["amount"], 21)
+        self.assertEqual(finish(run).outputs()[0], ["21", "nothing"])
+
     def test_a_question_that_is_rejected_fails_the_program(self):
         run = start(programs.asks_with_the_plugin, prompt="Still?")
         self.decide(self.waiting(run)["amount"], decision="reject")

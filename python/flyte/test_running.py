@@ -97,6 +97,22 @@ class Running(OnServer):
         self.assertIn(one.name, shown.stdout, shown.stderr)
         self.assertNotIn(other.name, shown.stdout)
 
+    def test_what_is_about_somebody_is_erased_together(self):
+        about = lambda subject, **more: {"tutti.dev/subject": subject, **more}  # noqa: E731
+        one = finish(run_with(programs.plain, {"x": 1}, labels=about("patient-4711", ward="7")))
+        again = finish(flyte.with_runcontext(disable_run_cache=True).rerun(one.name))
+        other = finish(run_with(programs.plain, {"x": 2}, labels=about("patient-1")))
+        listed = list(flyte.remote.Run.listall(with_label_keys=["ward"]))
+        self.assertEqual([dict(run.pb2.labels) for run in listed], [{"ward": "7"}] * 2)
+        self.assertEqual(list(flyte.remote.Run.listall(with_label_keys=["tutti.dev/subject"])), [])
+        files = [path for path in (self.server.folder / "data").rglob("*") if path.is_file()]
+        self.assertEqual([path for path in files if b"patient-4711" in path.read_bytes()], [], "it lies open")
+        erased = self.tutti("erase", "--subject", "patient-4711", "-o", "json")
+        self.assertEqual(len(json.loads(erased.stdout)["runs"]), 2, erased.stderr)
+        gone = {run.name: self.server.get(f"/runs/{run.name}").get("erased") for run in (one, again, other)}
+        self.assertEqual(gone, {one.name: "E0023", again.name: "E0023", other.name: None})
+        self.assertEqual(other.outputs()[0], 3)
+
     def test_every_kind_of_timeout_has_its_exception(self):
         expected = ["MaxQueuedTimeExceededError", "DeadlineExceededError", "DeadlineExceededError", "MaxRuntimeExceededError"]
         self.assertEqual(output(programs.errors_of_timeouts), expected)

@@ -191,6 +191,8 @@ class Files(OnServer):
             run = self.ran("passes", f"address={address}")
             self.assertEqual(run["phase"], "failed", run)
             self.assertIn(said, run["failure"]["message"])
+        # What was not taken was not published either.
+        self.assertEqual(list(flyte.remote.Artifact.listall("passed-on")), [])
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ mod keys;
 mod lineage;
 mod listen;
 mod metrics;
+mod naming;
 mod observe;
 pub(crate) mod permission;
 mod planning;
@@ -84,6 +85,8 @@ pub(crate) struct App {
     pub(crate) feed: Arc<feed::Feed>,
     /// Answers that many wait for.
     pub(crate) shared: Arc<shared::Shared>,
+    /// Who brought what.
+    pub(crate) uploads: Arc<naming::Uploads>,
     /// A permit for each connection.
     pub(crate) room: Arc<Semaphore>,
     /// How many there are.
@@ -106,6 +109,7 @@ impl App {
             counted: Arc::default(),
             feed: Arc::default(),
             shared: Arc::default(),
+            uploads: Arc::default(),
             room,
             connections,
             stopped,

@@ -244,7 +244,10 @@ impl Dispatcher {
                         order.host.iter_mut().for_each(|host| host.reuse = None);
                     }
                     // What a policy was told of a site holds for whatever runs there.
-                    order.unboxed &= !rules.ask_for_walls();
+                    if order.unboxed && rules.ask_for_walls() {
+                        order.unboxed = false;
+                        order.writable.clear();
+                    }
                     (order, secrets, builds)
                 }
                 Err(failure) => return self.answer(key, epoch, Outcome::Failed(failure)),

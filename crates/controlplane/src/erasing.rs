@@ -1,15 +1,16 @@
-//! Erasing runs: their keys are destroyed, and with them their values and the artifacts that nobody else holds. The facts stay, and the
-//! log still verifies.
+//! Erasing runs: their keys are destroyed, and with them their values and the artifacts that nobody else holds: no other run that was given
+//! them, and no trigger that gives them to its runs. The facts stay, and the log still verifies.
 //!
 //! That it is to happen is recorded first; a stop before all is destroyed is made good by the next start.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::Command;
 use flyte::objects::digest_of_inputs;
 use keyring::Holder;
 use model::{ArtifactRef, Digest, RunId};
 use serde_json::Value;
+use workflow::documents::TriggerSpec;
 
 use crate::keys::fault;
 use crate::{ControlPlane, Fault, FaultKind};
@@ -20,6 +21,9 @@ pub(crate) fn given(inputs: &Value) -> Vec<Digest> {
     artifacts.chain(crate::flyte::inputs_given(inputs).map(|key| digest_of_inputs(&key))).collect()
 }
 
+/// Runs that are looked at in one step.
+const RUNS_AT_ONCE: usize = 1_000;
+
 /// What erasing destroyed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Erased {
@@ -29,23 +33,27 @@ pub struct Erased {
     pub bodies: u64,
     /// Artifacts that no other run holds.
     pub artifacts: u64,
+    /// Triggers that give something of what the runs were given to their runs to come: it stays until they are removed.
+    pub triggers: Vec<String>,
 }
 
 impl ControlPlane {
     /// Erases runs by their names or numbers, and every run that was submitted about a subject. All of them must have ended.
     pub async fn erase(&self, runs: &[String], subject: Option<&str>, principal: &str) -> Result<Erased, Fault> {
-        let chosen = tokio::task::block_in_place(|| self.chosen(runs, subject))?;
+        let (chosen, given) = tokio::task::block_in_place(|| self.chosen(runs, subject))?;
         let by_subject = subject.is_some();
         let command = Command::RecordErasure { runs: chosen.clone(), by_subject, principal: principal.to_owned() };
         self.inbox().ask(command).await?;
         let this = self.clone();
         let runs = chosen.clone();
-        let artifacts = tokio::task::spawn_blocking(move || this.destroy(&runs)).await.map_err(Fault::internal)??;
+        let destroy = move || Ok::<_, Fault>((this.destroy(&runs)?, this.triggers_that_give(&given)?));
+        let (artifacts, triggers) = tokio::task::spawn_blocking(destroy).await.map_err(Fault::internal)??;
         let swept = self.sweep().await?;
-        Ok(Erased { runs: chosen, bodies: swept.bodies, artifacts })
+        Ok(Erased { runs: chosen, bodies: swept.bodies, artifacts, triggers })
     }
 
-    fn chosen(&self, runs: &[String], subject: Option<&str>) -> Result<Vec<RunId>, Fault> {
+    /// The runs that are meant, and all that they were given.
+    fn chosen(&self, runs: &[String], subject: Option<&str>) -> Result<(Vec<RunId>, BTreeSet<Digest>), Fault> {
         let mut chosen = BTreeSet::new();
         for name in runs {
             chosen.insert(self.find_run(name)?.id);
@@ -54,13 +62,15 @@ impl ControlPlane {
             let about = self.reader().about(subject).map_err(Fault::internal)?;
             if about.is_empty() {
                 let fault = Fault::new(FaultKind::NotFound, format!("no run is about the subject `{subject}`"));
-                return Err(fault.hint("a run is about the subject it was submitted with: `tutti run … --subject NAME`"));
+                let hint = "a run is about the subject it was submitted with: `tutti run … --subject NAME`, or the label `tutti.dev/subject`";
+                return Err(fault.hint(hint));
             }
             chosen.extend(about);
         }
         if chosen.is_empty() {
             return Err(Fault::new(FaultKind::Malformed, "there is neither a run nor a subject to erase"));
         }
+        let mut all_given = BTreeSet::new();
         for run in &chosen {
             let row =
                 self.reader().run(*run).map_err(Fault::internal)?.ok_or_else(|| Fault::not_found("run", &run.to_string()))?;
@@ -68,26 +78,98 @@ impl ControlPlane {
                 let fault = Fault::new(FaultKind::Conflict, format!("the run `{}` has not ended", row.name));
                 return Err(fault.hint("cancel it first, or wait for its end"));
             }
-            // What it was given is its own, unless a stop came between its beginning and the note of it.
             if let Some(inputs) = self.reader().body(row.first_seq, 0).map_err(Fault::internal)? {
+                all_given.extend(given(&inputs));
+                // It cannot be read any more when a stop comes between what is recorded and what is done.
                 self.take_artifacts(*run, &given(&inputs))?;
-                self.keep_for_triggers(&inputs)?;
             }
         }
-        Ok(chosen.into_iter().collect())
+        Ok((chosen.into_iter().collect(), all_given))
     }
 
-    /// Inputs that a trigger gives to its runs stay for those to come.
-    fn keep_for_triggers(&self, inputs: &Value) -> Result<(), Fault> {
-        let (Some(key), Some(keys)) = (crate::flyte::inputs_given(inputs), self.keys()) else { return Ok(()) };
-        match self.is_of_trigger(&key)? {
-            true => keys.hold(&[digest_of_inputs(&key)], Holder::Kept).map_err(|error| fault(&error)),
-            false => Ok(()),
+    /// What triggers give to the runs that they start. Blocks.
+    fn triggers_give(&self) -> Result<BTreeMap<String, Vec<Digest>>, Fault> {
+        let rows = self.reader().resources("trigger", None, None).map_err(Fault::internal)?;
+        let gives = |row: journal::ResourceRow| Some((row.name, given(row.body.get("inputs")?)));
+        Ok(rows.into_iter().filter_map(gives).filter(|(_, given)| !given.is_empty()).collect())
+    }
+
+    fn triggers_that_give(&self, any_of: &BTreeSet<Digest>) -> Result<Vec<String>, Fault> {
+        let mut triggers = self.triggers_give()?;
+        triggers.retain(|_, given| given.iter().any(|digest| any_of.contains(digest)));
+        Ok(triggers.into_keys().collect())
+    }
+
+    /// Has every run hold what it was given, whoever started it and whatever came between its beginning and the note of it; triggers hold what
+    /// they give, and nothing else. Only then is it known what nobody holds. Gives what goes since a trigger let it go. Blocks.
+    fn settle_holders(&self) -> Result<Vec<Digest>, Fault> {
+        let Some(keys) = self.keys() else { return Ok(Vec::new()) };
+        let mut last = self.holders_known().lock();
+        loop {
+            let runs = self.reader().runs_after(*last, RUNS_AT_ONCE).map_err(Fault::internal)?;
+            let Some((newest, _)) = runs.last() else { break };
+            let mut claims = Vec::new();
+            for (run, seq) in &runs {
+                // What was erased holds nothing.
+                let inputs = self.reader().body(*seq, 0).map_err(Fault::internal)?;
+                let given = inputs.as_ref().map(given).filter(|given| !given.is_empty());
+                claims.extend(given.map(|given| (run.0, self.with_files(&given))));
+            }
+            keys.claim_all(&claims).map_err(|error| fault(&error))?;
+            *last = *newest;
+        }
+        let of_triggers: Vec<Digest> = self.triggers_give()?.into_values().flatten().collect();
+        keys.hold_only(&self.with_files(&of_triggers), Holder::Triggers).map_err(|error| fault(&error))
+    }
+
+    /// A trigger was removed, or gives its runs something else from now on: what it gave to runs that were erased since goes. Blocks.
+    pub(crate) fn release_of_trigger(&self, before: &TriggerSpec) -> Result<(), Fault> {
+        let inputs = Value::Object(before.inputs.clone());
+        let (given, sent) = (given(&inputs), crate::flyte::inputs_given(&inputs));
+        let gone = match self.keys() {
+            Some(keys) if keys.holds_any(&given, Holder::Triggers).map_err(|error| fault(&error))? => self.settle_holders()?,
+            _ => Vec::new(),
+        };
+        if let Some(key) = sent {
+            let goes = match self.keys() {
+                Some(_) => gone.contains(&digest_of_inputs(&key)),
+                // Where nothing was erased everything stays.
+                None => {
+                    let erased = self.reader().erased().map_err(Fault::internal)?;
+                    !erased.is_empty() && !self.is_given(&key, &erased)?
+                }
+            };
+            if goes {
+                self.flyte().objects().delete(&key).map_err(Fault::internal)?;
+            }
+        }
+        self.remove_files(&gone)
+    }
+
+    /// Whether a trigger gives inputs to its runs, or a run was given them that is not among these. Every run is looked at: of use where
+    /// nothing is sealed, and so nobody notes it. Blocks.
+    fn is_given(&self, key: &str, but: &BTreeSet<RunId>) -> Result<bool, Fault> {
+        if self.is_of_trigger(key)? {
+            return Ok(true);
+        }
+        let mut last = RunId::FLEET;
+        loop {
+            let runs = self.reader().runs_after(last, RUNS_AT_ONCE).map_err(Fault::internal)?;
+            let Some((newest, _)) = runs.last() else { return Ok(false) };
+            last = *newest;
+            for (run, seq) in runs.iter().filter(|(run, _)| !but.contains(run)) {
+                let inputs = self.reader().body(*seq, 0).map_err(Fault::internal)?;
+                if inputs.as_ref().and_then(crate::flyte::inputs_given).as_deref() == Some(key) {
+                    tracing::debug!(%run, key, "others were given the inputs too");
+                    return Ok(true);
+                }
+            }
         }
     }
 
     /// Destroys keys, then what is left of files and logs. Gives how many artifacts went.
     fn destroy(&self, runs: &[RunId]) -> Result<u64, Fault> {
+        let mut gone = self.settle_holders()?;
         let mut sent = BTreeSet::new();
         for run in runs {
             let Some(row) = self.reader().run(*run).map_err(Fault::internal)? else { continue };
@@ -97,27 +179,38 @@ impl ControlPlane {
             self.flyte().erase(&row).map_err(Fault::internal)?;
         }
         let numbers: Vec<u64> = runs.iter().map(|run| run.0).collect();
-        let mut gone = match self.keys() {
-            Some(keys) => keys.destroy_runs(&numbers).map_err(|error| fault(&error))?,
-            None => Vec::new(),
-        };
+        if let Some(keys) = self.keys() {
+            // Earlier servers had what a trigger gives kept for ever.
+            let inputs: Vec<Digest> = sent.iter().map(|key| digest_of_inputs(key)).collect();
+            keys.leave(&inputs, Holder::Kept).map_err(|error| fault(&error))?;
+            gone.extend(keys.destroy_runs(&numbers).map_err(|error| fault(&error))?);
+        }
         for key in sent {
             let digest = digest_of_inputs(&key);
-            // Where nothing is sealed nobody knows who else was given them.
-            let goes = if self.keys().is_some() { gone.contains(&digest) } else { !self.is_of_trigger(&key)? };
+            let goes = match self.keys() {
+                Some(_) => gone.contains(&digest),
+                None => !self.is_given(&key, &self.reader().erased().map_err(Fault::internal)?)?,
+            };
             if goes {
                 self.flyte().objects().delete(&key).map_err(Fault::internal)?;
                 gone.retain(|one| *one != digest);
             }
         }
+        self.remove_files(&gone)?;
         for site in self.sites().names() {
             let Some(executor) = self.sites().executor(&site) else { continue };
-            for digest in &gone {
-                executor.store().remove(digest).map_err(Fault::internal)?;
-            }
             runs.iter().try_for_each(|run| executor.erase_logs(*run)).map_err(Fault::internal)?;
         }
         Ok(gone.len() as u64)
+    }
+
+    /// Removes files whose keys are destroyed from the stores of all sites.
+    fn remove_files(&self, gone: &[Digest]) -> Result<(), Fault> {
+        for site in self.sites().names() {
+            let Some(executor) = self.sites().executor(&site) else { continue };
+            gone.iter().try_for_each(|digest| executor.store().remove(digest)).map_err(Fault::internal)?;
+        }
+        Ok(())
     }
 
     /// Destroys what an earlier server recorded as erased and did not come to destroy.

@@ -140,6 +140,8 @@ pub struct Program {
     pub idempotency_key: Option<String>,
     /// What whoever starts it puts on it to find it again: values by key.
     pub run_labels: BTreeMap<String, String>,
+    /// Whom it is about.
+    pub subject: Option<String>,
     /// What an earlier run gave, which is taken instead of running it.
     pub reused: Option<Value>,
 }
@@ -294,12 +296,10 @@ impl Flyte {
         order.host = self.host(&spec, &call, dispatch, &order.input).filter(|_| !early);
         order.kind = NodeKind::Run { image: None, code: Vec::new() };
         order.outputs = Vec::new();
-        // Programs of others expect the network and make their environments themselves; a site that requires walls gets them.
-        order.unboxed = !builds;
-        order.shown = vec![self.inner.images.environments().to_owned()];
-        order.shown.extend(self.inner.default_environment.iter().map(PathBuf::from));
-        if builds {
-            self.prepare_build(&mut order, &call, &names.project)?;
+        self.show(&mut order);
+        match builds {
+            true => self.prepare_build(&mut order, &call, &names.project)?,
+            false => self.excuse(&mut order).map_err(|error| broken(format!("its environment: {error}")))?,
         }
         let secrets = spec.task_template.as_ref().map(flyte::task::secrets).transpose();
         let secrets = secrets.map_err(|unfit| broken(unfit.to_string()))?.unwrap_or_default();
@@ -329,6 +329,36 @@ impl Flyte {
         place.parse().ok().map(|grant| EgressGrant { bytes_max: u64::MAX, ..grant })
     }
 
+    /// Shows a process the environments.
+    fn show(&self, order: &mut AttemptSpec) {
+        order.shown = vec![self.inner.images.environments().to_owned()];
+        order.shown.extend(self.inner.default_environment.iter().map(PathBuf::from));
+        // What a process of such a program starts in its own way begins with the file that it was forked from.
+        order.shown.push(self.inner.host.clone());
+    }
+
+    /// Programs of others expect the network and make their environments themselves; a site that requires walls gets them.
+    fn excuse(&self, order: &mut AttemptSpec) -> std::io::Result<()> {
+        order.unboxed = true;
+        if let Some(folder) = self.to_be_made(&order.input) {
+            std::fs::create_dir_all(&folder)?;
+            order.writable = vec![folder];
+        }
+        Ok(())
+    }
+
+    /// The folder of an environment that the first who needs it makes; none when it is there, or nobody does.
+    fn to_be_made(&self, input: &Value) -> Option<PathBuf> {
+        let environment = |key: &str| input.get("env")?.get(key)?.as_str();
+        let folder = self.plain_environment(environment("TUTTI_FLYTE_ENVIRONMENT")?);
+        (environment("TUTTI_FLYTE_KIND") == Some("plain") && !folder.join(".ready").exists()).then_some(folder)
+    }
+
+    /// Where the environment with the SDK of a version and nothing else is.
+    fn plain_environment(&self, version: &str) -> PathBuf {
+        self.inner.images.environments().join(format!("flyte-{}", if version.is_empty() { "latest" } else { version }))
+    }
+
     /// How a process stands in that has the SDK already, where there is one of the environment.
     fn host(&self, spec: &TaskSpec, call: &Call, dispatch: &Dispatch, input: &Value) -> Option<Host> {
         let environment = |key: &str| input.get("env")?.get(key)?.as_str();
@@ -338,8 +368,7 @@ impl Flyte {
             "named" => self.inner.images.environments().join(name),
             // One that is being made is used when it is there.
             _ => {
-                let folder =
-                    self.inner.images.environments().join(format!("flyte-{}", if name.is_empty() { "latest" } else { name }));
+                let folder = self.plain_environment(name);
                 folder.join(".ready").exists().then_some(folder)?
             }
         };

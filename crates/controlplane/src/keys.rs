@@ -121,6 +121,11 @@ impl ControlPlane {
     /// Blocks.
     pub(crate) fn take_artifacts(&self, run: RunId, artifacts: &[Digest]) -> Result<(), Fault> {
         let Some(keys) = self.keys() else { return Ok(()) };
+        keys.claim(&self.with_files(artifacts), run.0).map_err(|error| fault(&error))
+    }
+
+    /// Artifacts, with the files of those that are directories. Blocks.
+    pub(crate) fn with_files(&self, artifacts: &[Digest]) -> Vec<Digest> {
         let mut all: Vec<Digest> = artifacts.to_vec();
         for artifact in artifacts {
             let store = self.sites().with_copy(artifact).first().and_then(|site| self.sites().store(site));
@@ -128,7 +133,7 @@ impl ControlPlane {
             let listing = store.and_then(|store| store.listing(artifact).ok().flatten());
             all.extend(listing.iter().flat_map(|listing| listing.entries.iter().map(|entry| entry.digest)));
         }
-        keys.claim(&all, run.0).map_err(|error| fault(&error))
+        all
     }
 
     /// Rotates the keys: what is stored stays as it is, and work goes on.

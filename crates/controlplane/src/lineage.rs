@@ -49,6 +49,20 @@ pub struct Lineage {
 }
 
 impl ControlPlane {
+    /// What an artifact carries. A file of a directory is nobody's own result, and carries what the runs do that hold it. Blocks.
+    pub fn label_of_artifact(&self, artifact: &Digest) -> Result<Label, Fault> {
+        let mut label = self.reader().artifact_label(artifact).map_err(Fault::internal)?;
+        let Some(keys) = self.keys().filter(|_| label.is_empty() && self.rules().governed()) else { return Ok(label) };
+        if self.reader().origins_of(artifact, 1).map_err(Fault::internal)?.is_empty() {
+            for run in keys.holders(artifact).map_err(|error| crate::keys::fault(&error))? {
+                if let Some(run) = self.reader().run(RunId(run)).map_err(Fault::internal)? {
+                    label.join(&self.label_of_run(&run, None)?);
+                }
+            }
+        }
+        Ok(label)
+    }
+
     /// Where an artifact comes from.
     pub fn lineage(&self, artifact: &Digest) -> Result<Lineage, Fault> {
         let rows = self.reader().origins_of(artifact, RUNS_MAX).map_err(Fault::internal)?;

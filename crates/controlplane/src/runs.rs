@@ -159,9 +159,7 @@ impl ControlPlane {
             let message = format!("the idempotency key has {} bytes, not 1 to {IDEMPOTENCY_KEY_BYTES_MAX}", key.len());
             return Err(Fault::new(FaultKind::Malformed, message));
         }
-        if request.subject.as_ref().is_some_and(|subject| subject.is_empty() || subject.len() > SUBJECT_BYTES_MAX) {
-            return Err(Fault::new(FaultKind::Malformed, format!("the subject has 0 or more than {SUBJECT_BYTES_MAX} bytes")));
-        }
+        check_subject(request.subject.as_deref())?;
         // Without a name or a key nothing can be there already, and nothing needs to be looked up.
         let known = if request.name.is_some() || request.idempotency_key.is_some() {
             let (name, key) = (request.name.as_deref(), request.idempotency_key.as_deref());
@@ -416,6 +414,14 @@ impl ControlPlane {
             run_labels: row.run_labels,
             known: Known::default(),
         })
+    }
+}
+
+/// Refuses a subject that is none.
+pub(crate) fn check_subject(subject: Option<&str>) -> Result<(), Fault> {
+    match subject.is_some_and(|subject| subject.is_empty() || subject.len() > SUBJECT_BYTES_MAX) {
+        true => Err(Fault::new(FaultKind::Malformed, format!("the subject has 0 or more than {SUBJECT_BYTES_MAX} bytes"))),
+        false => Ok(()),
     }
 }
 

@@ -123,6 +123,13 @@ impl Sites {
         }
     }
 
+    /// The first folder of a site's `runtime` that lies within the server's data, wherever its links lead.
+    pub(crate) fn shows_data(&self, spec: &SiteSpec) -> Option<String> {
+        let settings = self.settings(spec);
+        let folder = settings.runtime.iter().find(|folder| settings.hides(folder))?;
+        Some(folder.display().to_string())
+    }
+
     /// What this machine enforces around processes. The first time this starts a process and waits for it.
     pub fn isolation(&self) -> Isolation {
         self.inner.machine.isolation().clone()

@@ -10,7 +10,7 @@ use failpoint::Point;
 use journal::{Batch, Durability, Keeper, Reader, Writer};
 use keyring::Keyring;
 use model::site::ExecutorKind;
-use model::{Digest, Graph, Resources, SiteSpec};
+use model::{Digest, Graph, Resources, RunId, SiteSpec};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::WeakUnboundedSender;
 use tokio::task::JoinHandle as Task;
@@ -91,6 +91,8 @@ struct Inner {
     secrets: Secrets,
     /// Held while stores are swept.
     sweeping: tokio::sync::Mutex<()>,
+    /// Up to this run it is known who holds what.
+    holders_known: Mutex<RunId>,
 }
 
 /// Where projects stand, in a process that only looks.
@@ -188,6 +190,7 @@ impl ControlPlane {
             secrets: secrets.clone(),
             keys,
             sweeping: tokio::sync::Mutex::default(),
+            holders_known: Mutex::new(RunId::FLEET),
         };
         let control = ControlPlane { inner: Arc::new(inner) };
         control.start_task(learned.run(opened.reader.clone(), lessons));
@@ -272,6 +275,7 @@ impl ControlPlane {
             secrets: secrets.clone(),
             keys,
             sweeping: tokio::sync::Mutex::default(),
+            holders_known: Mutex::new(RunId::FLEET),
         };
         let control = ControlPlane { inner: Arc::new(inner) };
         tokio::task::block_in_place(|| control.load_triggers())?;
@@ -290,6 +294,11 @@ impl ControlPlane {
     /// Held while stores are swept.
     pub(crate) fn sweeping(&self) -> &tokio::sync::Mutex<()> {
         &self.inner.sweeping
+    }
+
+    /// Up to which run it is known who holds what. Held while that is found out.
+    pub(crate) fn holders_known(&self) -> &Mutex<RunId> {
+        &self.inner.holders_known
     }
 
     /// Where commands go.

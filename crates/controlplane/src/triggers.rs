@@ -113,9 +113,10 @@ impl ControlPlane {
 
     /// Looks at one trigger anew: it was applied or removed, or could not be fired.
     pub(crate) fn trigger_changed(&self, name: &str) -> Result<(), Fault> {
+        let before = self.triggers().get(name);
         self.look_at_trigger(name, Timestamp(0))?;
         self.triggers().change.notify_one();
-        Ok(())
+        before.map_or(Ok(()), |before| self.release_of_trigger(&before))
     }
 
     fn look_at_trigger(&self, name: &str, not_before: Timestamp) -> Result<(), Fault> {

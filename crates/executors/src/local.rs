@@ -214,10 +214,20 @@ impl Kept {
         // Looking for it is work that a site without walls does not need.
         let runtime = match settings.mode {
             SandboxMode::Off => Runtime::default(),
-            _ => Runtime::of(path, &settings.runtime),
+            _ => Runtime::of(path, &shown_of(&settings)),
         };
         Kept { settings, runtime }
     }
+}
+
+/// The folders that a site names, but for those that lie within what is never shown: a link may lead there since the site was applied.
+fn shown_of(settings: &sandbox::Settings) -> Vec<PathBuf> {
+    let (hidden, shown) = settings.runtime.iter().cloned().partition(|folder| settings.hides(folder));
+    let hidden: Vec<PathBuf> = hidden;
+    for folder in hidden {
+        tracing::warn!(folder = %folder.display(), "a folder of `runtime` lies within the server's data, and is not shown");
+    }
+    shown
 }
 
 impl SiteFolder {

@@ -8,6 +8,7 @@
 //! Most of the time goes into making and taking away namespaces, and most of that into waiting for the kernel. So a wrapper without work
 //! has a child build what is the same for the site's next attempt, and does not wait for the end of a namespace in which nothing runs.
 
+pub(crate) mod cover;
 pub(crate) mod egress;
 pub(crate) mod enter;
 mod filter;
@@ -136,6 +137,11 @@ impl Settings {
     pub fn off(shim: (PathBuf, Vec<String>)) -> Settings {
         let (runtime, writable, hidden) = Default::default();
         Settings { mode: SandboxMode::Off, machine: Machine::new(shim), runtime, writable, hidden }
+    }
+
+    /// Whether a folder lies within what is never shown, wherever its links lead.
+    pub fn hides(&self, folder: &Path) -> bool {
+        folder.canonicalize().is_ok_and(|lies| self.hidden.iter().any(|hidden| lies.starts_with(hidden)))
     }
 
     /// Why nothing may run here, when that is so.

@@ -31,6 +31,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::Stream;
 use crate::record::{self, CompletionRecord};
+use crate::sandbox::cover::Cover;
 use crate::sandbox::enter::{self, Inside, NotStarted, Order, Ready};
 use crate::sandbox::{Walls, answer_probe, answer_starts};
 use crate::secrets;
@@ -70,6 +71,12 @@ pub(crate) struct ShimSpec {
     /// The walls around it; none where it runs as the server does.
     #[serde(default)]
     pub(crate) walls: Option<Walls>,
+    /// What it is not shown where it has no walls.
+    #[serde(default)]
+    pub(crate) cover: Option<Cover>,
+    /// What this machine does not enforce around it though it has no walls.
+    #[serde(default)]
+    pub(crate) lacking: Vec<String>,
     /// What a process is told that is there already; without one the command is started.
     #[serde(default)]
     pub(crate) host: Option<HostSpec>,
@@ -92,6 +99,8 @@ const WALLS: &str = "E0034";
 pub(crate) const PROBE: &str = "--probe";
 /// Asks what starting something within walls costs.
 const STARTS: &str = "--starts";
+/// Has this process become another program, with what it is not shown before that on the command line.
+pub(crate) const COVERED: &str = "--covered";
 pub(crate) const SPEC: &str = "shim.json";
 /// Holds the wrapper's process id and start time; created by the wrapper that won.
 pub(crate) const OWNER: &str = "shim.pid";
@@ -140,6 +149,11 @@ pub fn main_without_groups(folder: Option<OsString>) -> ExitCode {
 }
 
 fn serve_in(groups: fn() -> Groups, folder: Option<OsString>) -> ExitCode {
+    if folder.as_ref().is_some_and(|folder| folder == COVERED) {
+        let error = become_covered();
+        eprintln!("{error}");
+        return ExitCode::FAILURE;
+    }
     // A session of its own: no terminal, and no signal meant for the server's.
     let _ = rustix::process::setsid();
     // Orphans of the process become ours, so that none outlives it.
@@ -164,6 +178,18 @@ fn serve_in(groups: fn() -> Groups, folder: Option<OsString>) -> ExitCode {
     groups.remove();
     // Nobody reads this; the absence of a record says that the wrapper failed.
     if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Becomes the program on the command line, covered as that says. Comes back with why it could not.
+fn become_covered() -> std::io::Error {
+    let mut arguments = std::env::args_os().skip_while(|argument| argument != COVERED).skip(1);
+    let malformed = || std::io::Error::from(std::io::ErrorKind::InvalidInput);
+    let (Some(cover), Some(program)) = (arguments.next(), arguments.next()) else { return malformed() };
+    let Some(cover) = cover.to_str().and_then(|text| serde_json::from_str::<Cover>(text).ok()) else { return malformed() };
+    match cover.put_on() {
+        Ok(()) => Command::new(program).args(arguments).exec(),
+        Err(error) => error,
+    }
 }
 
 fn serve(groups: &Groups, host: &mut Option<Host>) -> std::io::Result<()> {
@@ -217,6 +243,7 @@ fn run(folder: &Path, groups: &Groups, host: &mut Option<Host>, ahead: &mut Ahea
     let reserved = record::reserve(folder);
     let ready = ahead.take(&spec);
     let mut unenforced = groups.limit(&spec);
+    unenforced.extend(spec.lacking.iter().cloned());
     unenforced.extend(spec.walls.iter().flat_map(|walls| walls.lacking.iter().cloned()));
     let began = Instant::now();
     let given = host.take();
@@ -338,9 +365,19 @@ fn broken_by(message: String) -> Failure {
 /// Starts a command as this process itself runs.
 fn start_open(folder: &Path, spec: &ShimSpec, command: &mut Command) -> std::io::Result<Started<'static>> {
     command.current_dir(folder.join(&spec.work)).process_group(0);
+    if let Some(cover) = spec.cover.clone() {
+        put_on(cover, command);
+    }
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let (stdout, stderr) = (child.stdout.take().map(OwnedFd::from), child.stderr.take().map(OwnedFd::from));
     Ok(Started::new(child.id(), stdout, stderr))
+}
+
+/// Has what a command becomes be covered before it begins.
+#[expect(unsafe_code, reason = "the child does it for itself, between its beginning and the command")]
+fn put_on(cover: Cover, command: &mut Command) {
+    // SAFETY: the wrapper has one thread, so that no lock is held in the child by anybody who is not there.
+    unsafe { command.pre_exec(move || cover.put_on()) };
 }
 
 /// Limits that processes inherit. They are the same for every attempt that a wrapper serves.

@@ -244,18 +244,121 @@ def write_mark(place, value):
         ctypes.memmove(place, value, len(value))
 
 
-def take(order, descriptors, mark):
+class Libc:
+    """Calls of the system that Python does not have."""
+
+    def __init__(self):
+        self.library = ctypes.CDLL(None, use_errno=True)
+
+    def call(self, name, *arguments):
+        done = getattr(self.library, name)(*arguments)
+        if done < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, f"{name}: {os.strerror(number)}")
+        return done
+
+    def mount(self, source, target, kind, flags, options=None):
+        encoded = [None if one is None else os.fsencode(one) for one in (source, target, kind, options)]
+        self.call("mount", *encoded[:3], ctypes.c_ulong(flags), encoded[3])
+
+    def close(self, target):
+        """Makes a mount one to be read alone. What else holds of it goes on to hold."""
+        attributes = (ctypes.c_uint64 * 4)(ONLY_READ, 0, 0, 0)
+        long = ctypes.c_long
+        size = ctypes.c_size_t(ctypes.sizeof(attributes))
+        self.call("syscall", long(MOUNT_SETATTR), long(AT_WORK), os.fsencode(target), long(0), attributes, size)
+
+    def prctl(self, *arguments):
+        self.call("prctl", *(ctypes.c_ulong(one) for one in (*arguments, 0, 0, 0, 0)[:5]))
+
+
+NEW_USERS, NEW_MOUNTS = 0x10000000, 0x20000
+NO_SUID, NO_DEVICES, BIND, RECURSIVE, PRIVATE = 2, 4, 4096, 16384, 1 << 18
+MOUNT_SETATTR, AT_WORK, ONLY_READ = 442, -100, 1 | 2 | 4
+SET_DUMPABLE, DROP_FROM_BOUND, NO_NEW_RIGHTS, AMBIENT, CLEAR_AMBIENT = 4, 24, 38, 47, 4
+CREATE_RULESET, RESTRICT_SELF, SCOPE_SIGNALS = 444, 446, 2
+
+
+def put_on(cover):
+    """Hides the server's data from this process and all that it starts, as `sandbox/cover.rs` does for what is started from nothing: it sees neither
+    into other processes nor into what lies below `hidden`, but for what is `shown` or may be `written`. This process has one thread."""
+    libc = Libc()
+    user, group = os.geteuid(), os.getegid()
+    libc.call("unshare", NEW_USERS | NEW_MOUNTS)
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+    libc.mount(None, "/", None, RECURSIVE | PRIVATE)
+    hidden = [folder for folder in cover["hidden"] if os.path.isdir(folder)]
+    written = {*cover["written"], cover["work"]}
+    only_read = set(cover["shown"]) - written
+    within = [path for path in only_read | written if any(path.startswith(f"{one}/") for one in hidden) and os.path.exists(path)]
+    # By descriptors: their paths lead nowhere once they are covered.
+    opened = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in within}
+    for folder in hidden:
+        libc.mount("tmpfs", folder, "tmpfs", NO_SUID | NO_DEVICES, "mode=0755,size=1m")
+    for path, descriptor in opened.items():
+        source = f"/proc/self/fd/{descriptor}"
+        if os.path.isdir(source):
+            os.makedirs(path, exist_ok=True)
+        else:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o644))
+        libc.mount(source, path, None, BIND | RECURSIVE)
+        if path in only_read:
+            libc.close(path)
+        os.close(descriptor)
+    for folder in hidden:
+        libc.close(folder)
+    os.chdir(cover["work"])
+    libc.prctl(NO_NEW_RIGHTS, 1)
+    for number in range(64):
+        try:
+            libc.prctl(DROP_FROM_BOUND, number)
+        except OSError:
+            break
+    libc.prctl(AMBIENT, CLEAR_AMBIENT)
+    libc.call("capset", (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())
+    try:
+        long = ctypes.c_long
+        asked = (ctypes.c_uint64 * 3)(0, 0, SCOPE_SIGNALS)
+        rules = libc.call("syscall", long(CREATE_RULESET), asked, ctypes.c_size_t(ctypes.sizeof(asked)), long(0))
+        libc.call("syscall", long(RESTRICT_SELF), long(rules), long(0))
+        os.close(rules)
+    except OSError:
+        # A kernel that keeps no signals in.
+        pass
+    # The wrapper finds its processes by their environment.
+    libc.prctl(SET_DUMPABLE, 1)
+
+
+def cover_up(order):
+    """Puts on what an order asks for. Where that fails nothing of the order is begun."""
+    try:
+        put_on(order["cover"])
+    except Exception as error:
+        print(f"the server's data could not be hidden from it: {error}", file=sys.stderr, flush=True)
+        os._exit(78)
+
+
+def take(order, descriptors, mark, fresh=True):
     """Becomes the process of an attempt: prints and works where it does, and knows what it is told."""
     import tempfile
     import time
 
-    out, err, work = descriptors
-    os.fchdir(work)
+    out, err, *work = descriptors
     os.dup2(out, 1)
     os.dup2(err, 2)
+    for folder in work:
+        os.fchdir(folder)
     for descriptor in descriptors:
         os.close(descriptor)
     environment = dict(order["environment"])
+    if order.get("cover"):
+        if fresh:
+            cover_up(order)
+        if order["keep"]:
+            environment["HOME"] = order["home"]
     environment["PATH"] = os.path.dirname(sys.executable) + os.pathsep + environment.get("PATH", "")
     os.environ.clear()
     os.environ.update(environment)
@@ -324,7 +427,7 @@ def wait_for_orders(channel, sdk, mark):
         channel.sendall(struct.pack(">I", code))
         order, descriptors = receive(channel)
         if order is not None:
-            take(order, descriptors, mark)
+            take(order, descriptors, mark, fresh=False)
             os.chdir(order["home"])
     leave(0)
 

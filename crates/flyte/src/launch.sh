@@ -14,16 +14,18 @@ named)
     version="$TUTTI_FLYTE_ENVIRONMENT"
     venv="$TUTTI_FLYTE_ENVIRONMENTS/flyte-${version:-latest}"
     if [ ! -e "$venv/.ready" ]; then
-        mkdir -p "$TUTTI_FLYTE_ENVIRONMENTS" 2>/dev/null || :
+        mkdir -p "$venv" 2>/dev/null || :
         # Within walls it is made for this process alone: what others run is not made there.
-        if ! (: >"$venv.lock") 2>/dev/null; then
+        if ! (: >"$venv/.lock") 2>/dev/null; then
             venv="${TMPDIR:-/tmp}/flyte-${version:-latest}"
+            mkdir -p "$venv"
         fi
-        exec 9>"$venv.lock"
+        exec 9>"$venv/.lock"
         flock 9
         if [ ! -e "$venv/.ready" ]; then
             echo "making a Python environment with flyte ${version:-latest}" >&2
-            rm -rf "$venv"
+            # What was begun by a process that was stopped. The folder itself may be all that can be written here.
+            find "$venv" -mindepth 1 ! -path "$venv/.lock" -delete
             python3 -m venv "$venv"
             "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "flyte${version:+==$version}" >&2 || exit 78
             : >"$venv/.ready"

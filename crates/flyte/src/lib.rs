@@ -26,6 +26,7 @@ pub mod settings;
 pub mod sign;
 #[cfg(test)]
 mod strange;
+pub mod subject;
 pub mod task;
 pub mod wire;
 pub mod workflows;

@@ -1,10 +1,11 @@
 //! Keys of stored files: each file has one of its own, kept under the digest of what the file holds. Who holds that digest is noted beside:
 //! when the last holder is erased, the keys go.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::Digest;
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use crate::keyring::{CACHED_MAX, Keyring, about, now};
 use crate::seal::random;
@@ -15,6 +16,8 @@ use crate::{DataKey, KeyError, Result};
 pub enum Holder {
     /// Nobody's in particular: it stays.
     Kept,
+    /// Triggers give it to the runs that they start.
+    Triggers,
     /// It was brought, and no run has taken it yet.
     Unclaimed,
     /// The run with this number.
@@ -25,6 +28,7 @@ impl Holder {
     fn number(self) -> i64 {
         match self {
             Holder::Kept => -1,
+            Holder::Triggers => -2,
             Holder::Unclaimed => 0,
             Holder::Run(run) => i64::try_from(run).unwrap_or(i64::MAX),
         }
@@ -116,9 +120,76 @@ impl Keyring {
         Ok(())
     }
 
+    /// Whether a holder holds any of these contents.
+    pub fn holds_any(&self, digests: &[Digest], holder: Holder) -> Result<bool> {
+        let inner = self.lock();
+        let mut holds = inner.db.prepare_cached("SELECT EXISTS (SELECT 1 FROM holds WHERE digest = ?1 AND holder = ?2)")?;
+        for digest in digests {
+            if holds.query_row(params![digest.0, holder.number()], |row| row.get(0))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The runs that hold a content.
+    pub fn holders(&self, digest: &Digest) -> Result<Vec<u64>> {
+        let inner = self.lock();
+        let mut runs = inner.db.prepare_cached("SELECT holder FROM holds WHERE digest = ?1 AND holder > 0")?;
+        let runs = runs.query_map(params![digest.0], |row| row.get(0))?;
+        Ok(runs.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// A holder lets contents go. They stay, whoever else holds them: a run that is erased later takes them along.
+    pub fn leave(&self, digests: &[Digest], holder: Holder) -> Result<()> {
+        let mut inner = self.lock();
+        let transaction = inner.db.transaction()?;
+        for digest in digests {
+            let sql = "DELETE FROM holds WHERE digest = ?1 AND holder = ?2";
+            transaction.prepare_cached(sql)?.execute(params![digest.0, holder.number()])?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// A holder holds these contents and no others. The keys of those go that it let go and that nobody else holds; gives which.
+    pub fn hold_only(&self, digests: &[Digest], holder: Holder) -> Result<Vec<Digest>> {
+        let mut inner = self.lock();
+        let wanted: BTreeSet<&Digest> = digests.iter().collect();
+        let transaction = inner.db.transaction()?;
+        let mut gone = Vec::new();
+        {
+            let mut held = transaction.prepare_cached("SELECT digest FROM holds WHERE holder = ?1")?;
+            let held = held.query_map(params![holder.number()], |row| Ok(Digest(row.get(0)?)))?;
+            let held: BTreeSet<Digest> = held.collect::<rusqlite::Result<_>>()?;
+            let mut hold = transaction.prepare_cached("INSERT OR IGNORE INTO holds VALUES (?1, ?2)")?;
+            for digest in wanted.iter().filter(|digest| !held.contains(**digest)) {
+                hold.execute(params![digest.0, holder.number()])?;
+            }
+            let mut leave = transaction.prepare_cached("DELETE FROM holds WHERE digest = ?1 AND holder = ?2")?;
+            for digest in held.iter().filter(|digest| !wanted.contains(digest)) {
+                leave.execute(params![digest.0, holder.number()])?;
+                if destroy_unheld(&transaction, digest)? {
+                    gone.push(*digest);
+                }
+            }
+        }
+        transaction.commit()?;
+        if !gone.is_empty() {
+            inner.forget();
+            inner.empty_log()?;
+        }
+        Ok(gone)
+    }
+
     /// A run takes what was brought for it: from then on it is the run's and nobody else's.
     pub fn claim(&self, digests: &[Digest], run: u64) -> Result<()> {
-        if digests.is_empty() {
+        self.claim_all(&[(run, digests.to_vec())])
+    }
+
+    /// Runs take what was brought for them, all in one commit.
+    pub fn claim_all(&self, claims: &[(u64, Vec<Digest>)]) -> Result<()> {
+        if claims.iter().all(|(_, digests)| digests.is_empty()) {
             return Ok(());
         }
         let mut inner = self.lock();
@@ -126,9 +197,11 @@ impl Keyring {
         {
             let mut hold = transaction.prepare_cached("INSERT OR IGNORE INTO holds VALUES (?1, ?2)")?;
             let mut leave = transaction.prepare_cached("DELETE FROM holds WHERE digest = ?1 AND holder = ?2")?;
-            for digest in digests {
-                hold.execute(params![digest.0, Holder::Run(run).number()])?;
-                leave.execute(params![digest.0, Holder::Unclaimed.number()])?;
+            for (run, digests) in claims {
+                for digest in digests {
+                    hold.execute(params![digest.0, Holder::Run(*run).number()])?;
+                    leave.execute(params![digest.0, Holder::Unclaimed.number()])?;
+                }
             }
         }
         transaction.commit()?;
@@ -144,20 +217,15 @@ impl Keyring {
         {
             let mut held = transaction.prepare_cached("SELECT digest FROM holds WHERE holder = ?1")?;
             let mut leave = transaction.prepare_cached("DELETE FROM holds WHERE holder = ?1")?;
-            let mut is_held = transaction.prepare_cached("SELECT EXISTS (SELECT 1 FROM holds WHERE digest = ?1)")?;
-            let mut destroy = transaction.prepare_cached("DELETE FROM file_keys WHERE digest = ?1")?;
-            let mut note = transaction.prepare_cached("INSERT OR REPLACE INTO erased VALUES (?1, ?2)")?;
             let mut destroy_run = transaction.prepare_cached("DELETE FROM run_keys WHERE run = ?1")?;
             for run in runs {
                 let holder = Holder::Run(*run).number();
-                let digests: Vec<[u8; 32]> =
-                    held.query_map(params![holder], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+                let digests: Vec<Digest> =
+                    held.query_map(params![holder], |row| Ok(Digest(row.get(0)?)))?.collect::<rusqlite::Result<_>>()?;
                 leave.execute(params![holder])?;
                 for digest in digests {
-                    if !is_held.query_row(params![digest], |row| row.get::<_, bool>(0))? {
-                        destroy.execute(params![digest])?;
-                        note.execute(params![digest, now()])?;
-                        gone.push(Digest(digest));
+                    if destroy_unheld(&transaction, &digest)? {
+                        gone.push(digest);
                     }
                 }
                 destroy_run.execute(params![holder])?;
@@ -168,4 +236,15 @@ impl Keyring {
         inner.empty_log()?;
         Ok(gone)
     }
+}
+
+/// Destroys the keys of a content that nobody holds. False when somebody does.
+fn destroy_unheld(transaction: &Transaction<'_>, digest: &Digest) -> rusqlite::Result<bool> {
+    let mut is_held = transaction.prepare_cached("SELECT EXISTS (SELECT 1 FROM holds WHERE digest = ?1)")?;
+    if is_held.query_row(params![digest.0], |row| row.get::<_, bool>(0))? {
+        return Ok(false);
+    }
+    transaction.prepare_cached("DELETE FROM file_keys WHERE digest = ?1")?.execute(params![digest.0])?;
+    transaction.prepare_cached("INSERT OR REPLACE INTO erased VALUES (?1, ?2)")?.execute(params![digest.0, now()])?;
+    Ok(true)
 }

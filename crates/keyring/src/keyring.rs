@@ -36,7 +36,7 @@ CREATE TABLE roots (root INTEGER PRIMARY KEY AUTOINCREMENT, wrapped BLOB NOT NUL
 CREATE TABLE run_keys (run INTEGER PRIMARY KEY, root INTEGER NOT NULL, wrapped BLOB NOT NULL);
 CREATE TABLE file_keys (number BLOB PRIMARY KEY, digest BLOB NOT NULL, root INTEGER NOT NULL, wrapped BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX file_keys_digest ON file_keys(digest);
--- Who holds which content: a run, 0 for what no run has taken yet, -1 for what stays.
+-- Who holds which content: a run, 0 for what no run has taken yet, -1 for what stays, -2 for what triggers give to their runs.
 CREATE TABLE holds (digest BLOB NOT NULL, holder INTEGER NOT NULL, PRIMARY KEY (digest, holder)) WITHOUT ROWID;
 CREATE INDEX holds_holder ON holds(holder);
 -- Contents whose keys were destroyed, so that who asks for one can be told.

@@ -5,7 +5,7 @@ use engine::{Command, Outcome, Spawn};
 use flyte::wire::{ActionId, Provenance, Relation};
 use flyte::{Call, Message as _, Recovery};
 use journal::{ActionRow, ChildRow, RunRow};
-use model::{ActionKey, ActionNo, Phase};
+use model::{ActionKey, ActionNo, AttemptKey, Phase};
 use serde_json::Value;
 
 use super::auth;
@@ -30,6 +30,26 @@ pub(super) fn asked(control: &controlplane::ControlPlane, run_spec: &[u8], place
     view::run_of(control.reader(), Some(&of))?;
     let again = said.recover.unwrap_or_default().force_rerun_actions;
     Ok(Some(Recovery { run: of.name, again }))
+}
+
+/// Whom a run is about that does not say so: whom the run is about that it repeats, or that started it. It is given the same, or what came of that.
+pub(super) fn subject(
+    control: &controlplane::ControlPlane,
+    run_spec: &[u8],
+    (project, domain): (&str, &str),
+    attempt: Option<AttemptKey>,
+) -> Answer<Option<String>> {
+    let said = Provenance::decode(run_spec).unwrap_or_default().relation.and_then(|relation| relation.related_to);
+    let of_before = match said.filter(|of| (of.project.as_str(), of.domain.as_str()) == (project, domain)) {
+        Some(of) => control.reader().find_run(project, domain, Some(&of.name), None).map_err(broken)?.by_name,
+        None => None,
+    };
+    for run in of_before.into_iter().chain(attempt.map(|attempt| attempt.run)) {
+        if let Some(subject) = control.reader().subject(run).map_err(broken)? {
+            return Ok(Some(subject));
+        }
+    }
+    Ok(None)
 }
 
 /// What the root of an earlier run gave, when it may stand for that of a new one: it succeeded, nothing of it is to be done again, and it was

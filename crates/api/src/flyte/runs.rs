@@ -134,6 +134,8 @@ pub(super) async fn create(
     let program = blocking(move || {
         let control = &shared.control;
         let (spec, bytes, id) = asked(control, &mut request)?;
+        let (said, kept) = flyte::subject::take(&request.run_spec).map_err(|error| invalid(error.to_string()))?;
+        request.run_spec = kept;
         let run_spec = RunSpec::decode(request.run_spec.as_slice()).map_err(|error| invalid(error.to_string()))?;
         check(&run_spec)?;
         let (inputs, inputs_hash) = match (request.offloaded_input_data, request.inputs) {
@@ -184,8 +186,12 @@ pub(super) async fn create(
             ..Call::default()
         };
         let run_labels = run_spec.labels.unwrap_or_default().values;
+        let subject = match said {
+            Some(subject) => Some(subject),
+            None => recovering::subject(control, &request.run_spec, (&project, &domain), caller.attempt)?,
+        };
         let principal = caller.principal;
-        Ok(Program { name, project, domain, node, call, principal, idempotency_key: key, run_labels, reused })
+        Ok(Program { name, project, domain, node, call, principal, idempotency_key: key, run_labels, subject, reused })
     })
     .await?;
     let submitted = app.control.submit_program(program).await?;

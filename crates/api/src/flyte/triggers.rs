@@ -133,6 +133,10 @@ async fn set(app: &App, caller: &Caller, name: TriggerName, task: TaskId, spec: 
         naming::check_inputs(&app, &by, (&name.project, &name.domain), &inputs.uri)?;
         let run_spec = RunSpec::decode(spec.run_spec.as_slice()).map_err(|error| invalid(error.to_string()))?;
         super::runs::check(&run_spec)?;
+        if run_spec.labels.iter().any(|labels| labels.values.contains_key(flyte::subject::LABEL)) {
+            // It would lie open with the trigger, for as long as that is known.
+            return Err(invalid(format!("a trigger is about nobody: the label `{}` is one of runs", flyte::subject::LABEL)));
+        }
         control.send_to_queue(&mut model::Node::default(), &run_spec.queue)?;
         let call = Call {
             spec: control.flyte().keep_spec(&bytes)?,

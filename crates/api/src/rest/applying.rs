@@ -10,6 +10,7 @@ use model::limits::APPLY_FILES_MAX;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
+use workflow::documents::Document;
 
 use super::App;
 use super::access::Caller;
@@ -41,6 +42,15 @@ fn project_of<'n>(kind: &str, name: &'n str) -> &'n str {
     }
 }
 
+/// What a document gives to runs, whoever starts them.
+fn given_by(document: &Document) -> Vec<&Value> {
+    match document {
+        Document::Workflow(graph) => graph.inputs.iter().filter_map(|port| port.default.as_ref()).collect(),
+        Document::Trigger(trigger) => trigger.inputs.values().collect(),
+        _ => Vec::new(),
+    }
+}
+
 async fn run(app: App, caller: Caller, request: ApplyRequest, dry_run: bool, asks: bool) -> ApiResult<ApplyOutcome> {
     if request.documents.len() + request.files.len() > APPLY_FILES_MAX {
         let message =
@@ -48,14 +58,17 @@ async fn run(app: App, caller: Caller, request: ApplyRequest, dry_run: bool, ask
         return Err(ApiError(Fault::new(FaultKind::TooLarge, message)));
     }
     let files = files_of(&app, request.files, request.beside).await?;
-    let may = |kind: &str, name: &str| {
+    let may = |document: &Document| {
+        let (kind, name) = (document.kind(), document.name());
         let target = policy::Target {
             kind: kind.to_owned(),
             name: name.to_owned(),
             project: project_of(kind, name).to_owned(),
             ..policy::Target::default()
         };
-        super::permission::may(&app, &caller, operation_on(kind), &target, &model::Label::empty()).map_err(|error| error.0)
+        super::permission::may(&app, &caller, operation_on(kind), &target, &model::Label::empty())
+            .and_then(|()| super::naming::check(&app, &caller, given_by(document)))
+            .map_err(|error| error.0)
     };
     // Checking a file changes nothing, and anybody who may look may do it.
     let documents = source_files(request.documents);

@@ -4,7 +4,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 
 use artifacts::{Content, StoreError};
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use controlplane::{Fault, FaultKind};
@@ -16,6 +16,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 
 use super::App;
+use super::access::Caller;
 use super::extract::{Json, Path, Query};
 use super::problem::{ApiError, ApiResult, blocking};
 
@@ -33,7 +34,12 @@ pub(crate) struct UploadQuery {
 #[utoipa::path(put, path = "/api/v1/artifacts", operation_id = "uploadArtifact", tag = "artifacts", params(UploadQuery),
     request_body(content = String, content_type = "application/octet-stream", description = "The bytes. Any type is taken."),
     responses((status = 200, description = "The artifact as a value.", body = Value)))]
-pub(crate) async fn upload(State(app): State<App>, Query(query): Query<UploadQuery>, body: Body) -> ApiResult<Json<Value>> {
+pub(crate) async fn upload(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<UploadQuery>,
+    body: Body,
+) -> ApiResult<Json<Value>> {
     let site = query.site.or_else(|| app.control.sites().names().into_iter().next()).unwrap_or_default();
     let store = app.control.sites().store(&site).ok_or_else(|| Fault::not_found("site", &site))?;
     let name = query.name.unwrap_or_default();
@@ -57,6 +63,7 @@ pub(crate) async fn upload(State(app): State<App>, Query(query): Query<UploadQue
         put
     });
     let put = put.await?;
+    app.uploads.brought(put.digest, &caller.principal);
     Ok(Json(ArtifactRef { digest: put.digest, size: put.size, kind: ArtifactKind::File, name }.to_value()))
 }
 

@@ -399,6 +399,8 @@ pub(crate) async fn report(
     Extension(caller): Extension<Caller>,
     Json(request): Json<SignalRequest>,
 ) -> ApiResult<Json<FiredView>> {
+    // Triggers give it to the runs that they start.
+    super::naming::check(&app, &caller, [&request.payload])?;
     let runs = app.control.event(&request.name, request.payload, &caller.principal).await?;
     Ok(Json(FiredView { runs: runs.into_iter().map(|run| run.0).collect() }))
 }

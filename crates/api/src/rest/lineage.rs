@@ -238,6 +238,7 @@ pub(crate) async fn test_step(
     // What is not registered is started only by those who could have written it.
     super::permission::may(&app, &caller, "submit", &target, &Label::empty())?;
     super::permission::may(&app, &caller, "author", &target, &Label::empty())?;
+    super::naming::check(&app, &caller, inputs.values().chain(outputs.values()))?;
     let principal = caller.principal.clone();
     let submitted = app.control.test_step(StepTest { text, beside, node, inputs, outputs, principal }).await?;
     let view = blocking(move || {

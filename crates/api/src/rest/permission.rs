@@ -134,7 +134,7 @@ fn about(
     }
     if let Some(digest) = parameters.get("digest") {
         let parsed: Digest = digest.parse().map_err(|error| Fault::new(FaultKind::Malformed, format!("{error}")))?;
-        let label = control.reader().artifact_label(&parsed).map_err(Fault::internal)?;
+        let label = control.label_of_artifact(&parsed)?;
         return Ok((named("artifact", digest, ""), label));
     }
     if let Some(site) = parameters.get("site") {

@@ -149,7 +149,8 @@ fn traceparent(headers: &HeaderMap) -> Option<String> {
     headers.get("traceparent").and_then(|context| context.to_str().ok()).map(str::to_owned)
 }
 
-/// Whether the rules let a caller start this workflow, in its project and domain; in another project it has to be one that they may read.
+/// Whether the rules let a caller start this workflow, in its project and domain; in another project it has to be one that they may read. What
+/// they give it they have to see, or to have brought.
 fn may_submit(app: &App, caller: &Caller, request: &SubmitRequest) -> ApiResult<()> {
     let of_workflow = request.workflow.split_once('/').map_or("default", |(project, _)| project);
     let may = |operation: &'static str, project: &str| {
@@ -163,9 +164,10 @@ fn may_submit(app: &App, caller: &Caller, request: &SubmitRequest) -> ApiResult<
         super::permission::may(app, caller, operation, &target, &model::Label::empty())
     };
     match request.project.as_deref().filter(|project| *project != of_workflow) {
-        Some(project) => may("submit", project).and_then(|()| may("read", of_workflow)),
-        None => may("submit", of_workflow),
+        Some(project) => may("submit", project).and_then(|()| may("read", of_workflow))?,
+        None => may("submit", of_workflow)?,
     }
+    super::naming::check(app, caller, request.inputs.values())
 }
 
 fn submission(request: SubmitRequest, caller: &Caller, headers: &HeaderMap) -> Submission {
@@ -416,6 +418,7 @@ pub(crate) async fn rerun(
     let request = body.map(|Json(request)| request).unwrap_or_default();
     let (shared, asker, of) = (app.clone(), caller.clone(), run.clone());
     let blind = blocking(move || is_blind(&shared, &asker, &of)).await?;
+    super::naming::check(&app, &caller, request.inputs.values())?;
     let rerun = Rerun {
         from: request.from,
         inputs: request.inputs,

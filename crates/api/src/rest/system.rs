@@ -268,6 +268,8 @@ pub(crate) struct EraseAnswer {
     bodies: u64,
     /// Artifacts that nobody else holds, and that are destroyed.
     artifacts: u64,
+    /// Triggers that give something of what these runs were given to their runs to come. It stays until they are removed.
+    triggers: Vec<String>,
 }
 
 /// Destroys the keys of runs, and with them their values and the artifacts that no other run holds. Facts and hashes stay, and the log still
@@ -281,7 +283,7 @@ pub(crate) async fn erase(
 ) -> ApiResult<Json<EraseAnswer>> {
     let erased = app.control.erase(&request.runs, request.subject.as_deref(), &caller.principal).await?;
     let runs = erased.runs.iter().map(|run| run.0).collect();
-    Ok(Json(EraseAnswer { runs, bodies: erased.bodies, artifacts: erased.artifacts }))
+    Ok(Json(EraseAnswer { runs, bodies: erased.bodies, artifacts: erased.artifacts, triggers: erased.triggers }))
 }
 
 #[cfg(test)]

@@ -49,6 +49,7 @@ async fn ended(up: &Up, project: &str, name: &str, output: &str) {
         principal: "somebody".into(),
         idempotency_key: None,
         run_labels: BTreeMap::new(),
+        subject: None,
         reused: Some(json!({ "output_uri": output })),
     };
     let run = up.control.submit_program(program).await.unwrap().run;

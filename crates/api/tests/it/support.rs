@@ -1,6 +1,7 @@
 //! A server in this process and a client for it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use api::{Access, Listen, Server};
 use bytes::Bytes;
@@ -52,12 +53,25 @@ impl Up {
         Up::listening(tempfile::tempdir().unwrap(), Access::local(), listen).await
     }
 
+    /// Where what is to run is at work for ever: its wrapper takes it and starts nothing.
+    pub(crate) async fn at_work() -> Up {
+        let take = r#"IFS= read -r -d "" folder; [ -n "$folder" ] || exit 1
+            echo "$$ 0" > "$folder/shim.pid"; printf '\001'; exec cat > /dev/null"#;
+        let shim = ("/bin/bash".into(), vec!["-c".into(), take.into()]);
+        let listen = Listen::from(SocketAddr::from(([127, 0, 0, 1], 0)));
+        Up::with_shim(tempfile::tempdir().unwrap(), Access::local(), listen, shim).await
+    }
+
     async fn listening(data: TempDir, access: Access, listen: Listen) -> Up {
+        // No test here starts a process.
+        Up::with_shim(data, access, listen, ("/bin/false".into(), Vec::new())).await
+    }
+
+    async fn with_shim(data: TempDir, access: Access, listen: Listen, shim: (PathBuf, Vec<String>)) -> Up {
         let options = Options {
             data: data.path().join("data"),
             durability: journal::Durability::Full,
-            // No test here starts a process.
-            shim: ("/bin/false".into(), Vec::new()),
+            shim,
             path: "/usr/bin:/bin".into(),
             keys: Default::default(),
         };

@@ -64,6 +64,19 @@ async fn a_signed_call_fires_once_however_often_it_is_played() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_of_a_webhook_names_no_artifact() {
+    let up = Up::start().await;
+    up.apply(TRIGGERS).await;
+    let put = up.call(Method::PUT, "/api/v1/artifacts?name=a", &[], Bytes::from_static(b"of somebody")).await.json();
+    let (now, body) = ((controlplane::wall().0 / 1_000_000).to_string(), json!({ "deep": [put] }).to_string());
+    let signature = sign(&now, &body);
+    let headers = [("x-tutti-timestamp", now.as_str()), ("x-tutti-signature", signature.as_str())];
+    up.call(Method::POST, "/hooks/hook", &headers, Bytes::from(body)).await.is_problem(403, "E0005");
+    assert_eq!(up.get("/api/v1/runs").await.json()["items"], json!([]));
+    up.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_event_fires_the_triggers_that_match() {
     let up = Up::start().await;
     up.apply(TRIGGERS).await;

@@ -444,6 +444,7 @@ impl ControlPlane {
             principal,
             idempotency_key: Some(key),
             run_labels: BTreeMap::from([("app".to_owned(), name)]),
+            subject: None,
             reused: None,
         })
     }

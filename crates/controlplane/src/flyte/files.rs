@@ -207,6 +207,33 @@ impl Flyte {
 mod tests {
     use super::*;
 
+    /// Whoever reads what is placed for a task is held to what it carries, also when placing it broke off.
+    #[test]
+    fn what_files_carry_is_noted_before_the_first_of_them_is_placed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open_at(folder.path().join("store")).unwrap();
+        let flyte = Flyte::open(folder.path(), Store::open_at(folder.path().join("specs")).unwrap(), None).unwrap();
+        let put = store.put_bytes(b"a scan").unwrap();
+        let artifact = |digest| ArtifactRef { digest, size: put.size, kind: ArtifactKind::File, name: "scan".into() };
+        let names = engine::RunNames { project: "p".into(), domain: "d".into(), name: "r".into(), ..Default::default() };
+        let dispatch = Dispatch {
+            key: "tutti-1-1-1".parse().unwrap(),
+            epoch: model::Epoch(1),
+            site: "local".into(),
+            names: std::sync::Arc::new(names),
+            path: "read".into(),
+            node: std::sync::Arc::default(),
+            input: None,
+            label: model::Label::of(["pii"]),
+            idempotency_key: String::new(),
+            timeout: None,
+        };
+        assert!(flyte.place(&dispatch, &[artifact(put.digest), artifact(model::Digest::of(b"gone"))], &store).is_err());
+        let there = flyte.objects().list("runs/p/d/r/read/given/", false, "", 10).unwrap().objects;
+        assert_eq!(there.len(), 1, "{there:?}");
+        assert_eq!(flyte.label_of("runs/p/d/r", "read").unwrap(), model::Label::of(["pii"]));
+    }
+
     #[test]
     fn names_lead_nowhere_else() {
         for (name, safe) in [("a b/ü.csv", "_.csv"), ("..", "file"), ("", "file"), ("x/../y.parquet", "y.parquet")] {

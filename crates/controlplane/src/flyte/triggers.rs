@@ -64,6 +64,7 @@ impl ControlPlane {
             principal: format!("trigger:{}", trigger.name),
             idempotency_key: Some(key),
             run_labels: spec.labels.unwrap_or_default().values,
+            subject: None,
             reused: None,
         };
         let submit = self.program_to_submit(program)?;
@@ -107,7 +108,8 @@ impl ControlPlane {
         let inputs = json!({ CALL: call.input() });
         let labels = self.label_run(&graph, &program.project, &program.domain, &inputs)?;
         self.flyte().expect_end(&program)?;
-        let Program { name, project, domain, principal, idempotency_key, run_labels, reused, .. } = program;
+        let Program { name, project, domain, principal, idempotency_key, run_labels, subject, reused, .. } = program;
+        crate::runs::check_subject(subject.as_deref())?;
         let known = self.reader().find_run(&project, &domain, Some(&name), idempotency_key.as_deref());
         Ok(Submit {
             labels,
@@ -123,6 +125,7 @@ impl ControlPlane {
             salt: random_bytes(),
             known: known.map_err(Fault::internal)?,
             run_labels,
+            subject,
             concurrency,
             ..Submit::default()
         })

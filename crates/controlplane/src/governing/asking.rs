@@ -318,6 +318,10 @@ impl ControlPlane {
     }
 }
 
+/// What is said when a case is about something that was not given.
+const FILES_ALONE: &str = "cases are decided by the files alone, and not by what is registered: give rules, sites, workflows and tests \
+                           together, such as their folder: `tutti policy test FOLDER`";
+
 /// Approvals as a test takes them: of every sanitizer, by as many owners as it needs.
 fn vouched(sources: &Sources) -> Vec<Approval> {
     let needed = sources.tags.iter().map(|tag| tag.approvals.max(1)).max().unwrap_or(1);
@@ -352,9 +356,9 @@ fn decide(
         let graph = graphs.get(name).ok_or_else(|| {
             let fault = Fault::new(
                 FaultKind::Malformed,
-                format!("the case `{}` names neither a site nor a workflow that is there", case.name),
+                format!("the case `{}` names neither a site nor a workflow that is among the files", case.name),
             );
-            fault.hint("give the workflow's file, or `site`")
+            fault.hint(FILES_ALONE)
         })?;
         return Ok(match certify(rules, graph, fleet, cache, now) {
             Ok(_) => (true, "every step has a place".into()),
@@ -362,10 +366,8 @@ fn decide(
         });
     };
     if !fleet.names().any(|known| known == site) {
-        return Err(Fault::new(
-            FaultKind::Malformed,
-            format!("the case `{}` names the site `{site}`, which is not there", case.name),
-        ));
+        let message = format!("the case `{}` names the site `{site}`, which is not among the files", case.name);
+        return Err(Fault::new(FaultKind::Malformed, message).hint(FILES_ALONE));
     }
     let workflow = case.workflow.clone().unwrap_or_else(|| "default/test".into());
     let work = Work {

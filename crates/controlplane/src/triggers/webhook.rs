@@ -1,6 +1,7 @@
 //! Calls of webhooks.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use model::ArtifactRef;
 use serde_json::Value;
 use sha2::Sha256;
 use workflow::documents::TriggerKind;
@@ -43,6 +44,11 @@ impl ControlPlane {
             return Err(Fault::new(FaultKind::Unauthenticated, "the signature of the call is missing, wrong or too old"));
         }
         let payload: Value = serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned().into());
+        if !ArtifactRef::all_in(&payload).is_empty() {
+            let fault =
+                Fault::new(FaultKind::Forbidden, "a call of a webhook names no artifacts: nobody knows what the caller may see");
+            return Err(fault.hint("start the run at `POST /api/v1/runs`, with a token"));
+        }
         // The same call, played again while its time is still fresh, gives the run that it gave before.
         let asked = Asked { payload, call: signature.to_owned(), untagged: None };
         Ok(self.fire(Firing { trigger, due: wall(), missed: 0, asked: Some(asked) }).await?)

@@ -149,6 +149,7 @@ async fn everything_of_a_flyte_run_goes_with_it() {
             principal: "test".into(),
             idempotency_key: None,
             run_labels: Default::default(),
+            subject: None,
             reused: Some(json!({ "output_uri": format!("{base}/a0/1") })),
         };
         let run = control.submit_program(program).await.unwrap().run;

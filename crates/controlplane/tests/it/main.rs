@@ -1,6 +1,7 @@
 //! The control plane as a whole, in this process.
 
 mod erasing;
+mod erasing_triggers;
 mod governing;
 mod instants;
 mod keep;

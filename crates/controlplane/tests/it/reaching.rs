@@ -144,3 +144,25 @@ async fn the_shared_folder_is_a_way_out_for_data_with_tags() {
     assert!(found.holds(), "{found:?}");
     control.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_shows_no_folder_of_the_servers_data() {
+    let place = tempfile::tempdir().unwrap();
+    let data = place.path().join("data");
+    let control = open(&data).await;
+    let (link, above) = (place.path().join("link"), place.path().join("above"));
+    std::os::unix::fs::symlink(data.join("keys"), &link).unwrap();
+    std::os::unix::fs::symlink(place.path(), &above).unwrap();
+    let site = |folder: &std::path::Path| {
+        let text = format!("kind: site\nname: lab\ncapacity: {{cpu: 1}}\nsandbox: {{runtime: [\"{}\"]}}\n", folder.display());
+        vec![controlplane::SourceFile { path: "t.yaml".into(), text }]
+    };
+    for within in [data.clone(), data.join("sites"), link] {
+        let refused = control.apply(site(&within), Default::default(), false, "ada").await.unwrap_err();
+        assert_eq!(refused.kind, controlplane::FaultKind::Malformed, "{}: {refused}", within.display());
+    }
+    assert!(control.sites().executor("lab").is_none());
+    // There they are hidden.
+    assert!(!control.apply(site(&above), Default::default(), false, "ada").await.unwrap().failed());
+    control.stop().await;
+}

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::{SiteFolder, folders};
 use crate::machine::disk_is_nearly_full;
+use crate::sandbox::cover::{Cover, LACKING};
 use crate::sandbox::{Attempt, Layers, PROXY_PORT, Site, Walls};
 use crate::shim::{self, HostSpec, ShimSpec};
 use crate::{AttemptSpec, Host, secrets};
@@ -97,6 +98,10 @@ pub(super) fn prepare(
     let memory_asked = spec.resources.memory_bytes > 0;
     // Asked again, since the site may have been told otherwise meanwhile: whoever is to serve it then starts the command.
     let host = host(site, spec, ticket).filter(|_| walls.is_none());
+    let (cover, lacking) = match walls {
+        Some(_) => (None, Vec::new()),
+        None => cover(site, folder, spec),
+    };
     let shim_spec = ShimSpec {
         attempt: spec.key,
         epoch: spec.epoch,
@@ -112,6 +117,8 @@ pub(super) fn prepare(
         bytes_in: laid.bytes,
         ports: spec.outputs.clone(),
         walls,
+        cover,
+        lacking,
         host: host.map(|host| HostSpec {
             arguments: host.arguments.clone(),
             keep: home.is_some(),
@@ -245,7 +252,9 @@ fn walls(site: &SiteFolder, folder: &Path, spec: &AttemptSpec, ticket: &Ticket) 
     let runtime = kept.runtime.with(&spec.shown);
     let runtime = if isolation.layers.namespaces { runtime } else { runtime.without(&settings.hidden) };
     let mut writable = vec![site.folder.join("files")];
-    writable.extend(settings.writable.iter().chain(&spec.writable).cloned());
+    writable.extend(settings.writable.iter().cloned());
+    // What is meant to be without walls makes environments for others. Within walls it makes none.
+    writable.extend(spec.writable.iter().filter(|_| !spec.unboxed).cloned());
     let mut walls = Walls {
         site: Site {
             layers: isolation.layers,
@@ -268,6 +277,32 @@ fn walls(site: &SiteFolder, folder: &Path, spec: &AttemptSpec, ticket: &Ticket) 
         walls.lacking.push("what was granted of the network cannot be given alone here: all of it is open".into());
     }
     Ok(Some(walls))
+}
+
+/// What an attempt without walls is not shown, where the site wants some for what can have them; and what of that this machine cannot do.
+fn cover(site: &SiteFolder, folder: &Path, spec: &AttemptSpec) -> (Option<Cover>, Vec<String>) {
+    let kept = site.sandbox.lock().clone();
+    let settings = &kept.settings;
+    if settings.mode == SandboxMode::Off || settings.hidden.is_empty() {
+        return (None, Vec::new());
+    }
+    if !settings.machine.isolation().layers.namespaces {
+        return (None, vec![LACKING.into()]);
+    }
+    // By their own paths, as what is hidden.
+    let own = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let written = [site.folder.join("files")].iter().chain(&spec.writable).map(|path| own(path)).collect();
+    let shown = spec.shown.iter().map(|path| own(path)).collect();
+    let cover = Cover { hidden: settings.hidden.clone(), shown, written, work: own(&folder.join("work")), is_outer: false };
+    (Some(cover), Vec::new())
+}
+
+/// The same for the process that others of a program come from. What it loads is the program's, and its wrappers find their attempts there.
+pub(super) fn cover_of_nursery(site: &SiteFolder, spec: &AttemptSpec) -> Option<Cover> {
+    let (cover, _) = cover(site, Path::new("/"), &AttemptSpec { writable: Vec::new(), ..spec.clone() });
+    let folders = ["attempts", "files", "homes"].map(|name| site.folder.join(name));
+    let written = folders.iter().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone())).collect();
+    Some(Cover { written, work: "/".into(), is_outer: true, ..cover? })
 }
 
 fn environment(

@@ -14,6 +14,8 @@ use tokio::io::{AsyncReadExt as _, Interest};
 use tokio::net::UnixStream;
 
 use super::attempt::MARK;
+use crate::sandbox::cover::Cover;
+use crate::shim::COVERED;
 
 /// How long a program may take until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -51,7 +53,7 @@ impl Nurseries {
     }
 
     /// The channel to a new wrapper whose child has loaded the program; none when the program cannot serve here.
-    pub(super) async fn wrapper(&self, program: &[String]) -> Option<UnixStream> {
+    pub(super) async fn wrapper(&self, program: &[String], cover: Option<&Cover>) -> Option<UnixStream> {
         let state = self.known.lock().entry(program.to_vec()).or_default().clone();
         let mut state = state.lock().await;
         // Once more when the one that was there is gone.
@@ -60,7 +62,7 @@ impl Nurseries {
                 return None;
             }
             if !matches!(*state, State::Ready(_)) {
-                *state = match self.start(program).await {
+                *state = match self.start(program, cover).await {
                     Ok(nursery) => State::Ready(nursery),
                     Err(error) => {
                         tracing::warn!(program = program.join(" "), %error, "processes of this program are started cold");
@@ -85,12 +87,20 @@ impl Nurseries {
         });
     }
 
-    async fn start(&self, program: &[String]) -> std::io::Result<Nursery> {
+    async fn start(&self, program: &[String], cover: Option<&Cover>) -> std::io::Result<Nursery> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let mut channel = UnixStream::from_std(ours)?;
         let (first, arguments) = program.split_first().ok_or(std::io::ErrorKind::NotFound)?;
-        let mut command = tokio::process::Command::new(first);
+        // A process of many threads cannot cover its child: a wrapper does that, and becomes the program.
+        let mut command = match cover {
+            Some(cover) => {
+                let mut command = tokio::process::Command::new(&self.shim.0);
+                command.args(&self.shim.1).arg(COVERED).arg(serde_json::to_string(cover)?).arg(first);
+                command
+            }
+            None => tokio::process::Command::new(first),
+        };
         command.args(arguments).arg(&self.shim.0).args(&self.shim.1).current_dir("/");
         // Nothing of the server's; what is here is what every attempt is told. The padding is room for the mark of an attempt.
         command.env_clear().env("LANG", "C.UTF-8").env("TZ", "UTC").env(MARK, "x".repeat(MARK_BYTES));

@@ -33,7 +33,16 @@ pub(super) async fn drive(inner: Arc<Inner>, spec: AttemptSpec, ticket: Ticket) 
     }
     let host = attempt::host(&inner.site, &spec, &ticket);
     let reuse = host.and_then(|host| host.reuse.clone());
-    let wrapper = match inner.wrappers.find(host).await {
+    let cover = match host {
+        Some(_) => {
+            let (inner, spec) = (inner.clone(), spec.clone());
+            // The first time it is found out what the machine can do.
+            let cover = spawn_blocking(move || attempt::cover_of_nursery(&inner.site, &spec));
+            cover.await.unwrap_or_default()
+        }
+        None => None,
+    };
+    let wrapper = match inner.wrappers.find(host, cover.as_ref()).await {
         Ok(wrapper) => wrapper,
         Err(error) => {
             let failure = attempt::of_io("the wrapper")(error);

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use super::nurseries::Nurseries;
+use crate::sandbox::cover::Cover;
 use crate::shim::Word;
 use crate::{Host, Reuse};
 
@@ -37,6 +38,8 @@ pub(super) struct Wrappers {
 pub(super) struct Wrapper {
     channel: UnixStream,
     home: Option<Home>,
+    /// Whether it was made by a program, and has no attempts of others.
+    of_program: bool,
 }
 
 /// The folder of a process that is used again. It goes with the last who knows of it.
@@ -56,17 +59,17 @@ impl Wrappers {
     }
 
     /// A wrapper for an attempt, which has not been told of it yet.
-    pub(super) async fn find(&self, host: Option<&Host>) -> std::io::Result<Wrapper> {
+    pub(super) async fn find(&self, host: Option<&Host>, cover: Option<&Cover>) -> std::io::Result<Wrapper> {
         if let Some(host) = host {
             if let Some(wrapper) = host.reuse.as_ref().and_then(|reuse| self.kept_for(&reuse.key)) {
                 return Ok(wrapper);
             }
-            if let Some(channel) = self.nurseries.wrapper(&host.program).await {
+            if let Some(channel) = self.nurseries.wrapper(&host.program, cover).await {
                 let home = match &host.reuse {
                     Some(_) => Some(Home(tempfile::TempDir::new_in(&self.homes)?)),
                     None => None,
                 };
-                return Ok(Wrapper { channel, home });
+                return Ok(Wrapper { channel, home, of_program: true });
             }
         }
         match self.idle.lock().pop() {
@@ -108,13 +111,13 @@ impl Wrappers {
         command.stdin(OwnedFd::from(theirs.try_clone()?)).stdout(OwnedFd::from(theirs)).stderr(Stdio::null());
         // The runtime reaps it.
         drop(tokio::process::Command::from(command).kill_on_drop(false).spawn()?);
-        Ok(Wrapper { channel, home: None })
+        Ok(Wrapper { channel, home: None, of_program: false })
     }
 
-    /// Takes a wrapper back that has finished its attempt.
+    /// Takes a wrapper back that has finished its attempt. One that a program made ends: what made it could look into it.
     pub(super) fn take_back(&self, wrapper: Wrapper) {
         let mut idle = self.idle.lock();
-        if idle.len() < IDLE_MAX {
+        if !wrapper.of_program && idle.len() < IDLE_MAX {
             idle.push((wrapper, Instant::now()));
         }
     }

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Signal, WaitOptions};
+use rustix::thread::CapabilitySet;
 
 use super::enter::{BROKEN, ENDED, NOT_STARTED, Order, STARTED};
 use super::{Broken, Built, Site, Step, Walls, filter, network, root, rules};
@@ -90,7 +91,7 @@ fn inside(place: &mut Place) -> Built<()> {
     }
     rustix::process::chdir(&walls.attempt.work).step(|| "entering the work folder".into())?;
     limit_processes(walls);
-    drop_rights().step(|| "dropping rights".into())?;
+    drop_rights(CapabilitySet::empty()).step(|| "dropping rights".into())?;
     // Its memory is a copy of the wrapper's, and so of what other attempts were told: nobody inside may look into it.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .step(|| "closing its memory".into())?;
@@ -138,7 +139,7 @@ fn hear(orders: &UnixStream) -> io::Result<Option<Told>> {
 }
 
 /// Users inside are numbered as outside. There is one, with no rights over anything outside.
-fn map_users((user, group): (u32, u32)) -> io::Result<()> {
+pub(super) fn map_users((user, group): (u32, u32)) -> io::Result<()> {
     std::fs::write("/proc/self/setgroups", "deny")?;
     std::fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
     std::fs::write("/proc/self/gid_map", format!("{group} {group} 1"))
@@ -156,18 +157,18 @@ fn limit_processes(walls: &Walls) {
     }
 }
 
-/// Gives up every capability, and the way to ever get one.
-fn drop_rights() -> io::Result<()> {
-    use rustix::thread::{CapabilitySet, CapabilitySets};
+/// Gives up every capability but these, and the way to ever get another.
+pub(super) fn drop_rights(kept: CapabilitySet) -> io::Result<()> {
+    use rustix::thread::CapabilitySets;
     rustix::thread::set_no_new_privs(true)?;
     for number in 0..64 {
-        let Some(one) = CapabilitySet::from_bits(1 << number) else { continue };
+        let Some(one) = CapabilitySet::from_bits(1 << number).filter(|one| !kept.contains(*one)) else { continue };
         // Those that the kernel does not know end the list; without the right to drop them there are none to drop.
         let _ = rustix::thread::remove_capability_from_bounding_set(one);
     }
     let _ = rustix::thread::clear_ambient_capability_set();
     let none = CapabilitySet::empty();
-    rustix::thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
+    rustix::thread::set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable: none })?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The root that a process within the walls sees: an empty file system in memory, into which what it may see is bound.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -39,7 +40,7 @@ pub(super) fn build(site: &Site) -> Built<()> {
     let is_within = |at: &Path| site.hidden.iter().any(|hidden| at.starts_with(hidden));
     let (within, before): (Vec<_>, Vec<_>) = site.runtime.shown.iter().partition(|(at, _)| is_within(at));
     show(&before)?;
-    for hidden in site.hidden.iter().filter(|hidden| hidden.is_dir()) {
+    for hidden in hidden_at(site).iter().filter(|hidden| hidden.is_dir()) {
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
         mount("tmpfs", hidden, "tmpfs", flags, c"mode=0755,size=1m").step(|| "hiding the server's data".into())?;
     }
@@ -100,6 +101,17 @@ fn same(path: &Path, folder: &fs::File) -> io::Result<()> {
     if is_same { Ok(()) } else { Err(io::Error::new(io::ErrorKind::NotFound, "it was replaced")) }
 }
 
+/// Where what is hidden would be seen: by its own path, and below every link that leads to something above it.
+fn hidden_at(site: &Site) -> BTreeSet<PathBuf> {
+    let mut all: BTreeSet<PathBuf> = site.hidden.iter().cloned().collect();
+    for (at, lies) in &site.runtime.shown {
+        all.extend(
+            site.hidden.iter().filter_map(|hidden| Some(at.join(hidden.strip_prefix(lies).ok()?))).filter(|path| path != at),
+        );
+    }
+    all
+}
+
 fn show(shown: &[(&PathBuf, &PathBuf)]) -> Built<()> {
     for (at, lies) in shown {
         // What was removed since the site was opened is not there inside either.
@@ -132,6 +144,16 @@ fn bind(source: &Path, at: &Path, mode: Mode) -> Built<()> {
     }
     mount_bind_recursive(source, at).step(step)?;
     if mode == Mode::Device { Ok(()) } else { set(at, mode, true).step(step) }
+}
+
+/// Makes a mount one to be read alone. What else holds of it goes on to hold: of a file system of which no programs are started none are.
+pub(super) fn close(at: &Path) -> io::Result<()> {
+    set(at, Mode::Read, true)
+}
+
+/// The same, and nothing that is mounted below it.
+pub(super) fn close_alone(at: &Path) -> io::Result<()> {
+    set(at, Mode::Read, false)
 }
 
 #[repr(C)]
@@ -258,6 +280,14 @@ pub(super) fn written(walls: &Walls) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_hidden_is_so_by_every_path_that_leads_there() {
+        let mut site = Site { hidden: vec!["/lab/data".into()], ..Site::default() };
+        let shown = [("/lab", "/lab"), ("/opt/link", "/lab"), ("/opt/tools", "/usr/tools"), ("/opt/kept", "/lab/data/kept")];
+        site.runtime.shown = shown.map(|(at, lies)| (PathBuf::from(at), PathBuf::from(lies))).into();
+        assert_eq!(hidden_at(&site), ["/lab/data", "/opt/link/data"].map(PathBuf::from).into());
+    }
 
     #[test]
     fn what_something_hidden_lies_in_is_not_shown_again() {

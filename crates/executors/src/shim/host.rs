@@ -16,6 +16,7 @@ use serde_json::json;
 
 use super::groups::Groups;
 use super::{HostSpec, ShimSpec, tree};
+use crate::sandbox::cover::Cover;
 
 /// What stands before the process id on a wrapper's command line.
 const OPTION: &str = "--host=";
@@ -64,13 +65,17 @@ impl Host {
         tree::reset_peak(self.pid);
         let (stdout, stdout_of_host) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let (stderr, stderr_of_host) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-        let work = File::open(folder.join(&spec.work))?;
+        // Whoever has something open within what is hidden sees all of it from there.
+        let work = if spec.cover.is_some() { None } else { Some(File::open(folder.join(&spec.work))?) };
         let environment: serde_json::Map<String, serde_json::Value> =
             spec.environment.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect();
         let HostSpec { arguments, keep, home } = told;
-        let order = json!({ "arguments": arguments, "keep": keep, "home": home, "environment": environment }).to_string();
+        let cover = spec.cover.clone().map(|cover| cover_of(cover, told));
+        let order = json!({ "arguments": arguments, "keep": keep, "home": home, "environment": environment, "cover": cover });
+        let order = order.to_string();
         let length = u32::try_from(order.len()).map_err(std::io::Error::other)?.to_be_bytes();
-        let descriptors = [stdout_of_host.as_fd(), stderr_of_host.as_fd(), work.as_fd()];
+        let outputs = [stdout_of_host.as_fd(), stderr_of_host.as_fd()];
+        let descriptors: Vec<BorrowedFd<'_>> = outputs.into_iter().chain(work.as_ref().map(AsFd::as_fd)).collect();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut attached = SendAncillaryBuffer::new(&mut space);
         attached.push(SendAncillaryMessage::ScmRights(&descriptors));
@@ -96,6 +101,14 @@ impl Host {
         (&self.channel).read_exact(&mut code).ok()?;
         Some(i32::from_be_bytes(code))
     }
+}
+
+/// What a process is covered with: one that stays has its home, and not the folder of one attempt.
+fn cover_of(mut cover: Cover, told: &HostSpec) -> Cover {
+    if told.keep {
+        cover.work = std::fs::canonicalize(&told.home).unwrap_or_else(|_| told.home.clone().into());
+    }
+    cover
 }
 
 impl AsFd for Host {

@@ -101,6 +101,101 @@ fn an_order_says_what_is_shown_beside_the_rest_and_what_may_be_written() {
     }
 }
 
+/// A site with settings of its own.
+struct With {
+    boxed: Boxed,
+    settings: Settings,
+}
+
+impl Rig for With {
+    fn open(&self, observed: UnboundedSender<Observed>) -> Box<dyn Executor> {
+        let options = Options { sandbox: self.settings.clone(), ..self.boxed.rig.options() };
+        Box::new(LocalExecutor::open(options, observed).unwrap())
+    }
+
+    fn shared(&self) -> &Path {
+        self.boxed.rig.shared()
+    }
+}
+
+#[test]
+fn what_is_hidden_is_not_seen_through_a_link_to_a_folder_above_it() {
+    if !has_walls() {
+        return;
+    }
+    let boxed = Boxed::elsewhere();
+    let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (above, data) = (place.path().join("above"), place.path().join("above/data"));
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("key"), "secret").unwrap();
+    std::fs::write(above.join("note"), "hello").unwrap();
+    let (link, into) = (place.path().join("link"), place.path().join("into"));
+    std::os::unix::fs::symlink(&above, &link).unwrap();
+    std::os::unix::fs::symlink(&data, &into).unwrap();
+    let mut settings = boxed.settings(SandboxMode::Require);
+    settings.hidden.push(data.canonicalize().unwrap());
+    settings.runtime = vec![link.clone(), into.clone()];
+    assert!(settings.hides(&into) && !settings.hides(&link));
+    let rig = With { boxed, settings };
+    let mut control = Incarnation::start(&rig, 1);
+    let key = fresh_key();
+    let text = r#"cat "$PLACE/link/note"; cat "$PLACE"/*/data/key "$PLACE"/link/*/key "$PLACE"/into/key 2> /dev/null || true"#;
+    let mut order = script(key, 1, rig.shared(), text);
+    order.input["env"]["PLACE"] = serde_json::json!(place.path());
+    control.submit(order).unwrap();
+    let end = control.end_of(key);
+    let said = |stream| String::from_utf8_lossy(&control.log(key, stream, 0).bytes).into_owned();
+    assert!(matches!(end.outcome, engine::Outcome::Succeeded(_)), "{}", said(executors::Stream::Stderr));
+    assert_eq!(said(executors::Stream::Stdout), "hello");
+}
+
+#[test]
+fn what_is_excused_from_walls_does_not_see_what_is_hidden() {
+    if !has_walls() {
+        return;
+    }
+    for boxed in [Boxed::new(), Boxed::elsewhere()] {
+        let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let (data, shown, made) = (place.path().join("data"), place.path().join("data/shown"), place.path().join("data/made"));
+        [&shown, &made].map(|folder| std::fs::create_dir_all(folder).unwrap());
+        std::fs::write(data.join("key"), "secret").unwrap();
+        std::fs::write(shown.join("note"), "hello\n").unwrap();
+        let mut settings = boxed.settings(SandboxMode::Prefer);
+        settings.hidden.push(data.canonicalize().unwrap());
+        let site = boxed.rig.site();
+        let rig = With { boxed, settings };
+        let mut control = Incarnation::start(&rig, 1);
+        let key = fresh_key();
+        let text = r#"cat "$PLACE/data/shown/note"; pwd; echo made > "$PLACE/beside"; echo made > "$PLACE/data/made/made"
+            echo x > "$TUTTI_SITE_FILES/x"; cat "$PLACE/data/key" 2> /dev/null || true; ls "$SITE" ../.. "$SITE/attempts"
+            for y in "$PLACE/data/y" "$PLACE/data/shown/y"; do
+                if (echo x > "$y") 2> /dev/null; then echo "it wrote $y"; fi
+            done
+            if umount -l "$PLACE/data" 2> /dev/null; then echo "it took the cover off"; fi
+            if kill -0 "$WRAPPER" 2> /dev/null; then echo "it reaches other processes"; fi
+            if cat "/proc/$WRAPPER/environ" > /dev/null 2>&1; then echo "it looks into other processes"; fi"#;
+        let mut order = script(key, 1, rig.shared(), text);
+        order.input["env"]["PLACE"] = serde_json::json!(place.path());
+        order.input["env"]["SITE"] = serde_json::json!(site);
+        order.input["env"]["WRAPPER"] = serde_json::json!(std::process::id().to_string());
+        (order.shown, order.writable, order.unboxed) = (vec![shown], vec![made.clone()], true);
+        control.submit(order).unwrap();
+        let end = control.end_of(key);
+        let said = |stream| String::from_utf8_lossy(&control.log(key, stream, 0).bytes).into_owned();
+        assert!(matches!(end.outcome, engine::Outcome::Succeeded(_)), "{}", said(executors::Stream::Stderr));
+        let (site, work) = (site.canonicalize().unwrap(), format!("attempts/{key}/work"));
+        let wanted = format!(
+            "hello\n{}\n../..:\n{key}\n\n{}:\nattempts\nfiles\n\n{}:\n{key}\n",
+            site.join(&work).display(),
+            site.display(),
+            site.join("attempts").display()
+        );
+        assert_eq!(said(executors::Stream::Stdout), wanted);
+        assert_eq!(std::fs::read_to_string(place.path().join("beside")).unwrap(), "made\n", "the machine is there");
+        assert!(made.join("made").exists() && site.join("files/x").exists());
+    }
+}
+
 #[test]
 fn a_process_finds_what_it_needs() {
     let rig = Boxed::new();

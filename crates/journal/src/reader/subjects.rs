@@ -1,7 +1,7 @@
 //! Whom runs are about, and which were erased.
 
 use engine::Event;
-use model::RunId;
+use model::{RunId, Seq};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{Reader, Result, bytes_of};
@@ -34,6 +34,15 @@ impl Reader {
                 }
             }
             Ok(about)
+        })
+    }
+
+    /// The runs after one and the entries that their inputs are in, in the order of their numbers.
+    pub fn runs_after(&self, last: RunId, limit: usize) -> Result<Vec<(RunId, Seq)>> {
+        self.with(|db| {
+            let mut statement = db.prepare_cached("SELECT id, first_seq FROM runs WHERE id > ?1 ORDER BY id LIMIT ?2")?;
+            let rows = statement.query_map(params![last.0, limit as i64], |row| Ok((RunId(row.get(0)?), Seq(row.get(1)?))))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
 

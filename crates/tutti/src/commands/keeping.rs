@@ -156,6 +156,11 @@ impl Erase {
         let erased: Value =
             session::with(door, Need::Change, async |session| session.client.post("/api/v1/erase", &request).await).await?;
         let runs = erased["runs"].as_array().map_or(0, Vec::len);
+        for trigger in erased["triggers"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            eprintln!(
+                "the trigger `{trigger}` still gives its runs something that these were given: it stays until the trigger is removed"
+            );
+        }
         eprintln!("backups made before still hold them, where those hold keys: delete these backups");
         print(&erased, self.form.output, &format!("{runs} runs are erased, with {} artifacts\n", erased["artifacts"]))
     }

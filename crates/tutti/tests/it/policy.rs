@@ -137,6 +137,8 @@ fn a_test_beside_the_rules_finds_the_edit_that_opens_the_hole() {
     assert_eq!(caught.code, 1, "{caught:?}");
     assert!(caught.stdout.contains("WRONG  names stay at home") && caught.stdout.contains("2 cases, 1 wrong"), "{caught:?}");
     assert_eq!(home.run(&["policy", "test", "rules.yaml"]).code, 2, "without a test there is nothing to be sure of");
+    let alone = home.run(&["policy", "test", "rules.test.yaml"]);
+    assert!(alone.code == 1 && alone.stderr.contains("by the files alone"), "{alone:?}");
 }
 
 #[test]

@@ -1,0 +1,162 @@
+//! What attempts of Flyte programs ask for in their own name.
+
+use std::collections::BTreeMap;
+
+use controlplane::{FLYTE_ROOT, Program, flyte_base, flyte_run_key};
+use engine::Event;
+use flyte::wire::*;
+use flyte::{Call, Message};
+use hyper::Method;
+use model::{ActionKey, AttemptKey, AttemptNo, Label, Phase, RunId, Seq};
+
+use super::flyte_doors::{call, run};
+use super::support::{PATIENCE, Up};
+
+/// By rules about data it is known who asks.
+const RULES: &str = "kind: tag
+name: pii
+owners: [officers]
+enters: [{task: reads.scans}]
+---
+kind: policy
+name: nowhere-else
+cedar: |
+  forbid (principal, action == Action::\"run\", resource) when { context.data in Tag::\"pii\" && resource.name == \"elsewhere\" };
+";
+
+fn spec(name: &str) -> Vec<u8> {
+    let [project, domain, name, version] = ["mine", "development", name, "1"].map(str::to_owned);
+    let id = Some(TemplateId { project, domain, name, version, org: String::new() });
+    let container = Some(Container { args: vec!["a0".into()], ..Container::default() });
+    let template = TaskTemplate { id, kind: "python-task".into(), container, ..TaskTemplate::default() };
+    TaskSpec { task_template: Some(template), ..TaskSpec::default() }.encode_to_vec()
+}
+
+/// A program that is at work.
+async fn program(up: &Up) -> RunId {
+    let flyte = up.control.flyte();
+    let bytes = spec("root");
+    let program = Program {
+        name: "r".into(),
+        project: "mine".into(),
+        domain: "development".into(),
+        node: flyte::task::node(FLYTE_ROOT, &flyte::task::read(&bytes).unwrap()).unwrap(),
+        call: Call {
+            spec: flyte.keep_spec(&bytes).unwrap(),
+            base: flyte_base("mine", "development", "r"),
+            name: FLYTE_ROOT.into(),
+            ..Call::default()
+        },
+        principal: "somebody".into(),
+        idempotency_key: None,
+        run_labels: BTreeMap::new(),
+        subject: None,
+        reused: None,
+    };
+    up.control.submit_program(program).await.unwrap().run
+}
+
+/// Waits until an action is at work; gives the token of its attempt, and what it reaches.
+async fn at_work(up: &Up, run: RunId, action: &str) -> (String, AttemptKey) {
+    let mut seen = up.control.notices().watch();
+    let look = async {
+        loop {
+            let row = up.control.reader().action(run, action).unwrap();
+            if let Some(row) = row.filter(|row| row.phase == Phase::Running && row.attempt > 0) {
+                return AttemptKey {
+                    run,
+                    action: ActionKey::new(run, model::ActionNo(row.no)).action,
+                    attempt: AttemptNo(row.attempt),
+                };
+            }
+            seen.changed().await.unwrap();
+        }
+    };
+    let key = tokio::time::timeout(PATIENCE, look).await.expect("it is at work");
+    let secret = up.control.flyte().secret().to_owned();
+    (format!("Bearer {}", flyte::sign::token_of(&secret, &key.to_string())), key)
+}
+
+/// Has an attempt ask for a child of an action; gives what it is refused with.
+async fn ask(up: &Up, token: &str, parent: &str, name: &str, task: &str, inputs: &str) -> (String, String) {
+    let action = Enqueued {
+        action_id: Some(ActionId { run: run("mine"), name: name.into() }),
+        parent_action_name: Some(parent.into()),
+        input_uri: inputs.into(),
+        task: Some(TaskAction { spec: spec(task), ..TaskAction::default() }),
+        ..Enqueued::default()
+    };
+    let request = EnqueueRequest { action: Some(action), ..EnqueueRequest::default() };
+    call(up, token, "actions.ActionsService/Enqueue", "", request.encode_to_vec()).await
+}
+
+/// What a child carries from its beginning.
+fn label_of(up: &Up, run: RunId, name: &str) -> Label {
+    let events = up.control.reader().events(Seq(0), Some(run), 1_000).unwrap();
+    let opened = events.into_iter().find_map(|(_, _, _, event)| match event {
+        Event::ChildOpened(child) if child.opened.path == name => Some(child.opened.label),
+        _ => None,
+    });
+    opened.expect("it is asked for")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_is_asked_for_under_another_parent_keeps_what_its_inputs_carry() {
+    let up = Up::at_work().await;
+    up.apply(RULES).await;
+    let run = program(&up).await;
+    let (root, _) = at_work(&up, run, FLYTE_ROOT).await;
+    assert_eq!(ask(&up, &root, FLYTE_ROOT, "reader", "reads.scans", "").await, Default::default());
+    let (reader, key) = at_work(&up, run, "reader").await;
+    assert_eq!(label_of(&up, run, "reader"), Label::of(["pii"]));
+    // What it writes for others carries what it does.
+    let inputs = format!("{}/other/inputs.pb", flyte_base("mine", "development", "r"));
+    let reach = up.control.flyte_reach(key).unwrap().unwrap();
+    up.control.flyte().note_label(&reach, "other").unwrap();
+    up.control.flyte().objects().put(flyte::key(&inputs).unwrap(), b"").unwrap();
+    assert_eq!(ask(&up, &reader, FLYTE_ROOT, "other", "plain", &inputs).await, Default::default());
+    assert_eq!(label_of(&up, run, "other"), Label::of(["pii"]), "its parent carries nothing");
+    assert_eq!(ask(&up, &reader, "reader", "own", "plain", "").await, Default::default());
+    assert_eq!(label_of(&up, run, "own"), Label::of(["pii"]));
+    assert_eq!(up.control.flyte().label_of(&flyte_run_key("mine", "development", "r"), FLYTE_ROOT).unwrap(), Label::empty());
+    up.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_stops_no_app_whatever_it_calls_the_next_one() {
+    let up = Up::at_work().await;
+    up.apply(RULES).await;
+    let run = program(&up).await;
+    let (attempt, _) = at_work(&up, run, FLYTE_ROOT).await;
+    let id = |name: &str| AppId { project: "mine".into(), domain: "development".into(), name: name.into(), ..AppId::default() };
+    let app = |name: &str, command: &str, state: i32, revision: u64| {
+        let container = Some(Container { args: vec![command.into()], ..Container::default() });
+        let spec = AppSpec { container, desired_state: state, ..AppSpec::default() }.encode_to_vec();
+        let metadata = Some(AppMeta { id: Some(id(name)), revision, ..AppMeta::default() });
+        AppRequest { app: Some(FlyteApp { metadata, spec, ..FlyteApp::default() }), ..AppRequest::default() }.encode_to_vec()
+    };
+    let (service, started, stopped) = ("flyteplugins.hitl._app:app", 3, 1);
+    let ask = async |token: &str, method: &str, message: Vec<u8>| {
+        let headers = [("content-type", "application/proto"), ("authorization", token)];
+        let headers = if token.is_empty() { &headers[..1] } else { &headers[..] };
+        let path = format!("/flyteidl2.app.AppService/{method}");
+        let answer = up.call(Method::POST, &path, headers, message.into()).await;
+        if answer.status.is_success() { String::new() } else { answer.json()["code"].as_str().unwrap_or_default().to_owned() }
+    };
+    assert_eq!(ask("", "Create", app("desk", "serve", started, 0)).await, "");
+    let before = up.control.app(&id("desk")).unwrap();
+    for (method, message) in [
+        ("Update", app("desk", service, stopped, before.revision)),
+        ("Update", app("desk", "serve", stopped, before.revision)),
+        ("Create", app("desk", service, started, 0)),
+        ("Delete", OfApp { app_id: Some(id("desk")) }.encode_to_vec()),
+        ("Create", app("other", "serve", started, 0)),
+    ] {
+        assert_eq!(ask(&attempt, method, message).await, "permission_denied", "{method}");
+    }
+    let after = up.control.app(&id("desk")).unwrap();
+    assert_eq!((after.revision, after.spec), (before.revision, before.spec));
+    // The service of the plugin for people is deployed by programs.
+    assert_eq!(ask(&attempt, "Create", app("people", service, started, 0)).await, "");
+    up.down().await;
+}

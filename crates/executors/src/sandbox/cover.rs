@@ -1,0 +1,99 @@
+//! What there is where walls are not wanted: a process runs as the server does, sees the machine and its network, but not the server's data, which
+//! lie under an empty folder for it; nor can it look into other processes of the user or send them signals. It costs two namespaces and a few mounts.
+//!
+//! A process that was there before puts the same on by itself: `host.py` of the Flyte tasks, which is told of it with its order.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
+
+use landlock::{CompatLevel, Compatible as _, Ruleset, RulesetAttr as _, Scope};
+use rustix::fs::{Mode, OFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind_recursive, mount_change};
+use rustix::thread::CapabilitySet;
+
+use super::inside::{drop_rights, map_users};
+use super::root;
+
+/// What is said of an attempt where a machine cannot hide anything.
+pub(crate) const LACKING: &str = "the server's data are not hidden from it: this machine makes no namespaces for users";
+
+/// What an attempt is not shown, and what of that it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Cover {
+    /// Folders that are empty for it: the data of the server.
+    pub(crate) hidden: Vec<PathBuf>,
+    /// What lies within them and can be read all the same.
+    pub(crate) shown: Vec<PathBuf>,
+    /// Folders within them that can be written, beside the work folder.
+    pub(crate) written: Vec<PathBuf>,
+    /// The work folder by its own path.
+    pub(crate) work: PathBuf,
+    /// Whether processes that this one starts put on another of their own.
+    #[serde(default)]
+    pub(crate) is_outer: bool,
+}
+
+impl Cover {
+    /// Puts it on, for this process and all that it starts, and enters the work folder. The caller has one thread, and no file open within what is
+    /// hidden: whatever is open stays so.
+    pub(crate) fn put_on(&self) -> io::Result<()> {
+        let user = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        leave_namespaces()?;
+        map_users(user)?;
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+        // By descriptors: their paths lead nowhere once they are covered.
+        let shown: Vec<(&Path, File, bool)> = self.seen().filter_map(|(path, own)| Some((path, opened(path)?, own))).collect();
+        let flags = MountFlags::NOSUID | MountFlags::NODEV;
+        for hidden in self.hidden.iter().filter(|hidden| hidden.is_dir()) {
+            mount("tmpfs", hidden, "tmpfs", flags, c"mode=0755,size=1m")?;
+        }
+        for (path, open, own) in shown {
+            make_place(path, open.metadata()?.is_dir())?;
+            mount_bind_recursive(format!("/proc/self/fd/{}", open.as_raw_fd()), path)?;
+            if !own {
+                root::close(path)?;
+            }
+        }
+        for hidden in self.hidden.iter().filter(|hidden| hidden.is_dir()) {
+            root::close_alone(hidden)?;
+        }
+        // The folder that this process was in is the one that is covered: what lies above that would be seen from there.
+        rustix::process::chdir(&self.work)?;
+        // Where root's own number is handed on, whoever does it has to be able to set rights of files.
+        drop_rights(if self.is_outer && user.0 == 0 { CapabilitySet::SETFCAP } else { CapabilitySet::empty() })?;
+        let rules = Ruleset::default().set_compatibility(CompatLevel::BestEffort).scope(Scope::Signal);
+        rules.and_then(Ruleset::create).and_then(landlock::RulesetCreated::restrict_self).map_err(io::Error::other)?;
+        Ok(())
+    }
+
+    /// Everything within what is hidden that is seen, and whether it can be written.
+    fn seen(&self) -> impl Iterator<Item = (&Path, bool)> {
+        let is_hidden = |path: &Path| self.hidden.iter().any(|hidden| path.starts_with(hidden));
+        let own = self.written.iter().chain([&self.work]);
+        let only_read = self.shown.iter().filter(|path| !self.written.contains(path));
+        let all = only_read.map(|path| (path, false)).chain(own.map(|path| (path, true)));
+        all.map(|(path, own)| (path.as_path(), own)).filter(move |(path, _)| is_hidden(path))
+    }
+}
+
+fn opened(path: &Path) -> Option<File> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok().map(File::from)
+}
+
+/// Something to put what is seen on.
+fn make_place(path: &Path, is_folder: bool) -> io::Result<()> {
+    if is_folder {
+        return fs::create_dir_all(path);
+    }
+    fs::create_dir_all(path.parent().unwrap_or(path))?;
+    File::create(path).map(drop)
+}
+
+#[expect(unsafe_code, reason = "the one thread of this process leaves namespaces, which no other has to share")]
+fn leave_namespaces() -> io::Result<()> {
+    // SAFETY: touches no memory.
+    let done = unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
