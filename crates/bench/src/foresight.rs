@@ -3,9 +3,11 @@
 mod beliefs;
 mod bound;
 mod budgets;
+mod demands;
 mod estimates;
 mod graphs;
 mod knobs;
+mod places;
 mod scenarios;
 mod speed;
 mod streams;

@@ -122,7 +122,10 @@ impl ControlPlane {
         let asked = node.needs.resources.memory_bytes;
         let work = node.kind.work();
         let family = Family { workflow: &ground.graph.workflow, path, work: &work };
-        let killed = rows.iter().filter(|row| row.failure.as_deref() == Some("oom")).count();
+        // One that was repeated with more and then held more than the file asks for was killed before that.
+        let needed_more = |row: &&&HistoryRow| row.attempt > 1 && row.usage.memory_peak_bytes > asked;
+        let was_killed = |row: &&&HistoryRow| row.failure.as_deref() == Some("oom") || needed_more(row);
+        let killed = rows.iter().filter(|row| asked > 0 && was_killed(row)).count();
         let bytes_in = rows.iter().map(|row| row.usage.bytes_in).max().unwrap_or_default();
         let estimates = self.learned().read();
         let said = estimates.memory_to_ask(&family, bytes_in as f64, (killed > 0 && asked > 0).then_some(asked as f64))?;
@@ -134,7 +137,8 @@ impl ControlPlane {
         let patch = vec![json!({"op": "set", "path": pointer, "value": format!("{mib}Mi")})];
         if killed > 0 && rounded > asked {
             let what = format!("ask for {mib} MiB instead of {}: it was killed for holding more", asked >> 20);
-            let evidence = format!("{killed} of {} attempts that were last ended so", rows.len());
+            let evidence =
+                format!("{killed} of {} actions ended so, or were repeated with more; they held up to {held} MiB", rows.len());
             let (kind, node) = ("more_memory", path.to_owned());
             return Some(Advice { kind, node, what, saves: Money(0), saves_s: 0.0, evidence, patch });
         }

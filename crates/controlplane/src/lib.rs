@@ -37,6 +37,7 @@ mod notices;
 mod owner;
 mod placer;
 mod planning;
+mod pools;
 mod projects;
 mod reaching;
 mod rederiving;

@@ -14,7 +14,7 @@ use placement::explore::Purse;
 use placement::keeping::Kept;
 use placement::objective::{Late, Odds, Settings};
 use placement::shares::PATIENCE_OF_ORDER_S;
-use placement::warm::{TRUST, Warm, keep_for_s};
+use placement::warm::{Pool, TRUST, Warm, keep_for_s};
 use placement::{Backlog, Candidate as Judged, Demand, Input, Outlook, Permitted, Plan, SiteView, Verdict};
 use prediction::{Basis, Estimates, Family};
 
@@ -23,7 +23,7 @@ use crate::projects::{Bounds, Line, Projects};
 use crate::warm::Arrivals;
 
 /// Attempts at a site from which on the time that they take to begin there is counted.
-const STARTS_LEAST: u64 = 8;
+pub(crate) const STARTS_LEAST: u64 = 8;
 
 /// Decides where actions go.
 pub(crate) struct Placer {
@@ -39,6 +39,8 @@ pub(crate) struct Placer {
     entitled: bool,
     /// By site that rents: what of it stands idle.
     warm: BTreeMap<String, Warm>,
+    /// By site that rents: what of it is kept started for work that is expected.
+    pools: BTreeMap<String, Pool>,
     arrivals: Arrivals,
     /// What decisions cost, and what of it was for trying.
     purse: Purse,
@@ -56,6 +58,7 @@ impl Placer {
             kept: Kept::default(),
             entitled: true,
             warm: BTreeMap::new(),
+            pools: BTreeMap::new(),
             arrivals,
             purse: Purse::default(),
         }
@@ -95,7 +98,21 @@ impl Placer {
             view.free = site.free();
             view.closed = closed(site);
             view.sent_bytes = state.sent_bytes(&site.spec.name, now);
+            let pieces = site.pool.as_ref().map_or(0, |pool| pool.pieces);
+            let boot_s = view.prices.terms.map_or(0.0, |terms| terms.boot.as_secs_f64());
+            if pieces > 0 || self.pools.contains_key(&view.name) {
+                self.pools.entry(view.name.clone()).or_default().size(seconds(now), pieces, boot_s);
+            }
         }
+    }
+
+    /// Which idle capacity of a site takes such work without a boot, in words; none when none does.
+    fn started(&self, site: &str, needs: &Resources, now: Timestamp) -> Option<String> {
+        if self.warm.get(site).is_some_and(|warm| warm.has(seconds(now), needs)) {
+            return Some("what ran there before has left a place that is kept for a while".into());
+        }
+        let ready = self.pools.get(site).map_or(0, |pool| pool.ready(seconds(now)));
+        (ready > 0).then(|| format!("the forecast has places started ahead, of which {ready} are free"))
     }
 
     /// Decides where the actions of a candidate go. `permitted` is the gate's answer.
@@ -115,11 +132,10 @@ impl Placer {
             // They hold nothing there: where one has room, all have.
             demand.count = 1;
         }
-        let rented =
-            |view: &SiteView| self.warm.get(&view.name).is_some_and(|warm| warm.has(seconds(now), &demand.needs.resources));
-        let warm: Vec<bool> = self.views.iter().map(rented).collect();
-        for (view, warm) in self.views.iter_mut().zip(warm) {
-            view.warm = if warm { demand.needs.resources } else { Resources::default() };
+        let started = |view: &SiteView| self.started(&view.name, &demand.needs.resources, now);
+        let started: Vec<Option<String>> = self.views.iter().map(started).collect();
+        for (view, started) in self.views.iter_mut().zip(started) {
+            view.started = started;
         }
         let plan = match self.closed_to(candidate, &demand, now) {
             None => placement::plan(&self.views, &demand),
@@ -263,9 +279,12 @@ impl Placer {
         if self.views.len() < 2 {
             return;
         }
-        if let Some(warm) = self.warm.get_mut(site) {
-            for _ in actions {
-                warm.take(seconds(now), &demand.needs.resources);
+        let boot_s = self.views.iter().find(|view| view.name == site).and_then(|view| view.prices.terms);
+        let boot_s = boot_s.map_or(0.0, |terms| terms.boot.as_secs_f64());
+        for _ in actions {
+            let left = self.warm.get_mut(site).is_some_and(|warm| warm.take(seconds(now), &demand.needs.resources));
+            if let (false, Some(pool)) = (left, self.pools.get_mut(site)) {
+                pool.take(seconds(now), boot_s);
             }
         }
         let index = self.views.iter().position(|view| view.name == site);
@@ -411,5 +430,49 @@ mod tests {
             assert!(outlook(&estimates, &family, &sites[1]).start.sane().mid < 60.0, "{skewed}");
         }
         assert_eq!(decide(&estimates), "honest");
+    }
+
+    #[test]
+    fn places_that_a_forecast_has_started_take_work_without_a_boot_once_each_and_only_when_they_are_there() {
+        use engine::event::{PoolSized, SiteRegistered};
+        use model::site::Terms;
+
+        let resources = Resources { cpu_millis: 1_000, ..Resources::default() };
+        let spec = |name: &str, boot: u64| SiteSpec {
+            name: name.into(),
+            executor: Default::default(),
+            capacity: Resources { cpu_millis: 8_000, ..Resources::default() },
+            attributes: BTreeMap::new(),
+            prices: Prices {
+                terms: Some(Terms { boot: model::Duration::from_secs(boot), ..Terms::default() }),
+                ..Prices::default()
+            },
+            simulates: None,
+            sandbox: None,
+        };
+        let at = |s: u64| Timestamp(s * 1_000_000);
+        let mut state = State::new(0);
+        for site in [spec("burst", 60), spec("home", 0)] {
+            state.evolve(&Event::SiteRegistered(Box::new(SiteRegistered { site, principal: "test".into() })), at(0));
+        }
+        let pool = |pieces| Event::PoolSized(Box::new(PoolSized { site: "burst".into(), pieces, ..PoolSized::default() }));
+        let mut placer = Placer::new(Learned::new().0, Projects::default(), Arrivals::default());
+        let started = |placer: &mut Placer, state: &State, s: u64| {
+            placer.look(state, at(s));
+            placer.started("burst", &resources, at(s))
+        };
+        state.evolve(&pool(2), at(0));
+        assert_eq!(started(&mut placer, &state, 0), None, "they boot");
+        assert!(started(&mut placer, &state, 60).unwrap().contains("2 are free"));
+        let demand = Demand::new(model::graph::Needs { resources, ..Default::default() }, 1, Vec::new());
+        let key = |action| ActionKey::new(model::RunId(1), model::ActionNo(action));
+        placer.begin(None, "burst", &[key(1)], "p", &demand, at(61));
+        placer.begin(None, "home", &[key(2)], "p", &demand, at(61));
+        assert!(started(&mut placer, &state, 61).unwrap().contains("1 are free"));
+        placer.begin(None, "burst", &[key(3)], "p", &demand, at(62));
+        assert_eq!(started(&mut placer, &state, 63), None, "one boots for each that was taken");
+        assert!(started(&mut placer, &state, 123).unwrap().contains("2 are free"));
+        state.evolve(&pool(0), at(124));
+        assert_eq!(started(&mut placer, &state, 124), None, "they were given back");
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use artifacts::Store;
+use engine::event::PoolSized;
 use executors::local::{LocalExecutor, Options};
 use executors::sandbox::{Isolation, Machine, Settings};
 use executors::tickets::TicketKey;
@@ -48,6 +49,8 @@ struct Inner {
     seen: RwLock<BTreeMap<String, Arc<Fleet>>>,
     /// The places that simulated sites stand for.
     simulates: RwLock<BTreeMap<String, String>>,
+    /// What sites keep started for work that is expected.
+    pools: RwLock<BTreeMap<String, PoolSized>>,
     /// Files of workflows, from which sites get theirs.
     code: Store,
 }
@@ -77,6 +80,7 @@ impl Sites {
                 opening: Mutex::default(),
                 open: RwLock::default(),
                 simulates: RwLock::default(),
+                pools: RwLock::default(),
                 code,
             }),
         })
@@ -171,6 +175,7 @@ impl Sites {
     pub(crate) fn close(&self, name: &str) {
         self.inner.open.write().remove(name);
         self.inner.simulates.write().remove(name);
+        self.inner.pools.write().remove(name);
         self.inner.walls.write().remove(name);
         self.inner.seen.write().remove(name);
     }
@@ -201,6 +206,19 @@ impl Sites {
     /// The place that a site stands for, when it is simulated.
     pub(crate) fn simulates(&self, site: &str) -> Option<String> {
         self.inner.simulates.read().get(site).cloned()
+    }
+
+    /// Has a site keep so many places started.
+    pub(crate) fn keep_warm(&self, pool: PoolSized) {
+        let Some(executor) = self.executor(&pool.site) else { return };
+        executor.keep_warm(pool.pieces as usize);
+        self.inner.pools.write().insert(pool.site.clone(), pool);
+    }
+
+    /// What a site keeps started, and how many places are there and without work; none where nothing was decided yet.
+    pub fn pool(&self, site: &str) -> Option<(PoolSized, usize)> {
+        let pool = self.inner.pools.read().get(site).cloned()?;
+        Some((pool, self.executor(site).map_or(0, |executor| executor.idle())))
     }
 
     /// The names of the open sites.

@@ -25,9 +25,9 @@ const HOURS_LEAST: usize = 24;
 
 /// What is expected at a site.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Expected {
-    /// Beginnings in the next hour.
-    begins: f64,
+pub(crate) struct Expected {
+    /// Beginnings, hour by hour from the present one on.
+    pub(crate) begins: Vec<f64>,
     /// The parts of the site that work takes, hour by hour.
     loads: Vec<Coming>,
 }
@@ -41,7 +41,7 @@ pub(crate) struct Arrivals {
 impl Arrivals {
     /// Beginnings that are expected in an hour; none where nothing is known.
     pub(crate) fn an_hour(&self, site: &str) -> Option<f64> {
-        self.by_site.read().get(site).map(|expected| expected.begins)
+        self.by_site.read().get(site)?.begins.first().copied()
     }
 
     /// The parts of a site that work to come takes, hour by hour from now; nothing where nothing is known.
@@ -80,15 +80,16 @@ fn expected(rows: &[WorkRow], cores: &BTreeMap<String, f64>, first: u64, now: u6
             (1..=HOURS_AHEAD).map(of).map(|said| Coming { mid: said.mid / cores, high: said.high / cores }).collect()
         };
         let loads = known.map(load).unwrap_or_default();
-        Some((site.to_owned(), Expected { begins: begins.ahead(1).mid.max(0.0), loads }))
+        let begins = (1..=HOURS_AHEAD).map(|ahead| begins.ahead(ahead).mid.max(0.0)).collect();
+        Some((site.to_owned(), Expected { begins, loads }))
     };
     begun.into_iter().filter_map(of_site).collect()
 }
 
 impl ControlPlane {
-    /// What will begin in the next hour, by site.
-    fn foreseen(&self) -> Result<BTreeMap<String, Expected>, Fault> {
-        let now = crate::clock::wall().0 / HOUR_US;
+    /// What will begin from the hour of a time on, by site.
+    fn foreseen(&self, at: Timestamp) -> Result<BTreeMap<String, Expected>, Fault> {
+        let now = at.0 / HOUR_US;
         let first = now.saturating_sub(HOURS);
         let rows = self.reader().work_by_hour(Timestamp(first * HOUR_US)).map_err(Fault::internal)?;
         let sites = self.reader().sites().map_err(Fault::internal)?;
@@ -96,23 +97,30 @@ impl ControlPlane {
         Ok(expected(&rows, &cores, first, now))
     }
 
-    /// Keeps the forecast fresh.
+    /// Keeps the forecast fresh, and what is kept started by it.
     pub(crate) async fn foresee(self, arrivals: Arrivals) {
-        loop {
-            let this = self.clone();
-            match tokio::task::spawn_blocking(move || this.foreseen()).await {
-                Ok(Ok(expected)) => *arrivals.by_site.write() = expected,
-                Ok(Err(error)) => tracing::warn!(error = error.detail, "what will come cannot be foreseen"),
-                // The server is stopping.
-                Err(_) => return,
-            }
+        while self.foresee_as_of(&arrivals, crate::clock::wall()).await {
             tokio::time::sleep(EVERY).await;
         }
+    }
+
+    /// Makes the forecast as of a time, and sizes the pools of sites by it. False when the server is stopping.
+    pub(crate) async fn foresee_as_of(&self, arrivals: &Arrivals, at: Timestamp) -> bool {
+        let this = self.clone();
+        match tokio::task::spawn_blocking(move || this.foreseen(at)).await {
+            Ok(Ok(expected)) => {
+                *arrivals.by_site.write() = expected.clone();
+                self.size_pools(&expected, at, EVERY).await;
+            }
+            Ok(Err(error)) => tracing::warn!(error = error.detail, "what will come cannot be foreseen"),
+            Err(_) => return false,
+        }
+        true
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::mpsc::channel;
 
     use engine::Event;
@@ -146,9 +154,9 @@ mod tests {
         // The next hours: the eighth of the day, then the busy ones, then the evening.
         assert!(loads[0].mid < 0.2 && loads[4].mid > 0.6 && loads[12].mid < 0.2, "{loads:?}");
         assert!(loads.iter().all(|load| load.high >= load.mid && load.high.is_finite()));
-        assert!(said["own"].begins < 8.0, "{:?}", said["own"].begins);
+        assert!(said["own"].begins[0] < 8.0, "{:?}", said["own"].begins);
         assert!(said["new"].loads.is_empty(), "twenty hours say nothing of a day");
-        assert!(said["new"].begins > 5.0, "how long a piece is kept, they do");
+        assert!(said["new"].begins[0] > 5.0, "how long a piece is kept, they do");
         assert_eq!(expected(&[], &cores, 0, now), BTreeMap::new());
     }
 
@@ -241,8 +249,26 @@ mod tests {
         events.map(|(at, event)| Entry { run, at: Timestamp(at), event }).into()
     }
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_long_journal_is_foreseen_from_what_it_says() {
+    /// A site of four cores.
+    pub(crate) fn own() -> SiteSpec {
+        SiteSpec {
+            name: "own".into(),
+            executor: Default::default(),
+            capacity: Resources { cpu_millis: 4_000, memory_bytes: 1 << 34, ..Resources::default() },
+            attributes: BTreeMap::new(),
+            prices: Default::default(),
+            simulates: None,
+            sandbox: None,
+        }
+    }
+
+    /// A server whose journal says what began at its site: for so many days before an hour, so many actions of such a length in each.
+    pub(crate) async fn with_past(
+        site: SiteSpec,
+        (days, until): (u64, u64),
+        wall_us: u64,
+        begun: impl Fn(u64) -> u64,
+    ) -> (tempfile::TempDir, ControlPlane) {
         let data = tempfile::tempdir().unwrap();
         let options =
             journal::Options { path: data.path().join("journal"), shard: 0, durability: Durability::Relaxed, keys: None };
@@ -252,24 +278,14 @@ mod tests {
             nodes: vec![Node { id: "a".into(), ..Node::default() }],
             ..Graph::default()
         });
-        let now = crate::clock::wall().0;
-        let site = SiteSpec {
-            name: "own".into(),
-            executor: Default::default(),
-            capacity: Resources { cpu_millis: 4_000, memory_bytes: 1 << 34, ..Resources::default() },
-            attributes: BTreeMap::new(),
-            prices: Default::default(),
-            simulates: None,
-            sandbox: None,
-        };
         let registered = Event::SiteRegistered(Box::new(SiteRegistered { site, principal: "test".into() }));
-        let mut entries = vec![Entry { run: RunId::FLEET, at: Timestamp(now - 40 * 24 * HOUR_US), event: registered }];
+        let first = until - days * 24;
+        let mut entries = vec![Entry { run: RunId::FLEET, at: Timestamp(first * HOUR_US), event: registered }];
         let mut number = 0;
-        // Forty days: in every busy hour twelve actions of a quarter of an hour, in the others one.
-        for hour in (now / HOUR_US - 40 * 24)..now / HOUR_US {
-            for part in 0..if busy(hour) { 12 } else { 1 } {
+        for hour in first..until {
+            for part in 0..begun(hour) {
                 number += 1;
-                entries.extend(story(number, hour * HOUR_US + part * 60_000_000, HOUR_US / 4, graph.digest()));
+                entries.extend(story(number, hour * HOUR_US + part * 10_000_000, wall_us, graph.digest()));
             }
         }
         for chunk in entries.chunks(2_000) {
@@ -281,16 +297,24 @@ mod tests {
         }
         opened.writer.stop();
         drop(opened.reader);
-        let control = ControlPlane::open(Options {
+        let options = Options {
             data: data.path().to_owned(),
             durability: Durability::Relaxed,
             shim: ("/bin/false".into(), Vec::new()),
             path: String::new(),
             keys: Default::default(),
-        })
-        .await
-        .unwrap();
-        let said = control.foreseen().unwrap();
+        };
+        let control = ControlPlane::open(options).await.unwrap();
+        (data, control)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_long_journal_is_foreseen_from_what_it_says() {
+        let now = crate::clock::wall().0;
+        // Forty days: in every busy hour twelve actions of a quarter of an hour, in the others one.
+        let begun = |hour| if busy(hour) { 12 } else { 1 };
+        let (_data, control) = with_past(own(), (40, now / HOUR_US), HOUR_US / 4, begun).await;
+        let said = control.foreseen(Timestamp(now)).unwrap();
         let own = &said["own"];
         let first = now / HOUR_US;
         for (ahead, load) in own.loads.iter().enumerate() {
@@ -300,7 +324,7 @@ mod tests {
             assert!(load.high < 1.2, "{load:?}");
         }
         let begins = if busy(first) { 6.0..18.0 } else { 0.0..4.0 };
-        assert!(begins.contains(&own.begins), "{}", own.begins);
+        assert!(begins.contains(&own.begins[0]), "{:?}", own.begins);
         // What projects are told is made from the same.
         let demand = control.demand(28, 24).unwrap();
         let core_hours: f64 = demand[0].core_hours.iter().map(|hour| hour.mid).sum();

@@ -174,6 +174,8 @@ pub enum Command {
         /// What the probe said.
         reason: String,
     },
+    /// Keep so much of a site started for work that is expected.
+    SizePool(crate::event::PoolSized),
     /// Apply a resource (workflow, trigger, connector, token, …).
     ApplyResource {
         /// Its kind.

@@ -168,6 +168,10 @@ pub enum Event {
     /// The keys and values of runs were ordered to be destroyed; hashes stay.
     #[n(51)]
     DataErased(#[n(0)] DataErased),
+
+    /// It was decided how much of a site is kept started for work that is expected.
+    #[n(55)]
+    PoolSized(#[n(0)] Box<PoolSized>),
 }
 
 impl Event {
@@ -217,7 +221,8 @@ impl Event {
             | Event::ResourceDeleted(_)
             | Event::TriggerFired(_)
             | Event::BodiesPruned(_)
-            | Event::DataErased(_) => return None,
+            | Event::DataErased(_)
+            | Event::PoolSized(_) => return None,
         })
     }
 

@@ -53,6 +53,7 @@ pub(crate) fn evolve(state: &mut State, event: &Event, at: Timestamp) {
         Event::SiteUncordoned(e) => fleet::cordon(state, &e.site, false, false),
         Event::SiteDrained(e) => fleet::cordon(state, &e.site, true, true),
         Event::SiteHealthChanged(e) => fleet::health(state, e),
+        Event::PoolSized(e) => fleet::pool(state, e),
         Event::ResourceApplied(e) => {
             state.fleet.resources.insert((e.kind.clone(), e.name.clone()), e.version);
             // What was refused may be permitted now.

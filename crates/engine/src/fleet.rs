@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use model::{ActionKey, ActionNo, Epoch, Label, Needs, Resources, RunId, SiteSpec};
 
+use crate::event::PoolSized;
+
 /// Sites, queue, versions of resources.
 #[derive(Debug, Default)]
 pub struct Fleet {
@@ -33,6 +35,8 @@ pub struct Site {
     pub healthy: bool,
     /// What the last probe with another result said.
     pub reason: String,
+    /// What of it is kept started for work that is expected; none when nothing is.
+    pub pool: Option<Arc<PoolSized>>,
 }
 
 impl Site {

@@ -175,6 +175,16 @@ impl LocalExecutor {
         *self.inner.site.registered.lock() = capacity;
     }
 
+    /// Keeps so many wrappers started and without work, beside those that have some. What was kept beyond that goes at once.
+    pub fn keep_warm(&self, pieces: usize) {
+        self.inner.wrappers.keep(pieces);
+    }
+
+    /// How many wrappers are started and without work.
+    pub fn idle(&self) -> usize {
+        self.inner.wrappers.idle()
+    }
+
     /// The capacity that the site is registered with.
     pub fn registered(&self) -> Resources {
         *self.inner.site.registered.lock()

@@ -28,8 +28,8 @@ pub struct SiteView {
     pub simulated: bool,
     /// Bytes that left it in this month.
     pub sent_bytes: u64,
-    /// How much of what it rents is there and unused.
-    pub warm: Resources,
+    /// Why such work has no boot to wait for although the site rents; none when it has.
+    pub started: Option<String>,
 }
 
 /// Where work may go: the gate's answer, and a hard filter. What is not permitted is never chosen, whatever it costs.

@@ -51,6 +51,9 @@ pub struct Candidate {
     /// Of that: starting capacity, and what of it stands idle.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub boot: Money,
+    /// Why no capacity has to be started there, where it is rented.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<String>,
     /// Of that: work lost when capacity is called back.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub preemption: Money,

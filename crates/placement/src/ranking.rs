@@ -195,7 +195,7 @@ fn judge<'a>(site: &'a SiteView, sites: &[SiteView], outlook: Option<&Outlook>, 
     let has_room = site.free.covers(needs);
     let offer = site.prices.terms.unwrap_or_default();
     let rented = offer.boot.0 > 0 || offer.idle.0 > 0;
-    let cold = rented && !site.warm.covers(needs);
+    let cold = rented && site.started.is_none();
     let wait = if has_room { Odds::certain(0.0) } else { outlook.wait };
     let ask = Ask {
         needs,
@@ -231,6 +231,7 @@ fn judge<'a>(site: &'a SiteView, sites: &[SiteView], outlook: Option<&Outlook>, 
         expected: money(terms.total()),
         compute: money(terms.compute),
         boot: money(terms.boot),
+        started: site.started.clone().filter(|_| rented),
         preemption: money(terms.preemption),
         repeats: money(terms.repeats),
         late: money(terms.late),

@@ -4,13 +4,35 @@ use std::collections::VecDeque;
 
 use crate::window::quantile_of;
 
-/// Misses looked back on for the interval.
-const MISSES_MAX: usize = 200;
-/// How fast the weight of a model falls with its misses.
-const FORGET: f64 = 0.98;
-/// The share of values that may lie outside, and how fast the interval answers to one that does.
+/// The share of values that may lie outside.
 const OUTSIDE: f64 = 0.10;
-const STEP: f64 = 0.02;
+
+/// The constants within a forecast. The defaults are held by back-tests: `docs/reference/placement.md` has them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Habits {
+    /// Misses that are looked back on for the interval.
+    pub misses: usize,
+    /// How much of what a model missed by still counts after every step.
+    pub kept: f64,
+    /// How much less a model counts that misses by more than the best of them.
+    pub sharpness: f64,
+    /// How fast the interval answers to a value outside (adaptive conformal inference, Gibbs and Candès 2021).
+    pub step: f64,
+    /// How much of a new value goes into the level.
+    pub level: f64,
+    /// How much of a change of the level goes into the trend.
+    pub trend: f64,
+    /// How much of the trend is left with every step that is looked ahead.
+    pub damped: f64,
+    /// How much wider the square of the interval is with every step that is looked ahead.
+    pub reach: f64,
+}
+
+impl Default for Habits {
+    fn default() -> Self {
+        Habits { misses: 200, kept: 0.98, sharpness: 2.0, step: 0.02, level: 0.3, trend: 0.05, damped: 0.9, reach: 0.05 }
+    }
+}
 
 /// What will come in one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,6 +48,7 @@ pub struct Forecast {
 /// Learns a series of counts or amounts in steps of equal length.
 #[derive(Clone, Debug)]
 pub struct Forecaster {
+    habits: Habits,
     seasons: Vec<usize>,
     past: VecDeque<f64>,
     level: f64,
@@ -41,7 +64,13 @@ pub struct Forecaster {
 impl Forecaster {
     /// For steps of which so many make a season (24 and 168 for hours that follow the day and the week).
     pub fn new(seasons: &[usize]) -> Forecaster {
+        Forecaster::with(seasons, Habits::default())
+    }
+
+    /// The same with other constants.
+    pub fn with(seasons: &[usize], habits: Habits) -> Forecaster {
         Forecaster {
+            habits,
             seasons: seasons.to_vec(),
             past: VecDeque::new(),
             level: 0.0,
@@ -57,28 +86,29 @@ impl Forecaster {
     /// Takes in the next step.
     pub fn learn(&mut self, value: f64) {
         let value = if value.is_finite() { value.max(0.0) } else { return };
+        let habits = self.habits;
         if !self.past.is_empty() {
             let said = self.ahead(1);
             if self.misses.len() >= 10 {
                 let hit = (said.low..=said.high).contains(&value);
                 self.judged += 1;
                 self.covered += u64::from(hit);
-                self.aim = (self.aim + STEP * (OUTSIDE - f64::from(u8::from(!hit)))).clamp(0.01, 0.4);
+                self.aim = (self.aim + habits.step * (OUTSIDE - f64::from(u8::from(!hit)))).clamp(0.01, 0.4);
             }
             let models = self.models(1);
             for (error, model) in self.errors.iter_mut().zip(models) {
                 // Before a season is over its model says nothing and is not judged.
                 let miss = model.map_or(*error, |said| (said - value).abs());
-                *error = *error * FORGET + miss * (1.0 - FORGET);
+                *error = *error * habits.kept + miss * (1.0 - habits.kept);
             }
-            if self.misses.len() >= MISSES_MAX {
+            if self.misses.len() >= habits.misses.max(1) {
                 self.misses.pop_front();
             }
             self.misses.push_back(value - said.mid);
         }
         let (before, first) = (self.level, self.past.is_empty());
-        self.level = if first { value } else { 0.7 * (self.level + self.trend) + 0.3 * value };
-        self.trend = if first { 0.0 } else { 0.95 * self.trend + 0.05 * (self.level - before) };
+        self.level = if first { value } else { (1.0 - habits.level) * (self.level + self.trend) + habits.level * value };
+        self.trend = if first { 0.0 } else { (1.0 - habits.trend) * self.trend + habits.trend * (self.level - before) };
         let longest = self.seasons.iter().copied().max().unwrap_or(1) * 2;
         if self.past.len() >= longest.max(2) {
             self.past.pop_front();
@@ -88,7 +118,7 @@ impl Forecaster {
 
     /// What each model says of the step `ahead` steps from the last.
     fn models(&self, ahead: usize) -> Vec<Option<f64>> {
-        let damped: f64 = (1..=ahead.min(48)).map(|step| 0.9f64.powi(step as i32)).sum();
+        let damped: f64 = (1..=ahead.min(48)).map(|step| self.habits.damped.powi(step as i32)).sum();
         let mut said = vec![Some(self.level), Some((self.level + self.trend * damped).max(0.0))];
         for season in &self.seasons {
             let back = season - (ahead - 1) % season.max(&1);
@@ -105,7 +135,7 @@ impl Forecaster {
         let (mut sum, mut weights) = (0.0, 0.0);
         for (model, error) in models.iter().zip(&self.errors) {
             if let Some(said) = model {
-                let weight = (-2.0 * (error / scale - 1.0)).exp();
+                let weight = (-self.habits.sharpness * (error / scale - 1.0)).exp();
                 sum += weight * said;
                 weights += weight;
             }
@@ -113,7 +143,7 @@ impl Forecaster {
         let mid = if weights > 0.0 { sum / weights } else { self.level };
         let mut misses: Vec<f64> = self.misses.iter().copied().collect();
         misses.sort_by(f64::total_cmp);
-        let reach = (1.0 + 0.05 * (ahead - 1) as f64).sqrt();
+        let reach = (1.0 + self.habits.reach * (ahead - 1) as f64).sqrt();
         let at = |p: f64| quantile_of(&misses, p).unwrap_or_default() * reach;
         // Before there is a miss to learn from: anything between nothing and three times as much.
         if misses.len() < 5 {

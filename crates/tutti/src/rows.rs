@@ -138,7 +138,7 @@ impl Row for AppView {
 
 impl Row for SiteView {
     const COLUMNS: &'static [&'static str] =
-        &["NAME", "STATE", "STANDS FOR", "RUNNING", "CPU", "MEMORY", "CPU/H", "GiB/H", "EGRESS/GB"];
+        &["NAME", "STATE", "STANDS FOR", "RUNNING", "WARM", "CPU", "MEMORY", "CPU/H", "GiB/H", "EGRESS/GB"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -146,6 +146,7 @@ impl Row for SiteView {
             self.state.clone(),
             self.simulates.as_ref().map_or("-".into(), |place| format!("{place} (simulated)")),
             self.running.to_string(),
+            self.pool.as_ref().map_or("-".into(), |pool| pool.pieces.to_string()),
             format!("{}", self.capacity.cpu),
             size(self.capacity.memory_bytes),
             money(self.cpu_hour),

@@ -3440,6 +3440,31 @@ export interface components {
             rules: components["schemas"]["RuleView"][];
             waiting?: components["schemas"]["WaitingView"] | null;
         };
+        /** @description What a site keeps started, by the forecast of what will begin there. */
+        PoolView: {
+            /**
+             * Format: int32
+             * @description How many actions are expected to begin there in an hour.
+             */
+            an_hour: number;
+            /**
+             * Format: double
+             * @description Seconds that a place takes to start.
+             */
+            boot_s: number;
+            /**
+             * Format: int64
+             * @description Places that are started and without work now, those among them that earlier work has left.
+             */
+            idle: number;
+            /**
+             * Format: int32
+             * @description Places that are kept started and without work.
+             */
+            pieces: number;
+            /** @description Why so many are kept. */
+            why: string;
+        };
         /** @description RFC 9457 problem details. */
         Problem: {
             /** @description The stable code. */
@@ -4310,6 +4335,7 @@ export interface components {
             memory_gib_hour: number;
             /** @description Its name. */
             name: string;
+            pool?: components["schemas"]["PoolView"] | null;
             /** @description Why it is not healthy. */
             reason?: string;
             /**

@@ -30,6 +30,7 @@ export const WORDS: Record<string, string> = {
   site_uncordoned: "a site takes work again",
   site_drained: "a site is being emptied",
   site_health_changed: "a site's health changed",
+  pool_sized: "places of a site are kept started",
   resource_applied: "applied",
   resource_deleted: "deleted",
   trigger_fired: "a trigger fired",

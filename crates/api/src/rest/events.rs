@@ -192,6 +192,7 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
         Event::SiteUncordoned(_) => "site_uncordoned",
         Event::SiteDrained(_) => "site_drained",
         Event::SiteHealthChanged(_) => "site_health_changed",
+        Event::PoolSized(_) => "pool_sized",
         Event::ResourceApplied(_) => "resource_applied",
         Event::ResourceDeleted(_) => "resource_deleted",
         Event::TriggerFired(_) => "trigger_fired",
@@ -275,6 +276,12 @@ pub(crate) fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
         Event::SiteHealthChanged(e) => {
             data["site"] = e.site.clone().into();
             data["healthy"] = e.healthy.into();
+        }
+        Event::PoolSized(e) => {
+            data["site"] = e.site.clone().into();
+            data["pieces"] = e.pieces.into();
+            data["an_hour"] = e.an_hour.into();
+            data["why"] = e.why.clone().into();
         }
         Event::ResourceApplied(e) => {
             data["name"] = format!("{} {}", e.kind, e.name).into();

@@ -1,14 +1,14 @@
 //! From rows of the read models to views.
 
-use controlplane::{Fault, wall};
-use engine::event::ActionKind;
+use controlplane::{Fault, Sites, wall};
+use engine::event::{ActionKind, PoolSized};
 use executors::sandbox::Isolation;
 use journal::{ActionFilter, ActionRow, Reader, RunRow, SiteRow};
 use model::site::SandboxMode;
 use model::{Phase, Timestamp};
 use serde_json::Value;
 
-use super::views::{ActionView, FailureView, ResourcesView, RunView, SandboxView, SiteView, UsageView};
+use super::views::{ActionView, FailureView, PoolView, ResourcesView, RunView, SandboxView, SiteView, UsageView};
 
 /// A point in time as RFC 3339.
 pub fn rfc3339(at: Timestamp) -> String {
@@ -164,7 +164,7 @@ fn sandbox_view(row: &SiteRow, isolation: &Isolation) -> SandboxView {
     }
 }
 
-pub(crate) fn site_view(row: &SiteRow, isolation: &Isolation, used: Option<(model::Resources, u64)>) -> SiteView {
+pub(crate) fn site_view(row: &SiteRow, sites: &Sites, used: Option<(model::Resources, u64)>) -> SiteView {
     let resources = |amount: model::Resources| ResourcesView {
         cpu: f64::from(amount.cpu_millis) / 1000.0,
         memory_bytes: amount.memory_bytes,
@@ -183,13 +183,18 @@ pub(crate) fn site_view(row: &SiteRow, isolation: &Isolation, used: Option<(mode
         state: state.into(),
         reason: row.reason.clone(),
         simulates: row.spec.simulates.clone(),
-        sandbox: sandbox_view(row, isolation),
+        sandbox: sandbox_view(row, &sites.isolation()),
         attributes: row.spec.attributes.clone(),
         capacity: resources(row.spec.capacity),
         used: resources(used),
         running,
+        pool: sites.pool(&row.spec.name).map(pool_view),
         cpu_hour: row.spec.prices.cpu_hour.units(),
         memory_gib_hour: row.spec.prices.memory_gib_hour.units(),
         egress_gb: row.spec.prices.egress_gb.units(),
     }
+}
+
+fn pool_view((pool, idle): (PoolSized, usize)) -> PoolView {
+    PoolView { pieces: pool.pieces, idle: idle as u64, an_hour: pool.an_hour, boot_s: pool.boot.as_secs_f64(), why: pool.why }
 }

@@ -35,9 +35,8 @@ pub(crate) async fn list(State(app): State<App>, Query(query): Query<ListQuery>)
         let sites = reader.sites().map_err(Fault::internal)?;
         let running = reader.running_by_site().map_err(Fault::internal)?;
         let after = |site: &&journal::SiteRow| query.cursor.as_ref().is_none_or(|cursor| site.spec.name > *cursor);
-        let isolation = open.isolation();
         let view = |site: &journal::SiteRow| {
-            site_view(site, &isolation, running.get(&site.spec.name).map(|count| (Resources::default(), *count)))
+            site_view(site, &open, running.get(&site.spec.name).map(|count| (Resources::default(), *count)))
         };
         let items: Vec<SiteView> = sites.iter().filter(after).take(limit).map(view).collect();
         let next = items.last().filter(|_| items.len() == limit).map(|last| last.name.clone());

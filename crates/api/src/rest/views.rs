@@ -225,12 +225,30 @@ pub struct SiteView {
     pub used: ResourcesView,
     /// Actions that hold it.
     pub running: u64,
+    /// What is kept started for work that is expected; none where nothing was decided yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolView>,
     /// Price of one core for one hour.
     pub cpu_hour: f64,
     /// Price of one GiB of memory for one hour.
     pub memory_gib_hour: f64,
     /// Price of one GB that leaves the site.
     pub egress_gb: f64,
+}
+
+/// What a site keeps started, by the forecast of what will begin there.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct PoolView {
+    /// Places that are kept started and without work.
+    pub pieces: u32,
+    /// Places that are started and without work now, those among them that earlier work has left.
+    pub idle: u64,
+    /// How many actions are expected to begin there in an hour.
+    pub an_hour: u32,
+    /// Seconds that a place takes to start.
+    pub boot_s: f64,
+    /// Why so many are kept.
+    pub why: String,
 }
 
 /// What is enforced around the processes of a site.

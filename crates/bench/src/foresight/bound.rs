@@ -2,6 +2,8 @@
 
 #![expect(clippy::needless_range_loop, reason = "sites are numbers here, and most lists are by site")]
 
+use std::collections::BTreeSet;
+
 use good_lp::{Expression, ProblemVariables, Solution, SolverModel, Variable, constraint, microlp, variable};
 use placement::sim::{AsExpected, Board, Chooser, play};
 use placement::world::{Need, World};
@@ -10,7 +12,8 @@ use super::worlds::{SITES, SLOT};
 
 /// A lower bound of the objective of every plan that is no dearer than one that is known.
 ///
-/// It chooses sites (whole or in parts), and knows the critical path, the area of every site over all and over the tasks that wait for the same,
+/// It chooses sites (whole or in parts), and knows the critical path, the first boot of a rented site, the area of every site over all and over the tasks that
+/// wait for the same, the area of the own site before and after every task,
 /// the cheapest way of every output, and how many pieces have to be booted and stand idle once: as many as the work at a rented site needs to be
 /// done before the latest moment at which a plan can end that is no dearer than the known one.
 pub(super) fn bound(world: &World, whole: bool, known: f64) -> f64 {
@@ -27,13 +30,16 @@ pub(super) fn bound(world: &World, whole: bool, known: f64) -> f64 {
     let late = vars.add(variable().min(0.0));
     let mut cost = Expression::from(0.0);
     let mut limits = Vec::new();
+    let kin = kin(world);
     for (number, task) in world.tasks.iter().enumerate() {
         let mut runs = Expression::from(0.0);
         let mut once = Expression::from(0.0);
+        let mut booted = Expression::from(0.0);
         for site in 0..SITES {
             let Some(var) = x[number][site] else { continue };
             runs += task.runs_at(site).mid * var;
             once += var;
+            booted += world.sites[site].boot * var;
             cost += world.sites[site].second(&task.need) * task.runs_at(site).mid * var;
         }
         limits.push(constraint!(once == 1.0));
@@ -42,6 +48,13 @@ pub(super) fn bound(world: &World, whole: bool, known: f64) -> f64 {
             limits.push(constraint!(ends[number] >= ends[*parent as usize] + runs.clone()));
         }
         limits.push(constraint!(end >= ends[number]));
+        limits.push(constraint!(ends[number] >= runs.clone() + booted));
+        for site in (0..SITES).filter(|site| !world.sites[*site].rented) {
+            let area = |tasks: &[usize]| area(world, &x, site, tasks);
+            let (earlier, later) = (area(&kin[number].0), area(&kin[number].1));
+            limits.extend(earlier.map(|area| constraint!(ends[number] >= runs.clone() + area)));
+            limits.extend(later.map(|area| constraint!(end >= ends[number] + area)));
+        }
         // A site that reads an output that is not made there has it brought, from the cheapest site there is.
         for site in 0..SITES {
             let readers: Vec<usize> =
@@ -94,6 +107,30 @@ pub(super) fn bound(world: &World, whole: bool, known: f64) -> f64 {
         problem = problem.with(limit);
     }
     problem.solve().map(|solution| solution.eval(cost)).unwrap_or(f64::NAN)
+}
+
+/// By task: all that have to end before it begins, and all that begin after it has ended.
+fn kin(world: &World) -> Vec<(Vec<usize>, Vec<usize>)> {
+    let tasks = world.tasks.len();
+    let mut earlier: Vec<BTreeSet<usize>> = Vec::with_capacity(tasks);
+    for task in &world.tasks {
+        let parents = task.parents.iter().map(|parent| *parent as usize);
+        earlier.push(parents.flat_map(|parent| earlier[parent].iter().copied().chain([parent])).collect());
+    }
+    let later = |task: usize| (0..tasks).filter(|other| earlier[*other].contains(&task)).collect();
+    (0..tasks).map(|task| (earlier[task].iter().copied().collect(), later(task))).collect()
+}
+
+/// The seconds that a site as a whole is held by some tasks, of those sites that few tasks fill; none where they are too few to fill it.
+fn area(world: &World, x: &[Vec<Option<Variable>>], site: usize, tasks: &[usize]) -> Option<Expression> {
+    let share = |task: usize| world.share(site, &world.tasks[task].need);
+    let mut area = Expression::from(0.0);
+    let held = tasks.iter().filter(|task| x[**task][site].is_some());
+    for task in held.clone() {
+        area += x[*task][site].map_or(Expression::from(0.0), Expression::from)
+            * (share(*task) * world.tasks[*task].runs_at(site).mid);
+    }
+    (held.map(|task| share(*task)).sum::<f64>() > 0.5).then_some(area)
 }
 
 /// Sets of tasks, with the seconds that no plan can spare before the first and after the last of each: all of them, and those that wait for the same.
@@ -149,7 +186,8 @@ pub(super) fn optimum(world: &World, known: &[u16], plays_max: u64) -> Option<f6
     let best = play(world, &Chooser::Fixed(known.to_vec()), &AsExpected).total();
     let board = Board::new(world);
     let (sites, ends) = (Chooser::Fixed(known.to_vec()), vec![0.0; tasks]);
-    let mut look = Look { world, board, least, rest, ends, best, sites, plays: 0, plays_max };
+    let (made, read) = (vec![0; tasks], vec![0; tasks + world.files.len()]);
+    let mut look = Look { world, board, least, rest, ends, ways: Ways::of(world), made, read, best, sites, plays: 0, plays_max };
     look.below(0, &Begun::default());
     (look.plays < plays_max).then_some(look.best)
 }
@@ -165,9 +203,47 @@ fn compute(world: &World, task: usize, site: usize) -> f64 {
     world.sites[site].second(&world.tasks[task].need) * world.tasks[task].runs_at(site).mid
 }
 
+/// What a byte costs that has to get from sites that have it to all of some others, by the cheapest tree there is: a bit for every site.
+struct Ways(Vec<f64>);
+
+impl Ways {
+    fn of(world: &World) -> Ways {
+        let sets = 1 << SITES;
+        let mut ways = vec![f64::INFINITY; sets * sets];
+        for from in 1..sets {
+            let grown = &mut ways[from * sets..(from + 1) * sets];
+            grown[from] = 0.0;
+            // A set of sites has a larger number than what it has grown from.
+            for set in from..sets {
+                for to in (0..SITES).filter(|to| set >> to & 1 == 0) {
+                    let byte = |site: usize| world.links[site * SITES + to].byte;
+                    let least = (0..SITES).filter(|site| set >> site & 1 == 1).map(byte).fold(f64::INFINITY, f64::min);
+                    grown[set | 1 << to] = grown[set | 1 << to].min(grown[set] + least);
+                }
+            }
+            // Who is on the way may have it too.
+            for set in (0..sets).rev() {
+                for more in (0..SITES).filter(|more| set >> more & 1 == 0) {
+                    grown[set] = grown[set].min(grown[set | 1 << more]);
+                }
+            }
+        }
+        Ways(ways)
+    }
+
+    fn byte(&self, from: usize, to: usize) -> f64 {
+        self.0[(from << SITES) + (from | to)]
+    }
+}
+
 struct Look<'w> {
     world: &'w World,
     board: Board<'w>,
+    ways: Ways,
+    /// By task: a bit for the site of those looked at.
+    made: Vec<usize>,
+    /// By task, then by file: a bit for every site at which one of those looked at reads it.
+    read: Vec<usize>,
     /// The least that the tasks from each on cost.
     least: Vec<f64>,
     /// The shortest that the critical path behind each can be.
@@ -217,7 +293,9 @@ impl Look<'_> {
             let ready = task.parents.iter().map(|parent| self.ends[*parent as usize]).fold(0.0, f64::max);
             self.ends[number] = ready + runs;
             let mut next = *begun;
-            next.spent += once + compute(self.world, number, site);
+            let before = self.reads(number, site);
+            self.made[number] = 1 << site;
+            next.spent += once + before.egress + compute(self.world, number, site);
             next.rented |= if begins { 1 << site } else { 0 };
             next.held[site] += runs * self.world.share(site, &task.need);
             next.end = next.end.max(self.ends[number] + self.rest[number]).max(next.held[site]);
@@ -225,8 +303,32 @@ impl Look<'_> {
                 sites[number] = site as u16;
             }
             self.below(number + 1, &next);
+            self.read = before.read;
         }
     }
+
+    /// A task reads what it needs at a site.
+    fn reads(&mut self, number: usize, site: usize) -> Before {
+        let mut before = Before { read: self.read.clone(), egress: 0.0 };
+        let task = &self.world.tasks[number];
+        let outputs = task.parents.iter().map(|parent| *parent as usize);
+        let outputs = outputs.map(|parent| (parent, self.made[parent], self.world.tasks[parent].output));
+        let tasks = self.world.tasks.len();
+        let files = task.files.iter().map(|file| (*file as usize, &self.world.files[*file as usize]));
+        let files = files.map(|(number, file)| (tasks + number, file.at as usize, file.bytes));
+        for (thing, at, bytes) in outputs.chain(files) {
+            let to = self.read[thing] | 1 << site;
+            before.egress += (self.ways.byte(at, to) - self.ways.byte(at, self.read[thing])) * bytes;
+            self.read[thing] = to;
+        }
+        before
+    }
+}
+
+/// What was read where before a task was looked at, and what it costs at least that the task reads.
+struct Before {
+    read: Vec<usize>,
+    egress: f64,
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@
 //! - **before** and **hours of the past**: the waves of `waves.rs`; for **before** also with a wave that goes behind.
 //! - **trust**: idle pieces that take 60 s to boot, beginnings that follow the hour of the day (2 to 200 an hour, each hour off by e^(0.3 N)), a forecaster
 //!   that has seen fourteen days; what is counted is the seconds paid.
+//! - **worth**: `places.rs`.
 //! - **effort**: the large graphs of `worlds.rs`, by plays of moved plans for all tasks together.
 
 use placement::explore::SHARE;
@@ -39,7 +40,7 @@ use prediction::forecast::Forecaster;
 
 use super::worlds::{Noisy, graph, part, stream};
 use super::yard::{Outcome, Rules};
-use super::{beliefs, scenarios, waves};
+use super::{beliefs, demands, places, scenarios, waves};
 use crate::report::Report;
 use crate::sample::Sample;
 
@@ -56,6 +57,7 @@ pub(super) fn measure(report: &mut Report) {
         plans(report, set, &seeds);
         forecasts(report, set, &seeds);
         beliefs::measure(report, set, &seeds);
+        demands::measure(report, set, &seeds);
         eprintln!("knobs {set}: done");
     }
 }
@@ -149,6 +151,9 @@ fn forecasts(report: &mut Report, set: &str, seeds: &Seeds) {
     }
     sweep(report, set, "hours of the past", f64::from(waves::PAST_HOURS), &[6.0, 12.0, 24.0, 48.0, 96.0, 343.0], |hours| {
         seeds.clone().map(|seed| waves::total(seed, before, hours as u32, waves::SOON)).sum()
+    });
+    sweep(report, set, "worth", placement::warm::WORTH, &[0.0, 0.25, 0.5, 1.0, 2.0, 4.0], |worth| {
+        seeds.clone().map(|seed| places::week(seed, worth)).sum()
     });
     sweep(report, set, "trust", placement::warm::TRUST, &[0.1, 0.25, 0.5, 0.75, 1.0], |trust| {
         seeds.clone().map(|seed| idle_pieces(seed, trust)).sum()

@@ -5,8 +5,8 @@ use std::time::Duration;
 use engine::event::RunPlanned;
 use engine::{Command, SiteOrder};
 
-use super::{apply, open, start};
-use controlplane::{ControlPlane, Side, SourceFile, Suppose};
+use super::{apply, open, options, start};
+use controlplane::{ControlPlane, Options, Side, SourceFile, Suppose};
 use model::{Money, RunId};
 
 const SITES: &str = "
@@ -206,5 +206,35 @@ async fn a_what_if_of_an_open_run_keeps_within_what_its_project_may_spend_and_ho
     control.end_of(run, Duration::from_secs(60)).await.unwrap().unwrap();
     let over = control.suppose(&name, &Suppose::default()).unwrap().before;
     assert!(away(&over) >= 4 && over.budget.is_none(), "{over:?}");
+    control.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_run_holds_of_the_quota_counts_in_a_what_if_and_what_the_run_itself_holds_does_not() {
+    let data = tempfile::tempdir().unwrap();
+    // A wrapper that begins nothing and ends with the server: what has its place keeps it.
+    let shim = ("/bin/sh".into(), vec!["-c".into(), "cat > /dev/null".into()]);
+    let control = ControlPlane::open(Options { shim, ..options(data.path()) }).await.unwrap();
+    let work = "workflow: t/w\nnodes:\n  a: {run: [\"true\"], needs: {cpu: 1, site: {zone: bank}}}\n";
+    apply(&control, format!("{ZONE}kind: project\nname: t\nquota: {{cpu: 1}}\n")).await;
+    apply(&control, work.into()).await;
+    let (holds, waits) = (start(&control).await, start(&control).await);
+    let name = |run: RunId| control.reader().run(run).unwrap().unwrap().name;
+    let asked = |run: RunId, text: &str| {
+        let documents = if text.is_empty() { Vec::new() } else { documents(text) };
+        control.suppose(&name(run), &Suppose { documents, action: Some("a".into()), ..Suppose::default() }).unwrap()
+    };
+    let chosen = |side: &Side| {
+        let explained = side.explanation.as_ref().unwrap();
+        let chosen = explained.sites.iter().any(|site| site.verdict == placement::Verdict::Chosen);
+        (chosen, explained.bounds.clone().unwrap_or_default())
+    };
+    let own = asked(holds, "");
+    assert!(chosen(&own.before).0, "what it holds itself is planned anew: {own:?}");
+    assert!(chosen(&own.before).1.contains("holds 0 cores"), "{own:?}");
+    let other = asked(waits, "kind: project\nname: t\nquota: {cpu: 2}\n");
+    let (placed, said) = chosen(&other.before);
+    assert!(!placed && said.contains("holds 1 cores") && said.contains("of its quota of 1 cores"), "{other:?}");
+    assert!(chosen(&other.after).0, "with two cores there is room beside the other run: {other:?}");
     control.stop().await;
 }

@@ -89,6 +89,14 @@ impl Stepper<'_, '_> {
                     self.emit(Event::SiteHealthChanged(SiteHealthChanged { site, healthy, reason }));
                 }
             }
+            Command::SizePool(pool) => {
+                let name = pool.site.clone();
+                let known = self.state.fleet.sites.get(&name).ok_or(Rejection::NotFound { kind: "site", name })?;
+                // What is expected changes all the time; a fact is only what is done about it.
+                if known.pool.as_ref().map_or(0, |known| known.pieces) != pool.pieces {
+                    self.emit(Event::PoolSized(Box::new(pool)));
+                }
+            }
             Command::ApplyResource { kind, name, body, principal } => {
                 let version = self.state.fleet.resources.get(&(kind.clone(), name.clone())).copied().unwrap_or(0) + 1;
                 let body = Payload::new(&[0; 32], body);

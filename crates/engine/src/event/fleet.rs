@@ -1,7 +1,7 @@
 //! Facts about the fleet: sites, resources, triggers, retention.
 
 use minicbor::{Decode, Encode};
-use model::{Digest, Epoch, Payload, RunId, SiteSpec, Timestamp};
+use model::{Digest, Duration, Epoch, Payload, RunId, SiteSpec, Timestamp};
 
 /// See [`super::Event::EpochBegan`].
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -159,4 +159,24 @@ pub struct DataErased {
     /// Who asked.
     #[n(2)]
     pub principal: String,
+}
+
+/// See [`super::Event::PoolSized`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct PoolSized {
+    /// The site.
+    #[n(0)]
+    pub site: String,
+    /// How many pieces are kept from now on: places that are started and without work.
+    #[n(1)]
+    pub pieces: u32,
+    /// How many actions are expected to begin there in an hour.
+    #[n(2)]
+    pub an_hour: u32,
+    /// How long a piece takes to start.
+    #[n(3)]
+    pub boot: Duration,
+    /// Why so many, as a sentence.
+    #[n(4)]
+    pub why: String,
 }

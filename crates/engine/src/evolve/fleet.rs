@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::{ActionKey, Resources};
 
 use crate::State;
-use crate::event::{SiteHealthChanged, SiteRegistered};
+use crate::event::{PoolSized, SiteHealthChanged, SiteRegistered};
 use crate::fleet::{Fleet, Site};
 
 pub(super) fn registered(state: &mut State, event: &SiteRegistered) {
@@ -21,6 +21,7 @@ pub(super) fn registered(state: &mut State, event: &SiteRegistered) {
                 drained: false,
                 healthy: true,
                 reason: String::new(),
+                pool: None,
                 spec: spec.clone(),
             };
             state.fleet.sites.insert(spec.name.clone(), site);
@@ -46,6 +47,12 @@ pub(super) fn health(state: &mut State, event: &SiteHealthChanged) {
         site.healthy = event.healthy;
         site.reason = event.reason.clone();
         state.passing.room |= event.healthy;
+    }
+}
+
+pub(super) fn pool(state: &mut State, event: &PoolSized) {
+    if let Some(site) = state.fleet.sites.get_mut(&event.site) {
+        site.pool = Some(Arc::new(event.clone())).filter(|pool| pool.pieces > 0);
     }
 }
 

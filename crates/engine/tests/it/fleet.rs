@@ -1,6 +1,6 @@
 //! Sites, placing, draining, transfers, reports.
 
-use engine::event::{Located, Role};
+use engine::event::{Located, PoolSized, Role};
 use engine::{Command, Effect, Event, Outcome, Placement, Rejection, SiteOrder};
 use model::value::ArtifactKind;
 use model::{ArtifactRef, AttemptKey, AttemptNo, Digest, Duration, Epoch, Failure, FailureClass, Phase, RunId};
@@ -127,6 +127,26 @@ fn a_cordoned_site_takes_nothing_new_and_lets_its_work_finish() {
     assert_eq!((rig.phase(run, "a"), rig.dispatched().len()), (Some(Phase::Succeeded), 1));
     rig.order("here", SiteOrder::Uncordon);
     assert_eq!(rig.finish(run).phase, Phase::Succeeded);
+}
+
+#[test]
+fn how_much_of_a_site_is_kept_started_is_a_fact_when_it_changes_and_not_when_only_the_reason_does() {
+    let mut rig = Rig::new([site("burst").spec()]);
+    let pool = |pieces, why: &str| {
+        Command::SizePool(PoolSized { site: "burst".into(), pieces, why: why.into(), ..PoolSized::default() })
+    };
+    assert!(rig.step(pool(0, "nothing is expected")).is_empty(), "nothing is kept at the beginning");
+    let sized = rig.step(pool(3, "a peak"));
+    assert!(matches!(sized.as_slice(), [Event::PoolSized(pool)] if pool.pieces == 3 && pool.why == "a peak"), "{sized:?}");
+    assert!(rig.step(pool(3, "the same, said otherwise")).is_empty());
+    let kept = |rig: &Rig| rig.state.fleet().sites()["burst"].pool.as_ref().map(|pool| pool.pieces);
+    assert_eq!(kept(&rig), Some(3));
+    rig.restart();
+    assert_eq!(kept(&rig), Some(3), "a replay says the same");
+    assert_eq!(rig.step(pool(0, "it has passed")).len(), 1);
+    assert_eq!(kept(&rig), None);
+    let nowhere = PoolSized { site: "nowhere".into(), pieces: 1, ..PoolSized::default() };
+    assert!(matches!(rig.try_step(Command::SizePool(nowhere)), Err(Rejection::NotFound { .. })));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -16,7 +17,7 @@ use crate::sandbox::cover::Cover;
 use crate::shim::Word;
 use crate::{Host, Reuse};
 
-/// Wrappers kept without work.
+/// Wrappers kept without work, where no more are wanted.
 const IDLE_MAX: usize = 8;
 /// How long one is kept without work.
 const IDLE_FOR: Duration = Duration::from_secs(60);
@@ -30,6 +31,8 @@ pub(super) struct Wrappers {
     homes: PathBuf,
     /// Those without work, the one that worked last at the end.
     idle: Mutex<Vec<(Wrapper, Instant)>>,
+    /// How many are to be without work, however long that is.
+    wanted: AtomicUsize,
     /// Those without work that keep their child, by what it serves.
     kept: Mutex<BTreeMap<String, Vec<(Wrapper, Instant)>>>,
 }
@@ -55,7 +58,15 @@ impl Home {
 impl Wrappers {
     pub(super) fn new((program, arguments): (PathBuf, Vec<String>), homes: PathBuf) -> Wrappers {
         let nurseries = Nurseries::new((program.clone(), arguments.clone()));
-        Wrappers { program, arguments, nurseries, homes, idle: Mutex::default(), kept: Mutex::default() }
+        Wrappers {
+            program,
+            arguments,
+            nurseries,
+            homes,
+            idle: Mutex::default(),
+            wanted: AtomicUsize::new(0),
+            kept: Mutex::default(),
+        }
     }
 
     /// A wrapper for an attempt, which has not been told of it yet.
@@ -117,8 +128,35 @@ impl Wrappers {
     /// Takes a wrapper back that has finished its attempt. One that a program made ends: what made it could look into it.
     pub(super) fn take_back(&self, wrapper: Wrapper) {
         let mut idle = self.idle.lock();
-        if !wrapper.of_program && idle.len() < IDLE_MAX {
+        if !wrapper.of_program && idle.len() < IDLE_MAX.max(self.wanted.load(Ordering::Relaxed)) {
             idle.push((wrapper, Instant::now()));
+        }
+    }
+
+    /// Has so many be without work from now on. As many as are wanted less go, those first that have had none for the longest time.
+    pub(super) fn keep(&self, wanted: usize) {
+        let before = self.wanted.swap(wanted, Ordering::Relaxed);
+        {
+            let mut idle = self.idle.lock();
+            let less = before.saturating_sub(wanted).min(idle.len());
+            idle.drain(..less);
+        }
+        self.top_up();
+    }
+
+    /// How many are without work.
+    pub(super) fn idle(&self) -> usize {
+        self.idle.lock().len()
+    }
+
+    /// Starts what is wanted and not there: some have begun to work, or were killed.
+    fn top_up(&self) {
+        while self.idle.lock().len() < self.wanted.load(Ordering::Relaxed) {
+            match self.start() {
+                // Before all others: those that worked last are warmer.
+                Ok(wrapper) => self.idle.lock().insert(0, (wrapper, Instant::now())),
+                Err(error) => return tracing::warn!(%error, "no more wrappers can be started ahead of work"),
+            }
         }
     }
 
@@ -135,13 +173,25 @@ impl Wrappers {
     /// Lets those go that have had no work for long.
     pub(super) fn expire(&self) {
         let now = Instant::now();
-        self.idle.lock().retain(|(_, since)| since.elapsed() < IDLE_FOR);
+        self.let_go();
         let mut kept = self.kept.lock();
         for of_a_kind in kept.values_mut() {
             of_a_kind.retain(|(_, until)| now < *until);
         }
         kept.retain(|_, of_a_kind| !of_a_kind.is_empty());
         self.nurseries.expire();
+        self.top_up();
+    }
+
+    /// Lets those go that are wanted no more and have had no work for long.
+    fn let_go(&self) {
+        let mut idle = self.idle.lock();
+        let mut more = idle.len().saturating_sub(self.wanted.load(Ordering::Relaxed));
+        idle.retain(|(_, since)| {
+            let goes = more > 0 && since.elapsed() >= IDLE_FOR;
+            more -= usize::from(goes);
+            !goes
+        });
     }
 }
 

@@ -279,6 +279,9 @@ fn reasons(site: &Candidate) -> String {
     if let Some((term, by)) = &site.lost_on {
         text += &format!("; lost on {term} by {}", output::money(by.units()));
     }
+    if let Some(started) = &site.started {
+        text += &format!("; no boot: {started}");
+    }
     if let Some(would) = &site.would {
         text += &format!("; it would take {would}");
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use api::rest::triggers::{FiringView, TriggerView};
-use api::rest::views::{ActionView, ResourceView, RunView, SiteView, UsageView};
+use api::rest::views::{ActionView, PoolView, ResourceView, RunView, SiteView, UsageView};
 use serde_json::Value;
 
 use crate::cli::Door;
@@ -193,6 +193,11 @@ fn without_walls(site: &SiteView) -> String {
     if site.sandbox.mode == "prefer" { said.to_owned() } else { String::new() }
 }
 
+/// What is kept started for work that is expected, and why.
+fn kept_started(pool: &PoolView) -> String {
+    format!("{} ({} without work now): {}", pool.pieces, pool.idle, pool.why)
+}
+
 fn describe_site(site: &SiteView) -> String {
     let attributes: Vec<String> = site.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
     fields(&[
@@ -210,6 +215,7 @@ fn describe_site(site: &SiteView) -> String {
         ("Memory", size(site.capacity.memory_bytes)),
         ("Accelerators", site.capacity.gpus.to_string()),
         ("Running", site.running.to_string()),
+        ("Kept started", site.pool.as_ref().map(kept_started).unwrap_or_default()),
         ("Core for an hour", money(site.cpu_hour)),
         ("GiB for an hour", money(site.memory_gib_hour)),
         ("GB that leaves", money(site.egress_gb)),

@@ -1,6 +1,7 @@
 //! The binary from outside: every command, its exit codes, and what it prints where. Each test has a folder of its own, and a server of its
 //! own where it needs one.
 
+mod advice;
 mod alone;
 mod completion;
 mod connections;
