@@ -38,6 +38,8 @@ mod v21;
 mod v23;
 #[path = "golden/v3.rs"]
 mod v3;
+#[path = "golden/v30.rs"]
+mod v30;
 #[path = "golden/v4.rs"]
 mod v4;
 #[path = "golden/v5.rs"]
@@ -73,6 +75,7 @@ fn files() -> Vec<File> {
         File { name: "v16", text: include_str!("golden/v16.journal"), expected: v16::events() },
         File { name: "v21", text: include_str!("golden/v21.journal"), expected: v21::events() },
         File { name: "v23", text: include_str!("golden/v23.journal"), expected: v23::events() },
+        File { name: "v30", text: include_str!("golden/v30.journal"), expected: v30::events() },
         File { name: "v9", text: include_str!("golden/v9.journal"), expected: v9::events() },
         File { name: "v10", text: include_str!("golden/v10.journal"), expected: v10::events() },
         File { name: "v11", text: include_str!("golden/v11.journal"), expected: v11::events() },

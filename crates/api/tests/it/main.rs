@@ -11,6 +11,7 @@ mod fuzz;
 mod hostile;
 mod language;
 mod outlook;
+mod pasts;
 mod python;
 mod reference;
 mod registered;
