@@ -117,6 +117,16 @@ describe("a run of ten thousand actions while it goes on", () => {
     await page.getByText(/^as it was at/).waitFor();
     await server.until(() => traffic.of("/runs/flood/tiles").answers > 0);
     assert.ok(traffic.of("/runs/flood/tiles").most < 100_000, `tiles of ${traffic.of("/runs/flood/tiles").most} bytes`);
+    // The head counts as the journal says of that moment, and the graph as the head does.
+    const group = page.getByRole("group", { name: "How actions stood then" });
+    await group.waitFor();
+    const done = await shown();
+    assert.ok(done < 7_001, `${done} done in the middle of it`);
+    const stood = /([\d,]+) succeeded/.exec(await group.textContent());
+    assert.equal(Number((stood?.[1] ?? "0").replaceAll(",", "")), done);
+    await page.getByRole("tab", { name: "graph" }).click();
+    await page.getByRole("button", { name: new RegExp(`^all, each, ${(done - 1).toLocaleString("en-US")} of `) }).waitFor();
+    await page.getByRole("tab", { name: "timeline" }).click();
     await slider.fill("1000");
     await page.getByText("as it is now").waitFor();
     await follow(8_000);

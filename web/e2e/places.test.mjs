@@ -13,6 +13,11 @@ nodes:
   hold: {use: t/hold, needs: {cpu: 1, site: {zone: on-premise}}}
 `;
 
+const QUEUE = `workflow: demo/queue
+nodes:
+  big: {run: {script: sleep 300}, needs: {cpu: 4, site: {zone: on-premise}}}
+`;
+
 const ASK = `workflow: demo/ask
 nodes:
   ask: {human: {title: Well?, assign: {users: [rita], then: [{after: 4h, groups: [chiefs]}]}}}
@@ -21,7 +26,7 @@ nodes:
 let server, program, page;
 
 before(async () => {
-  server = await house({ "sites.yaml": SITES, "hold.yaml": WORK, "ask.workflow.yaml": ASK });
+  server = await house({ "sites.yaml": SITES, "hold.yaml": WORK, "queue.workflow.yaml": QUEUE, "ask.workflow.yaml": ASK });
   program = await browser();
   page = await program.page();
 });
@@ -48,6 +53,33 @@ describe("a site", () => {
     const [{ attempt, epoch }] = lease.leases;
     await server.api("POST", "/workers/report", { worker: "w", reports: [{ attempt, epoch, output: {} }] });
     await list.waitFor({ state: "detached" });
+    await card.getByText("0 actions").waitFor();
+  });
+});
+
+describe("the queue of a site", () => {
+  test("says what waits for it, for how long and why, and is empty when it has begun", async () => {
+    await page.goto(`${server.url}/sites`);
+    const card = page.locator("section", { hasText: "onprem" });
+    await card.getByText("nothing waits").waitFor();
+    // Four cores of four: the second has to wait for the first.
+    await server.api("POST", "/runs", { workflow: "demo/queue", name: "first" });
+    await card.getByRole("list", { name: "What runs at onprem" }).getByRole("link", { name: "big of first" }).waitFor();
+    await card.getByText("4 of 4").waitFor();
+    await server.api("POST", "/runs", { workflow: "demo/queue", name: "second" });
+    const list = card.getByRole("list", { name: "What waits for onprem" });
+    const item = list.getByRole("listitem").filter({ hasText: "big of second" });
+    await item.getByText(/waits for its room: no room at the moment/).waitFor();
+    await card.getByText(/1 action, the first since/).waitFor();
+    await page.locator("section", { hasText: "cloud" }).getByText("nothing waits").waitFor();
+    await item.getByRole("link").click();
+    await page.waitForURL(/\/runs\/second\?action=big/);
+    await page.goBack();
+    await list.waitFor();
+    await server.api("POST", "/runs/first/cancel", {});
+    await list.waitFor({ state: "detached" });
+    await card.getByText("nothing waits").waitFor();
+    await server.api("POST", "/runs/second/cancel", {});
     await card.getByText("0 actions").waitFor();
   });
 });

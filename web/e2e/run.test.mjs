@@ -17,10 +17,19 @@ nodes:
 outputs: {count: "\${ nodes.first.count }"}
 `;
 
+const MAP = `workflow: demo/map
+inputs:
+  items: {type: array, items: {type: integer}, default: [1, 2, 3]}
+nodes:
+  all:
+    each: {items: "\${ inputs.items }", do: {use: core/noop, with: {item: "\${ item }"}}}
+outputs: {all: "\${ nodes.all }"}
+`;
+
 let server, program, page;
 
 before(async () => {
-  server = await house({ "sites.yaml": SITES, "wide.workflow.yaml": WIDE });
+  server = await house({ "sites.yaml": SITES, "wide.workflow.yaml": WIDE, "map.workflow.yaml": MAP });
   program = await browser();
   page = await program.page();
   const inputs = { items: Array.from({ length: ITEMS }, (_, index) => index) };
@@ -78,6 +87,25 @@ describe("a run of many actions", () => {
     await page.getByText("succeeded").first().waitFor();
     const run = await server.api("GET", `/runs/${new URL(page.url()).pathname.split("/").at(-1)}?actions=1`);
     assert.deepEqual(run.outputs, { count: 8 });
+  });
+
+  test("is repeated with other items, and takes over what the same ones gave", async () => {
+    await server.api("POST", "/runs?wait=30", { workflow: "demo/map", name: "map" });
+    await page.goto(`${server.url}/runs/map`);
+    await page.getByRole("button", { name: "Run again", exact: true }).click();
+    await page.getByLabel("items").fill("[3, 9, 1]");
+    await page.getByRole("region", { name: "What it would do" }).getByText("items that are given the same take over what 3 gave").waitFor();
+    await page.getByRole("dialog").getByRole("button", { name: "Start" }).click();
+    await page.waitForURL(/\/runs\/map-\d/);
+    await page.getByText("succeeded").first().waitFor();
+    await page.getByRole("tab", { name: "table" }).click();
+    for (const [path, reused] of [["[0]", true], ["[1]", false], ["[2]", true]]) {
+      const row = page.getByRole("row").filter({ has: page.getByRole("button", { name: path, exact: true }) });
+      await row.getByText("succeeded").waitFor();
+      assert.equal((await row.getByText("reused").count()) === 1, reused, path);
+    }
+    await page.getByRole("tab", { name: "history" }).click();
+    await page.getByText("what 3 items gave may be taken over").waitFor();
   });
 
   test("had no error in any page", () => {

@@ -4,12 +4,13 @@ import { Link, Outlet, useLocation, useNavigate, useSearch } from "@tanstack/rea
 import { useCallback, useEffect, useRef, useState } from "react";
 
 import { useLink, useLiveUpdates } from "./api/events";
-import { useApprovals } from "./api/queries";
+import { useApprovals, useMoreApprovals } from "./api/queries";
+import { useWork } from "./api/work";
 import { KeyMap } from "./keymap";
 import { isWriting, PLACES } from "./lib/keys";
 import { Palette } from "./palette";
 import { SignIn } from "./signin";
-import { Empty, PageHead } from "./ui/kit";
+import { Empty, PageHead, useNow } from "./ui/kit";
 
 /** `g` and a letter go to a place, as the palette lists them. */
 function useGoKeys(openPalette: () => void, openMap: () => void) {
@@ -56,6 +57,7 @@ export function Shell() {
   // The builder takes all the room there is.
   const wide = useLocation({ select: (location) => location.pathname === "/build" });
   const waiting = useApprovals().data?.length ?? 0;
+  const more = useMoreApprovals();
   return (
     <div className="min-h-screen">
       <a href="#main" className="sr-only focus:not-sr-only focus:absolute focus:left-3 focus:top-3 focus:z-50 focus:bg-raised focus:px-3 focus:py-2">
@@ -77,14 +79,16 @@ export function Shell() {
               >
                 {place.words}
                 {place.to === "/inbox" && waiting > 0 ? (
-                  <span className="ml-1.5 rounded-full bg-accent px-1.5 text-[11px] font-semibold text-on-accent" aria-label={`${waiting} waiting`}>
+                  <span className="ml-1.5 rounded-full bg-accent px-1.5 text-[11px] font-semibold text-on-accent" aria-label={more ? `more than ${waiting} waiting` : `${waiting} waiting`}>
                     {waiting}
+                    {more ? "+" : ""}
                   </span>
                 ) : null}
               </Link>
             ))}
           </nav>
           <div className="ml-auto flex shrink-0 items-center gap-2 xl:gap-3">
+            <UnderWay />
             <LinkState />
             <button type="button" onClick={() => setPalette(true)} className="rounded-md border border-line px-2.5 py-1 text-soft hover:text-ink">
               Search <kbd className="ml-2 hidden font-mono text-[11px] xl:inline">Ctrl K</kbd>
@@ -105,6 +109,26 @@ export function Shell() {
       <Palette open={palette} onOpenChange={setPalette} />
       {map ? <KeyMap onClose={() => showMap(false)} /> : null}
     </div>
+  );
+}
+
+/** Work that has been under way for longer than this is said to be. */
+const SAID_MS = 600;
+
+/** What the server is asked for and takes its time, with for how long by now. */
+function UnderWay() {
+  const work = useWork();
+  return work ? <Since key={work.since} since={work.since} what={work.writes ? "Working" : "Reading"} /> : null;
+}
+
+function Since({ since, what }: { since: number; what: string }) {
+  const passed = useNow(200) - since;
+  if (passed < SAID_MS) return null;
+  const took = `${Math.floor(passed / 1000)} s`;
+  return (
+    <span role="progressbar" aria-label={what} aria-valuetext={took} className="whitespace-nowrap tabular-nums text-soft">
+      {what}… {took}
+    </span>
   );
 }
 

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
 
-import type { ActionView, TileView } from "../src/api/types";
+import type { ActionView, RunView, TileView } from "../src/api/types";
 import { nameOf, parentOf, readTree } from "../src/lib/tree";
-import { extent, phaseAt, rowsOf, rowsOfTiles } from "../src/pages/run/rows";
+import { doneBelow } from "../src/pages/run/graph";
+import { spanOf } from "../src/pages/run/moment";
+import { rowsOf, rowsOfTiles } from "../src/pages/run/rows";
 
 const action = (path: string, fields: Partial<ActionView> = {}): ActionView => ({
   path,
@@ -48,23 +50,36 @@ describe("the tree of actions", () => {
   });
 });
 
-describe("a moment of a run", () => {
+describe("the rows of a timeline", () => {
   const at = (second: number) => Date.parse("2026-01-01T00:00:00Z") + second * 1000;
 
-  test("an action is not there, queued, running, and then what it ended as", () => {
-    expect([-1, 0, 1, 2, 3].map((second) => phaseAt(action("a", { phase: "failed" }), at(second)))).toEqual([null, "queued", "running", "running", "failed"]);
-    expect(phaseAt(action("a"), undefined)).toBe("succeeded");
-  });
-
-  test("bars end at the moment that is looked at", () => {
-    const rows = rowsOf([action("a"), action("b", { opened_at: "2026-01-01T00:00:09Z" })], new Map(), at(20), at(2));
-    expect(rows.map((row) => [row.key, row.words, row.to])).toEqual([["a", "running", at(2)]]);
+  test("what is open reaches until now, or until the moment that is looked at, and nothing reaches back", () => {
+    const open = action("b", { phase: "running", finished_at: null });
+    const rows = rowsOf([action("a"), open, action("c", { phase: "queued", started_at: null, finished_at: null })], new Map(), at(9));
+    expect(rows.map((row) => [row.key, row.words, row.from, row.to])).toEqual([
+      ["a", "succeeded", at(1), at(3)],
+      ["b", "running", at(1), at(9)],
+      ["c", "queued", at(0), at(9)],
+    ]);
+    expect(rowsOf([open], new Map(), at(0)).map((row) => row.to)).toEqual([at(1)]);
   });
 
   test("a map of many items begins closed and opens when asked", () => {
     const many = [action("m"), ...Array.from({ length: 40 }, (_, index) => action(`m[${index}]`))];
     expect(rowsOf(many, new Map(), at(9))).toHaveLength(1);
     expect(rowsOf(many, new Map([["m", true]]), at(9))).toHaveLength(41);
+  });
+
+  test("a run goes from when it was accepted to its end, or to now", () => {
+    const run = { submitted_at: "2026-01-01T00:00:00Z" } as RunView;
+    expect(spanOf(run, at(7))).toEqual([at(0), at(7)]);
+    expect(spanOf({ ...run, finished_at: "2026-01-01T00:00:02Z" }, at(7))).toEqual([at(0), at(2)]);
+    expect(spanOf(run, at(-3))).toEqual([at(0), at(0) + 1]);
+  });
+
+  test("what is below a node is counted", () => {
+    expect(doneBelow({ succeeded: 7, failed: 1, running: 2, queued: 3 })).toEqual({ done: 8, all: 13 });
+    expect(doneBelow(undefined)).toEqual({ done: 0, all: 0 });
   });
 });
 
@@ -83,6 +98,6 @@ describe("tiles", () => {
   test("one action is an action", () => {
     const [row] = rowsOfTiles([tile({ last: "m[0]", to: 1, phases: { running: 1 }, ended_at: null })], Date.parse("2026-01-01T00:00:08Z"));
     expect([row!.key, row!.range, row!.parts]).toEqual(["m[0]", undefined, undefined]);
-    expect(extent([row!])).toEqual([Date.parse("2026-01-01T00:00:00Z"), Date.parse("2026-01-01T00:00:08Z")]);
+    expect([row!.from, row!.to]).toEqual([Date.parse("2026-01-01T00:00:00Z"), Date.parse("2026-01-01T00:00:08Z")]);
   });
 });

@@ -24,11 +24,13 @@ mod frames;
 mod governance;
 pub mod governance_views;
 mod keys;
-mod lineage;
+pub mod lineage;
 mod listen;
 mod metrics;
 mod naming;
+mod nodes;
 mod observe;
+mod pasts;
 pub(crate) mod permission;
 mod planning;
 pub mod planning_views;
@@ -87,6 +89,8 @@ pub(crate) struct App {
     pub(crate) shared: Arc<shared::Shared>,
     /// Who brought what.
     pub(crate) uploads: Arc<naming::Uploads>,
+    /// Runs as they were.
+    pub(crate) pasts: Arc<pasts::Pasts>,
     /// A permit for each connection.
     pub(crate) room: Arc<Semaphore>,
     /// How many there are.
@@ -110,6 +114,7 @@ impl App {
             feed: Arc::default(),
             shared: Arc::default(),
             uploads: Arc::default(),
+            pasts: Arc::default(),
             room,
             connections,
             stopped,
@@ -139,6 +144,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/apps/{project}/{domain}/{name}/{order}", post(apps::order))
         .route("/sites", get(sites::list))
         .route("/sites/load", get(foresight::load))
+        .route("/sites/queues", get(sites::queues))
         .route("/sites/{site}/actions", get(sites::held))
         .route("/sites/{site}/{order}", post(sites::order))
         .route("/apply", post(applying::apply))
@@ -151,6 +157,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/triggers/{trigger}", get(triggers::get_trigger))
         .route("/artifacts", put(artifacts::upload).layer(DefaultBodyLimit::disable()).get(lineage::list))
         .route("/artifacts/{digest}/lineage", get(lineage::lineage))
+        .route("/artifacts/{digest}/versions", get(lineage::versions))
         .route("/artifacts/{digest}", get(artifacts::download))
         .route("/artifacts/{digest}/frame", post(frames::of_artifact))
         .route("/frames/{ticket}", get(frames::show))
@@ -214,6 +221,7 @@ fn of_runs() -> Router<App> {
         .route("/runs/{run}/rerun/plan", post(runs::plan_rerun))
         .route("/runs/{run}/actions", get(actions::list))
         .route("/runs/{run}/tiles", get(tiles::tiles))
+        .route("/runs/{run}/graph", get(nodes::graph))
         .route("/runs/{run}/action", get(actions::get_action))
         .route("/runs/{run}/explain", get(actions::explain))
         .route("/runs/{run}/logs", get(actions::logs))

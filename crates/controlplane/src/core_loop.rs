@@ -368,7 +368,7 @@ impl CoreLoop {
             _ => None,
         });
         let sites: Vec<Release> = sites.collect();
-        let interesting = notices.interesting(&entries);
+        let interesting = notices.interesting(&entries, self.state.fleet());
         let durable = Box::new(move |result: Result<journal::Appended, journal::JournalError>| match result {
             Ok(appended) => {
                 // Before anybody acts on the results that brought it, or is told of them.

@@ -1,6 +1,6 @@
 //! Where artifacts come from: what made them, from what, who reads them, where they lie, and why they carry what they carry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use journal::{ActionFilter, OriginRow, RunRow};
 use model::limits::LINEAGE_ACTIONS_MAX;
@@ -13,6 +13,8 @@ use crate::{ControlPlane, Fault};
 
 /// Runs that a lineage names.
 const RUNS_MAX: usize = 100;
+/// Runs whose versions of an artifact are told.
+const VERSIONS_RUNS_MAX: usize = 200;
 
 /// An artifact in a list.
 #[derive(Clone, Debug)]
@@ -48,6 +50,17 @@ pub struct Lineage {
     pub sites: Vec<String>,
 }
 
+/// What one step gave under one name, or runs were given, from run to run.
+#[derive(Clone, Debug)]
+pub struct Versions {
+    /// Where the artifact that was asked about came to be.
+    pub of: Origin,
+    /// The contents that were there under that name: the latest first, each where it came to be first.
+    pub versions: Vec<Origin>,
+    /// Whether there are earlier runs than are looked at: then the number of a version is not known.
+    pub more: bool,
+}
+
 impl ControlPlane {
     /// What an artifact carries. A file of a directory is nobody's own result, and carries what the runs do that hold it. Blocks.
     pub fn label_of_artifact(&self, artifact: &Digest) -> Result<Label, Fault> {
@@ -61,6 +74,34 @@ impl ControlPlane {
             }
         }
         Ok(label)
+    }
+
+    /// The versions of an artifact: what the step that made it gave under its name in each run of the workflow. None where its name is not known
+    /// any more.
+    pub fn versions(&self, artifact: &Digest) -> Result<Option<Versions>, Fault> {
+        let rows = self.reader().origins_of(artifact, RUNS_MAX).map_err(Fault::internal)?;
+        if rows.is_empty() && self.sites().with_copy(artifact).is_empty() {
+            return Err(Fault::not_found("artifact", &artifact.to_string()));
+        }
+        let made = rows.iter().find(|row| row.action.is_some()).or(rows.first()).cloned();
+        let Some(of) = made.map(|row| self.origin(row)).transpose()?.flatten() else { return Ok(None) };
+        let Some(name) = of.artifact.as_ref().map(|one| one.name.clone()) else { return Ok(None) };
+        let rows = self.reader().origins_like(&of.run, of.path.as_deref(), VERSIONS_RUNS_MAX).map_err(Fault::internal)?;
+        let runs: BTreeSet<RunId> = rows.iter().map(|row| row.run).collect();
+        let mut versions: Vec<Origin> = Vec::new();
+        for row in rows {
+            let Some(origin) = self.origin(row)?.filter(|origin| origin.artifact.as_ref().is_some_and(|one| one.name == name))
+            else {
+                continue;
+            };
+            // The latest come first: an earlier run that had the same content is where that began.
+            match versions.iter_mut().find(|known| known.row.artifact == origin.row.artifact) {
+                Some(known) => *known = origin,
+                None => versions.push(origin),
+            }
+        }
+        versions.sort_by_key(|origin| std::cmp::Reverse(origin.row.seq));
+        Ok(Some(Versions { of, versions, more: runs.len() >= VERSIONS_RUNS_MAX }))
     }
 
     /// Where an artifact comes from.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use engine::Event;
 use engine::event::RunFinished;
 use journal::Entry;
-use model::{RunId, Seq};
+use model::{Resources, RunId, Seq};
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
@@ -24,6 +24,7 @@ pub struct Notices {
     failure: Arc<watch::Sender<Option<Arc<str>>>>,
     resources: Arc<AtomicU64>,
     meters: Arc<Meters>,
+    held: Arc<Mutex<BTreeMap<String, Resources>>>,
 }
 
 /// What is to be told of a batch once it is durable.
@@ -33,6 +34,7 @@ pub(crate) struct Interesting {
     entries: usize,
     ended: Ended,
     decided: Instant,
+    held: Vec<(String, Resources)>,
 }
 
 impl Notices {
@@ -43,6 +45,7 @@ impl Notices {
             failure: Arc::default(),
             resources: Arc::default(),
             meters: Arc::default(),
+            held: Arc::default(),
         }
     }
 
@@ -59,6 +62,11 @@ impl Notices {
     /// Grows whenever a resource (workflow, trigger, connector, token) was applied or deleted.
     pub fn resources(&self) -> u64 {
         self.resources.load(Ordering::Acquire)
+    }
+
+    /// What attempts hold of each site, as of the last durable entry; of a site that is not named nothing is held.
+    pub fn held(&self) -> BTreeMap<String, Resources> {
+        self.held.lock().clone()
     }
 
     /// Figures about the run loop.
@@ -120,15 +128,17 @@ impl Notices {
         }
     }
 
-    /// What is to be told of these entries.
-    pub(crate) fn interesting(&self, entries: &[Entry]) -> Interesting {
+    /// What is to be told of these entries, behind which the fleet is like this.
+    pub(crate) fn interesting(&self, entries: &[Entry], fleet: &engine::fleet::Fleet) -> Interesting {
         let finished = entries.iter().filter_map(|entry| match &entry.event {
             Event::RunFinished(finished) => Some(Arc::new((**finished).clone())),
             _ => None,
         });
         let resources = entries.iter().any(|entry| matches!(entry.event, Event::ResourceApplied(_) | Event::ResourceDeleted(_)));
         let ended = Meters::count(entries);
-        Interesting { finished: finished.collect(), resources, entries: entries.len(), ended, decided: Instant::now() }
+        let held = fleet.sites().iter().filter(|(_, site)| !site.running.is_empty());
+        let held = held.map(|(name, site)| (name.clone(), site.used)).collect();
+        Interesting { finished: finished.collect(), resources, entries: entries.len(), ended, decided: Instant::now(), held }
     }
 
     /// Entries up to `seq` are durable.
@@ -137,6 +147,7 @@ impl Notices {
             self.resources.fetch_add(1, Ordering::Release);
         }
         if batch.entries > 0 {
+            *self.held.lock() = batch.held.into_iter().collect();
             self.meters.durable(batch.entries, batch.ended, batch.decided.elapsed());
         }
         self.seq.send_if_modified(|last| std::mem::replace(last, seq.max(*last)) < seq);

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use engine::KnownItem;
 use engine::event::Located;
 use journal::{ActionFilter, ActionRow, RunRow};
-use model::{Graph, Node, NodeIx, Phase, Read};
+use model::limits::REUSED_ITEMS_BYTES_MAX;
+use model::{Graph, Node, NodeIx, NodeKind, Phase, Read};
 use serde_json::Value;
 use workflow::labels::reads_of;
 
@@ -17,6 +19,8 @@ pub struct RerunPlan {
     pub reused: Vec<String>,
     /// Nodes that run, with why.
     pub again: Vec<(String, String)>,
+    /// Of maps that run: how many of their items' outputs are kept for items that are given the same.
+    pub items: BTreeMap<String, u64>,
 }
 
 /// The same with what is taken over.
@@ -25,6 +29,17 @@ pub(crate) struct Repeated {
     pub(crate) reused: Vec<(NodeIx, Value)>,
     /// Where the artifacts of these outputs lie.
     pub(crate) locations: Vec<Located>,
+    /// Items of maps that run whose outputs stand for items that are given the same, by their maps.
+    pub(crate) items: Items,
+}
+
+/// Items of an earlier run whose outputs may be taken over.
+#[derive(Debug, Default)]
+pub(crate) struct Items {
+    /// Those that ended well.
+    ended: Vec<(NodeIx, ActionRow)>,
+    /// Those that are to run again whatever they are given: what was given to one of them is in nobody's favour.
+    left_out: Vec<(NodeIx, ActionRow)>,
 }
 
 impl ControlPlane {
@@ -38,13 +53,20 @@ impl ControlPlane {
         changed: &BTreeSet<String>,
     ) -> Result<Repeated, Fault> {
         let mut again: BTreeMap<NodeIx, String> = BTreeMap::new();
+        // Maps that run with all of their items.
+        let mut whole: BTreeSet<NodeIx> = BTreeSet::new();
         for id in from {
-            again.insert(chosen(graph, id)?, "it was chosen".to_owned());
+            let node = chosen(graph, id)?;
+            again.insert(node, "it was chosen".to_owned());
+            if graph.find(id).is_some() {
+                whole.insert(node);
+            }
         }
         let filter = ActionFilter { from: 0, limit: usize::MAX >> 1, phase: None };
         let actions = self.reader().actions(row.id, &filter).map_err(Fault::internal)?;
         for node in undone(&actions, graph) {
             again.entry(node).or_insert_with(|| "what it did was undone".to_owned());
+            whole.insert(node);
         }
         for (index, node) in graph.nodes.iter().enumerate() {
             if let Some(input) = reads_changed(node, changed) {
@@ -53,6 +75,7 @@ impl ControlPlane {
         }
         for node in self.grown(row, graph, &actions)? {
             again.entry(node).or_insert_with(|| "tags came to its data while it ran".to_owned());
+            whole.insert(node);
         }
         let outputs = self.outputs(&actions, graph)?;
         let mut locations: BTreeMap<NodeIx, Vec<Located>> = BTreeMap::new();
@@ -67,14 +90,52 @@ impl ControlPlane {
         for index in (0..graph.nodes.len()).map(|index| index as NodeIx).filter(|index| !outputs.contains_key(index)) {
             again.entry(index).or_insert_with(|| "it did not succeed, was left out, or was not reached".to_owned());
         }
+        // What stands behind another without reading it waits for what that does, and not for what it gives.
+        whole.extend(
+            (0..).zip(&graph.nodes).filter(|(_, node)| node.after.iter().any(|on| again.contains_key(on))).map(|(at, _)| at),
+        );
+        let items = items_of(graph, actions, from, |node| again.contains_key(&node) && !whole.contains(&node));
         let name = |index: NodeIx| graph.nodes.get(index as usize).map(|node| node.id.clone()).unwrap_or_default();
         let reused: Vec<(NodeIx, Value)> = outputs.into_iter().filter(|(node, _)| !again.contains_key(node)).collect();
         let located = reused.iter().flat_map(|(node, _)| locations.remove(node).unwrap_or_default()).collect();
         let plan = RerunPlan {
             reused: reused.iter().map(|(node, _)| name(*node)).collect(),
             again: again.into_iter().map(|(node, why)| (name(node), why)).collect(),
+            items: items.counted().into_iter().map(|(node, count)| (name(node), count)).collect(),
         };
-        Ok(Repeated { plan, reused, locations: located })
+        Ok(Repeated { plan, reused, locations: located, items })
+    }
+
+    /// What items were given and gave, of the maps that `may` be taken from: as many as a run may bring with it.
+    pub(crate) fn known_items(&self, items: Items, may: impl Fn(NodeIx) -> bool) -> Result<Vec<KnownItem>, Fault> {
+        let given = |row: &ActionRow| -> Result<Option<Value>, Fault> {
+            let Some((seq, n)) = row.input else { return Ok(Some(Value::Null)) };
+            self.reader().body(seq, n).map_err(Fault::internal)
+        };
+        let mut taken: BTreeSet<(NodeIx, String)> = BTreeSet::new();
+        for (node, row) in &items.left_out {
+            taken.extend(given(row)?.map(|input| (*node, input.to_string())));
+        }
+        let (mut known, mut bytes) = (Vec::new(), 0);
+        for (node, row) in items.ended.into_iter().filter(|(node, _)| may(*node)) {
+            let Some(input) = given(&row)? else { continue };
+            let output = match row.output_seq {
+                Some(seq) => self.reader().body(seq, 0).map_err(Fault::internal)?,
+                None => Some(serde_json::json!({})),
+            };
+            let Some(output) = output else { continue };
+            // What it gave is not kept any more.
+            let Ok(locations) = inputs::locate(self.sites(), &output) else { continue };
+            if !taken.insert((node, input.to_string())) {
+                continue;
+            }
+            bytes += output.to_string().len();
+            if bytes > REUSED_ITEMS_BYTES_MAX {
+                break;
+            }
+            known.push(KnownItem { node, input, output, locations });
+        }
+        Ok(known)
     }
 
     /// The run's own nodes whose data carry more than was counted when the run was accepted: what is counted for a repetition would not
@@ -119,6 +180,43 @@ fn undone(actions: &[ActionRow], graph: &Graph) -> BTreeSet<NodeIx> {
     undone.filter_map(|path| graph.find(path.split(['/', '[']).next()?)).collect()
 }
 
+impl Items {
+    /// How many may be taken over of each map.
+    fn counted(&self) -> BTreeMap<NodeIx, u64> {
+        let mut counted = BTreeMap::new();
+        self.ended.iter().for_each(|(node, _)| *counted.entry(*node).or_default() += 1);
+        counted
+    }
+}
+
+/// The items of a run's own maps that ended well, of the maps that are asked for; those that were chosen to run again are told apart. What is to
+/// happen once is found by its key, and not here.
+fn items_of(graph: &Graph, actions: Vec<ActionRow>, from: &[String], wanted: impl Fn(NodeIx) -> bool) -> Items {
+    let chosen: BTreeSet<&str> = from.iter().filter_map(|id| Some(&id[..=id.find(']')?])).collect();
+    let mut items = Items::default();
+    for action in actions {
+        let Some(root) = item_of(&action.path) else { continue };
+        let Some(node) = graph.find(root).filter(|node| wanted(*node)) else { continue };
+        let kind = graph.nodes.get(node as usize).map(|node| &node.kind);
+        if !matches!(kind, Some(NodeKind::Each { body, .. }) if body.once.is_none()) {
+            continue;
+        }
+        if chosen.contains(action.path.as_str()) {
+            items.left_out.push((node, action));
+        } else if action.phase == Phase::Succeeded {
+            items.ended.push((node, action));
+        }
+    }
+    items
+}
+
+/// The map that an action is an item of, by its path.
+fn item_of(path: &str) -> Option<&str> {
+    let (root, index) = path.split_once('[')?;
+    let index = index.strip_suffix(']')?;
+    (!index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit()) && !root.contains(['/', '!'])).then_some(root)
+}
+
 /// The node that is meant by a name, or by the path of an action within it: an item of a map, a step of a sub-workflow.
 fn chosen(graph: &Graph, id: &str) -> Result<NodeIx, Fault> {
     let root = id.split(['/', '[', '!']).next().unwrap_or(id);
@@ -161,7 +259,7 @@ fn behind(graph: &Graph, again: &mut BTreeMap<NodeIx, String>) {
 
 #[cfg(test)]
 mod tests {
-    use model::{NodeKind, Template};
+    use model::Template;
     use serde_json::json;
 
     use super::*;
@@ -199,6 +297,12 @@ mod tests {
         behind(&graph, &mut again);
         assert_eq!(again.keys().copied().collect::<Vec<_>>(), [0, 1, 3]);
         assert_eq!(again[&3], "it stands behind `b`");
+    }
+
+    #[test]
+    fn an_item_is_one_of_a_map_of_the_run_itself() {
+        let roots = ["m[3]", "m[3]/x", "m", "m[3]!undo", "s/m[3]", "m[x]", "m[]", "m[3][4]"].map(item_of);
+        assert_eq!(roots, [Some("m"), None, None, None, None, None, None, None]);
     }
 
     #[test]

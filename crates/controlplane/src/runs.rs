@@ -7,7 +7,7 @@ use engine::event::{Origin, RunFinished};
 use engine::{Command, Known, Submit};
 use journal::RunRow;
 use model::limits::{IDEMPOTENCY_KEY_BYTES_MAX, SUBJECT_BYTES_MAX};
-use model::{Digest, Graph, Label, RunId};
+use model::{Digest, Graph, Label, NodeIx, RunId};
 use serde_json::{Map, Value};
 
 use crate::catalogue::graph_of;
@@ -188,6 +188,7 @@ impl ControlPlane {
             idempotency_key: request.idempotency_key,
             origin: request.origin,
             reused: Vec::new(),
+            reused_items: Vec::new(),
             priority: request.priority,
             label: Label::empty(),
             salt: random_bytes(),
@@ -385,14 +386,24 @@ impl ControlPlane {
 
     fn prepare_rerun(&self, name: &str, request: Rerun) -> Result<Submit, Fault> {
         let ((row, graph), repeated, inputs) = self.prepared(name, &request)?;
-        let Repeated { reused, locations: of_reused, .. } = repeated;
+        let Repeated { reused, locations: of_reused, items, .. } = repeated;
         let mut locations = inputs::locate(self.sites(), &inputs)?;
         locations.extend(of_reused);
         let labels = self.label_run(&graph, &row.project, &row.domain, &inputs)?;
         let concurrency = self.concurrency_of(&inputs, &row.project, &row.domain)?;
+        // What items gave is taken where it carries nothing that is not known of what they give here: otherwise it would lose its tags.
+        let counted = self.counted_labels(&row)?;
+        let within = |node: NodeIx| {
+            let Some(node) = graph.nodes.get(node as usize) else { return false };
+            let path = format!("{}[]", node.id);
+            let now = labels.as_ref().and_then(|labels| labels.gives.get(&path)).cloned().unwrap_or_default();
+            counted.gives.get(&path).is_none_or(|before| before.is_within(&now))
+        };
+        let reused_items = self.known_items(items, within)?;
         Ok(Submit {
             labels,
             concurrency,
+            reused_items,
             // What is repeated is about the same.
             subject: self.reader().subject(row.id).map_err(Fault::internal)?,
             name: None,
@@ -428,6 +439,7 @@ pub(crate) fn check_subject(subject: Option<&str>) -> Result<(), Fault> {
 /// What a submission names that its run is to hold: artifacts, and the inputs of a program.
 fn artifacts_of(submit: &Submit) -> Vec<Digest> {
     let mut artifacts: BTreeSet<Digest> = submit.locations.iter().map(|located| located.artifact).collect();
+    artifacts.extend(submit.reused_items.iter().flat_map(|item| &item.locations).map(|located| located.artifact));
     artifacts.extend(crate::flyte::inputs_given(&submit.inputs).map(|key| flyte::objects::digest_of_inputs(&key)));
     artifacts.into_iter().collect()
 }

@@ -86,6 +86,7 @@ impl ControlPlane {
             idempotency_key: None,
             origin: Origin::Submitted,
             reused: given,
+            reused_items: Vec::new(),
             priority: 0,
             label: Label::empty(),
             salt: random_bytes(),

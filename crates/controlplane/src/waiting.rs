@@ -1,7 +1,7 @@
 //! Why a run waits: what its open actions wait for, in words that need no knowledge of the engine.
 
 use engine::event::ActionKind;
-use journal::{ActionRow, RunRow};
+use journal::{ActionRow, Reader, RunRow};
 use model::{Phase, Timestamp};
 use placement::{Candidate, Explanation, Verdict};
 use serde_json::Value;
@@ -113,12 +113,17 @@ impl ControlPlane {
     /// What the open actions of a run wait for, the largest group first; and how many actions run. With `values` left out, nothing is told that
     /// stands in an input.
     pub fn waits(&self, run: &RunRow, values: bool) -> Result<(Vec<Waited>, u64), Fault> {
+        self.waits_in(self.reader(), run, values)
+    }
+
+    /// The same of a run as `reader` has it, which may be as it was.
+    pub fn waits_in(&self, reader: &Reader, run: &RunRow, values: bool) -> Result<(Vec<Waited>, u64), Fault> {
         let (mut found, mut running): (Vec<Waited>, u64) = (Vec::new(), 0);
         if run.finished_at.is_some() {
             return Ok((found, running));
         }
-        for (actions, no) in self.reader().open_groups(run.id).map_err(Fault::internal)? {
-            let Some(row) = self.reader().action_no(run.id, no).map_err(Fault::internal)? else { continue };
+        for (actions, no) in reader.open_groups(run.id).map_err(Fault::internal)? {
+            let Some(row) = reader.action_no(run.id, no).map_err(Fault::internal)? else { continue };
             let Some((kind, words, until)) = self.wait_of(&row, values)? else {
                 // Maps and sub-workflows run as long as something in them does.
                 let itself = !matches!(row.kind, ActionKind::Each | ActionKind::Workflow);

@@ -181,6 +181,7 @@ pub(crate) mod tests {
                     reused: Vec::new(),
                     run_labels: None,
                     concurrency: None,
+                    reused_items: None,
                     priority: 0,
                     label: Label::empty(),
                     locations: Vec::new(),

@@ -278,6 +278,8 @@ pub struct Submit {
     pub origin: Origin,
     /// Outputs of an earlier run that stand for nodes of this one.
     pub reused: Vec<(NodeIx, serde_json::Value)>,
+    /// Outputs of items of an earlier run that stand for items of this one which are given the same.
+    pub reused_items: Vec<KnownItem>,
     /// Larger is placed first.
     pub priority: i32,
     /// The label of the inputs.
@@ -296,6 +298,19 @@ pub struct Submit {
     pub concurrency: Option<u32>,
     /// What the store already knows of this submission.
     pub known: Known,
+}
+
+/// What an item of a map was given in an earlier run, and gave.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct KnownItem {
+    /// The map.
+    pub node: NodeIx,
+    /// What it was given; null when that was nothing.
+    pub input: serde_json::Value,
+    /// What it gave.
+    pub output: serde_json::Value,
+    /// Where the artifacts of that lie.
+    pub locations: Vec<Located>,
 }
 
 /// What a running action asks for.

@@ -244,6 +244,7 @@ impl Event {
             Event::RunSubmitted(e) => {
                 visit(&mut e.inputs);
                 e.reused.iter_mut().for_each(|reused| visit(&mut reused.output));
+                e.reused_items.iter_mut().flatten().for_each(|reused| visit(&mut reused.output));
             }
             Event::ActionsOpened(e) => e.actions.iter_mut().filter_map(|opened| opened.input.as_mut()).for_each(visit),
             Event::ChildOpened(e) => e.opened.input.iter_mut().for_each(visit),

@@ -24,7 +24,7 @@ mod timer;
 mod unit;
 mod wait;
 
-pub use command::{Command, Known, Outcome, Overlap, Placement, Recall, Rejection, Report, SiteOrder, Spawn, Submit};
+pub use command::{Command, Known, KnownItem, Outcome, Overlap, Placement, Recall, Rejection, Report, SiteOrder, Spawn, Submit};
 pub use effect::{Dispatch, Effect, RunNames, Transfer};
 pub use evaluate::{EvalError, Evaluate, Scope};
 pub use event::Event;

@@ -64,6 +64,8 @@ pub(crate) struct Run {
     pub(crate) troubles: BTreeSet<ActionNo>,
     /// Outputs of an earlier run that stand for nodes of the root scope.
     pub(crate) reused: BTreeMap<NodeIx, Payload>,
+    /// Outputs that stand for items of maps, by the map and what the item is given, with where their artifacts lie.
+    pub(crate) reused_items: BTreeMap<(NodeIx, Digest), (Payload, Vec<Located>)>,
     /// Signals that came before anyone waited for them.
     pub(crate) signals: BTreeMap<String, VecDeque<Payload>>,
     /// How many they are.

@@ -42,6 +42,8 @@ mod v26;
 mod v28;
 #[path = "golden/v3.rs"]
 mod v3;
+#[path = "golden/v30.rs"]
+mod v30;
 #[path = "golden/v4.rs"]
 mod v4;
 #[path = "golden/v5.rs"]
@@ -79,6 +81,7 @@ fn files() -> Vec<File> {
         File { name: "v23", text: include_str!("golden/v23.journal"), expected: v23::events() },
         File { name: "v26", text: include_str!("golden/v26.journal"), expected: v26::events() },
         File { name: "v28", text: include_str!("golden/v28.journal"), expected: v28::events() },
+        File { name: "v30", text: include_str!("golden/v30.journal"), expected: v30::events() },
         File { name: "v9", text: include_str!("golden/v9.journal"), expected: v9::events() },
         File { name: "v10", text: include_str!("golden/v10.journal"), expected: v10::events() },
         File { name: "v11", text: include_str!("golden/v11.journal"), expected: v11::events() },

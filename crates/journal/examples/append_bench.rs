@@ -47,6 +47,7 @@ fn submitted(run: u64, at: u64) -> Entry {
         behind: None,
         run_labels: None,
         concurrency: None,
+        reused_items: None,
         salt: [7; 32],
         subject: None,
     };

@@ -13,6 +13,7 @@ mod history;
 mod leaves;
 mod load;
 mod merge;
+mod past;
 mod projection;
 mod reader;
 mod rebuild;
@@ -27,7 +28,8 @@ pub use backup::{backup, restore};
 pub use history::{CostRow, HistoryFilter, HistoryRow, RunTotals, WorkRow};
 pub use leaves::Leaves;
 pub use load::Span;
-pub use reader::{ActionFilter, Reader, RefusedAt, RefusedFilter, RunFilter, Stats, Told};
+pub use past::{Past, Until};
+pub use reader::{ActionFilter, Reader, RefusedAt, RefusedFilter, RunFilter, Stats, Told, WaitingRow};
 pub use rebuild::{differences, rebuild};
 pub use retention::Pruned;
 pub use rows::{

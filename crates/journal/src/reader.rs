@@ -26,8 +26,9 @@ use crate::rows::{ACTION_COLUMNS, RUN_COLUMNS, kind_of, phase_of};
 use crate::{ActionRow, AttemptRow, ChildRow, JournalError, RunRow, SiteRow, SkippedRow, schema};
 
 pub use entries::Told;
-pub(crate) use entries::event_of;
+pub(crate) use entries::{bare_event_of, event_of};
 pub use refused::{RefusedAt, RefusedFilter};
+pub use waiting::WaitingRow;
 
 /// What stands for the sentence of a failure that was pruned or erased.
 const UNSAID: &str = "what it said is not kept any more";
@@ -39,6 +40,8 @@ const IDLE_MAX: usize = 4;
 pub struct Reader {
     file: Arc<PathBuf>,
     idle: Arc<Mutex<Vec<Connection>>>,
+    /// The one connection that answers, where the tables of the past lie.
+    pinned: Option<Arc<Mutex<Connection>>>,
     keys: Option<Keyring>,
 }
 
@@ -89,7 +92,12 @@ type Result<T> = std::result::Result<T, JournalError>;
 
 impl Reader {
     pub(crate) fn new(file: PathBuf, keys: Option<Keyring>) -> Reader {
-        Reader { file: Arc::new(file), idle: Arc::default(), keys }
+        Reader { file: Arc::new(file), idle: Arc::default(), pinned: None, keys }
+    }
+
+    /// The same over one connection alone.
+    pub(crate) fn pinned(&self, connection: Arc<Mutex<Connection>>) -> Reader {
+        Reader { pinned: Some(connection), ..self.clone() }
     }
 
     pub(crate) fn keys(&self) -> Option<&Keyring> {
@@ -101,6 +109,9 @@ impl Reader {
     }
 
     pub(crate) fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        if let Some(pinned) = &self.pinned {
+            return read(&pinned.lock().unwrap_or_else(|poison| poison.into_inner()));
+        }
         let idle = self.idle.lock().unwrap_or_else(|poison| poison.into_inner()).pop();
         let connection = idle.map_or_else(|| schema::open_to_read(&self.file), Ok)?;
         let result = read(&connection);

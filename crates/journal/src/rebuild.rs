@@ -49,9 +49,7 @@ pub fn differences(reader: &Reader) -> Result<Vec<String>, JournalError> {
     connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     let transaction = connection.unchecked_transaction()?;
     for (table, _) in READ_MODELS {
-        let sql = "SELECT sql FROM main.sqlite_schema WHERE name = ?1";
-        let sql: String = transaction.query_row(sql, params![table], |row| row.get(0))?;
-        transaction.execute_batch(&sql.replacen("CREATE TABLE", "CREATE TEMP TABLE", 1))?;
+        copy_empty(&transaction, table)?;
     }
     fold(&transaction, reader.keys())?;
     let mut differences = Vec::new();
@@ -70,6 +68,14 @@ pub fn differences(reader: &Reader) -> Result<Vec<String>, JournalError> {
         }
     }
     Ok(differences)
+}
+
+/// Hides a table of the file behind an empty one like it, for this connection.
+pub(crate) fn copy_empty(connection: &Connection, table: &str) -> Result<(), JournalError> {
+    let sql = "SELECT sql FROM main.sqlite_schema WHERE name = ?1";
+    let sql: String = connection.query_row(sql, params![table], |row| row.get(0))?;
+    connection.execute_batch(&sql.replacen("CREATE TABLE", "CREATE TEMP TABLE", 1))?;
+    Ok(())
 }
 
 fn columns(transaction: &Transaction<'_>, table: &str, unknown: &str) -> Result<String, JournalError> {

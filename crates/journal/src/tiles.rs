@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::rows::phase_of;
 use crate::{JournalError, Reader};
 
-/// Which actions, in how many tiles, at which moment.
+/// Which actions, in how many tiles.
 #[derive(Clone, Copy, Debug)]
 pub struct TileFilter {
     /// From this number on.
@@ -18,8 +18,6 @@ pub struct TileFilter {
     pub to: Option<u32>,
     /// At most so many tiles; at least one.
     pub tiles: u32,
-    /// Phases as they were then; as they are when it is `None`.
-    pub at: Option<Timestamp>,
 }
 
 /// Neighbouring actions of a run, in the order in which they were opened.
@@ -52,7 +50,7 @@ pub struct Tiles {
     pub tiles: Vec<Tile>,
 }
 
-/// What of an action is counted, as it was at a moment.
+/// What of an action is counted.
 struct Counted {
     no: u32,
     phase: Phase,
@@ -123,24 +121,15 @@ impl Reader {
     }
 }
 
-/// The actions of a range that were opened by a moment, by number. What had begun and not ended then was running.
+/// The actions of a range, by number.
 fn each(db: &Connection, run: RunId, filter: &TileFilter, end: u32, mut take: impl FnMut(Counted)) -> rusqlite::Result<()> {
-    let at = filter.at.map_or(i64::MAX, |at| at.0 as i64);
-    let sql = "SELECT no, phase, coalesce(started_at, opened_at), finished_at, cost, started_at FROM actions
-         WHERE run = ?1 AND no >= ?2 AND no < ?3 AND opened_at <= ?4 ORDER BY no";
+    let sql = "SELECT no, phase, coalesce(started_at, opened_at), finished_at, cost FROM actions
+         WHERE run = ?1 AND no >= ?2 AND no < ?3 AND path IS NOT NULL ORDER BY no";
     let mut statement = db.prepare_cached(sql)?;
-    let mut rows = statement.query(params![run.0, filter.from, end, at])?;
+    let mut rows = statement.query(params![run.0, filter.from, end])?;
     while let Some(row) = rows.next()? {
-        let ended = row.get::<_, Option<i64>>(3)?.filter(|ended| *ended <= at);
-        let phase = match ended {
-            None if filter.at.is_some() => match row.get::<_, Option<i64>>(5)?.is_some_and(|started| started <= at) {
-                true => Phase::Running,
-                false => Phase::Queued,
-            },
-            _ => phase_of(row.get(1)?),
-        };
-        let ended = ended.and_then(|ended| u64::try_from(ended).ok());
-        take(Counted { no: row.get(0)?, phase, began: row.get(2)?, ended, cost: row.get(4)? });
+        let ended = row.get::<_, Option<i64>>(3)?.and_then(|ended| u64::try_from(ended).ok());
+        take(Counted { no: row.get(0)?, phase: phase_of(row.get(1)?), began: row.get(2)?, ended, cost: row.get(4)? });
     }
     Ok(())
 }

@@ -32,6 +32,8 @@ pub const DELEGATE_REASON_BYTES_MAX: usize = 4_096;
 pub const QUESTION_VIEWERS_MAX: usize = 1_000;
 /// Items of one `each`.
 pub const EACH_ITEMS_MAX: usize = 10_000;
+/// Outputs of items that a repeated run brings with it, in bytes; items beyond that run again.
+pub const REUSED_ITEMS_BYTES_MAX: usize = 16 << 20;
 /// Signals that one run keeps for waits that have not begun.
 pub const RUN_SIGNALS_MAX: u32 = 10_000;
 /// Actions of one run.

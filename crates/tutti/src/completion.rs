@@ -126,7 +126,7 @@ fn offer(names: Names, written: &OsStr) -> Vec<CompletionCandidate> {
 
 /// The words for kinds that may stand there.
 fn kinds(before: &Before, names: Names) -> Vec<(String, String)> {
-    let shown = |kind: &&Kind| !matches!(kind, Kind::Approval | Kind::Finding | Kind::Token);
+    let shown = |kind: &&Kind| !matches!(kind, Kind::Approval | Kind::Finding | Kind::Token | Kind::Task);
     let kinds: Vec<&Kind> = match names {
         Names::Deleted => DELETED.iter().collect(),
         Names::Thing if before.values("what").is_empty() => Kind::value_variants().iter().filter(shown).collect(),

@@ -1,6 +1,7 @@
 //! The kinds of things that have names, and what to say when a name is not known.
 
 use api::rest::apps::AppView;
+use api::rest::registered::TaskView;
 use api::rest::triggers::TriggerView;
 use api::rest::views::{Page, ResourceView, RunView, SiteView, TokenView};
 
@@ -19,6 +20,9 @@ pub(crate) enum Kind {
     /// Registered workflows.
     #[value(alias = "workflows")]
     Workflow,
+    /// Tasks that Flyte programs deployed.
+    #[value(alias = "tasks")]
+    Task,
     /// Sites.
     #[value(alias = "sites")]
     Site,
@@ -69,6 +73,7 @@ impl Kind {
             Kind::Run => "run",
             Kind::Action => "action",
             Kind::Workflow => "workflow",
+            Kind::Task => "task",
             Kind::Site => "site",
             Kind::App => "app",
             Kind::Queue => "queue",
@@ -141,6 +146,10 @@ pub(crate) async fn with_words(client: &Client, kind: Kind) -> Result<Vec<(Strin
             let list: Vec<ResourceView> = client.get(&format!("/api/v1/resources/{}", kind.word())).await?;
             list.into_iter().map(|resource| (resource.name, format!("version {}", resource.version))).collect()
         }
+        Kind::Task => {
+            let tasks = tasks(client).await?;
+            tasks.into_iter().map(|task| (task_name(&task), format!("version {}", task.version))).collect()
+        }
         Kind::App => {
             let apps: Vec<AppView> = client.get("/api/v1/apps").await?;
             apps.into_iter().map(|app| (app.name, app.state)).collect()
@@ -151,6 +160,30 @@ pub(crate) async fn with_words(client: &Client, kind: Kind) -> Result<Vec<(Strin
         }
         Kind::Action | Kind::Approval | Kind::Finding => Vec::new(),
     })
+}
+
+/// Tasks asked for at a time.
+const TASKS: usize = 1_000;
+
+/// What tells a task from every other.
+pub(crate) fn task_name(task: &TaskView) -> String {
+    format!("{}/{}/{}", task.project, task.domain, task.name)
+}
+
+/// The tasks that Flyte programs deployed, page after page.
+pub(crate) async fn tasks(client: &Client) -> Result<Vec<TaskView>, CommandError> {
+    let mut tasks: Vec<TaskView> = Vec::new();
+    loop {
+        // Pages go by what versions of a task have in common.
+        let cursor = |last: &TaskView| segment(&format!("{} {} {}", last.name, last.project, last.domain));
+        let cursor = tasks.last().map(|last| format!("&cursor={}", cursor(last))).unwrap_or_default();
+        let page: Vec<TaskView> = client.get(&format!("/api/v1/tasks?limit={TASKS}{cursor}")).await?;
+        let last = page.len() < TASKS;
+        tasks.extend(page);
+        if last {
+            return Ok(tasks);
+        }
+    }
 }
 
 /// Reads a trigger.

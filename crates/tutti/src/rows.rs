@@ -5,13 +5,17 @@ use std::collections::BTreeSet;
 use api::rest::approval_views::ApprovalView;
 use api::rest::apps::AppView;
 use api::rest::findings::FindingView;
+use api::rest::lineage::VersionView;
 use api::rest::planning_views::{ChangeView, PlannedNodeView};
+use api::rest::registered::TaskView;
+use api::rest::sites::QueuedView;
 use api::rest::triggers::{FiringView, TriggerView};
 use api::rest::views::{ActionView, Applied, ResourceView, RunView, SiteView, TokenView};
 use serde_json::Value;
 
 use crate::client::Client;
 use crate::failure::CommandError;
+use crate::names::task_name;
 use crate::output::{Row, money, seconds, size};
 
 impl Row for RunView {
@@ -133,6 +137,55 @@ impl Row for AppView {
 
     fn name(&self) -> String {
         self.name.clone()
+    }
+}
+
+impl Row for TaskView {
+    const COLUMNS: &'static [&'static str] = &["NAME", "VERSION", "VERSIONS", "ENVIRONMENT", "DEPLOYED", "BY"];
+
+    fn cells(&self) -> Vec<String> {
+        let environment = if self.environment.is_empty() { "-".into() } else { self.environment.clone() };
+        let versions = self.versions.to_string();
+        vec![task_name(self), self.version.clone(), versions, environment, moment(&self.deployed_at), self.by.clone()]
+    }
+
+    fn name(&self) -> String {
+        task_name(self)
+    }
+}
+
+impl Row for VersionView {
+    const COLUMNS: &'static [&'static str] = &["VERSION", "DIGEST", "RUN", "SINCE", "SIZE", "SITES", "CARRIES"];
+
+    fn cells(&self) -> Vec<String> {
+        let or_none = |all: &[String]| if all.is_empty() { "-".into() } else { all.join(",") };
+        vec![
+            self.version.map_or("-".into(), |version| version.to_string()),
+            self.origin.digest.clone(),
+            self.origin.run.clone(),
+            moment(&self.origin.at),
+            size(self.origin.size),
+            or_none(&self.origin.sites),
+            or_none(&self.origin.label),
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.origin.digest.clone()
+    }
+}
+
+impl Row for QueuedView {
+    const COLUMNS: &'static [&'static str] = &["RUN", "ACTION", "ACTIONS", "SINCE", "WAITS FOR", "OR AT"];
+
+    fn cells(&self) -> Vec<String> {
+        let or_at = if self.or_at.is_empty() { "-".into() } else { self.or_at.join(",") };
+        let (actions, since) = (self.actions.to_string(), moment(&self.since));
+        vec![self.run.clone(), self.path.clone(), actions, since, self.why.clone(), or_at]
+    }
+
+    fn name(&self) -> String {
+        format!("{}/{}", self.run, self.path)
     }
 }
 

@@ -2,6 +2,7 @@
 
 import { beginning, positionOf } from "./position";
 import type { Problem } from "./types";
+import { underWay } from "./work";
 
 const TOKEN_KEY = "tutti.token";
 
@@ -102,29 +103,54 @@ async function whole<T>(response: Response, signal?: AbortSignal): Promise<T> {
 }
 
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  return whole<T>(await send("GET", path, undefined, signal), signal);
+  return underWay.during(false, async () => whole<T>(await send("GET", path, undefined, signal), signal));
+}
+
+/** The cursor of the page after this one, as a list says it in a header. */
+export function nextOf(link: string | null): string | undefined {
+  const address = /<([^>]*)>;\s*rel="next"/.exec(link ?? "")?.[1];
+  return address === undefined ? undefined : (new URLSearchParams(address.split("?")[1]).get("cursor") ?? undefined);
+}
+
+/** A list, page after page, up to so many pages: what there is, and whether there is more. */
+export async function list<T>(path: string, pages: number, signal?: AbortSignal): Promise<{ items: T[]; more: boolean }> {
+  return underWay.during(false, async () => {
+    const items: T[] = [];
+    let cursor: string | undefined;
+    for (let page = 0; page < pages; page += 1) {
+      const response = await send("GET", cursor === undefined ? path : `${path}${path.includes("?") ? "&" : "?"}cursor=${encodeURIComponent(cursor)}`, undefined, signal);
+      items.push(...(await whole<T[]>(response, signal)));
+      cursor = nextOf(response.headers.get("link"));
+      if (cursor === undefined) return { items, more: false };
+    }
+    return { items, more: true };
+  });
 }
 
 export async function post<T>(path: string, body: unknown = {}, signal?: AbortSignal): Promise<T> {
-  return whole<T>(await send("POST", path, body, signal), signal);
+  return underWay.during(true, async () => whole<T>(await send("POST", path, body, signal), signal));
 }
 
 export async function remove<T>(path: string): Promise<T> {
-  return whole<T>(await send("DELETE", path));
+  return underWay.during(true, async () => whole<T>(await send("DELETE", path)));
 }
 
 /** The bytes of an artifact, with the caller's token: a link of the browser has none. Of a large one the first so many. */
 export async function blob(path: string, signal?: AbortSignal, first?: number): Promise<Blob> {
   const range: Record<string, string> = first === undefined ? {} : { range: `bytes=0-${first - 1}` };
-  const response = await send("GET", path, undefined, signal, range);
-  const bytes = await response.blob();
-  tell(response);
-  return bytes;
+  return underWay.during(false, async () => {
+    const response = await send("GET", path, undefined, signal, range);
+    const bytes = await response.blob();
+    tell(response);
+    return bytes;
+  });
 }
 
 export async function text(path: string, signal?: AbortSignal): Promise<{ text: string; offset: number }> {
-  const response = await send("GET", path, undefined, signal);
-  const text = await response.text();
+  const { response, text } = await underWay.during(false, async () => {
+    const response = await send("GET", path, undefined, signal);
+    return { response, text: await response.text() };
+  });
   tell(response);
   return { text, offset: Number(response.headers.get("tutti-log-offset") ?? 0) };
 }

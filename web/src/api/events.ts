@@ -196,7 +196,7 @@ function viewsOf(name: string): string[] {
   if (name.startsWith("human_")) return ["approvals", "runs", "run"];
   if (name === "actions_placed" || name === "attempt_finished") return ["runs", "run", "sites"];
   // From here on it is what runs at its site.
-  if (name === "attempt_started") return ["run", "sites"];
+  if (name === "attempt_started" || name === "actions_parked") return ["run", "sites"];
   if (name === "actions_opened" || name === "action_finished" || name === "cancel_requested") return ["runs", "run", "approvals"];
   if (name === "bodies_pruned" || name === "data_erased") return ["runs", "run", "approvals", "storage"];
   if (name === "artifacts_labelled" || name === "output_kept") return ["runs", "run"];

@@ -2,8 +2,8 @@
 
 import { queryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 
-import { get, segment } from "./client";
-import type { ActionView, ApprovalView, AppView, ExplanationView, Graph, LatestRunsView, MeView, Page, ProjectCostView, ResourceView, RunOutlookView, RunTotalsView, RunView, SiteView, TaskView, TilesView, WorkflowView } from "./types";
+import { get, list, segment } from "./client";
+import type { ActionView, ApprovalView, AppView, ExplanationView, Graph, LatestRunsView, MeView, Page, ProjectCostView, ResourceView, RunGraphView, RunOutlookView, RunTotalsView, RunView, SiteQueueView, SiteView, TaskView, TilesView, WorkflowView } from "./types";
 
 export type RunFilter = { phase?: string; workflow?: string; limit?: number };
 
@@ -57,16 +57,46 @@ export function useRun(name: string) {
   return useQuery(runOptions(name));
 }
 
+/** A moment as it is asked for: in steps, so that what was read of one is found again, and never before what it names. */
+const stepOf = (at: number) => new Date(Math.floor(at / 10) * 10 + 10).toISOString();
+/** What was does not change any more. */
+const PAST = { staleTime: Infinity, gcTime: 60_000 };
+
+/** A run as it was at a moment, of a large one some of its actions; nothing is asked without a moment. */
+export function useRunAt(run: RunView | undefined, at: number | undefined) {
+  const large = run?.actions !== undefined && run.actions_total > run.actions.length;
+  const when = at === undefined ? undefined : stepOf(at);
+  return useQuery({
+    ...PAST,
+    enabled: run !== undefined && when !== undefined,
+    queryKey: ["past", run?.name, "run", when],
+    queryFn: ({ signal }) => get<RunView>(`/api/v1/runs/${segment(run!.name)}${search({ at: when, actions: large ? OF_LARGE : undefined })}`, signal),
+    placeholderData: (old) => (old?.name === run?.name ? old : undefined),
+  });
+}
+
+/** The graph that a run runs, with how each node stands, now or at a moment. */
+export function useRunGraph(run: string, at: number | undefined) {
+  const when = at === undefined ? undefined : stepOf(at);
+  return useQuery({
+    ...(when === undefined ? {} : PAST),
+    queryKey: when === undefined ? ["run", run, "graph"] : ["past", run, "graph", when],
+    queryFn: ({ signal }) => get<RunGraphView>(`/api/v1/runs/${segment(run)}/graph${search({ at: when })}`, signal),
+    placeholderData: (old) => old,
+  });
+}
+
 /** How often the outlook of a run that goes on is asked for: time passes in it, whether something happens or not. */
 const OUTLOOK_MS = 3_000;
 
 /** What a run waits for, what it will still cost and when it will be done. Asked for again when its phase or its people change, and every few
  * seconds while it goes on; not at every event, since a large run has many. */
-export function useOutlook(run: RunView, live: boolean) {
+export function useOutlook(run: RunView, live: boolean, wanted = true) {
   return useQuery({
+    enabled: wanted,
     queryKey: ["outlook", run.name, run.phase, run.waiting_for_human],
     queryFn: ({ signal }) => get<RunOutlookView>(`/api/v1/runs/${segment(run.name)}/outlook`, signal),
-    refetchInterval: live ? OUTLOOK_MS : false,
+    refetchInterval: live && wanted ? OUTLOOK_MS : false,
     placeholderData: (old) => old,
   });
 }
@@ -74,10 +104,10 @@ export function useOutlook(run: RunView, live: boolean) {
 /** A run in tiles: of the actions in a range of numbers or of all, now or at a moment. */
 export function tilesOptions(run: string, range?: [number, number], at?: number) {
   const [from, to] = range ?? [undefined, undefined];
-  // Moments are asked for in steps, so that moving the slider does not ask at every pixel.
-  const when = at === undefined ? undefined : new Date(Math.ceil(at / 10) * 10).toISOString();
+  const when = at === undefined ? undefined : stepOf(at);
   return queryOptions({
-    queryKey: ["run", run, "tiles", from, to, when],
+    ...(when === undefined ? {} : PAST),
+    queryKey: when === undefined ? ["run", run, "tiles", from, to] : ["past", run, "tiles", from, to, when],
     queryFn: ({ signal }) => get<TilesView>(`/api/v1/runs/${segment(run)}/tiles${search({ from, to, at: when })}`, signal),
   });
 }
@@ -86,23 +116,29 @@ export function useTiles(run: string, range: [number, number] | undefined, at: n
   return useQuery({ ...tilesOptions(run, range, at), placeholderData: (old) => old });
 }
 
-/** Actions that are read from the end of a large run, and room for those that are opened meanwhile. */
-const NEWEST = 500;
+/** Rows of a page of actions. */
+const ACTIONS = 500;
 
-/** The actions of a large run that were opened last: the run itself comes with the first thousand. */
-export function useNewest(run: RunView, wanted: boolean) {
+export function useAction(run: string, path: string, at?: number) {
+  const when = at === undefined ? undefined : stepOf(at);
   return useQuery({
-    enabled: wanted,
-    queryKey: ["run", run.name, "newest"],
-    queryFn: async ({ signal }) => (await get<Page<ActionView>>(`/api/v1/runs/${segment(run.name)}/actions${search({ limit: 2 * NEWEST, cursor: Math.max(0, run.actions_total - NEWEST) })}`, signal)).items,
-    placeholderData: (old) => old,
-  }).data;
+    ...(when === undefined ? {} : PAST),
+    queryKey: when === undefined ? ["run", run, "action", path] : ["past", run, "action", path, when],
+    queryFn: ({ signal }) => get<ActionView>(`/api/v1/runs/${segment(run)}/action${search({ path, at: when })}`, signal),
+    placeholderData: (old) => (old?.path === path ? old : undefined),
+  });
 }
 
-export function useAction(run: string, path: string) {
-  return useQuery({
-    queryKey: ["run", run, "action", path],
-    queryFn: ({ signal }) => get<ActionView>(`/api/v1/runs/${segment(run)}/action${search({ path })}`, signal),
+/** Actions of a large run, page by page, now or at a moment. */
+export function useActionPages(run: string, phase: string, at: number | undefined, enabled: boolean) {
+  const when = at === undefined ? undefined : stepOf(at);
+  return useInfiniteQuery({
+    ...(when === undefined ? {} : PAST),
+    queryKey: when === undefined ? ["run", run, "actions", phase] : ["past", run, "actions", phase, when],
+    queryFn: ({ pageParam, signal }) => get<Page<ActionView>>(`/api/v1/runs/${segment(run)}/actions${search({ limit: ACTIONS, phase, cursor: pageParam, at: when })}`, signal),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next ?? undefined,
+    enabled,
   });
 }
 
@@ -114,7 +150,22 @@ export function useExplanation(run: string, path: string) {
 }
 
 export function useApprovals() {
-  return useQuery({ queryKey: ["approvals"], queryFn: ({ signal }) => get<ApprovalView[]>("/api/v1/approvals", signal) });
+  return useQuery({ ...approvalsOptions, select: (found) => found.items });
+}
+
+const approvalsOptions = queryOptions({
+  queryKey: ["approvals"],
+  queryFn: ({ signal }) => list<ApprovalView>("/api/v1/approvals?limit=500", 1, signal),
+});
+
+/** The questions of one run: one that a link leads to may not be among those that are read of all. */
+export function useApprovalsOf(run: string | undefined, wanted: boolean) {
+  return useQuery({ enabled: wanted && run !== undefined, queryKey: ["approvals", run], queryFn: async ({ signal }) => (await list<ApprovalView>(`/api/v1/approvals${search({ run, limit: 1000 })}`, 1, signal)).items });
+}
+
+/** Whether more questions wait than are read. */
+export function useMoreApprovals(): boolean {
+  return useQuery({ ...approvalsOptions, select: (found) => found.more }).data ?? false;
 }
 
 /** Who calls, as the server knows them. */
@@ -123,13 +174,25 @@ export function useMe() {
 }
 
 export function useSites() {
-  return useQuery({ queryKey: ["sites"], queryFn: ({ signal }) => get<SiteView[]>("/api/v1/sites", signal) });
+  return useQuery({ queryKey: ["sites"], queryFn: async ({ signal }) => (await list<SiteView>("/api/v1/sites", PAGES, signal)).items });
+}
+
+/** Groups of waiting actions that a card of a site names. */
+const QUEUED = 5;
+
+/** What waits for each site, by its name. */
+export function useQueues() {
+  return useQuery({
+    queryKey: ["sites", "queues"],
+    queryFn: async ({ signal }) => new Map((await get<SiteQueueView[]>(`/api/v1/sites/queues${search({ limit: QUEUED })}`, signal)).map((queue) => [queue.site, queue])),
+    placeholderData: (old) => old,
+  });
 }
 
 export function useWorkflows() {
   return useQuery({
     queryKey: ["resources", "workflow"],
-    queryFn: ({ signal }) => get<ResourceView[]>("/api/v1/resources/workflow", signal),
+    queryFn: async ({ signal }) => (await list<ResourceView>("/api/v1/resources/workflow?limit=10000", PAGES, signal)).items,
   });
 }
 
@@ -148,7 +211,20 @@ export function useWorkflowList() {
 
 /** The tasks that Flyte programs deployed, the latest version of each, by name. */
 export function useTasks() {
-  return useQuery({ queryKey: ["resources", "tasks"], queryFn: ({ signal }) => get<TaskView[]>("/api/v1/tasks?limit=1000", signal) });
+  return useQuery({ ...tasksOptions, select: (found) => found.items });
+}
+
+/** Pages of a thousand that are read of a list which is shown as a whole; beyond them the screen says that there is more. */
+const PAGES = 10;
+
+const tasksOptions = queryOptions({
+  queryKey: ["resources", "tasks"],
+  queryFn: ({ signal }) => list<TaskView>("/api/v1/tasks?limit=1000", PAGES, signal),
+});
+
+/** Whether there are more tasks than are read. */
+export function useMoreTasks(): boolean {
+  return useQuery({ ...tasksOptions, select: (found) => found.more }).data ?? false;
 }
 
 /** The apps that Flyte programs deployed. */
@@ -160,7 +236,7 @@ export function useApps() {
 export function useLatestRuns() {
   return useQuery({
     queryKey: ["runs", "latest"],
-    queryFn: async ({ signal }) => new Map((await get<LatestRunsView[]>("/api/v1/runs:latest", signal)).map((row) => [row.workflow, row.runs])),
+    queryFn: async ({ signal }) => new Map((await list<LatestRunsView>("/api/v1/runs:latest", PAGES, signal)).items.map((row) => [row.workflow, row.runs])),
     placeholderData: (old) => old,
   });
 }

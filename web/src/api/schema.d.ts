@@ -188,6 +188,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/artifacts/{digest}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The versions of an artifact: what the step that made it gave under its name, or what runs of the workflow were given under it, run by run.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        get: operations["listVersions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit/accept": {
         parameters: {
             query?: never;
@@ -1202,6 +1222,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runs/{run}/graph": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The graph that a run runs, each node with its action and counts of what is below it: of the size of the graph, whatever the run's.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        get: operations["getRunGraph"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/runs/{run}/logs": {
         parameters: {
             query?: never;
@@ -1450,7 +1490,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The latest runs of each registered workflow and deployed task that has any: of the first thousand of either by name.
+         * The latest runs of each registered workflow and deployed task that has any, by name: a page looks at a thousand of them.
          * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["latestRuns"];
@@ -1575,6 +1615,26 @@ export interface paths {
          * @description Needs the scope `read`, or a role that may `read`.
          */
         get: operations["siteLoad"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sites/queues": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists what waits for each site: how much, since when, what, and why.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        get: operations["listQueues"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2258,6 +2318,8 @@ export interface components {
             name?: string | null;
             /** @description The run. */
             run: string;
+            /** @description Sites that have a copy. */
+            sites: string[];
             /**
              * Format: int64
              * @description Its bytes.
@@ -3053,6 +3115,29 @@ export interface components {
             /** @description Their roles, those of their token's scopes among them. */
             roles: string[];
         };
+        /** @description A run at a moment that has passed. */
+        MomentView: {
+            /** @description When that was made (RFC 3339). */
+            at: string;
+            /** @description How many actions were in each phase. */
+            phases: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int64
+             * @description Its last entry in the journal until then.
+             */
+            position: number;
+            /**
+             * Format: int64
+             * @description The actions that ran; maps and sub-workflows run as long as something in them does, and are not counted.
+             */
+            running: number;
+            /** @description The sites that actions were at. */
+            sites: string[];
+            /** @description What open actions waited for, the largest group first. */
+            waits: components["schemas"]["WaitView"][];
+        };
         /** @description A node that would go elsewhere. */
         MovedView: {
             /** @description Where it goes as things are; none when it has no place. */
@@ -3255,6 +3340,7 @@ export interface components {
                 finished_at?: string | null;
                 /** @description What it was given; only where one run is asked for. */
                 inputs?: unknown;
+                moment?: components["schemas"]["MomentView"] | null;
                 /** @description Its name, unique within project and domain. */
                 name: string;
                 /**
@@ -3613,6 +3699,24 @@ export interface components {
             /** @description Runs that ended so long ago: `30d`. Either this or `by_tags`. */
             older_than?: string | null;
         };
+        /** @description Actions of one run that wait for a site for the same reason. */
+        QueuedView: {
+            /**
+             * Format: int64
+             * @description How many they are.
+             */
+            actions: number;
+            /** @description Other sites that could take them as well. */
+            or_at?: string[];
+            /** @description The path of the first. */
+            path: string;
+            /** @description Their run. */
+            run: string;
+            /** @description Since when (RFC 3339): when the first was opened. */
+            since: string;
+            /** @description What is waited for, in words that follow `waits for`. */
+            why: string;
+        };
         /** @description An action that read an artifact. */
         ReaderView: {
             /** @description The action. */
@@ -3729,6 +3833,10 @@ export interface components {
         RerunPlanView: {
             /** @description Nodes that run, with why. */
             again: components["schemas"]["RerunNodeView"][];
+            /** @description Of maps that run: how many outputs of items are kept for items that are given the same, which do not run again. */
+            items?: {
+                [key: string]: number;
+            };
             /** @description Nodes whose outputs are taken over from the run. */
             reused: string[];
         };
@@ -3845,6 +3953,15 @@ export interface components {
             /** @description The tags that it looks for. */
             tags: string[];
         };
+        /** @description The graph of a run. */
+        RunGraphView: {
+            /** @description Nodes that are left out: a graph of more than a thousand is cut. */
+            left_out: number;
+            /** @description Its nodes, in the order written. */
+            nodes: components["schemas"]["RunNodeView"][];
+            /** @description The workflow that it is the graph of, in the version that runs. */
+            workflow: string;
+        };
         /** @description A run as a mark beside others. */
         RunMark: {
             /** @description Its domain. */
@@ -3863,6 +3980,20 @@ export interface components {
              * @description How long it has taken.
              */
             seconds: number;
+        };
+        /** @description A node of a run. */
+        RunNodeView: {
+            action?: components["schemas"]["ActionView"] | null;
+            /** @description The places in this list of the nodes that it waits for. */
+            after: number[];
+            /** @description How many actions below it are in each phase: the items of a map, the nodes of a sub-workflow. */
+            below?: {
+                [key: string]: number;
+            };
+            /** @description Its id. */
+            id: string;
+            /** @description use, run, task, workflow, human, wait, each or decide. */
+            kind: string;
         };
         /** @description Where a run stands. */
         RunOutlookView: {
@@ -3953,6 +4084,7 @@ export interface components {
             finished_at?: string | null;
             /** @description What it was given; only where one run is asked for. */
             inputs?: unknown;
+            moment?: components["schemas"]["MomentView"] | null;
             /** @description Its name, unique within project and domain. */
             name: string;
             /**
@@ -4283,6 +4415,22 @@ export interface components {
             site: string;
             /** @description Actions that waited to begin there. */
             waiting: number[];
+        };
+        /** @description What waits for a site. */
+        SiteQueueView: {
+            /** @description Whether more waits on the server than was looked at: then there may be more here too. */
+            cut: boolean;
+            /** @description The first of them, what has waited for the longest first: those of runs that whoever asks may read. */
+            items: components["schemas"]["QueuedView"][];
+            /** @description Since when the first of them does (RFC 3339). */
+            since?: string | null;
+            /** @description The site. */
+            site: string;
+            /**
+             * Format: int64
+             * @description How many actions could go there, or are placed there, and wait. One that could go to several sites waits for each of them.
+             */
+            waiting: number;
         };
         /** @description A site's part. */
         SiteSumView: {
@@ -4858,6 +5006,27 @@ export interface components {
              */
             sealed: number;
         };
+        /** @description A content that an artifact had from a run on. */
+        VersionView: components["schemas"]["ArtifactOriginView"] & {
+            /**
+             * Format: int64
+             * @description Its number, from 1 on; none when earlier runs were not looked at.
+             */
+            version?: number | null;
+        };
+        /** @description The versions of an artifact. */
+        VersionsView: {
+            /** @description The step that gives them; none when runs are given them. */
+            action?: string | null;
+            /** @description Whether there are earlier runs than were looked at. */
+            more: boolean;
+            /** @description The name; none when it may not be seen, or the value that named it is not kept any more. Then there are no versions. */
+            name?: string | null;
+            /** @description The latest first. */
+            versions: components["schemas"]["VersionView"][];
+            /** @description The workflow whose runs have them. */
+            workflow?: string | null;
+        };
         /** @description Something that actions wait for. */
         WaitView: {
             /**
@@ -5392,6 +5561,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["LineageView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listVersions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                digest: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its versions, the latest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VersionsView"];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
@@ -5980,7 +6180,7 @@ export interface operations {
             /** @description Server-sent events: `id` is the position, `event` the name of the fact, `data` JSON. */
             200: {
                 headers: {
-                    /** @description The position after which the stream begins. Every answer of the API says in this header up to which position it holds everything: what was read before a stream began is stale when its position is before that of the stream. */
+                    /** @description The position after which the stream begins. Every answer of the API says in this header up to which position it holds everything, but for the outlook of a run of more than a thousand actions, which may be up to 3 s older while that is under way: what was read before a stream began is stale when its position is before that of the stream. */
                     "Tutti-Position"?: number;
                     [name: string]: unknown;
                 };
@@ -6920,6 +7120,10 @@ export interface operations {
                 wait?: number;
                 /** @description Actions to show: 1,000 when nothing is said, at most 100,000. `/actions` gives all, page by page. */
                 actions?: number;
+                /** @description The run as it was at this point in time (RFC 3339) instead of now, with `moment`. */
+                at?: string;
+                /** @description The run as it was after this entry of the journal instead of now, with `moment`. */
+                position?: number;
             };
             header?: never;
             path: {
@@ -6954,6 +7158,10 @@ export interface operations {
             query: {
                 /** @description The action's path. */
                 path: string;
+                /** @description As it was at this point in time (RFC 3339) instead of now. */
+                at?: string;
+                /** @description As it was after this entry of the journal instead of now. */
+                position?: number;
             };
             header?: never;
             path: {
@@ -6992,6 +7200,10 @@ export interface operations {
                 limit?: number;
                 /** @description In this phase. */
                 phase?: string;
+                /** @description As they were at this point in time (RFC 3339) instead of now. */
+                at?: string;
+                /** @description As they were after this entry of the journal instead of now. */
+                position?: number;
             };
             header?: never;
             path: {
@@ -7195,6 +7407,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ExplanationView"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getRunGraph: {
+        parameters: {
+            query?: {
+                /** @description As it was at this point in time (RFC 3339) instead of now. */
+                at?: string;
+                /** @description As it was after this entry of the journal instead of now. */
+                position?: number;
+            };
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The nodes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunGraphView"];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
@@ -7528,8 +7776,10 @@ export interface operations {
                 to?: number;
                 /** @description Tiles: 200 when nothing is said, at most 2,000. */
                 tiles?: number;
-                /** @description Phases as they were at this point in time (RFC 3339) instead of now. */
+                /** @description As they were at this point in time (RFC 3339) instead of now. */
                 at?: string;
+                /** @description As they were after this entry of the journal instead of now. */
+                position?: number;
             };
             header?: never;
             path: {
@@ -7636,6 +7886,8 @@ export interface operations {
             query?: {
                 /** @description Runs of each: 20 when nothing is said, at most 50. */
                 limit?: number;
+                /** @description The cursor of the next page, from the header `Link` of the page before. */
+                cursor?: string;
             };
             header?: never;
             path?: never;
@@ -7883,6 +8135,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["LoadView"];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listQueues: {
+        parameters: {
+            query?: {
+                /** @description Of this site; of all when nothing is said. */
+                site?: string;
+                /** @description At most so many items a site: 5 when nothing is said, at most 500. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The queues, by site. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SiteQueueView"][];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */

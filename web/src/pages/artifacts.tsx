@@ -15,6 +15,7 @@ import { ArtifactPreview } from "../ui/value";
 
 type Origin = components["schemas"]["ArtifactOriginView"];
 type Lineage = components["schemas"]["LineageView"];
+type Versions = components["schemas"]["VersionsView"];
 
 const PAGE = 100;
 const short = (digest: string) => `${digest.slice(0, 19)}…`;
@@ -63,6 +64,7 @@ export function ArtifactsPage() {
                     <Th>Artifact</Th>
                     <Th>Carries</Th>
                     <Th>Made by</Th>
+                    <Th className="hidden @4xl:table-cell">Copies at</Th>
                     <Th right className="hidden @4xl:table-cell">Size</Th>
                     <Th>When</Th>
                   </tr>
@@ -92,6 +94,7 @@ export function ArtifactsPage() {
                           {one.action ? "of" : ""} <RunLink name={one.run} />
                         </span>
                       </Td>
+                      <Td className="hidden @4xl:table-cell">{one.sites.join(", ") || <span className="text-faint">no site any more</span>}</Td>
                       <Td right className="hidden @4xl:table-cell">{bytes(one.size)}</Td>
                       <Td>
                         <Ago at={one.at} />
@@ -141,6 +144,7 @@ function LineageCard({ digest, close }: { digest: string; close: () => void }) {
             </dd>
           </dl>
           <Flow lineage={lineage.data} made={made} />
+          <VersionList digest={digest} />
           {lineage.data.label.length > 0 ? (
             <section>
               <h3 className="mb-1 font-semibold">Why it carries that</h3>
@@ -168,6 +172,48 @@ function LineageCard({ digest, close }: { digest: string; close: () => void }) {
         </div>
       )}
     </Card>
+  );
+}
+
+/** What the same step gave under the same name from run to run, and where each of it lies. */
+function VersionList({ digest }: { digest: string }) {
+  const versions = useQuery({ queryKey: ["runs", "versions", digest], queryFn: ({ signal }) => get<Versions>(`/api/v1/artifacts/${segment(digest)}/versions`, signal) });
+  if (versions.error) return <Failed error={versions.error} />;
+  if (versions.isPending) return <Loading what="its versions" />;
+  const { name, workflow, action, versions: all, more } = versions.data;
+  if (all.length === 0) return null;
+  return (
+    <section aria-label="Versions">
+      <h3 className="mb-1 font-semibold">
+        {all.length === 1 ? "One version" : `${all.length.toLocaleString()} versions`} of {name}
+      </h3>
+      <p className="mb-2 text-soft">
+        {action ? `As ${action} of ${workflow} gave it` : `As runs of ${workflow} were given it`}, from run to run{more ? "; earlier runs are not looked at" : ""}.
+      </p>
+      <ol className="space-y-1.5">
+        {all.map((one) => (
+          <li key={one.digest} aria-current={one.digest === digest ? "true" : undefined} className={`rounded-md border px-3 py-1.5 ${one.digest === digest ? "border-accent" : "border-line"}`}>
+            <span className="flex flex-wrap items-baseline gap-x-2">
+              {one.digest === digest ? (
+                <strong className="font-semibold">{one.version ? `version ${one.version}` : "this one"}</strong>
+              ) : (
+                <Link to="/artifacts" search={(old) => ({ ...old, digest: one.digest })} className="font-medium text-accent hover:underline">
+                  {one.version ? `version ${one.version}` : short(one.digest)}
+                </Link>
+              )}
+              <span className="text-soft">
+                since <RunLink name={one.run} />, <Ago at={one.at} />
+              </span>
+              <span className="text-faint">{bytes(one.size)}</span>
+            </span>
+            <span className="flex flex-wrap items-baseline gap-x-2 text-soft">
+              {one.sites.length > 0 ? `at ${one.sites.join(", ")}` : "at no site any more"}
+              <Tags tags={one.label} />
+            </span>
+          </li>
+        ))}
+      </ol>
+    </section>
   );
 }
 

@@ -5,7 +5,7 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 
 import { post, segment } from "../api/client";
-import { useApprovals, useMe } from "../api/queries";
+import { useApprovals, useApprovalsOf, useMe, useMoreApprovals } from "../api/queries";
 import type { ApprovalView, Assignment, MeView, PersonView } from "../api/types";
 import { durationMs, seconds } from "../lib/format";
 import { useKeys } from "../lib/keys";
@@ -19,13 +19,17 @@ const keyOf = (approval: ApprovalView) => `${approval.run} ${approval.action}`;
 
 export function InboxPage() {
   const approvals = useApprovals();
+  const more = useMoreApprovals();
   const me = useMe();
   const { run, action, of = "all" } = useSearch({ from: "/inbox" });
   const navigate = useNavigate({ from: "/inbox" });
   const everything = approvals.data ?? [];
   const all = everything.filter((approval) => isFor(approval, of, me.data));
   // A link to a question leads to it, whatever is listed.
-  const chosen = everything.find((approval) => approval.run === run && approval.action === action) ?? (run ? undefined : all[0]);
+  const meant = (approval: ApprovalView) => approval.run === run && approval.action === action;
+  const listed = everything.find(meant);
+  const further = useApprovalsOf(run, more && listed === undefined);
+  const chosen = listed ?? further.data?.find(meant) ?? (run ? undefined : all[0]);
   const choose = (approval: ApprovalView | undefined) =>
     void navigate({ search: (old) => ({ of: old.of, ...(approval ? { run: approval.run, action: approval.action } : {}) }), replace: true });
   useTriageKeys(all, chosen, choose);
@@ -76,15 +80,19 @@ export function InboxPage() {
                     <span className="block font-medium">{approval.title || approval.action}</span>
                     <span className="mt-0.5 block text-soft">
                       {approval.run} · <Ago at={approval.since} />
+                      {approval.first_by ? <> · {approval.first_by === me.data?.name ? "waits for a second person" : `${approval.first_by} has decided`}</> : null}
                       <Next approval={approval} />
                     </span>
                   </button>
                 </li>
               ))}
             </ul>
+            {more ? <p className="border-t border-line px-4 py-2 text-soft">More wait than these {everything.length.toLocaleString()}, which have waited for the longest: the next ones come up as these are answered.</p> : null}
           </Card>
           {chosen ? (
-            <Decision key={keyOf(chosen)} approval={chosen} />
+            <Decision key={keyOf(chosen)} approval={chosen} me={me.data} />
+          ) : further.isLoading ? (
+            <Loading what="the question" />
           ) : (
             <Card>
               <Empty title="This question is answered">
@@ -142,9 +150,32 @@ function useTriageKeys(all: ApprovalView[], chosen: ApprovalView | undefined, ch
   });
 }
 
-function Decision({ approval }: { approval: ApprovalView }) {
+/** The field in which each of two people says why, in their own words. */
+const REMARK = "comment";
+
+/** What the first of two people gave, as far as the second is to agree with it; nothing before they did. */
+export function agreed(approval: Pick<ApprovalView, "first_by" | "first_form" | "form">): FormValue {
+  if (!approval.first_by || typeof approval.first_form !== "object" || approval.first_form === null) return {};
+  const fields = Object.keys(approval.form?.properties ?? {}).filter((name) => name !== REMARK);
+  const given = approval.first_form as FormValue;
+  return Object.fromEntries(fields.filter((name) => given[name] !== undefined).map((name) => [name, given[name]]));
+}
+
+/** A form that begins as the question says and, where somebody has decided already, with what they gave. What was typed meanwhile stays. */
+function useForm(approval: ApprovalView): [FormValue, (values: FormValue) => void] {
+  const begun = initial(approval.form);
+  const [values, setValues] = useState<FormValue>(() => ({ ...begun, ...agreed(approval) }));
+  useEffect(() => {
+    const given = Object.entries(agreed(approval));
+    setValues((old) => ({ ...old, ...Object.fromEntries(given.filter(([name]) => old[name] === begun[name])) }));
+  }, [approval.first_by]);
+  return [values, setValues];
+}
+
+function Decision({ approval, me }: { approval: ApprovalView; me: MeView | undefined }) {
   const queries = useQueryClient();
-  const [values, setValues] = useState<FormValue>(() => initial(approval.form));
+  const [values, setValues] = useForm(approval);
+  const mine = me !== undefined && approval.first_by === me.name;
   const decide = useMutation({
     mutationFn: (decision: string) =>
       post(`/api/v1/runs/${segment(approval.run)}/decision?path=${encodeURIComponent(approval.action)}`, { decision, form: values }),
@@ -177,9 +208,13 @@ function Decision({ approval }: { approval: ApprovalView }) {
           <Assigned assign={approval.assign} since={approval.since} />
           {approval.second ? (
             <p className="mb-3 rounded-md border border-line px-3 py-2">
-              {approval.first_by ? (
+              {mine ? (
                 <>
-                  <strong className="font-semibold">{approval.first_by}</strong> has decided. A second person decides now.
+                  <strong className="font-semibold">You have decided.</strong> It waits for a second person, and goes on when they agree.
+                </>
+              ) : approval.first_by ? (
+                <>
+                  <strong className="font-semibold">{approval.first_by}</strong> {DID[firstDecision(approval)] ?? "has decided"}. A second person decides now: approve to agree with what they gave, or amend it, and another person decides about that.
                 </>
               ) : (
                 "Two persons decide: this one and another."
@@ -188,20 +223,20 @@ function Decision({ approval }: { approval: ApprovalView }) {
           ) : null}
           {approval.form?.properties ? <Form schema={approval.form} values={values} onChange={setValues} /> : null}
           <div className="mt-4 flex flex-wrap gap-2">
-            <Button data-decide="approve" look="primary" disabled={decide.isPending || lacking.length > 0} onClick={() => decide.mutate("approve")}>
+            <Button data-decide="approve" look="primary" disabled={mine || decide.isPending || lacking.length > 0} onClick={() => decide.mutate("approve")}>
               Approve
             </Button>
-            <Button data-decide="amend" disabled={decide.isPending || lacking.length > 0} onClick={() => decide.mutate("amend")} title="yes, with the changes in the form">
+            <Button data-decide="amend" disabled={mine || decide.isPending || lacking.length > 0} onClick={() => decide.mutate("amend")} title="yes, with the changes in the form">
               Amend
             </Button>
-            <Button data-decide="reject" look="danger" disabled={decide.isPending} onClick={() => decide.mutate("reject")}>
+            <Button data-decide="reject" look="danger" disabled={mine || decide.isPending} onClick={() => decide.mutate("reject")}>
               Reject
             </Button>
             <Button data-decide="delegate" onClick={() => hand(true)} aria-haspopup="dialog">
               Delegate
             </Button>
           </div>
-          {lacking.length > 0 ? <p className="mt-2 text-soft">To fill in first: {lacking.join(", ")}</p> : null}
+          {lacking.length > 0 && !mine ? <p className="mt-2 text-soft">To fill in first: {lacking.join(", ")}</p> : null}
           {decide.isPending ? <Working what="Deciding" className="mt-2" /> : null}
           {decide.error ? <Failed error={decide.error} /> : null}
           <People people={approval.people ?? []} />
@@ -210,6 +245,12 @@ function Decision({ approval }: { approval: ApprovalView }) {
       </div>
     </Card>
   );
+}
+
+/** What the first of two people decided. */
+function firstDecision(approval: ApprovalView): string {
+  const given = approval.first_form as { decision?: unknown } | null | undefined;
+  return typeof given?.decision === "string" ? given.decision : "";
 }
 
 const DID: Record<string, string> = { saw: "saw it", approve: "approved", amend: "approved with changes", reject: "rejected" };

@@ -6,7 +6,7 @@ import { Tabs } from "radix-ui";
 import { lazy, Suspense, useEffect } from "react";
 
 import { post, segment } from "../api/client";
-import { neighbourOptions, tilesOptions, useNewest, useRun, useWorkflow } from "../api/queries";
+import { neighbourOptions, tilesOptions, useRun, useRunAt, useRunGraph } from "../api/queries";
 import type { RunView } from "../api/types";
 import { useKeys, useRowKeys } from "../lib/keys";
 import { isOver } from "../lib/phases";
@@ -17,6 +17,7 @@ import { ActionSheet } from "./run/action";
 import { GraphPicture } from "./run/graph";
 import { RunHeader } from "./run/header";
 import { History } from "./run/history";
+import { Scrubber, spanOf, useMoment } from "./run/moment";
 import { Rerun } from "./run/rerun";
 import { ActionTable } from "./run/table";
 import { Timeline } from "./run/timeline";
@@ -24,26 +25,35 @@ import { Timeline } from "./run/timeline";
 const WhatIf = lazy(() => import("./run/whatif").then((module) => ({ default: module.WhatIf })));
 
 const TABS = ["timeline", "graph", "table", "data", "history", "whatif"] as const;
+/** Views that are of no moment: all that was recorded, and what would be. */
+const TIMELESS = new Set(["history", "whatif"]);
 const NAMES: Partial<Record<(typeof TABS)[number], string>> = { whatif: "what if" };
 
 export function RunPage() {
   const { run: name } = useParams({ from: "/runs/$run" });
-  const { tab = "timeline", action } = useSearch({ from: "/runs/$run" });
+  const { tab = "timeline", action, at: settled } = useSearch({ from: "/runs/$run" });
   const navigate = useNavigate({ from: "/runs/$run" });
   const query = useRun(name);
+  const [at, setAt] = useMoment();
+  const then = useRunAt(query.data, settled);
   useRunKeys(query.data);
   useTilesAhead(name);
   const now = useNow(query.data && isOver(query.data.phase) ? 60_000 : 500);
   if (query.error) return <Failed error={query.error} retry={() => void query.refetch()} />;
   if (query.isPending) return <Loading what={name} />;
   const run = query.data;
+  const live = !isOver(run.phase);
+  // Until the first answer about a moment is there, the page shows the present, and says that it reads.
+  const past = settled === undefined ? undefined : then.data;
+  const shown = past ?? run;
+  const until = past ? Math.max(settled!, Date.parse(past.submitted_at)) : now;
   const open = (path: string | undefined) => void navigate({ search: (old) => ({ ...old, action: path, pane: undefined }) });
   return (
     <>
       <PageHead
         title={
           <span className="flex items-center gap-3">
-            {run.name} <span className="text-base font-normal"><Phase phase={run.phase} /></span>
+            {run.name} <span className="text-base font-normal"><Phase phase={shown.phase} /></span>
           </span>
         }
         above={
@@ -58,8 +68,8 @@ export function RunPage() {
       >
         <Orders run={run} />
       </PageHead>
-      <RunHeader run={run} now={now} open={open} />
-      {run.failure ? <FailureStrip run={run} open={open} /> : null}
+      <RunHeader run={shown} now={until} open={open} />
+      {shown.failure ? <FailureStrip run={shown} open={open} /> : null}
       <div className={`grid grid-cols-[minmax(0,1fr)] gap-4 ${action ? "xl:grid-cols-[minmax(0,1fr)_minmax(420px,38%)]" : ""}`}>
         <Card>
           <Tabs.Root value={tab} onValueChange={(next) => void navigate({ search: (old) => ({ ...old, tab: next }) })}>
@@ -71,13 +81,13 @@ export function RunPage() {
               ))}
             </Tabs.List>
             <Tabs.Content value="timeline">
-              <Timeline run={run.name} actions={run.actions ?? []} total={run.actions_total} live={!isOver(run.phase)} now={now} onOpen={open} chosen={action} />
+              <Timeline run={run.name} actions={shown.actions ?? []} total={shown.actions_total} span={spanOf(run, now)} now={until} at={at} settled={past ? settled : undefined} onOpen={open} chosen={action} />
             </Tabs.Content>
             <Tabs.Content value="graph">
-              <RunGraph run={run} open={open} />
+              <RunGraph run={run.name} at={settled} open={open} />
             </Tabs.Content>
             <Tabs.Content value="table">
-              <ActionTable run={run} open={open} chosen={action} />
+              <ActionTable run={shown} at={past ? settled : undefined} open={open} chosen={action} />
             </Tabs.Content>
             <Tabs.Content value="history">
               <History run={run.name} />
@@ -88,20 +98,22 @@ export function RunPage() {
               </Suspense>
             </Tabs.Content>
             <Tabs.Content value="data" className="space-y-6 p-4">
-              {run.withheld ? <Withheld what={run.withheld} /> : <>
+              {shown.withheld ? <Withheld what={shown.withheld} /> : <>
               <section>
                 <h2 className="mb-2 font-semibold">Inputs</h2>
-                <Value value={run.inputs} />
+                <Value value={shown.inputs} />
               </section>
               <section>
                 <h2 className="mb-2 font-semibold">Outputs</h2>
-                {run.outputs ? <Value value={run.outputs} /> : <p className="text-soft">{isOver(run.phase) ? "It gave none." : "They come when it has succeeded."}</p>}
+                {shown.outputs ? <Value value={shown.outputs} /> : <p className="text-soft">{isOver(shown.phase) ? "It gave none." : "They come when it has succeeded."}</p>}
               </section>
               </>}
             </Tabs.Content>
           </Tabs.Root>
+          {then.error ? <Failed error={then.error} /> : null}
+          {TIMELESS.has(tab) ? null : <Scrubber span={spanOf(run, now)} at={at} onAt={setAt} live={live} reading={settled !== undefined && (then.isPending || then.isPlaceholderData)} />}
         </Card>
-        {action ? <ActionSheet key={action} run={run} path={action} close={() => open(undefined)} /> : null}
+        {action ? <ActionSheet key={action} run={run} path={action} at={settled} close={() => open(undefined)} /> : null}
       </div>
     </>
   );
@@ -181,12 +193,16 @@ function Orders({ run }: { run: RunView }) {
   );
 }
 
-function RunGraph({ run, open }: { run: RunView; open: (path: string) => void }) {
-  const workflow = useWorkflow(run.workflow);
-  const loaded = run.actions ?? [];
-  const whole = run.actions_total <= loaded.length;
-  const newest = useNewest(run, !whole);
-  if (workflow.isPending) return <Loading what="the graph" />;
-  if (!workflow.data?.graph) return <Empty title="The workflow is not registered any more">The table and the timeline still have everything.</Empty>;
-  return <GraphPicture graph={workflow.data.graph} actions={newest ? [...loaded, ...newest] : loaded} whole={whole} onOpen={open} />;
+function RunGraph({ run, at, open }: { run: string; at: number | undefined; open: (path: string) => void }) {
+  const graph = useRunGraph(run, at);
+  if (graph.error) return <Failed error={graph.error} retry={() => void graph.refetch()} />;
+  if (graph.isPending) return <Loading what="the graph" />;
+  const { workflow, nodes, left_out } = graph.data;
+  if (nodes.length === 0) return <Empty title="The graph of this run is not kept any more">The table and the timeline still have everything.</Empty>;
+  return (
+    <>
+      {left_out > 0 ? <p className="px-4 pt-3 text-soft">{left_out.toLocaleString()} more nodes are left out.</p> : null}
+      <GraphPicture workflow={workflow} nodes={nodes} live onOpen={open} />
+    </>
+  );
 }

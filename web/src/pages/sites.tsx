@@ -4,14 +4,15 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 
 import { get, post, segment } from "../api/client";
-import { useSites } from "../api/queries";
-import type { HeldView, SiteView } from "../api/types";
+import { useQueues, useSites } from "../api/queries";
+import type { HeldView, SiteQueueView, SiteView } from "../api/types";
 import { applied, SITE } from "../lib/examples";
 import { bytes, money } from "../lib/format";
 import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Phase } from "../ui/kit";
 
 export function SitesPage() {
   const sites = useSites();
+  const queues = useQueues();
   return (
     <>
       <PageHead title="Sites">
@@ -31,8 +32,9 @@ export function SitesPage() {
         </Card>
       ) : (
         <div className="grid grid-cols-1 gap-4 md:grid-cols-2 xl:grid-cols-3">
+          {queues.error ? <Failed error={queues.error} retry={() => void queues.refetch()} /> : null}
           {sites.data.map((site) => (
-            <SiteCard key={site.name} site={site} />
+            <SiteCard key={site.name} site={site} queue={queues.data?.get(site.name)} />
           ))}
         </div>
       )}
@@ -40,7 +42,7 @@ export function SitesPage() {
   );
 }
 
-function SiteCard({ site }: { site: SiteView }) {
+function SiteCard({ site, queue }: { site: SiteView; queue?: SiteQueueView }) {
   const queries = useQueryClient();
   const order = useMutation({
     mutationFn: (what: string) => post(`/api/v1/sites/${segment(site.name)}/${what}`),
@@ -66,6 +68,8 @@ function SiteCard({ site }: { site: SiteView }) {
             {site.running.toLocaleString()} {site.running === 1 ? "action" : "actions"}
             <Held site={site} />
           </dd>
+          <dt className="text-soft">Queue</dt>
+          <dd>{queue ? <Queue queue={queue} /> : <span className="text-faint">…</span>}</dd>
           <dt className="text-soft">Price</dt>
           <dd>
             {money(site.cpu_hour)} a core hour · {money(site.memory_gib_hour)} a GiB hour · {money(site.egress_gb)} a GB out
@@ -124,6 +128,44 @@ function Held({ site }: { site: SiteView }) {
       ))}
       {site.running > held.length ? <li className="text-soft">and {(site.running - held.length).toLocaleString()} more</li> : null}
     </ul>
+  );
+}
+
+/** What waits for it: how much, for how long, what, and why. */
+function Queue({ queue }: { queue: SiteQueueView }) {
+  if (queue.waiting === 0) return <>nothing waits{queue.cut ? " among what was looked at" : ""}</>;
+  const named = queue.items.reduce((sum, item) => sum + item.actions, 0);
+  return (
+    <>
+      {queue.waiting.toLocaleString()} {queue.waiting === 1 ? "action" : "actions"}
+      {queue.cut ? " or more" : ""}
+      {queue.since ? (
+        <span className="text-soft">
+          , the first since <Ago at={queue.since} />
+        </span>
+      ) : null}
+      <ul aria-label={`What waits for ${queue.site}`} className="mt-1 space-y-1">
+        {queue.items.map((item) => (
+          <li key={`${item.run} ${item.path} ${item.why}`} className="min-w-0 break-words">
+            <span aria-hidden className="text-warn">
+              ◌
+            </span>{" "}
+            <Link to="/runs/$run" params={{ run: item.run }} search={{ action: item.path }} className="break-all text-accent hover:underline">
+              {item.path} <span className="text-soft">of {item.run}</span>
+            </Link>
+            {item.actions > 1 ? <span className="text-soft"> and {(item.actions - 1).toLocaleString()} like it</span> : null}{" "}
+            <span className="text-faint">
+              <Ago at={item.since} />
+            </span>
+            <span className="block text-soft">
+              waits for {item.why}
+              {(item.or_at ?? []).length > 0 ? `; could go to ${item.or_at!.join(", ")} too` : ""}
+            </span>
+          </li>
+        ))}
+        {queue.waiting > named ? <li className="text-soft">and {(queue.waiting - named).toLocaleString()} more</li> : null}
+      </ul>
+    </>
   );
 }
 

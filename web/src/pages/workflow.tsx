@@ -9,7 +9,7 @@ import { runOptions, useRuns, useTasks, useWorkflow } from "../api/queries";
 import type { Graph, RunView } from "../api/types";
 import { Button, Card, Empty, Failed, Loading, PageHead, Working } from "../ui/kit";
 import { Form, formOf, initial, missing, type FormValue } from "../ui/form";
-import { GraphPicture } from "./run/graph";
+import { GraphPicture, nodesOf } from "./run/graph";
 import { RunTable } from "./runs";
 
 export function WorkflowPage() {
@@ -30,7 +30,7 @@ export function WorkflowPage() {
       </PageHead>
       {graph?.description ? <p className="-mt-3 mb-5 max-w-prose text-soft">{graph.description}</p> : null}
       <div className="grid grid-cols-1 gap-4 xl:grid-cols-[minmax(0,1fr)_360px]">
-        <Card title="Graph">{graph ? <GraphPicture graph={graph} /> : <Empty title="Its graph is not there" />}</Card>
+        <Card title="Graph">{graph ? <GraphPicture workflow={graph.workflow} nodes={nodesOf(graph)} /> : <Empty title="Its graph is not there" />}</Card>
         {graph ? <StartCard key={row.version} graph={graph} last={latest[0]?.name} /> : null}
       </div>
       <Card title="Runs" className="mt-4">

@@ -3,7 +3,7 @@
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 
-import { useApps, useLatestRuns, useTasks, useWorkflowList } from "../api/queries";
+import { useApps, useLatestRuns, useMoreTasks, useTasks, useWorkflowList } from "../api/queries";
 import type { RunMark } from "../api/types";
 import { useSettled } from "../lib/address";
 import { GREET, ran } from "../lib/examples";
@@ -21,6 +21,7 @@ export function WorkflowsPage() {
   const workflows = useWorkflowList();
   const tasks = useTasks();
   const apps = useApps();
+  const moreTasks = useMoreTasks();
   useRowKeys();
   const error = workflows.error ?? tasks.error ?? apps.error;
   const all = runnables(workflows.data?.pages.flat() ?? [], tasks.data ?? [], apps.data ?? []);
@@ -43,6 +44,7 @@ export function WorkflowsPage() {
         ) : (
           <List all={all} />
         )}
+        {moreTasks ? <p className="border-t border-line px-4 py-2 text-soft">There are more tasks than the {(tasks.data ?? []).length.toLocaleString()} that are shown here: these are the first by name.</p> : null}
         <More pages={workflows}>More workflows</More>
       </Card>
     </>

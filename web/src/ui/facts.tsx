@@ -56,7 +56,8 @@ export function saying(fact: Fact): string {
   if (Array.isArray(data.to)) parts.push(`to ${data.to.join(", ")}`);
   if (typeof data.phase === "string") parts.push(data.phase.replaceAll("_", " "));
   if (Array.isArray(data.reused)) parts.push(`${data.reused.length} ${data.reused.length === 1 ? "output was" : "outputs were"} taken over from run ${String(data.repeats)}`);
-  else if (data.reused === true) parts.push("an earlier output was taken over");
+  if (typeof data.reused_items === "number") parts.push(`what ${data.reused_items.toLocaleString()} ${data.reused_items === 1 ? "item" : "items"} gave may be taken over`);
+  if (data.reused === true) parts.push("an earlier output was taken over");
   if (data.healthy !== undefined) parts.push(data.healthy ? "well" : "not well");
   return parts.join(" · ");
 }

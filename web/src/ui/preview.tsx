@@ -6,6 +6,7 @@ import { blob, post } from "../api/client";
 import type { FrameView } from "../api/types";
 import { bytes } from "../lib/format";
 import { tableOf } from "../lib/table";
+import { Working } from "./kit";
 
 export type Shown = "picture" | "page" | "table" | "text";
 
@@ -51,11 +52,7 @@ function useFetched<T>(what: string, read: (signal: AbortSignal) => Promise<T>):
 
 function Wait({ failed, size }: { failed?: string; size?: number }) {
   if (failed) return <p role="alert" className="text-bad">✕ {failed}</p>;
-  return (
-    <p role="status" className="text-soft">
-      Fetching{size === undefined ? "" : ` ${bytes(size)}`}…
-    </p>
-  );
+  return <Working what={`Fetching${size === undefined ? "" : ` ${bytes(size)}`}`} />;
 }
 
 /** A page that a program made. It is asked for with the caller's token and shown from an address of its own, whose policy lets it run nothing, ask

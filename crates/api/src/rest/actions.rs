@@ -5,7 +5,7 @@ use axum::extract::{Extension, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use controlplane::{ControlPlane, Fault, FaultKind};
+use controlplane::{ControlPlane, Fault, FaultKind, wall};
 use executors::{Executor as _, Stream};
 use journal::{ActionFilter, ActionRow};
 use model::{AttemptKey, AttemptNo, Phase};
@@ -16,6 +16,7 @@ use super::App;
 use super::access::Caller;
 use super::extract::{Json, Listed, Path, Query, page_size};
 use super::foresight_views::WaitView;
+use super::pasts;
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::{action_view, retry_at, rfc3339};
 use super::sight::Sight;
@@ -41,6 +42,10 @@ pub(crate) struct ListQuery {
     limit: Option<usize>,
     /// In this phase.
     phase: Option<String>,
+    /// As they were at this point in time (RFC 3339) instead of now.
+    at: Option<String>,
+    /// As they were after this entry of the journal instead of now.
+    position: Option<u64>,
 }
 
 /// Lists the actions of a run in the order in which they were opened.
@@ -54,15 +59,19 @@ pub(crate) async fn list(
 ) -> ApiResult<Json<Page<ActionView>>> {
     let limit = page_size(query.limit, PAGE, PAGE_MAX)?;
     let phase = query.phase.as_deref().map(parse_phase).transpose()?;
+    let until = pasts::until(query.at.as_deref(), query.position)?;
     let control = app.control.clone();
     let page = blocking(move || {
         let row = control.find_run(&run)?;
         let sites = control.reader().sites().map_err(Fault::internal)?;
         let filter = ActionFilter { from: query.cursor.unwrap_or(0), limit, phase };
-        let rows = control.reader().actions(row.id, &filter).map_err(Fault::internal)?;
+        let (rows, now) = pasts::read(&app, row.id, until, |reader, moment| {
+            let rows = reader.actions(row.id, &filter).map_err(Fault::internal)?;
+            Ok((rows, moment.map_or_else(wall, |(_, at)| at)))
+        })?;
         let next = next_action(&rows, limit);
         let sight = Sight::of(&app, &caller, &row)?;
-        Ok(Page { items: rows.iter().map(|action| sight.action(action_view(action, &sites))).collect(), next })
+        Ok(Page { items: rows.iter().map(|action| sight.action(action_view(action, &sites, now))).collect(), next })
     });
     Ok(Json(page.await?))
 }
@@ -75,35 +84,45 @@ pub(crate) fn parse_phase(text: &str) -> ApiResult<Phase> {
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct PathQuery {
+pub(crate) struct ActionQuery {
     /// The action's path.
     path: String,
+    /// As it was at this point in time (RFC 3339) instead of now.
+    at: Option<String>,
+    /// As it was after this entry of the journal instead of now.
+    position: Option<u64>,
+}
+
+fn no_such(run: &str, path: &str) -> Fault {
+    Fault::new(FaultKind::NotFound, format!("the run `{run}` has no action `{path}`")).hint("`tutti describe` lists them")
 }
 
 pub(crate) fn find(control: &ControlPlane, run: &str, path: &str) -> Result<ActionRow, Fault> {
     let row = control.find_run(run)?;
     let action = control.reader().action(row.id, path).map_err(Fault::internal)?;
-    action.ok_or_else(|| {
-        Fault::new(FaultKind::NotFound, format!("the run `{run}` has no action `{path}`")).hint("`tutti describe` lists them")
-    })
+    action.ok_or_else(|| no_such(run, path))
 }
 
 /// An action with its input and output.
-#[utoipa::path(get, path = "/api/v1/runs/{run}/action", operation_id = "getAction", tag = "runs", params(PathQuery),
+#[utoipa::path(get, path = "/api/v1/runs/{run}/action", operation_id = "getAction", tag = "runs", params(ActionQuery),
     responses((status = 200, description = "The action.", body = ActionView)))]
 pub(crate) async fn get_action(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(run): Path<String>,
-    Query(query): Query<PathQuery>,
+    Query(query): Query<ActionQuery>,
 ) -> ApiResult<Json<ActionView>> {
+    let until = pasts::until(query.at.as_deref(), query.position)?;
     let control = app.control.clone();
     let view = blocking(move || {
-        let row = find(&control, &run, &query.path)?;
-        let reader = control.reader();
         let whole = control.find_run(&run)?;
+        let (row, now) = pasts::read(&app, whole.id, until, |reader, moment| {
+            let row = reader.action(whole.id, &query.path).map_err(Fault::internal)?;
+            Ok((row.ok_or_else(|| no_such(&run, &query.path))?, moment.map_or_else(wall, |(_, at)| at)))
+        })?;
+        let reader = control.reader();
         let sight = Sight::of(&app, &caller, &whole)?;
-        let mut view = sight.action(action_view(&row, &reader.sites().map_err(Fault::internal)?));
+        let mut view = sight.action(action_view(&row, &reader.sites().map_err(Fault::internal)?, now));
         view.label = sight.label(Some(&row.path));
         view.withheld = sight.withheld(Some(&row.path));
         view.wait = control.waited(&row, view.withheld.is_none())?.map(WaitView::from);

@@ -15,8 +15,8 @@ use super::access::TABLE;
 use super::problem::ApiResult;
 use super::{
     actions, applying, approvals, apps, artifacts, audit, connections, editing, events, expressions, findings, foresight, frames,
-    governance, keys, lineage, metrics, planning, registered, runs, secrets, sites, storage, system, tiles, tokens, totals,
-    triggers, views, wiring, workers,
+    governance, keys, lineage, metrics, nodes, planning, registered, runs, secrets, sites, storage, system, tiles, tokens,
+    totals, triggers, views, wiring, workers,
 };
 
 #[derive(OpenApi)]
@@ -41,6 +41,7 @@ use super::{
         runs::plan_rerun,
         actions::list,
         tiles::tiles,
+        nodes::graph,
         actions::get_action,
         actions::explain,
         actions::logs,
@@ -53,6 +54,7 @@ use super::{
         findings::list,
         lineage::list,
         lineage::lineage,
+        lineage::versions,
         lineage::test_step,
         storage::storage,
         storage::projects,
@@ -60,6 +62,7 @@ use super::{
         apps::order,
         sites::list,
         sites::held,
+        sites::queues,
         sites::order,
         applying::apply,
         applying::check,

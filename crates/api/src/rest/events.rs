@@ -55,8 +55,8 @@ pub(crate) struct StreamQuery {
     ),
     responses((status = 200, description = "Server-sent events: `id` is the position, `event` the name of the fact, `data` JSON.", body = String,
         content_type = "text/event-stream", headers(("Tutti-Position" = u64, description = "The position after which the stream begins. Every answer of the \
-            API says in this header up to which position it holds everything: what was read before a stream began is stale when its position is \
-            before that of the stream.")))))]
+            API says in this header up to which position it holds everything, but for the outlook of a run of more than a thousand actions, which may be up to \
+            3 s older while that is under way: what was read before a stream began is stale when its position is before that of the stream.")))))]
 pub(crate) async fn stream(
     State(app): State<App>,
     headers: HeaderMap,
@@ -219,6 +219,9 @@ pub(crate) fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
                 // Nodes by their number in the graph: what each gave stands for it here.
                 data["repeats"] = of.0.into();
                 data["reused"] = e.reused.iter().map(|reused| reused.node).collect();
+                if let Some(items) = &e.reused_items {
+                    data["reused_items"] = items.len().into();
+                }
             }
         }
         Event::ActionsOpened(e) => data["paths"] = e.actions.iter().map(|opened| opened.path.clone()).collect(),

@@ -102,7 +102,7 @@ fn place(cursor: &str) -> Option<RefusedAt> {
 
 /// A finding as a caller may see it: what it says may hold what the action could read.
 fn view(app: &App, caller: &Caller, finding: Finding) -> Result<FindingView, Fault> {
-    let action = Sight::of(app, caller, &finding.run)?.action(action_view(&finding.action, &[]));
+    let action = Sight::of(app, caller, &finding.run)?.action(action_view(&finding.action, &[], controlplane::wall()));
     let remedy = |one: controlplane::Proposed| RemedyView { what: one.what.to_owned(), command: one.command };
     Ok(FindingView {
         kind: finding.kind.to_owned(),

@@ -22,31 +22,62 @@ const PAGE: usize = 100;
 const PAGE_MAX: usize = 1_000;
 
 /// An artifact, and where it came to be.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ArtifactOriginView {
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct ArtifactOriginView {
     /// Its digest.
-    digest: String,
+    pub digest: String,
     /// Its name; none when the value that named it is not kept any more, or may not be seen.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// file, directory, table or model.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kind: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     /// Its bytes.
-    size: u64,
+    pub size: u64,
     /// What it carries.
-    label: Vec<String>,
+    pub label: Vec<String>,
     /// The run.
-    run: String,
+    pub run: String,
     /// Its workflow.
-    workflow: String,
+    pub workflow: String,
     /// The action that made it; none when the run was given it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    action: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
     /// When the run was submitted.
-    at: String,
+    pub at: String,
     /// The entry that says so.
-    entry: u64,
+    pub entry: u64,
+    /// Sites that have a copy.
+    pub sites: Vec<String>,
+}
+
+/// A content that an artifact had from a run on.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct VersionView {
+    /// Its number, from 1 on; none when earlier runs were not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// What it is, and the run in which it came to be first.
+    #[serde(flatten)]
+    pub origin: ArtifactOriginView,
+}
+
+/// The versions of an artifact.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct VersionsView {
+    /// The name; none when it may not be seen, or the value that named it is not kept any more. Then there are no versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The workflow whose runs have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<String>,
+    /// The step that gives them; none when runs are given them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// The latest first.
+    pub versions: Vec<VersionView>,
+    /// Whether there are earlier runs than were looked at.
+    pub more: bool,
 }
 
 /// An artifact that another was made from.
@@ -115,6 +146,7 @@ fn origin_view(app: &App, caller: &Caller, origin: ArtifactOrigin) -> Result<Art
         workflow: origin.run.workflow,
         action: origin.path,
         entry: origin.row.seq.0,
+        sites: app.control.sites().with_copy(&origin.row.artifact),
     })
 }
 
@@ -193,6 +225,38 @@ pub(crate) async fn lineage(
             label: tags(found.label),
             trails: found.trails,
             sites: found.sites,
+        })
+    });
+    Ok(Json(view.await?))
+}
+
+/// The versions of an artifact: what the step that made it gave under its name, or what runs of the workflow were given under it, run by run.
+#[utoipa::path(get, path = "/api/v1/artifacts/{digest}/versions", operation_id = "listVersions", tag = "artifacts",
+    responses((status = 200, description = "Its versions, the latest first.", body = VersionsView)))]
+pub(crate) async fn versions(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(digest): Path<String>,
+) -> ApiResult<Json<VersionsView>> {
+    let parsed: Digest = digest.parse().map_err(|error| Fault::new(FaultKind::Malformed, format!("{error}")))?;
+    let view = blocking(move || {
+        let Some(found) = app.control.versions(&parsed)? else { return Ok(VersionsView::default()) };
+        // Which have the same name is told to those who may see the name.
+        if super::sight::withheld(&app, &caller, &found.of.run, found.of.path.as_deref())?.is_some() {
+            return Ok(VersionsView::default());
+        }
+        let all = found.versions.len() as u64;
+        let mut versions = Vec::with_capacity(found.versions.len());
+        for (before, origin) in (0..).zip(found.versions) {
+            let version = (!found.more).then_some(all - before);
+            versions.push(VersionView { version, origin: origin_view(&app, &caller, origin)? });
+        }
+        Ok(VersionsView {
+            name: found.of.artifact.map(|one| one.name),
+            workflow: Some(found.of.run.workflow),
+            action: found.of.path,
+            versions,
+            more: found.more,
         })
     });
     Ok(Json(view.await?))

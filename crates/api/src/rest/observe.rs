@@ -101,8 +101,9 @@ pub(crate) async fn observe(State(app): State<App>, request: Request, next: Next
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(HEADER, value);
     }
-    // How much happens here is not for those of whom nobody knows who they are.
-    if route.starts_with("/api/") && response.status() != StatusCode::UNAUTHORIZED {
+    // How much happens here is not for those of whom nobody knows who they are: those who may not enter, and those whom nobody asks.
+    let is_known = response.extensions().get::<Principal>().is_some();
+    if route.starts_with("/api/") && is_known && response.status() != StatusCode::UNAUTHORIZED {
         response.headers_mut().entry(POSITION).or_insert(position.0.into());
     }
     response

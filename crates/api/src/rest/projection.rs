@@ -3,9 +3,9 @@
 use controlplane::{Fault, Sites, wall};
 use engine::event::{ActionKind, PoolSized};
 use executors::sandbox::Isolation;
-use journal::{ActionFilter, ActionRow, Reader, RunRow, SiteRow};
+use journal::{ActionFilter, ActionRow, Reader, RunRow, SiteRow, SkippedRow};
 use model::site::SandboxMode;
-use model::{Phase, Timestamp};
+use model::{Phase, RunId, Timestamp};
 use serde_json::Value;
 
 use super::views::{ActionView, FailureView, PoolView, ResourcesView, RunView, SandboxView, SiteView, UsageView};
@@ -44,7 +44,12 @@ fn origin(value: &Value) -> String {
 
 /// A run without its values and actions.
 pub(crate) fn run_view(row: &RunRow) -> RunView {
-    let end = row.finished_at.unwrap_or_else(wall);
+    run_view_at(row, wall())
+}
+
+/// The same as it was when it was `now`.
+fn run_view_at(row: &RunRow, now: Timestamp) -> RunView {
+    let end = row.finished_at.unwrap_or(now);
     RunView {
         name: row.name.clone(),
         number: row.id.0,
@@ -66,9 +71,9 @@ pub(crate) fn run_view(row: &RunRow) -> RunView {
     }
 }
 
-/// A run with its values and the first of its actions.
-pub(crate) fn whole_run(reader: &Reader, row: &RunRow, actions_max: usize) -> Result<RunView, Fault> {
-    let mut view = run_view(row);
+/// A run with its values and the first of its actions, when it is, or was, `now`.
+pub(crate) fn whole_run(reader: &Reader, row: &RunRow, actions_max: usize, now: Timestamp) -> Result<RunView, Fault> {
+    let mut view = run_view_at(row, now);
     view.waiting_for_human = if row.finished_at.is_none() { reader.waiting(row.id).map_err(Fault::internal)? } else { 0 };
     view.inputs = reader.body(row.first_seq, 0).map_err(Fault::internal)?;
     if view.inputs.is_none() && reader.is_erased(row.id).map_err(Fault::internal)? {
@@ -77,23 +82,29 @@ pub(crate) fn whole_run(reader: &Reader, row: &RunRow, actions_max: usize) -> Re
     view.outputs = row.outputs_seq.map(|seq| reader.body(seq, 0)).transpose().map_err(Fault::internal)?.flatten();
     let sites = reader.sites().map_err(Fault::internal)?;
     let filter = ActionFilter { limit: actions_max, ..ActionFilter::default() };
-    view.actions =
-        reader.actions(row.id, &filter).map_err(Fault::internal)?.iter().map(|action| action_view(action, &sites)).collect();
-    for skipped in reader.skipped(row.id).map_err(Fault::internal)? {
+    let actions = reader.actions(row.id, &filter).map_err(Fault::internal)?;
+    view.actions = actions.iter().map(|action| action_view(action, &sites, now)).collect();
+    view.actions.extend(skipped_views(reader, row.id)?);
+    Ok(view)
+}
+
+/// Nodes of a run that were left out, as actions that never were.
+pub(crate) fn skipped_views(reader: &Reader, run: RunId) -> Result<Vec<ActionView>, Fault> {
+    let view = |skipped: SkippedRow| {
         let why = match skipped.why {
             "condition" => "its condition was false",
             "branch" => "its branch was not chosen",
             _ => "what it refers to was left out",
         };
-        view.actions.push(ActionView {
+        ActionView {
             path: skipped.path,
             kind: kind_name(skipped.kind).into(),
             phase: Phase::Skipped.to_string(),
             failure: Some(FailureView { class: "skipped".into(), message: why.into(), ..FailureView::default() }),
             ..ActionView::default()
-        });
-    }
-    Ok(view)
+        }
+    };
+    Ok(reader.skipped(run).map_err(Fault::internal)?.into_iter().map(view).collect())
 }
 
 /// The kind of an action as users write it.
@@ -112,11 +123,11 @@ pub(crate) fn kind_name(kind: ActionKind) -> &'static str {
     }
 }
 
-/// An action without its values.
-pub(crate) fn action_view(row: &ActionRow, sites: &[SiteRow]) -> ActionView {
+/// An action without its values, when it is, or was, `now`.
+pub(crate) fn action_view(row: &ActionRow, sites: &[SiteRow], now: Timestamp) -> ActionView {
     let site = row.site.as_ref().and_then(|name| sites.iter().find(|site| site.spec.name == *name));
     let measured = row.usage.wall_us as f64 / 1e6;
-    let spanned = row.started_at.map(|start| row.finished_at.unwrap_or_else(wall).since(start).as_secs_f64());
+    let spanned = row.started_at.map(|start| row.finished_at.unwrap_or(now).since(start).as_secs_f64());
     ActionView {
         path: row.path.clone(),
         number: Some(row.no),
@@ -164,7 +175,7 @@ fn sandbox_view(row: &SiteRow, isolation: &Isolation) -> SandboxView {
     }
 }
 
-pub(crate) fn site_view(row: &SiteRow, sites: &Sites, used: Option<(model::Resources, u64)>) -> SiteView {
+pub(crate) fn site_view(row: &SiteRow, sites: &Sites, used: model::Resources, running: u64) -> SiteView {
     let resources = |amount: model::Resources| ResourcesView {
         cpu: f64::from(amount.cpu_millis) / 1000.0,
         memory_bytes: amount.memory_bytes,
@@ -176,7 +187,6 @@ pub(crate) fn site_view(row: &SiteRow, sites: &Sites, used: Option<(model::Resou
         (_, _, false) => "unhealthy",
         _ => "open",
     };
-    let (used, running) = used.unwrap_or_default();
     SiteView {
         name: row.spec.name.clone(),
         executor: "local".into(),

@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::App;
-use super::extract::{Json, Listed, Query, page_size};
+use super::extract::{Listed, Query, page_size};
 use super::problem::{ApiResult, blocking};
 use super::projection::{rfc3339, run_view};
 
@@ -108,6 +108,8 @@ pub(crate) struct LatestQuery {
     /// Runs of each: 20 when nothing is said, at most 50.
     #[param(minimum = 1, maximum = 50)]
     limit: Option<usize>,
+    /// The cursor of the next page, from the header `Link` of the page before.
+    cursor: Option<String>,
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -170,18 +172,20 @@ pub(crate) async fn tasks(State(app): State<App>, Query(query): Query<PageQuery>
     Ok(Listed { items: page.into_iter().filter_map(|(_, versions)| task(versions)).collect(), next, limit })
 }
 
-/// The latest runs of each registered workflow and deployed task that has any: of the first thousand of either by name.
+/// The latest runs of each registered workflow and deployed task that has any, by name: a page looks at a thousand of them.
 #[utoipa::path(get, path = "/api/v1/runs:latest", operation_id = "latestRuns", tag = "runs", params(LatestQuery),
     responses((status = 200, description = "The latest runs of each.", body = Vec<LatestRunsView>)))]
-pub(crate) async fn latest(State(app): State<App>, Query(query): Query<LatestQuery>) -> ApiResult<Json<Vec<LatestRunsView>>> {
+pub(crate) async fn latest(State(app): State<App>, Query(query): Query<LatestQuery>) -> ApiResult<Listed<LatestRunsView>> {
     let limit = page_size(query.limit, MARKS, MARKS_MAX)?;
     let reader = app.control.reader().clone();
     let found = blocking(move || {
         // Names alone are read: the documents of all of them would be much for a list that is asked for often.
         let named = |kind: &str| reader.first_applied_by(kind).map_err(Fault::internal).map(BTreeMap::into_keys);
-        let mut names: BTreeSet<String> = named("workflow")?.take(PAGE_MAX).collect();
-        let tasks: BTreeSet<String> = named(FLYTE_TASKS)?.filter_map(|name| workflow_of_task(&name)).collect();
-        names.extend(tasks.into_iter().take(PAGE_MAX));
+        let mut names: BTreeSet<String> = named("workflow")?.collect();
+        names.extend(named(FLYTE_TASKS)?.filter_map(|name| workflow_of_task(&name)));
+        let after = |name: &String| query.cursor.as_ref().is_none_or(|cursor| name > cursor);
+        let names: Vec<String> = names.into_iter().filter(after).take(PAGE_MAX).collect();
+        let next = names.last().filter(|_| names.len() == PAGE_MAX).cloned();
         let mut found = Vec::new();
         for workflow in names {
             let filter = RunFilter { workflow: Some(workflow.clone()), limit, ..RunFilter::default() };
@@ -190,9 +194,9 @@ pub(crate) async fn latest(State(app): State<App>, Query(query): Query<LatestQue
                 found.push(LatestRunsView { workflow, runs });
             }
         }
-        Ok(found)
+        Ok(Listed { items: found, next, limit })
     });
-    Ok(Json(found.await?))
+    found.await
 }
 
 /// What the runs of a task are runs of, by the name under which one of its versions is kept.

@@ -9,22 +9,24 @@ use axum::response::{IntoResponse, Response};
 use controlplane::{Awaited, Fault, FaultKind, Rerun, Submission, Submitted};
 use engine::Command;
 use engine::event::RunFinished;
-use journal::{RunFilter, RunRow};
-use model::RunId;
+use journal::{Reader, RunFilter, RunRow};
 use model::limits::BULK_RUNS_MAX;
+use model::{RunId, Seq, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::App;
 use super::access::Caller;
 use super::extract::{Json, Path, Query, page_size};
+use super::foresight_views::WaitView;
+use super::pasts;
 use super::problem::{ApiError, ApiResult, blocking, problem};
-use super::projection::{run_view, whole_run};
+use super::projection::{rfc3339, run_view, whole_run};
 use super::shared::{self, What};
 use super::sight::{Sight, seen_run};
 use super::views::{
-    Page, ReasonRequest, RerunNodeView, RerunPlanView, RerunRequest, RunView, SignalRequest, SubmitManyRequest, SubmitRequest,
-    SubmitResult,
+    MomentView, Page, ReasonRequest, RerunNodeView, RerunPlanView, RerunRequest, RunView, SignalRequest, SubmitManyRequest,
+    SubmitRequest, SubmitResult,
 };
 
 /// Rows of a page when nothing is said.
@@ -306,6 +308,10 @@ pub(crate) struct GetQuery {
     /// Actions to show: 1,000 when nothing is said, at most 100,000. `/actions` gives all, page by page.
     #[param(minimum = 1, maximum = 100000)]
     actions: Option<usize>,
+    /// The run as it was at this point in time (RFC 3339) instead of now, with `moment`.
+    at: Option<String>,
+    /// The run as it was after this entry of the journal instead of now, with `moment`.
+    position: Option<u64>,
 }
 
 /// A run by name or number, with inputs, outputs and actions.
@@ -319,22 +325,52 @@ pub(crate) async fn get_run(
 ) -> ApiResult<Response> {
     let patience = WaitQuery { wait: query.wait }.patience()?;
     let actions = page_size(query.actions, PAGE_MAX, ACTIONS_MAX)?;
+    let until = pasts::until(query.at.as_deref(), query.position)?;
     let control = app.control.clone();
     let row = blocking(move || control.find_run(&run)).await?;
-    if let Some(patience) = patience.filter(|_| row.finished_at.is_none()) {
+    if let Some(patience) = patience.filter(|_| row.finished_at.is_none() && until.is_none()) {
         end_of(&app, row.id, patience).await?;
     }
     let run = row.id;
     let read = move |app: &App, caller: &Caller| {
-        let reader = app.control.reader();
-        let row = reader.run(run).map_err(Fault::internal)?.ok_or_else(|| Fault::not_found("run", &run.to_string()))?;
-        seen(app, caller, &row, whole_run(reader, &row, actions)?)
+        let row = app.control.reader().run(run).map_err(Fault::internal)?;
+        let row = row.ok_or_else(|| Fault::not_found("run", &run.to_string()))?;
+        let view = pasts::read(app, run, until, |reader, moment| match moment {
+            None => whole_run(reader, &row, actions, controlplane::wall()),
+            Some(moment) => run_then(app, caller, reader, &row, actions, moment),
+        })?;
+        // What is seen of it is what may be seen now.
+        seen(app, caller, &row, view)
     };
     if actions > PAGE_MAX {
         // What a program takes at once is not kept for others.
         return Ok(Json(blocking(move || read(&app, &caller)).await?).into_response());
     }
-    Ok(shared::of_run(&app, &caller, run, What::Run { actions }, read).await?.respond(&headers))
+    Ok(shared::of_run(&app, &caller, run, What::Run { actions, until }, read).await?.respond(&headers))
+}
+
+/// A run as it was at a moment, and how its actions stood then.
+fn run_then(
+    app: &App,
+    caller: &Caller,
+    reader: &Reader,
+    now: &RunRow,
+    actions: usize,
+    (position, at): (Seq, Timestamp),
+) -> Result<RunView, Fault> {
+    let row = reader.run(now.id).map_err(Fault::internal)?.ok_or_else(|| pasts::not_yet(&now.name))?;
+    let mut view = whole_run(reader, &row, actions, at)?;
+    let values = super::sight::withheld(app, caller, now, None)?.is_none();
+    let (waits, running) = app.control.waits_in(reader, &row, values)?;
+    view.moment = Some(MomentView {
+        position: position.0,
+        at: rfc3339(at),
+        phases: reader.phases(now.id).map_err(Fault::internal)?.into_iter().map(|(phase, n)| (phase.to_string(), n)).collect(),
+        running,
+        waits: waits.into_iter().map(WaitView::from).collect(),
+        sites: reader.sites_of_run(now.id).map_err(Fault::internal)?,
+    });
+    Ok(view)
 }
 
 async fn order(app: &App, caller: Caller, run: String, command: impl FnOnce(RunId) -> Command) -> ApiResult<Json<RunView>> {
@@ -445,5 +481,5 @@ pub(crate) async fn plan_rerun(
     });
     let plan = plan.await?;
     let again = plan.again.into_iter().map(|(node, why)| RerunNodeView { node, why });
-    Ok(Json(RerunPlanView { reused: plan.reused, again: again.collect() }))
+    Ok(Json(RerunPlanView { reused: plan.reused, again: again.collect(), items: plan.items }))
 }

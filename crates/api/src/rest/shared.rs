@@ -16,6 +16,7 @@ use bytes::Bytes;
 use controlplane::Fault;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use journal::Until;
 use model::{RunId, Seq};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -38,10 +39,12 @@ const SLOTS_MAX: usize = 1_000;
 /// What of a run is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum What {
-    /// The run with so many of its actions.
-    Run { actions: usize },
-    /// Its tiles: from, to, how many, at which moment in microseconds.
-    Tiles { from: u32, to: Option<u32>, tiles: u32, at: Option<u64> },
+    /// The run with so many of its actions, at which moment.
+    Run { actions: usize, until: Option<Until> },
+    /// Its tiles: from, to, how many, at which moment.
+    Tiles { from: u32, to: Option<u32>, tiles: u32, until: Option<Until> },
+    /// Its nodes, at which moment.
+    Graph { until: Option<Until> },
     /// Where it stands.
     Outlook,
 }

@@ -1,9 +1,12 @@
 //! Sites.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use axum::extract::{Extension, State};
-use controlplane::{Fault, FaultKind};
+use controlplane::{Fault, FaultKind, Queued};
 use engine::{Command, SiteOrder};
-use model::{Label, Resources};
+use model::Label;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -31,12 +34,15 @@ pub(crate) struct ListQuery {
 pub(crate) async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> ApiResult<Listed<SiteView>> {
     let limit = page_size(query.limit, 1_000, 10_000)?;
     let (reader, open) = (app.control.reader().clone(), app.control.sites().clone());
+    let held = app.control.notices().held();
     let page = blocking(move || {
         let sites = reader.sites().map_err(Fault::internal)?;
         let running = reader.running_by_site().map_err(Fault::internal)?;
         let after = |site: &&journal::SiteRow| query.cursor.as_ref().is_none_or(|cursor| site.spec.name > *cursor);
         let view = |site: &journal::SiteRow| {
-            site_view(site, &open, running.get(&site.spec.name).map(|count| (Resources::default(), *count)))
+            let name = &site.spec.name;
+            let (held, running) = (held.get(name).copied().unwrap_or_default(), running.get(name).copied().unwrap_or_default());
+            site_view(site, &open, held, running)
         };
         let items: Vec<SiteView> = sites.iter().filter(after).take(limit).map(view).collect();
         let next = items.last().filter(|_| items.len() == limit).map(|last| last.name.clone());
@@ -48,6 +54,8 @@ pub(crate) async fn list(State(app): State<App>, Query(query): Query<ListQuery>)
 /// Actions of a site that are listed when nothing is said, and at most.
 const HELD: usize = 50;
 const HELD_MAX: usize = 500;
+/// Groups of waiting actions that are listed of a site when nothing is said.
+const QUEUED: usize = 5;
 
 /// An action that holds capacity of a site.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -101,6 +109,113 @@ pub(crate) async fn held(
         Ok(reader.held_at(&site, limit, told).map_err(Fault::internal)?.into_iter().map(view).collect())
     });
     Ok(Json(found.await?))
+}
+
+/// What waits for a site.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct SiteQueueView {
+    /// The site.
+    pub site: String,
+    /// How many actions could go there, or are placed there, and wait. One that could go to several sites waits for each of them.
+    pub waiting: u64,
+    /// Since when the first of them does (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// The first of them, what has waited for the longest first: those of runs that whoever asks may read.
+    pub items: Vec<QueuedView>,
+    /// Whether more waits on the server than was looked at: then there may be more here too.
+    pub cut: bool,
+}
+
+/// Actions of one run that wait for a site for the same reason.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct QueuedView {
+    /// Their run.
+    pub run: String,
+    /// The path of the first.
+    pub path: String,
+    /// How many they are.
+    pub actions: u64,
+    /// Since when (RFC 3339): when the first was opened.
+    pub since: String,
+    /// What is waited for, in words that follow `waits for`.
+    pub why: String,
+    /// Other sites that could take them as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub or_at: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct QueueQuery {
+    /// Of this site; of all when nothing is said.
+    site: Option<String>,
+    /// At most so many items a site: 5 when nothing is said, at most 500.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<usize>,
+}
+
+/// Lists what waits for each site: how much, since when, what, and why.
+#[utoipa::path(get, path = "/api/v1/sites/queues", operation_id = "listQueues", tag = "resources", params(QueueQuery),
+    responses((status = 200, description = "The queues, by site.", body = Vec<SiteQueueView>)))]
+pub(crate) async fn queues(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<QueueQuery>,
+) -> ApiResult<Json<Vec<SiteQueueView>>> {
+    let limit = page_size(query.limit, QUEUED, HELD_MAX)?;
+    let found = blocking(move || {
+        let sites = app.control.reader().sites().map_err(Fault::internal)?;
+        let names: Vec<String> = sites.into_iter().map(|row| row.spec.name).collect();
+        if let Some(site) = query.site.as_ref().filter(|site| !names.contains(site)) {
+            return Err(Fault::not_found("site", site));
+        }
+        let mut queues = app.control.queues()?;
+        let mut told = Told::default();
+        let mut views = Vec::new();
+        for site in names.into_iter().filter(|name| query.site.as_ref().is_none_or(|wanted| wanted == name)) {
+            let groups = queues.sites.remove(&site).unwrap_or_default();
+            let waiting = groups.iter().map(|group| group.actions).sum();
+            let since = groups.first().map(|first| rfc3339(first.since));
+            let mut items = Vec::new();
+            for group in groups {
+                if items.len() < limit
+                    && let Some(item) = told.view(&app, &caller, group)?
+                {
+                    items.push(item);
+                }
+            }
+            views.push(SiteQueueView { site, waiting, since, items, cut: queues.cut });
+        }
+        Ok(views)
+    });
+    Ok(Json(found.await?))
+}
+
+/// The names of runs that a caller may read, looked up once each.
+#[derive(Default)]
+struct Told(BTreeMap<model::RunId, Option<String>>);
+
+impl Told {
+    /// What waits, as a caller is told of it; none when they may not read its run.
+    fn view(&mut self, app: &App, caller: &Caller, group: Queued) -> Result<Option<QueuedView>, Fault> {
+        let reader = app.control.reader();
+        let name = match self.0.entry(group.run) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let run = reader.run(group.run).map_err(Fault::internal)?;
+                let may = |run: &journal::RunRow| {
+                    permission::permits(app, caller, "read", &permission::run_target(run), &Label::empty())
+                };
+                new.insert(run.filter(may).map(|run| run.name))
+            }
+        };
+        let Some(run) = name.clone() else { return Ok(None) };
+        let Some(row) = reader.action_no(group.run, group.first).map_err(Fault::internal)? else { return Ok(None) };
+        let (actions, since) = (group.actions, rfc3339(group.since));
+        Ok(Some(QueuedView { run, path: row.path, actions, since, why: group.why, or_at: group.or_at }))
+    }
 }
 
 /// Gives an order to a site: cordon, uncordon, drain or remove.

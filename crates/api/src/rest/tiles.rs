@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use controlplane::{Fault, FaultKind};
+use controlplane::Fault;
 use journal::{Tile, TileFilter};
-use model::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::access::Caller;
 use super::extract::{Path, Query, page_size};
-use super::problem::{ApiError, ApiResult, blocking};
+use super::pasts;
+use super::problem::{ApiResult, blocking};
 use super::projection::rfc3339;
 use super::shared::{self, What};
 
@@ -33,8 +33,10 @@ pub(crate) struct TilesQuery {
     /// Tiles: 200 when nothing is said, at most 2,000.
     #[param(minimum = 1, maximum = 2000)]
     tiles: Option<usize>,
-    /// Phases as they were at this point in time (RFC 3339) instead of now.
+    /// As they were at this point in time (RFC 3339) instead of now.
     at: Option<String>,
+    /// As they were after this entry of the journal instead of now.
+    position: Option<u64>,
 }
 
 /// A run in tiles.
@@ -81,14 +83,6 @@ fn view(tile: Tile) -> TileView {
     }
 }
 
-/// A point in time as people and programs write it.
-fn moment(text: &str) -> ApiResult<Timestamp> {
-    let parsed = chrono::DateTime::parse_from_rfc3339(text).ok().and_then(|at| u64::try_from(at.timestamp_micros()).ok());
-    let wrong =
-        || ApiError(Fault::new(FaultKind::Malformed, format!("`{text}` is not a point in time")).hint("2026-03-01T09:30:00Z"));
-    parsed.map(Timestamp).ok_or_else(wrong)
-}
-
 /// The actions of a run as a bounded number of tiles, each with counts and times: what a timeline of any size is drawn from.
 #[utoipa::path(get, path = "/api/v1/runs/{run}/tiles", operation_id = "getTiles", tag = "runs", params(TilesQuery),
     responses((status = 200, description = "The tiles.", body = TilesView)))]
@@ -100,13 +94,13 @@ pub(crate) async fn tiles(
     Query(query): Query<TilesQuery>,
 ) -> ApiResult<Response> {
     let tiles = page_size(query.tiles, TILES, TILES_MAX)?;
-    let at = query.at.as_deref().map(moment).transpose()?;
-    let filter = TileFilter { from: query.from.unwrap_or(0), to: query.to, tiles: u32::try_from(tiles).unwrap_or(1), at };
+    let until = pasts::until(query.at.as_deref(), query.position)?;
+    let filter = TileFilter { from: query.from.unwrap_or(0), to: query.to, tiles: u32::try_from(tiles).unwrap_or(1) };
     let control = app.control.clone();
     let run = blocking(move || Ok(control.find_run(&run)?.id)).await?;
-    let what = What::Tiles { from: filter.from, to: filter.to, tiles: filter.tiles, at: at.map(|at| at.0) };
+    let what = What::Tiles { from: filter.from, to: filter.to, tiles: filter.tiles, until };
     let read = move |app: &App, _: &Caller| {
-        let found = app.control.reader().tiles(run, &filter).map_err(Fault::internal)?;
+        let found = pasts::read(app, run, until, |reader, _| reader.tiles(run, &filter).map_err(Fault::internal))?;
         Ok(TilesView { total: found.total, tiles: found.tiles.into_iter().map(view).collect() })
     };
     Ok(shared::of_run(&app, &caller, run, what, read).await?.respond(&headers))

@@ -63,6 +63,26 @@ pub struct RunView {
     /// Its values are left out: whoever asks may not see what they carry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld: Option<WithheldView>,
+    /// As of when all of this is; only where it was asked for as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moment: Option<MomentView>,
+}
+
+/// A run at a moment that has passed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct MomentView {
+    /// Its last entry in the journal until then.
+    pub position: u64,
+    /// When that was (RFC 3339).
+    pub at: String,
+    /// How many actions were in each phase.
+    pub phases: BTreeMap<String, u64>,
+    /// The actions that ran; maps and sub-workflows run as long as something in them does, and are not counted.
+    pub running: u64,
+    /// What open actions waited for, the largest group first.
+    pub waits: Vec<WaitView>,
+    /// The sites that actions were at.
+    pub sites: Vec<String>,
 }
 
 /// A failure.
@@ -467,6 +487,9 @@ pub struct RerunPlanView {
     pub reused: Vec<String>,
     /// Nodes that run, with why.
     pub again: Vec<RerunNodeView>,
+    /// Of maps that run: how many outputs of items are kept for items that are given the same, which do not run again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub items: BTreeMap<String, u64>,
 }
 
 /// A node that is repeated.

@@ -13,6 +13,7 @@ mod hostile;
 mod language;
 mod named_artifacts;
 mod outlook;
+mod pasts;
 mod python;
 mod reference;
 mod registered;

@@ -90,6 +90,9 @@ async fn a_run_says_what_it_waits_for() {
     start(&up, "t/plan", "p").await;
     let outlook = until(&up, "/api/v1/runs/p/outlook", |outlook| kinds(outlook) == ["worker"]).await;
     assert_eq!(outlook["waits"][0]["words"], "a worker that serves t/double@1");
+    // The sites that its actions are or were at; none for those that have no place.
+    assert_eq!(outlook["sites"], json!([{"name": "rented"}]), "{outlook}");
+    assert_eq!(up.get("/api/v1/runs/w/outlook").await.json().get("sites"), None);
     assert!(outlook["to_come"]["ends_in_s"][1].as_f64().unwrap() > 0.0, "{outlook}");
     up.post("/api/v1/runs/w/cancel", json!({})).await;
     let over = until(&up, "/api/v1/runs/w/outlook", |outlook| outlook["run"]["phase"] == "aborted").await;
@@ -241,6 +244,65 @@ async fn a_repetition_takes_over_what_read_the_same_and_says_what() {
     let accepted = &facts.iter().find(|fact| fact["event"] == "run_submitted").unwrap()["data"];
     assert_eq!((&accepted["repeats"], &accepted["reused"]), (&first["number"], &json!([1, 4])), "{accepted}");
     assert_eq!(facts.iter().filter(|fact| fact["event"] == "action_finished" && fact["data"]["reused"] == true).count(), 2);
+    up.down().await;
+}
+
+const ITEMS: &str = r#"workflow: t/items
+inputs:
+  list: {type: array, items: {type: integer}}
+  by: {type: integer, default: 2}
+nodes:
+  before: {use: core/noop, with: {by: "${ inputs.by }"}}
+  free:
+    each: {items: "${ inputs.list }", do: {use: core/noop, with: {x: "${ item }"}}}
+  by:
+    each: {items: "${ inputs.list }", do: {use: core/noop, with: {x: "${ item * inputs.by }"}}}
+  behind:
+    after: [before]
+    each: {items: "${ inputs.list }", do: {use: core/noop, with: {x: "${ item }"}}}
+outputs: {free: "${ nodes.free }", by: "${ nodes.by }"}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn items_of_a_map_that_are_given_the_same_again_are_taken_over() {
+    let up = Up::start().await;
+    up.apply(ITEMS).await;
+    let request = json!({"workflow": "t/items", "name": "one", "inputs": {"list": [1, 2, 3]}});
+    assert_eq!(up.post("/api/v1/runs?wait=30", request).await.json()["phase"], "succeeded");
+    let again = async |of: &str, body: Value| {
+        let made = up.post(&format!("/api/v1/runs/{of}/rerun"), body).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
+        up.get(&format!("/api/v1/runs/{}?wait=30", made.json()["number"])).await.json()
+    };
+    let reused = |run: &Value| -> Vec<String> {
+        let actions = run["actions"].as_array().unwrap();
+        actions.iter().filter(|one| one["reused"] == true).map(|one| one["path"].as_str().unwrap().to_owned()).collect()
+    };
+    let sorted = |mut paths: Vec<String>| {
+        paths.sort();
+        paths
+    };
+    // Another list: what is in both is taken over, wherever it stands; a map that also reads another input computes only what comes out as another.
+    let plan = up.post("/api/v1/runs/one/rerun/plan", json!({"inputs": {"list": [4, 3, 2], "by": 3}})).await.json();
+    assert_eq!(plan["items"], json!({"free": 3, "by": 3}), "{plan}");
+    let other = again("one", json!({"inputs": {"list": [4, 3, 2], "by": 3}})).await;
+    assert_eq!(other["outputs"]["free"], json!([{"x": 4}, {"x": 3}, {"x": 2}]), "{other}");
+    assert_eq!(other["outputs"]["by"], json!([{"x": 12}, {"x": 9}, {"x": 6}]), "{other}");
+    // 2 * 3 was 3 * 2: the third item of the first run gave it. What stands behind `before` waits for what that does, and runs as a whole.
+    assert_eq!(sorted(reused(&other)), ["by[2]", "free[1]", "free[2]"], "{other}");
+    // What was taken over is taken over again.
+    let third = again(other["name"].as_str().unwrap(), json!({"inputs": {"list": [2, 9]}})).await;
+    let taken = reused(&third);
+    assert!(["free[0]", "by[0]"].iter().all(|path| taken.contains(&(*path).to_owned())), "{taken:?}");
+    assert!(!taken.iter().any(|path| path.ends_with("[1]")), "{taken:?}");
+    // Chosen, a map runs with all of its items; with an item of it, that one and what is given the same.
+    assert_eq!(reused(&again("one", json!({"from": ["free"]})).await).iter().filter(|path| path.starts_with("free[")).count(), 0);
+    let one = reused(&again("one", json!({"from": ["free[1]"]})).await);
+    assert_eq!(sorted(one.into_iter().filter(|path| path.starts_with("free[")).collect()), ["free[0]", "free[2]"]);
+    let facts = up.get(&format!("/api/v1/facts?run={}", other["number"])).await.json();
+    let facts = facts["items"].as_array().unwrap();
+    assert_eq!(facts.iter().find(|fact| fact["event"] == "run_submitted").unwrap()["data"]["reused_items"], 6);
+    assert_eq!(up.get("/api/v1/audit/verify").await.json()["holds"], true);
     up.down().await;
 }
 

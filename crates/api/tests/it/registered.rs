@@ -115,6 +115,9 @@ async fn the_latest_runs_of_each_are_its_own_however_many_others_came_after() {
     assert_eq!(of("t/busy").as_array().unwrap().len(), 2);
     assert_eq!(of("t/busy")[0]["name"], "busy-4");
     assert_eq!((&of("t/hello")[0]["name"], &of("t/hello")[0]["phase"]), (&json!("hello-1"), &json!("succeeded")));
+    // The page after a name begins with the next one.
+    let rest = up.get("/api/v1/runs:latest?cursor=t%2Fbusy").await.json();
+    assert_eq!(rest.as_array().unwrap().iter().map(|row| &row["workflow"]).collect::<Vec<_>>(), ["t/hello"]);
     up.get("/api/v1/runs:latest?limit=51").await.is_problem(400, "E0001");
     up.down().await;
 }

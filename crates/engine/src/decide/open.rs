@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::action::ActionState;
 use crate::event::{
-    ActionFinished, ActionsOpened, NodesSkipped, Opened, RecallKey, RecallKind, Role, ScopeNo, SkipReason, SkippedNode,
+    ActionFinished, ActionsOpened, Located, NodesSkipped, Opened, RecallKey, RecallKind, Role, ScopeNo, SkipReason, SkippedNode,
 };
 use crate::run::{NodeState, Run, Scope};
 use crate::unit::Unit;
@@ -23,6 +23,8 @@ struct Instant {
     output: Option<Payload>,
     failure: Option<Failure>,
     reused: bool,
+    /// Where the artifacts of a reused output lie.
+    locations: Vec<Located>,
 }
 
 /// What is opened and skipped together.
@@ -36,8 +38,22 @@ struct Opening {
 /// What to do with a node or an item.
 enum Fate {
     Skip(SkipReason),
-    Run { input: Option<Payload>, recall: Option<RecallKey> },
-    End { phase: Phase, output: Option<Payload>, failure: Option<Failure>, reused: bool },
+    Run {
+        input: Option<Payload>,
+        recall: Option<RecallKey>,
+    },
+    /// An item that is given what one of an earlier run was given: that one's output is taken.
+    Take {
+        input: Option<Payload>,
+        output: Payload,
+        locations: Vec<Located>,
+    },
+    End {
+        phase: Phase,
+        output: Option<Payload>,
+        failure: Option<Failure>,
+        reused: bool,
+    },
 }
 
 fn failed(class: FailureClass, message: impl Into<String>) -> Fate {
@@ -95,7 +111,7 @@ impl Stepper<'_, '_> {
             let item = items.and_then(|items| items.get(index as usize)).unwrap_or(&Value::Null);
             let names = run.names_for(scope, &each.unit.node.refs, Some((item, index)));
             let path = format!("{}[{index}]", each.path);
-            let fate = self.fate(run, scope, body, &names, &path);
+            let fate = known(run, each.scope, each.node, body, self.fate(run, scope, body, &names, &path));
             let role = Role::Item { each: key.action, index };
             self.add(run, &mut opening, fate, body, role, each.scope, each.node, path);
         }
@@ -265,10 +281,17 @@ impl Stepper<'_, '_> {
                 return;
             }
             Fate::Skip(_) => {
-                opening.instant.push(Instant { action, phase: Phase::Skipped, output: None, failure: None, reused: false })
+                let (phase, locations) = (Phase::Skipped, Vec::new());
+                opening.instant.push(Instant { action, phase, output: None, failure: None, reused: false, locations })
             }
             Fate::End { phase, output, failure, reused } => {
-                opening.instant.push(Instant { action, phase, output, failure, reused })
+                opening.instant.push(Instant { action, phase, output, failure, reused, locations: Vec::new() })
+            }
+            Fate::Take { input, output, locations } => {
+                // A repetition of this run looks at what it was given.
+                opened.input = input;
+                let (phase, output) = (Phase::Succeeded, Some(output));
+                opening.instant.push(Instant { action, phase, output, failure: None, reused: true, locations })
             }
             Fate::Run { input, recall } => {
                 opened.instant = false;
@@ -299,7 +322,7 @@ impl Stepper<'_, '_> {
                 output: instant.output,
                 failure: instant.failure,
                 reused: instant.reused,
-                locations: Vec::new(),
+                locations: instant.locations,
             })));
         }
     }
@@ -332,6 +355,20 @@ impl Stepper<'_, '_> {
                 self.finish(key, Phase::Failed, None, Some(failure));
             }
         }
+    }
+}
+
+/// What becomes of an item of a map that would run: where one of an earlier run was given the same, that one's output is taken. What is to happen once
+/// is found by its key.
+fn known(run: &Run, scope: ScopeNo, node: NodeIx, body: &Unit, fate: Fate) -> Fate {
+    let Fate::Run { input, recall } = fate else { return fate };
+    if scope != 0 || body.node.once.is_some() || run.reused_items.is_empty() {
+        return Fate::Run { input, recall };
+    }
+    let given = input.as_ref().map_or_else(|| Payload::new(&run.salt, Value::Null).commitment, |input| input.commitment);
+    match run.reused_items.get(&(node, given)) {
+        Some((output, locations)) => Fate::Take { input, output: output.clone(), locations: locations.clone() },
+        None => Fate::Run { input, recall },
     }
 }
 

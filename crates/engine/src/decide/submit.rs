@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use model::{ArtifactRef, Digest, Failure, FailureClass, Label, Payload, RunId};
 
-use crate::event::{ArtifactsLabelled, ReusedNode, RunFailing, RunLabelled, RunPlanned, RunSubmitted};
+use crate::event::{ArtifactsLabelled, ReusedItem, ReusedNode, RunFailing, RunLabelled, RunPlanned, RunSubmitted};
 use crate::state::handle;
-use crate::{Event, Rejection, Submit};
+use crate::{Event, KnownItem, Rejection, Submit};
 
 use super::Stepper;
 
@@ -48,6 +48,13 @@ impl Stepper<'_, '_> {
         self.state.add_graph(submit.graph_digest, &submit.graph);
         let reused =
             submit.reused.into_iter().map(|(node, value)| ReusedNode { node, output: Payload::new(&submit.salt, value) });
+        let reused_items = submit.reused_items.into_iter().map(|KnownItem { node, input, output, locations }| ReusedItem {
+            node,
+            input: Payload::new(&submit.salt, input).commitment,
+            output: Payload::new(&submit.salt, output),
+            locations,
+        });
+        let reused_items: Vec<ReusedItem> = reused_items.collect();
         self.emit(Event::RunSubmitted(Box::new(RunSubmitted {
             run,
             name,
@@ -67,6 +74,7 @@ impl Stepper<'_, '_> {
             behind,
             run_labels: Some(submit.run_labels).filter(|labels| !labels.is_empty()),
             concurrency: submit.concurrency,
+            reused_items: Some(reused_items).filter(|items| !items.is_empty()),
             salt: submit.salt,
             subject: submit.subject,
         })));

@@ -64,6 +64,9 @@ pub struct RunSubmitted {
     /// How many of its actions may be at work at once; none for as many as find a place.
     #[n(17)]
     pub concurrency: Option<u32>,
+    /// Outputs of items of maps in an earlier run (top level) that stand for items of this one which are given the same.
+    #[n(18)]
+    pub reused_items: Option<Vec<ReusedItem>>,
     /// Salt of the run's commitments. Not part of the journal: it lies with the bodies and dies with them.
     #[cbor(skip)]
     pub salt: [u8; 32],
@@ -143,6 +146,23 @@ pub struct ReusedNode {
     /// Its output.
     #[n(1)]
     pub output: Payload,
+}
+
+/// An output of an item of a map in an earlier run. It stands for whichever items of the map are given the same here, wherever they stand in its list.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct ReusedItem {
+    /// The map, in the run's own graph.
+    #[n(0)]
+    pub node: NodeIx,
+    /// What the item was given, as this run commits to it.
+    #[n(1)]
+    pub input: Digest,
+    /// Its output.
+    #[n(2)]
+    pub output: Payload,
+    /// Where the artifacts of the output lie.
+    #[n(3)]
+    pub locations: Vec<Located>,
 }
 
 /// Where a run came from.

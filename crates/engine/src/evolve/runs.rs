@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use model::{ActionKey, ActionNo, Failure, FailureClass, Money, Phase, RunId, Timestamp};
+use model::{ActionKey, ActionNo, Digest, Failure, FailureClass, Money, NodeIx, Payload, Phase, RunId, Timestamp};
 
 use crate::State;
 use crate::action::ActionState;
 use crate::effect::RunNames;
 use crate::event::{
-    ArtifactsLabelled, CompensationStarted, NodesSkipped, Origin, PlannedPlace, RunCancelRequested, RunFailing, RunFinished,
-    RunPlanned, RunSubmitted, SignalReceived,
+    ArtifactsLabelled, CompensationStarted, Located, NodesSkipped, Origin, PlannedPlace, ReusedItem, RunCancelRequested,
+    RunFailing, RunFinished, RunPlanned, RunSubmitted, SignalReceived,
 };
 use crate::evolve::endings::settle_node;
 use crate::run::{Location, NodeState, Run, RunStatus, Scope};
@@ -78,6 +78,7 @@ pub(super) fn submitted(state: &mut State, event: &RunSubmitted, at: Timestamp) 
         woken: BTreeSet::new(),
         troubles: BTreeSet::new(),
         reused: event.reused.iter().map(|reused| (reused.node, reused.output.clone())).collect(),
+        reused_items: items_of(event.reused_items.iter().flatten()),
         signals: BTreeMap::new(),
         signals_kept: 0,
         signal_waits: BTreeMap::new(),
@@ -101,6 +102,11 @@ pub(super) fn submitted(state: &mut State, event: &RunSubmitted, at: Timestamp) 
     }
     state.runs.insert(event.run, run);
     state.passing.dirty.insert(event.run);
+}
+
+/// What stands for items, by what these are given.
+fn items_of<'i>(items: impl Iterator<Item = &'i ReusedItem>) -> BTreeMap<(NodeIx, Digest), (Payload, Vec<Located>)> {
+    items.map(|item| ((item.node, item.input), (item.output.clone(), item.locations.clone()))).collect()
 }
 
 /// The nodes of a new scope that wait for nothing.

@@ -51,6 +51,7 @@ fn submitted(origin: Origin) -> Event {
         behind: None,
         run_labels: None,
         concurrency: None,
+        reused_items: None,
         salt: [0; 32],
         subject: None,
     }))

@@ -1,6 +1,6 @@
 //! Maps: one node for each item of a list, so many at once.
 
-use engine::{Event, Outcome};
+use engine::{Event, KnownItem, Outcome, Submit};
 use model::limits::EACH_ITEMS_MAX;
 use model::{Duration, FailureClass, Phase};
 use serde_json::{Value, json};
@@ -29,6 +29,41 @@ fn outputs_stand_in_the_order_of_the_items() {
     }
     let finished = rig.finish(run);
     assert_eq!(finished.outputs.unwrap().value(), &json!({"all": [0, 10, 20]}));
+}
+
+#[test]
+fn items_that_are_given_what_items_of_an_earlier_run_were_given_take_over_what_those_gave() {
+    let mut rig = Rig::new([site("here").spec()]);
+    let body = step("m").input(json!({"x": "${ item }", "by": "${ inputs.by }"}));
+    let graph = flow("t/map")
+        .step(step("m").each(json!("${ inputs.list }"), 1, body))
+        .step(step("n").each(json!("${ inputs.list }"), 1, step("n").input(json!({"x": "${ item }", "by": "${ inputs.by }"}))))
+        .outputs(json!({"all": "${ nodes.m }"}))
+        .input("list", None)
+        .input("by", None)
+        .build();
+    let item = |x: u32, by: u32, output: &str| KnownItem {
+        node: 0,
+        input: json!({"x": x, "by": by}),
+        output: json!(output),
+        locations: Vec::new(),
+    };
+    let submit = rig.submission(&graph, json!({"list": [3, 1, 2, 1], "by": 5}));
+    // The place in the list is nothing; what else the item reads is.
+    let reused_items = vec![item(1, 5, "one"), item(2, 6, "two, by another"), item(7, 5, "gone")];
+    let run = rig.try_submit(Submit { reused_items, ..submit }).unwrap();
+    rig.on("m[*", [Answer::Done(json!("new"))]);
+    let finished = rig.finish(run);
+    assert_eq!(finished.outputs.unwrap().value(), &json!({"all": ["new", "one", "new", "one"]}));
+    let of_m: Vec<String> = rig.dispatched().iter().filter(|path| path.starts_with('m')).cloned().collect();
+    assert_eq!(of_m, ["m[0]", "m[2]"]);
+    assert_eq!(rig.dispatched().iter().filter(|path| path.starts_with("n[")).count(), 4, "another map is another");
+    // What an item was given is kept for the next repetition, whether it ran or not.
+    let given = rig.events().iter().find_map(|event| match event {
+        Event::ActionsOpened(opened) => opened.actions.iter().find(|action| action.path == "m[1]").cloned(),
+        _ => None,
+    });
+    assert_eq!(given.unwrap().input.unwrap().value(), &json!({"x": 1, "by": 5}));
 }
 
 #[test]

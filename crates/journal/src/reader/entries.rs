@@ -113,7 +113,7 @@ impl Reader {
 pub type Told = (Seq, Timestamp, RunId, Event);
 
 /// The event of an entry without the values beside it.
-pub(super) fn bare_event_of(seq: u64, bytes: &[u8]) -> Result<Event> {
+pub(crate) fn bare_event_of(seq: u64, bytes: &[u8]) -> Result<Event> {
     engine::codec::decode(bytes).map_err(|error| match error {
         engine::codec::DecodeError::Newer(_) => JournalError::Foreign(format!("entry {seq}: {error}")),
         _ => JournalError::Damaged(format!("entry {seq}: {error}")),

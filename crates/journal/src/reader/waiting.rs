@@ -4,15 +4,36 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use engine::Event;
-use model::{RunId, Seq};
+use model::{Phase, RunId, Seq, Timestamp};
 use rusqlite::params;
 
 use super::{Reader, Result};
-use crate::rows::ACTION_COLUMNS;
+use crate::rows::{ACTION_COLUMNS, phase_of};
 use crate::{ActionRow, RunRow};
 
 /// Groups that are told apart at most: who waits for more different things than these is told of the first.
 const GROUPS_MAX: i64 = 500;
+/// The same over all runs.
+const WAITING_MAX: usize = 2_000;
+
+/// Actions of a run that wait for the same.
+#[derive(Clone, Debug)]
+pub struct WaitingRow {
+    /// The run.
+    pub run: RunId,
+    /// Why they have no place.
+    pub explanation: Option<i64>,
+    /// Where they were placed, at last.
+    pub site: Option<String>,
+    /// The connector of which they wait for a worker.
+    pub waits_for: Option<String>,
+    /// How many they are.
+    pub actions: u64,
+    /// The number of the first.
+    pub first: u32,
+    /// When the first of them was opened.
+    pub since: Timestamp,
+}
 
 impl Reader {
     /// Open actions of a run that are in the same phase for the same reason: how many, and the number of the first. The earliest come first.
@@ -44,6 +65,28 @@ impl Reader {
         Ok(Some((most, at_work)))
     }
 
+    /// How many actions of a run are in each phase.
+    pub fn phases(&self, run: RunId) -> Result<BTreeMap<Phase, u64>> {
+        self.with(|db| {
+            let sql = "SELECT phase, count(*) FROM actions WHERE run = ?1 AND path IS NOT NULL GROUP BY phase";
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map(params![run.0], |row| Ok((phase_of(row.get(0)?), row.get(1)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// How many actions below one, by their paths, are in each phase: items of a map, nodes of a sub-workflow, what a program asked for.
+    pub fn phases_below(&self, run: RunId, path: &str) -> Result<BTreeMap<Phase, u64>> {
+        self.with(|db| {
+            // What is below begins with the path and `[` or `/`: two spans of the index over paths.
+            let sql = "SELECT phase, count(*) FROM actions WHERE run = ?1 AND (path > ?2 || '[' AND path < ?2 || '\\'
+                 OR path > ?2 || '/' AND path < ?2 || '0') GROUP BY phase";
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map(params![run.0, path], |row| Ok((phase_of(row.get(0)?), row.get(1)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
     /// The sites that actions of a run are or were at last, by name.
     pub fn sites_of_run(&self, run: RunId) -> Result<Vec<String>> {
         self.with(|db| {
@@ -51,6 +94,32 @@ impl Reader {
             let mut statement = db.prepare_cached(sql)?;
             let rows = statement.query_map(params![run.0], |row| row.get(0))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// Open actions of all runs that have no place, or wait for a worker at the one that they have, in groups of a run that wait for the same: what
+    /// was opened first first. And whether there are more groups than are looked at.
+    pub fn waiting_groups(&self) -> Result<(Vec<WaitingRow>, bool)> {
+        self.with(|db| {
+            let sql = "SELECT a.run, a.explanation, a.site, a.waits_for, count(*), min(a.no), min(a.opened_at)
+                 FROM runs r JOIN actions a ON a.run = r.id WHERE r.finished_at IS NULL AND a.phase = 1 AND a.path IS NOT NULL
+                 GROUP BY a.run, a.explanation, a.site, a.waits_for ORDER BY min(a.opened_at), a.run LIMIT ?1";
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map(params![WAITING_MAX as i64 + 1], |row| {
+                Ok(WaitingRow {
+                    run: RunId(row.get(0)?),
+                    explanation: row.get(1)?,
+                    site: row.get(2)?,
+                    waits_for: row.get(3)?,
+                    actions: row.get(4)?,
+                    first: row.get(5)?,
+                    since: Timestamp(row.get(6)?),
+                })
+            })?;
+            let mut rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+            let cut = rows.len() > WAITING_MAX;
+            rows.truncate(WAITING_MAX);
+            Ok((rows, cut))
         })
     }
 

@@ -41,6 +41,7 @@ fn submitted(run: RunId) -> Event {
         behind: None,
         run_labels: None,
         concurrency: None,
+        reused_items: None,
         salt: [7; 32],
         subject: None,
     }))

@@ -5,6 +5,7 @@ mod disk;
 mod golden;
 mod keeping;
 mod leaves;
+mod past;
 mod power;
 mod read_models;
 mod retention;

@@ -49,15 +49,17 @@ fn damaged_read_models_are_found_and_made_anew() {
 }
 
 #[test]
-fn tiles_count_every_action_of_a_run_once_at_every_moment() {
+fn tiles_count_every_action_of_a_run_once() {
     let folder = tempfile::tempdir().unwrap();
     let opened = crate::samples::filled(folder.path(), 11, 600);
     let mut seen = 0;
     for run in opened.reader.runs(&RunFilter { limit: 100, ..RunFilter::default() }).unwrap() {
-        let actions = opened.reader.actions(run.id, &ActionFilter { from: 0, limit: 10_000, phase: None }).unwrap();
-        let Some(middle) = actions.get(actions.len() / 2) else { continue };
-        for (tiles, at) in [(1, None), (3, None), (1_000, None), (3, Some(middle.opened_at)), (1_000, middle.started_at)] {
-            let found = opened.reader.tiles(run.id, &TileFilter { from: 0, to: None, tiles, at }).unwrap();
+        let actions = opened.reader.actions(run.id, &ActionFilter { from: 0, limit: 10_000, ..ActionFilter::default() }).unwrap();
+        if actions.is_empty() {
+            continue;
+        }
+        for tiles in [1, 3, 1_000] {
+            let found = opened.reader.tiles(run.id, &TileFilter { from: 0, to: None, tiles }).unwrap();
             assert!(found.tiles.len() <= tiles as usize && found.total as usize == actions.len());
             let mut counted = BTreeMap::<Phase, u64>::new();
             for tile in &found.tiles {
@@ -67,20 +69,12 @@ fn tiles_count_every_action_of_a_run_once_at_every_moment() {
                 assert_eq!((&tile.first, &tile.last), (&first.path, &last.path));
             }
             let mut expected = BTreeMap::<Phase, u64>::new();
-            for action in actions.iter().filter(|action| at.is_none_or(|at| action.opened_at <= at)) {
-                let phase = match at {
-                    Some(at) if action.finished_at.is_none_or(|end| end > at) => {
-                        if action.started_at.is_some_and(|start| start <= at) { Phase::Running } else { Phase::Queued }
-                    }
-                    _ => action.phase,
-                };
-                *expected.entry(phase).or_default() += 1;
-            }
-            assert_eq!(counted, expected, "run {:?} in {tiles} tiles at {at:?}", run.id);
+            actions.iter().for_each(|action| *expected.entry(action.phase).or_default() += 1);
+            assert_eq!(counted, expected, "run {:?} in {tiles} tiles", run.id);
             seen += found.tiles.len();
         }
         // A part of the run is as many actions as lie in it.
-        let part = opened.reader.tiles(run.id, &TileFilter { from: 1, to: Some(3), tiles: 10, at: None }).unwrap();
+        let part = opened.reader.tiles(run.id, &TileFilter { from: 1, to: Some(3), tiles: 10 }).unwrap();
         assert!(part.tiles.iter().all(|tile| tile.from >= 1 && tile.to <= 3));
     }
     assert!(seen > 20, "the samples have runs with actions: {seen}");

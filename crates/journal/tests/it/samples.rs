@@ -76,6 +76,7 @@ pub(crate) fn submitted(run: u64, key: Option<String>) -> Event {
         behind: None,
         run_labels: None,
         concurrency: None,
+        reused_items: None,
         salt: salt(run),
         subject: None,
     }))

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use api::rest::lineage::VersionsView;
 use clap::Subcommand;
 use controlplane::FaultKind;
 use http_body_util::BodyExt as _;
@@ -14,12 +15,13 @@ use crate::cli::Door;
 use crate::client::{Client, segment};
 use crate::failure::{CommandError, Exit};
 use crate::in_process::Need;
-use crate::{output, session};
+use crate::output::{self, Form};
+use crate::session;
 
-/// Download and upload artifacts.
+/// Download and upload artifacts, and see their versions.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  tutti artifact get sha256:9f86… --to report.html\n  tutti artifact put accounts.csv --site onprem"
+    after_help = "Examples:\n  tutti artifact get sha256:9f86… --to report.html\n  tutti artifact versions sha256:9f86…\n  tutti artifact put accounts.csv --site onprem"
 )]
 pub(crate) struct Artifact {
     #[command(subcommand)]
@@ -34,6 +36,17 @@ enum Order {
     /// Upload a file to a site's store. What is printed stands for it in inputs.
     #[command(after_help = "Examples:\n  tutti artifact put accounts.csv --site onprem")]
     Put(Put),
+    /// List what the same step gave under the same name from run to run, and where each of it lies.
+    #[command(after_help = "Examples:\n  tutti artifact versions sha256:9f86…")]
+    Versions(Of),
+}
+
+#[derive(Debug, clap::Args)]
+struct Of {
+    /// The digest, as outputs show it.
+    digest: String,
+    #[command(flatten)]
+    form: Form,
 }
 
 #[derive(Debug, clap::Args)]
@@ -60,6 +73,19 @@ impl Artifact {
         match &self.order {
             Order::Get(get) => {
                 session::with(door, Need::Look, async |session| get.download(&session.client).await).await?;
+            }
+            Order::Versions(of) => {
+                let path = format!("/api/v1/artifacts/{}/versions", segment(&of.digest));
+                let found: VersionsView =
+                    session::with(door, Need::Look, async |session| session.client.get(&path).await).await?;
+                if found.more {
+                    eprintln!("earlier runs were not looked at");
+                }
+                output::list(
+                    &found.versions,
+                    of.form.output,
+                    "its name is not known, or may not be seen: so its versions are not",
+                )?;
             }
             Order::Put(put) => {
                 let value = session::with(door, Need::Change, async |session| {

@@ -68,7 +68,7 @@ impl Describe {
                     None => Err(not_found(client, kind, name).await),
                 }
             }
-            (Kind::Approval | Kind::Finding | Kind::Token | Kind::App, None) => {
+            (Kind::Approval | Kind::Finding | Kind::Token | Kind::App | Kind::Task, None) => {
                 Err(CommandError::usage(format!("`tutti get {}s -o yaml` shows all there is of them", kind.word())))
             }
             (Kind::Trigger, None) => {

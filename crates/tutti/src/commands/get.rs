@@ -19,7 +19,7 @@ const PAGE: usize = 10_000;
 /// Triggers asked for at a time.
 const TRIGGERS: usize = 1_000;
 
-/// Show what there is: runs, workflows, sites, apps, queues, triggers, connectors, rules, approvals, findings, tokens.
+/// Show what there is: runs, workflows, tasks, sites, apps, queues, triggers, connectors, rules, approvals, findings, tokens.
 #[derive(Debug, clap::Args)]
 #[command(
     visible_alias = "ls",
@@ -42,6 +42,9 @@ pub(crate) struct Get {
     /// Runs with this label only: `KEY=VALUE` or `KEY`. Several times for several labels.
     #[arg(long, value_name = "KEY[=VALUE]")]
     label: Vec<String>,
+    /// A run, or its actions, as they were then: a point in time as RFC 3339.
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
     /// Runs (or findings) to show at most.
     #[arg(long, value_name = "COUNT", default_value_t = 50)]
     limit: usize,
@@ -58,12 +61,17 @@ impl Get {
 
     async fn print(&self, client: &Client) -> Result<(), CommandError> {
         let form = self.form.output;
+        if self.at.is_some() && (self.name.is_none() || !matches!(self.kind, Kind::Run | Kind::Action)) {
+            let error = CommandError::usage("`--at` goes with a run, or with the actions of one");
+            return Err(error.hint("`tutti get actions RUN --at 2026-03-01T09:30:00Z`"));
+        }
         match (self.kind, &self.name) {
             (Kind::Run, None) => output::list(&self.runs(client).await?, form, "no runs"),
             (Kind::Run, Some(name)) => {
                 // Whoever reads the JSON wants all of it, the actions too.
-                let query = if matches!(form, Format::Json | Format::Yaml) { "?actions=100000" } else { "?actions=1" };
-                output::one(&names::run(client, name, query).await?, form)
+                let actions = if matches!(form, Format::Json | Format::Yaml) { "?actions=100000" } else { "?actions=1" };
+                let query = format!("{actions}{}", self.then());
+                output::one(&names::run(client, name, &query).await?, form)
             }
             (Kind::Action, None) => Err(CommandError::usage("actions belong to a run").hint("`tutti get actions RUN`")),
             (Kind::Action, Some(run)) => output::list(&self.actions(client, run).await?, form, "no actions"),
@@ -71,6 +79,7 @@ impl Get {
                 let sites: Vec<SiteView> = client.get("/api/v1/sites").await?;
                 choose(sites, Kind::Site, name.as_deref(), form, client).await
             }
+            (Kind::Task, name) => choose(names::tasks(client).await?, Kind::Task, name.as_deref(), form, client).await,
             (Kind::App, name) => {
                 let apps: Vec<AppView> = client.get("/api/v1/apps").await?;
                 choose(apps, Kind::App, name.as_deref(), form, client).await
@@ -102,6 +111,11 @@ impl Get {
                 Err(error) => Err(names::suggest(client, kind, name, error).await),
             },
         }
+    }
+
+    /// When a run is looked at, as a part of a query.
+    fn then(&self) -> String {
+        self.at.as_ref().map(|at| format!("&at={}", segment(at))).unwrap_or_default()
     }
 
     /// Runs, page by page up to the limit.
@@ -164,7 +178,7 @@ impl Get {
         let mut actions: Vec<ActionView> = Vec::new();
         let mut cursor = String::new();
         loop {
-            let path = format!("{}/actions?limit={PAGE}{phase}{cursor}", run_path(run));
+            let path = format!("{}/actions?limit={PAGE}{phase}{}{cursor}", run_path(run), self.then());
             let page: Page<ActionView> = match client.get(&path).await {
                 Ok(page) => page,
                 Err(error) => return Err(names::suggest(client, Kind::Run, run, error).await),

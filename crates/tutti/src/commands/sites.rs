@@ -1,5 +1,6 @@
 //! Orders to sites.
 
+use api::rest::sites::{QueuedView, SiteQueueView};
 use api::rest::views::SiteView;
 use clap::Subcommand;
 
@@ -11,9 +12,11 @@ use crate::names::{self, Kind};
 use crate::output::{self, Form};
 use crate::session;
 
-/// Close, empty, open or remove a site.
+/// Close, empty, open or remove a site, or see what waits for it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  tutti site cordon onprem\n  tutti site drain onprem\n  tutti site uncordon onprem")]
+#[command(
+    after_help = "Examples:\n  tutti site cordon onprem\n  tutti site drain onprem\n  tutti site uncordon onprem\n  tutti site queue onprem"
+)]
 pub(crate) struct Site {
     #[command(subcommand)]
     order: Order,
@@ -30,6 +33,9 @@ enum Order {
     /// Let no new work go there, stop what runs there and repeat it elsewhere.
     #[command(after_help = "Examples:\n  tutti site drain onprem")]
     Drain(Name),
+    /// List what waits for it: since when, and why.
+    #[command(after_help = "Examples:\n  tutti site queue onprem")]
+    Queue(Name),
     /// Forget it. It has to be empty.
     #[command(after_help = "Examples:\n  tutti site remove onprem")]
     Remove(Name),
@@ -51,6 +57,7 @@ impl Site {
             Order::Uncordon(name) => ("uncordon", name),
             Order::Drain(name) => ("drain", name),
             Order::Remove(name) => ("remove", name),
+            Order::Queue(name) => return queue(door, name).await,
         };
         let mut sites: Vec<SiteView> = session::with(door, Need::Change, async |session| {
             match session.client.order(&format!("/api/v1/sites/{}/{word}", segment(&name.site))).await {
@@ -63,4 +70,24 @@ impl Site {
         output::list(&sites, name.form.output, "it is gone")?;
         Ok(Exit::Done)
     }
+}
+
+/// Groups of waiting actions that are asked for.
+const QUEUED: usize = 500;
+
+/// Prints what waits for a site.
+async fn queue(door: &Door, name: &Name) -> Result<Exit, CommandError> {
+    let path = format!("/api/v1/sites/queues?site={}&limit={QUEUED}", segment(&name.site));
+    let queues: Vec<SiteQueueView> = session::with(door, Need::Look, async |session| match session.client.get(&path).await {
+        Ok(queues) => Ok(queues),
+        Err(error) => Err(names::suggest(&session.client, Kind::Site, &name.site, error).await),
+    })
+    .await?;
+    let items: Vec<QueuedView> = queues.iter().flat_map(|queue| queue.items.iter().cloned()).collect();
+    output::list(&items, name.form.output, "nothing waits for it")?;
+    let (waiting, shown) = (queues.iter().map(|queue| queue.waiting).sum::<u64>(), items.iter().map(|item| item.actions).sum());
+    if waiting > shown {
+        eprintln!("{} more actions wait for it", waiting - shown);
+    }
+    Ok(Exit::Done)
 }

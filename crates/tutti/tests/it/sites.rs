@@ -95,6 +95,37 @@ fn data_that_moves_is_measured_and_priced_and_the_run_costs_the_sum() {
 }
 
 #[test]
+fn what_waits_for_a_site_is_listed_and_a_run_is_shown_as_it_was() {
+    let (home, _server) = with_sites(&BATCH.replace("cpu: 2", "cpu: 1"));
+    assert!(home.ok(&["site", "queue", "cheap"]).stderr.contains("nothing waits for it"));
+    let files = ["a", "b", "c"].map(|name| hold(&home, name));
+    let waiting = until("one of three waits", || {
+        let found = home.json(&["site", "queue", "cheap"]);
+        found.as_array().unwrap().first().filter(|item| item["run"] == "c").cloned()
+    });
+    assert!(waiting["why"].as_str().unwrap().starts_with("its room"), "{waiting}");
+    let sites = home.json(&["get", "sites"]);
+    let cheap = sites.as_array().unwrap().iter().find(|site| site["name"] == "cheap").unwrap();
+    assert_eq!((&cheap["used"]["cpu"], &cheap["running"]), (&1.0.into(), &1.into()), "{cheap}");
+    let table = home.ok(&["site", "queue", "cheap"]).stdout;
+    assert!(table.contains("WAITS FOR") && table.contains("hold"), "{table}");
+    let then = home.json(&["get", "run", "a"])["actions"][0]["started_at"].as_str().unwrap().to_owned();
+    for file in files {
+        std::fs::write(file, "").unwrap();
+    }
+    for name in ["a", "b", "c"] {
+        in_phase(&home, name, "succeeded");
+    }
+    // To the millisecond it is told, and it began within that: the next one is after it for sure.
+    let then = then.replace('Z', "999Z");
+    let past = home.json(&["get", "run", "a", "--at", &then]);
+    assert_eq!((&past["phase"], &past["actions"][0]["phase"]), (&"running".into(), &"running".into()), "{past}");
+    assert_eq!(home.json(&["get", "actions", "a", "--at", &then])[0]["phase"], "running");
+    assert!(home.run(&["get", "runs", "--at", &then]).stderr.contains("goes with a run"));
+    assert_eq!(home.json(&["get", "tasks"]), serde_json::json!([]));
+}
+
+#[test]
 fn a_simulated_site_says_so_wherever_it_shows() {
     let (home, _server) = with_sites(SITES);
     home.ok(&["run", "demo/move", "-w", "--name", "m"]);

@@ -3,7 +3,7 @@
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { Tabs } from "radix-ui";
 
-import { segment } from "../../api/client";
+import { ApiError, segment } from "../../api/client";
 import { useAction } from "../../api/queries";
 import type { RunView } from "../../api/types";
 import { bytes, money, seconds } from "../../lib/format";
@@ -24,8 +24,9 @@ const PANES = ["data", "logs", "report", "placement"] as const;
 /** Whether actions of this kind run as processes and so write logs. */
 const WRITES = new Set(["run", "task"]);
 
-export function ActionSheet({ run, path, close }: { run: RunView; path: string; close: () => void }) {
-  const query = useAction(run.name, path);
+/** `at` is the moment that is looked at; none when it is now. */
+export function ActionSheet({ run, path, at, close }: { run: RunView; path: string; at?: number; close: () => void }) {
+  const query = useAction(run.name, path, at);
   const { pane = "data" } = useSearch({ from: "/runs/$run" });
   const navigate = useNavigate({ from: "/runs/$run" });
   const kind = query.data?.kind ?? "";
@@ -43,6 +44,8 @@ export function ActionSheet({ run, path, close }: { run: RunView; path: string; 
     >
       {skipped ? (
         <p className="p-4 text-soft">It was left out: {skipped.failure?.message ?? "its branch was not taken"}.</p>
+      ) : query.error && at !== undefined && query.error instanceof ApiError && query.error.problem.status === 404 ? (
+        <p className="p-4 text-soft">At the moment that is looked at it had not been opened.</p>
       ) : query.error ? (
         <Failed error={query.error} />
       ) : query.isPending ? (
@@ -106,7 +109,7 @@ export function ActionSheet({ run, path, close }: { run: RunView; path: string; 
             ) : null}
           </dl>
           <div className="mb-4 flex flex-wrap gap-2">
-            {query.data.kind === "human" && !isOver(query.data.phase) ? (
+            {query.data.kind === "human" && at === undefined && !isOver(query.data.phase) ? (
               <Link to="/inbox" search={{ run: run.name, action: path }} className="rounded-md bg-accent px-3 py-1.5 font-medium text-on-accent">
                 Decide
               </Link>
@@ -134,7 +137,7 @@ export function ActionSheet({ run, path, close }: { run: RunView; path: string; 
               </>}
             </Tabs.Content>
             <Tabs.Content value="logs">
-              <Logs run={run.name} path={path} attempt={query.data.attempts} over={isOver(query.data.phase)} />
+              <Logs run={run.name} path={path} attempt={query.data.attempts} over={at !== undefined || isOver(query.data.phase)} />
             </Tabs.Content>
             <Tabs.Content value="report">
               <Frame ask={`/api/v1/runs/${segment(run.name)}/report?path=${encodeURIComponent(path)}`} title={`the report of ${path}`} />

@@ -2,7 +2,7 @@
 
 import type { ActionView, Graph, GraphNode } from "../../api/types";
 import { layout, wirePath, type Way } from "../../lib/layers";
-import { lookOf, type Tone } from "../../lib/phases";
+import { isOver, lookOf, type Tone } from "../../lib/phases";
 
 const BOX = { width: 176, height: 44, pad: 24 };
 /** The distance from box to box: along the flow, and beside it. */
@@ -19,17 +19,32 @@ function kindOf(node: GraphNode): string {
 const STROKES: Record<Tone, string> = { good: "stroke-good", bad: "stroke-bad", warn: "stroke-warn", busy: "stroke-busy", idle: "stroke-line" };
 const INKS: Record<Tone, string> = { good: "fill-good", bad: "fill-bad", warn: "fill-warn", busy: "fill-busy", idle: "fill-idle" };
 
-/** `whole` says whether these are all actions: of a large run the page has those at its beginning and at its end. */
-type Props = { graph: Graph; actions?: ActionView[]; whole?: boolean; onOpen?: (path: string) => void };
+/** What of a node is drawn. */
+export type PictureNode = { id: string; kind: string; after: number[]; action?: ActionView | null; below?: Record<string, number> };
 
-export function GraphPicture({ graph, actions, whole = true, onOpen }: Props) {
-  if (graph.nodes.length > NODES_MAX) {
-    return <p className="p-4 text-soft">{graph.nodes.length} nodes are too many for one picture: the table and the timeline show them all.</p>;
+/** The nodes of a workflow that is not running. */
+export const nodesOf = (graph: Graph): PictureNode[] =>
+  graph.nodes.map((node) => ({ id: node.id, kind: kindOf(node), after: [...new Set([...(node.refs ?? []), ...(node.after ?? []), ...(node.chosen_by ?? [])])] }));
+
+/** How many of what is below a node are over. */
+export function doneBelow(below: Record<string, number> | undefined): { done: number; all: number } {
+  let [done, all] = [0, 0];
+  for (const [phase, count] of Object.entries(below ?? {})) {
+    all += count;
+    if (isOver(phase)) done += count;
   }
-  const edges = graph.nodes.flatMap((node, index) =>
-    [...(node.refs ?? []), ...(node.after ?? []), ...(node.chosen_by ?? [])].map((from): [number, number] => [from, index]),
-  );
-  const { placed, ways } = layout(graph.nodes.length, edges);
+  return { done, all };
+}
+
+/** `live` says that these are the nodes of a run: then a node without an action has not been reached. */
+type Props = { workflow: string; nodes: PictureNode[]; live?: boolean; onOpen?: (path: string) => void };
+
+export function GraphPicture({ workflow, nodes, live = false, onOpen }: Props) {
+  if (nodes.length > NODES_MAX) {
+    return <p className="p-4 text-soft">{nodes.length} nodes are too many for one picture: the table and the timeline show them all.</p>;
+  }
+  const edges = nodes.flatMap((node, index) => node.after.map((from): [number, number] => [from, index]));
+  const { placed, ways } = layout(nodes.length, edges);
   const layers = Math.max(0, ...placed.map((at) => at.layer));
   const down = layers >= ACROSS_MAX;
   const step = down ? STEP.down : STEP.across;
@@ -45,29 +60,31 @@ export function GraphPicture({ graph, actions, whole = true, onOpen }: Props) {
     );
     return down ? wirePath([a.x + middleX, a.y + BOX.height], passes, [b.x + middleX, b.y], true) : wirePath([a.x + BOX.width, a.y + middleY], passes, [b.x, b.y + middleY], false);
   };
-  const byPath = new Map(actions?.map((action) => [action.path, action]));
   return (
     <div tabIndex={0} role="region" aria-label="The graph" className="overflow-auto">
-      <svg width={width} height={height} role="group" aria-label={`the graph of ${graph.workflow}`} className="block">
+      <svg width={width} height={height} role="group" aria-label={`the graph of ${workflow}`} className="block">
         {edges.map(([from, to], index) => {
           const [a, b] = [placed[from], placed[to]];
           if (!a || !b) return null;
           return <path key={index} d={line(a, ways[index]!, b)} className="fill-none stroke-faint" strokeWidth={1.25} />;
         })}
         {placed.map((at) => {
-          const node = graph.nodes[at.index]!;
-          return <Box key={node.id} node={node} {...spot(at)} action={byPath.get(node.id)} live={actions !== undefined} whole={whole} onOpen={onOpen} />;
+          const node = nodes[at.index]!;
+          return <Box key={node.id} node={node} {...spot(at)} live={live} onOpen={onOpen} />;
         })}
       </svg>
     </div>
   );
 }
 
-type BoxProps = { node: GraphNode; x: number; y: number; action?: ActionView; live: boolean; whole: boolean; onOpen?: (path: string) => void };
+type BoxProps = { node: PictureNode; x: number; y: number; live: boolean; onOpen?: (path: string) => void };
 
-function Box({ node, x, y, action, live, whole, onOpen }: BoxProps) {
+function Box({ node, x, y, live, onOpen }: BoxProps) {
+  const action = node.action ?? undefined;
   const shown = action ? lookOf(action) : null;
-  const words = `${node.id}, ${kindOf(node)}${action?.site ? ` at ${action.site}` : ""}${shown ? `, ${shown.words}` : live ? (whole ? ", not reached yet" : ", not among the first and the last actions") : ""}`;
+  const { done, all } = doneBelow(node.below);
+  const below = all > 0 ? `${done.toLocaleString()} of ${all.toLocaleString()}` : "";
+  const words = `${node.id}, ${node.kind}${action?.site ? ` at ${action.site}` : ""}${below ? `, ${below} below it done` : ""}${shown ? `, ${shown.words}` : live ? ", not reached yet" : ""}`;
   const open = action && onOpen ? () => onOpen(node.id) : undefined;
   return (
     <g
@@ -89,8 +106,8 @@ function Box({ node, x, y, action, live, whole, onOpen }: BoxProps) {
         {node.id.length > 20 ? `${node.id.slice(0, 19)}…` : node.id}
       </text>
       <text aria-hidden x={12} y={35} className="fill-soft text-[11px]">
-        {kindOf(node)}
-        {action?.site ? ` · ${action.site}` : ""}
+        {node.kind}
+        {below ? ` · ${below}` : action?.site ? ` · ${action.site}` : ""}
       </text>
       {shown ? (
         <text aria-hidden x={BOX.width - 14} y={20} textAnchor="end" className={`text-[13px] ${INKS[shown.tone]}`}>

@@ -4,10 +4,10 @@ import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 
 import { useOutlook } from "../../api/queries";
-import type { OutlookView, RunOutlookView, RunView, WaitView } from "../../api/types";
+import type { MomentView, OutlookView, RunOutlookView, RunView, WaitView } from "../../api/types";
 import { money, moment, seconds } from "../../lib/format";
 import { between, inAll, inTime, isOpenEnded, WAIT_PLACES, waitWords } from "../../lib/outlook";
-import { isOver } from "../../lib/phases";
+import { isOver, look } from "../../lib/phases";
 import { Stamp } from "../../ui/kit";
 
 /** Reasons that are listed; a run that waits for more different things than these says how many. */
@@ -19,21 +19,26 @@ type Props = { run: RunView; now: number; open: (path: string) => void };
 
 export function RunHeader({ run, now, open }: Props) {
   const over = isOver(run.phase);
-  const outlook = useOutlook(run, !over).data;
-  const come = over ? undefined : (outlook?.to_come ?? undefined);
+  const then = run.moment ?? undefined;
+  // Of a moment that has passed nothing is foretold: what came of it is known.
+  const outlook = useOutlook(run, !over, then === undefined).data;
+  const come = over || then ? undefined : (outlook?.to_come ?? undefined);
+  const running = then ? then.running : outlook?.running;
+  const waits = then ? then.waits : (outlook?.waits ?? []);
   const took = run.finished_at ? run.seconds : (now - Date.parse(run.submitted_at)) / 1000;
-  const sites = (outlook?.sites ?? []).map((site) => (site.simulates ? `${site.name} (simulated)` : site.name));
+  const simulated = new Set((outlook?.sites ?? []).filter((site) => site.simulates).map((site) => site.name));
+  const sites = (then ? then.sites : (outlook?.sites ?? []).map((site) => site.name)).map((site) => (simulated.has(site) ? `${site} (simulated)` : site));
   return (
     <section aria-label="Where the run stands" className="mb-4 rounded-lg border border-line bg-raised">
       <dl className="flex flex-wrap gap-x-10 gap-y-2 px-4 py-3">
         <Fact name="Started">
           <Stamp at={run.submitted_at} />
         </Fact>
-        <Fact name={over ? "Took" : "Runs since"}>{seconds(Math.max(0, took))}</Fact>
+        <Fact name={over ? "Took" : then ? "Had run for" : "Runs since"}>{seconds(Math.max(0, took))}</Fact>
         <Fact name="Actions">
-          {run.actions_done} of {run.actions_total} done{!over && outlook ? `, ${(outlook.running ?? 0).toLocaleString()} running` : ""}
+          {run.actions_done} of {run.actions_total} done{!over && running !== undefined ? `, ${running.toLocaleString()} running` : ""}
         </Fact>
-        <Fact name={over ? "Cost" : "Cost so far"}>{money(run.cost)}</Fact>
+        <Fact name={over ? "Cost" : then ? "Cost by then" : "Cost so far"}>{money(run.cost)}</Fact>
         {come ? (
           <>
             <Fact name="To the end" why="the median, and between what nine of ten futures lie, as tasks took before">
@@ -48,9 +53,21 @@ export function RunHeader({ run, now, open }: Props) {
         {outlook?.deadline ? <Deadline deadline={outlook.deadline} run={run} come={come} now={now} /> : null}
         <Fact name="Sites">{sites.join(", ") || (outlook ? "none yet" : "…")}</Fact>
       </dl>
-      {over ? null : <Waits waits={outlook?.waits ?? []} now={now} run={run} open={open} />}
+      {then ? <Then then={then} /> : null}
+      {over ? null : <Waits waits={waits} now={now} run={run} open={open} />}
       {come && come.critical_path.length > 0 ? <Path come={come} outlook={outlook!} open={open} run={run} /> : null}
     </section>
+  );
+}
+
+/** How actions stood at a moment that has passed. */
+function Then({ then }: { then: MomentView }) {
+  const phases = Object.entries(then.phases).sort(([, a], [, b]) => b - a);
+  return (
+    <p aria-label="How actions stood then" role="group" className="border-t border-line px-4 py-2.5">
+      As it was at <Stamp at={then.at} />, after entry {then.position.toLocaleString()} of the journal
+      {phases.length > 0 ? `: ${phases.map(([phase, count]) => `${count.toLocaleString()} ${look(phase).words}`).join(", ")}` : ""}.
+    </p>
   );
 }
 
@@ -91,7 +108,7 @@ function Waits({ waits, now, run, open }: { waits: WaitView[]; now: number; run:
               look at {wait.actions === 1 ? "it" : "the first"}
             </button>
           ) : null}
-          <Do wait={wait} run={run} />
+          {run.moment ? null : <Do wait={wait} run={run} />}
         </li>
       ))}
       {waits.length > WAITS_SHOWN ? <li className="text-soft">and for {waits.length - WAITS_SHOWN} other things</li> : null}

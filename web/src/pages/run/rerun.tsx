@@ -78,7 +78,7 @@ function Plan({ run, request }: { run: RunView; request: { from: string[]; input
   });
   if (plan.error) return <Failed error={plan.error} />;
   if (!plan.data) return null;
-  const { reused, again } = plan.data;
+  const { reused, again, items = {} } = plan.data;
   return (
     <section aria-label="What it would do" aria-busy={plan.isFetching} className="mt-4 border-t border-line pt-3">
       <p>
@@ -90,6 +90,7 @@ function Plan({ run, request }: { run: RunView; request: { from: string[]; input
         {again.map(({ node, why }) => (
           <li key={node}>
             {node} <span className="text-soft">· {why}</span>
+            {items[node] ? <span className="text-soft">; items that are given the same take over what {items[node] === 1 ? "one gave" : `${items[node].toLocaleString()} gave`}</span> : null}
           </li>
         ))}
       </ul>

@@ -1,4 +1,4 @@
-// Rows of a timeline: actions as a tree when there are few, tiles of neighbours when there are many; now, or as they were at a moment.
+// Rows of a timeline: actions as a tree when there are few, tiles of neighbours when there are many.
 
 import type { ActionView, TileView } from "../../api/types";
 import { isOver, look, lookOf, type Tone } from "../../lib/phases";
@@ -29,34 +29,23 @@ const OPEN_MAX = 12;
 
 const time = (text: string | null | undefined) => (text ? Date.parse(text) : undefined);
 
-/** The phase that an action was in at a moment; none when it was not there yet. */
-export function phaseAt(action: ActionView, at: number | undefined): string | null {
-  if (at === undefined) return action.phase;
-  const [opened, started, finished] = [time(action.opened_at), time(action.started_at), time(action.finished_at)];
-  if (opened === undefined || opened > at) return null;
-  if (finished !== undefined && finished <= at) return action.phase;
-  if (finished === undefined && isOver(action.phase)) return action.phase;
-  return started !== undefined && started <= at ? "running" : "queued";
-}
-
 export type Toggles = ReadonlyMap<string, boolean>;
 
-export function rowsOf(actions: ActionView[], toggles: Toggles, now: number, at?: number): Row[] {
-  const there = actions.filter((action) => action.opened_at && phaseAt(action, at) !== null);
+/** Actions as they are when it is `now`: what is open reaches until then. */
+export function rowsOf(actions: ActionView[], toggles: Toggles, now: number): Row[] {
+  const there = actions.filter((action) => action.opened_at);
   const isOpen = (path: string, children: number) => toggles.get(path) ?? children <= OPEN_MAX;
   return readTree(there, isOpen).map(({ item, depth, children }) => {
-    const phase = phaseAt(item, at) ?? item.phase;
-    const { tone, glyph, words } = lookOf({ phase, kind: item.kind, waits_for: item.waits_for, wait: item.wait });
+    const { tone, glyph, words } = lookOf(item);
     const from = time(item.started_at) ?? time(item.opened_at)!;
-    const end = time(item.finished_at) ?? (isOver(item.phase) ? from : now);
-    const to = Math.max(from, Math.min(end, at ?? end));
-    return { key: item.path, label: nameOf(item.path), depth, from: Math.min(from, at ?? from), to, tone, glyph, words, open: children > 0 ? isOpen(item.path, children) : undefined };
+    const to = Math.max(from, time(item.finished_at) ?? (isOver(item.phase) ? from : now));
+    return { key: item.path, label: nameOf(item.path), depth, from, to, tone, glyph, words, open: children > 0 ? isOpen(item.path, children) : undefined };
   });
 }
 
 const ORDER: Tone[] = ["bad", "warn", "busy", "idle", "good"];
 
-export function rowsOfTiles(tiles: TileView[], now: number, at?: number): Row[] {
+export function rowsOfTiles(tiles: TileView[], now: number): Row[] {
   return tiles.map((tile) => {
     const total = Object.values(tile.phases).reduce((sum, count) => sum + count, 0);
     const counts = new Map<Tone, number>();
@@ -71,7 +60,7 @@ export function rowsOfTiles(tiles: TileView[], now: number, at?: number): Row[] 
       label: single ? tile.first : `${tile.first} … ${tile.last}`,
       depth: 0,
       from,
-      to: Math.max(from, time(tile.ended_at) ?? at ?? now),
+      to: Math.max(from, time(tile.ended_at) ?? now),
       tone: parts[0]?.tone ?? "idle",
       glyph: single ? shown.glyph : total.toLocaleString(),
       words: single ? shown.words : words.join(", "),
@@ -79,14 +68,4 @@ export function rowsOfTiles(tiles: TileView[], now: number, at?: number): Row[] 
       range: single ? undefined : [tile.from, tile.to],
     };
   });
-}
-
-/** The span of time that rows cover. */
-export function extent(rows: Row[]): [number, number] {
-  let [first, last] = [Infinity, -Infinity];
-  for (const row of rows) {
-    first = Math.min(first, row.from);
-    last = Math.max(last, row.to);
-  }
-  return rows.length === 0 ? [0, 1] : [first, Math.max(last, first + 1)];
 }

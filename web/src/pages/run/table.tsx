@@ -1,12 +1,11 @@
 // The actions of a run as a table: a tree while the page has them all, pages from the server otherwise; only rows in sight are in the page.
 
-import { useInfiniteQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef, useState } from "react";
 
-import { get, segment } from "../../api/client";
-import type { ActionView, Page, RunView } from "../../api/types";
+import { useActionPages } from "../../api/queries";
+import type { ActionView, RunView } from "../../api/types";
 import { nextSort, sorted, useSettled } from "../../lib/address";
 import { money, seconds } from "../../lib/format";
 import { look } from "../../lib/phases";
@@ -16,16 +15,16 @@ import { COLUMNS } from "./search";
 
 const ROW = 36;
 const HEIGHT_MAX = 600;
-const PAGE = 500;
 const OPEN_MAX = 12;
 const PHASES = ["queued", "waiting_for_resources", "initializing", "running", "succeeded", "failed", "timed_out", "aborted"];
 /** As many columns as there is room for: what is left out stands in the action itself. */
 const GRID = "grid grid-cols-[minmax(120px,3fr)_120px_72px_84px] items-center gap-x-3 px-4 @3xl:grid-cols-[minmax(130px,2.4fr)_128px_minmax(190px,1.4fr)_76px_86px] @6xl:grid-cols-[minmax(220px,3fr)_150px_90px_minmax(180px,1.4fr)_80px_90px_100px]";
 const ROOM: Partial<Record<(typeof COLUMNS)[number], string>> = { kind: "hidden @6xl:block", site: "hidden @3xl:block", attempts: "hidden @6xl:block" };
 
-type Props = { run: RunView; open: (path: string) => void; chosen?: string };
+/** `at` is the moment that the run is of; none when it is as it is now. */
+type Props = { run: RunView; at?: number; open: (path: string) => void; chosen?: string };
 
-export function ActionTable({ run, open, chosen }: Props) {
+export function ActionTable({ run, at, open, chosen }: Props) {
   const search = useSearch({ from: "/runs/$run" });
   const navigate = useNavigate({ from: "/runs/$run" });
   const phase = search.phase ?? "";
@@ -36,7 +35,7 @@ export function ActionTable({ run, open, chosen }: Props) {
   const whole = run.actions_total <= loaded.length;
   // The pages of a large run come in the order in which actions were opened, and are shown so.
   const sort = whole ? search.sort : undefined;
-  const pages = usePages(run.name, phase, !whole);
+  const pages = useActionPages(run.name, phase, at, !whole);
   const actions = whole ? loaded.filter((action) => !phase || action.phase === phase) : (pages.data?.pages.flatMap((page) => page.items) ?? []);
   const leaves = useMemo(() => {
     const wanted = words ? actions.filter((action) => action.path.toLowerCase().includes(words.toLowerCase())) : actions;
@@ -83,21 +82,6 @@ function columnOf(action: ActionView, column: string): string | number {
     default:
       return action.path;
   }
-}
-
-function usePages(run: string, phase: string, enabled: boolean) {
-  return useInfiniteQuery({
-    queryKey: ["run", run, "actions", phase],
-    queryFn: ({ pageParam, signal }) => {
-      const query = new URLSearchParams({ limit: String(PAGE) });
-      if (phase) query.set("phase", phase);
-      if (pageParam) query.set("cursor", pageParam);
-      return get<Page<ActionView>>(`/api/v1/runs/${segment(run)}/actions?${query}`, signal);
-    },
-    initialPageParam: "",
-    getNextPageParam: (page) => page.next ?? undefined,
-    enabled,
-  });
 }
 
 type RowsProps = {

@@ -6,10 +6,10 @@ import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useTiles } from "../../api/queries";
 import type { ActionView } from "../../api/types";
 import { partOf, useSettled } from "../../lib/address";
-import { moment, seconds } from "../../lib/format";
+import { seconds } from "../../lib/format";
 import { Button, Failed, Loading } from "../../ui/kit";
 import { HEAD, NAMES, paint, ROW } from "./painting";
-import { extent, rowsOf, rowsOfTiles, type Row, type Toggles } from "./rows";
+import { rowsOf, rowsOfTiles, type Row, type Toggles } from "./rows";
 
 const HEIGHT_MAX = 560;
 /** Rows that are listed for readers of the screen; the table has all. */
@@ -17,38 +17,42 @@ const LISTED_MAX = 300;
 const ZOOM_MAX = 400;
 const WHOLE: [number, number] = [0, 1];
 
-type Props = { run: string; actions: ActionView[]; total: number; live: boolean; now: number; onOpen: (path: string) => void; chosen?: string };
+type Props = {
+  run: string;
+  actions: ActionView[];
+  total: number;
+  /** From when to when the run goes; what is open reaches until `now`. */
+  span: [number, number];
+  now: number;
+  /** The moment under the finger, and that of which `actions` are. */
+  at?: number;
+  settled?: number;
+  onOpen: (path: string) => void;
+  chosen?: string;
+};
 
 /** The timeline of a run of any size: actions one by one while the page has them all, tiles of neighbours otherwise. */
 export function Timeline(props: Props) {
-  const search = useSearch({ from: "/runs/$run" });
-  const navigate = useNavigate({ from: "/runs/$run" });
-  const [at, setAt] = useSettled(search.at, (next) => void navigate({ search: (old) => ({ ...old, at: next }), replace: true }));
-  return props.total > props.actions.length ? <TiledTimeline {...props} at={at} onAt={setAt} /> : <TreeTimeline {...props} at={at} onAt={setAt} />;
+  return props.total > props.actions.length ? <TiledTimeline {...props} /> : <TreeTimeline {...props} />;
 }
 
-type Moment = { at?: number; onAt: (at: number | undefined) => void };
-
-function TreeTimeline({ actions, live, now, onOpen, chosen, at, onAt }: Props & Moment) {
+function TreeTimeline({ actions, span, now, onOpen, chosen, at }: Props) {
   const [toggles, setToggles] = useState<Toggles>(new Map());
-  const all = useMemo(() => rowsOf(actions, toggles, now), [actions, toggles, now]);
-  const rows = useMemo(() => (at === undefined ? all : rowsOf(actions, toggles, now, at)), [all, actions, toggles, now, at]);
+  const rows = useMemo(() => rowsOf(actions, toggles, now), [actions, toggles, now]);
   const onToggle = (row: Row) => setToggles((old) => new Map(old).set(row.key, !row.open));
-  if (all.length === 0) return <p className="p-4 text-soft">Nothing has been opened yet.</p>;
-  return <Picture rows={rows} span={extent(all)} live={live} at={at} onAt={onAt} chosen={chosen} onPick={(row) => onOpen(row.key)} onToggle={onToggle} />;
+  if (rows.length === 0) return <p className="p-4 text-soft">Nothing has been opened yet.</p>;
+  return <Picture rows={rows} span={span} at={at} chosen={chosen} onPick={(row) => onOpen(row.key)} onToggle={onToggle} />;
 }
 
-function TiledTimeline({ run, total, live, now, onOpen, chosen, at, onAt }: Props & Moment) {
+function TiledTimeline({ run, total, span, now, onOpen, chosen, at, settled }: Props) {
   const { look: ranges = [] } = useSearch({ from: "/runs/$run" });
   const navigate = useNavigate({ from: "/runs/$run" });
   const setRanges = (next: [number, number][]) => void navigate({ search: (old) => ({ ...old, look: next.length > 0 ? next : undefined }) });
   const range = ranges.at(-1);
-  const tiles = useTiles(run, range, at);
-  const whole = useTiles(run, undefined, undefined);
-  const rows = useMemo(() => rowsOfTiles(tiles.data?.tiles ?? [], now, at), [tiles.data, now, at]);
-  const span = useMemo(() => extent(rowsOfTiles(whole.data?.tiles ?? [], now)), [whole.data, now]);
+  const tiles = useTiles(run, range, settled);
+  const rows = useMemo(() => rowsOfTiles(tiles.data?.tiles ?? [], now), [tiles.data, now]);
   if (tiles.error) return <Failed error={tiles.error} />;
-  if (!tiles.data || !whole.data) return <Loading what="the timeline" />;
+  if (!tiles.data) return <Loading what="the timeline" />;
   return (
     <>
       <p className="flex flex-wrap items-center gap-2 px-4 pt-3 text-soft">
@@ -57,21 +61,21 @@ function TiledTimeline({ run, total, live, now, onOpen, chosen, at, onAt }: Prop
         </span>
         {range ? <Button onClick={() => setRanges(ranges.slice(0, -1))}>Look from further away</Button> : null}
       </p>
-      <Picture rows={rows} span={span} live={live} at={at} onAt={onAt} chosen={chosen} onPick={(row) => (row.range ? setRanges([...ranges, row.range!]) : onOpen(row.key))} />
+      <Picture rows={rows} span={span} at={at} chosen={chosen} onPick={(row) => (row.range ? setRanges([...ranges, row.range!]) : onOpen(row.key))} />
     </>
   );
 }
 
-type PictureProps = Moment & {
+type PictureProps = {
   rows: Row[];
   span: [number, number];
-  live: boolean;
+  at?: number;
   chosen?: string;
   onPick: (row: Row) => void;
   onToggle?: (row: Row) => void;
 };
 
-function Picture({ rows, span, live, at, onAt, chosen, onPick, onToggle }: PictureProps) {
+function Picture({ rows, span, at, chosen, onPick, onToggle }: PictureProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const box = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(800);
@@ -125,7 +129,7 @@ function Picture({ rows, span, live, at, onAt, chosen, onPick, onToggle }: Pictu
         <div style={{ height: Math.max(0, rows.length * ROW + HEAD - height) }} />
         <Listed rows={rows} onPick={onPick} onToggle={onToggle} onFocus={onFocus} />
       </div>
-      <Scrubber span={span} at={at} onAt={onAt} live={live} zoom={zoom} />
+      <Zooming zoom={zoom} />
     </>
   );
 }
@@ -203,38 +207,18 @@ function useWheelZoom(box: React.RefObject<HTMLDivElement | null>, width: number
   }, [box, width]);
 }
 
-function Scrubber({ span: [first, last], at, onAt, live, zoom }: Moment & { span: [number, number]; live: boolean; zoom: Zoom }) {
+function Zooming({ zoom }: { zoom: Zoom }) {
   return (
-    <div className="flex flex-wrap items-center gap-3 border-t border-line px-4 py-2 text-soft">
-      <label className="flex min-w-72 flex-1 items-center gap-3">
-        <span>Moment</span>
-        <input
-          type="range"
-          min={0}
-          max={1000}
-          value={at === undefined ? 1000 : Math.round(((at - first) / (last - first)) * 1000)}
-          onChange={(event) => {
-            const share = Number(event.target.value) / 1000;
-            onAt(share >= 1 ? undefined : first + share * (last - first));
-          }}
-          aria-valuetext={at === undefined ? (live ? "now" : "the end") : moment(new Date(at).toISOString())}
-          className="flex-1 accent-accent"
-        />
-      </label>
-      <span role="status" className="w-44 tabular-nums">
-        {at === undefined ? (live ? "as it is now" : "as it ended") : `as it was at ${seconds((at - first) / 1000)}`}
-      </span>
-      <span className="flex gap-1">
-        <Button aria-label="Zoom out" onClick={() => zoom.by(0.5)} disabled={zoom.isWhole}>
-          −
-        </Button>
-        <Button aria-label="Zoom in" title="Ctrl and the wheel zoom, Shift and the wheel move" onClick={() => zoom.by(2)}>
-          +
-        </Button>
-        <Button onClick={zoom.fit} disabled={zoom.isWhole}>
-          All
-        </Button>
-      </span>
+    <div className="flex justify-end gap-1 px-4 py-2">
+      <Button aria-label="Zoom out" onClick={() => zoom.by(0.5)} disabled={zoom.isWhole}>
+        −
+      </Button>
+      <Button aria-label="Zoom in" title="Ctrl and the wheel zoom, Shift and the wheel move" onClick={() => zoom.by(2)}>
+        +
+      </Button>
+      <Button onClick={zoom.fit} disabled={zoom.isWhole}>
+        All
+      </Button>
     </div>
   );
 }

@@ -1,0 +1,198 @@
+//! A run as it was, its graph, and what waits for sites.
+
+use hyper::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::support::Up;
+
+const STEPS: &str = r#"
+kind: site
+name: own
+capacity: {cpu: 1, memory: 1Gi}
+attributes: {tier: paid}
+---
+kind: connector
+name: t/work
+version: 1
+---
+workflow: t/steps
+nodes:
+  first: {use: core/noop}
+  all:
+    after: [first]
+    each: {items: [1, 2, 3], do: {use: core/noop, with: {item: "${ item }"}}}
+  hold: {wait: {signal: go}, after: [all]}
+  last: {use: core/noop, after: [hold]}
+outputs: {said: "${ nodes.hold.said }"}
+---
+workflow: t/queue
+nodes:
+  big: {use: t/work, needs: {cpu: 1, site: {tier: paid}}}
+"#;
+
+/// Starts a run that has come to its signal, and gives the position then.
+async fn held(up: &Up) -> u64 {
+    up.apply(STEPS).await;
+    let run = up.post("/api/v1/runs", json!({"workflow": "t/steps", "name": "s"})).await;
+    assert_eq!(run.status, StatusCode::CREATED, "{}", run.text());
+    for _ in 0..600 {
+        let answer = up.get("/api/v1/runs/s/outlook").await;
+        if answer.json()["waits"][0]["kind"] == "signal" {
+            return position(up).await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("it never came to its signal")
+}
+
+async fn position(up: &Up) -> u64 {
+    up.get("/api/v1/runs/s").await.header("tutti-position").parse().unwrap()
+}
+
+fn phases(run: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    run["actions"].as_array().unwrap().iter().map(|one| (text(&one["path"]), text(&one["phase"]))).collect()
+}
+
+/// The nodes of a graph with how each stands and what is below it.
+fn stands(graph: &Value) -> Vec<(Value, Value, Value)> {
+    let node = |node: &Value| (node["id"].clone(), node["action"]["phase"].clone(), node["below"].clone());
+    graph["nodes"].as_array().unwrap().iter().map(node).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_told_as_it_was_at_every_door_of_it() {
+    let up = Up::start().await;
+    let before = up.get("/api/v1/runs").await.header("tutti-position").parse::<u64>().unwrap();
+    let then = held(&up).await;
+    let shown = up.get("/api/v1/runs/s").await.json();
+    let tiles = up.get("/api/v1/runs/s/tiles").await.json();
+    let graph = up.get("/api/v1/runs/s/graph").await.json();
+    up.post("/api/v1/runs/s/signal", json!({"name": "go", "payload": {"said": "yes"}})).await;
+    let end = up.get("/api/v1/runs/s?wait=30").await.json();
+    assert_eq!((&end["phase"], &end["outputs"]), (&json!("succeeded"), &json!({"said": "yes"})));
+
+    let past = up.get(&format!("/api/v1/runs/s?position={then}")).await.json();
+    for field in ["phase", "cost", "actions_total", "actions_done", "inputs", "submitted_at"] {
+        assert_eq!(past[field], shown[field], "{field}");
+    }
+    assert_eq!(phases(&past), phases(&shown));
+    assert!(past.get("outputs").is_none() && past.get("finished_at").is_none(), "{past}");
+    let moment = &past["moment"];
+    assert!(moment["position"].as_u64().unwrap() <= then, "{moment}");
+    assert_eq!((&moment["phases"], &moment["running"]), (&json!({"running": 1, "succeeded": 5}), &json!(0)), "{moment}");
+    assert_eq!(moment["waits"][0]["words"], "the signal go");
+    assert_eq!(up.get(&format!("/api/v1/runs/s/tiles?position={then}")).await.json(), tiles);
+    assert_eq!(stands(&up.get(&format!("/api/v1/runs/s/graph?position={then}")).await.json()), stands(&graph));
+    let actions = up.get(&format!("/api/v1/runs/s/actions?position={then}")).await.json();
+    assert_eq!(actions["items"].as_array().unwrap().len(), 6);
+    let hold = up.get(&format!("/api/v1/runs/s/action?path=hold&position={then}")).await.json();
+    assert_eq!((&hold["phase"], hold.get("output")), (&json!("running"), None), "{hold}");
+    // In time as well; going back and forth makes no difference.
+    for _ in 0..2 {
+        let late = up.get("/api/v1/runs/s?at=2999-01-01T00:00:00Z").await.json();
+        assert_eq!((&late["phase"], &late["outputs"]), (&json!("succeeded"), &json!({"said": "yes"})), "{late}");
+        assert_eq!(phases(&up.get(&format!("/api/v1/runs/s?position={then}")).await.json()), phases(&shown));
+    }
+    up.get(&format!("/api/v1/runs/s/action?path=last&position={then}")).await.is_problem(404, "E0002");
+    up.get(&format!("/api/v1/runs/s?position={before}")).await.is_problem(404, "E0002");
+    up.get("/api/v1/runs/s?at=soon").await.is_problem(400, "E0001");
+    up.get("/api/v1/runs/s/tiles?at=2999-01-01T00:00:00Z&position=4").await.is_problem(400, "E0001");
+    up.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_graph_of_a_run_is_the_one_that_it_runs_and_counts_what_is_below_a_node() {
+    let up = Up::start().await;
+    held(&up).await;
+    // Another version with other nodes changes nothing for the run.
+    up.apply("workflow: t/steps\nnodes:\n  other: {use: core/noop}\n").await;
+    let graph = up.get("/api/v1/runs/s/graph").await.json();
+    let nodes = graph["nodes"].as_array().unwrap();
+    let ids: Vec<&str> = nodes.iter().map(|node| node["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["first", "all", "hold", "last"]);
+    assert_eq!(
+        (&nodes[1]["kind"], &nodes[1]["after"], &nodes[1]["below"]),
+        (&json!("each"), &json!([0]), &json!({"succeeded": 3}))
+    );
+    assert_eq!((&nodes[2]["action"]["phase"], nodes[3].get("action")), (&json!("running"), None), "{graph}");
+    up.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_site_stands_in_its_queue_with_why() {
+    let up = Up::start().await;
+    up.apply(STEPS).await;
+    let queue = async || {
+        let queues = up.get("/api/v1/sites/queues?site=own").await.json();
+        queues[0].clone()
+    };
+    assert_eq!((&queue().await["waiting"], &queue().await["items"]), (&json!(0), &json!([])));
+    // The first is placed and waits for its worker; then the site takes no more.
+    up.post("/api/v1/runs", json!({"workflow": "t/queue", "name": "one"})).await;
+    for _ in 0..600 {
+        if queue().await["waiting"] == 1 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    up.post("/api/v1/sites/own/cordon", json!({})).await;
+    up.post("/api/v1/runs", json!({"workflow": "t/queue", "name": "two"})).await;
+    let mut found = queue().await;
+    for _ in 0..600 {
+        if found["waiting"] == 2 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        found = queue().await;
+    }
+    let items = found["items"].as_array().unwrap();
+    let of = |run: &str| items.iter().find(|item| item["run"] == run).unwrap()["why"].as_str().unwrap();
+    assert_eq!(of("one"), "a worker that serves t/work@1", "{found}");
+    assert!(of("two").starts_with("it to take work: "), "{found}");
+    assert!(found["since"].is_string() && items.iter().all(|item| item["path"] == "big" && item["actions"] == 1), "{found}");
+    let others = up.get("/api/v1/sites/queues").await.json();
+    let waiting: u64 = others.as_array().unwrap().iter().map(|queue| queue["waiting"].as_u64().unwrap()).sum();
+    assert_eq!(waiting, 2, "{others}");
+    up.get("/api/v1/sites/queues?site=nowhere").await.is_problem(404, "E0002");
+    up.down().await;
+}
+
+/// A workflow that hands on the file that it is given.
+const FILES: &str = r#"
+workflow: t/files
+inputs: {file: {type: artifact}}
+nodes:
+  keep: {use: core/noop, with: {file: "${ inputs.file }"}}
+outputs: {file: "${ nodes.keep.file }"}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_artifact_has_versions_from_run_to_run_each_with_where_it_lies() {
+    let up = Up::start().await;
+    up.apply(FILES).await;
+    let mut digests = Vec::new();
+    // The third run has the content of the first again.
+    for (name, content) in [("table.csv", "a"), ("table.csv", "b"), ("table.csv", "a"), ("other.csv", "c")] {
+        let file = up.call(Method::PUT, &format!("/api/v1/artifacts?name={name}"), &[], content.into()).await.json();
+        digests.push(file["$artifact"]["digest"].as_str().unwrap().to_owned());
+        let run = up.run("t/files", json!({"file": file})).await;
+        assert_eq!(run["phase"], "succeeded", "{run}");
+    }
+    let found = up.get(&format!("/api/v1/artifacts/{}/versions", digests[0])).await.json();
+    assert_eq!((&found["name"], &found["workflow"], &found["more"]), (&json!("table.csv"), &json!("t/files"), &json!(false)));
+    let versions: Vec<(u64, &str)> = found["versions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["version"].as_u64().unwrap(), one["digest"].as_str().unwrap()))
+        .collect();
+    assert_eq!(versions, [(2, digests[1].as_str()), (1, digests[0].as_str())], "{found}");
+    assert_eq!(found["versions"][0]["sites"], json!(["local"]), "{found}");
+    assert_eq!(up.get(&format!("/api/v1/artifacts/{}/versions", digests[1])).await.json()["versions"], found["versions"]);
+    let list = up.get("/api/v1/artifacts").await.json();
+    assert!(list.as_array().unwrap().iter().all(|one| one["sites"] == json!(["local"])), "{list}");
+    let nothing = format!("sha256:{}", "0".repeat(64));
+    up.get(&format!("/api/v1/artifacts/{nothing}/versions")).await.is_problem(404, "E0002");
+    up.down().await;
+}
