@@ -147,10 +147,13 @@ fn of_task(
     if let Some(id) = &task.id {
         call.task = [&id.org, &id.project, &id.domain, &id.name, &id.version].map(Clone::clone);
     }
+    // What the run was started with holds for all of it; the SDK says it once.
+    let is_cached = task.cache_key.as_ref().is_some_and(|key| !key.value.is_empty());
+    let anew = is_cached && flyte::task::overwrites_cache(&root_spec(control, run)?);
     let recall = task.cache_key.filter(|key| !key.value.is_empty()).map(|key| RecallKey {
         kind: if metadata.cache_serializable { RecallKind::Once } else { RecallKind::Cache },
         key: flyte::task::cache_key(&run.domain, &key.value),
-        max_age: flyte::task::max_age(&metadata, run_spec),
+        max_age: if anew { Some(model::Duration(0)) } else { flyte::task::max_age(&metadata, run_spec) },
     });
     let template = spec.task_template.unwrap_or_default();
     let secrets = flyte::task::secrets(&template).map_err(invalid)?.into_values().collect();
@@ -211,6 +214,14 @@ fn of_workflow(
     let AskedWorkflow { node, inside, refused, .. } = asked;
     let (parent, path, input) = (key_of(parent), call.name.clone(), Some(call.input()));
     Ok(Spawn { parent, path, node: Arc::new(node), input, entered, inside, refused, ..Spawn::default() })
+}
+
+/// What a run was started with.
+fn root_spec(control: &ControlPlane, run: &RunRow) -> Answer<RunSpec> {
+    let root = control.reader().action(run.id, controlplane::FLYTE_ROOT).map_err(broken)?;
+    let call = root.map(|root| view::call_of(control.reader(), &root)).transpose()?.unwrap_or_default();
+    let bytes = flyte::call::from_hex(&call.run_spec).unwrap_or_default();
+    Ok(RunSpec::decode(bytes.as_slice()).unwrap_or_default())
 }
 
 /// What a run says of itself, which only rules ask for.
