@@ -205,6 +205,23 @@ pub(crate) fn name_of(event: &Event) -> &'static str {
     }
 }
 
+/// What a site tells of itself, and what is kept started there.
+fn of_site(data: &mut Value, event: &Event) {
+    match event {
+        Event::SiteHealthChanged(e) => {
+            data["site"] = e.site.clone().into();
+            data["healthy"] = e.healthy.into();
+        }
+        Event::PoolSized(e) => {
+            data["site"] = e.site.clone().into();
+            data["pieces"] = e.pieces.into();
+            data["an_hour"] = e.an_hour.into();
+            data["why"] = e.why.clone().into();
+        }
+        _ => {}
+    }
+}
+
 /// What a client needs to know which view to read again: values stay behind their own doors.
 pub(crate) fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
     let mut data = json!({ "at": rfc3339(at) });
@@ -276,16 +293,7 @@ pub(crate) fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
             data["site"] = e.site.clone().into();
             data["principal"] = e.principal.clone().into();
         }
-        Event::SiteHealthChanged(e) => {
-            data["site"] = e.site.clone().into();
-            data["healthy"] = e.healthy.into();
-        }
-        Event::PoolSized(e) => {
-            data["site"] = e.site.clone().into();
-            data["pieces"] = e.pieces.into();
-            data["an_hour"] = e.an_hour.into();
-            data["why"] = e.why.clone().into();
-        }
+        Event::SiteHealthChanged(_) | Event::PoolSized(_) => of_site(&mut data, event),
         Event::ResourceApplied(e) => {
             data["name"] = format!("{} {}", e.kind, e.name).into();
             data["version"] = e.version.into();

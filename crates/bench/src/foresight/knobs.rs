@@ -152,9 +152,12 @@ fn forecasts(report: &mut Report, set: &str, seeds: &Seeds) {
     sweep(report, set, "hours of the past", f64::from(waves::PAST_HOURS), &[6.0, 12.0, 24.0, 48.0, 96.0, 343.0], |hours| {
         seeds.clone().map(|seed| waves::total(seed, before, hours as u32, waves::SOON)).sum()
     });
-    sweep(report, set, "worth", placement::warm::WORTH, &[0.0, 0.25, 0.5, 1.0, 2.0, 4.0], |worth| {
-        seeds.clone().map(|seed| places::week(seed, worth)).sum()
-    });
+    for price in places::PRICES {
+        let name = format!("worth, waiting {price} times a place");
+        sweep(report, set, &name, placement::warm::WORTH, &[0.0, 0.25, 0.5, 1.0, 2.0, 4.0], |worth| {
+            seeds.clone().map(|seed| places::week(seed, worth, price)).sum()
+        });
+    }
     sweep(report, set, "trust", placement::warm::TRUST, &[0.1, 0.25, 0.5, 0.75, 1.0], |trust| {
         seeds.clone().map(|seed| idle_pieces(seed, trust)).sum()
     });

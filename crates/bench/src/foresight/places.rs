@@ -2,8 +2,10 @@
 //!
 //! The protocol, written down before it was run. Actions of five minutes begin at random moments, by day 200 an hour and by night 2, each hour off by
 //! e^(0.3 N); the forecaster has seen fourteen days. Places take 60 s to boot. Every ten minutes `placement::warm::pieces` says how many are kept
-//! started; one that is taken is replaced, and one that work leaves is kept as `keep_for_s` says. What is counted is the seconds that places boot and
-//! stand idle, and the seconds that actions wait for a boot: a second of waiting is worth a second of a place. The seeds are those of `knobs.rs`.
+//! started; those count among them that work has left, which are kept as `keep_for_s` says. What is counted is the seconds that places boot and
+//! stand idle, and the seconds that actions wait for a boot, at a price: a second of waiting is worth so many seconds of a place. The seeds are those of
+//! `knobs.rs`. (First a pool was kept beside what work has left, and a second was worth a second: then no pool pays at all, since what
+//! is there before a peak stands idle for longer than those who begin would have waited. That is what the prices are for.)
 
 use placement::search::Random;
 use placement::warm::{TRUST, keep_for_s, pieces};
@@ -16,9 +18,14 @@ const EVERY_S: f64 = 600.0;
 const PAST: u32 = 14 * 24;
 const COUNTED: u32 = 7 * 24;
 
+/// Seconds of a place that a second of waiting is worth: the place itself, and what lateness costs beside places in the scenarios of `knobs.rs`.
+pub(super) const PRICES: [f64; 3] = [1.0, 5.0, 40.0];
+
 /// What places there are, and what was paid for them.
 #[derive(Default)]
 struct Yard {
+    /// How many are to be started and without work.
+    wanted: usize,
     /// Of each that is kept started: when it is there.
     kept: Vec<f64>,
     /// Of each that work has left: since when it stands idle, and until when it may.
@@ -32,6 +39,13 @@ struct Yard {
 impl Yard {
     /// So many are kept started from now on.
     fn keep(&mut self, now: f64, wanted: usize) {
+        self.wanted = wanted;
+        self.settle(now);
+    }
+
+    /// Starts what is missing, and gives back what is too much.
+    fn settle(&mut self, now: f64) {
+        let wanted = self.wanted.saturating_sub(self.left.len());
         while self.kept.len() < wanted {
             self.kept.push(now + BOOT_S);
             self.paid_s += BOOT_S;
@@ -53,6 +67,7 @@ impl Yard {
             self.paid_s += if stays { 0.0 } else { until - since };
             stays
         });
+        self.settle(now);
     }
 
     /// An action begins: at a place that was left, at one that is kept, or at one that has to boot.
@@ -62,13 +77,12 @@ impl Yard {
             self.paid_s += now - since;
         } else if let Some(at) = self.kept.iter().position(|ready| *ready <= now) {
             self.paid_s += now - self.kept.swap_remove(at);
-            self.kept.push(now + BOOT_S);
-            self.paid_s += BOOT_S;
         } else {
             starts += BOOT_S;
             self.paid_s += BOOT_S;
             self.waited_s += BOOT_S;
         }
+        self.settle(now);
         let ends = starts + RUNS_S;
         let behind = self.ends.partition_point(|end| *end <= ends);
         self.ends.insert(behind, ends);
@@ -81,8 +95,8 @@ fn rate(hour: u32, random: &mut Random) -> f64 {
     mean * (0.3 * random.normal()).exp()
 }
 
-/// Seconds that places boot and stand idle in a week, and seconds that actions wait for a boot.
-pub(super) fn week(seed: u64, worth: f64) -> f64 {
+/// Seconds that places boot and stand idle in a week, and seconds that actions wait for a boot, at a price.
+pub(super) fn week(seed: u64, worth: f64, price: f64) -> f64 {
     let mut random = Random(seed.wrapping_mul(0x2127_599B_F432_5C37) | 1);
     let mut forecaster = Forecaster::new(&[24, 168]);
     (0..PAST).for_each(|hour| forecaster.learn(rate(hour, &mut random)));
@@ -113,8 +127,8 @@ pub(super) fn week(seed: u64, worth: f64) -> f64 {
         forecaster.learn(really);
     }
     yard.keep(now, 0);
-    yard.end(f64::INFINITY, 0.0);
-    yard.paid_s + yard.waited_s
+    yard.end(f64::MAX, 0.0);
+    yard.paid_s + price * yard.waited_s
 }
 
 #[cfg(test)]
@@ -129,17 +143,18 @@ mod tests {
         assert_eq!((yard.paid_s, yard.waited_s), (60.0 + 40.0 + 60.0, 0.0), "a boot, forty seconds idle, and a boot of the next");
         yard.begin(110.0);
         assert_eq!((yard.paid_s, yard.waited_s), (220.0, 60.0), "the next is not there yet");
-        // The first leaves its place at 400, and it is kept for half a minute.
+        // The first leaves its place at 400, and it is kept for half a minute: what was there since 160 is too much.
         yard.end(405.0, 30.0);
+        assert_eq!(yard.paid_s, 220.0 + 245.0);
         yard.begin(420.0);
-        assert_eq!((yard.paid_s, yard.waited_s), (240.0, 60.0));
+        assert_eq!((yard.paid_s, yard.waited_s), (465.0 + 20.0 + 60.0, 60.0), "one was left, and the next boots");
         yard.keep(500.0, 0);
-        assert_eq!(yard.paid_s, 240.0 + 340.0, "what was kept since 160 is given back");
+        assert_eq!(yard.paid_s, 545.0 + 20.0, "what was kept since 480 is given back");
     }
 
     #[test]
     fn a_week_is_the_same_for_the_same_seed_and_too_many_places_cost_more_than_some() {
-        assert_eq!(week(3, 1.0), week(3, 1.0));
-        assert!(week(3, 100.0) > week(3, 1.0));
+        assert_eq!(week(3, 1.0, 5.0), week(3, 1.0, 5.0));
+        assert!(week(3, 100.0, 5.0) > week(3, 1.0, 5.0));
     }
 }
