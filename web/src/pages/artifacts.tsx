@@ -115,7 +115,7 @@ export function ArtifactsPage() {
 
 function LineageCard({ digest, close }: { digest: string; close: () => void }) {
   const lineage = useQuery({ queryKey: ["runs", "lineage", digest], queryFn: ({ signal }) => get<Lineage>(`/api/v1/artifacts/${segment(digest)}/lineage`, signal) });
-  const made = lineage.data?.origins.find((origin) => origin.action) ?? lineage.data?.origins[0];
+  const made = lineage.data?.origins.find((origin) => origin.action && !origin.action.includes("<-")) ?? lineage.data?.origins[0];
   return (
     <Card
       className="self-start xl:sticky xl:top-18 xl:max-h-[calc(100vh-6rem)] xl:overflow-y-auto"
