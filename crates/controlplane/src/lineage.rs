@@ -107,7 +107,9 @@ impl ControlPlane {
             rows.into_iter().filter_map(|row| self.origin(row).transpose()).collect::<Result<_, Fault>>()?;
         let label = self.reader().artifact_label(artifact).map_err(Fault::internal)?;
         let mut lineage = Lineage { sites, label, ..Lineage::default() };
-        if let Some(made) = origins.iter().find(|origin| origin.path.as_ref().is_some_and(|path| !is_copy(path))).or(origins.first()) {
+        if let Some(made) =
+            origins.iter().find(|origin| origin.path.as_ref().is_some_and(|path| !is_copy(path))).or(origins.first())
+        {
             if let Some(no) = made.row.action {
                 let input = self.values(made.row.run, no)?.0;
                 lineage.from = ArtifactRef::all_in(&input).into_iter().filter(|one| one.digest != *artifact).collect();

@@ -31,7 +31,8 @@ export function ArtifactsPage() {
     initialPageParam: undefined as number | undefined,
     getNextPageParam: (page) => (page.length >= PAGE ? page.at(-1)?.entry : undefined),
   });
-  const all = pages.data?.pages.flat() ?? [];
+  // What was brought to another site is no new artifact: where copies are stands beside each.
+  const all = (pages.data?.pages.flat() ?? []).filter((one) => !one.action?.includes("<-"));
   const choose = (next: string | undefined) => void navigate({ search: (old) => ({ ...old, digest: next }) });
   return (
     <>
