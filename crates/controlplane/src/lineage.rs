@@ -61,6 +61,11 @@ pub struct Versions {
     pub more: bool,
 }
 
+/// Whether an action by its path brought a copy to another site.
+fn is_copy(path: &str) -> bool {
+    path.contains("<-")
+}
+
 impl ControlPlane {
     /// What an artifact carries. A file of a directory is nobody's own result, and carries what the runs do that hold it. Blocks.
     pub fn label_of_artifact(&self, artifact: &Digest) -> Result<Label, Fault> {
@@ -83,7 +88,8 @@ impl ControlPlane {
         if rows.is_empty() && self.sites().with_copy(artifact).is_empty() {
             return Err(Fault::not_found("artifact", &artifact.to_string()));
         }
-        let made = rows.iter().find(|row| row.action.is_some()).or(rows.first()).cloned();
+        // Where it came to be first: copies of it to other sites came later.
+        let made = rows.first().cloned();
         let Some(of) = made.map(|row| self.origin(row)).transpose()?.flatten() else { return Ok(None) };
         let Some(name) = of.artifact.as_ref().map(|one| one.name.clone()) else { return Ok(None) };
         let rows = self.reader().origins_like(&of.run, of.path.as_deref(), VERSIONS_RUNS_MAX).map_err(Fault::internal)?;
@@ -115,7 +121,9 @@ impl ControlPlane {
             rows.into_iter().filter_map(|row| self.origin(row).transpose()).collect::<Result<_, Fault>>()?;
         let label = self.reader().artifact_label(artifact).map_err(Fault::internal)?;
         let mut lineage = Lineage { sites, label, ..Lineage::default() };
-        if let Some(made) = origins.iter().find(|origin| origin.path.is_some()).or(origins.first()) {
+        if let Some(made) =
+            origins.iter().find(|origin| origin.path.as_ref().is_some_and(|path| !is_copy(path))).or(origins.first())
+        {
             if let Some(no) = made.row.action {
                 let input = self.values(made.row.run, no)?.0;
                 lineage.from = ArtifactRef::all_in(&input).into_iter().filter(|one| one.digest != *artifact).collect();

@@ -42,7 +42,7 @@ export function layout(count: number, edges: [from: number, to: number][]): Layo
   const ways = edges.map((edge): Way[] => {
     if (!passes(edge)) return [];
     const [from, to] = edge;
-    return Array.from({ length: layer[to]! - layer[from]! - 1 }, (_, at) => ({ layer: layer[from]! + 1 + at, row: tracks.get(from)! }));
+    return Array.from({ length: layer[to]! - layer[from]! - 1 }, (_, at) => ({ layer: layer[from]! + 1 + at, row: tracks(from, layer[from]! + 1 + at) }));
   });
   return { placed, ways };
 }
@@ -68,8 +68,9 @@ function rowsOf(layer: number[], before: number[][]): number[] {
   return rows;
 }
 
-/** The track of each node whose wires pass layers: beside all nodes that it passes, the longer ones outside of the shorter. Its wires share it. */
-function tracksOf(placed: Placed[], edges: [number, number][]): Map<number, number> {
+/** Where the wires of a node pass a layer: beside all nodes of it, the longer ones outside of the shorter, as near as that layer lets them. The wires of
+ * a node share a track. */
+function tracksOf(placed: Placed[], edges: [number, number][]): (from: number, layer: number) => number {
   const spans = new Map<number, { from: number; first: number; last: number }>();
   for (const [from, to] of edges) {
     const first = placed[from]!.layer + 1;
@@ -78,15 +79,14 @@ function tracksOf(placed: Placed[], edges: [number, number][]): Map<number, numb
   }
   const edge: number[] = [];
   for (const { layer, row } of placed) edge[layer] = Math.max(edge[layer] ?? 0, row);
-  const laid: { first: number; last: number; row: number }[] = [];
-  const tracks = new Map<number, number>();
+  const laid: { first: number; last: number; lane: number }[] = [];
+  const lanes = new Map<number, number>();
   for (const { from, first, last } of [...spans.values()].sort((a, b) => a.last - a.first - (b.last - b.first) || b.first - a.first)) {
-    const beside = Math.max(...edge.slice(first, last + 1)) + BESIDE;
-    const row = laid.filter((other) => other.first <= last && other.last >= first).reduce((most, other) => Math.max(most, other.row + TRACK), beside);
-    laid.push({ first, last, row });
-    tracks.set(from, row);
+    const lane = laid.filter((other) => other.first <= last && other.last >= first).reduce((most, other) => Math.max(most, other.lane + 1), 0);
+    laid.push({ first, last, lane });
+    lanes.set(from, lane);
   }
-  return tracks;
+  return (from, layer) => (edge[layer] ?? 0) + BESIDE + TRACK * (lanes.get(from) ?? 0);
 }
 
 type Point = [x: number, y: number];

@@ -31,7 +31,8 @@ export function ArtifactsPage() {
     initialPageParam: undefined as number | undefined,
     getNextPageParam: (page) => (page.length >= PAGE ? page.at(-1)?.entry : undefined),
   });
-  const all = pages.data?.pages.flat() ?? [];
+  // What was brought to another site is no new artifact: where copies are stands beside each.
+  const all = (pages.data?.pages.flat() ?? []).filter((one) => !one.action?.includes("<-"));
   const choose = (next: string | undefined) => void navigate({ search: (old) => ({ ...old, digest: next }) });
   return (
     <>
@@ -115,7 +116,7 @@ export function ArtifactsPage() {
 
 function LineageCard({ digest, close }: { digest: string; close: () => void }) {
   const lineage = useQuery({ queryKey: ["runs", "lineage", digest], queryFn: ({ signal }) => get<Lineage>(`/api/v1/artifacts/${segment(digest)}/lineage`, signal) });
-  const made = lineage.data?.origins.find((origin) => origin.action) ?? lineage.data?.origins[0];
+  const made = lineage.data?.origins.find((origin) => origin.action && !origin.action.includes("<-")) ?? lineage.data?.origins[0];
   return (
     <Card
       className="self-start xl:sticky xl:top-18 xl:max-h-[calc(100vh-6rem)] xl:overflow-y-auto"
