@@ -45,7 +45,7 @@ impl Past {
                 idempotency_key: None,
                 origin: Origin::Submitted,
                 reused: Vec::new(),
-                reused_items: Vec::new(),
+                reused_items: None,
                 run_labels: None,
                 concurrency: None,
                 priority: 0,
