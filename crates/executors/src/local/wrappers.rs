@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -32,6 +33,8 @@ pub(super) struct Wrappers {
     idle: Mutex<Vec<(Wrapper, Instant)>>,
     /// Those without work that keep their child, by what it serves.
     kept: Mutex<BTreeMap<String, Vec<(Wrapper, Instant)>>>,
+    /// How often everything began anew.
+    era: AtomicU64,
 }
 
 /// A wrapper that runs. Dropped, it ends with the attempt it has.
@@ -40,6 +43,8 @@ pub(super) struct Wrapper {
     home: Option<Home>,
     /// Whether it was made by a program, and has no attempts of others.
     of_program: bool,
+    /// How often everything had begun anew when it was made.
+    era: u64,
 }
 
 /// The folder of a process that is used again. It goes with the last who knows of it.
@@ -55,12 +60,13 @@ impl Home {
 impl Wrappers {
     pub(super) fn new((program, arguments): (PathBuf, Vec<String>), homes: PathBuf) -> Wrappers {
         let nurseries = Nurseries::new((program.clone(), arguments.clone()));
-        Wrappers { program, arguments, nurseries, homes, idle: Mutex::default(), kept: Mutex::default() }
+        Wrappers { program, arguments, nurseries, homes, idle: Mutex::default(), kept: Mutex::default(), era: AtomicU64::new(0) }
     }
 
     /// A wrapper for an attempt, which has not been told of it yet.
     pub(super) async fn find(&self, host: Option<&Host>, cover: Option<&Cover>) -> std::io::Result<Wrapper> {
         if let Some(host) = host {
+            let era = self.era.load(Ordering::Acquire);
             if let Some(wrapper) = host.reuse.as_ref().and_then(|reuse| self.kept_for(&reuse.key)) {
                 return Ok(wrapper);
             }
@@ -69,7 +75,7 @@ impl Wrappers {
                     Some(_) => Some(Home(tempfile::TempDir::new_in(&self.homes)?)),
                     None => None,
                 };
-                return Ok(Wrapper { channel, home, of_program: true });
+                return Ok(Wrapper { channel, home, of_program: true, era });
             }
         }
         match self.idle.lock().pop() {
@@ -111,7 +117,7 @@ impl Wrappers {
         command.stdin(OwnedFd::from(theirs.try_clone()?)).stdout(OwnedFd::from(theirs)).stderr(Stdio::null());
         // The runtime reaps it.
         drop(tokio::process::Command::from(command).kill_on_drop(false).spawn()?);
-        Ok(Wrapper { channel, home: None, of_program: false })
+        Ok(Wrapper { channel, home: None, of_program: false, era: self.era.load(Ordering::Acquire) })
     }
 
     /// Takes a wrapper back that has finished its attempt. One that a program made ends: what made it could look into it.
@@ -127,9 +133,16 @@ impl Wrappers {
         let until = Instant::now() + reuse.idle.to_std();
         let mut kept = self.kept.lock();
         let of_its_kind = kept.entry(reuse.key.clone()).or_default();
-        if of_its_kind.len() < reuse.keep {
+        if wrapper.era == self.era.load(Ordering::Acquire) && of_its_kind.len() < reuse.keep {
             of_its_kind.push((wrapper, until));
         }
+    }
+
+    /// Lets those go that have loaded something: what is around them is as it was when they began.
+    pub(super) fn begin_anew(&self) {
+        self.era.fetch_add(1, Ordering::AcqRel);
+        self.kept.lock().clear();
+        self.nurseries.clear();
     }
 
     /// Lets those go that have had no work for long.
