@@ -279,7 +279,9 @@ def seen(data: str, server: int) -> list[str]:
             pass
     try:
         os.kill(server, 0)
-        found.append("signals")
+        # Kernels before 6.12 do not keep them in.
+        if tuple(int(part) for part in os.uname().release.split(".")[:2]) >= (6, 12):
+            found.append("signals")
     except OSError:
         pass
     try:

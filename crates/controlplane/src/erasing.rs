@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::Command;
 use flyte::objects::digest_of_inputs;
-use keyring::Holder;
+use keyring::{Holder, Keyring};
 use model::{ArtifactRef, Digest, RunId};
 use serde_json::Value;
 use workflow::documents::TriggerSpec;
@@ -105,21 +105,50 @@ impl ControlPlane {
     fn settle_holders(&self) -> Result<Vec<Digest>, Fault> {
         let Some(keys) = self.keys() else { return Ok(Vec::new()) };
         let mut last = self.holders_known().lock();
+        let is_first = *last == RunId::FLEET;
         loop {
             let runs = self.reader().runs_after(*last, RUNS_AT_ONCE).map_err(Fault::internal)?;
             let Some((newest, _)) = runs.last() else { break };
             let mut claims = Vec::new();
             for (run, seq) in &runs {
-                // What was erased holds nothing.
-                let inputs = self.reader().body(*seq, 0).map_err(Fault::internal)?;
-                let given = inputs.as_ref().map(given).filter(|given| !given.is_empty());
-                claims.extend(given.map(|given| (run.0, self.with_files(&given))));
+                // What was erased holds nothing, and of what is damaged nobody can read what it was given.
+                let inputs = self.reader().body(*seq, 0).unwrap_or_else(|error| {
+                    tracing::warn!(%run, %error, "what a run was given cannot be read: it holds nothing of it");
+                    None
+                });
+                if let Some(given) = inputs.as_ref().map(given).filter(|given| !given.is_empty()) {
+                    claims.push((run.0, self.with_files(&given)?));
+                }
             }
             keys.claim_all(&claims).map_err(|error| fault(&error))?;
             *last = *newest;
         }
         let of_triggers: Vec<Digest> = self.triggers_give()?.into_values().flatten().collect();
-        keys.hold_only(&self.with_files(&of_triggers), Holder::Triggers).map_err(|error| fault(&error))
+        let held = keys.hold_only(&self.with_files(&of_triggers)?, Holder::Triggers);
+        let mut gone = held.map_err(|error| fault(&error))?;
+        if is_first {
+            gone.extend(self.release_kept(keys)?);
+        }
+        Ok(gone)
+    }
+
+    /// Earlier servers had inputs that a trigger gave kept for ever. Gives what nobody holds any more. Blocks.
+    fn release_kept(&self, keys: &Keyring) -> Result<Vec<Digest>, Fault> {
+        let (objects, mut after, mut gone) = (self.flyte().objects(), String::new(), Vec::new());
+        loop {
+            let page = objects.list(flyte::objects::INPUTS, false, &after, RUNS_AT_ONCE).map_err(Fault::internal)?;
+            for object in &page.objects {
+                let digest = digest_of_inputs(&object.key);
+                if !keys.let_go(&[digest], Holder::Kept).map_err(|error| fault(&error))?.is_empty() {
+                    objects.delete(&object.key).map_err(Fault::internal)?;
+                    gone.push(digest);
+                }
+            }
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(gone),
+            }
+        }
     }
 
     /// A trigger was removed, or gives its runs something else from now on: what it gave to runs that were erased since goes. Blocks.
@@ -127,7 +156,7 @@ impl ControlPlane {
         let inputs = Value::Object(before.inputs.clone());
         let (given, sent) = (given(&inputs), crate::flyte::inputs_given(&inputs));
         let gone = match self.keys() {
-            Some(keys) if keys.holds_any(&given, Holder::Triggers).map_err(|error| fault(&error))? => self.settle_holders()?,
+            Some(keys) if self.may_go(keys, &given)? => self.settle_holders()?,
             _ => Vec::new(),
         };
         if let Some(key) = sent {
@@ -144,6 +173,12 @@ impl ControlPlane {
             }
         }
         self.remove_files(&gone)
+    }
+
+    /// Whether something that a trigger gave could be nobody's. It is, or was by an earlier server, held for the trigger when something is erased.
+    fn may_go(&self, keys: &Keyring, given: &[Digest]) -> Result<bool, Fault> {
+        let held = |holder| keys.holds_any(given, holder).map_err(|error| fault(&error));
+        Ok(held(Holder::Triggers)? || held(Holder::Kept)?)
     }
 
     /// Whether a trigger gives inputs to its runs, or a run was given them that is not among these. Every run is looked at: of use where
@@ -169,8 +204,7 @@ impl ControlPlane {
 
     /// Destroys keys, then what is left of files and logs. Gives how many artifacts went.
     fn destroy(&self, runs: &[RunId]) -> Result<u64, Fault> {
-        let mut gone = self.settle_holders()?;
-        let mut sent = BTreeSet::new();
+        let (mut gone, mut sent) = (Vec::new(), BTreeSet::new());
         for run in runs {
             let Some(row) = self.reader().run(*run).map_err(Fault::internal)? else { continue };
             // Whoever comes a second time finds the key gone; without one what it was given cannot be read either.
@@ -180,9 +214,8 @@ impl ControlPlane {
         }
         let numbers: Vec<u64> = runs.iter().map(|run| run.0).collect();
         if let Some(keys) = self.keys() {
-            // Earlier servers had what a trigger gives kept for ever.
-            let inputs: Vec<Digest> = sent.iter().map(|key| digest_of_inputs(key)).collect();
-            keys.leave(&inputs, Holder::Kept).map_err(|error| fault(&error))?;
+            // As late as can be: what begins meanwhile holds what it was given.
+            gone.extend(self.settle_holders()?);
             gone.extend(keys.destroy_runs(&numbers).map_err(|error| fault(&error))?);
         }
         for key in sent {
@@ -218,7 +251,9 @@ impl ControlPlane {
         let this = self.clone();
         let finish = move || {
             if !this.reader().is_unswept().map_err(Fault::internal)? {
-                return Ok(());
+                // A trigger may have been removed, and what it gave not.
+                let held = this.keys().map(|keys| keys.is_holder(Holder::Triggers)).transpose().map_err(|error| fault(&error))?;
+                return if held == Some(true) { this.remove_files(&this.settle_holders()?) } else { Ok(()) };
             }
             let erased: Vec<RunId> = this.reader().erased().map_err(Fault::internal)?.into_iter().collect();
             this.destroy(&erased).map(drop)

@@ -386,7 +386,7 @@ impl ControlPlane {
         inputs: &Value,
     ) -> Result<Option<Box<RunLabelled>>, Fault> {
         let rules = self.rules();
-        let stored = |artifact: &Digest| self.reader().artifact_label(artifact).map_err(Fault::internal);
+        let stored = |artifact: &Digest| self.label_given(artifact);
         let carried = inputs_carry(&rules, graph, inputs, stored)?;
         self.label_graph(&rules, graph, (project, domain), &carried, labels_of)
     }

@@ -121,19 +121,33 @@ impl ControlPlane {
     /// Blocks.
     pub(crate) fn take_artifacts(&self, run: RunId, artifacts: &[Digest]) -> Result<(), Fault> {
         let Some(keys) = self.keys() else { return Ok(()) };
-        keys.claim(&self.with_files(artifacts), run.0).map_err(|error| fault(&error))
+        // Of one whose listing cannot be read now its files are taken when something is erased.
+        let all = self.with_files(artifacts).unwrap_or_else(|_| artifacts.to_vec());
+        keys.claim(&all, run.0).map_err(|error| fault(&error))
     }
 
-    /// Artifacts, with the files of those that are directories. Blocks.
-    pub(crate) fn with_files(&self, artifacts: &[Digest]) -> Vec<Digest> {
+    /// Artifacts, with the files of those that are directories. What no site has whole has none; what cannot be read now is an error. Blocks.
+    pub(crate) fn with_files(&self, artifacts: &[Digest]) -> Result<Vec<Digest>, Fault> {
         let mut all: Vec<Digest> = artifacts.to_vec();
         for artifact in artifacts {
-            let store = self.sites().with_copy(artifact).first().and_then(|site| self.sites().store(site));
-            // What cannot be read is told to whoever reads it.
-            let listing = store.and_then(|store| store.listing(artifact).ok().flatten());
+            let listing = self.listing_of(artifact)?;
             all.extend(listing.iter().flat_map(|listing| listing.entries.iter().map(|entry| entry.digest)));
         }
-        all
+        Ok(all)
+    }
+
+    /// The listing of an artifact that is a directory, from a site that has it. Blocks.
+    pub(crate) fn listing_of(&self, artifact: &Digest) -> Result<Option<artifacts::Listing>, Fault> {
+        use artifacts::StoreError::{Damaged, Erased, Missing, Tampered};
+        let mut unread = None;
+        for store in self.sites().with_copy(artifact).iter().filter_map(|site| self.sites().store(site)) {
+            match store.listing(artifact) {
+                Ok(listing) => return Ok(listing),
+                Err(Missing(_) | Erased(_) | Damaged { .. } | Tampered(_)) => {}
+                Err(error) => unread = Some(error),
+            }
+        }
+        unread.map_or(Ok(None), |error| Err(Fault::internal(error)))
     }
 
     /// Rotates the keys: what is stored stays as it is, and work goes on.

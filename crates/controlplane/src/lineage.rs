@@ -9,7 +9,7 @@ use serde_json::Value;
 use workflow::labels;
 
 use crate::governing::may_lower;
-use crate::{ControlPlane, Fault};
+use crate::{ControlPlane, Fault, FaultKind};
 
 /// Runs that a lineage names.
 const RUNS_MAX: usize = 100;
@@ -66,15 +66,19 @@ fn is_copy(path: &str) -> bool {
     path.contains("<-")
 }
 
+/// Runs that are looked at for one file.
+const HOLDERS_MAX: usize = 256;
+
 impl ControlPlane {
-    /// What an artifact carries. A file of a directory is nobody's own result, and carries what the runs do that hold it. Blocks.
+    /// What an artifact carries. A file of a directory carries what the directory does: those of the runs that hold the file are looked at. Blocks.
     pub fn label_of_artifact(&self, artifact: &Digest) -> Result<Label, Fault> {
         let mut label = self.reader().artifact_label(artifact).map_err(Fault::internal)?;
         let Some(keys) = self.keys().filter(|_| label.is_empty() && self.rules().governed()) else { return Ok(label) };
-        if self.reader().origins_of(artifact, 1).map_err(Fault::internal)?.is_empty() {
-            for run in keys.holders(artifact).map_err(|error| crate::keys::fault(&error))? {
-                if let Some(run) = self.reader().run(RunId(run)).map_err(Fault::internal)? {
-                    label.join(&self.label_of_run(&run, None)?);
+        for run in keys.holders(artifact, HOLDERS_MAX).map_err(|error| crate::keys::fault(&error))? {
+            for tagged in self.reader().tagged_of_run(RunId(run)).map_err(Fault::internal)? {
+                let listing = self.listing_of(&tagged)?;
+                if listing.is_some_and(|listing| listing.entries.iter().any(|entry| entry.digest == *artifact)) {
+                    label.join(&self.reader().artifact_label(&tagged).map_err(Fault::internal)?);
                 }
             }
         }
@@ -108,6 +112,17 @@ impl ControlPlane {
         }
         versions.sort_by_key(|origin| std::cmp::Reverse(origin.row.seq));
         Ok(Some(Versions { of, versions, more: runs.len() >= VERSIONS_RUNS_MAX }))
+    }
+
+    /// What an artifact brings along that a run is given. A single file of a directory with tags is refused: entries say nothing of what it carries,
+    /// and whoever checks them could not count it. Blocks.
+    pub(crate) fn label_given(&self, artifact: &Digest) -> Result<Label, Fault> {
+        let (stored, all) = (self.reader().artifact_label(artifact).map_err(Fault::internal)?, self.label_of_artifact(artifact)?);
+        if stored == all {
+            return Ok(stored);
+        }
+        let message = format!("the artifact {artifact} is a file of a directory that carries `{all}`");
+        Err(Fault::new(FaultKind::Refused, message).hint("give the whole directory: what it carries is known"))
     }
 
     /// Where an artifact comes from.

@@ -194,6 +194,7 @@ impl ControlPlane {
                     None
                 }
             };
+            let given = submit.as_ref().map(|submit| crate::erasing::given(&submit.inputs)).unwrap_or_default();
             let command = Command::FireTrigger {
                 trigger: firing.trigger.name.clone(),
                 due: firing.due,
@@ -209,6 +210,11 @@ impl ControlPlane {
             match self.inbox().ask(command).await {
                 Ok(answer) => {
                     failpoint::hit(Point::TriggerFired);
+                    if let Some(run) = answer.run.filter(|_| !given.is_empty()) {
+                        tokio::task::block_in_place(|| self.take_artifacts(run, &given)).unwrap_or_else(
+                            |fault| tracing::warn!(%run, %fault, "that a run holds its inputs could not be noted"),
+                        );
+                    }
                     self.flyte().submitted();
                     return Ok(answer.run);
                 }

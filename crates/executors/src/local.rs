@@ -196,6 +196,7 @@ impl LocalExecutor {
         if (known.settings.mode, &known.settings.runtime) != (settings.mode, &settings.runtime) {
             let kept = Arc::new(Kept::of(&self.inner.site.path, settings));
             *self.inner.site.sandbox.lock() = kept;
+            self.inner.wrappers.begin_anew();
         }
     }
 
@@ -222,10 +223,13 @@ impl LocalExecutor {
 impl Kept {
     fn of(path: &str, settings: sandbox::Settings) -> Kept {
         // Looking for it is work that a site without walls does not need.
-        let runtime = match settings.mode {
+        let mut runtime = match settings.mode {
             SandboxMode::Off => Runtime::default(),
             _ => Runtime::of(path, &shown_of(&settings)),
         };
+        for folder in runtime.forget_hidden(&settings.hidden, &[]) {
+            tracing::warn!(folder = %folder.display(), "what the search path leads to lies within the server's data, and is not shown");
+        }
         Kept { settings, runtime }
     }
 }

@@ -25,6 +25,7 @@ use std::sync::{Arc, OnceLock};
 use model::EgressGrant;
 use model::site::SandboxMode;
 
+pub use cover::keeps_signals_in;
 pub use model::Connection;
 pub(crate) use network::PROXY_PORT;
 pub use probe::{Isolation, probe, time_starts};

@@ -276,7 +276,8 @@ NEW_USERS, NEW_MOUNTS = 0x10000000, 0x20000
 NO_SUID, NO_DEVICES, BIND, RECURSIVE, PRIVATE = 2, 4, 4096, 16384, 1 << 18
 MOUNT_SETATTR, AT_WORK, ONLY_READ = 442, -100, 1 | 2 | 4
 SET_DUMPABLE, DROP_FROM_BOUND, NO_NEW_RIGHTS, AMBIENT, CLEAR_AMBIENT = 4, 24, 38, 47, 4
-CREATE_RULESET, RESTRICT_SELF, SCOPE_SIGNALS = 444, 446, 2
+# Abstract sockets and signals.
+CREATE_RULESET, RESTRICT_SELF, SCOPES = 444, 446, 1 | 2
 
 
 def put_on(cover):
@@ -310,6 +311,11 @@ def put_on(cover):
         os.close(descriptor)
     for folder in hidden:
         libc.close(folder)
+    # What others load is not changed from here, wherever it lies.
+    for path in only_read - opened.keys():
+        if os.path.exists(path):
+            libc.mount(path, path, None, BIND | RECURSIVE)
+            libc.close(path)
     os.chdir(cover["work"])
     libc.prctl(NO_NEW_RIGHTS, 1)
     for number in range(64):
@@ -321,7 +327,7 @@ def put_on(cover):
     libc.call("capset", (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())
     try:
         long = ctypes.c_long
-        asked = (ctypes.c_uint64 * 3)(0, 0, SCOPE_SIGNALS)
+        asked = (ctypes.c_uint64 * 3)(0, 0, SCOPES)
         rules = libc.call("syscall", long(CREATE_RULESET), asked, ctypes.c_size_t(ctypes.sizeof(asked)), long(0))
         libc.call("syscall", long(RESTRICT_SELF), long(rules), long(0))
         os.close(rules)

@@ -132,24 +132,39 @@ impl Keyring {
         Ok(false)
     }
 
-    /// The runs that hold a content.
-    pub fn holders(&self, digest: &Digest) -> Result<Vec<u64>> {
+    /// The runs that hold a content, the first of them.
+    pub fn holders(&self, digest: &Digest, limit: usize) -> Result<Vec<u64>> {
         let inner = self.lock();
-        let mut runs = inner.db.prepare_cached("SELECT holder FROM holds WHERE digest = ?1 AND holder > 0")?;
-        let runs = runs.query_map(params![digest.0], |row| row.get(0))?;
+        let mut runs = inner.db.prepare_cached("SELECT holder FROM holds WHERE digest = ?1 AND holder > 0 LIMIT ?2")?;
+        let runs = runs.query_map(params![digest.0, limit as i64], |row| row.get(0))?;
         Ok(runs.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// A holder lets contents go. They stay, whoever else holds them: a run that is erased later takes them along.
-    pub fn leave(&self, digests: &[Digest], holder: Holder) -> Result<()> {
+    /// A holder lets contents go that it holds. The keys of those go that nobody else holds; gives which.
+    pub fn let_go(&self, digests: &[Digest], holder: Holder) -> Result<Vec<Digest>> {
         let mut inner = self.lock();
         let transaction = inner.db.transaction()?;
-        for digest in digests {
-            let sql = "DELETE FROM holds WHERE digest = ?1 AND holder = ?2";
-            transaction.prepare_cached(sql)?.execute(params![digest.0, holder.number()])?;
+        let mut gone = Vec::new();
+        {
+            let mut leave = transaction.prepare_cached("DELETE FROM holds WHERE digest = ?1 AND holder = ?2")?;
+            for digest in digests {
+                if leave.execute(params![digest.0, holder.number()])? > 0 && destroy_unheld(&transaction, digest)? {
+                    gone.push(*digest);
+                }
+            }
         }
         transaction.commit()?;
-        Ok(())
+        if !gone.is_empty() {
+            inner.forget();
+            inner.empty_log()?;
+        }
+        Ok(gone)
+    }
+
+    /// Whether a holder holds anything.
+    pub fn is_holder(&self, holder: Holder) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM holds WHERE holder = ?1)";
+        Ok(self.lock().db.prepare_cached(sql)?.query_row(params![holder.number()], |row| row.get(0))?)
     }
 
     /// A holder holds these contents and no others. The keys of those go that it let go and that nobody else holds; gives which.

@@ -2799,6 +2799,8 @@ export interface components {
             bodies: number;
             /** @description The runs that are erased now. */
             runs: number[];
+            /** @description Triggers that give something of what these runs were given to their runs to come. It stays until they are removed. */
+            triggers: string[];
         };
         EraseRequest: {
             /** @description Runs, by name or number. They must have ended. */

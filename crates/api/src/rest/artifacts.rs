@@ -58,7 +58,10 @@ pub(crate) async fn upload(
         Err(Broken::Disk(error)) => return Err(failed(error).into()),
     }
     let put = blocking(move || {
-        let put = store.put_file(&upload.0).map_err(Fault::internal);
+        let put = store.put_file(&upload.0).map_err(|error| match error {
+            StoreError::ForgedListing => Fault::new(FaultKind::Malformed, error.to_string()),
+            other => Fault::internal(other),
+        });
         drop(upload);
         put
     });

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use controlplane::Fault;
+use controlplane::{Fault, FaultKind};
 use model::{ArtifactRef, Digest};
 use parking_lot::Mutex;
 use policy::Target;
@@ -17,7 +17,7 @@ use super::problem::{ApiError, ApiResult};
 /// Uploads that are remembered.
 const UPLOADS_MAX: usize = 65_536;
 /// Runs that are looked at for one artifact.
-const RUNS_MAX: usize = 64;
+const RUNS_MAX: usize = 1_000;
 
 /// Who brought what since the server started. Whoever has content may name it, whoever else has it too.
 #[derive(Debug, Default)]
@@ -63,19 +63,20 @@ fn check_one(app: &App, caller: &Caller, digest: Digest) -> ApiResult<()> {
     let label = app.control.label_of_artifact(&digest)?;
     for origin in reader.origins_of(&digest, RUNS_MAX).map_err(Fault::internal)? {
         let Some(run) = reader.run(origin.run).map_err(Fault::internal)? else { continue };
-        let was_given_it = origin.action.is_none() && run.principal == caller.principal;
+        // Whoever repeats a run is given what somebody else had the right to give.
+        let was_given_it = origin.action.is_none() && run.principal == caller.principal && run.origin["kind"] != "rerun";
         if was_given_it || permission::permits(app, caller, "view", &permission::run_target(&run), &label) {
             return Ok(());
         }
     }
     let target = Target { kind: "artifact".into(), name: digest.to_string(), ..Target::default() };
-    permission::may(app, caller, "view", &target, &label).map_err(|ApiError(fault)| {
-        ApiError(
-            fault.hint(
-                "a run is given what whoever starts it may see: upload the file again, or ask for `view` of what it is from",
-            ),
-        )
-    })
+    if permission::permits(app, caller, "view", &target, &label) {
+        return Ok(());
+    }
+    // The same whatever it carries, and whether it is there or not.
+    let fault = Fault::new(FaultKind::Forbidden, format!("`{}` may not give the artifact `{digest}` to a run", caller.principal));
+    let hint = "a run is given what whoever starts it may see: upload the file again, or ask for `view` of what it is from";
+    Err(ApiError(fault.hint(hint)))
 }
 
 #[cfg(test)]

@@ -65,9 +65,12 @@ async fn whoever_names_an_artifact_for_a_run_may_see_it_or_brought_it() {
     let starter = token_with_role(&up, "starter", "starter", &admin).await;
     let keeper = token_with_role(&up, "keeper", "keeper", &admin).await;
     let mut of = Vec::new();
-    for (workflow, bytes) in [("mine/w", b"of mine"), ("mine/tagged", b"tagged."), ("bank/w", b"of bank")] {
+    for (name, workflow, bytes) in
+        [("one", "mine/w", b"of mine"), ("two", "mine/tagged", b"tagged."), ("three", "bank/w", b"of bank")]
+    {
         let file = put(&up, &admin, bytes).await;
-        assert_eq!(start(&up, &admin, workflow, &file).await.status, StatusCode::CREATED);
+        let run = json!({ "workflow": workflow, "name": name, "inputs": { "file": file } });
+        assert_eq!(post(&up, &admin, "/api/v1/runs", run).await.status, StatusCode::CREATED);
         of.push(file);
     }
     let [mine, tagged, bank] = of.try_into().unwrap();
@@ -101,6 +104,20 @@ async fn whoever_names_an_artifact_for_a_run_may_see_it_or_brought_it() {
 
     assert_eq!(start(&up, &keeper, "mine/w", &mine).await.status, StatusCode::CREATED);
     assert_eq!(start(&up, &admin, "mine/w", &bank).await.status, StatusCode::CREATED);
+    // A repetition gives no right to name what somebody else gave.
+    let repeated = post(&up, &starter, "/api/v1/runs/one/rerun", json!({})).await;
+    assert_eq!(repeated.status, StatusCode::CREATED, "{}", repeated.text());
+    start(&up, &starter, "mine/w", &mine).await.is_problem(403, "E0005");
+    // Nor does a list that somebody wrote as that of a directory; and what is not there is refused in the same words.
+    let digest = tagged["$artifact"]["digest"].as_str().unwrap();
+    let listing =
+        format!("{{\"format\":\"tutti-directory-1\",\"entries\":[{{\"path\":\"x\",\"digest\":\"{digest}\",\"size\":7}}]}}");
+    let headers = [("authorization", keeper.as_str())];
+    up.call(Method::PUT, "/api/v1/artifacts?name=a", &headers, listing.into()).await.is_problem(400, "E0001");
+    let nowhere = json!({ "$artifact": { "digest": model::Digest::of(b"nowhere"), "size": 1, "kind": "file", "name": "a" } });
+    let said = async |file: &Value| start(&up, &keeper, "mine/w", file).await.json()["detail"].as_str().unwrap().to_owned();
+    let without = |said: String, file: &Value| said.replace(file["$artifact"]["digest"].as_str().unwrap(), "D");
+    assert_eq!(without(said(&nowhere).await, &nowhere), without(said(&tagged).await, &tagged));
     // Whoever has the content may give it to a run, and may do so again.
     assert_eq!(put(&up, &starter, b"of bank").await, bank);
     assert_eq!(start(&up, &starter, "mine/w", &bank).await.status, StatusCode::CREATED);

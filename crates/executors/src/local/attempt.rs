@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{SiteFolder, folders};
 use crate::machine::disk_is_nearly_full;
-use crate::sandbox::cover::{Cover, LACKING};
+use crate::sandbox::cover::{Cover, LACKING, LOUD, keeps_signals_in};
 use crate::sandbox::{Attempt, Layers, PROXY_PORT, Site, Walls};
 use crate::shim::{self, HostSpec, ShimSpec};
 use crate::{AttemptSpec, Host, secrets};
@@ -249,7 +249,8 @@ fn walls(site: &SiteFolder, folder: &Path, spec: &AttemptSpec, ticket: &Ticket) 
         ));
     }
     let isolation = settings.machine.isolation();
-    let runtime = kept.runtime.with(&spec.shown);
+    let mut runtime = kept.runtime.with(&spec.shown);
+    runtime.forget_hidden(&settings.hidden, &spec.shown);
     let runtime = if isolation.layers.namespaces { runtime } else { runtime.without(&settings.hidden) };
     let mut writable = vec![site.folder.join("files")];
     writable.extend(settings.writable.iter().cloned());
@@ -293,8 +294,11 @@ fn cover(site: &SiteFolder, folder: &Path, spec: &AttemptSpec) -> (Option<Cover>
     let own = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let written = [site.folder.join("files")].iter().chain(&spec.writable).map(|path| own(path)).collect();
     let shown = spec.shown.iter().map(|path| own(path)).collect();
-    let cover = Cover { hidden: settings.hidden.clone(), shown, written, work: own(&folder.join("work")), is_outer: false };
-    (Some(cover), Vec::new())
+    let mut hidden = settings.hidden.clone();
+    // Whoever answers there does what it is asked for outside of all this.
+    hidden.push(format!("/run/user/{}", rustix::process::geteuid().as_raw()).into());
+    let lacking = if keeps_signals_in() { Vec::new() } else { vec![LOUD.into()] };
+    (Some(Cover { hidden, shown, written, work: own(&folder.join("work")), is_outer: false }), lacking)
 }
 
 /// The same for the process that others of a program come from. What it loads is the program's, and its wrappers find their attempts there.

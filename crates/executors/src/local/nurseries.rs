@@ -79,6 +79,11 @@ impl Nurseries {
         None
     }
 
+    /// Lets all go.
+    pub(super) fn clear(&self) {
+        self.known.lock().clear();
+    }
+
     /// Lets those go that have made nothing for long.
     pub(super) fn expire(&self) {
         self.known.lock().retain(|_, state| {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -35,6 +35,8 @@ pub(super) struct Wrappers {
     wanted: AtomicUsize,
     /// Those without work that keep their child, by what it serves.
     kept: Mutex<BTreeMap<String, Vec<(Wrapper, Instant)>>>,
+    /// How often everything began anew.
+    era: AtomicU64,
 }
 
 /// A wrapper that runs. Dropped, it ends with the attempt it has.
@@ -43,6 +45,8 @@ pub(super) struct Wrapper {
     home: Option<Home>,
     /// Whether it was made by a program, and has no attempts of others.
     of_program: bool,
+    /// How often everything had begun anew when it was made.
+    era: u64,
 }
 
 /// The folder of a process that is used again. It goes with the last who knows of it.
@@ -66,12 +70,14 @@ impl Wrappers {
             idle: Mutex::default(),
             wanted: AtomicUsize::new(0),
             kept: Mutex::default(),
+            era: AtomicU64::new(0),
         }
     }
 
     /// A wrapper for an attempt, which has not been told of it yet.
     pub(super) async fn find(&self, host: Option<&Host>, cover: Option<&Cover>) -> std::io::Result<Wrapper> {
         if let Some(host) = host {
+            let era = self.era.load(Ordering::Acquire);
             if let Some(wrapper) = host.reuse.as_ref().and_then(|reuse| self.kept_for(&reuse.key)) {
                 return Ok(wrapper);
             }
@@ -80,7 +86,7 @@ impl Wrappers {
                     Some(_) => Some(Home(tempfile::TempDir::new_in(&self.homes)?)),
                     None => None,
                 };
-                return Ok(Wrapper { channel, home, of_program: true });
+                return Ok(Wrapper { channel, home, of_program: true, era });
             }
         }
         match self.idle.lock().pop() {
@@ -122,7 +128,7 @@ impl Wrappers {
         command.stdin(OwnedFd::from(theirs.try_clone()?)).stdout(OwnedFd::from(theirs)).stderr(Stdio::null());
         // The runtime reaps it.
         drop(tokio::process::Command::from(command).kill_on_drop(false).spawn()?);
-        Ok(Wrapper { channel, home: None, of_program: false })
+        Ok(Wrapper { channel, home: None, of_program: false, era: self.era.load(Ordering::Acquire) })
     }
 
     /// Takes a wrapper back that has finished its attempt. One that a program made ends: what made it could look into it.
@@ -165,9 +171,16 @@ impl Wrappers {
         let until = Instant::now() + reuse.idle.to_std();
         let mut kept = self.kept.lock();
         let of_its_kind = kept.entry(reuse.key.clone()).or_default();
-        if of_its_kind.len() < reuse.keep {
+        if wrapper.era == self.era.load(Ordering::Acquire) && of_its_kind.len() < reuse.keep {
             of_its_kind.push((wrapper, until));
         }
+    }
+
+    /// Lets those go that have loaded something: what is around them is as it was when they began.
+    pub(super) fn begin_anew(&self) {
+        self.era.fetch_add(1, Ordering::AcqRel);
+        self.kept.lock().clear();
+        self.nurseries.clear();
     }
 
     /// Lets those go that have had no work for long.

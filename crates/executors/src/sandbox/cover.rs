@@ -19,6 +19,18 @@ use super::root;
 /// What is said of an attempt where a machine cannot hide anything.
 pub(crate) const LACKING: &str = "the server's data are not hidden from it: this machine makes no namespaces for users";
 
+/// What is said of an attempt where the kernel cannot keep its signals in.
+pub(crate) const LOUD: &str = "signals and abstract sockets to other processes are not kept in: the kernel is older than 6.12";
+
+/// Whether the kernel keeps signals in, and the way to sockets without a file.
+#[expect(unsafe_code, reason = "no safe binding that says which version of Landlock there is")]
+pub fn keeps_signals_in() -> bool {
+    const VERSION: libc::c_uint = 1;
+    // SAFETY: asked for its version, the call reads no memory.
+    let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0_usize, VERSION) };
+    version >= 6
+}
+
 /// What an attempt is not shown, and what of that it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Cover {
@@ -59,22 +71,31 @@ impl Cover {
         for hidden in self.hidden.iter().filter(|hidden| hidden.is_dir()) {
             root::close_alone(hidden)?;
         }
+        // What others load is not changed from here, wherever it lies.
+        for path in self.shown.iter().filter(|path| !self.is_hidden(path) && path.exists()) {
+            mount_bind_recursive(path, path)?;
+            root::close(path)?;
+        }
         // The folder that this process was in is the one that is covered: what lies above that would be seen from there.
         rustix::process::chdir(&self.work)?;
         // Where root's own number is handed on, whoever does it has to be able to set rights of files.
         drop_rights(if self.is_outer && user.0 == 0 { CapabilitySet::SETFCAP } else { CapabilitySet::empty() })?;
-        let rules = Ruleset::default().set_compatibility(CompatLevel::BestEffort).scope(Scope::Signal);
+        let rules =
+            Ruleset::default().set_compatibility(CompatLevel::BestEffort).scope(Scope::Signal | Scope::AbstractUnixSocket);
         rules.and_then(Ruleset::create).and_then(landlock::RulesetCreated::restrict_self).map_err(io::Error::other)?;
         Ok(())
     }
 
     /// Everything within what is hidden that is seen, and whether it can be written.
     fn seen(&self) -> impl Iterator<Item = (&Path, bool)> {
-        let is_hidden = |path: &Path| self.hidden.iter().any(|hidden| path.starts_with(hidden));
         let own = self.written.iter().chain([&self.work]);
         let only_read = self.shown.iter().filter(|path| !self.written.contains(path));
         let all = only_read.map(|path| (path, false)).chain(own.map(|path| (path, true)));
-        all.map(|(path, own)| (path.as_path(), own)).filter(move |(path, _)| is_hidden(path))
+        all.map(|(path, own)| (path.as_path(), own)).filter(|(path, _)| self.is_hidden(path))
+    }
+
+    fn is_hidden(&self, path: &Path) -> bool {
+        self.hidden.iter().any(|hidden| path.starts_with(hidden))
     }
 }
 

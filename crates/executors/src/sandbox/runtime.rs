@@ -106,6 +106,18 @@ impl Runtime {
         self
     }
 
+    /// Drops what lies within something hidden, but for these folders: what says where programs were installed, and links, may be written by
+    /// others than the operator. Gives what was dropped.
+    pub(crate) fn forget_hidden(&mut self, hidden: &[PathBuf], but: &[PathBuf]) -> Vec<PathBuf> {
+        let but: Vec<PathBuf> = but.iter().filter_map(|path| path.canonicalize().ok()).collect();
+        let is_hidden = |lies: &Path| {
+            hidden.iter().any(|hidden| lies.starts_with(hidden)) && !but.iter().any(|shown| lies.starts_with(shown))
+        };
+        let dropped = self.shown.iter().filter(|(_, lies)| is_hidden(lies)).map(|(at, _)| at.clone()).collect();
+        self.shown.retain(|_, lies| !is_hidden(lies));
+        dropped
+    }
+
     fn system(&mut self, folder: &Path) {
         match std::fs::read_link(folder) {
             Ok(to) => drop(self.links.insert(folder.to_owned(), to)),
@@ -202,6 +214,35 @@ mod tests {
         let (root, user) = (Path::new("/root"), Path::new("/home").join("somebody"));
         assert!(is_shared(root) && is_shared(&user) && is_shared(&root.join(".local")) && is_shared(&user.join(".local")));
         assert!(is_shared(Path::new("/opt")) && !is_shared(Path::new("/opt/conda")) && !is_shared(&root.join(".tools")));
+    }
+
+    #[test]
+    fn what_is_hidden_is_shown_by_no_link_and_no_word_of_an_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        for path in ["data/keys/bin", "data/environments/one/bin", "venv/bin"] {
+            std::fs::create_dir_all(folder.join(path)).unwrap();
+        }
+        let text = format!("home = {}\n", folder.join("data/keys").display());
+        std::fs::write(folder.join("venv/pyvenv.cfg"), &text).unwrap();
+        std::os::unix::fs::symlink(folder.join("data/keys/bin"), folder.join("tools")).unwrap();
+        let path = format!("{}:{}", folder.join("venv/bin").display(), folder.join("tools").display());
+        let (hidden, environments) = (vec![folder.join("data")], vec![folder.join("data/environments/one")]);
+        let mut found = Runtime::of(&path, &[]);
+        assert!(found.shown.values().any(|lies| *lies == hidden[0]), "they lead there");
+        assert!(!found.forget_hidden(&hidden, &[]).is_empty());
+        let within = |runtime: &Runtime| -> Vec<PathBuf> {
+            runtime.shown.values().filter(|lies| lies.starts_with(&hidden[0])).cloned().collect()
+        };
+        let mut with = found.with(&environments);
+        with.forget_hidden(&hidden, &environments);
+        assert_eq!((within(&found), within(&with)), (Vec::new(), environments.clone()));
+        assert!(with.shown.contains_key(&folder.join("venv")));
+        // An environment that says so of itself shows nothing by that.
+        std::fs::write(environments[0].join("pyvenv.cfg"), &text).unwrap();
+        let mut with = found.with(&environments);
+        with.forget_hidden(&hidden, &environments);
+        assert!(within(&with).iter().all(|lies| *lies == environments[0]));
     }
 
     #[test]

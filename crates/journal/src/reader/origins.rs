@@ -73,6 +73,18 @@ impl Reader {
         })
     }
 
+    /// The artifacts with tags that a run was given or made.
+    pub fn tagged_of_run(&self, run: RunId) -> Result<Vec<Digest>> {
+        self.with(|db| {
+            // By the entries of the run, of which there is an index.
+            let sql = "SELECT DISTINCT o.artifact FROM runs r JOIN artifact_origins o ON o.seq BETWEEN r.first_seq AND r.last_seq AND o.run = r.id
+                       JOIN artifact_labels l ON l.artifact = o.artifact WHERE r.id = ?1";
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map(params![run.0], |row| Ok(Digest(row.get(0)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
     /// An action by its number.
     pub fn action_no(&self, run: RunId, no: u32) -> Result<Option<ActionRow>> {
         self.with(|db| {

@@ -160,6 +160,31 @@ fn a_file_is_erased_with_the_last_run_that_holds_it() {
 }
 
 #[test]
+fn what_a_holder_lets_go_goes_when_nobody_else_has_it() {
+    let place = Place::new();
+    let keys = place.open();
+    let [own, shared, old, brought] = [b"own", b"shd", b"old", b"brt"].map(|bytes| Digest::of(bytes));
+    let files: Vec<[u8; 16]> = [own, shared, old, brought]
+        .map(|digest| {
+            let file = FileKey::new().unwrap();
+            let holder = if digest == old { Holder::Kept } else { Holder::Unclaimed };
+            keys.keep_files(&[(file.clone(), digest)], holder).unwrap();
+            file.number
+        })
+        .into();
+    keys.claim_all(&[(1, vec![own, shared]), (2, vec![shared])]).unwrap();
+    assert_eq!(keys.hold_only(&[own, shared, brought], Holder::Triggers).unwrap(), []);
+    assert!(keys.holds_any(&[own], Holder::Triggers).unwrap() && keys.is_holder(Holder::Triggers).unwrap());
+    assert_eq!(keys.destroy_runs(&[1]).unwrap(), [], "a trigger has what the run alone had");
+    assert_eq!(keys.holders(&shared, 10).unwrap(), [2]);
+    assert_eq!(keys.hold_only(&[], Holder::Triggers).unwrap(), [own], "what was brought and never taken stays");
+    assert_eq!(keys.let_go(&[shared, brought, old], Holder::Kept).unwrap(), [old]);
+    assert!(!keys.is_holder(Holder::Triggers).unwrap());
+    let opens = |number: usize| keys.file_key(&files[number]).is_ok();
+    assert_eq!([opens(0), opens(1), opens(2), opens(3)], [false, true, false, true]);
+}
+
+#[test]
 fn no_key_lies_open_in_the_folder() {
     let place = Place::new();
     let keys = place.open();
