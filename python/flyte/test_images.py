@@ -6,15 +6,13 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import tarfile
 import threading
 import unittest
-from pathlib import Path
 
 import flyte
 from flyteidl2.imagebuilder.payload_pb2 import GetImageRequest
-from rig import OnServer, Server, connect, output, start
+from rig import OnServer, output, start
 
 import programs_images as programs
 
@@ -117,48 +115,6 @@ class Images(OnServer):
             self.assertEqual(run["phase"], "failed")
             self.assertIn(words, run["failure"]["message"])
             self.assertIn("no container", run["failure"]["message"])
-
-
-class WithUv(unittest.TestCase):
-    """The same where uv is installed."""
-
-    @classmethod
-    def setUpClass(cls):
-        # Of the environments of these tests one has it.
-        environment = Path(sys.prefix).parent / "flyte-2.11-venv"
-        if not (environment / "bin" / "uv").exists():
-            raise unittest.SkipTest(f"there is no uv in {environment}: python/flyte/setup.sh installs it there")
-        cls.server = Server(TUTTI_FLYTE_VENV=str(environment))
-        cls.server.start()
-        connect(cls.server)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.server.stop()
-
-    def python_of(self, name):
-        [python] = (self.server.folder / "data/flyte/environments").glob(f"{name}_*/bin/python")
-        return python
-
-    def test_packages_are_installed_by_it(self):
-        flyte.build(flyte.Image.from_debian_base(name="by-uv").with_pip_packages("six==1.17.0"))
-        python = self.python_of("by-uv")
-        said = subprocess.run([python, "-c", "import flyte, six; print(flyte.__version__, six.__version__)"], capture_output=True, text=True)
-        self.assertEqual(said.stdout.split(), [flyte.__version__, "1.17.0"], said.stderr)
-        self.assertIn("uv = ", (python.parent.parent / "pyvenv.cfg").read_text())
-
-    def test_a_project_is_synced_with_its_lock(self):
-        folder = self.server.folder / "project"
-        folder.mkdir()
-        (folder / "pyproject.toml").write_text('[project]\nname = "own"\nversion = "1.0"\nrequires-python = ">=3.10"\ndependencies = ["six==1.16.0"]\n')
-        uv = Path(self.server.environment["TUTTI_FLYTE_VENV"]) / "bin" / "uv"
-        locked = subprocess.run([uv, "lock", "--quiet", "--project", folder], capture_output=True, text=True)
-        if locked.returncode:
-            self.skipTest(f"the project cannot be locked here: {locked.stderr}")
-        image = flyte.Image.from_debian_base(name="project").with_uv_project(pyproject_file=folder / "pyproject.toml", uvlock=folder / "uv.lock")
-        flyte.build(image)
-        said = subprocess.run([self.python_of("project"), "-c", "import six; print(six.__version__)"], capture_output=True, text=True)
-        self.assertEqual(said.stdout.strip(), "1.16.0", said.stderr)
 
 
 class Walls(OnServer):
