@@ -157,7 +157,9 @@ fn what_is_excused_from_walls_does_not_see_what_is_hidden() {
     for boxed in [Boxed::new(), Boxed::elsewhere()] {
         let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let (data, shown, made) = (place.path().join("data"), place.path().join("data/shown"), place.path().join("data/made"));
-        [&shown, &made].map(|folder| std::fs::create_dir_all(folder).unwrap());
+        for folder in [&shown, &made] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
         std::fs::write(data.join("key"), "secret").unwrap();
         std::fs::write(shown.join("note"), "hello\n").unwrap();
         let mut settings = boxed.settings(SandboxMode::Prefer);
