@@ -98,6 +98,14 @@ describe("a moment of a run that is over", () => {
     await page.getByText("At the moment that is looked at it had not been opened.").waitFor();
   });
 
+  test("that lies before the run is an error in place of the page, and not the present", async () => {
+    await page.goto(`${server.url}/runs/steps?at=1000`);
+    await page.getByText("had not begun at that moment").waitFor();
+    assert.equal(await head().count(), 0);
+    await page.getByRole("button", { name: "Show it as it is now" }).click();
+    await head().getByText("8 of 8 done").waitFor();
+  });
+
   test("the slider goes through all of it: never more done than later, from nothing to all", async () => {
     await page.goto(`${server.url}/runs/steps`);
     await head().getByText("8 of 8 done").waitFor();
@@ -106,8 +114,10 @@ describe("a moment of a run that is over", () => {
       const answered = place === "1000" ? Promise.resolve() : page.waitForResponse((response) => /\/runs\/steps\?.*at=/.test(response.url()));
       await slider().fill(place);
       await answered;
-      if (place === "1000") await head().getByText("8 of 8 done").waitFor();
-      else await page.getByRole("group", { name: "How actions stood then" }).waitFor();
+      const said = place === "1000" ? { done: 8, all: 8 } : await (await answered).json().then((run) => ({ done: run.actions_done, all: run.actions_total, entry: run.moment.position }));
+      // The page says what this very answer said.
+      if (said.entry) await page.getByText(`after entry ${said.entry} of the journal`).waitFor();
+      await head().getByText(`${said.done} of ${said.all} done`).waitFor();
       const done = Number(/^(\d+) of/.exec(await head().getByText(/ of \d+ done/).textContent())[1]);
       assert.ok(done >= before, `${done} done at ${place}, ${before} before`);
       before = done;

@@ -37,7 +37,7 @@ describe("the event stream", () => {
 
   test("names the views that are stale", () => {
     expect(staleBy("human_decided")).toContain("approvals");
-    expect(staleBy("resource_applied")).toEqual(["log", "resources", "policy", "runs"]);
+    expect(staleBy("resource_applied")).toEqual(["log", "resources", "policy", "runs", "past"]);
     expect(staleBy("site_drained")).toEqual(["log", "sites"]);
     expect(staleBy("attempt_started")).toContain("sites");
     expect(staleBy("something_new")).toEqual(["log", "run"]);

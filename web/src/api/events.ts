@@ -192,14 +192,16 @@ export function staleBy(name: string): string[] {
 function viewsOf(name: string): string[] {
   if (name.startsWith("site_")) return ["sites"];
   // A workflow, a rule, a token, a project with its budget.
-  if (name.startsWith("resource_")) return ["resources", "policy", "runs"];
+  if (name.startsWith("resource_")) return ["resources", "policy", "runs", "past"];
   if (name.startsWith("human_")) return ["approvals", "runs", "run"];
   if (name === "actions_placed" || name === "attempt_finished") return ["runs", "run", "sites"];
   // From here on it is what runs at its site.
   if (name === "attempt_started" || name === "actions_parked") return ["run", "sites"];
   if (name === "actions_opened" || name === "action_finished" || name === "cancel_requested") return ["runs", "run", "approvals"];
-  if (name === "bodies_pruned" || name === "data_erased") return ["runs", "run", "approvals", "storage"];
-  if (name === "artifacts_labelled" || name === "output_kept") return ["runs", "run"];
+  // What was does not change, but what of it is kept and may be seen does.
+  if (name === "bodies_pruned" || name === "data_erased") return ["runs", "run", "past", "approvals", "storage"];
+  if (name === "artifacts_labelled") return ["runs", "run", "past"];
+  if (name === "output_kept") return ["runs", "run"];
   if (name === "epoch_began") return ["health", "sites"];
   if (name.startsWith("run_")) return ["runs", "run", "approvals", "sites"];
   return ["run"];

@@ -82,7 +82,8 @@ export function useRunGraph(run: string, at: number | undefined) {
     ...(when === undefined ? {} : PAST),
     queryKey: when === undefined ? ["run", run, "graph"] : ["past", run, "graph", when],
     queryFn: ({ signal }) => get<RunGraphView>(`/api/v1/runs/${segment(run)}/graph${search({ at: when })}`, signal),
-    placeholderData: (old) => old,
+    // The picture of another run, or of the present while the past is asked for, is none of this one.
+    placeholderData: (old, query) => (query?.queryKey[1] === run && query.queryKey[0] === (when === undefined ? "run" : "past") ? old : undefined),
   });
 }
 

@@ -61,8 +61,14 @@ export function InboxPage() {
       </div>
       {all.length === 0 && !run ? (
         <Card>
-          <Empty title="Nothing waits for a person" example="ask">
-            When a workflow reaches a <code className="font-mono">human</code> node, its question stands here with the evidence beside it.
+          <Empty title={more ? "None of the first questions is in this list" : "Nothing waits for a person"} example={more ? undefined : "ask"}>
+            {more ? (
+              `None of the ${everything.length.toLocaleString()} that have waited for the longest does. More wait than these: they come up as those are answered.`
+            ) : (
+              <>
+                When a workflow reaches a <code className="font-mono">human</code> node, its question stands here with the evidence beside it.
+              </>
+            )}
           </Empty>
         </Card>
       ) : (

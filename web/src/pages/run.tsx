@@ -44,7 +44,7 @@ export function RunPage() {
   const run = query.data;
   const live = !isOver(run.phase);
   // Until the first answer about a moment is there, the page shows the present, and says that it reads.
-  const past = settled === undefined ? undefined : then.data;
+  const past = settled === undefined || then.error ? undefined : then.data;
   const shown = past ?? run;
   const until = past ? Math.max(settled!, Date.parse(past.submitted_at)) : now;
   const open = (path: string | undefined) => void navigate({ search: (old) => ({ ...old, action: path, pane: undefined }) });
@@ -68,6 +68,10 @@ export function RunPage() {
       >
         <Orders run={run} />
       </PageHead>
+      {settled !== undefined && then.error ? (
+        <NotThen error={then.error} now={() => setAt(undefined)} />
+      ) : (
+      <>
       <RunHeader run={shown} now={until} open={open} />
       {shown.failure ? <FailureStrip run={shown} open={open} /> : null}
       <div className={`grid grid-cols-[minmax(0,1fr)] gap-4 ${action ? "xl:grid-cols-[minmax(0,1fr)_minmax(420px,38%)]" : ""}`}>
@@ -110,12 +114,25 @@ export function RunPage() {
               </>}
             </Tabs.Content>
           </Tabs.Root>
-          {then.error ? <Failed error={then.error} /> : null}
           {TIMELESS.has(tab) ? null : <Scrubber span={spanOf(run, now)} at={at} onAt={setAt} live={live} reading={settled !== undefined && (then.isPending || then.isPlaceholderData)} />}
         </Card>
         {action ? <ActionSheet key={action} run={run} path={action} at={settled} close={() => open(undefined)} /> : null}
       </div>
+      </>
+      )}
     </>
+  );
+}
+
+/** Where the past cannot be read the present does not stand for it. */
+function NotThen({ error, now }: { error: unknown; now: () => void }) {
+  return (
+    <Card>
+      <Failed error={error} />
+      <div className="px-4 pb-4">
+        <Button onClick={now}>Show it as it is now</Button>
+      </div>
+    </Card>
   );
 }
 

@@ -31,7 +31,7 @@ export function ActionSheet({ run, path, at, close }: { run: RunView; path: stri
   const navigate = useNavigate({ from: "/runs/$run" });
   const kind = query.data?.kind ?? "";
   const panes = PANES.filter((known) => (known !== "logs" || WRITES.has(kind)) && (known !== "report" || kind === "task"));
-  const skipped = run.actions?.find((action) => action.path === path && action.phase === "skipped");
+  const skipped = at !== undefined ? undefined : run.actions?.find((action) => action.path === path && action.phase === "skipped");
   return (
     <Card
       className="self-start xl:sticky xl:top-18 xl:max-h-[calc(100vh-6rem)] xl:overflow-y-auto"

@@ -49,7 +49,7 @@ export function Scrubber({ span: [first, last], at, onAt, live, reading }: Props
         {at === undefined ? (live ? "as it is now" : "as it ended") : `as it was at ${seconds(Math.max(0, at - first) / 1000)}`}
         {reading ? <span aria-hidden> …</span> : null}
       </span>
-      <Button onClick={() => onAt(undefined)} disabled={at === undefined}>
+      <Button onClick={() => onAt(undefined)} aria-disabled={at === undefined} className={at === undefined ? "opacity-50" : ""}>
         {live ? "Now" : "The end"}
       </Button>
     </div>
