@@ -89,7 +89,7 @@ async fn whoever_names_an_artifact_for_a_run_may_see_it_or_brought_it() {
     }
     let trigger = |file: &Value| {
         let text = format!(
-            "kind: trigger\nname: t\nworkflow: mine/w\nschedule: \"0 0 1 1 *\"\ninputs: {}\n---\n{}",
+            "kind: trigger\nname: t\nworkflow: mine/w\nschedule: {{cron: \"0 0 1 1 *\"}}\ninputs: {}\n---\n{}",
             json!({ "file": file }),
             "workflow: mine/other\nnodes: {a: {use: core/noop}}\n"
         );
