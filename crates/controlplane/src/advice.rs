@@ -122,10 +122,7 @@ impl ControlPlane {
         let asked = node.needs.resources.memory_bytes;
         let work = node.kind.work();
         let family = Family { workflow: &ground.graph.workflow, path, work: &work };
-        // One that was repeated with more and then held more than the file asks for was killed before that.
-        let needed_more = |row: &&&HistoryRow| row.attempt > 1 && row.usage.memory_peak_bytes > asked;
-        let was_killed = |row: &&&HistoryRow| row.failure.as_deref() == Some("oom") || needed_more(row);
-        let killed = rows.iter().filter(|row| asked > 0 && was_killed(row)).count();
+        let killed = if asked > 0 { rows.iter().filter(|row| self.was_killed(row, asked)).count() } else { 0 };
         let bytes_in = rows.iter().map(|row| row.usage.bytes_in).max().unwrap_or_default();
         let estimates = self.learned().read();
         let said = estimates.memory_to_ask(&family, bytes_in as f64, (killed > 0 && asked > 0).then_some(asked as f64))?;
@@ -158,6 +155,20 @@ impl ControlPlane {
             ),
             patch,
         })
+    }
+
+    /// Whether an action was killed for its memory, at its end or before it was repeated and held more than the file asks for.
+    fn was_killed(&self, row: &HistoryRow, asked: u64) -> bool {
+        if row.failure.as_deref() == Some("oom") {
+            return true;
+        }
+        if row.attempt < 2 || row.usage.memory_peak_bytes <= asked {
+            return false;
+        }
+        let attempts =
+            self.reader().action(row.run, &row.path).ok().flatten().map(|action| self.reader().attempts(row.run, action.no));
+        let class = |failure: &Value| failure.get("class").and_then(Value::as_str) == Some("oom");
+        attempts.and_then(Result::ok).is_some_and(|all| all.iter().any(|one| one.failure.as_ref().is_some_and(class)))
     }
 
     /// A site that is cheaper and that attributes keep it from: bringing what it reads counts, and rules are asked.

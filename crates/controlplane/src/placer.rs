@@ -15,7 +15,7 @@ use placement::keeping::Kept;
 use placement::objective::{Late, Odds, Settings};
 use placement::shares::PATIENCE_OF_ORDER_S;
 use placement::warm::{Pool, TRUST, Warm, keep_for_s};
-use placement::{Backlog, Candidate as Judged, Demand, Input, Outlook, Permitted, Plan, SiteView, Verdict};
+use placement::{Backlog, Candidate as Judged, Demand, Input, Outlook, Permitted, Plan, SiteView, Started, Verdict};
 use prediction::{Basis, Estimates, Family};
 
 use crate::learning::Learned;
@@ -23,7 +23,7 @@ use crate::projects::{Bounds, Line, Projects};
 use crate::warm::Arrivals;
 
 /// Attempts at a site from which on the time that they take to begin there is counted.
-pub(crate) const STARTS_LEAST: u64 = 8;
+const STARTS_LEAST: u64 = 8;
 
 /// Decides where actions go.
 pub(crate) struct Placer {
@@ -41,6 +41,8 @@ pub(crate) struct Placer {
     warm: BTreeMap<String, Warm>,
     /// By site that rents: what of it is kept started for work that is expected.
     pools: BTreeMap<String, Pool>,
+    /// Whether what is decided takes places of pools.
+    pooled: bool,
     arrivals: Arrivals,
     /// What decisions cost, and what of it was for trying.
     purse: Purse,
@@ -59,6 +61,7 @@ impl Placer {
             entitled: true,
             warm: BTreeMap::new(),
             pools: BTreeMap::new(),
+            pooled: false,
             arrivals,
             purse: Purse::default(),
         }
@@ -106,13 +109,17 @@ impl Placer {
         }
     }
 
-    /// Which idle capacity of a site takes such work without a boot, in words; none when none does.
-    fn started(&self, site: &str, needs: &Resources, now: Timestamp) -> Option<String> {
+    /// Which idle capacity of a site takes so many actions without a boot; none when none does, or not all of them. What takes no place of a
+    /// pool, such as a connector, needs none of it.
+    fn started(&self, site: &str, needs: &Resources, count: Option<u32>, now: Timestamp) -> Option<Started> {
         if self.warm.get(site).is_some_and(|warm| warm.has(seconds(now), needs)) {
-            return Some("what ran there before has left a place that is kept for a while".into());
+            let why = "what ran there before has left a place that is kept for a while".into();
+            return Some(Started { why, replaced: false });
         }
         let ready = self.pools.get(site).map_or(0, |pool| pool.ready(seconds(now)));
-        (ready > 0).then(|| format!("the forecast has places started ahead, of which {ready} are free"))
+        let wanted = places(needs)?.saturating_mul(count?.max(1));
+        let why = || format!("the forecast has places started ahead, of which {ready} are free");
+        (wanted <= ready).then(|| Started { why: why(), replaced: true })
     }
 
     /// Decides where the actions of a candidate go. `permitted` is the gate's answer.
@@ -132,8 +139,10 @@ impl Placer {
             // They hold nothing there: where one has room, all have.
             demand.count = 1;
         }
-        let started = |view: &SiteView| self.started(&view.name, &demand.needs.resources, now);
-        let started: Vec<Option<String>> = self.views.iter().map(started).collect();
+        self.pooled = is_process(candidate);
+        let count = self.pooled.then_some(demand.count);
+        let started = |view: &SiteView| self.started(&view.name, &demand.needs.resources, count, now);
+        let started: Vec<Option<Started>> = self.views.iter().map(started).collect();
         for (view, started) in self.views.iter_mut().zip(started) {
             view.started = started;
         }
@@ -276,16 +285,16 @@ impl Placer {
         for key in actions {
             self.projects.hold(*key, project, demand.needs.resources, promised);
         }
-        if self.views.len() < 2 {
-            return;
-        }
         let boot_s = self.views.iter().find(|view| view.name == site).and_then(|view| view.prices.terms);
         let boot_s = boot_s.map_or(0.0, |terms| terms.boot.as_secs_f64());
         for _ in actions {
             let left = self.warm.get_mut(site).is_some_and(|warm| warm.take(seconds(now), &demand.needs.resources));
-            if let (false, Some(pool)) = (left, self.pools.get_mut(site)) {
-                pool.take(seconds(now), boot_s);
+            if let (false, true, Some(pool)) = (left, self.pooled, self.pools.get_mut(site)) {
+                pool.take(seconds(now), places(&demand.needs.resources).unwrap_or(u32::MAX), boot_s);
             }
+        }
+        if self.views.len() < 2 {
+            return;
         }
         let index = self.views.iter().position(|view| view.name == site);
         let expected = index.and_then(|index| demand.outlooks.get(index)).map_or(60.0, |outlook| outlook.run.sane().mid);
@@ -316,6 +325,16 @@ impl Placer {
 
 fn seconds(at: Timestamp) -> f64 {
     at.0 as f64 / 1e6
+}
+
+/// How many places of a pool an action takes: one a core. None for what no such place has.
+fn places(needs: &Resources) -> Option<u32> {
+    (needs.gpus == 0).then(|| needs.cpu_millis.div_ceil(1_000).max(1))
+}
+
+/// Whether the actions of a candidate become plain processes: connectors run elsewhere, and programs are made by what has loaded them.
+fn is_process(candidate: &Candidate) -> bool {
+    !candidate.uses && candidate.work == "run"
 }
 
 /// Whether workers take the actions of a candidate: they use a connector that no site runs by itself.
@@ -459,11 +478,17 @@ mod tests {
         let mut placer = Placer::new(Learned::new().0, Projects::default(), Arrivals::default());
         let started = |placer: &mut Placer, state: &State, s: u64| {
             placer.look(state, at(s));
-            placer.started("burst", &resources, at(s))
+            placer.started("burst", &resources, Some(1), at(s)).map(|started| started.why)
         };
         state.evolve(&pool(2), at(0));
         assert_eq!(started(&mut placer, &state, 0), None, "they boot");
         assert!(started(&mut placer, &state, 60).unwrap().contains("2 are free"));
+        let wide = Resources { cpu_millis: 3_000, ..resources };
+        assert_eq!(placer.started("burst", &wide, Some(1), at(60)), None, "three cores are three places");
+        assert_eq!(placer.started("burst", &resources, Some(3), at(60)), None, "not all of three would have one");
+        assert_eq!(placer.started("burst", &resources, None, at(60)), None, "what is no process takes none");
+        assert!(placer.started("burst", &resources, Some(2), at(60)).unwrap().replaced);
+        placer.pooled = true;
         let demand = Demand::new(model::graph::Needs { resources, ..Default::default() }, 1, Vec::new());
         let key = |action| ActionKey::new(model::RunId(1), model::ActionNo(action));
         placer.begin(None, "burst", &[key(1)], "p", &demand, at(61));

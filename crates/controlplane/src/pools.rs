@@ -14,7 +14,6 @@ use placement::warm::{WORTH, pieces};
 
 use crate::ControlPlane;
 use crate::costs::HOUR_US;
-use crate::placer::STARTS_LEAST;
 use crate::warm::Expected;
 
 /// What a site should keep, where so many begin in each hour from the present one on. What is decided holds for `holds` at least, and has to be
@@ -29,7 +28,8 @@ pub(crate) fn wanted(row: &SiteRow, boot_s: f64, begins: &[f64], now: Timestamp,
         });
     let boot = model::Duration((boot_s * 1e6) as u64);
     let most = row.spec.capacity.cpu_millis.div_ceil(1_000);
-    let open = row.healthy && !row.cordoned && !row.drained;
+    // One that does not answer a probe keeps what it has: it is likely to be busy just now.
+    let open = !row.cordoned && !row.drained;
     let pieces = if open { pieces(an_hour, boot_s, WORTH).min(most) } else { 0 };
     let expected = format!(
         "about {an_hour:.0} begin in {}, and a place takes {boot} to start",
@@ -45,23 +45,15 @@ pub(crate) fn wanted(row: &SiteRow, boot_s: f64, begins: &[f64], now: Timestamp,
 }
 
 impl ControlPlane {
-    /// How long a place of a site takes to start: what the site says where it is rented, else what was measured of its starts.
-    fn boot_s(&self, row: &SiteRow) -> f64 {
-        let said = row.spec.prices.terms.map_or(0.0, |terms| terms.boot.as_secs_f64());
-        if said > 0.0 {
-            return said;
-        }
-        let measured = self.learned().read().overhead(&row.spec.name);
-        measured.filter(|start| start.samples >= STARTS_LEAST).map_or(0.0, |start| start.mid.clamp(0.0, 3_600.0))
-    }
-
     /// Sizes the pools of all sites by what is expected at each. Done with every forecast.
     pub(crate) async fn size_pools(&self, expected: &BTreeMap<String, Expected>, now: Timestamp, holds: Duration) {
         let reader = self.reader().clone();
         let Ok(Ok(rows)) = tokio::task::spawn_blocking(move || reader.sites()).await else { return };
         for row in rows {
-            let begins = expected.get(&row.spec.name).map_or(&[][..], |expected| &expected.begins);
-            let pool = wanted(&row, self.boot_s(&row), begins, now, holds);
+            // Only what a site says of itself: measured starts hold waits for data, and are short where a pool is.
+            let boot_s = row.spec.prices.terms.map_or(0.0, |terms| terms.boot.as_secs_f64());
+            let begins = expected.get(&row.spec.name).map_or(&[][..], |expected| &expected.processes);
+            let pool = wanted(&row, boot_s, begins, now, holds);
             // Before it is done it is on the record. A site that is gone meanwhile keeps nothing.
             if self.inbox().ask(Command::SizePool(pool.clone())).await.is_ok() {
                 self.sites().keep_warm(pool);
@@ -110,11 +102,9 @@ mod tests {
         let wanted = |row: &SiteRow| wanted(row, 60.0, &begins, Timestamp(0), Duration::ZERO);
         let open = row(rented());
         assert_eq!(wanted(&open).pieces, 4);
-        for shut in [
-            SiteRow { healthy: false, ..open.clone() },
-            SiteRow { cordoned: true, ..open.clone() },
-            SiteRow { drained: true, ..open },
-        ] {
+        let busy = SiteRow { healthy: false, ..open.clone() };
+        assert_eq!(wanted(&busy).pieces, 4, "what does not answer may be busy");
+        for shut in [SiteRow { cordoned: true, ..open.clone() }, SiteRow { drained: true, ..open }] {
             assert_eq!((wanted(&shut).pieces, wanted(&shut).why.as_str()), (0, "the site takes no work"));
         }
     }

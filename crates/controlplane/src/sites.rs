@@ -210,9 +210,18 @@ impl Sites {
 
     /// Has a site keep so many places started.
     pub(crate) fn keep_warm(&self, pool: PoolSized) {
-        let Some(executor) = self.executor(&pool.site) else { return };
-        executor.keep_warm(pool.pieces as usize);
-        self.inner.pools.write().insert(pool.site.clone(), pool);
+        let site = pool.site.clone();
+        self.inner.pools.write().insert(site.clone(), pool);
+        self.hold_pool(&site, true);
+    }
+
+    /// Has a site hold what was decided for it, or nothing while it takes no work. One that stands for another place starts no processes ahead: there
+    /// may be many such sites on one machine, and their boots are not this machine's.
+    pub(crate) fn hold_pool(&self, site: &str, takes_work: bool) {
+        let pieces = self.inner.pools.read().get(site).map(|pool| pool.pieces as usize);
+        if let (Some(pieces), Some(executor)) = (pieces, self.executor(site)) {
+            executor.keep_warm(if takes_work && self.simulates(site).is_none() { pieces } else { 0 });
+        }
     }
 
     /// What a site keeps started, and how many places are there and without work; none where nothing was decided yet.

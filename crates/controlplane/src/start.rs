@@ -485,6 +485,7 @@ impl ControlPlane {
     pub async fn probe_sites(&self) {
         let mut known = BTreeMap::new();
         for row in self.reader().sites().unwrap_or_default() {
+            self.sites().hold_pool(&row.spec.name, !row.cordoned && !row.drained);
             known.insert(row.spec.name.clone(), (row.healthy, row.spec));
         }
         for (site, (healthy, spec)) in known {

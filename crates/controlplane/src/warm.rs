@@ -27,7 +27,9 @@ const HOURS_LEAST: usize = 24;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Expected {
     /// Beginnings, hour by hour from the present one on.
-    pub(crate) begins: Vec<f64>,
+    begins: Vec<f64>,
+    /// Of them: commands and scripts, those that still run counted.
+    pub(crate) processes: Vec<f64>,
     /// The parts of the site that work takes, hour by hour.
     loads: Vec<Coming>,
 }
@@ -81,9 +83,19 @@ fn expected(rows: &[WorkRow], cores: &BTreeMap<String, f64>, first: u64, now: u6
         };
         let loads = known.map(load).unwrap_or_default();
         let begins = (1..=HOURS_AHEAD).map(|ahead| begins.ahead(ahead).mid.max(0.0)).collect();
-        Some((site.to_owned(), Expected { begins, loads }))
+        Some((site.to_owned(), Expected { begins, loads, processes: Vec::new() }))
     };
     begun.into_iter().filter_map(of_site).collect()
+}
+
+/// How many processes will begin at a site, hour by hour from `now` on.
+fn processes(begun: &[(String, u64, u64)], site: &str, first: u64, now: u64) -> Vec<f64> {
+    let hours: BTreeMap<u64, u64> =
+        begun.iter().filter(|(known, ..)| known == site).map(|(_, hour, count)| (*hour, *count)).collect();
+    let Some(from) = hours.keys().next().map(|from| *from.max(&first)) else { return Vec::new() };
+    let mut forecaster = Forecaster::new(&[24, 168]);
+    (from..now).for_each(|hour| forecaster.learn(hours.get(&hour).copied().unwrap_or_default() as f64));
+    (1..=HOURS_AHEAD).map(|ahead| forecaster.ahead(ahead).mid.max(0.0)).collect()
 }
 
 impl ControlPlane {
@@ -94,7 +106,12 @@ impl ControlPlane {
         let rows = self.reader().work_by_hour(Timestamp(first * HOUR_US)).map_err(Fault::internal)?;
         let sites = self.reader().sites().map_err(Fault::internal)?;
         let cores = sites.into_iter().map(|row| (row.spec.name, f64::from(row.spec.capacity.cpu_millis) / 1_000.0)).collect();
-        Ok(expected(&rows, &cores, first, now))
+        let mut expected = expected(&rows, &cores, first, now);
+        let begun = self.reader().begun_by_hour(Timestamp(first * HOUR_US)).map_err(Fault::internal)?;
+        for (site, expected) in &mut expected {
+            expected.processes = processes(&begun, site, first, now);
+        }
+        Ok(expected)
     }
 
     /// Keeps the forecast fresh, and what is kept started by it.
@@ -301,7 +318,8 @@ pub(crate) mod tests {
         let options = Options {
             data: data.path().to_owned(),
             durability: Durability::Relaxed,
-            shim: ("/bin/false".into(), Vec::new()),
+            // A wrapper that begins nothing and ends with the server.
+            shim: ("/bin/sh".into(), vec!["-c".into(), "cat > /dev/null".into()]),
             path: String::new(),
             keys: Default::default(),
         };

@@ -188,6 +188,23 @@ impl Reader {
         })
     }
 
+    /// How many commands and scripts began since a time, by site and hour, those that still run among them: what is forecast for places that are started
+    /// ahead. Connectors, programs and what workers take have no such places.
+    pub fn begun_by_hour(&self, since: Timestamp) -> Result<Vec<(String, u64, u64)>, JournalError> {
+        self.with(|db| {
+            let sql = "SELECT a.site, coalesce(a.started_at, a.opened_at) / 3600000000 AS hour, count(*)
+                 FROM runs r CROSS JOIN actions a ON a.run = r.id
+                 WHERE (r.finished_at IS NULL OR r.finished_at >= ?1) AND a.kind = 1 AND a.site IS NOT NULL
+                 AND (a.started_at IS NOT NULL OR a.finished_at IS NOT NULL) AND coalesce(a.started_at, a.opened_at) >= ?1
+                 GROUP BY 1, 2 ORDER BY 1, 2";
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map(params![i64::try_from(since.0).unwrap_or(i64::MAX)], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
     /// What actions cost, by project, workflow, site, kind and day. Running ones count with the attempts that have ended.
     pub fn costs(&self, since: Timestamp, until: Timestamp) -> Result<Vec<CostRow>, JournalError> {
         self.with(|db| {

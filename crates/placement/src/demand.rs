@@ -29,7 +29,16 @@ pub struct SiteView {
     /// Bytes that left it in this month.
     pub sent_bytes: u64,
     /// Why such work has no boot to wait for although the site rents; none when it has.
-    pub started: Option<String>,
+    pub started: Option<Started>,
+}
+
+/// Capacity that is there, of a site that rents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Started {
+    /// Why it is there, in words.
+    pub why: String,
+    /// Whether another piece boots for each that is taken: what is saved is time, and no money.
+    pub replaced: bool,
 }
 
 /// Where work may go: the gate's answer, and a hard filter. What is not permitted is never chosen, whatever it costs.

@@ -29,6 +29,6 @@ pub mod warm;
 pub mod world;
 
 pub use backlog::Backlog;
-pub use demand::{Demand, Input, Outlook, Permitted, SiteView};
+pub use demand::{Demand, Input, Outlook, Permitted, SiteView, Started};
 pub use explain::{Candidate, Explanation, Obstacle, Verdict};
 pub use ranking::{PATIENCE_S, Plan, plan};

@@ -196,6 +196,10 @@ fn judge<'a>(site: &'a SiteView, sites: &[SiteView], outlook: Option<&Outlook>, 
     let offer = site.prices.terms.unwrap_or_default();
     let rented = offer.boot.0 > 0 || offer.idle.0 > 0;
     let cold = rented && site.started.is_none();
+    // For what is taken of a pool the next boots, and stands idle as this one would: the bill is that of a cold start, the wait is not.
+    let replaced = rented && site.started.as_ref().is_some_and(|started| started.replaced);
+    let boots_s = if cold || replaced { offer.boot.as_secs_f64() + offer.idle.as_secs_f64() } else { 0.0 };
+    let boot_s = if cold { offer.boot.as_secs_f64() } else { 0.0 };
     let wait = if has_room { Odds::certain(0.0) } else { outlook.wait };
     let ask = Ask {
         needs,
@@ -204,8 +208,8 @@ fn judge<'a>(site: &'a SiteView, sites: &[SiteView], outlook: Option<&Outlook>, 
         wait: one_after_the_other(wait, outlook.start),
         transfer_s,
         egress: egress.units(),
-        boot_s: if cold { offer.boot.as_secs_f64() } else { 0.0 },
-        idle_s: if cold { offer.idle.as_secs_f64() } else { 0.0 },
+        boot_s,
+        idle_s: boots_s - boot_s,
         hazard: outlook.hazard.max(f64::from(offer.preemptions_per_1000h) / 1000.0),
         rest_s: demand.rest_s,
         late: demand.late,
@@ -231,7 +235,7 @@ fn judge<'a>(site: &'a SiteView, sites: &[SiteView], outlook: Option<&Outlook>, 
         expected: money(terms.total()),
         compute: money(terms.compute),
         boot: money(terms.boot),
-        started: site.started.clone().filter(|_| rented),
+        started: site.started.as_ref().filter(|_| rented).map(|started| started.why.clone()),
         preemption: money(terms.preemption),
         repeats: money(terms.repeats),
         late: money(terms.late),
@@ -371,7 +375,7 @@ mod tests {
     use model::graph::Needs;
 
     use super::*;
-    use crate::demand::{Input, Permitted};
+    use crate::demand::{Input, Permitted, Started};
     use crate::objective::Late;
 
     fn site(name: &str, zone: &str, cpu: u32, price: f64) -> SiteView {
@@ -546,6 +550,25 @@ mod tests {
         demand.late = None;
         demand.permitted.refuse("new", "p1 forbids it");
         assert_eq!(plan(&sites, &demand).explanation.tried, None);
+    }
+
+    #[test]
+    fn a_place_of_a_pool_saves_time_and_no_money() {
+        let terms = |started: Option<Started>| {
+            let terms = model::site::Terms { boot: model::Duration::from_secs(60), ..Default::default() };
+            let prices = Prices { cpu_hour: Money::from_units(0.05), terms: Some(terms), ..Prices::default() };
+            let capacity = Resources { cpu_millis: 8_000, ..Resources::default() };
+            let site = SiteView { name: "burst".into(), capacity, free: capacity, prices, started, ..SiteView::default() };
+            let needs = Needs { resources: Resources { cpu_millis: 1_000, ..Resources::default() }, ..Needs::default() };
+            let mut demand = Demand::new(needs, 1, Vec::new());
+            demand.late = Some(Late { deadline_s: 90.0, per_hour: 10.0, fee: 0.0 });
+            let plan = plan(&[site], &demand);
+            (plan.explanation.sites[0].boot, plan.explanation.sites[0].late)
+        };
+        let started = |replaced: bool| Some(Started { why: "said".into(), replaced });
+        let (cold, pool, left) = (terms(None), terms(started(true)), terms(started(false)));
+        assert!(cold.0.0 > 0 && pool.0 == cold.0 && left.0.0 == 0, "{cold:?}, {pool:?}, {left:?}");
+        assert!(pool.1 < cold.1 && pool.1 == left.1, "{cold:?}, {pool:?}, {left:?}");
     }
 
     #[test]

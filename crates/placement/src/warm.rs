@@ -67,12 +67,12 @@ impl Pool {
         self.pieces.saturating_sub(away as u32)
     }
 
-    /// Work begins on one. False when none is there.
-    pub fn take(&mut self, now_s: f64, boot_s: f64) -> bool {
+    /// Work begins on so many at once. False, and none is taken, when fewer are there.
+    pub fn take(&mut self, now_s: f64, pieces: u32, boot_s: f64) -> bool {
         self.replaced.retain(|at| *at > now_s);
-        let has = self.replaced.len() < self.pieces as usize;
+        let has = pieces <= self.ready(now_s);
         if has {
-            self.replaced.push(now_s + boot_s);
+            self.replaced.extend((0..pieces).map(|_| now_s + boot_s));
         }
         has
     }
@@ -157,11 +157,11 @@ mod tests {
         let mut pool = Pool::default();
         pool.size(0.0, 2, 60.0);
         assert_eq!((pool.ready(59.0), pool.ready(60.0)), (0, 2), "they have to boot too");
-        assert!(!pool.take(30.0, 60.0));
-        assert!(pool.take(100.0, 60.0) && pool.take(101.0, 60.0) && !pool.take(102.0, 60.0));
+        assert!(!pool.take(30.0, 1, 60.0) && !pool.take(90.0, 3, 60.0));
+        assert!(pool.take(100.0, 1, 60.0) && pool.take(101.0, 1, 60.0) && !pool.take(102.0, 1, 60.0));
         assert_eq!((pool.ready(159.0), pool.ready(160.5), pool.ready(162.0)), (0, 1, 2), "each is replaced after a boot");
         pool.size(200.0, 0, 60.0);
-        assert!(pool.ready(200.0) == 0 && !pool.take(1_000.0, 60.0), "they were given back");
+        assert!(pool.ready(200.0) == 0 && !pool.take(1_000.0, 1, 60.0), "they were given back");
         // Made larger and smaller again while some boot: what is there stays.
         pool.size(1_000.0, 1, 60.0);
         pool.size(1_100.0, 3, 60.0);

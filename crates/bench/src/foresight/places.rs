@@ -156,5 +156,7 @@ mod tests {
     fn a_week_is_the_same_for_the_same_seed_and_too_many_places_cost_more_than_some() {
         assert_eq!(week(3, 1.0, 5.0), week(3, 1.0, 5.0));
         assert!(week(3, 100.0, 5.0) > week(3, 1.0, 5.0));
+        let [without, with] = [0.0, 1.0].map(|worth| week(3, worth, 40.0));
+        assert!(with < without, "where waiting is dear a pool is worth it: {with} and {without}");
     }
 }

@@ -33,6 +33,7 @@ pub(super) struct Wrappers {
     idle: Mutex<Vec<(Wrapper, Instant)>>,
     /// How many are to be without work, however long that is.
     wanted: AtomicUsize,
+    topping_up: Mutex<()>,
     /// Those without work that keep their child, by what it serves.
     kept: Mutex<BTreeMap<String, Vec<(Wrapper, Instant)>>>,
     /// How often everything began anew.
@@ -69,6 +70,7 @@ impl Wrappers {
             homes,
             idle: Mutex::default(),
             wanted: AtomicUsize::new(0),
+            topping_up: Mutex::default(),
             kept: Mutex::default(),
             era: AtomicU64::new(0),
         }
@@ -144,7 +146,8 @@ impl Wrappers {
         let before = self.wanted.swap(wanted, Ordering::Relaxed);
         {
             let mut idle = self.idle.lock();
-            let less = before.saturating_sub(wanted).min(idle.len());
+            idle.retain(|(wrapper, _)| wrapper.is_there());
+            let less = before.saturating_sub(wanted).min(idle.len().saturating_sub(wanted));
             idle.drain(..less);
         }
         self.top_up();
@@ -152,11 +155,15 @@ impl Wrappers {
 
     /// How many are without work.
     pub(super) fn idle(&self) -> usize {
-        self.idle.lock().len()
+        let mut idle = self.idle.lock();
+        idle.retain(|(wrapper, _)| wrapper.is_there());
+        idle.len()
     }
 
     /// Starts what is wanted and not there: some have begun to work, or were killed.
     fn top_up(&self) {
+        // One at a time: two would start twice as many.
+        let Some(_topping_up) = self.topping_up.try_lock() else { return };
         while self.idle.lock().len() < self.wanted.load(Ordering::Relaxed) {
             match self.start() {
                 // Before all others: those that worked last are warmer.
@@ -199,6 +206,7 @@ impl Wrappers {
     /// Lets those go that are wanted no more and have had no work for long.
     fn let_go(&self) {
         let mut idle = self.idle.lock();
+        idle.retain(|(wrapper, _)| wrapper.is_there());
         let mut more = idle.len().saturating_sub(self.wanted.load(Ordering::Relaxed));
         idle.retain(|(_, since)| {
             let goes = more > 0 && since.elapsed() >= IDLE_FOR;
@@ -209,6 +217,11 @@ impl Wrappers {
 }
 
 impl Wrapper {
+    /// Whether it was not killed while it had no work. One that has says nothing.
+    fn is_there(&self) -> bool {
+        matches!(self.channel.try_read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+    }
+
     /// Where its child is at home, when that stays.
     pub(super) fn home(&self) -> Option<&Path> {
         self.home.as_ref().map(Home::path)

@@ -95,29 +95,40 @@ fn an_attempt_whose_folder_is_removed_ends() {
     assert_eq!(control.end_of(key).failure().class, model::FailureClass::NodeLost);
 }
 
-/// What is started ahead of work is a process that waits, and goes as soon as it is wanted no more.
+/// What is started ahead of work is a process that waits, is replaced when it is killed, and goes as soon as it is wanted no more.
 #[test]
 fn what_is_kept_started_is_there_before_the_work_and_goes_with_the_wish() {
     let rig = LocalRig::new();
+    // A program of its own name: other tests of this process have wrappers too.
+    let program = rig.shared().join("shim-of-pool");
+    std::fs::copy(shim().0, &program).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let _within = runtime.enter();
-    let executor = LocalExecutor::open(rig.options(), tokio::sync::mpsc::unbounded_channel().0).unwrap();
-    let of = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/stat")).ok();
-    let ours = |stat: &str| {
-        let parent = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
-        stat.contains("(tutti-shim)") && !stat.contains(") Z ") && parent == Some(std::process::id())
+    let options = Options { shim: (program, Vec::new()), ..rig.options() };
+    let executor = LocalExecutor::open(options, tokio::sync::mpsc::unbounded_channel().0).unwrap();
+    let ours = |pid: &i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.contains("(shim-of-pool)") && !stat.contains(") Z ")
     };
-    let processes = || std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let wrappers = || processes().filter(|pid| of(*pid).is_some_and(|stat| ours(&stat))).count();
-    assert_eq!((executor.idle(), wrappers()), (0, 0));
+    let wrappers = || {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(ours).collect::<Vec<i32>>()
+    };
+    assert_eq!((executor.idle(), wrappers().len()), (0, 0));
     executor.keep_warm(12);
-    executors::contract::until("twelve are there", || wrappers() == 12);
+    executors::contract::until("twelve are there", || wrappers().len() == 12);
     assert_eq!(executor.idle(), 12);
     executor.keep_warm(2);
     assert_eq!(executor.idle(), 2);
-    executors::contract::until("ten have gone", || wrappers() == 2);
+    executors::contract::until("ten have gone", || wrappers().len() == 2);
+    let killed = wrappers()[0];
+    let pid = rustix::process::Pid::from_raw(killed).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    executors::contract::until("it is known to be gone", || executor.idle() == 1);
+    runtime.block_on(executor.probe());
+    executors::contract::until("another has taken its place", || wrappers().len() == 2 && !wrappers().contains(&killed));
     executor.keep_warm(0);
-    executors::contract::until("all have gone", || wrappers() == 0);
+    executors::contract::until("all have gone", || wrappers().is_empty());
 }
 
 /// Gone, or dead and not yet reaped by whoever inherited it.

@@ -11,7 +11,7 @@ use model::value::ArtifactKind;
 use model::{ActionNo, ArtifactRef, AttemptNo, Digest, Epoch, Graph, Label, Money, Node, Payload, Phase, RunId, Timestamp};
 use serde_json::{Value, json};
 
-use crate::home::Home;
+use crate::home::{Home, until};
 
 const SECOND: u64 = 1_000_000;
 const SALT: [u8; 32] = [7; 32];
@@ -241,7 +241,7 @@ const READS: &str = r#"workflow: demo/reads
 inputs:
   data: {type: file}
 nodes:
-  made: {run: {script: 'sleep 1'}, needs: {cpu: 0.1, site: {zone: works}}}
+  made: {run: {script: 'until test -e "$TUTTI_SITE_FILES/go"; do sleep 0.1; done'}, needs: {cpu: 0.1, site: {zone: works}}}
   read: {run: {command: [cat, "${ inputs.data }"]}, after: [made], needs: {cpu: 0.1, site: {zone: works}}}
 "#;
 
@@ -284,11 +284,17 @@ fn a_file_that_is_read_late_is_copied_ahead_and_is_there_when_it_is_asked_for() 
         moved[0].clone()
     };
     let text_of = |value: &Value, name: &str| value[name].as_str().unwrap_or_else(|| panic!("{name}: {value}")).to_owned();
-    let run = |name: &str| {
+    let go = home.path().join("data/sites/works/files/go");
+    let begin = |name: &str| {
         home.write("data.txt", &format!("figures of {name}\n"));
-        home.ok(&["run", "demo/reads", "-w", "--name", name, "-i", "data=@data.txt"]);
+        home.ok(&["run", "demo/reads", "--name", name, "-i", "data=@data.txt"]);
     };
-    run("before");
+    let succeeds = |name: &str| {
+        until("the run succeeds", || (home.json(&["get", "run", name])["phase"] == "succeeded").then_some(()));
+    };
+    std::fs::write(&go, "").unwrap();
+    begin("before");
+    succeeds("before");
     let waited = text_of(&action(&home, "before", "made"), "finished_at");
     assert!(text_of(&moved("before"), "finished_at") > waited, "it was asked for when what is waited for had ended");
 
@@ -298,11 +304,18 @@ fn a_file_that_is_read_late_is_copied_ahead_and_is_there_when_it_is_asked_for() 
     let node = text_of(copy, "node");
     let edited = follow(&home, "demo/reads", "w/reads.workflow.yaml", &format!("{node}/copy_ahead"));
     assert!(edited.contains("copy-data"), "{edited}");
-    run("after");
+    std::fs::remove_file(&go).unwrap();
+    begin("after");
+    until("the copy is there", || {
+        let actions = home.json(&["get", "actions", "after"]);
+        let moved = actions.as_array()?.iter().any(|action| action["kind"] == "transfer" && action["phase"] == "succeeded");
+        moved.then_some(())
+    });
+    std::fs::write(&go, "").unwrap();
+    succeeds("after");
     let waited = text_of(&action(&home, "after", "made"), "finished_at");
     let moved = moved("after");
     assert!(text_of(&moved, "finished_at") < waited, "it was there before what is waited for had ended: {moved}");
-    assert_eq!(home.json(&["get", "run", "after"])["phase"], "succeeded");
 }
 
 /// It holds a hundred MiB for a second, and asks for 48. (Each item for itself: eight attempts of the task.)
