@@ -1,8 +1,8 @@
 //! Where artifacts come from: what made them, from what, who reads them, where they lie, and why they carry what they carry.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use journal::{ActionFilter, OriginRow, RunRow};
+use journal::{ActionFilter, OriginRow, RunFilter, RunRow};
 use model::limits::LINEAGE_ACTIONS_MAX;
 use model::{ArtifactRef, Digest, Label, RunId};
 use serde_json::Value;
@@ -85,33 +85,58 @@ impl ControlPlane {
         Ok(label)
     }
 
-    /// The versions of an artifact: what the step that made it gave under its name in each run of the workflow. None where its name is not known
-    /// any more.
-    pub fn versions(&self, artifact: &Digest) -> Result<Option<Versions>, Fault> {
+    /// The versions of an artifact: what the step that made it gave under its name in each run of the workflow. Of the places where such bytes came to be
+    /// the first counts that `may` be told of. None where there is none, or its name is not known any more.
+    pub fn versions(&self, artifact: &Digest, may: impl Fn(&Origin) -> Result<bool, Fault>) -> Result<Option<Versions>, Fault> {
         let rows = self.reader().origins_of(artifact, RUNS_MAX).map_err(Fault::internal)?;
         if rows.is_empty() && self.sites().with_copy(artifact).is_empty() {
             return Err(Fault::not_found("artifact", &artifact.to_string()));
         }
-        // Where it came to be first: copies of it to other sites came later.
-        let made = rows.first().cloned();
-        let Some(of) = made.map(|row| self.origin(row)).transpose()?.flatten() else { return Ok(None) };
-        let Some(name) = of.artifact.as_ref().map(|one| one.name.clone()) else { return Ok(None) };
-        let rows = self.reader().origins_like(&of.run, of.path.as_deref(), VERSIONS_RUNS_MAX).map_err(Fault::internal)?;
-        let runs: BTreeSet<RunId> = rows.iter().map(|row| row.run).collect();
-        let mut versions: Vec<Origin> = Vec::new();
+        let mut told = None;
         for row in rows {
-            let Some(origin) = self.origin(row)?.filter(|origin| origin.artifact.as_ref().is_some_and(|one| one.name == name))
-            else {
-                continue;
-            };
-            // The latest come first: an earlier run that had the same content is where that began.
-            match versions.iter_mut().find(|known| known.row.artifact == origin.row.artifact) {
-                Some(known) => *known = origin,
-                None => versions.push(origin),
+            let Some(origin) = self.origin(row)?.filter(|origin| !origin.path.as_deref().is_some_and(is_copy)) else { continue };
+            if may(&origin)? {
+                told = Some(origin);
+                break;
             }
         }
+        let Some(of) = told else { return Ok(None) };
+        let Some(name) = of.artifact.as_ref().map(|one| one.name.clone()) else { return Ok(None) };
+        let filter = RunFilter {
+            project: Some(of.run.project.clone()),
+            domain: Some(of.run.domain.clone()),
+            workflow: Some(of.run.workflow.clone()),
+            limit: VERSIONS_RUNS_MAX + 1,
+            ..RunFilter::default()
+        };
+        let runs = self.reader().runs(&filter).map_err(Fault::internal)?;
+        let more = runs.len() > VERSIONS_RUNS_MAX;
+        let mut versions: BTreeMap<Digest, Origin> = BTreeMap::new();
+        for run in runs.into_iter().take(VERSIONS_RUNS_MAX) {
+            if let Some(origin) = self.version_of(run, of.path.as_deref(), &name)? {
+                // The latest come first: an earlier run that had the same content is where that began.
+                versions.insert(origin.row.artifact, origin);
+            }
+        }
+        let mut versions: Vec<Origin> = versions.into_values().collect();
         versions.sort_by_key(|origin| std::cmp::Reverse(origin.row.seq));
-        Ok(Some(Versions { of, versions, more: runs.len() >= VERSIONS_RUNS_MAX }))
+        Ok(Some(Versions { of, versions, more }))
+    }
+
+    /// What a step gave in a run under a name, or what the run was given under it where there is no step.
+    fn version_of(&self, run: RunRow, path: Option<&str>, name: &str) -> Result<Option<Origin>, Fault> {
+        let action = path.map(|path| self.reader().action(run.id, path)).transpose().map_err(Fault::internal)?.flatten();
+        let (seq, no) = match (path, &action) {
+            (None, _) => (Some(run.first_seq), None),
+            (Some(_), Some(action)) => (action.output_seq, Some(action.no)),
+            (Some(_), None) => (None, None),
+        };
+        let Some(seq) = seq else { return Ok(None) };
+        let value = self.reader().body(seq, 0).map_err(Fault::internal)?.unwrap_or_default();
+        let Some(artifact) = ArtifactRef::all_in(&value).into_iter().find(|one| one.name == name) else { return Ok(None) };
+        let row = OriginRow { artifact: artifact.digest, run: run.id, action: no, size: artifact.size, seq };
+        let label = self.reader().artifact_label(&artifact.digest).map_err(Fault::internal)?;
+        Ok(Some(Origin { row, run, path: path.map(str::to_owned), artifact: Some(artifact), label }))
     }
 
     /// What an artifact brings along that a run is given. A single file of a directory with tags is refused: entries say nothing of what it carries,

@@ -6,11 +6,14 @@ use engine::KnownItem;
 use engine::event::Located;
 use journal::{ActionFilter, ActionRow, RunRow};
 use model::limits::REUSED_ITEMS_BYTES_MAX;
-use model::{Graph, Node, NodeIx, NodeKind, Phase, Read};
+use model::{Digest, Graph, Node, NodeIx, NodeKind, Payload, Phase, Read};
 use serde_json::Value;
 use workflow::labels::reads_of;
 
 use crate::{ControlPlane, Fault, FaultKind, inputs};
+
+/// Bytes that items were given which are read for one repetition.
+const READ_BYTES_MAX: usize = 256 << 20;
 
 /// What a repetition of a run would do, node by node of the run's own graph.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -106,34 +109,47 @@ impl ControlPlane {
         Ok(Repeated { plan, reused, locations: located, items })
     }
 
-    /// What items were given and gave, of the maps that `may` be taken from: as many as a run may bring with it.
-    pub(crate) fn known_items(&self, items: Items, may: impl Fn(NodeIx) -> bool) -> Result<Vec<KnownItem>, Fault> {
-        let given = |row: &ActionRow| -> Result<Option<Value>, Fault> {
-            let Some((seq, n)) = row.input else { return Ok(Some(Value::Null)) };
-            self.reader().body(seq, n).map_err(Fault::internal)
+    /// What items were given and gave, of the maps that `may` be taken from: as many as a run with this salt may bring with it.
+    pub(crate) fn known_items(
+        &self,
+        items: Items,
+        salt: &[u8; 32],
+        may: impl Fn(NodeIx) -> bool,
+    ) -> Result<Vec<KnownItem>, Fault> {
+        // What an item was given is read for what the new run would commit to, and not kept.
+        let given = |row: &ActionRow| -> Result<Option<(Digest, usize)>, Fault> {
+            let input = match row.input {
+                Some((seq, n)) => self.reader().body(seq, n).map_err(Fault::internal)?,
+                None => Some(Value::Null),
+            };
+            let payload = input.map(|input| Payload::new(salt, input));
+            Ok(payload.map(|payload| (payload.commitment, payload.size as usize)))
         };
-        let mut taken: BTreeSet<(NodeIx, String)> = BTreeSet::new();
+        let mut left_out: BTreeSet<(NodeIx, Digest)> = BTreeSet::new();
         for (node, row) in &items.left_out {
-            taken.extend(given(row)?.map(|input| (*node, input.to_string())));
+            left_out.extend(given(row)?.map(|(input, _)| (*node, input)));
         }
-        let (mut known, mut bytes) = (Vec::new(), 0);
+        let (mut known, mut kept, mut read) = (Vec::new(), 0, 0);
         for (node, row) in items.ended.into_iter().filter(|(node, _)| may(*node)) {
-            let Some(input) = given(&row)? else { continue };
+            if read > READ_BYTES_MAX {
+                break;
+            }
+            let Some((input, size)) = given(&row)? else { continue };
+            read += size;
+            let Some(index) = index_of(&row.path).filter(|_| !left_out.contains(&(node, input))) else { continue };
             let output = match row.output_seq {
                 Some(seq) => self.reader().body(seq, 0).map_err(Fault::internal)?,
                 None => Some(serde_json::json!({})),
             };
             let Some(output) = output else { continue };
-            // What it gave is not kept any more.
-            let Ok(locations) = inputs::locate(self.sites(), &output) else { continue };
-            if !taken.insert((node, input.to_string())) {
+            let size = output.to_string().len();
+            if kept + size > REUSED_ITEMS_BYTES_MAX {
                 continue;
             }
-            bytes += output.to_string().len();
-            if bytes > REUSED_ITEMS_BYTES_MAX {
-                break;
-            }
-            known.push(KnownItem { node, input, output, locations });
+            // What it gave may not be kept any more.
+            let Ok(locations) = inputs::locate(self.sites(), &output) else { continue };
+            kept += size;
+            known.push(KnownItem { node, index, input, output, locations });
         }
         Ok(known)
     }
@@ -208,6 +224,11 @@ fn items_of(graph: &Graph, actions: Vec<ActionRow>, from: &[String], wanted: imp
         }
     }
     items
+}
+
+/// Where an item stands in the list of its map, by its path.
+fn index_of(path: &str) -> Option<u32> {
+    path.rsplit_once('[')?.1.strip_suffix(']')?.parse().ok()
 }
 
 /// The map that an action is an item of, by its path.

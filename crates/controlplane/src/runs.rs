@@ -399,7 +399,8 @@ impl ControlPlane {
             let now = labels.as_ref().and_then(|labels| labels.gives.get(&path)).cloned().unwrap_or_default();
             counted.gives.get(&path).is_none_or(|before| before.is_within(&now))
         };
-        let reused_items = self.known_items(items, within)?;
+        let salt = random_bytes();
+        let reused_items = self.known_items(items, &salt, within)?;
         Ok(Submit {
             labels,
             concurrency,
@@ -419,7 +420,7 @@ impl ControlPlane {
             reused,
             priority: 0,
             label: Label::empty(),
-            salt: random_bytes(),
+            salt,
             traceparent: request.traceparent.as_deref().and_then(trace::normalized),
             plan: None,
             run_labels: row.run_labels,

@@ -305,8 +305,10 @@ pub struct Submit {
 pub struct KnownItem {
     /// The map.
     pub node: NodeIx,
-    /// What it was given; null when that was nothing.
-    pub input: serde_json::Value,
+    /// Where it stood in the list.
+    pub index: u32,
+    /// What it was given, null when that was nothing, as the new run commits to it.
+    pub input: Digest,
     /// What it gave.
     pub output: serde_json::Value,
     /// Where the artifacts of that lie.

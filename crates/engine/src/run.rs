@@ -64,8 +64,8 @@ pub(crate) struct Run {
     pub(crate) troubles: BTreeSet<ActionNo>,
     /// Outputs of an earlier run that stand for nodes of the root scope.
     pub(crate) reused: BTreeMap<NodeIx, Payload>,
-    /// Outputs that stand for items of maps, by the map and what the item is given, with where their artifacts lie.
-    pub(crate) reused_items: BTreeMap<(NodeIx, Digest), (Payload, Vec<Located>)>,
+    /// Outputs that stand for items of maps and have not been taken, by the map and what the item is given.
+    pub(crate) reused_items: BTreeMap<(NodeIx, Digest), Vec<Kept>>,
     /// Signals that came before anyone waited for them.
     pub(crate) signals: BTreeMap<String, VecDeque<Payload>>,
     /// How many they are.
@@ -170,6 +170,16 @@ pub(crate) enum NodeState {
 }
 
 static NULL: Value = Value::Null;
+
+/// An output of an item of an earlier run that one item of this run may take.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    /// Where it stood in its list.
+    pub(crate) index: Option<u32>,
+    pub(crate) output: Payload,
+    /// Where the artifacts of the output lie.
+    pub(crate) locations: Vec<Located>,
+}
 
 impl Run {
     pub(crate) fn action(&self, number: ActionNo) -> Option<&Action> {

@@ -60,6 +60,7 @@ pub(crate) async fn list(
     let limit = page_size(query.limit, PAGE, PAGE_MAX)?;
     let phase = query.phase.as_deref().map(parse_phase).transpose()?;
     let until = pasts::until(query.at.as_deref(), query.position)?;
+    let _turn = pasts::turn(&app, until).await?;
     let control = app.control.clone();
     let page = blocking(move || {
         let row = control.find_run(&run)?;
@@ -113,6 +114,7 @@ pub(crate) async fn get_action(
     Query(query): Query<ActionQuery>,
 ) -> ApiResult<Json<ActionView>> {
     let until = pasts::until(query.at.as_deref(), query.position)?;
+    let _turn = pasts::turn(&app, until).await?;
     let control = app.control.clone();
     let view = blocking(move || {
         let whole = control.find_run(&run)?;

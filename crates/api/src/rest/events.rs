@@ -222,6 +222,20 @@ fn of_site(data: &mut Value, event: &Event) {
     }
 }
 
+/// The same of the acceptance of a run.
+fn submitted(e: &engine::event::RunSubmitted, data: &mut Value) {
+    data["name"] = e.name.clone().into();
+    data["principal"] = e.principal.clone().into();
+    if let Origin::Rerun { of } = &e.origin {
+        // Nodes by their number in the graph: what each gave stands for it here.
+        data["repeats"] = of.0.into();
+        data["reused"] = e.reused.iter().map(|reused| reused.node).collect();
+        if let Some(items) = &e.reused_items {
+            data["reused_items"] = items.len().into();
+        }
+    }
+}
+
 /// What a client needs to know which view to read again: values stay behind their own doors.
 pub(crate) fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
     let mut data = json!({ "at": rfc3339(at) });
@@ -229,18 +243,7 @@ pub(crate) fn data_of(at: Timestamp, run: RunId, event: &Event) -> Value {
         data["run"] = run.0.into();
     }
     match event {
-        Event::RunSubmitted(e) => {
-            data["name"] = e.name.clone().into();
-            data["principal"] = e.principal.clone().into();
-            if let Origin::Rerun { of } = &e.origin {
-                // Nodes by their number in the graph: what each gave stands for it here.
-                data["repeats"] = of.0.into();
-                data["reused"] = e.reused.iter().map(|reused| reused.node).collect();
-                if let Some(items) = &e.reused_items {
-                    data["reused_items"] = items.len().into();
-                }
-            }
-        }
+        Event::RunSubmitted(e) => submitted(e, &mut data),
         Event::ActionsOpened(e) => data["paths"] = e.actions.iter().map(|opened| opened.path.clone()).collect(),
         Event::ChildOpened(e) => data["paths"] = vec![e.opened.path.clone()].into(),
         Event::ActionStopRequested(e) => data["action"] = e.action.0.into(),

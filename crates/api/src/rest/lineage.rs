@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::App;
 use super::access::Caller;
 use super::extract::{Json, Listed, Path, Query, page_size};
 use super::problem::{ApiResult, blocking};
 use super::projection::rfc3339;
 use super::views::RunView;
+use super::{App, permission};
 
 /// Rows of a page when nothing is said, and at most.
 const PAGE: usize = 100;
@@ -240,11 +240,12 @@ pub(crate) async fn versions(
 ) -> ApiResult<Json<VersionsView>> {
     let parsed: Digest = digest.parse().map_err(|error| Fault::new(FaultKind::Malformed, format!("{error}")))?;
     let view = blocking(move || {
-        let Some(found) = app.control.versions(&parsed)? else { return Ok(VersionsView::default()) };
-        // Which have the same name is told to those who may see the name.
-        if super::sight::withheld(&app, &caller, &found.of.run, found.of.path.as_deref())?.is_some() {
-            return Ok(VersionsView::default());
-        }
+        // Which have the same name is told to those who may see the name, and read the run.
+        let may = |origin: &ArtifactOrigin| {
+            let reads = permission::permits(&app, &caller, "read", &permission::run_target(&origin.run), &Label::empty());
+            Ok(reads && super::sight::withheld(&app, &caller, &origin.run, origin.path.as_deref())?.is_none())
+        };
+        let Some(found) = app.control.versions(&parsed, may)? else { return Ok(VersionsView::default()) };
         let all = found.versions.len() as u64;
         let mut versions = Vec::with_capacity(found.versions.len());
         for (before, origin) in (0..).zip(found.versions) {
@@ -300,8 +301,8 @@ pub(crate) async fn test_step(
         ..policy::Target::default()
     };
     // What is not registered is started only by those who could have written it.
-    super::permission::may(&app, &caller, "submit", &target, &Label::empty())?;
-    super::permission::may(&app, &caller, "author", &target, &Label::empty())?;
+    permission::may(&app, &caller, "submit", &target, &Label::empty())?;
+    permission::may(&app, &caller, "author", &target, &Label::empty())?;
     super::naming::check(&app, &caller, inputs.values().chain(outputs.values()))?;
     let principal = caller.principal.clone();
     let submitted = app.control.test_step(StepTest { text, beside, node, inputs, outputs, principal }).await?;

@@ -73,6 +73,7 @@ pub(crate) async fn graph(
     Query(query): Query<GraphQuery>,
 ) -> ApiResult<Response> {
     let until = pasts::until(query.at.as_deref(), query.position)?;
+    let _turn = pasts::turn(&app, until).await?;
     let control = app.control.clone();
     let row = blocking(move || control.find_run(&run)).await?;
     let run = row.id;

@@ -326,6 +326,7 @@ pub(crate) async fn get_run(
     let patience = WaitQuery { wait: query.wait }.patience()?;
     let actions = page_size(query.actions, PAGE_MAX, ACTIONS_MAX)?;
     let until = pasts::until(query.at.as_deref(), query.position)?;
+    let _turn = pasts::turn(&app, until).await?;
     let control = app.control.clone();
     let row = blocking(move || control.find_run(&run)).await?;
     if let Some(patience) = patience.filter(|_| row.finished_at.is_none() && until.is_none()) {

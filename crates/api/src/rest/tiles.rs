@@ -95,6 +95,7 @@ pub(crate) async fn tiles(
 ) -> ApiResult<Response> {
     let tiles = page_size(query.tiles, TILES, TILES_MAX)?;
     let until = pasts::until(query.at.as_deref(), query.position)?;
+    let _turn = pasts::turn(&app, until).await?;
     let filter = TileFilter { from: query.from.unwrap_or(0), to: query.to, tiles: u32::try_from(tiles).unwrap_or(1) };
     let control = app.control.clone();
     let run = blocking(move || Ok(control.find_run(&run)?.id)).await?;

@@ -196,3 +196,40 @@ async fn an_artifact_has_versions_from_run_to_run_each_with_where_it_lies() {
     up.get(&format!("/api/v1/artifacts/{nothing}/versions")).await.is_problem(404, "E0002");
     up.down().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_see_values_sees_none_of_the_past_either() {
+    let up = Up::start().await;
+    let then = held(&up).await;
+    up.post("/api/v1/runs/s/signal", json!({"name": "go", "payload": {"said": "the secret word"}})).await;
+    assert_eq!(up.get("/api/v1/runs/s?wait=30").await.json()["phase"], "succeeded");
+    let end = position(&up).await;
+    let boss =
+        up.post("/api/v1/tokens", json!({"name": "boss", "roles": ["admin"]})).await.json()["token"].as_str().unwrap().to_owned();
+    let boss = format!("Bearer {boss}");
+    let headers = [("authorization", boss.as_str()), ("content-type", "application/json")];
+    let made = up
+        .call(Method::POST, "/api/v1/tokens", &headers, json!({"name": "audrey", "roles": ["auditor"]}).to_string().into())
+        .await;
+    let audrey = format!("Bearer {}", made.json()["token"].as_str().unwrap());
+    let ask = async |who: &str, path: String| up.call(Method::GET, &path, &[("authorization", who)], Default::default()).await;
+    for position in [then, end] {
+        for path in ["", "/action?path=hold&", "/graph?", "/actions?"] {
+            let path = if path.is_empty() {
+                format!("/api/v1/runs/s?position={position}")
+            } else {
+                format!("/api/v1/runs/s{path}position={position}")
+            };
+            let (seen, told) = (ask(&boss, path.clone()).await, ask(&audrey, path.clone()).await);
+            assert_eq!((seen.status, told.status), (StatusCode::OK, StatusCode::OK), "{path}");
+            assert!(!told.text().contains("the secret word"), "{path}: {}", told.text());
+        }
+        let run = ask(&audrey, format!("/api/v1/runs/s?position={position}")).await.json();
+        assert!(run["withheld"].is_object() && run.get("inputs").is_none() && run.get("outputs").is_none(), "{run}");
+        let action = ask(&audrey, format!("/api/v1/runs/s/action?path=hold&position={position}")).await.json();
+        assert!(action["withheld"].is_object() && action.get("output").is_none(), "{action}");
+    }
+    assert!(ask(&boss, format!("/api/v1/runs/s?position={end}")).await.text().contains("the secret word"));
+    assert_eq!(ask("Bearer nobody.00", format!("/api/v1/runs/s/graph?position={end}")).await.status, StatusCode::UNAUTHORIZED);
+    up.down().await;
+}

@@ -1,6 +1,6 @@
 //! Opening nodes whose dependencies are settled, items of maps, and ending what is complete.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::limits::{EACH_ITEMS_MAX, RUN_ACTIONS_MAX, SUBWORKFLOW_DEPTH_MAX, VALUE_BYTES_MAX};
 use model::{ActionKey, ActionNo, Digest, Failure, FailureClass, NodeIx, NodeKind, Payload, Phase, RunId, Template};
@@ -10,7 +10,7 @@ use crate::action::ActionState;
 use crate::event::{
     ActionFinished, ActionsOpened, Located, NodesSkipped, Opened, RecallKey, RecallKind, Role, ScopeNo, SkipReason, SkippedNode,
 };
-use crate::run::{NodeState, Run, Scope};
+use crate::run::{Kept, NodeState, Run, Scope};
 use crate::unit::Unit;
 use crate::{EvalError, Event, Scope as Names, wait};
 
@@ -107,11 +107,16 @@ impl Stepper<'_, '_> {
         let items = each.input.as_ref().and_then(|input| input.value().get("items")?.as_array());
         let room = (*concurrency).max(1).saturating_sub(map.running);
         let mut opening = Opening::default();
+        // Outputs of earlier items that items of this opening take.
+        let mut taken: BTreeSet<(Digest, usize)> = BTreeSet::new();
         for index in map.next..map.total.min(map.next.saturating_add(room)) {
             let item = items.and_then(|items| items.get(index as usize)).unwrap_or(&Value::Null);
             let names = run.names_for(scope, &each.unit.node.refs, Some((item, index)));
             let path = format!("{}[{index}]", each.path);
-            let fate = known(run, each.scope, each.node, body, self.fate(run, scope, body, &names, &path));
+            let mut fate = self.fate(run, scope, body, &names, &path);
+            if each.scope == 0 && body.node.once.is_none() && !run.reused_items.is_empty() {
+                fate = known(run, each.node, index, items.map_or(&[], Vec::as_slice), fate, &mut taken);
+            }
             let role = Role::Item { each: key.action, index };
             self.add(run, &mut opening, fate, body, role, each.scope, each.node, path);
         }
@@ -358,18 +363,21 @@ impl Stepper<'_, '_> {
     }
 }
 
-/// What becomes of an item of a map that would run: where one of an earlier run was given the same, that one's output is taken. What is to happen once
-/// is found by its key.
-fn known(run: &Run, scope: ScopeNo, node: NodeIx, body: &Unit, fate: Fate) -> Fate {
+/// What becomes of an item of a map that would run: where one of an earlier run was given the same, that one's output is taken, and each by one item
+/// alone. The item that stands where that one stood goes first. What is to happen once is found by its key, and not here.
+fn known(run: &Run, node: NodeIx, index: u32, items: &[Value], fate: Fate, taken: &mut BTreeSet<(Digest, usize)>) -> Fate {
     let Fate::Run { input, recall } = fate else { return fate };
-    if scope != 0 || body.node.once.is_some() || run.reused_items.is_empty() {
-        return Fate::Run { input, recall };
-    }
     let given = input.as_ref().map_or_else(|| Payload::new(&run.salt, Value::Null).commitment, |input| input.commitment);
-    match run.reused_items.get(&(node, given)) {
-        Some((output, locations)) => Fate::Take { input, output: output.clone(), locations: locations.clone() },
-        None => Fate::Run { input, recall },
-    }
+    let kept = run.reused_items.get(&(node, given)).map_or(&[][..], Vec::as_slice);
+    let item = items.get(index as usize);
+    // Kept for an item that is like this one and stands where it stood.
+    let is_of_another = |at: Option<u32>| at.is_some_and(|at| at != index && item.is_some() && items.get(at as usize) == item);
+    let free = || kept.iter().enumerate().filter(|(at, _)| !taken.contains(&(given, *at)));
+    let own = free().find(|(_, one)| one.index == Some(index)).or_else(|| free().find(|(_, one)| !is_of_another(one.index)));
+    let Some((at, Kept { output, locations, .. })) = own else { return Fate::Run { input, recall } };
+    let (output, locations) = (output.clone(), locations.clone());
+    taken.insert((given, at));
+    Fate::Take { input, output, locations }
 }
 
 /// Whether a `decide` node chose this one.

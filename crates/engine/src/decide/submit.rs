@@ -48,11 +48,8 @@ impl Stepper<'_, '_> {
         self.state.add_graph(submit.graph_digest, &submit.graph);
         let reused =
             submit.reused.into_iter().map(|(node, value)| ReusedNode { node, output: Payload::new(&submit.salt, value) });
-        let reused_items = submit.reused_items.into_iter().map(|KnownItem { node, input, output, locations }| ReusedItem {
-            node,
-            input: Payload::new(&submit.salt, input).commitment,
-            output: Payload::new(&submit.salt, output),
-            locations,
+        let reused_items = submit.reused_items.into_iter().map(|KnownItem { node, index, input, output, locations }| {
+            ReusedItem { node, input, output: Payload::new(&submit.salt, output), locations, index: Some(index) }
         });
         let reused_items: Vec<ReusedItem> = reused_items.collect();
         self.emit(Event::RunSubmitted(Box::new(RunSubmitted {

@@ -148,7 +148,7 @@ pub struct ReusedNode {
     pub output: Payload,
 }
 
-/// An output of an item of a map in an earlier run. It stands for whichever items of the map are given the same here, wherever they stand in its list.
+/// An output of an item of a map in an earlier run. It stands for one item of the map that is given the same here, wherever that stands in its list.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct ReusedItem {
     /// The map, in the run's own graph.
@@ -163,6 +163,9 @@ pub struct ReusedItem {
     /// Where the artifacts of the output lie.
     #[n(3)]
     pub locations: Vec<Located>,
+    /// Where it stood in the list: an item that stands there now takes it before others.
+    #[n(4)]
+    pub index: Option<u32>,
 }
 
 /// Where a run came from.

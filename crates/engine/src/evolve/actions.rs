@@ -13,7 +13,7 @@ use crate::event::{
     ActionFinished, ActionsOpened, ChildOpened, HumanDecided, HumanDelegated, HumanEscalated, HumanSeen, Opened, RecallAsked,
     RecallKind, Role, ScopeNo,
 };
-use crate::run::{NodeState, Run, RunStatus, Scope};
+use crate::run::{Kept, NodeState, Run, RunStatus, Scope};
 use crate::state::OnceHolder;
 use crate::timer::{Timer, TimerKind};
 use crate::unit::Unit;
@@ -296,6 +296,9 @@ pub(super) fn finished(state: &mut State, event: &ActionFinished, at: Timestamp)
     if let Some(run) = state.runs.get_mut(&event.run) {
         brought(run, event.action, event.output.as_ref(), &event.locations);
         add_locations(run, &event.locations);
+        if event.reused {
+            taken(run, event.action, event.output.as_ref());
+        }
         if let Some(Action { state: ActionState::AwaitingSignal(name), .. }) = run.action(event.action) {
             let name = name.clone();
             if event.phase == model::Phase::Succeeded
@@ -313,6 +316,27 @@ pub(super) fn finished(state: &mut State, event: &ActionFinished, at: Timestamp)
     let (output, failure) = (event.output.clone(), event.failure.clone());
     end(state, key, Ending { phase: event.phase, output, failure, reused: event.reused }, at);
     state.passing.dirty.insert(event.run);
+}
+
+/// What an item of an earlier run gave is taken by one item, and by no other after that.
+fn taken(run: &mut Run, number: ActionNo, output: Option<&Payload>) {
+    let Some(output) = output.map(|output| output.commitment) else { return };
+    let Some(action) = run.action(number) else { return };
+    let Role::Item { index, .. } = action.role else { return };
+    let given = action
+        .input
+        .as_ref()
+        .map_or_else(|| Payload::new(&run.salt, serde_json::Value::Null).commitment, |input| input.commitment);
+    let key = (action.node, given);
+    let Some(kept) = run.reused_items.get_mut(&key) else { return };
+    let same = |kept: &Kept| kept.output.commitment == output;
+    let at = kept.iter().position(|one| same(one) && one.index == Some(index)).or_else(|| kept.iter().position(same));
+    if let Some(at) = at {
+        kept.remove(at);
+    }
+    if kept.is_empty() {
+        run.reused_items.remove(&key);
+    }
 }
 
 pub(super) fn human_decided(state: &mut State, event: &HumanDecided) {

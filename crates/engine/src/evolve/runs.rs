@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use model::{ActionKey, ActionNo, Digest, Failure, FailureClass, Money, NodeIx, Payload, Phase, RunId, Timestamp};
+use model::{ActionKey, ActionNo, Digest, Failure, FailureClass, Money, NodeIx, Phase, RunId, Timestamp};
 
 use crate::State;
 use crate::action::ActionState;
 use crate::effect::RunNames;
 use crate::event::{
-    ArtifactsLabelled, CompensationStarted, Located, NodesSkipped, Origin, PlannedPlace, ReusedItem, RunCancelRequested,
-    RunFailing, RunFinished, RunPlanned, RunSubmitted, SignalReceived,
+    ArtifactsLabelled, CompensationStarted, NodesSkipped, Origin, PlannedPlace, ReusedItem, RunCancelRequested, RunFailing,
+    RunFinished, RunPlanned, RunSubmitted, SignalReceived,
 };
 use crate::evolve::endings::settle_node;
-use crate::run::{Location, NodeState, Run, RunStatus, Scope};
+use crate::run::{Kept, Location, NodeState, Run, RunStatus, Scope};
 use crate::state::{RecentRun, handle, number_at_end};
 use crate::timer::{Timer, TimerKind};
 
@@ -105,8 +105,12 @@ pub(super) fn submitted(state: &mut State, event: &RunSubmitted, at: Timestamp) 
 }
 
 /// What stands for items, by what these are given.
-fn items_of<'i>(items: impl Iterator<Item = &'i ReusedItem>) -> BTreeMap<(NodeIx, Digest), (Payload, Vec<Located>)> {
-    items.map(|item| ((item.node, item.input), (item.output.clone(), item.locations.clone()))).collect()
+fn items_of<'i>(items: impl Iterator<Item = &'i ReusedItem>) -> BTreeMap<(NodeIx, Digest), Vec<Kept>> {
+    let mut kept: BTreeMap<(NodeIx, Digest), Vec<Kept>> = BTreeMap::new();
+    for ReusedItem { node, input, output, locations, index } in items.cloned() {
+        kept.entry((node, input)).or_default().push(Kept { index, output, locations });
+    }
+    kept
 }
 
 /// The nodes of a new scope that wait for nothing.

@@ -2,7 +2,7 @@
 
 use engine::{Event, KnownItem, Outcome, Submit};
 use model::limits::EACH_ITEMS_MAX;
-use model::{Duration, FailureClass, Phase};
+use model::{Duration, FailureClass, Payload, Phase};
 use serde_json::{Value, json};
 use testkit::{Answer, Rig, fail, flow, site, step};
 
@@ -42,21 +42,23 @@ fn items_that_are_given_what_items_of_an_earlier_run_were_given_take_over_what_t
         .input("list", None)
         .input("by", None)
         .build();
-    let item = |x: u32, by: u32, output: &str| KnownItem {
+    let submit = rig.submission(&graph, json!({"list": [3, 1, 2, 1], "by": 5}));
+    let salt = submit.salt;
+    let item = |index: u32, x: u32, by: u32, output: &str| KnownItem {
         node: 0,
-        input: json!({"x": x, "by": by}),
+        index,
+        input: Payload::new(&salt, json!({"x": x, "by": by})).commitment,
         output: json!(output),
         locations: Vec::new(),
     };
-    let submit = rig.submission(&graph, json!({"list": [3, 1, 2, 1], "by": 5}));
     // The place in the list is nothing; what else the item reads is.
-    let reused_items = vec![item(1, 5, "one"), item(2, 6, "two, by another"), item(7, 5, "gone")];
+    let reused_items = vec![item(0, 1, 5, "one"), item(1, 2, 6, "two, by another"), item(2, 7, 5, "gone")];
     let run = rig.try_submit(Submit { reused_items, ..submit }).unwrap();
     rig.on("m[*", [Answer::Done(json!("new"))]);
     let finished = rig.finish(run);
-    assert_eq!(finished.outputs.unwrap().value(), &json!({"all": ["new", "one", "new", "one"]}));
+    assert_eq!(finished.outputs.unwrap().value(), &json!({"all": ["new", "one", "new", "new"]}));
     let of_m: Vec<String> = rig.dispatched().iter().filter(|path| path.starts_with('m')).cloned().collect();
-    assert_eq!(of_m, ["m[0]", "m[2]"]);
+    assert_eq!(of_m, ["m[0]", "m[2]", "m[3]"], "what one item gave is taken by one item");
     assert_eq!(rig.dispatched().iter().filter(|path| path.starts_with("n[")).count(), 4, "another map is another");
     // What an item was given is kept for the next repetition, whether it ran or not.
     let given = rig.events().iter().find_map(|event| match event {
@@ -64,6 +66,40 @@ fn items_that_are_given_what_items_of_an_earlier_run_were_given_take_over_what_t
         _ => None,
     });
     assert_eq!(given.unwrap().input.unwrap().value(), &json!({"x": 1, "by": 5}));
+}
+
+#[test]
+fn items_that_are_alike_take_what_each_of_them_gave_and_what_failed_runs_again() {
+    // Bodies that read nothing of the item, and lists that name one thing twice.
+    for (body, list) in
+        [(step("m"), json!([1, 2, 3])), (step("m").input(json!({"x": "${ item }"})), json!(["bob", "bob", "bob"]))]
+    {
+        for failed in 0..3 {
+            let mut rig = Rig::new([site("here").spec()]);
+            let graph = flow("t/alike")
+                .step(step("m").each(list.clone(), 2, body.clone()))
+                .outputs(json!({"all": "${ nodes.m }"}))
+                .build();
+            let submit = rig.submission(&graph, json!({}));
+            let given = if list[0] == 1 { Value::Null } else { json!({"x": "bob"}) };
+            let known = (0..3).filter(|index| *index != failed).map(|index| KnownItem {
+                node: 0,
+                index,
+                input: Payload::new(&submit.salt, given.clone()).commitment,
+                output: json!(format!("sample {index}")),
+                locations: Vec::new(),
+            });
+            let run = rig.try_submit(Submit { reused_items: known.collect(), ..submit }).unwrap();
+            rig.on("m[*", [Answer::Done(json!("new"))]);
+            let all = rig.finish(run).outputs.unwrap().value()["all"].clone();
+            let mut seen: Vec<String> = all.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect();
+            seen.sort();
+            let mut wanted: Vec<String> =
+                (0..3).filter(|index| *index != failed).map(|index| format!("sample {index}")).collect();
+            wanted.insert(0, "new".into());
+            assert_eq!((seen, rig.dispatched().len()), (wanted, 1), "{all}");
+        }
+    }
 }
 
 #[test]

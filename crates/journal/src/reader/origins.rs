@@ -4,7 +4,7 @@ use model::{Digest, Label, RunId, Seq};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{Reader, Result};
-use crate::rows::{ACTION_COLUMNS, ActionRow, OriginRow, RunRow};
+use crate::rows::{ACTION_COLUMNS, ActionRow, OriginRow};
 
 fn origin(row: &rusqlite::Row<'_>) -> rusqlite::Result<OriginRow> {
     let no: i64 = row.get(2)?;
@@ -46,29 +46,6 @@ impl Reader {
             let sql = "SELECT artifact, run, no, size, seq FROM artifact_origins WHERE artifact = ?1 ORDER BY seq LIMIT ?2";
             let mut statement = db.prepare_cached(sql)?;
             let rows = statement.query_map(params![artifact.0.as_slice(), limit as i64], origin)?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
-    }
-
-    /// What runs of a workflow gave at a path, or were given where there is none: that of the latest runs first, of so many runs of the same
-    /// project and domain as this one.
-    pub fn origins_like(&self, of: &RunRow, path: Option<&str>, runs: usize) -> Result<Vec<OriginRow>> {
-        self.with(|db| {
-            // An artifact is found by the entry that it came with: what an action gave lies there, and what a run was given.
-            let sql = match path {
-                Some(_) => {
-                    "SELECT o.artifact, o.run, o.no, o.size, o.seq FROM (SELECT id FROM runs WHERE workflow = ?1 AND project = ?2 AND domain = ?3
-                     ORDER BY id DESC LIMIT ?4) r JOIN actions a ON a.run = r.id AND a.path = ?5
-                     JOIN artifact_origins o ON o.seq = a.output_seq AND o.run = a.run AND o.no = a.no ORDER BY o.seq DESC, o.artifact"
-                }
-                None => {
-                    "SELECT o.artifact, o.run, o.no, o.size, o.seq FROM (SELECT id, first_seq FROM runs WHERE workflow = ?1 AND project = ?2
-                     AND domain = ?3 ORDER BY id DESC LIMIT ?4) r JOIN artifact_origins o ON o.seq = r.first_seq AND o.run = r.id AND o.no = -1
-                     WHERE ?5 IS NULL ORDER BY o.seq DESC, o.artifact"
-                }
-            };
-            let mut statement = db.prepare_cached(sql)?;
-            let rows = statement.query_map(params![of.workflow, of.project, of.domain, runs as i64, path], origin)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }

@@ -75,12 +75,14 @@ impl Reader {
         })
     }
 
-    /// How many actions below one, by their paths, are in each phase: items of a map, nodes of a sub-workflow, what a program asked for.
+    /// How many actions below one, by their paths, are in each phase: items of a map, nodes of a sub-workflow, what a program
+    /// asked for. Copies that were brought for them, and what undid them, are not counted.
     pub fn phases_below(&self, run: RunId, path: &str) -> Result<BTreeMap<Phase, u64>> {
         self.with(|db| {
             // What is below begins with the path and `[` or `/`: two spans of the index over paths.
             let sql = "SELECT phase, count(*) FROM actions WHERE run = ?1 AND (path > ?2 || '[' AND path < ?2 || '\\'
-                 OR path > ?2 || '/' AND path < ?2 || '0') GROUP BY phase";
+                 OR path > ?2 || '/' AND path < ?2 || '0')
+                 AND kind != 8 AND path NOT LIKE '%!undo' GROUP BY phase";
             let mut statement = db.prepare_cached(sql)?;
             let rows = statement.query_map(params![run.0, path], |row| Ok((phase_of(row.get(0)?), row.get(1)?)))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)

@@ -84,8 +84,14 @@ async fn queue(door: &Door, name: &Name) -> Result<Exit, CommandError> {
     })
     .await?;
     let items: Vec<QueuedView> = queues.iter().flat_map(|queue| queue.items.iter().cloned()).collect();
-    output::list(&items, name.form.output, "nothing waits for it")?;
     let (waiting, shown) = (queues.iter().map(|queue| queue.waiting).sum::<u64>(), items.iter().map(|item| item.actions).sum());
+    let cut = queues.iter().any(|queue| queue.cut);
+    let none = match (waiting, cut) {
+        (0, false) => "nothing waits for it",
+        (0, true) => "nothing waits for it among what was looked at",
+        _ => "what waits for it is of runs that may not be read",
+    };
+    output::list(&items, name.form.output, none)?;
     if waiting > shown {
         eprintln!("{} more actions wait for it", waiting - shown);
     }
