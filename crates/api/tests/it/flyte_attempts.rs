@@ -1,11 +1,13 @@
 //! What attempts of Flyte programs ask for in their own name.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use controlplane::{FLYTE_ROOT, Program, flyte_base, flyte_run_key};
 use engine::Event;
 use flyte::wire::*;
-use flyte::{Call, Message};
+use flyte::{Call, Message, Reach};
 use hyper::Method;
 use model::{ActionKey, AttemptKey, AttemptNo, Label, Phase, RunId, Seq};
 
@@ -77,6 +79,20 @@ async fn at_work(up: &Up, run: RunId, action: &str) -> (String, AttemptKey) {
     (format!("Bearer {}", flyte::sign::token_of(&secret, &key.to_string())), key)
 }
 
+/// What an attempt reaches, as soon as it is prepared and reaches what it is to.
+async fn reach_of(up: &Up, key: AttemptKey, label: &Label) -> Arc<Reach> {
+    let look = async {
+        loop {
+            let reach = up.control.flyte_reach(key).unwrap().unwrap();
+            if reach.label == *label {
+                return reach;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, look).await.expect("it reaches what it is to")
+}
+
 /// Has an attempt ask for a child of an action; gives what it is refused with.
 async fn ask(up: &Up, token: &str, parent: &str, name: &str, task: &str, inputs: &str) -> (String, String) {
     let action = Enqueued {
@@ -111,7 +127,7 @@ async fn a_child_that_is_asked_for_under_another_parent_keeps_what_its_inputs_ca
     assert_eq!(label_of(&up, run, "reader"), Label::of(["pii"]));
     // What it writes for others carries what it does.
     let inputs = format!("{}/other/inputs.pb", flyte_base("mine", "development", "r"));
-    let reach = up.control.flyte_reach(key).unwrap().unwrap();
+    let reach = reach_of(&up, key, &Label::of(["pii"])).await;
     up.control.flyte().note_label(&reach, "other").unwrap();
     up.control.flyte().objects().put(flyte::key(&inputs).unwrap(), b"").unwrap();
     assert_eq!(ask(&up, &reader, FLYTE_ROOT, "other", "plain", &inputs).await, Default::default());
