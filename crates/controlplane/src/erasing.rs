@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::Command;
 use flyte::objects::digest_of_inputs;
+use journal::JournalError;
 use keyring::{Holder, Keyring};
 use model::{ArtifactRef, Digest, RunId};
 use serde_json::Value;
@@ -112,10 +113,14 @@ impl ControlPlane {
             let mut claims = Vec::new();
             for (run, seq) in &runs {
                 // What was erased holds nothing, and of what is damaged nobody can read what it was given.
-                let inputs = self.reader().body(*seq, 0).unwrap_or_else(|error| {
-                    tracing::warn!(%run, %error, "what a run was given cannot be read: it holds nothing of it");
-                    None
-                });
+                let inputs = match self.reader().body(*seq, 0) {
+                    Err(JournalError::Damaged(error)) => {
+                        tracing::warn!(%run, %error, "what a run was given cannot be read: it holds nothing of it");
+                        None
+                    }
+                    // What cannot be read now may be read later: nothing goes until then.
+                    read => read.map_err(Fault::internal)?,
+                };
                 if let Some(given) = inputs.as_ref().map(given).filter(|given| !given.is_empty()) {
                     claims.push((run.0, self.with_files(&given)?));
                 }
@@ -124,8 +129,14 @@ impl ControlPlane {
             *last = *newest;
         }
         let of_triggers: Vec<Digest> = self.triggers_give()?.into_values().flatten().collect();
-        let held = keys.hold_only(&self.with_files(&of_triggers)?, Holder::Triggers);
-        let mut gone = held.map_err(|error| fault(&error))?;
+        let (all, is_whole) = self.files_within(&of_triggers)?;
+        let mut gone = if is_whole {
+            keys.hold_only(&all, Holder::Triggers).map_err(|error| fault(&error))?
+        } else {
+            // Nobody knows now which files a directory has that a trigger gives: what is held stays.
+            keys.hold(&all, Holder::Triggers).map_err(|error| fault(&error))?;
+            Vec::new()
+        };
         if is_first {
             gone.extend(self.release_kept(keys)?);
         }

@@ -109,6 +109,16 @@ fn replace(path: &PathBuf, text: &str) -> Result<(), Fault> {
     write().map_err(|error| crate::start::unusable(format!("`{}`: {error}", path.display())))
 }
 
+/// What is known of an artifact that may be a directory.
+pub(crate) enum Listed {
+    /// It is one.
+    Directory(artifacts::Listing),
+    /// It is none.
+    File,
+    /// No open site has it whole.
+    Unknown,
+}
+
 impl ControlPlane {
     /// How the keys stand; none when nothing is sealed.
     pub async fn key_status(&self) -> Result<Option<KeyStatus>, Fault> {
@@ -126,28 +136,42 @@ impl ControlPlane {
         keys.claim(&all, run.0).map_err(|error| fault(&error))
     }
 
-    /// Artifacts, with the files of those that are directories. What no site has whole has none; what cannot be read now is an error. Blocks.
+    /// Artifacts, with the files of those that are directories, as far as a site can say; what cannot be read now is an error. Blocks.
     pub(crate) fn with_files(&self, artifacts: &[Digest]) -> Result<Vec<Digest>, Fault> {
-        let mut all: Vec<Digest> = artifacts.to_vec();
-        for artifact in artifacts {
-            let listing = self.listing_of(artifact)?;
-            all.extend(listing.iter().flat_map(|listing| listing.entries.iter().map(|entry| entry.digest)));
-        }
-        Ok(all)
+        Ok(self.files_within(artifacts)?.0)
     }
 
-    /// The listing of an artifact that is a directory, from a site that has it. Blocks.
-    pub(crate) fn listing_of(&self, artifact: &Digest) -> Result<Option<artifacts::Listing>, Fault> {
+    /// The same, and whether that is all of them: of a directory that no open site has whole nobody knows the files. Blocks.
+    pub(crate) fn files_within(&self, artifacts: &[Digest]) -> Result<(Vec<Digest>, bool), Fault> {
+        let (mut all, mut is_whole) = (artifacts.to_vec(), true);
+        for artifact in artifacts {
+            match self.listed(artifact)? {
+                Listed::Directory(listing) => all.extend(listing.entries.iter().map(|entry| entry.digest)),
+                Listed::File => {}
+                Listed::Unknown => is_whole = false,
+            }
+        }
+        Ok((all, is_whole))
+    }
+
+    /// What the open sites say of an artifact. Blocks.
+    pub(crate) fn listed(&self, artifact: &Digest) -> Result<Listed, Fault> {
         use artifacts::StoreError::{Damaged, Erased, Missing, Tampered};
         let mut unread = None;
         for store in self.sites().with_copy(artifact).iter().filter_map(|site| self.sites().store(site)) {
             match store.listing(artifact) {
-                Ok(listing) => return Ok(listing),
+                Ok(Some(listing)) => return Ok(Listed::Directory(listing)),
+                Ok(None) => return Ok(Listed::File),
                 Err(Missing(_) | Erased(_) | Damaged { .. } | Tampered(_)) => {}
                 Err(error) => unread = Some(error),
             }
         }
-        unread.map_or(Ok(None), |error| Err(Fault::internal(error)))
+        if let Some(error) = unread {
+            return Err(Fault::internal(error));
+        }
+        // What was erased has no files any more.
+        let erased = self.keys().map(|keys| keys.was_erased(artifact)).transpose().map_err(|error| fault(&error))?;
+        Ok(if erased == Some(true) { Listed::File } else { Listed::Unknown })
     }
 
     /// Rotates the keys: what is stored stays as it is, and work goes on.

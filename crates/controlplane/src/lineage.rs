@@ -9,6 +9,7 @@ use serde_json::Value;
 use workflow::labels;
 
 use crate::governing::may_lower;
+use crate::keys::Listed;
 use crate::{ControlPlane, Fault, FaultKind};
 
 /// Runs that a lineage names.
@@ -70,15 +71,29 @@ fn is_copy(path: &str) -> bool {
 const HOLDERS_MAX: usize = 256;
 
 impl ControlPlane {
-    /// What an artifact carries. A file of a directory carries what the directory does: those of the runs that hold the file are looked at. Blocks.
+    /// What an artifact carries. A file of a directory carries what the directory does: those of the runs that hold the file are looked at, and where that
+    /// says nothing of what nobody recorded, what these runs carry counts. Blocks.
     pub fn label_of_artifact(&self, artifact: &Digest) -> Result<Label, Fault> {
         let mut label = self.reader().artifact_label(artifact).map_err(Fault::internal)?;
         let Some(keys) = self.keys().filter(|_| label.is_empty() && self.rules().governed()) else { return Ok(label) };
-        for run in keys.holders(artifact, HOLDERS_MAX).map_err(|error| crate::keys::fault(&error))? {
-            for tagged in self.reader().tagged_of_run(RunId(run)).map_err(Fault::internal)? {
-                let listing = self.listing_of(&tagged)?;
-                if listing.is_some_and(|listing| listing.entries.iter().any(|entry| entry.digest == *artifact)) {
+        let holders = keys.holders(artifact, HOLDERS_MAX).map_err(|error| crate::keys::fault(&error))?;
+        for run in &holders {
+            for tagged in self.reader().tagged_of_run(RunId(*run)).map_err(Fault::internal)? {
+                let may_be_of = match self.listed(&tagged)? {
+                    Listed::Directory(listing) => listing.entries.iter().any(|entry| entry.digest == *artifact),
+                    Listed::File => false,
+                    Listed::Unknown => true,
+                };
+                if may_be_of {
                     label.join(&self.reader().artifact_label(&tagged).map_err(Fault::internal)?);
+                }
+            }
+        }
+        // What nobody recorded, as of an attempt that did not come to its end, carries what the runs do that hold it.
+        if label.is_empty() && self.reader().origins_of(artifact, 1).map_err(Fault::internal)?.is_empty() {
+            for run in holders {
+                if let Some(run) = self.reader().run(RunId(run)).map_err(Fault::internal)? {
+                    label.join(&self.label_of_run(&run, None)?);
                 }
             }
         }

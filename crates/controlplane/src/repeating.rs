@@ -36,6 +36,14 @@ pub(crate) struct Repeated {
     pub(crate) items: Items,
 }
 
+impl Repeated {
+    /// Has every item of a map run again.
+    pub(crate) fn forget_items(&mut self) {
+        self.items = Items::default();
+        self.plan.items.clear();
+    }
+}
+
 /// Items of an earlier run whose outputs may be taken over.
 #[derive(Debug, Default)]
 pub(crate) struct Items {

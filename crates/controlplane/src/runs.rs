@@ -380,7 +380,11 @@ impl ControlPlane {
         let names: BTreeSet<&String> =
             before.keys().chain(inputs.as_object().into_iter().flat_map(|inputs| inputs.keys())).collect();
         let changed = names.into_iter().filter(is_other).cloned().collect();
-        let repeated = self.repeated(&row, &graph, &request.from, &changed)?;
+        let mut repeated = self.repeated(&row, &graph, &request.from, &changed)?;
+        if request.blind && !request.inputs.is_empty() {
+            // An item that is taken over would tell that it was among what the run was given.
+            repeated.forget_items();
+        }
         Ok(((row, graph), repeated, inputs))
     }
 

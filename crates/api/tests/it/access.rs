@@ -181,6 +181,11 @@ inputs: {n: {type: integer}, m: {type: integer, default: 1}}
 nodes:
   a: {use: core/noop, with: {n: '${ inputs.n }'}}
   b: {use: core/noop, with: {m: '${ inputs.m }'}}
+---
+workflow: bank/many
+inputs: {list: {type: array, items: {type: integer}}}
+nodes:
+  m: {each: {items: '${ inputs.list }', do: {use: core/noop, with: {n: '${ item }'}}}}
 ";
 
 /// What a repetition would take over tells nobody who may not see the values whether a guess of one is right.
@@ -214,6 +219,11 @@ async fn whoever_may_not_see_values_does_not_find_them_out_by_repeating_a_run() 
         done.push(view["actions"].as_array().unwrap().iter().map(reused).collect::<Vec<_>>());
     }
     assert_eq!(done[0], done[1]);
+    // Nor do items of a list that somebody guesses, one by one.
+    let run = post(&admin, "/api/v1/runs?wait=30", json!({"workflow": "bank/many", "inputs": {"list": [7, 8]}})).await;
+    let path = format!("/api/v1/runs/{}/rerun/plan", run["name"].as_str().unwrap());
+    let items = async |token: &str| post(token, &path, json!({"inputs": {"list": [7, 9]}})).await["items"].clone();
+    assert_eq!((items(&admin).await, items(&desk).await), (json!({"m": 2}), Value::Null));
     up.down().await;
 }
 
