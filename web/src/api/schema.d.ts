@@ -3119,7 +3119,7 @@ export interface components {
         };
         /** @description A run at a moment that has passed. */
         MomentView: {
-            /** @description When that was made (RFC 3339). */
+            /** @description When that was (RFC 3339). */
             at: string;
             /** @description How many actions were in each phase. */
             phases: {

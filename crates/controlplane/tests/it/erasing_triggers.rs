@@ -124,7 +124,7 @@ async fn inputs_of_a_program_outlive_one_run_of_its_trigger_and_go_with_the_last
         control.end_of(run, Duration::from_secs(20)).await.unwrap().unwrap();
         runs.push(run);
     }
-    assert_eq!(erase(&control, runs[0]).await.triggers, [own.name.clone()]);
+    assert_eq!(erase(&control, runs[0]).await.triggers, std::slice::from_ref(&own.name));
     assert!(objects.get(&key).is_ok(), "two runs and the trigger have it");
     control.stop().await;
     drop((control, objects));
