@@ -155,8 +155,7 @@ impl Keyring {
         }
         transaction.commit()?;
         if !gone.is_empty() {
-            inner.forget();
-            inner.empty_log()?;
+            inner.leave_no_trace()?;
         }
         Ok(gone)
     }
@@ -191,8 +190,7 @@ impl Keyring {
         }
         transaction.commit()?;
         if !gone.is_empty() {
-            inner.forget();
-            inner.empty_log()?;
+            inner.leave_no_trace()?;
         }
         Ok(gone)
     }
@@ -247,8 +245,7 @@ impl Keyring {
             }
         }
         transaction.commit()?;
-        inner.forget();
-        inner.empty_log()?;
+        inner.leave_no_trace()?;
         Ok(gone)
     }
 }

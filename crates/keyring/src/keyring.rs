@@ -232,6 +232,12 @@ impl Inner {
         Ok(())
     }
 
+    /// Keys were destroyed: none of them stays at hand or in the log.
+    pub(crate) fn leave_no_trace(&mut self) -> Result<()> {
+        self.forget();
+        self.empty_log()
+    }
+
     /// Forgets the keys that are at hand.
     pub(crate) fn forget(&mut self) {
         self.runs.clear();
