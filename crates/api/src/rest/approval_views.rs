@@ -88,3 +88,10 @@ pub struct DecisionRequest {
     #[serde(default)]
     pub form: Value,
 }
+
+/// How many human actions wait.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct WaitingView {
+    /// So many.
+    pub waiting: u64,
+}
