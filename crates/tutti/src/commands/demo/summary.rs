@@ -172,11 +172,11 @@ fn look_further(served: &Served, run: &RunView) -> String {
 }
 
 /// What to try on a server that stays up.
-pub(super) fn try_next(served: &Served) -> String {
+pub(super) fn try_next(served: &Served, run: &str) -> String {
     let url = served.client.url();
     let pid = served.pid().map_or_else(String::new, |pid| pid.to_string());
     format!(
-        "\nThe server stays up at {url} (its log: {}). In another terminal:\n  \
+        "\nThe server stays up at {url} (its log: {}). The run is there, {}.\nIn another terminal:\n  \
          alias tutti='{} --server {url}'\n  \
          tutti get runs\n  \
          tutti run bank/fraud-model --input partitions=12 --wait   # then it waits for you: tutti get approvals\n  \
@@ -184,6 +184,7 @@ pub(super) fn try_next(served: &Served) -> String {
          kill -9 {pid:<49} # the server: it is started again, and runs go on\n\
          Ctrl-C stops it.",
         served.data.join("server.log").display(),
+        super::in_a_browser(served, run),
         program()
     )
 }
