@@ -87,12 +87,12 @@ function Tokens() {
   const shown = made ? (
     <Dialog title={`The token ${made.name}`} onClose={() => setMade(undefined)}>
       <p className="mb-2 text-soft">It is shown this once. Only its hash is stored.{token() === made.token ? " This tab uses it from now on." : ""}</p>
-      <code aria-label="The new token" className="block break-all rounded-md bg-sunken px-3 py-2 font-mono text-[13px]">
+      <code aria-label="The new token" className="block break-all rounded-md bg-sunken px-3 py-2 font-mono text-code">
         {made.token}
       </code>
     </Dialog>
   ) : null;
-  if (tokens.error) {
+  if (tokens.error && !tokens.data) {
     return (
       <>
         <Failed error={tokens.error} retry={() => void tokens.refetch()} />
@@ -240,7 +240,7 @@ function MakeToken({ first, onMade, onClose }: { first: boolean; onMade: (token:
 function Projects() {
   const projects = useQuery({ queryKey: ["runs", "projects"], queryFn: ({ signal }) => get<Project[]>("/api/v1/storage/projects", signal) });
   const spend = new Map((useSpend().data ?? []).map((project) => [project.name, project]));
-  if (projects.error) return <Failed error={projects.error} />;
+  if (projects.error && !projects.data) return <Failed error={projects.error} />;
   if (projects.isPending) return <Loading what="projects" />;
   return (
     <Card>
@@ -298,7 +298,7 @@ function Retention() {
       void queries.invalidateQueries({ queryKey: ["storage"] });
     },
   });
-  if (stored.error) return <Failed error={stored.error} />;
+  if (stored.error && !stored.data) return <Failed error={stored.error} />;
   if (stored.isPending) return <Loading what="what is stored" />;
   const rows: [what: string, bytes: number, kept: string][] = [
     ["Entries of the audit log", stored.data.entries_bytes, `${stored.data.entries.toLocaleString()} entries, kept for ever: the log is verified by them`],
@@ -373,7 +373,7 @@ function Retention() {
 function Server() {
   const stored = useStored();
   const health = useQuery({ queryKey: ["health"], queryFn: ({ signal }) => get<Record<string, unknown>>("/healthz", signal) });
-  if (stored.error) return <Failed error={stored.error} />;
+  if (stored.error && !stored.data) return <Failed error={stored.error} />;
   if (stored.isPending || health.isPending) return <Loading what="the server" />;
   const facts: [string, string][] = [
     ["Data directory", stored.data.data],
@@ -391,7 +391,7 @@ function Server() {
         ))}
       </dl>
       <p className="border-t border-line p-4 text-soft">
-        How it runs is said when it starts: <code className="font-mono text-[13px]">tutti up --config FILE</code>. The description of its API is at{" "}
+        How it runs is said when it starts: <code className="font-mono text-code">tutti up --config FILE</code>. The description of its API is at{" "}
         <a className="text-accent hover:underline" href="/api/v1/openapi.json">
           /api/v1/openapi.json
         </a>
