@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import stat
 import tempfile
 import threading
@@ -197,7 +198,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.open, self.tags, self.outside, self.unbalanced = [], [], [], []
-        self.text = ""
+        self.text, self.words = "", set()
         self.feed(text)
         self.close()
 
@@ -220,6 +221,8 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         self.text += data
+        # A key or a digest is one word, whatever letters it has.
+        self.words |= set(re.findall(r"[\w+/=]+", data.lower()))
 
 
 class Story(unittest.TestCase):
@@ -252,7 +255,7 @@ class Story(unittest.TestCase):
             self.assertFalse("@import" in text or "url(" in text, name)
             self.assertGreaterEqual(page.tags.count("svg"), pictures, name)
             self.assertIn("prefers-color-scheme:dark", text)
-            self.assertNotIn("nan", page.text.lower().replace("financed", ""), name)
+            self.assertNotIn("nan", page.words, name)
 
     def test_the_report_says_what_a_person_asks(self):
         text, page = self.page("report", "report")

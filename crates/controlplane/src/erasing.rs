@@ -1,5 +1,5 @@
 //! Erasing runs: their keys are destroyed, and with them their values and the artifacts that nobody else holds: no other run that was given
-//! them, and no trigger that gives them to its runs. The facts stay, and the log still verifies.
+//! them, no trigger that gives them to its runs, and no workflow that names them. The facts stay, and the log still verifies.
 //!
 //! That it is to happen is recorded first; a stop before all is destroyed is made good by the next start.
 
@@ -36,6 +36,9 @@ pub struct Erased {
     pub artifacts: u64,
     /// Triggers that give something of what the runs were given to their runs to come: it stays until they are removed.
     pub triggers: Vec<String>,
+    /// Workflows whose latest version names something of what the runs were given, such as the default of an input: it stays until a version
+    /// that names it no more.
+    pub workflows: Vec<String>,
 }
 
 impl ControlPlane {
@@ -47,10 +50,17 @@ impl ControlPlane {
         self.inbox().ask(command).await?;
         let this = self.clone();
         let runs = chosen.clone();
-        let destroy = move || Ok::<_, Fault>((this.destroy(&runs)?, this.triggers_that_give(&given)?));
-        let (artifacts, triggers) = tokio::task::spawn_blocking(destroy).await.map_err(Fault::internal)??;
+        let destroy = move || {
+            let artifacts = this.destroy(&runs)?;
+            let that_give = |all: BTreeMap<String, Vec<Digest>>| {
+                let gives = |(name, gives): (String, Vec<Digest>)| gives.iter().any(|one| given.contains(one)).then_some(name);
+                all.into_iter().filter_map(gives).collect::<Vec<String>>()
+            };
+            Ok::<_, Fault>((artifacts, that_give(this.triggers_give()?), that_give(this.workflows_name()?)))
+        };
+        let (artifacts, triggers, workflows) = tokio::task::spawn_blocking(destroy).await.map_err(Fault::internal)??;
         let swept = self.sweep().await?;
-        Ok(Erased { runs: chosen, bodies: swept.bodies, artifacts, triggers })
+        Ok(Erased { runs: chosen, bodies: swept.bodies, artifacts, triggers, workflows })
     }
 
     /// The runs that are meant, and all that they were given.
@@ -95,14 +105,23 @@ impl ControlPlane {
         Ok(rows.into_iter().filter_map(gives).filter(|(_, given)| !given.is_empty()).collect())
     }
 
-    fn triggers_that_give(&self, any_of: &BTreeSet<Digest>) -> Result<Vec<String>, Fault> {
-        let mut triggers = self.triggers_give()?;
-        triggers.retain(|_, given| given.iter().any(|digest| any_of.contains(digest)));
-        Ok(triggers.into_keys().collect())
+    /// The artifacts that the latest versions of workflows name, as defaults of inputs or in their nodes. Blocks.
+    fn workflows_name(&self) -> Result<BTreeMap<String, Vec<Digest>>, Fault> {
+        let mut all = BTreeMap::new();
+        for row in self.reader().resources("workflow", None, None).map_err(Fault::internal)? {
+            let Some(graph) = crate::catalogue::graph_of(self.reader(), &row.body) else { continue };
+            let graph = serde_json::to_value(&*graph).map_err(Fault::internal)?;
+            let named: Vec<Digest> = ArtifactRef::all_in(&graph).into_iter().map(|artifact| artifact.digest).collect();
+            if !named.is_empty() {
+                all.insert(row.name, named);
+            }
+        }
+        Ok(all)
     }
 
     /// Has every run hold what it was given, whoever started it and whatever came between its beginning and the note of it; triggers hold what
-    /// they give, and nothing else. Only then is it known what nobody holds. Gives what goes since a trigger let it go. Blocks.
+    /// they give, workflows what they name, and nothing else. Only then is it known what nobody holds. Gives what goes since the last of them let
+    /// it go. Blocks.
     fn settle_holders(&self) -> Result<Vec<Digest>, Fault> {
         let Some(keys) = self.keys() else { return Ok(Vec::new()) };
         let mut last = self.holders_known().lock();
@@ -128,13 +147,14 @@ impl ControlPlane {
             keys.claim_all(&claims).map_err(|error| fault(&error))?;
             *last = *newest;
         }
-        let of_triggers: Vec<Digest> = self.triggers_give()?.into_values().flatten().collect();
-        let (all, is_whole) = self.files_within(&of_triggers)?;
+        let standing = [self.triggers_give()?, self.workflows_name()?];
+        let standing: Vec<Digest> = standing.into_iter().flat_map(BTreeMap::into_values).flatten().collect();
+        let (all, is_whole) = self.files_within(&standing)?;
         let mut gone = if is_whole {
-            keys.hold_only(&all, Holder::Triggers).map_err(|error| fault(&error))?
+            keys.hold_only(&all, Holder::Standing).map_err(|error| fault(&error))?
         } else {
-            // Nobody knows now which files a directory has that a trigger gives: what is held stays.
-            keys.hold(&all, Holder::Triggers).map_err(|error| fault(&error))?;
+            // Nobody knows now which files a directory has that stands somewhere: what is held stays.
+            keys.hold(&all, Holder::Standing).map_err(|error| fault(&error))?;
             Vec::new()
         };
         if is_first {
@@ -189,7 +209,7 @@ impl ControlPlane {
     /// Whether something that a trigger gave could be nobody's. It is, or was by an earlier server, held for the trigger when something is erased.
     fn may_go(&self, keys: &Keyring, given: &[Digest]) -> Result<bool, Fault> {
         let held = |holder| keys.holds_any(given, holder).map_err(|error| fault(&error));
-        Ok(held(Holder::Triggers)? || held(Holder::Kept)?)
+        Ok(held(Holder::Standing)? || held(Holder::Kept)?)
     }
 
     /// Whether a trigger gives inputs to its runs, or a run was given them that is not among these. Every run is looked at: of use where
@@ -263,7 +283,7 @@ impl ControlPlane {
         let finish = move || {
             if !this.reader().is_unswept().map_err(Fault::internal)? {
                 // A trigger may have been removed, and what it gave not.
-                let held = this.keys().map(|keys| keys.is_holder(Holder::Triggers)).transpose().map_err(|error| fault(&error))?;
+                let held = this.keys().map(|keys| keys.is_holder(Holder::Standing)).transpose().map_err(|error| fault(&error))?;
                 return if held == Some(true) { this.remove_files(&this.settle_holders()?) } else { Ok(()) };
             }
             let erased: Vec<RunId> = this.reader().erased().map_err(Fault::internal)?.into_iter().collect();

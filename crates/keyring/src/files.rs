@@ -16,8 +16,8 @@ use crate::{DataKey, KeyError, Result};
 pub enum Holder {
     /// Nobody's in particular: it stays.
     Kept,
-    /// Triggers give it to the runs that they start.
-    Triggers,
+    /// It stands somewhere: triggers give it to the runs that they start, or workflows name it.
+    Standing,
     /// It was brought, and no run has taken it yet.
     Unclaimed,
     /// The run with this number.
@@ -28,7 +28,7 @@ impl Holder {
     fn number(self) -> i64 {
         match self {
             Holder::Kept => -1,
-            Holder::Triggers => -2,
+            Holder::Standing => -2,
             Holder::Unclaimed => 0,
             Holder::Run(run) => i64::try_from(run).unwrap_or(i64::MAX),
         }

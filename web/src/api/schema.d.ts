@@ -2828,6 +2828,11 @@ export interface components {
             runs: number[];
             /** @description Triggers that give something of what these runs were given to their runs to come. It stays until they are removed. */
             triggers: string[];
+            /**
+             * @description Workflows whose latest version names something of what these runs were given, such as the default of an input. It stays until a version
+             *     that names it no more.
+             */
+            workflows: string[];
         };
         EraseRequest: {
             /** @description Runs, by name or number. They must have ended. */

@@ -270,6 +270,9 @@ pub(crate) struct EraseAnswer {
     artifacts: u64,
     /// Triggers that give something of what these runs were given to their runs to come. It stays until they are removed.
     triggers: Vec<String>,
+    /// Workflows whose latest version names something of what these runs were given, such as the default of an input. It stays until a version
+    /// that names it no more.
+    workflows: Vec<String>,
 }
 
 /// Destroys the keys of runs, and with them their values and the artifacts that no other run holds. Facts and hashes stay, and the log still
@@ -282,8 +285,9 @@ pub(crate) async fn erase(
     Json(request): Json<EraseRequest>,
 ) -> ApiResult<Json<EraseAnswer>> {
     let erased = app.control.erase(&request.runs, request.subject.as_deref(), &caller.principal).await?;
-    let runs = erased.runs.iter().map(|run| run.0).collect();
-    Ok(Json(EraseAnswer { runs, bodies: erased.bodies, artifacts: erased.artifacts, triggers: erased.triggers }))
+    let controlplane::Erased { runs, bodies, artifacts, triggers, workflows } = erased;
+    let runs = runs.iter().map(|run| run.0).collect();
+    Ok(Json(EraseAnswer { runs, bodies, artifacts, triggers, workflows }))
 }
 
 #[cfg(test)]

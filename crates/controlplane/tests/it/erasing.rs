@@ -99,6 +99,30 @@ async fn a_subject_is_erased_and_the_log_still_verifies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_workflow_names_stays_until_a_version_that_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let control = open(&folder.path().join("data")).await;
+    let scan = upload(&control, b"the scan that all begin with");
+    let named = json!({"type": "artifact", "default": scan.to_value()});
+    apply(&control, WORKFLOW.replace("{type: artifact}", &named.to_string())).await;
+    let run = run_about(&control, "p1", &scan).await;
+    let erased = control.erase(&[run.to_string()], None, "ada").await.unwrap();
+    assert_eq!((erased.artifacts, erased.workflows), (0, vec!["t/w".to_owned()]));
+    let store = control.sites().store("local").unwrap();
+    assert!(store.open(&scan.digest).is_ok());
+    // The next one can begin with it, and holds it from then on.
+    let next = run_about(&control, "p2", &scan).await;
+    apply(&control, WORKFLOW.into()).await;
+    let other = run_about(&control, "p3", &upload(&control, b"another")).await;
+    assert_eq!(control.erase(&[other.to_string()], None, "ada").await.unwrap().artifacts, 1);
+    assert!(store.open(&scan.digest).is_ok());
+    let erased = control.erase(&[next.to_string()], None, "ada").await.unwrap();
+    assert_eq!((erased.artifacts, erased.workflows), (1, Vec::new()));
+    assert!(matches!(store.open(&scan.digest), Err(artifacts::StoreError::Erased(_))));
+    control.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_goes_on_is_not_erased() {
     let folder = tempfile::tempdir().unwrap();
     let control = open(&folder.path().join("data")).await;

@@ -173,13 +173,13 @@ fn what_a_holder_lets_go_goes_when_nobody_else_has_it() {
         })
         .into();
     keys.claim_all(&[(1, vec![own, shared]), (2, vec![shared])]).unwrap();
-    assert_eq!(keys.hold_only(&[own, shared, brought], Holder::Triggers).unwrap(), []);
-    assert!(keys.holds_any(&[own], Holder::Triggers).unwrap() && keys.is_holder(Holder::Triggers).unwrap());
+    assert_eq!(keys.hold_only(&[own, shared, brought], Holder::Standing).unwrap(), []);
+    assert!(keys.holds_any(&[own], Holder::Standing).unwrap() && keys.is_holder(Holder::Standing).unwrap());
     assert_eq!(keys.destroy_runs(&[1]).unwrap(), [], "a trigger has what the run alone had");
     assert_eq!(keys.holders(&shared, 10).unwrap(), [2]);
-    assert_eq!(keys.hold_only(&[], Holder::Triggers).unwrap(), [own], "what was brought and never taken stays");
+    assert_eq!(keys.hold_only(&[], Holder::Standing).unwrap(), [own], "what was brought and never taken stays");
     assert_eq!(keys.let_go(&[shared, brought, old], Holder::Kept).unwrap(), [old]);
-    assert!(!keys.is_holder(Holder::Triggers).unwrap());
+    assert!(!keys.is_holder(Holder::Standing).unwrap());
     let opens = |number: usize| keys.file_key(&files[number]).is_ok();
     assert_eq!([opens(0), opens(1), opens(2), opens(3)], [false, true, false, true]);
 }

@@ -156,9 +156,15 @@ impl Erase {
         let erased: Value =
             session::with(door, Need::Change, async |session| session.client.post("/api/v1/erase", &request).await).await?;
         let runs = erased["runs"].as_array().map_or(0, Vec::len);
-        for trigger in erased["triggers"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        let names = |field| erased[field].as_array().into_iter().flatten().filter_map(Value::as_str);
+        for trigger in names("triggers") {
             eprintln!(
                 "the trigger `{trigger}` still gives its runs something that these were given: it stays until the trigger is removed"
+            );
+        }
+        for workflow in names("workflows") {
+            eprintln!(
+                "the workflow `{workflow}` names something that these were given: it stays until a version that names it no more is applied"
             );
         }
         eprintln!("backups made before still hold them, where those hold keys: delete these backups");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use api::rest::views::{ActionView, ExplanationView, RunView};
 use http_body_util::BodyExt as _;
-use model::ArtifactRef;
+use model::{ArtifactRef, TransferPath};
 use serde_json::Value;
 
 use crate::client::segment;
@@ -110,14 +110,13 @@ async fn transfers(served: &Served, run: &RunView, simulated: &BTreeSet<String>)
         let whole = whole(served, run, action).await?;
         for artifact in ArtifactRef::all_in(&whole.output.unwrap_or_default()) {
             let name = (artifact.name, action.site.clone().unwrap_or_default());
-            made.entry(artifact.digest.hex()[..12].to_owned()).or_insert(name);
+            made.entry(TransferPath::digits(&artifact.digest)).or_insert(name);
         }
     }
     for action in run.actions.iter().filter(|action| action.kind == "transfer") {
         let bytes = whole(served, run, action).await?.output.and_then(|output| output["bytes"].as_u64());
-        // `ACTION<-DIGEST@SITE`
-        let (to, digest) = action.path.split_once("<-").unwrap_or((&action.path, ""));
-        let digest = digest.split('@').next().unwrap_or_default();
+        let parts = TransferPath::parse(&action.path);
+        let TransferPath { reader: to, digest } = parts.unwrap_or(TransferPath { reader: &action.path, digest: "" });
         let (name, from) = made.get(digest).cloned().unwrap_or_else(|| (digest.to_owned(), String::new()));
         let bytes = match bytes {
             Some(0) => "was there".into(),
