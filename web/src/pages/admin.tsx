@@ -12,6 +12,7 @@ import { applied, PROJECT } from "../lib/examples";
 import { bytes, money } from "../lib/format";
 import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Td, Th, Working } from "../ui/kit";
 import { Dialog } from "../ui/dialog";
+import { Save } from "../ui/save";
 
 type Token = components["schemas"]["TokenView"];
 type Project = components["schemas"]["ProjectUseView"];
@@ -370,6 +371,9 @@ function Retention() {
   );
 }
 
+/** What the server says of its health, in words. */
+const SAYS: Record<string, string> = { status: "Health", version: "Version", seq: "Entries of the log" };
+
 function Server() {
   const stored = useStored();
   const health = useQuery({ queryKey: ["health"], queryFn: ({ signal }) => get<Record<string, unknown>>("/healthz", signal) });
@@ -378,7 +382,7 @@ function Server() {
   const facts: [string, string][] = [
     ["Data directory", stored.data.data],
     ["Runs", `${stored.data.runs.toLocaleString()}, ${stored.data.open_runs.toLocaleString()} of them running`],
-    ...Object.entries(health.data ?? {}).map(([name, value]): [string, string] => [name, typeof value === "object" ? JSON.stringify(value) : String(value)]),
+    ...Object.entries(health.data ?? {}).map(([name, value]): [string, string] => [SAYS[name] ?? name.replaceAll("_", " "), typeof value === "object" ? JSON.stringify(value) : typeof value === "number" ? value.toLocaleString() : String(value)]),
   ];
   return (
     <Card title="This server">
@@ -392,9 +396,9 @@ function Server() {
       </dl>
       <p className="border-t border-line p-4 text-soft">
         How it runs is said when it starts: <code className="font-mono text-code">tutti up --config FILE</code>. The description of its API is at{" "}
-        <a className="text-accent hover:underline" href="/api/v1/openapi.json">
+        <Save from="/api/v1/openapi.json" as="openapi.json" className="text-accent underline">
           /api/v1/openapi.json
-        </a>
+        </Save>
         .
       </p>
     </Card>

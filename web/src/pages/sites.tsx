@@ -145,7 +145,7 @@ function Held({ site }: { site: SiteView }) {
       {held.map((action) => (
         <li key={`${action.run} ${action.path}`} className="flex flex-wrap items-baseline gap-x-2">
           <Phase phase={action.phase} kind={action.kind} quiet />
-          <Link to="/runs/$run" params={{ run: action.run }} search={{ action: action.path }} className="min-w-0 break-all text-accent hover:underline">
+          <Link to="/runs/$run" params={{ run: action.run }} search={{ action: action.path }} className="inline-block min-h-7 min-w-0 break-all text-accent hover:underline">
             {action.path} <span className="text-soft">of {action.run}</span>
           </Link>
           <span className="text-faint">
@@ -177,7 +177,7 @@ function Queue({ queue }: { queue: SiteQueueView }) {
             <span aria-hidden className="text-warn">
               ◌
             </span>{" "}
-            <Link to="/runs/$run" params={{ run: item.run }} search={{ action: item.path }} className="break-all text-accent hover:underline">
+            <Link to="/runs/$run" params={{ run: item.run }} search={{ action: item.path }} className="inline-block min-h-7 break-all text-accent hover:underline">
               {item.path} <span className="text-soft">of {item.run}</span>
             </Link>
             {item.actions > 1 ? <span className="text-soft"> and {(item.actions - 1).toLocaleString()} like it</span> : null}{" "}

@@ -216,6 +216,8 @@ export function SiteName({ name, simulates }: { name?: string | null; simulates?
 }
 
 export function Th({ children, right = false, className = "" }: { children?: ReactNode; right?: boolean; className?: string }) {
+  // A column of buttons has no head.
+  if (children === undefined) return <td className={className} />;
   return <th className={`px-4 py-2 font-medium text-soft ${right ? "text-right" : "text-left"} ${className}`}>{children}</th>;
 }
 

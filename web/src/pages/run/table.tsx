@@ -10,7 +10,7 @@ import { nextSort, sorted, useSettled } from "../../lib/address";
 import { money, seconds } from "../../lib/format";
 import { look } from "../../lib/phases";
 import { nameOf, readTree, type Leaf } from "../../lib/tree";
-import { Empty, Failed, Phase, SiteName } from "../../ui/kit";
+import { Empty, Failed, Loading, Phase, SiteName } from "../../ui/kit";
 import { COLUMNS } from "./search";
 
 const ROW = 36;
@@ -61,7 +61,11 @@ export function ActionTable({ run, at, open, chosen }: Props) {
           {pages.hasNextPage ? ", more as you scroll" : ""}
         </span>
       </div>
+      {!whole && pages.isPending ? (
+        <Loading what="the actions" />
+      ) : (
       <Rows leaves={leaves} flat={words !== "" || phase !== "" || !whole || sort !== undefined} sort={sort} onSort={whole ? (column) => void navigate({ search: (old) => ({ ...old, sort: nextSort(old.sort, column) }) }) : undefined} toggles={toggles} onToggle={(path, to) => setToggles((old) => new Map(old).set(path, to))} open={open} chosen={chosen} onEnd={() => (pages.hasNextPage && !pages.isFetchingNextPage ? void pages.fetchNextPage() : undefined)} />
+      )}
     </div>
   );
 }
