@@ -35,7 +35,7 @@ export function InboxPage() {
     void navigate({ search: (old) => ({ of: old.of, ...(approval ? { run: approval.run, action: approval.action } : {}) }), replace: true });
   useTriageKeys(all, chosen, choose);
   // What is shown is meant from then on: when somebody else answers it, no other question takes its place under the finger.
-  useEffect(() => (first ? choose(first) : undefined), [first && keyOf(first)]);
+  useEffect(() => (first ? void navigate({ search: (old) => ({ ...old, run: first.run, action: first.action }), replace: true }) : undefined), [first && keyOf(first)]);
   if (approvals.error && !approvals.data) return <Failed error={approvals.error} retry={() => void approvals.refetch()} />;
   if (approvals.isPending) return <Loading what="the inbox" />;
   return (

@@ -129,6 +129,7 @@ function Editor({ policy, onDone }: { policy: Draft; onDone: () => void }) {
           </p>
         ))}
         {good ? <p className="text-good">● it is valid</p> : null}
+        {named ? null : <p className="text-soft">It is looked at when it has a name.</p>}
       </div>
       <div className="flex flex-wrap items-center gap-2">
         <label className="flex items-center gap-2">
