@@ -351,6 +351,39 @@ async fn tokens_are_stored_as_hashes_and_can_be_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_has_expired_is_worth_nothing() {
+    let up = Up::start().await;
+    let admin = token(&up, "admin", &["admin"], "").await;
+    let headers = [("content-type", "application/json"), ("authorization", admin.as_str())];
+    let make = async |name: &str, expires: &str| {
+        let body = json!({"name": name, "scopes": ["read"], "expires": expires}).to_string();
+        up.call(Method::POST, "/api/v1/tokens", &headers, body.into()).await
+    };
+    for wrong in ["0s", "3651d", "soon"] {
+        assert!(make("wrong", wrong).await.status.is_client_error(), "{wrong}");
+    }
+    let (short, long) = (make("short", "1s").await.json(), make("long", "90d").await.json());
+    let get = async |made: &Value| {
+        let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
+        up.call(Method::GET, "/api/v1/runs", &[("authorization", &bearer)], Bytes::new()).await
+    };
+    let end = std::time::Instant::now() + super::support::PATIENCE;
+    let ended = loop {
+        let answer = get(&short).await;
+        if answer.status != StatusCode::OK || std::time::Instant::now() > end {
+            break answer;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    ended.is_problem(401, "E0006");
+    assert!(ended.text().contains("has expired"), "{}", ended.text());
+    assert_eq!(get(&long).await.status, StatusCode::OK);
+    let listed = up.call(Method::GET, "/api/v1/tokens", &[("authorization", &admin)], Bytes::new()).await.json();
+    assert!(listed.as_array().unwrap().iter().all(|token| token["expires_at"].is_string()), "{listed}");
+    up.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_browser_cannot_be_talked_into_calling() {
     let up = Up::start().await;
     let host = up.address.to_string();
