@@ -107,7 +107,7 @@ fn used(key: AttemptKey, site: String, ways: &BTreeSet<EgressGrant>, connections
     let mut used = NetworkUsed { run, action, attempt, site, ways: BTreeMap::new(), refused: 0 };
     for connection in connections {
         if connection.outcome == "refused" {
-            used.refused += 1;
+            used.refused += 1 + connection.more;
             continue;
         }
         // The way of Flyte tasks to this server is everybody's, and nothing that was decided.
@@ -142,6 +142,7 @@ mod tests {
         let all = [
             one("a.example.com", "closed"),
             one("b.example.com", "cut"),
+            Connection { more: 40, ..one("", "refused") },
             one("b.example.com", "failed"),
             one("078-05-1120.evil.example", "refused"),
             one("c.example.com", "refused"),
