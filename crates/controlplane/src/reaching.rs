@@ -1,16 +1,14 @@
 //! What an attempt may reach: of what its site lets out, what the rules permit for its data. Decided before its order is signed, recorded, and
 //! written into its ticket. What was done with it is recorded when it ends.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::event::{EgressDecided, NetworkUsed, WayUsed};
 use engine::{Command, Dispatch};
 use executors::AttemptSpec;
 use model::{AttemptKey, Connection, EgressGrant, Failure, FailureClass, NodeKind};
-use parking_lot::Mutex;
 
-use crate::governing::{Governance, work_of};
+use crate::governing::{Governance, Ways, work_of};
 use crate::{Inbox, Sites};
 
 /// Decides what attempts may reach. Cheap to clone.
@@ -19,13 +17,12 @@ pub(crate) struct Reaching {
     sites: Sites,
     governance: Governance,
     inbox: Inbox,
-    /// Attempts that were given a way out, where they are, and which.
-    given: Arc<Mutex<HashMap<AttemptKey, (String, BTreeSet<EgressGrant>)>>>,
+    given: Ways,
 }
 
 impl Reaching {
     pub(crate) fn new(sites: Sites, governance: Governance, inbox: Inbox) -> Reaching {
-        Reaching { sites, governance, inbox, given: Arc::default() }
+        Reaching { sites, given: governance.ways(), governance, inbox }
     }
 
     /// What an attempt may reach, which is recorded. A process is given what is permitted of all that its site grants, one that `builds` an
@@ -142,13 +139,13 @@ mod tests {
         let all = [
             one("a.example.com", "closed"),
             one("b.example.com", "cut"),
-            Connection { more: 40, ..one("", "refused") },
             one("b.example.com", "failed"),
             one("078-05-1120.evil.example", "refused"),
             one("c.example.com", "refused"),
+            Connection { more: 40, ..one("", "refused") },
         ];
         let used = used(key, "here".into(), &ways, &all);
         let expected = WayUsed { connections: 3, failed: 1, cut: 1, sent: 9, received: 15 };
-        assert_eq!((used.ways, used.refused), (BTreeMap::from([("*.example.com:443".to_owned(), expected)]), 2));
+        assert_eq!((used.ways, used.refused), (BTreeMap::from([("*.example.com:443".to_owned(), expected)]), 43));
     }
 }
