@@ -90,6 +90,8 @@ pub const TICKET_SECONDS_MAX: u64 = 60;
 pub const TICKETS_REMEMBERED_MAX: usize = 262_144;
 /// Places in the network that are granted to one attempt.
 pub const EGRESS_GRANTS_MAX: usize = 64;
+/// Connections of one attempt that go out; further ones are refused, since each is written down.
+pub const EGRESS_CONNECTIONS_MAX: usize = 50_000;
 /// Files of one directory artifact.
 pub const DIRECTORY_FILES_MAX: usize = 100_000;
 /// A name: project, workflow part, node id, site, trigger.

@@ -3,6 +3,7 @@
 mod access;
 mod approvals;
 mod description;
+mod endpoints;
 mod events;
 mod flyte_addresses;
 mod flyte_attempts;

@@ -139,7 +139,9 @@ impl Rederive<'_> {
                 .moves
                 .as_ref()
                 .is_none_or(|(_, from, to)| self.rules.may_move(&work, &action.label, &self.fleet, from, to).allowed);
-            if may_come && places.get(site).is_some_and(|verdict| verdict.allowed) {
+            let reached = self.runs.get(&event.run).and_then(|run| run.last_reach(*number)).cloned().unwrap_or_default();
+            let reaches = |way: &EgressGrant| self.rules.may_reach(&work, &action.label, &self.fleet, site, way).allowed;
+            if may_come && reached.iter().all(reaches) && places.get(site).is_some_and(|verdict| verdict.allowed) {
                 let what = format!("`{}` was stopped at `{site}` as denied, and the rules of then permit it", action.path);
                 self.problem(3, seq, what);
             }
