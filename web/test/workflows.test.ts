@@ -5,7 +5,7 @@ import { pairOf, yes } from "../src/lib/address";
 import { stamp } from "../src/lib/format";
 import { typeWords } from "../src/lib/types";
 import { outputsOf, takesOf } from "../src/pages/build/document";
-import { taskOf, templateOf } from "../src/pages/build/tasks";
+import { callOf, taskOf, templateOf } from "../src/pages/build/tasks";
 import { certified, marksOf, runnables } from "../src/pages/workflows/rows";
 
 const task = (name: string, more: Partial<TaskView> = {}): TaskView => ({
@@ -76,6 +76,11 @@ describe("tasks as nodes", () => {
     expect(outputsOf(doc, "call", { connectors: [], tasks })).toEqual(["o0", "o1"]);
     expect(takesOf(doc, "call", { connectors: [], tasks })).toEqual(["name", "factor", "times"]);
     expect(outputsOf({ nodes: { call: { task: "nobody" } } }, "call", { connectors: [], tasks })).toEqual([]);
+  });
+
+  test("are called by themselves with what is filled in, as it stands", () => {
+    const called = JSON.parse(callOf(task("m.t", { version: "v1", project: "demo" }), { a: "${ nodes.x }", b: [1, { c: "${" }] }));
+    expect(called).toEqual({ workflow: "demo/run-a-task", nodes: { call: { task: "m.t@v1", with: { a: "$${ nodes.x }", b: [1, { c: "$${" }] } } } });
   });
 
   test("have types in words", () => {

@@ -29,11 +29,14 @@ export function InboxPage() {
   const meant = (approval: ApprovalView) => approval.run === run && approval.action === action;
   const listed = everything.find(meant);
   const further = useApprovalsOf(run, more && listed === undefined);
-  const chosen = listed ?? further.data?.find(meant) ?? (run ? undefined : all[0]);
+  const first = run ? undefined : all[0];
+  const chosen = listed ?? further.data?.find(meant) ?? first;
   const choose = (approval: ApprovalView | undefined) =>
     void navigate({ search: (old) => ({ of: old.of, ...(approval ? { run: approval.run, action: approval.action } : {}) }), replace: true });
   useTriageKeys(all, chosen, choose);
-  if (approvals.error) return <Failed error={approvals.error} retry={() => void approvals.refetch()} />;
+  // What is shown is meant from then on: when somebody else answers it, no other question takes its place under the finger.
+  useEffect(() => (first ? void navigate({ search: (old) => ({ ...old, run: first.run, action: first.action }), replace: true }) : undefined), [first && keyOf(first)]);
+  if (approvals.error && !approvals.data) return <Failed error={approvals.error} retry={() => void approvals.refetch()} />;
   if (approvals.isPending) return <Loading what="the inbox" />;
   return (
     <>
@@ -105,6 +108,11 @@ export function InboxPage() {
                 {run ? (
                   <>
                     It no longer waits. What was decided stands in <RunLink name={run}>the run</RunLink>.
+                    {all[0] ? (
+                      <span className="mt-4 block">
+                        <Button onClick={() => choose(all[0])}>The next question</Button>
+                      </span>
+                    ) : null}
                   </>
                 ) : null}
               </Empty>
@@ -243,7 +251,7 @@ function Decision({ approval, me }: { approval: ApprovalView; me: MeView | undef
               Delegate
             </Button>
           </div>
-          {lacking.length > 0 && !mine ? <p className="mt-2 text-soft">To fill in first: {lacking.join(", ")}</p> : null}
+          {lacking.length > 0 && !mine ? <p className="mt-2 text-soft">To fill in first: {lacking.map((name) => approval.form?.properties?.[name]?.title ?? name).join(", ")}</p> : null}
           {decide.isPending ? <Working what="Deciding" className="mt-2" /> : null}
           {decide.error && !rejecting ? <Failed error={decide.error} /> : null}
           <People people={approval.people ?? []} />

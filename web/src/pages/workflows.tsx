@@ -123,7 +123,7 @@ function List({ all }: { all: Runnable[] }) {
 const LINK = "font-medium text-accent hover:underline";
 
 function Name({ row }: { row: Runnable }) {
-  const below = (words: ReactNode) => <span className="block text-[12px] text-faint">{words}</span>;
+  const below = (words: ReactNode) => <span className="block text-small text-faint">{words}</span>;
   if (row.kind === "environment") {
     return (
       <>
@@ -177,7 +177,7 @@ function Standing({ row }: { row: Runnable }) {
       {row.certificate!.refused ? (
         <details className="mt-0.5">
           <summary className="cursor-pointer text-bad">✕ not in {not.join(", ")}</summary>
-          <pre className="mt-1 max-w-prose whitespace-pre-wrap font-mono text-[12px] text-soft">{row.certificate!.refused}</pre>
+          <pre className="mt-1 max-w-prose whitespace-pre-wrap font-mono text-small text-soft">{row.certificate!.refused}</pre>
         </details>
       ) : null}
     </>

@@ -42,6 +42,8 @@ pub(crate) struct ListQuery {
     limit: Option<usize>,
     /// In this phase.
     phase: Option<String>,
+    /// With these letters somewhere in the path, large or small.
+    find: Option<String>,
     /// As they were at this point in time (RFC 3339) instead of now.
     at: Option<String>,
     /// As they were after this entry of the journal instead of now.
@@ -67,7 +69,7 @@ pub(crate) async fn list(
         let sites = control.reader().sites().map_err(Fault::internal)?;
         let filter = ActionFilter { from: query.cursor.unwrap_or(0), limit, phase };
         let (rows, now) = pasts::read(&app, row.id, until, |reader, moment| {
-            let rows = reader.actions(row.id, &filter).map_err(Fault::internal)?;
+            let rows = reader.find_actions(row.id, &filter, query.find.as_deref()).map_err(Fault::internal)?;
             Ok((rows, moment.map_or_else(wall, |(_, at)| at)))
         })?;
         let next = next_action(&rows, limit);

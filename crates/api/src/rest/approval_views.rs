@@ -91,3 +91,10 @@ pub struct DecisionRequest {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
 }
+
+/// How many human actions wait.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct WaitingView {
+    /// So many.
+    pub waiting: u64,
+}

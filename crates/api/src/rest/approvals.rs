@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::access::Caller;
-use super::approval_views::{ApprovalView, DecisionRequest, DelegateRequest, PersonView};
+use super::approval_views::{ApprovalView, DecisionRequest, DelegateRequest, PersonView, WaitingView};
 use super::extract::{Json, Listed, Path, Query, page_size};
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::rfc3339;
@@ -135,6 +135,15 @@ pub(crate) async fn list(
         Ok(Listed { items, next, limit })
     });
     page.await
+}
+
+/// Counts the human actions that wait, whoever is asked: what a page says that does not show them.
+#[utoipa::path(get, path = "/api/v1/approvals:count", operation_id = "countApprovals", tag = "approvals",
+    responses((status = 200, description = "How many there are.", body = WaitingView)))]
+pub(crate) async fn count(State(app): State<App>) -> ApiResult<Json<WaitingView>> {
+    let reader = app.control.reader().clone();
+    let waiting = blocking(move || reader.approvals_waiting().map_err(Fault::internal)).await?;
+    Ok(Json(WaitingView { waiting }))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]

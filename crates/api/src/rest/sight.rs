@@ -135,6 +135,11 @@ pub(crate) fn sees_all(app: &App, caller: &Caller) -> bool {
     app.said.ever(&app.control.rules(), &caller.as_policy(), "view") == Ever::Always
 }
 
+/// Whether a caller may read every run, whosever it is.
+pub(crate) fn reads_all(app: &App, caller: &Caller) -> bool {
+    app.said.ever(&app.control.rules(), &caller.as_policy(), "read") == Ever::Always
+}
+
 /// Whether the values of a run, or of an action of it, are kept from a caller; what of them may be told then. Blocks.
 pub(crate) fn withheld(app: &App, caller: &Caller, run: &RunRow, path: Option<&str>) -> Result<Option<WithheldView>, Fault> {
     if sees_all(app, caller) {

@@ -435,6 +435,10 @@ pub struct ApplyRequest {
     /// Check only; register nothing.
     #[serde(default)]
     pub dry_run: bool,
+    /// The version of a document that is expected to be there, by its kind and its name (`workflow bank/score`); 0 where there is to be none. When
+    /// somebody else was faster, nothing is registered, and the answer is 409.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub expects: BTreeMap<String, u64>,
 }
 
 /// A text file.

@@ -22,6 +22,8 @@ async fn a_person_is_asked_and_answers() {
     up.apply(ASKS).await;
     let run = up.post("/api/v1/runs", json!({"workflow": "t/asks", "name": "ask"})).await;
     assert_eq!(run.status, StatusCode::CREATED);
+    assert_eq!(up.get("/api/v1/approvals:count").await.json(), json!({"waiting": 1}));
+    assert_eq!(up.get("/api/v1/runs").await.json()["items"][0]["waiting_for_human"], 1);
     let waiting = up.get("/api/v1/approvals").await.json();
     let items = waiting.as_array().unwrap();
     assert_eq!((items.len(), &items[0]["title"], &items[0]["run"]), (1, &json!("Sign it"), &json!("ask")));
