@@ -26,7 +26,7 @@ pub const SUBWORKFLOW_DEPTH_MAX: usize = 8;
 pub const LINEAGE_ACTIONS_MAX: usize = 5_000;
 /// Users and groups together to whom one question is handed.
 pub const DELEGATES_MAX: usize = 100;
-/// The reason for handing a question on, in bytes.
+/// The reason for handing a question on, or for a decision, in bytes.
 pub const DELEGATE_REASON_BYTES_MAX: usize = 4_096;
 /// People of whom it is recorded that they saw one question.
 pub const QUESTION_VIEWERS_MAX: usize = 1_000;
