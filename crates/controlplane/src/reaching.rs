@@ -28,9 +28,9 @@ impl Reaching {
         Reaching { sites, governance, inbox, given: Arc::default() }
     }
 
-    /// What an attempt may reach, which is recorded. A process is given what is permitted of all that its site grants, one that `builds` an
-    /// image also of where packages come from; a connector asks for one way, without which it has nothing to do.
-    pub(crate) fn decide(&self, dispatch: &Dispatch, spec: &AttemptSpec, builds: bool) -> Result<BTreeSet<EgressGrant>, Failure> {
+    /// What an attempt may reach, which is recorded. A process is given what is permitted of all that its site grants, one that
+    /// `installs` packages also of where those come from; a connector asks for one way, without which it has nothing to do.
+    pub(crate) fn decide(&self, dispatch: &Dispatch, spec: &AttemptSpec, installs: bool) -> Result<BTreeSet<EgressGrant>, Failure> {
         let asked = match &spec.kind {
             NodeKind::Use { connector, .. } => connectors::asks_for(connector, &spec.input),
             _ => None,
@@ -40,7 +40,7 @@ impl Reaching {
             (NodeKind::Use { .. }, None) => return Ok(BTreeSet::new()),
             _ => self.sites.egress(&dispatch.site),
         };
-        if builds {
+        if installs {
             wanted.extend(self.sites.packages(&dispatch.site));
         }
         if wanted.is_empty() {
