@@ -11,6 +11,7 @@ mod notifying;
 mod questions;
 mod queues;
 mod settings;
+mod stores;
 mod suspending;
 mod triggers;
 mod workflows;
@@ -26,7 +27,7 @@ use flyte::images::Images;
 use flyte::process::Surroundings;
 use flyte::seals::Seals;
 use flyte::wire::TaskSpec;
-use flyte::{Call, Objects, Reach};
+use flyte::{Buckets, Call, Objects, Reach};
 use model::graph::Port;
 use model::{AttemptKey, Digest, EgressGrant, Failure, FailureClass, Graph, Node, NodeKind, Template};
 use parking_lot::{Mutex, RwLock};
@@ -110,6 +111,8 @@ struct Open {
     suspends_after: Option<model::Duration>,
     /// Whether its data carry more by now than is kept beside its objects.
     is_unkept: bool,
+    /// Why the store of its site could not be used when it was last asked for something.
+    away: Option<String>,
 }
 
 /// An order for a process, and what comes with it.
@@ -147,9 +150,18 @@ pub struct Program {
 }
 
 impl Flyte {
-    pub(crate) fn open(data: &Path, specs: Store, seals: Option<Seals>) -> std::io::Result<Flyte> {
+    pub(crate) fn open(
+        data: &Path,
+        specs: Store,
+        seals: Option<Seals>,
+        stores: Option<Arc<dyn Buckets>>,
+    ) -> std::io::Result<Flyte> {
         let root = data.join("flyte");
         let objects = Objects::open(root.join("store"), seals)?;
+        let objects = match stores {
+            Some(stores) => objects.with_stores(stores)?,
+            None => objects,
+        };
         let secret = objects.secret("secret", || Digest(random_bytes()).hex())?;
         let images = Images::open(&root)?;
         // Of this version of the server.
@@ -311,11 +323,12 @@ impl Flyte {
             attempt: at.attempt,
             inputs: call.inputs,
             label: dispatch.label.clone(),
+            site: dispatch.site.clone(),
         };
         self.note_label(&reach, &reach.name).map_err(|error| broken(error.to_string()))?;
         let produces = spec.task_template.as_ref().and_then(|template| template.metadata.as_ref());
         let produces = produces.is_some_and(|metadata| metadata.produces_artifacts);
-        let open = Open { reach: Arc::new(reach), called, produces, is_app, suspends_after, is_unkept: false };
+        let open = Open { reach: Arc::new(reach), called, produces, is_app, suspends_after, is_unkept: false, away: None };
         self.inner.attempts.lock().insert(dispatch.key, open);
         Ok(Prepared { order, secrets: secrets.into_values().collect(), builds })
     }
@@ -385,9 +398,9 @@ impl Flyte {
 
     /// What the end of a process means: its program says that itself, in what it wrote.
     pub(crate) fn judge(&self, key: AttemptKey, outcome: Outcome) -> Outcome {
-        let known = self.inner.attempts.lock().get(&key).map(|open| (open.reach.outputs(), open.is_app));
+        let known = self.inner.attempts.lock().get(&key).map(|open| (open.reach.outputs(), open.is_app, open.away.clone()));
         let outlived = self.inner.outlived.lock().contains(&key);
-        let Some((outputs, is_app)) = known else { return outcome };
+        let Some((outputs, is_app, away)) = known else { return outcome };
         if is_app {
             return apps::judge(outcome);
         }
@@ -400,14 +413,13 @@ impl Flyte {
             return Outcome::Failed(failure.unwrap_or_else(|| Failure::new(FailureClass::Unknown, "it failed")));
         }
         let error = flyte::key(&format!("{outputs}/error.pb")).and_then(|key| self.inner.objects.get(key).ok());
-        match (error, failure) {
-            (Some(document), _) => Outcome::Failed(without_server(outlived, flyte::ending::failure_of(&document))),
-            (None, Some(failure)) if failure.exit_code == Some(NO_ENVIRONMENT) => {
-                Outcome::Failed(no_environment(failure.message))
-            }
-            (None, Some(failure)) => Outcome::Failed(without_server(outlived, failure)),
-            (None, None) => Outcome::Succeeded(json!({ "output_uri": outputs })),
-        }
+        let failure = match (error, failure) {
+            (Some(document), _) => without_server(outlived, flyte::ending::failure_of(&document)),
+            (None, Some(failure)) if failure.exit_code == Some(NO_ENVIRONMENT) => no_environment(failure.message),
+            (None, Some(failure)) => without_server(outlived, failure),
+            (None, None) => return Outcome::Succeeded(json!({ "output_uri": outputs })),
+        };
+        Outcome::Failed(stores::without_store(away, failure))
     }
 
     /// The outcome of an attempt is durable.
@@ -468,6 +480,7 @@ impl ControlPlane {
         self.start_task(self.clone().run_artifact_triggers());
         self.start_task(self.clone().watch_apps());
         self.start_task(self.clone().let_go_of_waiting());
+        self.start_task(self.clone().clear_stores());
     }
 
     /// What an attempt may touch; none when it is not under way. What its data carry by now is kept, or this fails. Blocks.
@@ -502,6 +515,7 @@ impl ControlPlane {
             attempt: row.attempt,
             inputs: call.inputs,
             label,
+            site: row.site.unwrap_or_default(),
         };
         Ok(Some(Arc::new(reach)))
     }

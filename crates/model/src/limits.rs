@@ -64,6 +64,8 @@ pub const FRAME_BYTES_MAX: u64 = 20 << 20;
 pub const FLYTE_MESSAGE_BYTES_MAX: usize = 16 << 20;
 /// An object that a Flyte task writes in one request, in bytes; larger ones come in parts.
 pub const FLYTE_OBJECT_PUT_BYTES_MAX: usize = 256 << 20;
+/// An object of a Flyte task that lies in the store of its site, where that names one: at least so many bytes.
+pub const FLYTE_STORE_BYTES_MIN: u64 = 1 << 20;
 /// A failure's message, in bytes.
 pub const FAILURE_MESSAGE_BYTES_MAX: usize = 4_096;
 /// Attempts that a node's `retry` may ask for.

@@ -290,7 +290,7 @@ mod tests {
     fn what_comes_to_an_attempt_is_kept_before_it_is_told_or_refused() {
         let folder = tempfile::tempdir().unwrap();
         let specs = artifacts::Store::open_at(folder.path().join("specs")).unwrap();
-        let flyte = Flyte::open(folder.path(), specs, None).unwrap();
+        let flyte = Flyte::open(folder.path(), specs, None, None).unwrap();
         let key: AttemptKey = "tutti-1-2-1".parse().unwrap();
         let reach = Reach { base: "s3://tutti/runs/p/d/r".into(), name: "a0".into(), attempt: 1, ..Reach::default() };
         let open =
