@@ -22,7 +22,7 @@ const SCREENS = {
   graph: [`/runs/${RUN}?tab=graph`],
   action: [`/runs/${RUN}?tab=table&action=validate`],
   placement: [`/runs/${RUN}?tab=table&action=card&pane=placement`, (page) => page.getByRole("region", { name: "Every site and its verdict" }).scrollIntoViewIfNeeded(), "An action: why it is where it is"],
-  whatif: [`/runs/${RUN}?tab=whatif`, (page) => page.getByLabel("cloud-frankfurt is there").uncheck().then(() => page.getByText(/would have no place|would go elsewhere/).scrollIntoViewIfNeeded()), "A run: what if a site were taken away"],
+  whatif: [`/runs/${RUN}?tab=whatif`, (page) => page.getByLabel("cloud-frankfurt is there").uncheck().then(() => page.getByText(/would have no place|would go elsewhere/).waitFor()).then(() => page.getByRole("list", { name: "What would go elsewhere" }).scrollIntoViewIfNeeded()), "A run: what if a site were taken away"],
   costs: ["/costs?hours=1&days=7&by=site", undefined, "Costs and load"],
   history: [`/runs/${RUN}?tab=history`],
   inbox: ["/inbox", undefined, "The inbox"],
