@@ -46,6 +46,24 @@ describe("a wire that may not be", () => {
     await page.locator('[aria-label="from ingest to quality, carries pii"]').waitFor({ state: "attached" });
   });
 
+  test("is refused also while another node is half written", async () => {
+    await hand.add("wait", "half");
+    await hand.fill("Wait", "");
+    await page.getByText("✕ 1 error").waitFor();
+    await hand.fit();
+    const wire = await hand.pull("quality", "card");
+    await hand.node("card").getByText("personal-data/stays-home forbids it; allowed at onprem").waitFor();
+    await wire.drop();
+    await page.getByText("✕ card may run nowhere").waitFor();
+    await page.getByRole("button", { name: "Close" }).click();
+    const undo = page.getByRole("button", { name: "Undo" });
+    while (await undo.isEnabled()) {
+      await undo.click();
+      await hand.settled();
+    }
+    await page.getByText("● it checks").waitFor();
+  });
+
   test("is refused while it is drawn, with the policy and the site that would be allowed", async () => {
     const wire = await hand.pull("quality", "card");
     await hand.node("card").getByText("personal-data/stays-home forbids it; allowed at onprem").waitFor();

@@ -67,11 +67,12 @@ const inbox = createRoute({
   getParentRoute: () => root,
   path: "/inbox",
   component: InboxPage,
-  validateSearch: (search: Record<string, unknown>): { run?: string; action?: string; of?: string; delegate?: true } => ({
+  validateSearch: (search: Record<string, unknown>): { run?: string; action?: string; of?: string; delegate?: true; reject?: true } => ({
     run: text(search.run),
     action: text(search.action),
     of: text(search.of),
     delegate: yes(search.delegate),
+    reject: yes(search.reject),
   }),
 });
 const sites = createRoute({

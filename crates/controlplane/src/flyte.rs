@@ -8,6 +8,7 @@ mod files;
 mod images;
 mod labels;
 mod notifying;
+mod offline;
 mod questions;
 mod queues;
 mod settings;
@@ -101,6 +102,8 @@ struct Inner {
 /// An attempt that is under way.
 struct Open {
     reach: Arc<Reach>,
+    /// Where it runs.
+    site: String,
     /// The node of a workflow that calls it, which wants values and not where they lie.
     called: Option<Called>,
     /// Whether its outputs may say that they are artifacts.
@@ -120,8 +123,8 @@ pub(crate) struct Prepared {
     pub(crate) order: AttemptSpec,
     /// The names of the secrets that it is to be given.
     pub(crate) secrets: BTreeSet<String>,
-    /// Whether it builds an image.
-    pub(crate) builds: bool,
+    /// Whether it installs packages: it builds an image, or makes the environment that it needs.
+    pub(crate) installs: bool,
 }
 
 /// A Flyte program to be run.
@@ -309,10 +312,12 @@ impl Flyte {
         order.kind = NodeKind::Run { image: None, code: Vec::new() };
         order.outputs = Vec::new();
         self.show(&mut order);
-        match builds {
-            true => self.prepare_build(&mut order, &call, &names.project)?,
-            false => self.excuse(&mut order).map_err(|error| broken(format!("its environment: {error}")))?,
-        }
+        // Whoever calls an app comes from outside, and nobody gets into a network of its own.
+        order.unboxed = is_app;
+        let makes = match builds {
+            true => self.prepare_build(&mut order, &call, &names.project).map(|()| true)?,
+            false => self.let_make(&mut order).map_err(|error| broken(format!("its environment: {error}")))?,
+        };
         let secrets = spec.task_template.as_ref().map(flyte::task::secrets).transpose();
         let secrets = secrets.map_err(|unfit| broken(unfit.to_string()))?.unwrap_or_default();
         let reach = Reach {
@@ -328,9 +333,10 @@ impl Flyte {
         self.note_label(&reach, &reach.name).map_err(|error| broken(error.to_string()))?;
         let produces = spec.task_template.as_ref().and_then(|template| template.metadata.as_ref());
         let produces = produces.is_some_and(|metadata| metadata.produces_artifacts);
-        let open = Open { reach: Arc::new(reach), called, produces, is_app, suspends_after, is_unkept: false, away: None };
+        let (reach, site) = (Arc::new(reach), dispatch.site.clone());
+        let open = Open { reach, site, called, produces, is_app, suspends_after, is_unkept: false, away: None };
         self.inner.attempts.lock().insert(dispatch.key, open);
-        Ok(Prepared { order, secrets: secrets.into_values().collect(), builds })
+        Ok(Prepared { order, secrets: secrets.into_values().collect(), installs: makes })
     }
 
     /// The way from a task to the server itself, which it needs for everything; none for what is no task.
@@ -350,14 +356,13 @@ impl Flyte {
         order.shown.push(self.inner.host.clone());
     }
 
-    /// Programs of others expect the network and make their environments themselves; a site that requires walls gets them.
-    fn excuse(&self, order: &mut AttemptSpec) -> std::io::Result<()> {
-        order.unboxed = true;
-        if let Some(folder) = self.to_be_made(&order.input) {
-            std::fs::create_dir_all(&folder)?;
-            order.writable = vec![folder];
-        }
-        Ok(())
+    /// A task that needs an environment which is not there makes it. True then.
+    fn let_make(&self, order: &mut AttemptSpec) -> std::io::Result<bool> {
+        let Some(folder) = self.to_be_made(&order.input) else { return Ok(false) };
+        std::fs::create_dir_all(&folder)?;
+        order.writable = vec![folder];
+        order.shown.extend(flyte::images::files_of_pip(&BTreeMap::new()));
+        Ok(true)
     }
 
     /// The folder of an environment that the first who needs it makes; none when it is there, or nobody does.

@@ -163,6 +163,11 @@ impl Sites {
         self.inner.seen.read().get(site).cloned().unwrap_or_default()
     }
 
+    /// Whether there are walls at a site.
+    pub(crate) fn sandbox_mode(&self, site: &str) -> SandboxMode {
+        self.inner.walls.read().get(site).map(|walls| walls.mode).unwrap_or_default()
+    }
+
     /// What the processes of a site may reach over the network.
     pub(crate) fn egress(&self, site: &str) -> BTreeSet<EgressGrant> {
         self.inner.walls.read().get(site).map(|walls| walls.granted().collect()).unwrap_or_default()

@@ -92,6 +92,8 @@ pub enum Command {
         decision: String,
         /// The form's fields.
         form: serde_json::Value,
+        /// Why, in their words; empty when they say nothing.
+        reason: String,
     },
     /// A person who is asked hands the question to others.
     Delegate {

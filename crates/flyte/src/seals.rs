@@ -48,6 +48,7 @@ impl Seals {
             Some(run) => (number_of(run), self.keys.run_key(run).map_err(refused)?),
             None if inputs_of(key).is_some() => {
                 let own = FileKey::new().map_err(refused)?;
+                let _storing = self.keys.storing();
                 self.keys.keep_files(&[(own.clone(), digest_of_inputs(key))], Holder::Unclaimed).map_err(refused)?;
                 (own.number, own.key)
             }

@@ -24,7 +24,7 @@ const ROLES: [name: string, does: string][] = [
   ["viewer", "sees everything, values included"],
   ["runner", "starts and steers runs"],
   ["author", "writes workflows, triggers and connectors"],
-  ["approver", "decides in the inbox, and vouches for rules"],
+  ["approver", "decides in the inbox, and vouches for rules; for those who may look as well"],
   ["operator", "looks after sites and runs; sees no values"],
   ["policy-admin", "writes the rules; sees no values"],
   ["auditor", "reads the record; sees no values"],
@@ -32,6 +32,12 @@ const ROLES: [name: string, does: string][] = [
   ["worker", "does the work of connectors"],
   ["admin", "everything"],
 ];
+/** What people do not look at pages with. */
+const BLIND = new Set(["approver", "worker"]);
+
+/** Whether roles open no page of the app, and are meant for somebody who opens them. */
+export const blind = (roles: string[]) => roles.includes("approver") && roles.every((role) => BLIND.has(role));
+
 /** What is stored grows with every event, and counting it takes a while: it is counted again this often. */
 const COUNT_MS = 10_000;
 const FIELD = "w-full rounded-md border border-edge bg-surface px-3 py-1.5";
@@ -226,6 +232,11 @@ function MakeToken({ first, onMade, onClose }: { first: boolean; onMade: (token:
             ))}
           </div>
         </fieldset>
+        {blind(roles) ? (
+          <p role="status" className="text-warn">
+            ◌ {roles.join(" and ")} may not look: with this token no page opens, not even the inbox. Check viewer, or operator, as well.
+          </p>
+        ) : null}
         {make.error ? <Failed error={make.error} /> : null}
         <div className="flex justify-end gap-2">
           <Button onClick={onClose}>Leave it</Button>

@@ -95,7 +95,7 @@ export function FactList({ facts, auditKey, withRun = true }: { facts: Fact[]; a
                 </Link>
               ) : null}
             </span>
-            {auditKey ? <Prove seq={fact.seq} auditKey={auditKey} /> : null}
+            {auditKey ? <Prove fact={fact} auditKey={auditKey} /> : null}
           </li>
         );
       })}
@@ -103,11 +103,12 @@ export function FactList({ facts, auditKey, withRun = true }: { facts: Fact[]; a
   );
 }
 
-function Prove({ seq, auditKey }: { seq: number; auditKey: string }) {
-  const prove = useMutation({ mutationFn: () => verifyEntry(seq, auditKey) });
+function Prove({ fact, auditKey }: { fact: Fact; auditKey: string }) {
+  const { seq } = fact;
+  const prove = useMutation({ mutationFn: () => verifyEntry(fact, auditKey) });
   if (prove.data) {
     return (
-      <span role="status" className={prove.data.ok ? "text-good" : "text-bad"} title={prove.data.why}>
+      <span role="status" className={prove.data.ok ? "text-good" : "text-bad"} title={`${prove.data.why}${prove.data.unread?.length ? `; not read from it here: ${prove.data.unread.join(", ")}` : ""}`}>
         {prove.data.ok ? "● proved" : `✕ ${prove.data.why}`}
       </span>
     );

@@ -87,6 +87,9 @@ pub struct DecisionRequest {
     /// The form's fields.
     #[serde(default)]
     pub form: Value,
+    /// Why, in a few words: recorded with the decision, and shown to whoever else decides.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }
 
 /// How many human actions wait.

@@ -81,7 +81,10 @@ fn people(control: &ControlPlane, run: RunId, no: u32) -> Result<Vec<PersonView>
                 reason: e.reason.value().as_str().unwrap_or_default().to_owned(),
                 ..person
             },
-            Event::HumanDecided(e) => PersonView { by: e.principal, did: e.decision, ..person },
+            Event::HumanDecided(e) => {
+                let reason = e.reason.as_ref().and_then(|reason| reason.value().as_str()).unwrap_or_default().to_owned();
+                PersonView { by: e.principal, did: e.decision, reason, ..person }
+            }
             _ => continue,
         });
     }
@@ -175,7 +178,8 @@ pub(crate) async fn decide(
     })
     .await?;
     let Caller { principal, groups, .. } = caller.clone();
-    let command = Command::Decide { action, principal, groups, decision: request.decision, form: request.form };
+    let DecisionRequest { decision, form, reason } = request;
+    let command = Command::Decide { action, principal, groups, decision, form, reason };
     app.control.inbox().ask(command).await?;
     let control = app.control.clone();
     let view = blocking(move || control.find_run(&run).and_then(|row| super::sight::seen_run(&app, &caller, &row)));

@@ -100,6 +100,9 @@ impl Sight {
         if let Some(failure) = view.failure.as_mut().filter(|failure| failure.class != "skipped") {
             self.failure(Some(&view.path), failure);
         }
+        for failure in view.earlier.iter_mut().filter_map(|attempt| attempt.failure.as_mut()) {
+            self.failure(Some(&view.path), failure);
+        }
         view
     }
 

@@ -268,6 +268,8 @@ pub(crate) struct EraseAnswer {
     bodies: u64,
     /// Artifacts that nobody else holds, and that are destroyed.
     artifacts: u64,
+    /// Artifacts of theirs that somebody brought once more, and that no run has taken yet. They stay until one does, or a sweep removes them with their keys.
+    brought: u64,
     /// Triggers that give something of what these runs were given to their runs to come. It stays until they are removed.
     triggers: Vec<String>,
     /// Workflows whose latest version names something of what these runs were given, such as the default of an input. It stays until a version
@@ -285,9 +287,9 @@ pub(crate) async fn erase(
     Json(request): Json<EraseRequest>,
 ) -> ApiResult<Json<EraseAnswer>> {
     let erased = app.control.erase(&request.runs, request.subject.as_deref(), &caller.principal).await?;
-    let controlplane::Erased { runs, bodies, artifacts, triggers, workflows } = erased;
+    let controlplane::Erased { runs, bodies, artifacts, brought, triggers, workflows } = erased;
     let runs = runs.iter().map(|run| run.0).collect();
-    Ok(Json(EraseAnswer { runs, bodies, artifacts, triggers, workflows }))
+    Ok(Json(EraseAnswer { runs, bodies, artifacts, brought, triggers, workflows }))
 }
 
 #[cfg(test)]

@@ -162,6 +162,7 @@ fn of_runs() -> Vec<Event> {
             principal: "risk-officer".into(),
             form: payload(16),
             decision: "amend".into(),
+            reason: None,
         })),
         Event::HumanEscalated(HumanEscalated { run, action, step: 1 }),
         Event::SignalReceived(SignalReceived { run, name: "go".into(), payload: payload(17), principal: "hook".into() }),
