@@ -9,6 +9,7 @@ pub mod apps;
 pub(crate) mod artifacts;
 mod audit;
 pub mod audit_views;
+mod certificate;
 pub mod connections;
 mod description;
 mod editing;

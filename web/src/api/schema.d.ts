@@ -2853,6 +2853,11 @@ export interface components {
              * @description Values destroyed.
              */
             bodies: number;
+            /**
+             * Format: int64
+             * @description Artifacts of theirs that somebody brought once more, and that no run has taken yet. They stay until one does, or a sweep removes them with their keys.
+             */
+            brought: number;
             /** @description The runs that are erased now. */
             runs: number[];
             /** @description Triggers that give something of what these runs were given to their runs to come. It stays until they are removed. */
@@ -4914,6 +4919,8 @@ export interface components {
             total: number;
         };
         TokenRequest: {
+            /** @description After how long it is worth nothing: `12h`, `90d`. 365 days when nothing is said, at most 3,650. */
+            expires?: string | null;
             /** @description Groups of the user. */
             groups?: string[];
             /** @description The name of the token. */
@@ -4932,6 +4939,8 @@ export interface components {
         TokenView: {
             /** @description When it was made (RFC 3339). */
             created_at: string;
+            /** @description When it is worth nothing any more (RFC 3339); never, for one of an earlier version. */
+            expires_at?: string | null;
             /** @description Groups of the user. */
             groups: string[];
             /** @description The name. */
@@ -5817,6 +5826,8 @@ export interface operations {
                 after?: number | null;
                 /** @description Entries of the run with this number only. Such a part cannot be checked by itself: it wants a proof for each entry. */
                 run?: number | null;
+                /** @description With `run`: also the entries by which rules changed. */
+                rules?: boolean;
             };
             header?: never;
             path?: never;

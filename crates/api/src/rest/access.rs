@@ -24,6 +24,9 @@ use super::problem::{ApiError, ApiResult};
 /// What a token may be allowed.
 pub(crate) const SCOPES: [&str; 5] = ["read", "run", "approve", "admin", "worker"];
 
+/// Where it stands in what is stored of a token when it ends, in microseconds since 1970. Tokens of earlier versions have no end.
+pub(crate) const EXPIRES_AT: &str = "expires_at";
+
 /// The role that a scope stands for.
 fn role_of(scope: &str) -> &str {
     match scope {
@@ -233,6 +236,11 @@ fn known(tokens: &BTreeMap<String, Value>, token: &str) -> ApiResult<Caller> {
     // A digest of 256 random bits: comparing digests tells nothing about the token.
     if body.get("hash").and_then(Value::as_str) != Some(&Digest::of(token.as_bytes()).to_string()) {
         return Err(unknown());
+    }
+    // Only who has the whole of it is told.
+    if body.get(EXPIRES_AT).and_then(Value::as_u64).is_some_and(|end| end <= controlplane::wall().0) {
+        let fault = Fault::new(FaultKind::Unauthenticated, format!("the token `{name}` has expired"));
+        return Err(ApiError(fault.hint("an administrator makes another one with `tutti token create`")));
     }
     let texts = |key: &str| -> Vec<String> {
         let list = body.get(key).and_then(Value::as_array).cloned().unwrap_or_default();

@@ -35,7 +35,7 @@ fn operation_on(kind: &str) -> &'static str {
 }
 
 /// The project that a document belongs to, when its name says so.
-fn project_of<'n>(kind: &str, name: &'n str) -> &'n str {
+pub(super) fn project_of<'n>(kind: &str, name: &'n str) -> &'n str {
     match kind {
         "workflow" => name.split_once('/').map_or("default", |(project, _)| project),
         _ => "",

@@ -570,6 +570,9 @@ pub struct TokenView {
     pub roles: Vec<String>,
     /// When it was made (RFC 3339).
     pub created_at: String,
+    /// When it is worth nothing any more (RFC 3339); never, for one of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
     /// The token itself; only in the answer that makes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,

@@ -189,6 +189,7 @@ fn of_the_fleet() -> Vec<Event> {
         },
         simulates: Some("a device in the plant".into()),
         sandbox: None,
+        store: None,
     };
     vec![
         Event::EpochBegan(EpochBegan { epoch: Epoch(3), version: "0.1.0".into(), ticket_key: None }),
