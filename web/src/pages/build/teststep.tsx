@@ -8,6 +8,7 @@ import { get, post, segment } from "../../api/client";
 import { neighbourOptions, useAction, useRun } from "../../api/queries";
 import type { ActionView, RunView } from "../../api/types";
 import { isOver } from "../../lib/phases";
+import { onOtherPerson } from "../../lib/person";
 import { Dialog } from "../../ui/dialog";
 import { Button, Failed, Phase, Said, Working } from "../../ui/kit";
 import { Value } from "../../ui/value";
@@ -16,6 +17,7 @@ import { inputsRead, references, type Doc, type NodeDoc } from "./document";
 
 /** What was pinned, by workflow and node: kept while the app is open, and nowhere else. */
 const PINNED = new Map<string, Record<string, string>>();
+onOtherPerson(() => PINNED.clear());
 const RUNS_SHOWN = 20;
 
 type Props = { text: string; doc: Doc; workflow?: string; id: string; node: NodeDoc; onClose: () => void };
