@@ -36,7 +36,7 @@ use crate::clock::random_bytes;
 pub use apps::{AppState, DeployedApp};
 pub use artifacts::{ARTIFACT_EVENT, Version as ArtifactVersion};
 pub use calls::cache_of_root;
-pub(crate) use calls::{check_inputs, inputs_given};
+pub(crate) use calls::{check_inputs, inputs_given, started_by};
 use files::Called;
 pub(crate) use files::given as artifacts_given;
 use flyte::interface::Placed;
@@ -311,6 +311,7 @@ impl Flyte {
             attempt: at.attempt,
             inputs: call.inputs,
             label: dispatch.label.clone(),
+            by: call.by,
         };
         self.note_label(&reach, &reach.name).map_err(|error| broken(error.to_string()))?;
         let produces = spec.task_template.as_ref().and_then(|template| template.metadata.as_ref());
@@ -502,6 +503,7 @@ impl ControlPlane {
             attempt: row.attempt,
             inputs: call.inputs,
             label,
+            by: call.by,
         };
         Ok(Some(Arc::new(reach)))
     }

@@ -32,7 +32,7 @@ pub mod wire;
 pub mod workflows;
 
 pub use addresses::{Addresses, addresses};
-pub use call::{Call, Recovery};
+pub use call::{Call, Recovery, Rights};
 pub use objects::Objects;
 pub use prost::Message;
 pub use reach::Reach;

@@ -2,6 +2,8 @@
 
 use model::Label;
 
+use crate::Rights;
+
 /// What an attempt is to the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
@@ -19,6 +21,8 @@ pub struct Reach {
     pub inputs: String,
     /// What its data carry.
     pub label: Label,
+    /// What whoever started its run may; none where that was not kept.
+    pub by: Option<Rights>,
 }
 
 /// What a key is to an attempt.
@@ -107,6 +111,7 @@ mod tests {
             attempt: 2,
             inputs: text("s3://tutti/inputs/x/inputs.pb"),
             label: Label::empty(),
+            by: None,
         }
     }
 

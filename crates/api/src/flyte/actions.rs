@@ -44,7 +44,7 @@ pub(super) async fn enqueue(app: &App, caller: &Caller, request: EnqueueRequest)
         let control = &shared.control;
         let reader = control.reader();
         let (run, parent) = view::action_of(reader, Some(&parent_id))?;
-        auth::own(&caller, &run)?;
+        auth::within(&shared, &caller, &run)?;
         check_places(&shared, &caller, &run, &asked, &id.name)?;
         let above = view::call_of(reader, &parent)?;
         let call = Call {
@@ -57,6 +57,7 @@ pub(super) async fn enqueue(app: &App, caller: &Caller, request: EnqueueRequest)
             start: above.start.clone(),
             task: above.task.clone(),
             recovers: above.recovers.clone(),
+            by: above.by.clone(),
             ..Call::default()
         };
         let run_spec = RunSpec::decode(request.run_spec.as_slice()).unwrap_or_default();
@@ -353,7 +354,7 @@ pub(super) async fn watch(
     let (run, parent, mut ready) = blocking(move || {
         let (reader, caller) = (shared.control.reader(), asker);
         let (run, parent) = view::action_of(reader, request.action_id.as_ref())?;
-        auth::own(&caller, &run)?;
+        auth::within(&shared, &caller, &run)?;
         let sight = auth::sight(&shared, &caller, &run)?;
         let (mut from, mut ready) = (0, std::collections::VecDeque::new());
         loop {

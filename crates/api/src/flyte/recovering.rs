@@ -119,20 +119,21 @@ pub(super) fn taken(control: &controlplane::ControlPlane, run: &RunRow, spawn: S
 
 /// Takes over the steps that an action recorded of itself in the run that is recovered: its program asks what is known of them, and not for them.
 pub(super) async fn traces(app: &App, caller: &Caller, id: Option<ActionId>) -> Answer<()> {
-    let (control, caller) = (app.control.clone(), caller.clone());
+    let (shared, caller) = (app.clone(), caller.clone());
     let spawns = blocking(move || {
+        let (app, control) = (&shared, &shared.control);
         let reader = control.reader();
         let (run, parent) = view::action_of(reader, id.as_ref())?;
-        auth::own(&caller, &run)?;
+        auth::within(app, &caller, &run)?;
         let call = view::call_of(reader, &parent)?;
-        let Some((source, above)) = in_source(&control, &run, &call)? else { return Ok(Vec::new()) };
+        let Some((source, above)) = in_source(control, &run, &call)? else { return Ok(Vec::new()) };
         let mut spawns = Vec::new();
         let mut from = 0;
         loop {
             let children = reader.children(source.id, above.no, from, BATCH).map_err(broken)?;
             for child in children.iter().filter(|child| is_step(child)) {
                 let parent = ActionKey::new(run.id, ActionNo(parent.no));
-                spawns.extend(step(&control, &run, (&source, &call), child, parent)?);
+                spawns.extend(step(control, &run, (&source, &call), child, parent)?);
             }
             match children.last() {
                 Some(last) if children.len() == BATCH => from = last.action.no + 1,

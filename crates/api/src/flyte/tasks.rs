@@ -229,6 +229,9 @@ pub(super) async fn projects(app: &App, caller: &Caller, request: ListProjectsRe
         let filter = journal::RunFilter { limit: 1_000, ..journal::RunFilter::default() };
         names.extend(control.reader().runs(&filter).map_err(broken)?.into_iter().map(|run| run.project));
         names.retain(|name| {
+            if caller.home.as_ref().is_some_and(|home| home.project != *name) {
+                return false;
+            }
             let target = policy::Target { project: name.clone(), ..policy::Target::server() };
             permission::permits(&app, &caller, "read", &target, &model::Label::empty())
         });

@@ -155,6 +155,7 @@ async fn set(app: &App, caller: &Caller, name: TriggerName, task: TaskId, spec: 
             entered: super::runs::tags_of(control, by.attempt)?,
             binds,
             run_spec: to_hex(&spec.run_spec),
+            by: Some(by.rights()),
             ..Call::default()
         };
         let own = OwnSpec {
