@@ -16,6 +16,7 @@ pub mod conditions;
 pub mod ending;
 pub mod images;
 pub mod interface;
+mod listing;
 pub mod msgpack;
 pub mod notifications;
 pub mod objects;

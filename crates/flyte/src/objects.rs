@@ -5,11 +5,12 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use keyring::Content;
 use model::Digest;
 
+use crate::listing::Listing;
 use crate::seals::Seals;
 
 /// What an object is, to its seal.
@@ -46,11 +47,11 @@ pub fn digest_of_inputs(key: &str) -> Digest {
 }
 
 /// What the name of a file ends with that holds an object openly.
-const OPEN: char = '=';
+pub(crate) const OPEN: char = '=';
 /// What the name of a file ends with that holds an object sealed.
-const SEALED: char = '~';
+pub(crate) const SEALED: char = '~';
 /// What the name of a folder ends with.
-const FOLDER: char = '+';
+pub(crate) const FOLDER: char = '+';
 
 /// Objects below one folder. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -82,6 +83,17 @@ pub struct Page {
     pub prefixes: Vec<String>,
     /// Where the next page begins; none when this is the last.
     pub next: Option<String>,
+}
+
+/// What becomes of an object that is there when one is written under its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Earlier {
+    /// It is replaced.
+    Replaced,
+    /// It stays, and what is written has to be the same.
+    Same,
+    /// It stays, and nothing is written.
+    Kept,
 }
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -145,22 +157,48 @@ impl Objects {
 
     /// Writes an object from a reader.
     pub fn put_from(&self, key: &str, source: &mut dyn Read) -> io::Result<Meta> {
+        self.write(key, source, Earlier::Replaced)
+    }
+
+    /// Writes an object from a reader; what is there already stays, or not.
+    pub fn write(&self, key: &str, source: &mut dyn Read, earlier: Earlier) -> io::Result<Meta> {
         let (own, other) = if self.seals.is_some() { (SEALED, OPEN) } else { (OPEN, SEALED) };
-        let (place, earlier) = (self.place(key, own)?, self.place(key, other)?);
+        let (place, other) = (self.place(key, own)?, self.place(key, other)?);
         let temporary = self.temporary();
         let written = (|| {
             self.fill((key, &is_object(key)), source, File::create(&temporary)?)?.sync_data()?;
             let folder = place.parent().unwrap_or(&self.root);
             fs::create_dir_all(folder)?;
-            fs::rename(&temporary, &place)?;
-            remove(&earlier)?;
+            match earlier {
+                Earlier::Replaced => {
+                    fs::rename(&temporary, &place)?;
+                    remove(&other)?;
+                }
+                Earlier::Same | Earlier::Kept => self.settle(key, &temporary, (&place, &other), earlier)?,
+            }
             File::open(folder)?.sync_all()
         })();
-        if let Err(error) = written {
+        if written.is_err() || earlier != Earlier::Replaced {
             let _ = fs::remove_file(&temporary);
-            return Err(error);
         }
+        written?;
         self.head(key)
+    }
+
+    /// Gives what was written its place where that is free. Of two who do so at once one is first.
+    fn settle(&self, key: &str, written: &Path, (place, other): (&Path, &Path), earlier: Earlier) -> io::Result<()> {
+        let linked = match fs::metadata(other) {
+            Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::hard_link(written, place),
+            Err(error) => Err(error),
+        };
+        match linked {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && earlier == Earlier::Same => {
+                let written = self.content(File::open(written)?, &is_object(key), self.seals.is_some())?;
+                if is_same(written, self.open_at(key, 0)?)? { Ok(()) } else { Err(error) }
+            }
+            linked => linked,
+        }
     }
 
     /// Copies what is to be an object, or a part of one, to a file that is `what`.
@@ -207,9 +245,30 @@ impl Objects {
     pub fn delete_below(&self, folder: &str) -> io::Result<()> {
         let place = self.place(folder.trim_end_matches('/'), FOLDER)?;
         match fs::remove_dir_all(place) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
+        let below = format!("{}/", folder.trim_end_matches('/'));
+        self.forget_uploads(|upload| fs::read_to_string(upload.join("key")).is_ok_and(|key| key.starts_with(&below)))
+    }
+
+    /// Gives uploads up of which nothing came for a while: whoever began them is gone.
+    pub fn sweep(&self, grace: Duration) -> io::Result<()> {
+        let old = |at: SystemTime| at.elapsed().is_ok_and(|age| age > grace);
+        self.forget_uploads(|upload| fs::metadata(upload).and_then(|folder| folder.modified()).is_ok_and(old))
+    }
+
+    fn forget_uploads(&self, which: impl Fn(&Path) -> bool) -> io::Result<()> {
+        for upload in fs::read_dir(self.root.join("parts"))? {
+            let upload = upload?.path();
+            if which(&upload) {
+                match fs::remove_dir_all(upload) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Objects whose keys begin with a prefix, in the order of their keys, after a position.
@@ -219,26 +278,9 @@ impl Objects {
         for part in folder.split('/').filter(|_| !folder.is_empty()) {
             start.push(format!("{}{FOLDER}", escape(part)));
         }
-        let mut found = Vec::new();
-        walk(&start, if folder.is_empty() { String::new() } else { format!("{folder}/") }, prefix, delimiter, &mut found)?;
-        found.sort();
-        // One that was written anew is there twice for a moment.
-        found.dedup_by(|later, first| later.0 == first.0 && later.1.is_some() && first.1.is_some());
-        let mut page = Page::default();
-        for (key, size) in found {
-            if key.as_str() <= after {
-                continue;
-            }
-            if page.objects.len() + page.prefixes.len() >= limit {
-                page.next = page.objects.last().map(|meta| meta.key.clone()).max(page.prefixes.last().cloned());
-                break;
-            }
-            match size {
-                Some(size) => page.objects.push(size),
-                None => page.prefixes.push(key),
-            }
-        }
-        Ok(page)
+        let mut listing = Listing { prefix, delimiter, after, limit, page: Page::default() };
+        listing.walk(&start, if folder.is_empty() { String::new() } else { format!("{folder}/") })?;
+        Ok(listing.page)
     }
 
     /// Begins an upload in parts; gives its name.
@@ -261,12 +303,11 @@ impl Objects {
     /// Ends an upload: its parts become the object.
     pub fn finish_upload(&self, key: &str, name: &str, numbers: &[u32]) -> io::Result<Meta> {
         let folder = self.upload(key, name)?;
-        let mut all: Box<dyn Read> = Box::new(io::empty());
-        for number in numbers {
+        let open = |number: &u32| {
             let part = File::open(folder.join(format!("{number:08}")))?;
-            all = Box::new(all.chain(self.content(part, &is_part(key, *number), self.seals.is_some())?));
-        }
-        let meta = self.put_from(key, &mut all)?;
+            self.content(part, &is_part(key, *number), self.seals.is_some())
+        };
+        let meta = self.put_from(key, &mut Parts { rest: numbers.iter().map(open), current: None })?;
         let _ = fs::remove_dir_all(folder);
         Ok(meta)
     }
@@ -318,7 +359,7 @@ fn size_of(file: &fs::Metadata, is_sealed: bool) -> u64 {
     }
 }
 
-fn meta(key: String, file: &fs::Metadata, is_sealed: bool) -> io::Result<Meta> {
+pub(crate) fn meta(key: String, file: &fs::Metadata, is_sealed: bool) -> io::Result<Meta> {
     if !file.is_file() {
         return Err(io::ErrorKind::NotFound.into());
     }
@@ -327,49 +368,41 @@ fn meta(key: String, file: &fs::Metadata, is_sealed: bool) -> io::Result<Meta> {
     Ok(Meta { key, size, modified: at.as_secs(), etag: format!("{size:x}-{:x}", at.as_nanos()) })
 }
 
-/// Everything below a folder that the prefix allows; with a delimiter, folders stand for what is in them.
-fn walk(folder: &Path, at: String, prefix: &str, delimiter: bool, found: &mut Vec<(String, Option<Meta>)>) -> io::Result<()> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let is_sealed = name.ends_with(SEALED);
-        if let Some(part) = name.strip_suffix([OPEN, SEALED]) {
-            let key = format!("{at}{}", unescape(part));
-            // It may have gone away since.
-            if key.starts_with(prefix)
-                && let Ok(meta) = entry.metadata().and_then(|file| meta(key.clone(), &file, is_sealed))
-            {
-                found.push((key, Some(meta)));
+/// Parts one after the other: an upload has more of them than files can be open.
+struct Parts<I> {
+    rest: I,
+    current: Option<Content>,
+}
+
+impl<I: Iterator<Item = io::Result<Content>>> Read for Parts<I> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(current) = &mut self.current {
+                match current.read(buffer)? {
+                    0 if !buffer.is_empty() => {}
+                    read => return Ok(read),
+                }
             }
-        } else if let Some(part) = name.strip_suffix(FOLDER) {
-            let below = format!("{at}{}/", unescape(part));
-            if !below.starts_with(prefix) && !prefix.starts_with(&below) {
-                continue;
-            }
-            if delimiter && below.starts_with(prefix) {
-                found.push((below, None));
-            } else {
-                walk(&entry.path(), below, prefix, delimiter, found)?;
-            }
+            self.current = match self.rest.next() {
+                Some(part) => Some(part?),
+                None => return Ok(0),
+            };
         }
     }
-    Ok(())
 }
 
-impl PartialOrd for Meta {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Meta {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key.cmp(&other.key)
+/// Whether two hold the same.
+fn is_same(mut one: impl Read, mut other: impl Read) -> io::Result<bool> {
+    const PIECE: u64 = 64 << 10;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    loop {
+        (&mut one).take(PIECE).read_to_end(&mut ours)?;
+        (&mut other).take(PIECE).read_to_end(&mut theirs)?;
+        if ours != theirs || ours.is_empty() {
+            return Ok(ours == theirs);
+        }
+        ours.clear();
+        theirs.clear();
     }
 }
 
@@ -386,7 +419,7 @@ fn escape(part: &str) -> String {
     name
 }
 
-fn unescape(name: &str) -> String {
+pub(crate) fn unescape(name: &str) -> String {
     let (mut bytes, mut rest) = (Vec::new(), name.as_bytes());
     while let Some((first, after)) = rest.split_first() {
         let code = (*first == b'%').then(|| after.get(..2)).flatten();
@@ -452,6 +485,57 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_listed_in_their_order_wherever_a_page_ends() {
+        let (_folder, objects) = opened();
+        // A dash stands before the slash, a zero after it.
+        let keys = ["a", "a-b", "a/b", "a/b/c", "a/b-", "a/c/d", "a0", "b/c/d", "b/c0", "c"];
+        for key in keys {
+            objects.put(key, b"1").unwrap();
+        }
+        let mut sorted = keys.to_vec();
+        sorted.sort_unstable();
+        for limit in 1..=keys.len() {
+            let (mut after, mut seen) = (String::new(), Vec::new());
+            loop {
+                let page = objects.list("", false, &after, limit).unwrap();
+                assert!(page.objects.len() <= limit);
+                seen.extend(page.objects.into_iter().map(|meta| meta.key));
+                match page.next {
+                    Some(next) => after = next,
+                    None => break,
+                }
+            }
+            assert_eq!(seen, sorted, "{limit} at a time");
+        }
+        let page = objects.list("", true, "a/", 2).unwrap();
+        assert_eq!((page.objects[0].key.as_str(), page.prefixes, page.next), ("a0", vec!["b/".to_owned()], Some("b/".into())));
+    }
+
+    #[test]
+    fn what_is_there_stays_where_that_is_wanted() {
+        let (_folder, objects) = opened();
+        let write = |bytes: &[u8], earlier| objects.write("k", &mut &*bytes, earlier).map(drop).map_err(|error| error.kind());
+        assert_eq!(write(b"one", Earlier::Same), Ok(()));
+        assert_eq!(write(b"one", Earlier::Same), Ok(()));
+        for (bytes, earlier) in [(&b"two"[..], Earlier::Same), (b"one and more", Earlier::Same), (b"one", Earlier::Kept)] {
+            assert_eq!(write(bytes, earlier), Err(io::ErrorKind::AlreadyExists));
+        }
+        assert_eq!(objects.get("k").unwrap(), b"one");
+        assert_eq!(write(b"two", Earlier::Replaced), Ok(()));
+        assert_eq!(objects.get("k").unwrap(), b"two");
+        let left = fs::read_dir(objects.root.join("tmp")).unwrap().count();
+        assert_eq!(left, 0, "nothing is left half written");
+        // Of many at once one is first.
+        let objects = &objects;
+        let won = std::thread::scope(|scope| {
+            let write = |n: u8| objects.write("lock", &mut &[n][..], Earlier::Kept).is_ok();
+            let all: Vec<_> = (0..8).map(|n| scope.spawn(move || write(n))).collect();
+            all.into_iter().map(|one| one.join().unwrap()).filter(|won| *won).count()
+        });
+        assert_eq!(won, 1);
+    }
+
+    #[test]
     fn parts_become_one_object() {
         let (_folder, objects) = opened();
         objects.begin_upload("big", "u1").unwrap();
@@ -461,5 +545,34 @@ mod tests {
         objects.finish_upload("big", "u1", &[1, 2]).unwrap();
         assert_eq!(objects.get("big").unwrap(), b"hello world");
         assert!(objects.put_part("big", "u1", 3, &mut &b""[..]).is_err());
+    }
+
+    #[test]
+    fn an_upload_has_more_parts_than_files_can_be_open() {
+        let (_folder, objects) = opened();
+        objects.begin_upload("many", "u1").unwrap();
+        let numbers: Vec<u32> = (1..=3_000).collect();
+        for number in &numbers {
+            objects.put_part("many", "u1", *number, &mut &number.to_be_bytes()[..]).unwrap();
+        }
+        objects.finish_upload("many", "u1", &numbers).unwrap();
+        let expected: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
+        assert_eq!(objects.get("many").unwrap(), expected);
+    }
+
+    #[test]
+    fn uploads_that_nobody_goes_on_with_are_given_up() {
+        let (_folder, objects) = opened();
+        for (key, name) in [("runs/p/d/r/a0/1/x", "u1"), ("runs/p/d/rr/x", "u2"), ("uploads/p/d/x", "u3")] {
+            objects.begin_upload(key, name).unwrap();
+        }
+        let left = || fs::read_dir(objects.root.join("parts")).unwrap().count();
+        objects.delete_below("runs/p/d/r").unwrap();
+        assert_eq!(left(), 2, "those of what is erased go with it");
+        objects.sweep(Duration::from_secs(3_600)).unwrap();
+        assert_eq!(left(), 2, "they may still go on");
+        std::thread::sleep(Duration::from_millis(20));
+        objects.sweep(Duration::from_millis(1)).unwrap();
+        assert_eq!(left(), 0);
     }
 }

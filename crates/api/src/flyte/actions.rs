@@ -78,7 +78,7 @@ pub(super) async fn enqueue(app: &App, caller: &Caller, request: EnqueueRequest)
             }
             _ => return Err(Refusal::new("invalid_argument", "the action is neither a task nor a trace nor a condition")),
         };
-        let spawn = recovering::taken(control, &run, spawn)?;
+        let spawn = recovering::taken(&shared, &caller, &run, spawn)?;
         // What was answered in an earlier run is not asked.
         let told = request.filter(|_| spawn.reused.is_none()).map(|request| (run, spawn.path.clone(), request));
         Ok((spawn, told))

@@ -168,7 +168,7 @@ pub(super) async fn create(
         let entered = tags_of(control, caller.attempt)?;
         let envs = run_spec.envs.unwrap_or_default().values;
         let start = run_spec.run_start_time.map(|time| time.seconds.max(0) as u64 * 1_000_000).map(model::Timestamp);
-        let recovers = recovering::asked(control, &request.run_spec, (&project, &domain))?;
+        let recovers = recovering::asked(&shared, &caller, &request.run_spec, (&project, &domain))?;
         let spec = control.flyte().keep_spec(&bytes)?;
         let reused = match &recovers {
             Some(recovery) => recovering::root(control, recovery, (&project, &domain), &inputs, &spec)?,

@@ -16,7 +16,7 @@ use super::flyte_doors::{DOORS, KEEPERS, call, project, run};
 use super::support::{PATIENCE, Up};
 
 /// By rules about data it is known who asks.
-const RULES: &str = "kind: tag
+pub(crate) const RULES: &str = "kind: tag
 name: pii
 owners: [officers]
 enters: [{task: reads.scans}]
@@ -38,7 +38,7 @@ fn spec(name: &str) -> Vec<u8> {
 }
 
 /// A program that is at work, of somebody of whom it is not known what they may.
-async fn program(up: &Up) -> RunId {
+pub(crate) async fn program(up: &Up) -> RunId {
     named(up, "r", None).await
 }
 
@@ -68,7 +68,7 @@ async fn named(up: &Up, name: &str, by: Option<Rights>) -> RunId {
 }
 
 /// Waits until an action is at work; gives the token of its attempt, and what it reaches.
-async fn at_work(up: &Up, run: RunId, action: &str) -> (String, AttemptKey) {
+pub(crate) async fn at_work(up: &Up, run: RunId, action: &str) -> (String, AttemptKey) {
     let mut seen = up.control.notices().watch();
     let look = async {
         loop {
@@ -89,7 +89,7 @@ async fn at_work(up: &Up, run: RunId, action: &str) -> (String, AttemptKey) {
 }
 
 /// What an attempt reaches, as soon as it is prepared and reaches what it is to.
-async fn reach_of(up: &Up, key: AttemptKey, label: &Label) -> Arc<Reach> {
+pub(crate) async fn reach_of(up: &Up, key: AttemptKey, label: &Label) -> Arc<Reach> {
     let look = async {
         loop {
             let reach = up.control.flyte_reach(key).unwrap().unwrap();
@@ -103,7 +103,7 @@ async fn reach_of(up: &Up, key: AttemptKey, label: &Label) -> Arc<Reach> {
 }
 
 /// Has an attempt ask for a child of an action; gives what it is refused with.
-async fn ask(up: &Up, token: &str, parent: &str, name: &str, task: &str, inputs: &str) -> (String, String) {
+pub(crate) async fn ask(up: &Up, token: &str, parent: &str, name: &str, task: &str, inputs: &str) -> (String, String) {
     let action = Enqueued {
         action_id: Some(ActionId { run: run("mine"), name: name.into() }),
         parent_action_name: Some(parent.into()),

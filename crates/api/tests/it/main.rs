@@ -7,6 +7,7 @@ mod events;
 mod flyte_addresses;
 mod flyte_attempts;
 mod flyte_doors;
+mod flyte_uploads;
 mod frames;
 mod fuzz;
 mod hostile;
