@@ -84,7 +84,11 @@ pub(super) async fn enqueue(app: &App, caller: &Caller, request: EnqueueRequest)
         Ok((spawn, told))
     })
     .await?;
-    app.control.inbox().ask(Command::Spawn(Box::new(spawn))).await?;
+    app.control.inbox().ask(Command::Spawn(Box::new(spawn))).await.map_err(|refusal| match Refusal::from(refusal) {
+        // Who asks is not to go on: the client repeats other refusals for ever.
+        Refusal { code: "failed_precondition", message } => Refusal::new("aborted", message),
+        refusal => refusal,
+    })?;
     if let Some((run, name, request)) = told {
         // What fails before it is accepted is asked for again with the action, which is there then.
         app.control.tell_of_condition(&run, &name, request).await?;

@@ -222,6 +222,8 @@ struct Tail {
     key: AttemptKey,
     offsets: [u64; 2],
     rest: [Vec<u8>; 2],
+    /// Whether what was there already was told.
+    is_live: bool,
 }
 
 /// What a task prints, from its beginning to the end of the attempt.
@@ -231,17 +233,20 @@ pub(super) async fn logs(
     request: TailLogsRequest,
 ) -> Answer<impl Stream<Item = Answer<TailLogsResponse>> + Send + use<>> {
     let (shared, caller) = (app.clone(), caller.clone());
-    let (run, action) = blocking(move || {
-        let (run, action) = view::action_of(shared.control.reader(), request.action_id.as_ref())?;
+    let (key, site) = blocking(move || {
+        let reader = shared.control.reader();
+        let (run, action) = view::action_of(reader, request.action_id.as_ref())?;
         auth::sees(&shared, &caller, &run, &action)?;
-        Ok((run, action))
+        let attempt = AttemptNo(if request.attempt == 0 { action.attempt } else { request.attempt });
+        // Each attempt has its log where it was, wherever the action went on.
+        let earlier = reader.attempts(run.id, action.no).map_err(broken)?.into_iter().find(|earlier| earlier.attempt == attempt.0);
+        let site = earlier.and_then(|earlier| earlier.site).or(action.site.filter(|_| attempt.0 == action.attempt));
+        Ok((AttemptKey { run: run.id, action: ActionNo(action.no), attempt }, site))
     })
     .await?;
     let none = || Refusal::new("not_found", "the attempt has no log yet");
-    let executor = action.site.as_deref().and_then(|site| app.control.sites().executor(site)).ok_or_else(none)?;
-    let attempt = AttemptNo(if request.attempt == 0 { action.attempt } else { request.attempt });
-    let key = AttemptKey { run: run.id, action: ActionNo(action.no), attempt };
-    let tail = Tail { app: app.clone(), executor, key, offsets: [0; 2], rest: Default::default() };
+    let executor = site.as_deref().and_then(|site| app.control.sites().executor(site)).ok_or_else(none)?;
+    let tail = Tail { app: app.clone(), executor, key, offsets: [0; 2], rest: Default::default(), is_live: false };
     Ok(futures::stream::unfold(Some(tail), |tail| async move {
         let mut tail = tail?;
         loop {
@@ -253,18 +258,39 @@ pub(super) async fn logs(
                 let message = TailLogsResponse { logs: vec![Logs { lines }] };
                 return Some((Ok(message), Some(tail)));
             }
-            if !open || *tail.app.stopped.borrow() {
+            if *tail.app.stopped.borrow() {
                 return None;
             }
-            tokio::time::sleep(LOG_PAUSE).await;
+            // Between its placement and its process nothing is open, and it has not ended.
+            let over = match open {
+                true => Ok(false),
+                false => is_over(tail.app.control.clone(), tail.key).await,
+            };
+            match over {
+                Ok(true) => return None,
+                Ok(false) => tokio::time::sleep(LOG_PAUSE).await,
+                Err(refusal) => return Some((Err(refusal), None)),
+            }
+            tail.is_live = true;
         }
     }))
+}
+
+/// Whether an attempt has ended.
+async fn is_over(control: ControlPlane, key: AttemptKey) -> Answer<bool> {
+    blocking(move || {
+        let filter = journal::ActionFilter { from: key.action.0, limit: 1, phase: None };
+        let row = control.reader().actions(key.run, &filter).map_err(broken)?.pop();
+        Ok(row.is_none_or(|row| row.no != key.action.0 || row.finished_at.is_some() || row.attempt > key.attempt.0))
+    })
+    .await
 }
 
 /// The lines that came since, and whether more may come.
 async fn more(tail: &mut Tail) -> std::io::Result<(Vec<LogLine>, bool)> {
     let (mut lines, mut any_open, mut read) = (Vec::new(), false, false);
-    let timestamp = Some(view::time(controlplane::wall()));
+    // When lines were written is kept nowhere. Those that come while somebody looks are of now.
+    let timestamp = tail.is_live.then(|| view::time(controlplane::wall()));
     for (index, stream) in [LogStream::Stdout, LogStream::Stderr].into_iter().enumerate() {
         let chunk = match tail.executor.logs(tail.key, stream, tail.offsets[index], LOG_CHUNK).await {
             Ok(chunk) => chunk,

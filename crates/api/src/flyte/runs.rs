@@ -125,7 +125,7 @@ pub(super) fn tags_of(control: &ControlPlane, attempt: Option<AttemptKey>) -> An
 fn key_of(caller: &Caller, headers: &HeaderMap, domain: &str, request: &CreateRunRequest) -> Option<String> {
     let id = headers.get("x-request-id")?;
     let of = request.encode_to_vec();
-    let parts = [id.as_bytes(), b"\0", domain.as_bytes(), b"\0", caller.principal.as_bytes(), b"\0", &of];
+    let parts: [&[u8]; 7] = [id.as_bytes(), b"\0", domain.as_bytes(), b"\0", caller.principal.as_bytes(), b"\0", &of];
     Some(format!("flyte:{}", Digest::of_parts(&parts).hex()))
 }
 

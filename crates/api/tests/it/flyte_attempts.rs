@@ -29,7 +29,7 @@ cedar: |
 
 const CREATE: &str = "workflow.RunService/CreateRun";
 
-fn spec(name: &str) -> Vec<u8> {
+pub(crate) fn spec(name: &str) -> Vec<u8> {
     let [project, domain, name, version] = ["mine", "development", name, "1"].map(str::to_owned);
     let id = Some(TemplateId { project, domain, name, version, org: String::new() });
     let container = Some(Container { args: vec!["a0".into()], ..Container::default() });

@@ -6,6 +6,7 @@ mod description;
 mod events;
 mod flyte_addresses;
 mod flyte_attempts;
+mod flyte_deploying;
 mod flyte_doors;
 mod flyte_uploads;
 mod frames;
