@@ -180,6 +180,22 @@ async def large(megabytes: int) -> int:
 
 
 @env.task
+async def makes_large(megabytes: int) -> File:
+    path = Path("large.bin")
+    path.write_bytes(os.urandom(1 << 20) * megabytes)
+    return await File.from_local(str(path))
+
+
+@env.task
+async def measures(file: File) -> list[int]:
+    """How large it is, and how much comes of a part of it."""
+    async with file.open("rb") as stream:
+        size = len(bytes(await stream.read()))
+        await stream.seek(size // 2)
+        return [size, len(bytes(await stream.read(100)))]
+
+
+@env.task
 async def asks() -> str:
     condition = await flyte.new_condition.aio("approve", prompt="May it?", data_type=bool)
     return f"answered {await condition.wait.aio()}"
@@ -482,7 +498,7 @@ def acts_for_others(other: str) -> list[str]:
     import urllib.request
 
     from flyteidl2.actions.actions_service_pb2 import EnqueueRequest
-    from flyteidl2.workflow.run_service_pb2 import SignalEventRequest
+    from flyteidl2.workflow.run_service_pb2 import AbortRunRequest, ListRunsRequest, SignalEventRequest
 
     token = os.environ["TUTTI_FLYTE_TOKEN"]
     server = os.environ["_U_EP_OVERRIDE"].split("/flyte/as/")[0]
@@ -508,4 +524,12 @@ def acts_for_others(other: str) -> list[str]:
     call("/flyteidl2.actions.ActionsService/Enqueue", asked.SerializeToString())
     call("/api/v1/runs")
     call("/flyteidl2.workflow.RunService/SignalEvent", SignalEventRequest().SerializeToString())
+    stopped = AbortRunRequest()
+    stopped.run_id.CopyFrom(asked.action.action_id.run)
+    call("/flyteidl2.workflow.RunService/AbortRun", stopped.SerializeToString())
+    elsewhere = ListRunsRequest()
+    elsewhere.project_id.name, elsewhere.project_id.domain = "another", "development"
+    call("/flyteidl2.workflow.RunService/ListRuns", elsewhere.SerializeToString())
+    elsewhere.project_id.name = "acceptance"
+    call("/flyteidl2.workflow.RunService/ListRuns", elsewhere.SerializeToString())
     return found

@@ -1,9 +1,11 @@
 // A token that is missing or worth nothing any more is asked for where one is: the page stays, and goes on with the new one.
 
-import { useQueryClient } from "@tanstack/react-query";
+import { useQueryClient, type QueryClient } from "@tanstack/react-query";
 import { useState, useSyncExternalStore } from "react";
 
-import { ApiError, setToken, token } from "./api/client";
+import { ApiError, get, setToken, token } from "./api/client";
+import type { MeView } from "./api/types";
+import { forgetPerson, notePerson } from "./lib/person";
 import { Dialog } from "./ui/dialog";
 import { Button } from "./ui/kit";
 
@@ -39,6 +41,16 @@ export async function withToken<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** Uses another token, or none. What another person was shown and wrote is taken away; one who signs in again goes on where they were. */
+export async function changeToken(queries: QueryClient, value: string | null) {
+  setToken(value);
+  if (value === null) forgetPerson();
+  const me = await get<MeView>("/api/v1/me").catch(() => undefined);
+  const other = me !== undefined && notePerson(me.name);
+  if (value === null || other) await queries.resetQueries();
+  else await queries.invalidateQueries();
+}
+
 /** Called with every error of a query or an order. */
 export function noteError(error: unknown) {
   if (error instanceof ApiError && error.wantsToken) want(true);
@@ -61,10 +73,10 @@ export function SignIn() {
         className="space-y-3"
         onSubmit={(event) => {
           event.preventDefault();
-          setToken(value.trim());
+          const changed = changeToken(queries, value.trim());
           setValue("");
           answer(true);
-          void queries.invalidateQueries();
+          void changed;
         }}
       >
         <p className="text-soft">The page you are on goes on with the new one. An administrator makes tokens; yours is kept in this tab only.</p>

@@ -125,6 +125,29 @@ fn what_lay_open_before_there_were_keys_is_read_and_looked_at() {
     assert!(fs::read(to.place(&old)).unwrap().len() > 3, "it is sealed where it comes");
 }
 
+/// Somebody stores what is being erased: what they have stored is there afterwards.
+#[test]
+fn what_is_stored_while_it_is_erased_is_there_afterwards() {
+    let place = Place::new();
+    let store = place.store("s");
+    let digest = store.held_by(Holder::Run(1)).put_bytes(b"shared").unwrap().digest;
+    let (told, tells) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let erasing = place.keys.erasing();
+        assert_eq!(place.keys.destroy_runs(&[1]).unwrap(), [digest]);
+        let second = store.held_by(Holder::Run(2));
+        let storing = scope.spawn(move || {
+            second.put_bytes(b"shared").unwrap();
+            let _ = told.send(());
+        });
+        assert!(tells.recv_timeout(std::time::Duration::from_millis(200)).is_err(), "it waits until all is erased");
+        store.remove(&digest).unwrap();
+        drop(erasing);
+        storing.join().unwrap();
+    });
+    assert_eq!(text(&store, &digest).unwrap(), "shared");
+}
+
 #[test]
 fn what_was_erased_says_so_and_can_be_brought_again() {
     let place = Place::new();

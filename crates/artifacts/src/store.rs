@@ -272,6 +272,8 @@ impl Store {
             let place = self.place(&staged.put.digest);
             (staged, place)
         });
+        // What is there is held before anybody can erase it, and what is erased is gone before it is stored again.
+        let storing = self.keys.as_ref().map(Keyring::storing);
         let (new, known): (Vec<(Staged, PathBuf)>, Vec<_>) = placed.partition(|(staged, _)| !self.is_kept(&staged.put.digest));
         if let Some(keys) = &self.keys {
             // Whoever brings what is there already holds it too.
@@ -300,6 +302,7 @@ impl Store {
             staged.path.persist(&place).map_err(|error| at(&place)(error.error))?;
             folders.insert(folder);
         }
+        drop(storing);
         folders.iter().try_for_each(|folder| sync_folder(folder))
     }
 

@@ -51,6 +51,8 @@ pub struct Sweeping<'s> {
     pub dry_run: bool,
     /// Called before every change, and for every file that is looked at. An error ends the sweep where it is.
     pub step: &'s mut dyn FnMut() -> io::Result<()>,
+    /// Called with everything that was removed.
+    pub removed: &'s mut dyn FnMut(Digest),
 }
 
 impl Store {
@@ -68,6 +70,11 @@ impl Store {
         }
         let Some(folder) = to.parent() else { return false };
         self.make_folder(folder).is_ok() && fs::rename(&from, &to).is_ok() && sync_folder(folder).is_ok()
+    }
+
+    /// Whether something of a digest lies here, in its place or aside.
+    pub fn has_any(&self, digest: &Digest) -> bool {
+        self.place(digest).exists() || self.aside().join(digest.hex()).exists()
     }
 
     /// Removes what was set aside under a digest.
@@ -139,9 +146,7 @@ impl Store {
             (sweeping.step)().map_err(at(&aside))?;
             let digest: Option<Digest> = file.file_name().to_str().and_then(|name| name.parse().ok());
             let path = file.path();
-            if digest.is_none_or(|digest| wanted.contains(&digest)) || !is_older(&path, sweeping) {
-                continue;
-            }
+            let Some(digest) = digest.filter(|digest| !wanted.contains(digest) && is_older(&path, sweeping)) else { continue };
             let bytes = file.metadata().map_or(0, |found| found.len());
             if !sweeping.dry_run {
                 match fs::remove_file(&path) {
@@ -149,6 +154,7 @@ impl Store {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     other => other.map_err(at(&path))?,
                 }
+                (sweeping.removed)(digest);
             }
             swept.removed += 1;
             swept.bytes += bytes;
@@ -201,7 +207,8 @@ mod tests {
                 Ok(())
             };
             let now = SystemTime::now() + Duration::from_secs(hours * 3_600 + 60);
-            self.store.sweep(Sweeping { wanted: &self.wanted, grace: GRACE, now, dry_run: false, step: &mut step })
+            let removed = &mut |_: Digest| {};
+            self.store.sweep(Sweeping { wanted: &self.wanted, grace: GRACE, now, dry_run: false, step: &mut step, removed })
         }
 
         fn all_wanted_is_there(&self) -> bool {
@@ -259,7 +266,8 @@ mod tests {
     fn counting_changes_nothing() {
         let place = place();
         let now = SystemTime::now() + GRACE + GRACE;
-        let sweeping = Sweeping { wanted: &place.wanted, grace: GRACE, now, dry_run: true, step: &mut || Ok(()) };
+        let removed = &mut |digest: Digest| assert_eq!(digest.hex(), "", "nothing is removed");
+        let sweeping = Sweeping { wanted: &place.wanted, grace: GRACE, now, dry_run: true, step: &mut || Ok(()), removed };
         assert_eq!(place.store.sweep(sweeping).unwrap().set_aside, 3);
         assert_eq!(place.store.usage().unwrap().objects, 7);
         assert!(!place.store.aside().exists());

@@ -6,7 +6,7 @@ use std::io::BufRead;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::export::{Check, Compared, Problem, Report, Trust, check_lines, hash_of_hex};
+use crate::export::{Check, Compared, Problem, Report, Trust, check_lines, hash_of_hex, take_lines};
 use crate::{Checkpoint, EntryProof, Hash, PROOF_BYTES_MAX, pack};
 
 /// The name of the format of evidence packs.
@@ -119,13 +119,14 @@ pub fn check_files(files: &BTreeMap<String, &[u8]>, trust: &Trust) -> Verdict {
         if let (Some(checkpoint), true) = (&checkpoint, trusted) {
             whole.kept.push(checkpoint.clone());
         }
-        match check_lines(*entries, whole) {
+        match take_lines(*entries, Check::beside_a_checkpoint(whole)) {
             Ok(found) => report = report.with(found),
             Err(error) => report.note(Problem { level: 1, seq: None, what: format!("`{ENTRIES}`: {error}") }),
         }
     } else if let Some(checkpoint) = &checkpoint {
         report.root = hex(&checkpoint.root);
         report.entries = checkpoint.size;
+        alone("the checkpoint of the pack", checkpoint, trust, &mut report);
     }
     Verdict::of("evidence pack", proofs, report)
 }
@@ -163,19 +164,39 @@ fn proof(bytes: &[u8], trust: &Trust, named: Option<&str>, pack: Option<&Checkpo
     Ok(opened.checkpoint)
 }
 
+/// Compares a checkpoint, beside which not all entries are, with what is trusted. What cannot be compared is told: whoever gave it relies on it.
+fn alone(from: &'static str, checkpoint: &Checkpoint, trust: &Trust, report: &mut Report) {
+    let size = checkpoint.size;
+    let trusted = trust.key.is_some() || trust.policy.as_ref().is_some_and(|policy| !policy.logs().is_empty());
+    report.checkpoints.push(Compared { from, size, trusted, holds: true });
+    let mut problem = |what: String| report.note(Problem { level: 1, seq: None, what });
+    if trust.root.is_some_and(|root| root != checkpoint.root) {
+        problem("the root is not the one that is trusted".into());
+    }
+    for kept in &trust.kept {
+        if kept.size != size {
+            problem(format!(
+                "the checkpoint over {} entries that was kept cannot be compared with a pack of one run or a proof, whose checkpoint is over {size}: check a \
+                 pack of all entries with it",
+                kept.size
+            ));
+        } else if kept.root != checkpoint.root {
+            problem(format!("the checkpoint over {size} entries that was kept has another root: entries before it were changed"));
+        }
+    }
+    if (trusted || trust.root.is_some()) && report.holds() {
+        report.sealed = size;
+    }
+}
+
 fn check_proof(bytes: &[u8], trust: &Trust) -> Verdict {
     let mut report = Report::default();
     let index = EntryProof::parse(bytes).map(|proof| proof.index).unwrap_or_default();
     match proof(bytes, trust, None, None) {
         Ok(checkpoint) => {
-            let (from, size) = ("the checkpoint of the proof", checkpoint.size);
-            report.checkpoints.push(Compared { from, size, trusted: true, holds: true });
             report.root = hex(&checkpoint.root);
-            (report.entries, report.sealed) = (size, size);
-            let kept = trust.kept.iter().filter(|kept| kept.size == size);
-            if trust.root.into_iter().chain(kept.map(|kept| kept.root)).any(|root| root != checkpoint.root) {
-                report.note(Problem { level: 1, seq: None, what: "the root is not the one that is trusted".into() });
-            }
+            report.entries = checkpoint.size;
+            alone("the checkpoint of the proof", &checkpoint, trust, &mut report);
         }
         Err(what) => report.note(Problem { level: 1, seq: Some(index + 1), what }),
     }

@@ -181,6 +181,8 @@ pub struct Check {
     /// Whether runs have ended.
     runs: BTreeMap<u64, bool>,
     marks: Vec<Mark>,
+    /// Whether a checkpoint that comes with the entries was looked at, here or beside them.
+    looked_at_signatures: bool,
     report: Report,
 }
 
@@ -196,7 +198,12 @@ impl Check {
         });
         let marks = kept.collect();
         let (head, tree, runs, report) = (None, Frontier::new(), BTreeMap::new(), Report::default());
-        Check { trust, head, tree, last_at: 0, last_run: 0, runs, marks, report }
+        Check { trust, head, tree, last_at: 0, last_run: 0, runs, marks, looked_at_signatures: false, report }
+    }
+
+    /// The same, for entries beside which a checkpoint was looked at already.
+    pub(crate) fn beside_a_checkpoint(trust: Trust) -> Check {
+        Check { looked_at_signatures: true, ..Check::new(trust) }
     }
 
     /// Notes that something is wrong.
@@ -242,6 +249,7 @@ impl Check {
     pub fn checkpoint(&mut self, from: &'static str, note: &str, named: Option<&str>) -> Option<Checkpoint> {
         let opened = Note::parse(note.as_bytes()).map_err(|error| error.to_string());
         let opened = opened.and_then(|note| self.trust.open(&note, named));
+        self.looked_at_signatures = true;
         match opened {
             Ok(Opened { checkpoint, trusted, signers }) => {
                 let Checkpoint { size, root, .. } = checkpoint;
@@ -343,6 +351,11 @@ impl Check {
         if self.trust.root.is_some_and(|trusted| trusted != root) {
             self.problem(1, None, "the root is not the one that is trusted");
         }
+        // Whoever gives a key or a policy asks for a signature: that there is none is no lesser find than a wrong one.
+        let asked = self.trust.policy.is_some() || self.trust.key.is_some() && self.trust.kept.is_empty();
+        if asked && !self.looked_at_signatures {
+            self.problem(1, None, "no checkpoint comes with it: nothing is signed by what you trust");
+        }
         for mark in std::mem::take(&mut self.marks) {
             let Mark { from, trusted, size: at, root, found } = mark;
             let holds = found == Some(root);
@@ -369,8 +382,12 @@ impl Check {
 }
 
 /// Checks all lines of an export.
-pub fn check_lines(mut lines: impl BufRead, trust: Trust) -> std::io::Result<Report> {
-    let mut check = Check::new(trust);
+pub fn check_lines(lines: impl BufRead, trust: Trust) -> std::io::Result<Report> {
+    take_lines(lines, Check::new(trust))
+}
+
+/// Has a check take all lines of an export.
+pub(crate) fn take_lines(mut lines: impl BufRead, mut check: Check) -> std::io::Result<Report> {
     let mut line = Vec::new();
     loop {
         line.clear();

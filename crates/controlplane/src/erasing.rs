@@ -34,6 +34,8 @@ pub struct Erased {
     pub bodies: u64,
     /// Artifacts that no other run holds.
     pub artifacts: u64,
+    /// Artifacts of theirs that somebody brought once more, and that no run has taken yet: they stay until one does, or a sweep removes them.
+    pub brought: u64,
     /// Triggers that give something of what the runs were given to their runs to come: it stays until they are removed.
     pub triggers: Vec<String>,
     /// Workflows whose latest version names something of what the runs were given, such as the default of an input: it stays until a version
@@ -51,16 +53,16 @@ impl ControlPlane {
         let this = self.clone();
         let runs = chosen.clone();
         let destroy = move || {
-            let artifacts = this.destroy(&runs)?;
+            let (artifacts, brought) = this.destroy(&runs)?;
             let that_give = |all: BTreeMap<String, Vec<Digest>>| {
                 let gives = |(name, gives): (String, Vec<Digest>)| gives.iter().any(|one| given.contains(one)).then_some(name);
                 all.into_iter().filter_map(gives).collect::<Vec<String>>()
             };
-            Ok::<_, Fault>((artifacts, that_give(this.triggers_give()?), that_give(this.workflows_name()?)))
+            Ok::<_, Fault>((artifacts, brought, that_give(this.triggers_give()?), that_give(this.workflows_name()?)))
         };
-        let (artifacts, triggers, workflows) = tokio::task::spawn_blocking(destroy).await.map_err(Fault::internal)??;
+        let (artifacts, brought, triggers, workflows) = tokio::task::spawn_blocking(destroy).await.map_err(Fault::internal)??;
         let swept = self.sweep().await?;
-        Ok(Erased { runs: chosen, bodies: swept.bodies, artifacts, triggers, workflows })
+        Ok(Erased { runs: chosen, bodies: swept.bodies, artifacts, brought, triggers, workflows })
     }
 
     /// The runs that are meant, and all that they were given.
@@ -184,6 +186,7 @@ impl ControlPlane {
 
     /// A trigger was removed, or gives its runs something else from now on: what it gave to runs that were erased since goes. Blocks.
     pub(crate) fn release_of_trigger(&self, before: &TriggerSpec) -> Result<(), Fault> {
+        let _erasing = self.keys().map(Keyring::erasing);
         let inputs = Value::Object(before.inputs.clone());
         let (given, sent) = (given(&inputs), crate::flyte::inputs_given(&inputs));
         let gone = match self.keys() {
@@ -233,9 +236,9 @@ impl ControlPlane {
         }
     }
 
-    /// Destroys keys, then what is left of files and logs. Gives how many artifacts went.
-    fn destroy(&self, runs: &[RunId]) -> Result<u64, Fault> {
-        let (mut gone, mut sent) = (Vec::new(), BTreeSet::new());
+    /// Destroys keys, then what is left of files and logs. Gives how many artifacts went, and how many stay since they were brought again.
+    fn destroy(&self, runs: &[RunId]) -> Result<(u64, u64), Fault> {
+        let (mut gone, mut sent, mut brought) = (Vec::new(), BTreeSet::new(), 0);
         for run in runs {
             let Some(row) = self.reader().run(*run).map_err(Fault::internal)? else { continue };
             // Whoever comes a second time finds the key gone; without one what it was given cannot be read either.
@@ -244,9 +247,12 @@ impl ControlPlane {
             self.flyte().erase(&row).map_err(Fault::internal)?;
         }
         let numbers: Vec<u64> = runs.iter().map(|run| run.0).collect();
+        // Whoever stores the same meanwhile waits, and stores it anew.
+        let erasing = self.keys().map(Keyring::erasing);
         if let Some(keys) = self.keys() {
             // As late as can be: what begins meanwhile holds what it was given.
             gone.extend(self.settle_holders()?);
+            brought = keys.held_as_brought(&numbers).map_err(|error| fault(&error))?;
             gone.extend(keys.destroy_runs(&numbers).map_err(|error| fault(&error))?);
         }
         for key in sent {
@@ -261,11 +267,12 @@ impl ControlPlane {
             }
         }
         self.remove_files(&gone)?;
+        drop(erasing);
         for site in self.sites().names() {
             let Some(executor) = self.sites().executor(&site) else { continue };
             runs.iter().try_for_each(|run| executor.erase_logs(*run)).map_err(Fault::internal)?;
         }
-        Ok(gone.len() as u64)
+        Ok((gone.len() as u64, brought))
     }
 
     /// Removes files whose keys are destroyed from the stores of all sites.
@@ -284,6 +291,7 @@ impl ControlPlane {
             if !this.reader().is_unswept().map_err(Fault::internal)? {
                 // A trigger may have been removed, and what it gave not.
                 let held = this.keys().map(|keys| keys.is_holder(Holder::Standing)).transpose().map_err(|error| fault(&error))?;
+                let _erasing = this.keys().map(Keyring::erasing);
                 return if held == Some(true) { this.remove_files(&this.settle_holders()?) } else { Ok(()) };
             }
             let erased: Vec<RunId> = this.reader().erased().map_err(Fault::internal)?.into_iter().collect();

@@ -10,13 +10,13 @@ mod registered;
 mod simulating;
 mod supposing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use engine::event::RunLabelled;
 use engine::{Candidate, Event, Moving, State};
 use model::govern::UNLABELED;
-use model::{ActionKey, ArtifactRef, Digest, Graph, Label, Lowering, Node, SiteSpec, Timestamp};
+use model::{ActionKey, ArtifactRef, AttemptKey, Digest, EgressGrant, Graph, Label, Lowering, Node, SiteSpec, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use placement::Permitted;
 use policy::{Cache, Certificate, Fleet, Flow, Rules, Step};
@@ -53,11 +53,21 @@ pub(crate) struct Governance {
     cache: Arc<Mutex<Cache>>,
     /// What happened to the rules, as far as it was looked for.
     record: Arc<Mutex<record::Record>>,
+    /// What attempts were given of the network: it is asked again when rules change.
+    ways: Ways,
 }
+
+/// Attempts that were given a way out, where they are, and which.
+pub(crate) type Ways = Arc<Mutex<HashMap<AttemptKey, (String, BTreeSet<EgressGrant>)>>>;
 
 impl Governance {
     pub(crate) fn rules(&self) -> Arc<Rules> {
         self.rules.read().clone()
+    }
+
+    /// What attempts were given of the network.
+    pub(crate) fn ways(&self) -> Ways {
+        self.ways.clone()
     }
 
     /// Answers that doors have asked for.
@@ -157,8 +167,12 @@ impl Gate {
         }
         self.look(state);
         let mut denied = Vec::new();
+        let ways = self.given();
         for (key, names, work, label, site) in state.held() {
-            if !self.may_be(&work_of(&names, work), &label, &site) && !self.may_finish(&label) {
+            let work = work_of(&names, work);
+            let reaches = |way: &EgressGrant| self.rules.may_reach(&work, &label, &self.fleet, &site, way).allowed;
+            let may_go_on = ways.get(&key).is_none_or(|ways| ways.iter().all(reaches));
+            if !(may_go_on && self.may_be(&work, &label, &site)) && !self.may_finish(&label) {
                 denied.push(key);
             }
         }
@@ -171,6 +185,13 @@ impl Gate {
             }
         }
         denied
+    }
+
+    /// The ways out of the actions that were given some.
+    fn given(&self) -> BTreeMap<ActionKey, BTreeSet<EgressGrant>> {
+        let ways = self.shared.ways.lock();
+        let some = ways.iter().filter(|(_, (_, ways))| !ways.is_empty());
+        some.map(|(attempt, (_, ways))| (attempt.action_key(), ways.clone())).collect()
     }
 
     /// Whether work on data with a label may be at a site. One that is gone is nobody's refusal.
@@ -426,9 +447,16 @@ impl ControlPlane {
             let certified = rules.certify(&flow, &[domain], &fleet, &mut self.governance().cache.lock());
             certified.map_err(|refused| *refusal(graph, &refused))?;
         }
-        let labels = RunLabelled { rules: Some(rules.digest()), ..labels_of(carried, &table) };
+        let labels = labels_of(carried, &table);
+        let labels = RunLabelled { rules: Some(rules.digest()), vouched: vouched(rules, &labels), ..labels };
         Ok(carries_anything(&labels).then(|| Box::new(labels)))
     }
+}
+
+/// What the rules say was approved of the sanitizers that take tags off: none where nothing is taken off.
+pub(crate) fn vouched(rules: &Rules, labels: &RunLabelled) -> Option<BTreeMap<String, Digest>> {
+    let of_it = |name: &String| Some((name.clone(), rules.sanitizers().get(name)?.digest()));
+    (!labels.lowered.is_empty()).then(|| labels.lowered.values().filter_map(of_it).collect())
 }
 
 /// Whether any node of a graph says that its output carries something.

@@ -34,6 +34,7 @@ pub(crate) fn fault(error: &KeyError) -> Fault {
     let fault = Fault::new(FaultKind::Keys, error.to_string());
     match error {
         KeyError::Erased(_) => Fault::new(FaultKind::Erased, error.to_string()),
+        KeyError::Rotating => Fault::new(FaultKind::Conflict, error.to_string()).hint("it goes on; look with `tutti keys`"),
         KeyError::NoKeyFile(_) | KeyError::NoKeys(_) | KeyError::ForeignKeys(_) => {
             fault.hint("put them back from a backup; nothing was changed, and nothing can be read without them")
         }

@@ -1,16 +1,14 @@
 //! What an attempt may reach: of what its site lets out, what the rules permit for its data. Decided before its order is signed, recorded, and
 //! written into its ticket. What was done with it is recorded when it ends.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::event::{EgressDecided, NetworkUsed, WayUsed};
 use engine::{Command, Dispatch};
 use executors::AttemptSpec;
 use model::{AttemptKey, Connection, EgressGrant, Failure, FailureClass, NodeKind};
-use parking_lot::Mutex;
 
-use crate::governing::{Governance, work_of};
+use crate::governing::{Governance, Ways, work_of};
 use crate::{Inbox, Sites};
 
 /// Decides what attempts may reach. Cheap to clone.
@@ -19,18 +17,17 @@ pub(crate) struct Reaching {
     sites: Sites,
     governance: Governance,
     inbox: Inbox,
-    /// Attempts that were given a way out, where they are, and which.
-    given: Arc<Mutex<HashMap<AttemptKey, (String, BTreeSet<EgressGrant>)>>>,
+    given: Ways,
 }
 
 impl Reaching {
     pub(crate) fn new(sites: Sites, governance: Governance, inbox: Inbox) -> Reaching {
-        Reaching { sites, governance, inbox, given: Arc::default() }
+        Reaching { sites, given: governance.ways(), governance, inbox }
     }
 
-    /// What an attempt may reach, which is recorded. A process is given what is permitted of all that its site grants, one that `builds` an
-    /// image also of where packages come from; a connector asks for one way, without which it has nothing to do.
-    pub(crate) fn decide(&self, dispatch: &Dispatch, spec: &AttemptSpec, builds: bool) -> Result<BTreeSet<EgressGrant>, Failure> {
+    /// What an attempt may reach, which is recorded. A process is given what is permitted of all that its site grants, one that
+    /// `installs` packages also of where those come from; a connector asks for one way, without which it has nothing to do.
+    pub(crate) fn decide(&self, dispatch: &Dispatch, spec: &AttemptSpec, installs: bool) -> Result<BTreeSet<EgressGrant>, Failure> {
         let asked = match &spec.kind {
             NodeKind::Use { connector, .. } => connectors::asks_for(connector, &spec.input),
             _ => None,
@@ -40,7 +37,7 @@ impl Reaching {
             (NodeKind::Use { .. }, None) => return Ok(BTreeSet::new()),
             _ => self.sites.egress(&dispatch.site),
         };
-        if builds {
+        if installs {
             wanted.extend(self.sites.packages(&dispatch.site));
         }
         if wanted.is_empty() {
@@ -107,7 +104,7 @@ fn used(key: AttemptKey, site: String, ways: &BTreeSet<EgressGrant>, connections
     let mut used = NetworkUsed { run, action, attempt, site, ways: BTreeMap::new(), refused: 0 };
     for connection in connections {
         if connection.outcome == "refused" {
-            used.refused += 1;
+            used.refused += 1 + connection.more;
             continue;
         }
         // The way of Flyte tasks to this server is everybody's, and nothing that was decided.
@@ -145,9 +142,10 @@ mod tests {
             one("b.example.com", "failed"),
             one("078-05-1120.evil.example", "refused"),
             one("c.example.com", "refused"),
+            Connection { more: 40, ..one("", "refused") },
         ];
         let used = used(key, "here".into(), &ways, &all);
         let expected = WayUsed { connections: 3, failed: 1, cut: 1, sent: 9, received: 15 };
-        assert_eq!((used.ways, used.refused), (BTreeMap::from([("*.example.com:443".to_owned(), expected)]), 2));
+        assert_eq!((used.ways, used.refused), (BTreeMap::from([("*.example.com:443".to_owned(), expected)]), 43));
     }
 }

@@ -112,6 +112,11 @@ impl<'g> Rederive<'g> {
         }
     }
 
+    /// An entry that a later version wrote stands here: nothing is known of it.
+    pub fn unread(&mut self) {
+        self.left_out("entries of a kind that this version does not know");
+    }
+
     /// What came of it.
     pub fn finish(mut self) -> Rederived {
         let waiting: Vec<RunId> = self.runs.iter().filter(|(_, run)| run.unlabelled.is_some()).map(|(id, _)| *id).collect();

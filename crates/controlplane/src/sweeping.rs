@@ -3,10 +3,13 @@
 //! What is wanted is everything that a value still names: inputs and outputs of runs that were not pruned, results kept under keys, documents,
 //! the files of workflows. What cannot be read might name something, and ends the sweep before it has begun.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::{Duration, SystemTime};
 
 use artifacts::{Sweeping, Swept};
+use keyring::Holder;
+use model::Digest;
 
 use crate::{ControlPlane, Fault};
 
@@ -41,6 +44,7 @@ impl ControlPlane {
     fn sweep_stores(&self, grace: Duration, dry_run: bool) -> Result<Swept, Fault> {
         let wanted = self.reader().references(&mut breathe).map_err(Fault::internal)?;
         let mut all = Swept::default();
+        let mut gone = BTreeSet::new();
         for site in self.sites().names() {
             let Some(store) = self.sites().store(&site) else { continue };
             let mut looked = 0;
@@ -52,7 +56,14 @@ impl ControlPlane {
                 // A server that stops does not wait for a large store.
                 if self.is_stopping() { Err(io::Error::other("the server stops")) } else { Ok(()) }
             };
-            let sweeping = Sweeping { wanted: &wanted, grace, now: SystemTime::now(), dry_run, step: &mut step };
+            let sweeping = Sweeping {
+                wanted: &wanted,
+                grace,
+                now: SystemTime::now(),
+                dry_run,
+                step: &mut step,
+                removed: &mut |digest| gone.extend([digest]),
+            };
             let swept = store.sweep(sweeping).map_err(Fault::internal)?;
             if !dry_run && swept != Swept::default() {
                 let Swept { set_aside, restored, removed, bytes } = swept;
@@ -60,7 +71,21 @@ impl ControlPlane {
             }
             all = all.plus(swept);
         }
+        self.let_go_of(&gone)?;
         Ok(all)
+    }
+
+    /// What was brought for runs, was taken by none, and lies nowhere any more is held no longer, and its key goes: a copy of the store that somebody made
+    /// stays unreadable too.
+    fn let_go_of(&self, gone: &BTreeSet<Digest>) -> Result<(), Fault> {
+        let Some(keys) = self.keys().filter(|_| !gone.is_empty()) else { return Ok(()) };
+        // Nobody stores any of it meanwhile.
+        let _erasing = keys.erasing();
+        let stores: Vec<_> = self.sites().names().iter().filter_map(|site| self.sites().store(site)).collect();
+        let nowhere: Vec<Digest> =
+            gone.iter().filter(|digest| !stores.iter().any(|store| store.has_any(digest))).copied().collect();
+        keys.let_go(&nowhere, Holder::Unclaimed).map_err(|error| crate::keys::fault(&error))?;
+        Ok(())
     }
 
     /// Sweeps now and then, for as long as the server runs.

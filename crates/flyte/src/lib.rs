@@ -10,13 +10,14 @@
 mod addresses;
 pub mod apps;
 pub mod artifacts;
+mod bucket;
 pub mod call;
 pub mod chunks;
 pub mod conditions;
+mod elsewhere;
 pub mod ending;
 pub mod images;
 pub mod interface;
-mod listing;
 pub mod msgpack;
 pub mod notifications;
 pub mod objects;
@@ -33,7 +34,9 @@ pub mod wire;
 pub mod workflows;
 
 pub use addresses::{Addresses, addresses};
+pub use bucket::{Away, Bucket, away};
 pub use call::{Call, Recovery, Rights};
+pub use elsewhere::Buckets;
 pub use objects::Objects;
 pub use prost::Message;
 pub use reach::Reach;

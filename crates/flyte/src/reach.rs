@@ -23,6 +23,8 @@ pub struct Reach {
     pub label: Label,
     /// What whoever started its run may; none where that was not kept.
     pub by: Option<Rights>,
+    /// Where it runs.
+    pub site: String,
 }
 
 /// What a key is to an attempt.
@@ -119,6 +121,7 @@ mod tests {
             inputs: text("s3://tutti/inputs/x/inputs.pb"),
             label: Label::empty(),
             by: None,
+            site: String::new(),
         }
     }
 

@@ -31,6 +31,9 @@ pub enum KeyError {
         /// Why.
         why: String,
     },
+    /// Keys are rotated one rotation at a time.
+    #[error("the keys are being rotated already")]
+    Rotating,
     /// Something that was set up is not right.
     #[error("{0}")]
     Setting(String),

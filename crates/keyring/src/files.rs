@@ -132,6 +132,27 @@ impl Keyring {
         Ok(false)
     }
 
+    /// How many contents runs hold that nobody else holds but somebody who brought them, for a run that has not taken them.
+    pub fn held_as_brought(&self, runs: &[u64]) -> Result<u64> {
+        let inner = self.lock();
+        let sql = "SELECT own.digest FROM holds own JOIN holds brought ON brought.digest = own.digest AND brought.holder = 0
+                   WHERE own.holder = ?1";
+        let mut brought = inner.db.prepare_cached(sql)?;
+        let mut holders = inner.db.prepare_cached("SELECT holder FROM holds WHERE digest = ?1 AND holder != 0")?;
+        let runs: BTreeSet<i64> = runs.iter().map(|run| Holder::Run(*run).number()).collect();
+        let mut found = BTreeSet::new();
+        for run in &runs {
+            let digests: Vec<[u8; 32]> = brought.query_map(params![run], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            for digest in digests {
+                let others: Vec<i64> = holders.query_map(params![digest], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+                if others.iter().all(|holder| runs.contains(holder)) {
+                    found.insert(digest);
+                }
+            }
+        }
+        Ok(found.len() as u64)
+    }
+
     /// The runs that hold a content, the first of them.
     pub fn holders(&self, digest: &Digest, limit: usize) -> Result<Vec<u64>> {
         let inner = self.lock();

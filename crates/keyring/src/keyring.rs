@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 
 use model::Digest;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
@@ -71,6 +71,10 @@ pub struct Keyring {
     folder: Arc<PathBuf>,
     service: Arc<dyn KeyService>,
     inner: Arc<Mutex<Inner>>,
+    /// Held while the keys are rotated.
+    rotating: Arc<Mutex<()>>,
+    /// Held by whoever erases alone, and by those who store beside one another.
+    erasing: Arc<RwLock<()>>,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -136,7 +140,28 @@ impl Keyring {
         let newest = roots.last_key_value().map(|(root, key)| (*root, key.clone()));
         let newest = newest.ok_or_else(|| KeyError::Tampered("the database of keys".into()))?;
         let inner = Inner { db, name, roots, newest, runs: HashMap::new(), files: HashMap::new() };
-        Ok(Keyring { folder: Arc::new(folder.to_owned()), service: service.into(), inner: Arc::new(Mutex::new(inner)) })
+        let (inner, rotating, erasing) = (Arc::new(Mutex::new(inner)), Arc::default(), Arc::default());
+        Ok(Keyring { folder: Arc::new(folder.to_owned()), service: service.into(), inner, rotating, erasing })
+    }
+
+    /// For as long as it is kept nobody stores what may be erased: from when it is asked who holds what until the last file is removed. What is stored
+    /// before is held by whoever stored it, and what is stored afterwards is new.
+    pub fn erasing(&self) -> RwLockWriteGuard<'_, ()> {
+        self.erasing.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For as long as it is kept nothing is erased: from a look at what is there until it is held.
+    pub fn storing(&self) -> RwLockReadGuard<'_, ()> {
+        self.erasing.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The turn of a rotation, unless another one is under way.
+    pub(crate) fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.rotating.try_lock() {
+            Ok(turn) => Some(turn),
+            Err(TryLockError::Poisoned(turn)) => Some(turn.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {

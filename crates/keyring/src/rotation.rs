@@ -21,8 +21,9 @@ pub struct Rotated {
 }
 
 impl Keyring {
-    /// Rotates: see above.
+    /// Rotates: see above. One at a time: what ends one takes away what another still needs.
     pub fn rotate(&self) -> Result<Rotated> {
+        let _turn = self.turn().ok_or(KeyError::Rotating)?;
         self.service().renew()?;
         let newest = {
             let mut inner = self.lock();
@@ -124,5 +125,24 @@ impl Inner {
         }
         transaction.commit()?;
         Ok(sealed.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Source;
+
+    #[test]
+    fn a_rotation_waits_for_no_other_and_comes_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Source::File(folder.path().join("key"));
+        let keys = Keyring::open(&folder.path().join("keys"), &source, None, None).unwrap();
+        let turn = keys.turn();
+        let before = std::fs::read(folder.path().join("key")).unwrap();
+        assert!(matches!(keys.clone().rotate(), Err(KeyError::Rotating)));
+        assert_eq!(std::fs::read(folder.path().join("key")).unwrap(), before, "it has begun nothing");
+        drop(turn);
+        assert!(keys.rotate().is_ok());
     }
 }

@@ -21,4 +21,11 @@ pub struct Connection {
     pub sent: u64,
     /// Bytes that came in.
     pub received: u64,
+    /// How many more like it there were, of which nothing else was written down.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub more: u64,
+}
+
+fn is_none(more: &u64) -> bool {
+    *more == 0
 }

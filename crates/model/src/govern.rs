@@ -173,6 +173,9 @@ pub struct Approval {
     pub groups: Vec<String>,
     /// When, in microseconds since 1970.
     pub at: Timestamp,
+    /// How long it is good at most: as long as the sanitizer said when it was given. One of an earlier version does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good_for: Option<Duration>,
     /// Whether it was taken back.
     #[serde(default)]
     pub revoked: bool,

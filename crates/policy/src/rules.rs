@@ -230,7 +230,10 @@ impl Rules {
                 latest.insert(&approval.by, approval);
             }
         }
-        let good = |approval: &&Approval| !approval.revoked && now.0 < approval.at.0.saturating_add(good_for);
+        // What was said for a week is not good for a year because somebody else writes so afterwards.
+        let until =
+            |approval: &Approval| approval.at.0.saturating_add(approval.good_for.map_or(good_for, |own| own.0.min(good_for)));
+        let good = |approval: &&Approval| !approval.revoked && now.0 < until(approval);
         latest.into_values().filter(good).collect()
     }
 }

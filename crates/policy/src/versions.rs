@@ -88,6 +88,7 @@ mod tests {
             by: by.into(),
             groups: Vec::new(),
             at: Timestamp(0),
+            good_for: None,
             revoked: false,
             reason: String::new(),
         }

@@ -240,7 +240,7 @@ impl Row for FindingView {
 }
 
 impl Row for TokenView {
-    const COLUMNS: &'static [&'static str] = &["NAME", "USER", "GROUPS", "SCOPES", "ROLES", "CREATED"];
+    const COLUMNS: &'static [&'static str] = &["NAME", "USER", "GROUPS", "SCOPES", "ROLES", "CREATED", "EXPIRES"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -250,6 +250,7 @@ impl Row for TokenView {
             self.scopes.join(","),
             self.roles.join(","),
             moment(&self.created_at),
+            self.expires_at.as_deref().map(moment).unwrap_or_default(),
         ]
     }
 

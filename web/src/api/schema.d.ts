@@ -64,6 +64,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/approvals:count": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Counts the human actions that wait, whoever is asked: what a page says that does not show them.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        get: operations["countApprovals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/apps": {
         parameters: {
             query?: never;
@@ -2086,6 +2106,8 @@ export interface components {
              * @description What its attempts cost.
              */
             cost: number;
+            /** @description The attempts that others followed, the first of them first; where one action is asked for. */
+            earlier?: components["schemas"]["AttemptView"][];
             failure?: components["schemas"]["FailureView"] | null;
             /** @description When it ended. */
             finished_at?: string | null;
@@ -2198,6 +2220,13 @@ export interface components {
             documents: components["schemas"]["SourceFile"][];
             /** @description Check only; register nothing. */
             dry_run?: boolean;
+            /**
+             * @description The version of a document that is expected to be there, by its kind and its name (`workflow bank/score`); 0 where there is to be none. When
+             *     somebody else was faster, nothing is registered, and the answer is 409.
+             */
+            expects?: {
+                [key: string]: number;
+            };
             /**
              * @description The files that they refer to (`run.files`, `$ref`), by path from where the documents' paths begin: a document sees those in its own
              *     folder and below. Contents in base64.
@@ -2403,6 +2432,31 @@ export interface components {
             sites: components["schemas"]["SiteVerdict"][];
             /** @description Why not, in a sentence. */
             why: string;
+        };
+        /** @description An attempt that another one followed. */
+        AttemptView: {
+            /**
+             * Format: int32
+             * @description Its number; the first is 1.
+             */
+            attempt: number;
+            /**
+             * Format: double
+             * @description What it cost.
+             */
+            cost: number;
+            failure?: components["schemas"]["FailureView"] | null;
+            /** @description When (RFC 3339). */
+            finished_at: string;
+            /** @description How it ended. */
+            phase: string;
+            /**
+             * Format: double
+             * @description Seconds of its process.
+             */
+            seconds: number;
+            /** @description Where it ran. */
+            site?: string | null;
         };
         /** @description A break of the audit log that a person accepted. */
         AuditBreak: {
@@ -2708,6 +2762,8 @@ export interface components {
             decision: string;
             /** @description The form's fields. */
             form?: unknown;
+            /** @description Why, in a few words: recorded with the decision, and shown to whoever else decides. */
+            reason?: string;
         };
         /** @description To whom a question is handed, and why. */
         DelegateRequest: {
@@ -2797,10 +2853,20 @@ export interface components {
              * @description Values destroyed.
              */
             bodies: number;
+            /**
+             * Format: int64
+             * @description Artifacts of theirs that somebody brought once more, and that no run has taken yet. They stay until one does, or a sweep removes them with their keys.
+             */
+            brought: number;
             /** @description The runs that are erased now. */
             runs: number[];
             /** @description Triggers that give something of what these runs were given to their runs to come. It stays until they are removed. */
             triggers: string[];
+            /**
+             * @description Workflows whose latest version names something of what these runs were given, such as the default of an input. It stays until a version
+             *     that names it no more.
+             */
+            workflows: string[];
         };
         EraseRequest: {
             /** @description Runs, by name or number. They must have ended. */
@@ -2854,10 +2920,14 @@ export interface components {
         };
         /** @description A fact of the journal. */
         FactView: {
+            /** @description The paths of the actions whose numbers are in `data`: the first few of them. */
+            actions?: string[];
             /** @description When, of which run, by whom. Values stay behind their own doors. */
             data: unknown;
             /** @description What it is: `run_submitted`, `human_decided`, …. */
             event: string;
+            /** @description The name of the run whose number is in `data`. */
+            run?: string | null;
             /**
              * Format: int64
              * @description Its position; the first is 1.
@@ -3183,6 +3253,8 @@ export interface components {
                  * @description What its attempts cost.
                  */
                 cost: number;
+                /** @description The attempts that others followed, the first of them first; where one action is asked for. */
+                earlier?: components["schemas"]["AttemptView"][];
                 failure?: components["schemas"]["FailureView"] | null;
                 /** @description When it ended. */
                 finished_at?: string | null;
@@ -3275,10 +3347,14 @@ export interface components {
         Page_FactView: {
             /** @description The items. */
             items: {
+                /** @description The paths of the actions whose numbers are in `data`: the first few of them. */
+                actions?: string[];
                 /** @description When, of which run, by whom. Values stay behind their own doors. */
                 data: unknown;
                 /** @description What it is: `run_submitted`, `human_decided`, …. */
                 event: string;
+                /** @description The name of the run whose number is in `data`. */
+                run?: string | null;
                 /**
                  * Format: int64
                  * @description Its position; the first is 1.
@@ -3957,6 +4033,8 @@ export interface components {
         };
         /** @description The graph of a run. */
         RunGraphView: {
+            /** @description What that version takes: each with its `name`, its JSON Schema as `schema`, and its `default` when it has one. */
+            inputs?: unknown[];
             /** @description Nodes that are left out: a graph of more than a thousand is cut. */
             left_out: number;
             /** @description Its nodes, in the order written. */
@@ -4841,6 +4919,8 @@ export interface components {
             total: number;
         };
         TokenRequest: {
+            /** @description After how long it is worth nothing: `12h`, `90d`. 365 days when nothing is said, at most 3,650. */
+            expires?: string | null;
             /** @description Groups of the user. */
             groups?: string[];
             /** @description The name of the token. */
@@ -4859,6 +4939,8 @@ export interface components {
         TokenView: {
             /** @description When it was made (RFC 3339). */
             created_at: string;
+            /** @description When it is worth nothing any more (RFC 3339); never, for one of an earlier version. */
+            expires_at?: string | null;
             /** @description Groups of the user. */
             groups: string[];
             /** @description The name. */
@@ -5158,12 +5240,14 @@ export interface components {
         };
         /** @description What the rules say. */
         WiringView: {
-            /** @description Whether the text could be read: of one with errors nothing is said. */
+            /** @description Whether all of the text could be read. Of one with errors that part is looked at which has none. */
             checked: boolean;
             /** @description Wires from it that would be refused. */
             forbidden: components["schemas"]["ForbiddenView"][];
             /** @description What the node `from` gives. */
             gives: components["schemas"]["GivesView"][];
+            /** @description Nodes that have errors, or read one that has: nothing is said of them. */
+            left_out: string[];
             /** @description Steps that may run nowhere. */
             refused: components["schemas"]["RefusedStepView"][];
             /** @description Each step: what it can read, and where it may be. While steps are refused, no sites are told. */
@@ -5312,6 +5396,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ApprovalView"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    countApprovals: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How many there are. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WaitingView"];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
@@ -5713,6 +5826,8 @@ export interface operations {
                 after?: number | null;
                 /** @description Entries of the run with this number only. Such a part cannot be checked by itself: it wants a proof for each entry. */
                 run?: number | null;
+                /** @description With `run`: also the entries by which rules changed. */
+                rules?: boolean;
             };
             header?: never;
             path?: never;
@@ -7202,6 +7317,8 @@ export interface operations {
                 limit?: number;
                 /** @description In this phase. */
                 phase?: string;
+                /** @description With these letters somewhere in the path, large or small. */
+                find?: string;
                 /** @description As they were at this point in time (RFC 3339) instead of now. */
                 at?: string;
                 /** @description As they were after this entry of the journal instead of now. */
@@ -7467,7 +7584,7 @@ export interface operations {
                 stream?: string;
                 /** @description From this byte on. */
                 offset?: number;
-                /** @description Another attempt than the last. */
+                /** @description Another attempt than the last, wherever it ran. */
                 attempt?: number;
                 /** @description Go on until the process has ended. */
                 follow?: boolean;

@@ -313,6 +313,7 @@ pub(super) async fn signal(app: &App, caller: &Caller, request: SignalEvent) -> 
             groups: caller.groups.clone(),
             decision: "approve".into(),
             form,
+            reason: String::new(),
         })
         .await?;
     Ok(Empty {})

@@ -131,6 +131,7 @@ pub(super) fn is_of(app: &App, caller: &Caller, (run, action): (&RunRow, &Action
         inputs: String::new(),
         label,
         by: None,
+        site: String::new(),
     };
     control.flyte().may_read(&reach, key).map_err(broken)
 }

@@ -28,6 +28,9 @@ pub(crate) const SCOPES: [&str; 5] = ["read", "run", "approve", "admin", "worker
 /// What programs do while they run, as far as whoever started them may.
 const OF_ATTEMPTS: [&str; 4] = ["read", "view", "submit", "steer"];
 
+/// Where it stands in what is stored of a token when it ends, in microseconds since 1970. Tokens of earlier versions have no end.
+pub(crate) const EXPIRES_AT: &str = "expires_at";
+
 /// The role that a scope stands for.
 fn role_of(scope: &str) -> &str {
     match scope {
@@ -277,6 +280,11 @@ fn known(tokens: &BTreeMap<String, Value>, token: &str) -> ApiResult<Caller> {
     // A digest of 256 random bits: comparing digests tells nothing about the token.
     if body.get("hash").and_then(Value::as_str) != Some(&Digest::of(token.as_bytes()).to_string()) {
         return Err(unknown());
+    }
+    // Only who has the whole of it is told.
+    if body.get(EXPIRES_AT).and_then(Value::as_u64).is_some_and(|end| end <= controlplane::wall().0) {
+        let fault = Fault::new(FaultKind::Unauthenticated, format!("the token `{name}` has expired"));
+        return Err(ApiError(fault.hint("an administrator makes another one with `tutti token create`")));
     }
     let Rights { groups, roles } = rights_in(body);
     Ok(Caller { principal: user_in(name, body).to_owned(), groups, roles, attempt: None, home: None })

@@ -26,12 +26,26 @@ use super::projection::rfc3339;
 /// Entries read at a time.
 const BATCH: usize = 1_000;
 
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[derive(Clone, Copy, Debug, Deserialize, utoipa::IntoParams)]
 pub(crate) struct ExportQuery {
     /// Entries after this position; all when there is none.
     after: Option<u64>,
     /// Entries of the run with this number only. Such a part cannot be checked by itself: it wants a proof for each entry.
     run: Option<u64>,
+    /// With `run`: also the entries by which rules changed.
+    #[serde(default)]
+    rules: bool,
+}
+
+impl ExportQuery {
+    fn takes(&self, entry: &EntryRow) -> bool {
+        let changes_rules = || match codec::decode(&entry.bytes) {
+            Ok(Event::ResourceApplied(applied)) => controlplane::is_of_rules(&applied.kind),
+            Ok(Event::ResourceDeleted(deleted)) => controlplane::is_of_rules(&deleted.kind),
+            _ => false,
+        };
+        self.run.is_none_or(|run| run == entry.run.0 || self.rules && entry.run.0 == 0 && changes_rules())
+    }
 }
 
 fn head(reader: &Reader) -> Result<AuditHead, Fault> {
@@ -100,7 +114,7 @@ pub(crate) async fn export(State(app): State<App>, Query(query): Query<ExportQue
             }
             let limit = usize::try_from(end - after).unwrap_or(BATCH).min(BATCH);
             let read = tokio::task::spawn_blocking(move || {
-                lines(&reader, after, limit, query.run, &mut graphs).map(|(bytes, last)| (bytes, last, graphs))
+                lines(&reader, after, limit, query, &mut graphs).map(|(bytes, last)| (bytes, last, graphs))
             });
             match read.await.map_err(std::io::Error::other).flatten() {
                 Ok((_, last, _)) if last == after => None,
@@ -119,14 +133,14 @@ fn lines(
     reader: &Reader,
     after: u64,
     limit: usize,
-    run: Option<u64>,
+    query: ExportQuery,
     graphs: &mut BTreeSet<Digest>,
 ) -> std::io::Result<(Bytes, u64)> {
     let mut text = Vec::new();
     let mut last = after;
     for entry in reader.entries(Seq(after), limit).map_err(std::io::Error::other)? {
         last = entry.seq.0;
-        if run.is_none_or(|run| run == entry.run.0) {
+        if query.takes(&entry) {
             let document = document(reader, &entry, graphs)?;
             serde_json::to_writer(&mut text, &Exported { entry: view(entry), document })?;
             text.push(b'\n');

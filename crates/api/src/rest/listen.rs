@@ -20,14 +20,12 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use model::limits::CONNECTIONS_MAX;
 use parking_lot::Mutex;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
 
 use super::access::Access;
+use super::certificate::Certificate;
 use super::{App, router};
 
 /// How long a client may take none of what is sent to it.
@@ -76,7 +74,7 @@ pub struct Server {
     /// Where.
     pub address: SocketAddr,
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Certificate>>,
     /// Where programs that this server runs find it, when others have to speak TLS: they know no certificate of it, and no name.
     inside: Option<TcpListener>,
     patience: Duration,
@@ -88,7 +86,7 @@ impl Server {
     /// Binds the address. It refuses to listen for other machines without tokens and TLS.
     pub async fn bind(listen: impl Into<Listen>, control: ControlPlane, access: Access) -> Result<Server, Fault> {
         let listen = listen.into();
-        let tls = listen.tls.as_ref().map(acceptor).transpose()?;
+        let tls = listen.tls.clone().map(Certificate::open).transpose()?.map(Arc::new);
         if !listen.address.ip().is_loopback() {
             check_exposed(&listen, &control, &access)?;
         }
@@ -169,25 +167,6 @@ fn check_exposed(listen: &Listen, control: &ControlPlane, access: &Access) -> Re
     Ok(())
 }
 
-fn acceptor(tls: &Tls) -> Result<TlsAcceptor, Fault> {
-    let unusable = |what: &std::path::Path, error: &dyn std::fmt::Display| {
-        Fault::new(FaultKind::Listen, format!("`{}` cannot be used for TLS: {error}", what.display()))
-    };
-    let chain = CertificateDer::pem_file_iter(&tls.certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let chain = chain.map_err(|error| unusable(&tls.certificate, &error))?;
-    if chain.is_empty() {
-        return Err(unusable(&tls.certificate, &"it holds no certificate"));
-    }
-    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| unusable(&tls.key, &error))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|config| config.with_no_client_auth().with_single_cert(chain, key));
-    let mut config = config.map_err(|error| unusable(&tls.certificate, &error))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
 /// Serves until `stop` is done, then lets requests in flight end.
 pub async fn serve(server: Server, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
     let Server { listener, tls, inside, patience, stopping, app, .. } = server;
@@ -225,7 +204,7 @@ struct Listening<'s> {
 
 impl Listening<'_> {
     /// Takes connections for as long as there is room for some.
-    async fn take(&self, listener: &TcpListener, tls: Option<TlsAcceptor>, router: Router) {
+    async fn take(&self, listener: &TcpListener, tls: Option<Arc<Certificate>>, router: Router) {
         while let Some((stream, remote, permit)) = accept(listener, &self.room, &self.idle).await {
             self.begin((stream, remote, permit), tls.clone(), router.clone());
         }
@@ -234,7 +213,7 @@ impl Listening<'_> {
     fn begin(
         &self,
         (stream, remote, permit): (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit),
-        tls: Option<TlsAcceptor>,
+        tls: Option<Arc<Certificate>>,
         router: Router,
     ) {
         // Answers are small and waited for.
@@ -247,7 +226,7 @@ impl Listening<'_> {
             let conversation = async {
                 match tls {
                     None => converse(stream, router, (remote, false), watcher, seat).await,
-                    Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
+                    Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.acceptor().accept(stream)).await {
                         Ok(Ok(stream)) => converse(stream, router, (remote, true), watcher, seat).await,
                         Ok(Err(error)) => tracing::debug!(%remote, %error, "no TLS"),
                         Err(_) => tracing::debug!(%remote, "no TLS in time"),

@@ -1,7 +1,8 @@
 //! What callers may do: asked of the rules on every request.
 //!
-//! Most answers do not depend on what the request is about, and are kept for as long as the rules are the same. Where they do, the address
-//! says what it is about; and where only the body does, the endpoint asks again, see [`Needs::Within`].
+//! Most answers do not depend on what the request is about, and are kept for as long as the rules are the same. Where they do, the table of
+//! endpoints says what the endpoint acts on, and the address which one it is; where only the body does, the endpoint asks again, see
+//! [`Needs::Within`].
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use serde_json::json;
 
 use super::App;
 use super::access::{Caller, Needs};
-use super::endpoints::scope_of;
+use super::endpoints::{Subject, scope_of};
 use super::problem::{ApiError, ApiResult, blocking};
 
 /// Answers that are kept.
@@ -48,7 +49,7 @@ impl Said {
     }
 }
 
-/// Refuses what the rules do not permit, as far as the address tells.
+/// Refuses what the rules do not permit, as far as is known before the body is read.
 pub(super) async fn check(app: &App, caller: &Caller, needs: Needs, parts: &mut Parts) -> ApiResult<()> {
     let (rules, who) = (app.control.rules(), caller.as_policy());
     let ever = |operation: &&'static str| app.said.ever(&rules, &who, operation);
@@ -61,18 +62,15 @@ pub(super) async fn check(app: &App, caller: &Caller, needs: Needs, parts: &mut 
         let verdict = rules.may(&who, first, &Target::server(), &Label::empty());
         return Err(refused(&rules, &who, first, &Target::server(), &verdict));
     }
-    let Needs::Operation(operation) = needs else { return Ok(()) };
-    let parameters: BTreeMap<String, String> = match RawPathParams::from_request_parts(parts, &()).await {
-        Ok(parameters) => parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+    let Needs::Operation(operation, subject) = needs else { return Ok(()) };
+    let query = parts.uri.query().map(str::to_owned);
+    let named = match RawPathParams::from_request_parts(parts, &()).await {
+        Ok(named) => named.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         Err(_) => BTreeMap::new(),
     };
-    let project = axum::extract::Query::<BTreeMap<String, String>>::try_from_uri(&parts.uri)
-        .ok()
-        .and_then(|query| query.0.get("project").cloned())
-        .unwrap_or_default();
-    let path = parts.uri.query().map(str::to_owned);
+    let address = Address { named, query };
     let control = app.control.clone();
-    let (target, label) = blocking(move || about(&control, operation, &parameters, project, path.as_deref())).await?;
+    let (target, label) = blocking(move || about(&control, operation, subject, &address)).await?;
     let verdict = rules.may(&who, operation, &target, &label);
     if verdict.allowed { Ok(()) } else { Err(refused(&rules, &who, operation, &target, &verdict)) }
 }
@@ -109,60 +107,70 @@ pub(crate) fn app_target(project: &str, domain: &str, name: &str) -> Target {
     Target { kind: "app".into(), name: name.into(), project: project.into(), domain: domain.into(), author: String::new() }
 }
 
-/// What an address is about, and what is known of the data behind it.
-fn about(
-    control: &ControlPlane,
-    operation: &str,
-    parameters: &BTreeMap<String, String>,
-    project: String,
-    query: Option<&str>,
-) -> Result<(Target, Label), Fault> {
+/// What an address says.
+struct Address {
+    /// The parts of the path that have a name.
+    named: BTreeMap<String, String>,
+    query: Option<String>,
+}
+
+impl Address {
+    /// A part of the path. One that is not there names nothing, which is of no project.
+    fn part(&self, name: &str) -> &str {
+        self.named.get(name).map_or("", String::as_str)
+    }
+
+    /// A value of the query.
+    fn value(&self, name: &str) -> Option<String> {
+        let uri = axum::http::Uri::builder().path_and_query(format!("/?{}", self.query.as_deref()?)).build().ok()?;
+        axum::extract::Query::<BTreeMap<String, String>>::try_from_uri(&uri).ok()?.0.remove(name)
+    }
+}
+
+/// What an endpoint acts on at an address, and what is known of the data behind it.
+fn about(control: &ControlPlane, operation: &str, subject: Subject, address: &Address) -> Result<(Target, Label), Fault> {
     let named = |kind: &str, name: &str, project: &str| Target {
         kind: kind.into(),
         name: name.into(),
         project: project.into(),
         ..Target::default()
     };
-    if let Some(run) = parameters.get("run") {
-        // A run that is not there has no project: whoever may see only one learns nothing.
-        let Ok(row) = control.find_run(run) else { return Ok((named("run", run, ""), Label::empty())) };
-        let label = match operation {
-            "view" => control.label_of_run(&row, query.and_then(|query| value_of(query, "path")).as_deref())?,
-            _ => Label::empty(),
-        };
-        return Ok((run_target(&row), label));
-    }
-    if let Some(digest) = parameters.get("digest") {
-        let parsed: Digest = digest.parse().map_err(|error| Fault::new(FaultKind::Malformed, format!("{error}")))?;
-        let label = control.label_of_artifact(&parsed)?;
-        return Ok((named("artifact", digest, ""), label));
-    }
-    if let Some(site) = parameters.get("site") {
-        return Ok((named("site", site, ""), Label::empty()));
-    }
-    if let (Some(kind), Some(name)) = (parameters.get("kind"), parameters.get("name")) {
-        let project = if kind == "workflow" { name.split_once('/').map_or("default", |(project, _)| project) } else { "" };
-        return Ok((named(kind, name, project), Label::empty()));
-    }
-    if let (Some(project), Some(name)) = (parameters.get("project"), parameters.get("name")) {
-        // What the path names counts: that is what is changed, whatever else the query says.
-        let target = match parameters.contains_key("order") {
-            true => app_target(project, parameters.get("domain").map_or("", String::as_str), name),
-            // The domain of a secret stands in the query, and is taken from there by the endpoint too.
-            false => Target {
-                domain: query.and_then(|query| value_of(query, "domain")).unwrap_or_default(),
-                ..named("secret", name, project)
-            },
-        };
-        return Ok((target, Label::empty()));
-    }
-    Ok((Target { project, ..Target::server() }, Label::empty()))
+    let target = match subject {
+        Subject::Server => Target::server(),
+        Subject::List => Target { project: address.value("project").unwrap_or_default(), ..Target::server() },
+        Subject::Run => return of_run(control, operation, address),
+        Subject::Artifact => {
+            let digest = address.part("digest");
+            let parsed: Digest = digest.parse().map_err(|error| Fault::new(FaultKind::Malformed, format!("{error}")))?;
+            return Ok((named("artifact", digest, ""), control.label_of_artifact(&parsed)?));
+        }
+        Subject::Site => named("site", address.part("site"), ""),
+        Subject::Resource => {
+            let (kind, name) = (address.part("kind"), address.part("name"));
+            named(kind, name, super::applying::project_of(kind, name))
+        }
+        Subject::App => app_target(address.part("project"), address.part("domain"), address.part("name")),
+        // The domain of a secret stands in the query, and is taken from there by the endpoint too.
+        Subject::Secret => Target {
+            domain: address.value("domain").unwrap_or_default(),
+            ..named("secret", address.part("name"), address.part("project"))
+        },
+    };
+    Ok((target, Label::empty()))
 }
 
-/// A value of a query.
-fn value_of(query: &str, name: &str) -> Option<String> {
-    let uri = axum::http::Uri::builder().path_and_query(format!("/?{query}")).build().ok()?;
-    axum::extract::Query::<BTreeMap<String, String>>::try_from_uri(&uri).ok()?.0.remove(name)
+/// A run that a path names.
+fn of_run(control: &ControlPlane, operation: &str, address: &Address) -> Result<(Target, Label), Fault> {
+    let name = address.part("run");
+    // A run that is not there has no project: whoever may see only one learns nothing.
+    let Ok(row) = control.find_run(name) else {
+        return Ok((Target { kind: "run".into(), name: name.into(), ..Target::default() }, Label::empty()));
+    };
+    let label = match operation {
+        "view" => control.label_of_run(&row, address.value("path").as_deref())?,
+        _ => Label::empty(),
+    };
+    Ok((run_target(&row), label))
 }
 
 /// A refusal that says which policies and what of the request they looked at; or, when none permits it, which roles would be enough.

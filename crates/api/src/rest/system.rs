@@ -43,7 +43,7 @@ macro_rules! pages {
 const PAGES: &[(&str, &str)] = pages!(
     "E0001" "E0002" "E0003" "E0004" "E0005" "E0006" "E0007" "E0008" "E0009" "E0010" "E0011" "E0012" "E0013" "E0014" "E0015" "E0016"
     "E0017" "E0018" "E0019" "E0020" "E0021" "E0022" "E0023" "E0024" "E0025" "E0026" "E0027" "E0028" "E0029" "E0030" "E0031" "E0032" "E0033" "E0034" "E0035" "E0036"
-    "E0040"
+    "E0040" "E0041"
     "W0001" "W0002" "W0003" "W0004" "W0005" "W0101" "W0102" "W0103" "W0104" "W0105" "W0106" "W0107" "W0201" "W0202" "W0203" "W0204"
     "W0205" "W0206" "W0207" "W0208" "W0301" "W0302" "W0303" "W0304" "W0305" "W0306" "W0307" "W0501" "W0502" "W0503" "W0504" "W0601" "W0602" "W0701"
 );
@@ -268,6 +268,8 @@ pub(crate) struct EraseAnswer {
     bodies: u64,
     /// Artifacts that nobody else holds, and that are destroyed.
     artifacts: u64,
+    /// Artifacts of theirs that somebody brought once more, and that no run has taken yet. They stay until one does, or a sweep removes them with their keys.
+    brought: u64,
     /// Triggers that give something of what these runs were given to their runs to come. It stays until they are removed.
     triggers: Vec<String>,
     /// Workflows whose latest version names something of what these runs were given, such as the default of an input. It stays until a version
@@ -285,9 +287,9 @@ pub(crate) async fn erase(
     Json(request): Json<EraseRequest>,
 ) -> ApiResult<Json<EraseAnswer>> {
     let erased = app.control.erase(&request.runs, request.subject.as_deref(), &caller.principal).await?;
-    let controlplane::Erased { runs, bodies, artifacts, triggers, workflows } = erased;
+    let controlplane::Erased { runs, bodies, artifacts, brought, triggers, workflows } = erased;
     let runs = runs.iter().map(|run| run.0).collect();
-    Ok(Json(EraseAnswer { runs, bodies, artifacts, triggers, workflows }))
+    Ok(Json(EraseAnswer { runs, bodies, artifacts, brought, triggers, workflows }))
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use controlplane::{Fault, FaultKind, random_bytes};
 use engine::Command;
-use model::Digest;
+use model::{Digest, Duration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
 use super::App;
-use super::access::{Caller, SCOPES};
+use super::access::{Caller, EXPIRES_AT, SCOPES};
 use super::extract::{Json, Path};
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::rfc3339;
@@ -35,7 +35,15 @@ pub(crate) struct TokenRequest {
     /// speak.
     #[serde(default)]
     roles: Vec<String>,
+    /// After how long it is worth nothing: `12h`, `90d`. 365 days when nothing is said, at most 3,650.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    expires: Option<Duration>,
 }
+
+/// How long a token is good when nothing is said, and at most.
+const GOOD_FOR: Duration = Duration::from_secs(365 * 86_400);
+const GOOD_FOR_MAX: Duration = Duration::from_secs(3_650 * 86_400);
 
 /// Makes a token. It is shown this once.
 #[utoipa::path(post, path = "/api/v1/tokens", operation_id = "createToken", tag = "system", request_body = TokenRequest,
@@ -60,11 +68,20 @@ pub(crate) async fn create(
     if !workflow::is_name(&request.name) {
         return Err(ApiError(Fault::new(FaultKind::Malformed, format!("`{}` is not a name", request.name))));
     }
+    let good_for = request.expires.unwrap_or(GOOD_FOR);
+    if good_for.0 == 0 || good_for > GOOD_FOR_MAX {
+        let message =
+            format!("a token expires after {good_for}; it can be good for up to {GOOD_FOR_MAX}, and for no less than a moment");
+        return Err(ApiError(Fault::new(FaultKind::Malformed, message)));
+    }
+    let now = controlplane::wall();
+    let expires_at = Timestamp(now.0.saturating_add(good_for.0));
     let secret: [u8; 32] = random_bytes();
     let token = format!("{}.{}", request.name, Digest(secret).hex());
     let user = request.user.unwrap_or_else(|| request.name.clone());
     let hash = Digest::of(token.as_bytes());
-    let body = json!({"hash": hash, "user": user, "groups": request.groups, "scopes": request.scopes, "roles": request.roles});
+    let body = json!({"hash": hash, "user": user, "groups": request.groups, "scopes": request.scopes, "roles": request.roles,
+        EXPIRES_AT: expires_at.0});
     let command = Command::ApplyResource { kind: "token".into(), name: request.name.clone(), body, principal: caller.principal };
     app.control.inbox().ask(command).await?;
     let view = TokenView {
@@ -73,7 +90,8 @@ pub(crate) async fn create(
         groups: request.groups,
         scopes: request.scopes,
         roles: request.roles,
-        created_at: rfc3339(controlplane::wall()),
+        created_at: rfc3339(now),
+        expires_at: Some(rfc3339(expires_at)),
         token: Some(token),
     };
     Ok((StatusCode::CREATED, Json(view)))
@@ -93,6 +111,7 @@ pub(crate) async fn list(State(app): State<App>) -> ApiResult<Json<Vec<TokenView
             scopes: texts("scopes"),
             roles: texts("roles"),
             created_at: rfc3339(row.at),
+            expires_at: row.body[EXPIRES_AT].as_u64().map(|at| rfc3339(Timestamp(at))),
             name: row.name,
             token: None,
         }

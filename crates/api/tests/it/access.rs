@@ -1,12 +1,12 @@
 //! Every endpoint, without a token, with a wrong one, with the wrong scope and with the right one; and who may connect at all.
 
-use api::rest::access::{Needs, TABLE};
 use api::{Access, Listen, Server, Tls};
 use bytes::Bytes;
 use controlplane::FaultKind;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::endpoints::ENDPOINTS;
 use super::support::Up;
 
 const SCOPES: [&str; 5] = ["read", "run", "approve", "admin", "worker"];
@@ -21,7 +21,7 @@ pub(crate) async fn token(up: &Up, name: &str, scopes: &[&str], by: &str) -> Str
 }
 
 /// A route with something in place of its parts.
-fn address(route: &str) -> String {
+pub(crate) fn address(route: &str) -> String {
     let parts = route.split('/').map(|part| if part.starts_with('{') { "nobody" } else { part });
     parts.collect::<Vec<_>>().join("/")
 }
@@ -34,7 +34,7 @@ async fn every_endpoint_asks_for_its_scope() {
     for scope in SCOPES {
         tokens.push((scope, token(&up, &format!("only-{scope}"), &[scope], &admin).await));
     }
-    for (method, route, needs) in TABLE {
+    for (method, route, operations, _) in ENDPOINTS {
         let call = async |authorization: Option<&str>| {
             let headers: Vec<(&str, &str)> = authorization.map(|token| ("authorization", token)).into_iter().collect();
             let sent = up.open(method.parse().unwrap(), &address(route), &headers, super::support::empty()).await;
@@ -43,8 +43,7 @@ async fn every_endpoint_asks_for_its_scope() {
             assert!(!told || sent.status() != StatusCode::UNAUTHORIZED, "{method} {route} says how long the journal is");
             sent.status().as_u16()
         };
-        let Some(needed) = needs.scope() else {
-            assert_eq!(*needs, Needs::Nothing);
+        let Some(needed) = operations.split(' ').next().filter(|operation| !operation.is_empty()).map(scope_of) else {
             assert!(*route == "/hooks/{trigger}" || call(None).await != 401, "{method} {route}");
             continue;
         };
@@ -58,6 +57,18 @@ async fn every_endpoint_asks_for_its_scope() {
         }
     }
     up.down().await;
+}
+
+/// The scope that is enough for an operation.
+fn scope_of(operation: &str) -> &'static str {
+    match operation {
+        "read" | "view" | "audit" => "read",
+        "submit" | "steer" => "run",
+        "decide" | "approve" => "approve",
+        "work" => "worker",
+        "author" | "operate" | "govern" | "secrets" | "administer" => "admin",
+        other => panic!("no scope includes `{other}`"),
+    }
 }
 
 /// What each built-in role may do: written down here again, so that a change of the policies is a change of this.
@@ -89,13 +100,10 @@ async fn every_endpoint_is_open_to_the_roles_that_it_is_for_and_to_no_other() {
     let admin = token(&up, "admin", &["admin"], "").await;
     for (role, operations) in ROLES {
         let token = token_with_role(&up, &format!("a-{role}"), role, &admin).await;
-        for (method, route, needs) in TABLE {
-            if *needs == Needs::Nothing {
-                continue;
-            }
+        for (method, route, needed, _) in ENDPOINTS.iter().filter(|(_, _, needed, _)| !needed.is_empty()) {
             let sent =
                 up.open(method.parse().unwrap(), &address(route), &[("authorization", &token)], super::support::empty()).await;
-            let may = needs.operations().iter().any(|operation| operations.contains(operation));
+            let may = needed.split(' ').any(|operation| operations.contains(&operation));
             assert_eq!(sent.status() != StatusCode::FORBIDDEN, may, "{method} {route} as `{role}`: {}", sent.status());
         }
     }
@@ -340,6 +348,39 @@ async fn tokens_are_stored_as_hashes_and_can_be_revoked() {
         .flat_map(|file| std::fs::read(file.unwrap().path()).unwrap())
         .collect();
     assert!(!journal.windows(secret.len()).any(|bytes| bytes == secret.as_bytes()), "the token is in the journal");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_has_expired_is_worth_nothing() {
+    let up = Up::start().await;
+    let admin = token(&up, "admin", &["admin"], "").await;
+    let headers = [("content-type", "application/json"), ("authorization", admin.as_str())];
+    let make = async |name: &str, expires: &str| {
+        let body = json!({"name": name, "scopes": ["read"], "expires": expires}).to_string();
+        up.call(Method::POST, "/api/v1/tokens", &headers, body.into()).await
+    };
+    for wrong in ["0s", "3651d", "soon"] {
+        assert!(make("wrong", wrong).await.status.is_client_error(), "{wrong}");
+    }
+    let (short, long) = (make("short", "1s").await.json(), make("long", "90d").await.json());
+    let get = async |made: &Value| {
+        let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
+        up.call(Method::GET, "/api/v1/runs", &[("authorization", &bearer)], Bytes::new()).await
+    };
+    let end = std::time::Instant::now() + super::support::PATIENCE;
+    let ended = loop {
+        let answer = get(&short).await;
+        if answer.status != StatusCode::OK || std::time::Instant::now() > end {
+            break answer;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    ended.is_problem(401, "E0006");
+    assert!(ended.text().contains("has expired"), "{}", ended.text());
+    assert_eq!(get(&long).await.status, StatusCode::OK);
+    let listed = up.call(Method::GET, "/api/v1/tokens", &[("authorization", &admin)], Bytes::new()).await.json();
+    assert!(listed.as_array().unwrap().iter().all(|token| token["expires_at"].is_string()), "{listed}");
+    up.down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

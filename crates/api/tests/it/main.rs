@@ -2,7 +2,9 @@
 
 mod access;
 mod approvals;
+mod attempts;
 mod description;
+mod endpoints;
 mod events;
 mod flyte_addresses;
 mod flyte_attempts;

@@ -103,6 +103,26 @@ fn a_good_export_holds() {
     assert!(report.holds() && report.sealed == 0, "{report:?}");
 }
 
+/// Whoever rewrites the entries leaves the checkpoint out: what was asked for is not there, and that is told as what it is.
+#[test]
+fn a_key_or_a_policy_is_given_and_nothing_is_signed() {
+    let stored = history(40);
+    let policy = |text: &str| Trust { policy: Some(audit::policy::Policy::parse(text).unwrap()), ..Trust::default() };
+    let log = format!("log {}\nquorum none\n", key().public());
+    for trust in [trusted(), policy(&log), policy("quorum none\n"), Trust { key: trusted().key, ..policy(&log) }] {
+        let report = check(&export(&stored, None), trust.clone());
+        assert!(report.problems.iter().any(|problem| problem.what.contains("nothing is signed")), "{report:?}");
+        assert_eq!(report.sealed, 0);
+        assert!(check(&export(&stored, Some(signed(&stored))), trust).holds());
+    }
+    // Who kept a checkpoint has something signed; who trusts nothing asks for nothing.
+    let kept = vec![Checkpoint::of("example.com/log", &tree(&stored[..20]))];
+    let report = check(&export(&stored, None), Trust { kept: kept.clone(), ..trusted() });
+    assert!(report.holds() && report.sealed == 20, "{report:?}");
+    assert!(!check(&export(&stored, None), Trust { kept, ..policy(&log) }).holds());
+    assert!(check(&export(&stored, None), Trust::default()).holds());
+}
+
 #[test]
 fn what_was_rewritten_is_found_by_what_was_kept() {
     let stored = history(40);

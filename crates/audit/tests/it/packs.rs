@@ -101,6 +101,41 @@ fn a_pack_that_was_changed_is_found() {
     found(&listed(other), "about another checkpoint");
 }
 
+type Look = fn(&BTreeMap<String, Vec<u8>>, &[u8], Trust) -> evidence::Verdict;
+
+/// A pack of one run has proofs instead of entries: it stands under the key as any other, and says what it cannot be compared with.
+#[test]
+fn a_pack_of_one_run_is_compared_with_what_is_trusted() {
+    let mut files = files();
+    files.remove("entries.jsonl");
+    let files = listed(files);
+    let stored = history(20);
+    let kept = |entries: &[_]| Checkpoint::of("example.com/log", &tree(entries));
+    let good = verdict(&files, trusted());
+    assert!(good.holds && good.report.sealed == 20 && good.proofs == 1 && good.report.checkpoints[0].trusted, "{good:?}");
+    let alone = verdict(&files, Trust::default());
+    assert!(alone.holds && alone.report.sealed == 0, "{alone:?}");
+    let proof = &files["proofs/3.tlog-proof"];
+    let looks: [Look; 2] = [|files, _, trust| verdict(files, trust), |_, proof, trust| evidence::check(proof, trust).unwrap()];
+    for look in looks {
+        let with = |trust: Trust| look(&files, proof, trust);
+        assert!(with(Trust { kept: vec![kept(&stored)], ..trusted() }).holds);
+        let root = kept(&stored).root;
+        assert!(with(Trust { root: Some(root), ..trusted() }).holds);
+        let mut other = stored.clone();
+        other[7].at += 1;
+        for (trust, what) in [
+            (Trust { kept: vec![kept(&other)], ..trusted() }, "entries before it were changed"),
+            (Trust { kept: vec![kept(&stored[..12])], ..trusted() }, "cannot be compared"),
+            (Trust { root: Some([7; 32]), ..trusted() }, "not the one that is trusted"),
+        ] {
+            let verdict = with(trust);
+            assert!(verdict.report.problems.iter().any(|problem| problem.what.contains(what)), "{what}: {verdict:?}");
+            assert!(!verdict.holds && verdict.report.sealed == 0, "{what}: {verdict:?}");
+        }
+    }
+}
+
 #[test]
 fn archives_that_lead_elsewhere_are_refused() {
     for name in ["../evil", "/etc/passwd", "a/../../b", "c:\\x"] {

@@ -124,6 +124,10 @@ impl ControlPlane {
                 return Err(Fault::new(FaultKind::Refused, message));
             }
         }
+        let good_for = match about.kind.as_str() {
+            "sanitizer" => self.rules().sanitizers().get(&about.name).map(|sanitizer| sanitizer.expires),
+            _ => None,
+        };
         let approval = Approval {
             kind: about.kind.clone(),
             name: about.name.clone(),
@@ -132,6 +136,7 @@ impl ControlPlane {
             by: request.by.clone(),
             groups: request.groups,
             at: crate::clock::wall(),
+            good_for,
             revoked: request.revoke,
             reason: request.reason,
         };
@@ -336,6 +341,7 @@ fn vouched(sources: &Sources) -> Vec<Approval> {
             by: format!("owner {number}"),
             groups: groups.clone(),
             at: crate::clock::wall(),
+            good_for: None,
             revoked: false,
             reason: String::new(),
         })

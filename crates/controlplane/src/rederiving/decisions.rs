@@ -139,7 +139,9 @@ impl Rederive<'_> {
                 .moves
                 .as_ref()
                 .is_none_or(|(_, from, to)| self.rules.may_move(&work, &action.label, &self.fleet, from, to).allowed);
-            if may_come && places.get(site).is_some_and(|verdict| verdict.allowed) {
+            let reached = self.runs.get(&event.run).and_then(|run| run.last_reach(*number)).cloned().unwrap_or_default();
+            let reaches = |way: &EgressGrant| self.rules.may_reach(&work, &action.label, &self.fleet, site, way).allowed;
+            if may_come && reached.iter().all(reaches) && places.get(site).is_some_and(|verdict| verdict.allowed) {
                 let what = format!("`{}` was stopped at `{site}` as denied, and the rules of then permit it", action.path);
                 self.problem(3, seq, what);
             }
@@ -197,13 +199,14 @@ impl Rederive<'_> {
         let walls = self.sites.get(&event.site).map(|site| site.sandbox.clone().unwrap_or_default());
         // Connectors ask for one way each, processes are given what there is.
         let is_connector = is_connector(&work.work);
-        let builds = work.work == flyte::images::PLACE[2];
+        // Of programs it is not known any more which had to make their environment.
+        let may_install = !is_connector && work.work != "run";
         let lets = |way: &EgressGrant| {
             walls.as_ref().is_some_and(|walls| match is_connector {
                 true => walls.lets_connectors_use(way),
                 false => {
                     walls.granted().any(|granted| granted == *way)
-                        || builds && walls.granted_to_builds().any(|granted| granted == *way)
+                        || may_install && walls.granted_to_builds().any(|granted| granted == *way)
                 }
             })
         };

@@ -76,6 +76,12 @@ pub(super) struct Gave {
 }
 
 impl Run {
+    /// What the last attempt of an action may reach.
+    pub(super) fn last_reach(&self, action: ActionNo) -> Option<&BTreeSet<EgressGrant>> {
+        let attempts = self.reach.range((action, AttemptNo(0))..=(action, AttemptNo(u32::MAX)));
+        attempts.last().map(|(_, ways)| ways)
+    }
+
     /// What its work is, as policies see it.
     pub(super) fn work(&self, action: &Action) -> Option<Work> {
         Some(Work {

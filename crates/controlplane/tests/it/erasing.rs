@@ -98,6 +98,28 @@ async fn a_subject_is_erased_and_the_log_still_verifies() {
     control.stop().await;
 }
 
+/// Somebody brings what a run gave, for a run that they did not begin yet: it is not erased under their hands, whoever erases is told, and it does not stay for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_brought_once_more_is_told_and_swept_with_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let control = open(&folder.path().join("data")).await;
+    apply(&control, WORKFLOW.into()).await;
+    let scan = upload(&control, b"a scan");
+    let run = run_about(&control, "p1", &scan).await;
+    let store = control.sites().store("local").unwrap();
+    let given = store.held_by(Holder::Run(run.0)).put_bytes(b"what the run gave").unwrap().digest;
+    upload(&control, b"what the run gave");
+    let erased = control.erase(&[run.to_string()], None, "ada").await.unwrap();
+    assert_eq!((erased.artifacts, erased.brought), (1, 1));
+    assert!(store.open(&given).is_ok());
+    for _ in 0..2 {
+        control.sweep_older(Duration::ZERO, false).await.unwrap();
+    }
+    let gone = store.open(&given).map(drop);
+    assert!(matches!(gone, Err(artifacts::StoreError::Erased(_))), "{gone:?}");
+    control.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_workflow_names_stays_until_a_version_that_does_not() {
     let folder = tempfile::tempdir().unwrap();

@@ -346,6 +346,30 @@ async fn policies_as_deep_as_they_may_be_are_read_and_asked() {
     control.stop().await;
 }
 
+/// Other words and another end are no other code: who wrote it stays who they are, and what was said for a while ends with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn other_words_make_nobody_the_author_of_a_sanitizer() {
+    let data = tempfile::tempdir().unwrap();
+    let control = open(data.path()).await;
+    let text = |more: &str| {
+        format!(
+            "kind: tag\nname: pii\nowners: [officers]\n---\nkind: sanitizer\nname: mask\nrun: {{command: [wc, -l]}}\nstrips: {{pii: ''}}\n{more}"
+        )
+    };
+    let apply_as = async |who: &str, more: &str| {
+        let sources = vec![SourceFile { path: "t.yaml".into(), text: text(more) }];
+        let outcome = control.apply(sources, Default::default(), false, who).await.unwrap();
+        assert!(!outcome.failed(), "{}", outcome.rendered);
+        let rules = control.rules();
+        (rules.sanitizers()["mask"].author.clone(), rules.sanitizers()["mask"].expires)
+    };
+    let days = |days: u64| model::Duration::from_secs(days * 86_400);
+    assert_eq!(apply_as("ada", "expires: 9d\n").await, ("ada".into(), days(9)));
+    assert_eq!(apply_as("eve", "expires: 900d\ndescription: the same\n").await, ("ada".into(), days(900)));
+    assert_eq!(apply_as("eve", "expires: 900d\nchecks: {bytes_max: 9}\n").await.0, "eve");
+    control.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wire_is_refused_before_it_is_drawn_and_a_sanitizer_is_offered_only_while_it_is_approved() {
     let data = tempfile::tempdir().unwrap();
@@ -395,6 +419,19 @@ async fn a_wire_is_refused_before_it_is_drawn_and_a_sanitizer_is_offered_only_wh
     };
     assert_eq!(drawn("read").refused[0].path, "score");
     assert!(drawn("mask").refused.is_empty() && drawn("mask").checked);
+
+    // While another node is half written, and one reads that, the rest is looked at as before.
+    let half = format!(
+        "{text}  half: {{use: core/nope}}\n  after: {{use: core/noop, with: {{value: '${{ nodes.half.x }}'}}}}\noutputs: {{x: '${{ nodes.half.x }}'}}\n"
+    );
+    let wiring = control.wiring(&half, &[], &controlplane::Beside::default(), Some("read")).unwrap();
+    assert_eq!((wiring.checked, wiring.left_out.as_slice()), (false, &["half".to_owned(), "after".to_owned()][..]));
+    assert_eq!(wiring.forbidden.iter().map(|wire| wire.to.as_str()).collect::<Vec<_>>(), ["score"]);
+    // Of what has the error itself nothing can be said, and of a text that is none neither.
+    let wiring = control.wiring(&half, &[], &controlplane::Beside::default(), Some("half")).unwrap();
+    assert!(!wiring.checked && wiring.gives.is_empty() && wiring.forbidden.is_empty());
+    let wiring = control.wiring("workflow: t/w\nnodes: 7\n", &[], &controlplane::Beside::default(), Some("read")).unwrap();
+    assert!(!wiring.checked && wiring.wires.is_empty());
     control.stop().await;
 }
 

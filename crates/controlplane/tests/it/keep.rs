@@ -132,6 +132,12 @@ async fn a_sweep_takes_what_nothing_refers_to_and_leaves_what_runs_and_caches_na
     assert_eq!(control.sweep_older(now, false).await.unwrap().set_aside, 1);
     assert_eq!(control.sweep_older(now, false).await.unwrap().removed, 1);
     assert!(store.has(&named) && !store.has(&never));
+    let gone = store.open(&never).map(drop);
+    assert!(matches!(gone, Err(artifacts::StoreError::Erased(_))), "its key is gone as well: {gone:?}");
+    assert_eq!(store.put_bytes(b"nobody ever names it").unwrap().digest, never);
+    assert!(store.open(&never).is_ok());
+    assert_eq!(control.sweep_older(now, false).await.unwrap().set_aside, 1);
+    assert_eq!(control.sweep_older(now, false).await.unwrap().removed, 1);
     // Pruned, the run names nothing; the document still does.
     control.prune(model::Timestamp(u64::MAX >> 1), false, "ada").await.unwrap();
     assert_eq!(control.sweep_older(now, false).await.unwrap(), artifacts::Swept::default());

@@ -111,6 +111,54 @@ async fn a_request_goes_out_as_far_as_the_rules_let_its_data_go_and_is_recorded(
     control.stop().await;
 }
 
+/// A server that is asked and never answers; its port, and when somebody asked.
+async fn silent() -> (u16, tokio::sync::mpsc::UnboundedReceiver<()>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (asked, asks) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            open.push(stream);
+            let _ = asked.send(());
+        }
+    });
+    (port, asks)
+}
+
+/// A rule about the network reaches what runs already: it loses the way that it was given, and does not keep it until it ends by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_reached_any_more_is_left() {
+    let data = tempfile::tempdir().unwrap();
+    let control = open(data.path()).await;
+    let (port, mut asks) = silent().await;
+    apply(&control, WORLD.replace("sandbox: {egress: [api.example.com]}\n", "")).await;
+    let workflow = format!(
+        "workflow: t/waits\nnodes:\n  ask: {{use: core/http, with: {{url: 'http://127.0.0.1:{port}/'}}, needs: {{site: {{zone: on-premise}}}}}}\n"
+    );
+    apply(&control, workflow).await;
+    let submission = Submission { workflow: "t/waits".into(), principal: "ada".into(), ..Submission::default() };
+    let id = control.submit(submission).await.unwrap().run;
+    tokio::time::timeout(PATIENCE, asks.recv()).await.unwrap().unwrap();
+    let other = "kind: policy\nname: other\ncedar: |\n  forbid (principal, action == Action::\"egress\", resource == Host::\"api.example.com:443\");\n";
+    apply(&control, other.into()).await;
+    let stops = |control: &ControlPlane| {
+        let denied = |event: &Event| matches!(event, Event::CancelRequested(e) if e.why == engine::event::CancelReason::Denied);
+        events(control, id).iter().filter(|event| denied(event)).count()
+    };
+    assert_eq!(stops(&control), 0, "a rule about another way is none of its business");
+    let way = format!(
+        "kind: policy\nname: way\ncedar: |\n  forbid (principal, action == Action::\"egress\", resource == Host::\"127.0.0.1:{port}\");\n"
+    );
+    apply(&control, way).await;
+    let row = control.end_of(id, PATIENCE).await.unwrap().unwrap();
+    assert_refused(&row, "may not be reached");
+    assert_eq!(stops(&control), 1);
+    let found = control.rederive().unwrap();
+    assert!(found.holds() && found.decisions["stops"] == 1, "{found:?}");
+    control.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shared_folder_is_a_way_out_for_data_with_tags() {
     let data = tempfile::tempdir().unwrap();

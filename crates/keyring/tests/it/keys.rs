@@ -124,6 +124,27 @@ fn rotation_wraps_anew_and_what_was_sealed_stays() {
     assert!(matches!(place.refused(&place.file(), None), KeyError::WrongKey(_)));
 }
 
+/// Two people rotate at once: what one of them ends with is what the other one still wraps keys under.
+#[test]
+fn rotations_at_once_lose_no_key() {
+    let place = Place::new();
+    let keys = place.open();
+    let one = sealed(&keys, 1);
+    let file = FileKey::new().unwrap();
+    keys.keep_files(&[(file.clone(), Digest::of(b"f"))], Holder::Run(1)).unwrap();
+    for _ in 0..5 {
+        let ended: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| keys.rotate())).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(ended.iter().all(|ended| matches!(ended, Ok(_) | Err(KeyError::Rotating))), "{ended:?}");
+        assert!(ended.iter().any(Result::is_ok), "{ended:?}");
+        let again = place.open();
+        assert!(opens(&again, 1, &one) && again.status().unwrap().roots == 1);
+        assert_eq!(again.file_key(&file.number).unwrap().1, Digest::of(b"f"));
+    }
+}
+
 #[test]
 fn a_file_is_erased_with_the_last_run_that_holds_it() {
     let place = Place::new();

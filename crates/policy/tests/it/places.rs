@@ -134,6 +134,14 @@ fn a_sanitizer_counts_when_enough_owners_who_did_not_write_it_vouch_for_exactly_
     back.push(model::govern::Approval { revoked: true, ..approval("max", &["officers"], 3) });
     refused(back, Some(&code), 10, "1 of 2");
     refused(both(), None, 10, "not fixed");
+    // It ends when it was said to end, however long the sanitizer says later; and earlier when the sanitizer says so now.
+    let given_for = |seconds: u64| {
+        let until = Some(model::Duration::from_secs(seconds));
+        both().into_iter().map(move |approval| model::govern::Approval { good_for: until, ..approval }).collect::<Vec<_>>()
+    };
+    assert!(ask(given_for(20), Some(&code), 19).is_ok());
+    refused(given_for(20), Some(&code), 21, "1 of 2");
+    refused(given_for(900), Some(&code), 102, "0 of 2");
     let mut other_version = both();
     other_version[0].digest = Digest::of(b"an earlier version");
     refused(other_version, Some(&code), 10, "1 of 2");

@@ -82,6 +82,7 @@ pub(crate) fn approval(by: &str, groups: &[&str], at: u64) -> Approval {
         by: by.into(),
         groups: groups.iter().map(|group| (*group).to_owned()).collect(),
         at: Timestamp(at * 1_000_000),
+        good_for: None,
         revoked: false,
         reason: String::new(),
     }

@@ -200,6 +200,14 @@ impl Accept {
 }
 
 impl Export {
+    /// Writes what is told of an entry, unless that was told before.
+    async fn tell(&self, file: &mut Option<tokio::fs::File>, seq: u64, document: &Value) -> Result<(), CommandError> {
+        match seq > self.after.unwrap_or_default() {
+            true => write_to(file, format!("{document}\n").as_bytes()).await,
+            false => Ok(()),
+        }
+    }
+
     async fn run(self, door: &Door) -> Result<Exit, CommandError> {
         // Another form wants to know what came before.
         let translated = self.format != formats::Kind::Entries;
@@ -220,10 +228,13 @@ impl Export {
                 let mut translator = formats::Translator::new(self.format, &origin);
                 while let Some(line) = lines.next().await? {
                     let Some((place, event)) = pack::fact_of(&line)? else { continue };
-                    let made = translator.take(place, &event).filter(|_| place.seq > self.after.unwrap_or_default());
-                    if let Some(document) = made {
-                        write_to(&mut file, format!("{document}\n").as_bytes()).await?;
+                    let made = translator.take(place, &event, offline::document_of(&line)?.as_ref());
+                    for (seq, document) in made {
+                        self.tell(&mut file, seq, &document).await?;
                     }
+                }
+                for (seq, document) in translator.finish() {
+                    self.tell(&mut file, seq, &document).await?;
                 }
             } else {
                 let mut body = session.client.bytes(&format!("/api/v1/audit/export{after}")).await?;

@@ -167,6 +167,11 @@ impl Erase {
                 "the workflow `{workflow}` names something that these were given: it stays until a version that names it no more is applied"
             );
         }
+        if let Some(brought @ 1..) = erased["brought"].as_u64() {
+            eprintln!(
+                "{brought} artifacts stay that somebody brought once more, and that no run has taken: a sweep removes them with their keys"
+            );
+        }
         eprintln!("backups made before still hold them, where those hold keys: delete these backups");
         print(&erased, self.form.output, &format!("{runs} runs are erased, with {} artifacts\n", erased["artifacts"]))
     }

@@ -53,6 +53,9 @@ struct Create {
     /// A group of that user; may be given several times.
     #[arg(long, value_delimiter = ',')]
     group: Vec<String>,
+    /// After how long it is worth nothing, such as `12h` or `90d`, at most 3650d; a year when nothing is said.
+    #[arg(long, value_name = "DURATION")]
+    expires: Option<model::Duration>,
     #[command(flatten)]
     form: Form,
 }
@@ -99,8 +102,11 @@ fn administers(token: &TokenView) -> bool {
 
 impl Create {
     async fn run(self, door: &Door) -> Result<Exit, CommandError> {
-        let request =
+        let mut request =
             json!({"name": self.name, "user": self.user, "groups": self.group, "scopes": self.scope, "roles": self.role});
+        if let Some(expires) = self.expires {
+            request["expires"] = expires.to_string().into();
+        }
         let (view, others) = session::with(door, Need::Change, async |session| {
             let view: TokenView = session.client.post("/api/v1/tokens", &request).await?;
             // With a token in force only an administrator is told, and then there is one.

@@ -105,6 +105,15 @@ fn an_evidence_pack_needs_no_server() {
     assert_eq!((&verdict["holds"], &verdict["sealed"]), (&json!(true), &verdict["entries"]));
     let verdict = home.json(&["audit", "verify", "run.zip", "--key", &key]);
     assert!(verdict["holds"] == true && verdict["proofs"].as_u64() > Some(4), "{verdict}");
+    assert!(verdict["sealed"] == verdict["entries"] && verdict["not_derived"].is_string(), "{verdict}");
+    // A run that just ended: each entry of it has a proof, those that were written last, too.
+    let whole = home.json(&["audit", "verify", "all.zip", "--key", &key])["entries"].as_u64().unwrap();
+    home.ok(&["audit", "export", "--to", "entries.jsonl"]);
+    let run = home.json(&["get", "run", &first])["number"].as_u64().unwrap();
+    let lines = std::fs::read_to_string(home.path().join("entries.jsonl")).unwrap();
+    let lines: Vec<Value> = lines.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
+    let own = lines.iter().filter(|line| line["run"] == run).count() as u64;
+    assert!(own > 4 && whole >= own && verdict["proofs"].as_u64() >= Some(own), "{own} {verdict}");
     // Other programs open it.
     let script = "import zipfile,sys,json\nz=zipfile.ZipFile('all.zip')\nassert z.testzip() is None\nfor n in ('ocsf.jsonl','openlineage.jsonl','in-toto.jsonl'):\n  [json.loads(l) for l in z.read(n).decode().splitlines()]\nz.extractall('unpacked')\nprint(z.read('summary.html').decode())";
     let page = std::process::Command::new("python3").args(["-c", script]).current_dir(home.path()).output().unwrap();
@@ -140,7 +149,94 @@ fn the_account_in_other_forms() {
     assert_eq!(kinds, ["START", "COMPLETE"]);
     assert_eq!(lineage[0]["run"]["runId"], lineage[1]["run"]["runId"]);
     assert_eq!(lineage[0]["run"]["facets"]["tutti_label"]["tags"], json!([]));
-    assert!(lines("in-toto").iter().all(|statement| statement["_type"] == "https://in-toto.io/Statement/v1"));
+}
+
+const TAGGED: &str = "kind: tag
+name: pii
+owners: [officers]
+---
+kind: tag
+name: masked
+---
+kind: policy
+name: ways
+cedar: |
+  @id(\"home\")
+  forbid (principal, action == Action::\"run\", resource) when { context.data in Tag::\"pii\" } unless { resource == Site::\"local\" };
+---
+kind: sanitizer
+name: mask
+run: {command: [sh, mask.sh], files: [mask.sh]}
+strips: {pii: masked}
+---
+workflow: t/tagged
+inputs:
+  who: {type: string, labels: [pii]}
+nodes:
+  make:
+    run: {command: [sh, make.sh], files: [make.sh]}
+    with: {who: '${ inputs.who }'}
+    outputs: {table: file}
+  mask:
+    run: {command: [sh, mask.sh], files: [mask.sh]}
+    with: {table: '${ nodes.make.table }'}
+    lowers: {pii: masked}
+    outputs: {clean: file}
+  other:
+    run: {command: [sh, make.sh], files: [make.sh]}
+    outputs: {table: file}
+";
+
+/// What is told outside holds the tags of a run, what its steps read at their own site, and what rules decided of it.
+#[test]
+fn the_account_in_other_forms_tells_tags_dependencies_and_decisions() {
+    let home = Home::new();
+    home.write(
+        "make.sh",
+        "echo made-$TUTTI_ACTION > \"$TUTTI_OUT_DIR/t.txt\"\nprintf '{\"table\": {\"$file\": \"t.txt\"}}' > \"$TUTTI_OUTPUT\"\n",
+    );
+    home.write(
+        "mask.sh",
+        "echo clean > \"$TUTTI_OUT_DIR/c.txt\"\nprintf '{\"clean\": {\"$file\": \"c.txt\"}}' > \"$TUTTI_OUTPUT\"\n",
+    );
+    home.write("tagged.yaml", TAGGED);
+    let _server = home.up();
+    let (rules, workflow) = TAGGED.split_once("---\nworkflow:").unwrap();
+    home.write("rules.yaml", rules);
+    home.write("tagged.workflow.yaml", &format!("workflow:{workflow}"));
+    home.ok(&["apply", "-f", "rules.yaml"]);
+    for person in ["ada", "bob"] {
+        home.ok(&["policy", "approve", "mask", "--as", person, "--groups", "officers"]);
+    }
+    home.ok(&["apply", "-f", "tagged.workflow.yaml"]);
+    home.ok(&["run", "t/tagged", "--name", "one", "--input", "who=ada", "--wait"]);
+    let lines = |form: &str| -> Vec<Value> {
+        let text = home.ok(&["audit", "export", "--format", form]).stdout;
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let lineage = lines("openlineage");
+    assert_eq!(lineage.iter().map(|event| event["eventType"].as_str().unwrap()).collect::<Vec<_>>(), ["START", "COMPLETE"]);
+    for event in &lineage {
+        let facet = &event["run"]["facets"]["tutti_label"];
+        assert_eq!((&facet["tags"], &facet["readable"]), (&json!(["pii"]), &json!(["pii"])), "{facet}");
+    }
+    let statements = lines("in-toto");
+    let of = |action: &str| statements.iter().find(|one| one["subject"][0]["name"] == format!("one/{action}")).unwrap();
+    assert!(statements.iter().all(|one| one["_type"] == "https://in-toto.io/Statement/v1"));
+    let made = &of("make")["subject"][0]["digest"];
+    let read = |action: &str| of(action)["predicate"]["buildDefinition"]["resolvedDependencies"].as_array().unwrap().clone();
+    assert!(read("mask").iter().any(|one| one["digest"] == *made && one["name"] == "output of make"), "{:?}", read("mask"));
+    assert!(read("other").iter().all(|one| one["digest"] != *made), "{:?}", read("other"));
+    let lowered = lines("ocsf").into_iter().find(|event| event["api"]["operation"] == "tags.lower").unwrap();
+    assert_eq!(lowered["resources"][0]["name"], "one: mask by the sanitizer mask");
+    home.ok(&["audit", "pack", "--run", "one", "--to", "one.zip"]);
+    let script = "import zipfile\nz=zipfile.ZipFile('one.zip')\nprint([n for n in z.namelist() if n.startswith('policies/')])\nprint(z.read('summary.html').decode())";
+    let page = std::process::Command::new("python3").args(["-c", script]).current_dir(home.path()).output().unwrap();
+    let page = String::from_utf8(page.stdout).unwrap() + &String::from_utf8(page.stderr).unwrap();
+    for words in ["-policy-ways@1.json", "-sanitizer-mask@1.json", "<td>[pii]</td>", "tags come off: mask by the sanitizer mask"]
+    {
+        assert!(page.contains(words), "{words}: {page}");
+    }
 }
 
 /// What an auditor has is a file: the decisions in it are made again without a server, and one that was forged is found although every hash was made anew.

@@ -60,6 +60,26 @@ fn the_command_line_speaks_https_with_whom_it_trusts() {
     assert!(unread.code == 1 && unread.stderr.contains("greet.workflow.yaml"), "{unread:?}");
 }
 
+/// A certificate ends after a year, and the server goes on: the next client is met with the one that lies there now.
+#[test]
+fn a_certificate_is_renewed_under_a_server_that_runs() {
+    let home = Home::new();
+    certificates(&home, "127.0.0.1");
+    let server = home.up_with(&TLS);
+    let asks = |ca: &str| home.run(&["get", "runs", "--server", &server.url, "--ca", ca]).code;
+    std::fs::copy(home.path().join("ca.pem"), home.path().join("old.pem")).unwrap();
+    assert_eq!(asks("old.pem"), 0);
+    let key = std::fs::read(home.path().join("key.pem")).unwrap();
+    certificates(&home, "127.0.0.1");
+    assert_eq!((asks("ca.pem"), asks("old.pem")), (0, 5));
+    // A key that does not belong to it: half of a renewal breaks nothing.
+    let renewed = std::fs::read(home.path().join("key.pem")).unwrap();
+    std::fs::write(home.path().join("key.pem"), key).unwrap();
+    assert_eq!(asks("ca.pem"), 0);
+    std::fs::write(home.path().join("key.pem"), renewed).unwrap();
+    assert_eq!(asks("ca.pem"), 0);
+}
+
 #[test]
 fn what_does_not_speak_tls_is_told() {
     let home = Home::new();

@@ -83,11 +83,15 @@ fn written() -> tempfile::TempDir {
 #[test]
 fn what_is_good_holds() {
     let folder = written();
-    for file in ["export.jsonl", "entry.tlog-proof", "pack.zip", "unpacked"] {
-        let ended = run(folder.path(), &["--key", "log.key", "--checkpoint", "kept", file]);
+    let (key, kept) = (["--key", "log.key"].as_slice(), ["--key", "log.key", "--checkpoint", "kept"].as_slice());
+    for (file, trusted) in [("export.jsonl", kept), ("entry.tlog-proof", key), ("pack.zip", kept), ("unpacked", kept)] {
+        let ended = run(folder.path(), &[trusted, &[file]].concat());
         assert!(ended.code == 0 && ended.out.contains("it holds, under what you trust\n"), "{file}: {}", ended.out);
         assert!(ended.out.contains("checked: levels 1 and 2 ") && ended.out.contains("not levels 3 and 4 "), "{}", ended.out);
     }
+    // A checkpoint over other entries says nothing of a proof: whoever gives one is not left to believe that it was used.
+    let ended = run(folder.path(), &[kept, &["entry.tlog-proof"]].concat());
+    assert!(ended.code == 1 && ended.out.contains("cannot be compared"), "{}", ended.out);
     assert!(run(folder.path(), &["--help"]).out.contains("It checks levels 1 and 2"));
     for file in ["export.jsonl", "pack.zip"] {
         let ended = run(folder.path(), &[file]);

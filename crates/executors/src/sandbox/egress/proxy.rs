@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::EgressGrant;
+use model::limits::EGRESS_CONNECTIONS_MAX;
 use model::ticket::is_loopback;
 
 use super::super::network::Leads;
@@ -63,6 +64,7 @@ pub(super) fn serve(listeners: Vec<(TcpListener, Leads)>, grants: &[EgressGrant]
             false => shared.close(&open, "ended", "with the attempt"),
         }
     }
+    shared.book.close();
 }
 
 fn accept(listener: &TcpListener, leads: &Leads, shared: &Arc<Shared>) {
@@ -105,16 +107,7 @@ impl Shared {
             },
         };
         let Wanted { host, port, head } = wanted;
-        let mut connection = Connection {
-            at: now(),
-            host,
-            port,
-            address: None,
-            outcome: String::new(),
-            reason: String::new(),
-            sent: 0,
-            received: 0,
-        };
+        let mut connection = Connection { at: now(), host, port, ..Connection::default() };
         let found = self.granted.iter().find(|granted| granted.grant.covers(&connection.host, port));
         // This machine is reached by its own listener, never by a name that somebody chose.
         let Some(granted) = found.filter(|_| !speaks || !is_loopback(&connection.host)) else {
@@ -124,6 +117,13 @@ impl Shared {
                 answer(&mut client, "403 Forbidden", &format!("E0036: {reason}"))
             };
         };
+        if !self.book.admits() {
+            let reason = format!("this attempt has made {EGRESS_CONNECTIONS_MAX} connections, and more are not written down");
+            self.note(&mut connection, "refused", &reason);
+            return if speaks {
+                answer(&mut client, "429 Too Many Requests", &reason)
+            };
+        }
         let server = match connect(&granted.grant, &connection.host, port) {
             Ok((server, address)) => {
                 connection.address = Some(address.ip().to_string());

@@ -1,12 +1,14 @@
 //! Other forms of the account, made from its entries: OCSF for collectors of security events, OpenLineage for catalogues, in-toto statements with
 //! SLSA provenance for what was produced. Each says which entry it is from, so that it can be proved.
 
-use std::collections::BTreeMap;
+mod ocsf;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::rest::rfc3339;
 use engine::Event;
-use engine::event::{Located, Role};
-use model::{ActionNo, Digest, Phase, RunId, Timestamp};
+use engine::event::{Located, Role, RunLabelled};
+use model::{ActionNo, Digest, Graph, Label, Phase, RunId, Timestamp};
 use serde_json::{Value, json};
 
 /// A form of the account.
@@ -30,7 +32,10 @@ struct Run {
     project: String,
     workflow: String,
     graph: Digest,
-    label: Vec<String>,
+    /// The nodes that each node refers to, by their ids; empty where the graph is not at hand.
+    refers: Refers,
+    /// What its inputs carry, and what any of its steps could read.
+    label: (Label, Label),
     inputs: Vec<Located>,
     outputs: Vec<Located>,
     actions: BTreeMap<ActionNo, Action>,
@@ -43,6 +48,22 @@ struct Action {
     placed_at: Timestamp,
     /// Artifacts that were brought for it.
     brought: Vec<Digest>,
+    /// Artifacts that it gave.
+    gave: Vec<Digest>,
+}
+
+/// What inputs carry, and what any step could read.
+pub(super) fn labels_of(labelled: &RunLabelled) -> (Label, Label) {
+    let mut inputs = Label::empty();
+    labelled.inputs.values().for_each(|label| inputs.join(label));
+    let mut read = inputs.clone();
+    labelled.reads.values().for_each(|label| read.join(label));
+    (inputs, read)
+}
+
+/// The node at the top of a run to which a path belongs: `score` of `score[3]`, `sub` of `sub/clean`.
+fn node_of(path: &str) -> &str {
+    path.split(['/', '[', '!', '<']).next().unwrap_or_default()
 }
 
 /// Makes another form of entries that are taken in order.
@@ -50,6 +71,18 @@ pub(super) struct Translator {
     kind: Kind,
     origin: String,
     runs: BTreeMap<RunId, Run>,
+    /// Runs of which the beginning is not told yet: what they carry is said by the next entry.
+    begins: BTreeMap<RunId, Place>,
+    /// Which nodes refer to which, of the graphs so far: each stands beside the first run that has it.
+    graphs: BTreeMap<Digest, Refers>,
+}
+
+/// The nodes that each node refers to, by their ids.
+type Refers = BTreeMap<String, BTreeSet<String>>;
+
+fn refers(graph: &Graph) -> Refers {
+    let id = |index: &u32| graph.nodes.get(*index as usize).map(|node| node.id.clone());
+    graph.nodes.iter().map(|node| (node.id.clone(), node.refs.iter().filter_map(id).collect())).collect()
 }
 
 /// Where an entry stands.
@@ -62,32 +95,52 @@ pub(super) struct Place {
 
 impl Translator {
     pub(super) fn new(kind: Kind, origin: &str) -> Translator {
-        Translator { kind, origin: origin.to_owned(), runs: BTreeMap::new() }
+        Translator { kind, origin: origin.to_owned(), runs: BTreeMap::new(), begins: BTreeMap::new(), graphs: BTreeMap::new() }
     }
 
-    /// What an entry is in the other form; nothing for most.
-    pub(super) fn take(&mut self, place: Place, event: &Event) -> Option<Value> {
-        self.note(place, event);
-        let made = match self.kind {
-            Kind::Entries => None,
-            Kind::Ocsf => self.ocsf(place, event),
-            Kind::Openlineage => self.openlineage(place, event),
-            Kind::InToto => self.in_toto(place, event),
-        };
+    /// What an entry is in the other form, with the number of the entry that is told of; nothing for most. `document` is what stands beside it.
+    pub(super) fn take(&mut self, place: Place, event: &Event, document: Option<&Value>) -> Vec<(u64, Value)> {
+        self.note(place, event, document);
+        let mut made = Vec::new();
+        let mut tell = |place: Place, told: Option<Value>| made.extend(told.map(|told| (place.seq, told)));
+        match self.kind {
+            Kind::Entries => {}
+            Kind::Ocsf => tell(place, self.ocsf(place, event)),
+            Kind::Openlineage => {
+                if let Event::RunSubmitted(_) = event {
+                    self.begins.insert(place.run, place);
+                } else if let Some(begin) = self.begins.remove(&place.run) {
+                    tell(begin, self.openlineage(begin, "START"));
+                }
+                if let Event::RunFinished(e) = event {
+                    tell(place, self.openlineage(place, ended(e.phase)));
+                }
+            }
+            Kind::InToto => tell(place, self.in_toto(place, event)),
+        }
         if let Event::RunFinished(_) = event {
             self.runs.remove(&place.run);
         }
         made
     }
 
-    fn note(&mut self, place: Place, event: &Event) {
+    /// What is left to tell when there are no more entries.
+    pub(super) fn finish(self) -> Vec<(u64, Value)> {
+        self.begins.values().filter_map(|begin| Some((begin.seq, self.openlineage(*begin, "START")?))).collect()
+    }
+
+    fn note(&mut self, place: Place, event: &Event, document: Option<&Value>) {
         if let Event::RunSubmitted(e) = event {
+            let graph = document.and_then(|document| serde_json::from_value::<Graph>(document.clone()).ok());
+            if let Some(graph) = graph {
+                self.graphs.insert(e.graph, refers(&graph));
+            }
             let run = Run {
                 name: e.name.clone(),
                 project: e.project.clone(),
                 workflow: e.workflow.clone(),
                 graph: e.graph,
-                label: e.label.0.iter().cloned().collect(),
+                refers: self.graphs.get(&e.graph).cloned().unwrap_or_default(),
                 inputs: e.locations.clone(),
                 ..Run::default()
             };
@@ -112,7 +165,10 @@ impl Translator {
                     (action.site, action.placed_at) = (e.site.clone(), place.at);
                 }
             }
+            Event::RunLabelled(e) => run.label = labels_of(e),
             Event::AttemptFinished(e) if e.phase == Phase::Succeeded => {
+                let gave = run.actions.entry(e.action).or_default();
+                gave.gave = e.locations.iter().map(|located| located.artifact).collect();
                 for located in &e.locations {
                     if run.outputs.iter().all(|known| known.artifact != located.artifact) {
                         run.outputs.push(located.clone());
@@ -121,52 +177,6 @@ impl Translator {
             }
             _ => {}
         }
-    }
-
-    fn ocsf(&self, place: Place, event: &Event) -> Option<Value> {
-        // The operation, who asked for it, on what, and whether it went well.
-        let (operation, who, what, activity, well) = match event {
-            Event::RunSubmitted(e) => ("run.submit", e.principal.as_str(), e.name.clone(), 1, true),
-            Event::RunCancelRequested(e) => ("run.cancel", e.principal.as_str(), self.name(place.run), 3, true),
-            Event::RunPaused(e) => ("run.pause", e.principal.as_str(), self.name(place.run), 3, true),
-            Event::RunResumed(e) => ("run.resume", e.principal.as_str(), self.name(place.run), 3, true),
-            Event::SignalReceived(e) => ("run.signal", e.principal.as_str(), self.name(place.run), 3, true),
-            Event::HumanDecided(e) => {
-                let what = format!("{}/{}", self.name(place.run), self.path(place.run, e.action));
-                ("action.decide", e.principal.as_str(), what, 3, e.decision != "reject")
-            }
-            Event::RunFinished(e) => ("run.finish", "system", self.name(place.run), 99, e.phase == Phase::Succeeded),
-            Event::SiteRegistered(e) => ("site.register", e.principal.as_str(), e.site.name.clone(), 1, true),
-            Event::SiteRemoved(e) => ("site.remove", e.principal.as_str(), e.site.clone(), 4, true),
-            Event::SiteCordoned(e) => ("site.cordon", e.principal.as_str(), e.site.clone(), 3, true),
-            Event::SiteUncordoned(e) => ("site.uncordon", e.principal.as_str(), e.site.clone(), 3, true),
-            Event::SiteDrained(e) => ("site.drain", e.principal.as_str(), e.site.clone(), 3, true),
-            Event::ResourceApplied(e) => {
-                ("resource.apply", e.principal.as_str(), format!("{}/{}@{}", e.kind, e.name, e.version), 1, true)
-            }
-            Event::ResourceDeleted(e) => ("resource.delete", e.principal.as_str(), format!("{}/{}", e.kind, e.name), 4, true),
-            Event::BodiesPruned(e) => ("values.prune", e.principal.as_str(), format!("{} runs", e.runs), 4, true),
-            Event::DataErased(e) => ("data.erase", e.principal.as_str(), format!("{} runs", e.runs.len()), 4, true),
-            Event::SecretsReleased(e) => {
-                let names: Vec<String> = e.secrets.iter().map(|(name, version)| format!("{name}@{version}")).collect();
-                ("secrets.release", "system", format!("{} for {}", names.join(", "), self.name(place.run)), 99, true)
-            }
-            Event::NetworkUsed(e) => {
-                let ways: Vec<String> = e.ways.iter().map(|(way, used)| format!("{way} ({} bytes out)", used.sent)).collect();
-                let what = format!("{} from {}, {} refused", ways.join(", "), e.site, e.refused);
-                ("network.use", "system", format!("{what}, for {}", self.name(place.run)), 99, e.refused == 0)
-            }
-            _ => return None,
-        };
-        Some(json!({
-            "metadata": {"version": "1.5.0", "product": {"name": "Tutti", "vendor_name": "Tutti"}, "uid": place.seq.to_string(), "log_name": self.origin},
-            "category_uid": 6, "class_uid": 6003, "activity_id": activity, "type_uid": 600_300 + activity,
-            "time": place.at.as_millis(), "severity_id": 1, "status_id": if well { 1 } else { 2 },
-            "actor": {"user": {"name": who}},
-            "api": {"operation": operation},
-            "resources": [{"name": what}],
-            "unmapped": {"run": place.run.0, "seq": place.seq},
-        }))
     }
 
     fn name(&self, run: RunId) -> String {
@@ -178,16 +188,7 @@ impl Translator {
         known.map_or_else(|| format!("{action:?}"), |action| action.path.clone())
     }
 
-    fn openlineage(&self, place: Place, event: &Event) -> Option<Value> {
-        let kind = match event {
-            Event::RunSubmitted(_) => "START",
-            Event::RunFinished(e) => match e.phase {
-                Phase::Succeeded => "COMPLETE",
-                Phase::Aborted => "ABORT",
-                _ => "FAIL",
-            },
-            _ => return None,
-        };
+    fn openlineage(&self, place: Place, kind: &str) -> Option<Value> {
         let run = self.runs.get(&place.run)?;
         let facet = |fields: Value| {
             let mut facet = json!({"_producer": PRODUCER, "_schemaURL": format!("{PRODUCER}/facets")});
@@ -205,7 +206,7 @@ impl Translator {
             "producer": PRODUCER,
             "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent",
             "run": {"runId": uuid_of(&self.origin, place.run), "facets": {
-                "tutti_label": facet(json!({"tags": run.label})),
+                "tutti_label": facet(json!({"tags": run.label.0, "readable": run.label.1})),
                 "tutti_entry": facet(json!({"log": self.origin, "seq": place.seq, "run": run.name})),
             }},
             "job": {"namespace": format!("{}/{}", self.origin, run.project), "name": run.workflow},
@@ -227,8 +228,8 @@ impl Translator {
             .map(|made| json!({"name": format!("{}/{}", run.name, action.path), "digest": {"sha256": made.artifact.hex()}}))
             .collect();
         let mut materials = vec![json!({"name": "graph", "digest": {"sha256": run.graph.hex()}})];
-        let read = run.inputs.iter().map(|input| input.artifact).chain(action.brought.iter().copied());
-        materials.extend(read.map(|artifact| json!({"digest": {"sha256": artifact.hex()}})));
+        let named = |(artifact, from): (Digest, String)| json!({"name": from, "digest": {"sha256": artifact.hex()}});
+        materials.extend(run.could_read(e.action).into_iter().map(named));
         Some(json!({
             "_type": "https://in-toto.io/Statement/v1",
             "subject": subjects,
@@ -237,6 +238,7 @@ impl Translator {
                 "buildDefinition": {
                     "buildType": format!("{PRODUCER}/workflow/v1"),
                     "externalParameters": {"workflow": run.workflow, "run": run.name, "action": action.path},
+                    "internalParameters": {"dependencies": MATERIALS},
                     "resolvedDependencies": materials,
                 },
                 "runDetails": {
@@ -250,6 +252,43 @@ impl Translator {
                 },
             },
         }))
+    }
+}
+
+impl Run {
+    /// What an action could read: the inputs of the run, what the steps gave that it refers to and those of its own node before it, and what was
+    /// brought to its site, with where each is from.
+    fn could_read(&self, action: ActionNo) -> BTreeMap<Digest, String> {
+        let mut found: BTreeMap<Digest, String> =
+            self.inputs.iter().map(|input| (input.artifact, "input of the run".into())).collect();
+        let Some(own) = self.actions.get(&action) else { return found };
+        let node = node_of(&own.path);
+        let refers = self.refers.get(node);
+        for (number, other) in self.actions.iter().filter(|(_, other)| !other.gave.is_empty()) {
+            let of = node_of(&other.path);
+            // Of a node with actions of its own the graph at hand does not say which of them read which.
+            let within = of == node && *number < action && other.path.contains('/');
+            if within || refers.is_some_and(|refers| refers.contains(of)) {
+                found.extend(other.gave.iter().map(|artifact| (*artifact, format!("output of {}", other.path))));
+            }
+        }
+        for artifact in &own.brought {
+            found.entry(*artifact).or_insert_with(|| "brought to the site".into());
+        }
+        found
+    }
+}
+
+/// What a statement says of its dependencies.
+const MATERIALS: &str = "what the step could read: inputs of the run, outputs of the steps that it refers to, and what was brought to its site; it may have \
+                         read less, and what a process of its own accord fetched from elsewhere is not among them";
+
+/// How a run ended, in the words of OpenLineage.
+fn ended(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Succeeded => "COMPLETE",
+        Phase::Aborted => "ABORT",
+        _ => "FAIL",
     }
 }
 

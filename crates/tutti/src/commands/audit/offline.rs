@@ -17,36 +17,45 @@ use serde_json::Value;
 
 use super::pack::fact_of;
 
-/// Makes every decision of a file again. None when it does not hold all entries.
-pub(super) fn derive(file: &Path) -> anyhow::Result<Option<Rederived>> {
+/// What came of making the decisions of a file again; or why that cannot be done.
+pub(super) type Derived = Result<Rederived, &'static str>;
+
+/// It is no account from its beginning to its end.
+const NOT_ALL: &str = "the file does not hold all entries";
+
+/// Makes every decision of a file again.
+pub(super) fn derive(file: &Path) -> anyhow::Result<Derived> {
     if file.is_dir() {
         let entries = file.join(ENTRIES);
-        return if entries.exists() { of_lines(BufReader::new(std::fs::File::open(entries)?)) } else { Ok(None) };
+        return if entries.exists() { of_lines(BufReader::new(std::fs::File::open(entries)?)) } else { Ok(Err(NOT_ALL)) };
     }
     let mut reader = BufReader::with_capacity(1 << 18, std::fs::File::open(file)?);
     match reader.fill_buf()? {
-        begin if begin.starts_with(b"{\n") => Ok(None),
+        begin if begin.starts_with(b"{\n") => Ok(Err(NOT_ALL)),
         begin if begin.starts_with(b"PK") => {
             let archive = std::fs::read(file)?;
             let files = pack::read(&archive).context("the pack")?;
-            files.get(ENTRIES).map_or(Ok(None), |entries| of_lines(*entries))
+            files.get(ENTRIES).map_or(Ok(Err(NOT_ALL)), |entries| of_lines(*entries))
         }
         begin if begin.starts_with(b"{") => of_lines(reader),
-        _ => Ok(None),
+        _ => Ok(Err(NOT_ALL)),
     }
 }
 
-fn of_lines(lines: impl BufRead) -> anyhow::Result<Option<Rederived>> {
+fn of_lines(lines: impl BufRead) -> anyhow::Result<Derived> {
     let known: RefCell<BTreeMap<Digest, Arc<Graph>>> = RefCell::default();
     let mut graphs = |digest: &Digest| known.borrow().get(digest).cloned();
     let mut check = Rederive::new(&mut graphs);
     // The first line is the head of the tree.
     for (expected, line) in (1..).zip(lines.lines().skip(1)) {
         let line = line?;
-        let Some((place, mut event)) = fact_of(&line)? else { continue };
-        if place.seq != expected {
-            return Ok(None);
+        if seq_of(&line)? != expected {
+            return Ok(Err(NOT_ALL));
         }
+        let Some((place, mut event)) = fact_of(&line)? else {
+            check.unread();
+            continue;
+        };
         let document = document_of(&line)?;
         match (&mut event, document) {
             // Both compare it with what the entry names.
@@ -60,14 +69,41 @@ fn of_lines(lines: impl BufRead) -> anyhow::Result<Option<Rederived>> {
         }
         check.take(Seq(place.seq), place.at, &event);
     }
-    Ok(Some(check.finish()))
+    Ok(Ok(check.finish()))
+}
+
+fn seq_of(line: &str) -> anyhow::Result<u64> {
+    Ok(serde_json::from_str::<audit::export::Line<'_>>(line).context("a line of the export")?.seq)
 }
 
 /// What stands beside an entry.
-fn document_of(line: &str) -> anyhow::Result<Option<Value>> {
+pub(super) fn document_of(line: &str) -> anyhow::Result<Option<Value>> {
     #[derive(serde::Deserialize)]
     struct Beside {
         document: Option<Value>,
     }
     Ok(serde_json::from_str::<Beside>(line).context("a line of the export")?.document)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine as _;
+
+    /// An entry of the fleet: a kind, and fields that only a later version may know.
+    fn line(seq: u64, kind: u8) -> String {
+        let bytes = base64::engine::general_purpose::STANDARD.encode([0x82, 0x18, kind, 0x81, 0x82, 0x00, 0x01]);
+        format!(r#"{{"seq":{seq},"run":0,"at_us":{seq},"leaf":"","bytes":"{bytes}"}}"#)
+    }
+
+    #[test]
+    fn what_is_not_looked_at_is_counted_or_told() {
+        let file = |lines: &[String]| ["{}".to_owned()].iter().chain(lines).map(|line| format!("{line}\n")).collect::<String>();
+        let whole = file(&[line(1, 250), line(2, 251)]);
+        let derived = of_lines(whole.as_bytes()).unwrap().unwrap();
+        assert_eq!(derived.left_out.values().copied().collect::<Vec<_>>(), [2], "{derived:?}");
+        for gap in [file(&[line(1, 250), line(3, 250)]), file(&[line(2, 250)])] {
+            assert_eq!(of_lines(gap.as_bytes()).unwrap(), Err(NOT_ALL));
+        }
+    }
 }

@@ -7,8 +7,10 @@ use api::rest::audit_views::AuditStatus;
 use api::rest::rfc3339;
 use audit::Checkpoint;
 use engine::Event;
-use model::{ActionNo, Digest, RunId};
+use engine::event::CancelReason;
+use model::{ActionNo, Digest, Label, RunId};
 
+use super::formats::labels_of;
 use super::pack::Fact;
 
 fn escaped(text: &str) -> String {
@@ -42,6 +44,51 @@ fn opened(facts: &[Fact]) -> BTreeMap<(RunId, ActionNo), (String, String)> {
         .collect()
 }
 
+/// How an action is named for people.
+type Named<'n> = &'n dyn Fn(RunId, &[ActionNo]) -> String;
+
+fn list(all: Vec<String>) -> String {
+    if all.is_empty() { "nothing".to_owned() } else { all.join(", ") }
+}
+
+/// What rules decided of work.
+fn by_rules(event: &Event, named: Named<'_>) -> Option<Vec<String>> {
+    match event {
+        Event::ActionsParked(e) => Some(vec![named(e.run, &e.actions), "no site is permitted, or none will do: it waits".into()]),
+        Event::CancelRequested(e) if e.why == CancelReason::Denied => {
+            Some(vec![named(e.run, &e.actions), "stopped where it ran, which is not permitted any more".into()])
+        }
+        Event::RunLabelled(e) if !e.lowered.is_empty() => {
+            let by = |(path, sanitizer): (&String, &String)| format!("{path} by the sanitizer {sanitizer}");
+            Some(vec![format!("run {}", e.run), format!("tags come off: {}", list(e.lowered.iter().map(by).collect()))])
+        }
+        Event::EgressDecided(e) => {
+            let permitted = list(e.permitted.iter().map(ToString::to_string).collect());
+            let refused = list(e.refused.keys().cloned().collect());
+            Some(vec![named(e.run, &[e.action]), format!("network at {}: permitted {permitted}; refused {refused}", e.site)])
+        }
+        _ => None,
+    }
+}
+
+/// What attempts were given, and what they did with the network.
+fn given(event: &Event, named: Named<'_>) -> Option<Vec<String>> {
+    match event {
+        Event::SecretsReleased(e) => {
+            let names = e.secrets.iter().map(|(name, version)| format!("{name} version {version}")).collect();
+            Some(vec![named(e.run, &[e.action]), format!("secrets at {}: {}", e.site, list(names))])
+        }
+        Event::NetworkUsed(e) => {
+            let way = |(way, used): (&String, &engine::event::WayUsed)| {
+                format!("{way}: {} connections, {} bytes out, {} in", used.connections, used.sent, used.received)
+            };
+            let ways = list(e.ways.iter().map(way).collect());
+            Some(vec![named(e.run, &[e.action]), format!("network at {}: {ways}; {} refused", e.site, e.refused)])
+        }
+        _ => None,
+    }
+}
+
 /// What the entries say, by the questions that auditors ask.
 pub(super) fn page(checkpoint: &Checkpoint, status: &AuditStatus, facts: &[Fact], run: Option<&str>) -> String {
     let at = |fact: &Fact| vec![fact.place.seq.to_string(), rfc3339(fact.place.at)];
@@ -49,16 +96,24 @@ pub(super) fn page(checkpoint: &Checkpoint, status: &AuditStatus, facts: &[Fact]
         facts.iter().filter_map(|fact| pick(&fact.event).map(|more| [at(fact), more].concat())).collect()
     };
     let opened = opened(facts);
+    let place = |run: RunId, actions: &[ActionNo]| {
+        let path =
+            |action: &ActionNo| opened.get(&(run, *action)).map_or_else(|| format!("action {action}"), |(path, _)| path.clone());
+        format!("run {run}, {}", actions.iter().map(path).collect::<Vec<_>>().join(", "))
+    };
     let decisions = collect(&|event| match event {
         Event::HumanDecided(e) => {
-            let (path, seen) = opened.get(&(e.run, e.action)).cloned().unwrap_or_default();
-            Some(vec![
-                e.principal.clone(),
-                format!("run {}, {path}", e.run),
-                e.decision.clone(),
-                seen,
-                e.form.commitment.to_string(),
-            ])
+            let seen = opened.get(&(e.run, e.action)).map(|(_, seen)| seen.clone()).unwrap_or_default();
+            let (on, wrote) = (place(e.run, &[e.action]), e.form.commitment.to_string());
+            Some(vec![e.principal.clone(), on, e.decision.clone(), seen, wrote])
+        }
+        Event::HumanDelegated(e) => {
+            let to = [e.users.as_slice(), e.groups.as_slice()].concat().join(", ");
+            let (on, wrote) = (place(e.run, &[e.action]), e.reason.commitment.to_string());
+            Some(vec![e.principal.clone(), on, format!("handed on to {to}"), "-".into(), wrote])
+        }
+        Event::HumanSeen(e) => {
+            Some(vec![e.principal.clone(), place(e.run, &[e.action]), "looked".into(), e.shown.to_string(), "-".into()])
         }
         _ => None,
     });
@@ -73,14 +128,31 @@ pub(super) fn page(checkpoint: &Checkpoint, status: &AuditStatus, facts: &[Fact]
         Event::DataErased(e) => Some(vec![e.principal.clone(), format!("{} runs erased", e.runs.len()), "-".into()]),
         _ => None,
     });
+    let carried: BTreeMap<RunId, (Label, Label)> = facts
+        .iter()
+        .filter_map(|fact| match &fact.event {
+            Event::RunLabelled(e) => Some((e.run, labels_of(e))),
+            _ => None,
+        })
+        .collect();
     let runs = collect(&|event| match event {
-        Event::RunSubmitted(e) => Some(vec![e.principal.clone(), e.name.clone(), e.workflow.clone(), e.label.to_string()]),
+        Event::RunSubmitted(e) => {
+            let (inputs, read) = carried.get(&e.run).cloned().unwrap_or_default();
+            Some(vec![e.principal.clone(), e.name.clone(), e.workflow.clone(), inputs.to_string(), read.to_string()])
+        }
         _ => None,
     });
     let placed = collect(&|event| match event {
         Event::ActionsPlaced(e) => Some(vec![format!("run {}", e.run), e.actions.len().to_string(), e.site.clone()]),
         _ => None,
     });
+    let by_rules = collect(&|event| by_rules(event, &place));
+    let given = collect(&|event| given(event, &place));
+    let witnesses: Vec<Vec<String>> = status
+        .witnesses
+        .iter()
+        .map(|witness| vec![witness.name.clone(), witness.size.to_string(), witness.trouble.clone().unwrap_or_default()])
+        .collect();
     let breaks: Vec<Vec<String>> = status
         .accepted
         .iter()
@@ -107,20 +179,33 @@ pub(super) fn page(checkpoint: &Checkpoint, status: &AuditStatus, facts: &[Fact]
             "Audit controls and integrity",
             "Bears on HIPAA 164.312(b) and (c), SOC 2 CC7.2, ISO/IEC 27001 A.8.15, EU AI Act article 12.",
             format!(
-                "<p>{} entries are in this pack. Breaks of the log that somebody accepted:</p>{}",
+                "<p>This page is made from {} entries. Breaks of the log that somebody accepted:</p>{}<p>Witnesses, as the server says; who signed is \
+                 in the checkpoint:</p>{}",
                 facts.len(),
-                rows(&["when", "who", "what did not fit", "reason"], &breaks)
+                rows(&["when", "who", "what did not fit", "reason"], &breaks),
+                rows(&["witness", "entries signed", "trouble"], &witnesses)
             ),
         ),
         (
             "Who asked for what to run",
             "Bears on HIPAA 164.312(a) and (d), SOC 2 CC6.1, EU AI Act article 12.",
-            rows(&["entry", "when", "who", "run", "workflow", "label of its inputs"], &runs),
+            rows(&["entry", "when", "who", "run", "workflow", "label of its inputs", "what its steps could read"], &runs),
         ),
         (
             "Decisions of people",
             "Bears on EU AI Act articles 12 and 14, SOC 2 CC6.3. What a person saw and wrote is named by commitments; values are kept beside the log for as long as retention says.",
             rows(&["entry", "when", "who", "on what", "decision", "what they saw", "what they wrote"], &decisions),
+        ),
+        (
+            "Decisions of policies",
+            "Bears on HIPAA 164.312(a), SOC 2 CC6.1 and CC6.3, ISO/IEC 27001 A.8.15. Where tags come off, work is refused a place or stopped in one, and what it may \
+             reach. Each entry holds the reasons.",
+            rows(&["entry", "when", "what", "decision"], &by_rules),
+        ),
+        (
+            "Secrets given, and the network used",
+            "Bears on HIPAA 164.312(a) and (e), SOC 2 CC6.1 and CC6.6.",
+            rows(&["entry", "when", "for what", "what"], &given),
         ),
         (
             "Changes of what is in force",

@@ -104,16 +104,18 @@ impl Verify {
         let verdict = look(file, trust).with_context(about).map_err(CommandError::file)?;
         // What was changed gives no decisions to make again.
         let derived = match verdict.holds && self.levels > 2 {
-            true => offline::derive(file).with_context(about).map_err(CommandError::file)?,
+            true => Some(offline::derive(file).with_context(about).map_err(CommandError::file)?),
             false => None,
         };
         self.print(&verdict, derived.as_ref())?;
-        let derived_holds = derived.as_ref().is_none_or(controlplane::Rederived::holds);
+        let derived_holds = derived.and_then(Result::ok).is_none_or(|derived| derived.holds());
         Ok(if verdict.holds && derived_holds { Exit::Done } else { Exit::Failed })
     }
 
-    fn print(&self, verdict: &Verdict, derived: Option<&controlplane::Rederived>) -> Result<(), CommandError> {
+    fn print(&self, verdict: &Verdict, derived: Option<&offline::Derived>) -> Result<(), CommandError> {
         let report = &verdict.report;
+        let not_derived = derived.and_then(|derived| derived.as_ref().err());
+        let derived = derived.and_then(|derived| derived.as_ref().ok());
         match self.form.output {
             Format::Table | Format::Name => {
                 output::write(&format!("{}: tree of {} entries, root {}\n", verdict.what, report.entries, report.root))?;
@@ -124,6 +126,9 @@ impl Verify {
                 for problem in report.problems.iter().chain(derived_problems) {
                     let place = problem.seq.map(|seq| format!("entry {seq}: ")).unwrap_or_default();
                     eprintln!("problem: {place}{}", problem.what);
+                }
+                if let Some(why) = not_derived {
+                    eprintln!("levels 3 and 4 (decisions, labels and tickets) were not looked at: {why}");
                 }
                 match (verdict.holds && derived_problems.is_empty(), report.sealed) {
                     (false, _) => {}
@@ -140,6 +145,9 @@ impl Verify {
                 let mut value = serde_json::to_value(verdict)?;
                 if let Some(derived) = derived {
                     value["derived"] = serde_json::to_value(derived)?;
+                }
+                if let Some(why) = not_derived {
+                    value["not_derived"] = (*why).into();
                 }
                 output::value(&value, form)?;
             }
