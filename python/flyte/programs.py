@@ -498,7 +498,7 @@ def acts_for_others(other: str) -> list[str]:
     import urllib.request
 
     from flyteidl2.actions.actions_service_pb2 import EnqueueRequest
-    from flyteidl2.workflow.run_service_pb2 import SignalEventRequest
+    from flyteidl2.workflow.run_service_pb2 import AbortRunRequest, ListRunsRequest, SignalEventRequest
 
     token = os.environ["TUTTI_FLYTE_TOKEN"]
     server = os.environ["_U_EP_OVERRIDE"].split("/flyte/as/")[0]
@@ -524,4 +524,12 @@ def acts_for_others(other: str) -> list[str]:
     call("/flyteidl2.actions.ActionsService/Enqueue", asked.SerializeToString())
     call("/api/v1/runs")
     call("/flyteidl2.workflow.RunService/SignalEvent", SignalEventRequest().SerializeToString())
+    stopped = AbortRunRequest()
+    stopped.run_id.CopyFrom(asked.action.action_id.run)
+    call("/flyteidl2.workflow.RunService/AbortRun", stopped.SerializeToString())
+    elsewhere = ListRunsRequest()
+    elsewhere.project_id.name, elsewhere.project_id.domain = "another", "development"
+    call("/flyteidl2.workflow.RunService/ListRuns", elsewhere.SerializeToString())
+    elsewhere.project_id.name = "acceptance"
+    call("/flyteidl2.workflow.RunService/ListRuns", elsewhere.SerializeToString())
     return found

@@ -32,8 +32,9 @@ RECORD = "result.json"
 class Server:
     """A server on a data directory and a port of its own, which stay the same when it is started again."""
 
-    def __init__(self, place=None, **environment):
+    def __init__(self, place=None, arguments=(), **environment):
         self.environment = environment
+        self.arguments = arguments
         self.folder = Path(tempfile.mkdtemp(prefix="tutti-flyte-", dir=place))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -43,6 +44,7 @@ class Server:
 
     def start(self):
         command = [os.environ["TUTTI_BIN"], "up", "--data", self.folder / "data", "--listen", f"127.0.0.1:{self.port}"]
+        command += self.arguments
         environment = {**os.environ, "TUTTI_FLYTE_VENV": sys.prefix, **self.environment}
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment)

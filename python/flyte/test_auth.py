@@ -68,7 +68,7 @@ class Tokens(unittest.TestCase):
         connect(self.server, self.runs)
         other = finish(start(programs.square, x=2))
         token, *found = output(programs.acts_for_others, other=other.name)
-        self.assertEqual(found, ["permission_denied", "403", "permission_denied"])
+        self.assertEqual(found, ["permission_denied", "403", "permission_denied", "permission_denied", "permission_denied", "granted"])
         enqueue = "/flyteidl2.actions.ActionsService/Enqueue"
         with self.assertRaises(urllib.error.HTTPError) as refused:
             self.server.call(enqueue, b"", {"content-type": "application/proto"}, token=token)

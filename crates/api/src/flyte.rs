@@ -21,6 +21,7 @@ mod settings;
 mod store;
 mod tasks;
 mod triggers;
+mod uploads;
 mod view;
 
 pub(crate) use data::report_of;
@@ -160,7 +161,7 @@ pub(crate) fn routes() -> Router<App> {
     }
     let router = router.layer(DefaultBodyLimit::max(FLYTE_MESSAGE_BYTES_MAX));
     let stored = Router::new()
-        .route(store::LINKS, get(store::follow_link).put(store::upload))
+        .route(store::LINKS, get(store::follow_link).put(uploads::upload))
         .route(store::BUCKET, get(store::list).head(store::bucket).post(store::bucket))
         .route(store::OBJECTS, get(store::get).put(store::put).post(store::post).delete(store::delete))
         .layer(DefaultBodyLimit::disable());
@@ -207,7 +208,7 @@ async fn call(
         "UserInfo" => unary(call, |request| tasks::user(caller, request)).await,
         "ListProjects" => unary(call, |request| tasks::projects(app, caller, request)).await,
         "GetProject" => unary(call, tasks::project).await,
-        "CreateUploadLocation" => unary(call, |request| data::upload_location(app, &headers, request)).await,
+        "CreateUploadLocation" => unary(call, |request| data::upload_location(app, caller, &headers, request)).await,
         "UploadInputs" => unary(call, |request| data::upload_inputs(app, caller, request)).await,
         "CreateDownloadLink" => unary(call, |request| data::download_link(app, caller, &headers, request)).await,
         "GetActionData" => unary(call, |request| data::action_data(app, caller, request)).await,

@@ -207,6 +207,17 @@ pub(crate) fn router(app: App) -> Router {
         .with_state(app)
 }
 
+/// What programs that this server runs find at a door of their own: the services of the SDK, and nothing else.
+pub(crate) fn inside(app: App) -> Router {
+    Router::new()
+        .merge(crate::flyte::routes())
+        .route("/healthz", get(system::healthz))
+        .fallback(system::not_found)
+        .layer(axum::middleware::from_fn_with_state(app.clone(), access::authenticate))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), observe::observe))
+        .with_state(app)
+}
+
 /// Runs and what is of one of them.
 fn of_runs() -> Router<App> {
     Router::new()

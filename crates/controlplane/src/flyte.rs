@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::artifacts::Store;
-use engine::{Command, Dispatch, Outcome};
+use engine::{Command, Dispatch, Outcome, Submit};
 use executors::{AttemptSpec, Host, Reuse};
 use flyte::images::Images;
 use flyte::process::Surroundings;
@@ -38,7 +38,7 @@ use crate::clock::random_bytes;
 pub use apps::{AppState, DeployedApp};
 pub use artifacts::{ARTIFACT_EVENT, Version as ArtifactVersion};
 pub use calls::cache_of_root;
-pub(crate) use calls::{check_inputs, inputs_given};
+pub(crate) use calls::{check_inputs, inputs_given, started_by};
 use files::Called;
 pub(crate) use files::given as artifacts_given;
 use flyte::interface::Placed;
@@ -82,6 +82,8 @@ struct Inner {
     /// The program that builds images.
     builder: PathBuf,
     address: RwLock<String>,
+    /// Where processes of programs reach the server.
+    inside: RwLock<String>,
     /// What attempts that are under way may touch.
     attempts: Mutex<BTreeMap<AttemptKey, Open>>,
     /// Held while a label is joined to the one that is kept, or one of two would be lost.
@@ -184,6 +186,7 @@ impl Flyte {
             images,
             default_environment: std::env::var(DEFAULT_ENVIRONMENT).ok().filter(|folder| !folder.is_empty()),
             address: RwLock::default(),
+            inside: RwLock::default(),
             attempts: Mutex::default(),
             labels: Mutex::default(),
             outlived: Mutex::default(),
@@ -229,7 +232,14 @@ impl Flyte {
 
     /// Where processes of this machine reach the server.
     pub(crate) fn listens_at(&self, address: &str) {
-        *self.inner.address.write() = address.split(' ').next().unwrap_or_default().to_owned();
+        let address = address.split(' ').next().unwrap_or_default();
+        *self.inner.address.write() = address.to_owned();
+        self.programs_call(address);
+    }
+
+    /// Where processes of programs reach the server.
+    pub(crate) fn programs_call(&self, address: &str) {
+        *self.inner.inside.write() = address.to_owned();
     }
 
     /// Where processes of this machine reach the server.
@@ -283,7 +293,7 @@ impl Flyte {
         let access = dispatch.key.to_string();
         let secret = flyte::sign::secret_of(&self.inner.secret, &access);
         let at = Surroundings {
-            endpoint: self.inner.address.read().clone(),
+            endpoint: self.inner.inside.read().clone(),
             // Where nobody needs one, processes that are kept go on with the connections they have. By rules about data who asks has to be known: what
             // it could read goes on with what it starts.
             token: match reader.resources("token", None, None).map_err(|error| broken(error.to_string()))?.is_empty() {
@@ -328,6 +338,7 @@ impl Flyte {
             attempt: at.attempt,
             inputs: call.inputs,
             label: dispatch.label.clone(),
+            by: call.by,
             site: dispatch.site.clone(),
         };
         self.note_label(&reach, &reach.name).map_err(|error| broken(error.to_string()))?;
@@ -342,7 +353,7 @@ impl Flyte {
     /// The way from a task to the server itself, which it needs for everything; none for what is no task.
     pub(crate) fn way(&self, dispatch: &Dispatch) -> Option<EgressGrant> {
         let NodeKind::Task { .. } = dispatch.node.kind else { return None };
-        let address = self.inner.address.read();
+        let address = self.inner.inside.read();
         let (_, place) = address.split_once("://")?;
         let place = place.split('/').next().unwrap_or(place);
         place.parse().ok().map(|grant| EgressGrant { bytes_max: u64::MAX, ..grant })
@@ -520,6 +531,7 @@ impl ControlPlane {
             attempt: row.attempt,
             inputs: call.inputs,
             label,
+            by: call.by,
             site: row.site.unwrap_or_default(),
         };
         Ok(Some(Arc::new(reach)))
@@ -529,7 +541,11 @@ impl ControlPlane {
     pub async fn submit_program(&self, program: Program) -> Result<Submitted, Fault> {
         let this = self.clone();
         let submit = tokio::task::spawn_blocking(move || this.program_to_submit(program));
-        let submit = submit.await.map_err(Fault::internal)??;
+        self.submit_looked_at(submit.await.map_err(Fault::internal)??).await
+    }
+
+    /// Starts a Flyte program that was looked at.
+    async fn submit_looked_at(&self, submit: Submit) -> Result<Submitted, Fault> {
         let given = crate::erasing::given(&submit.inputs);
         let answer = self.inbox().ask(Command::Submit(Box::new(submit))).await?;
         self.flyte().submitted();

@@ -94,6 +94,8 @@ pub struct Rerun {
     pub traceparent: Option<String>,
     /// Whoever asks may not see the values of the run: what they give counts as another, whatever it is.
     pub blind: bool,
+    /// What whoever asks may, which a program goes no further than.
+    pub by: flyte::Rights,
 }
 
 /// What a keyed submission asks for.
@@ -391,6 +393,7 @@ impl ControlPlane {
     fn prepare_rerun(&self, name: &str, request: Rerun) -> Result<Submit, Fault> {
         let ((row, graph), repeated, inputs) = self.prepared(name, &request)?;
         let Repeated { reused, locations: of_reused, items, .. } = repeated;
+        let inputs = crate::flyte::started_by(inputs, request.by);
         let mut locations = inputs::locate(self.sites(), &inputs)?;
         locations.extend(of_reused);
         let labels = self.label_run(&graph, &row.project, &row.domain, &inputs)?;

@@ -396,6 +396,11 @@ impl ControlPlane {
         self.inner.owner.lock().as_mut().map_or(Ok(()), |owner| owner.announce(address))
     }
 
+    /// Where programs find this server that it runs, when that is elsewhere.
+    pub fn programs_call(&self, address: &str) {
+        self.inner.flyte.programs_call(address);
+    }
+
     /// Makes a graph durable beside the journal.
     pub(crate) async fn keep_graph(&self, graph: &Arc<Graph>) -> Result<(), Fault> {
         let digest = graph.digest();

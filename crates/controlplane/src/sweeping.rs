@@ -95,6 +95,10 @@ impl ControlPlane {
             if let Err(error) = self.sweep_artifacts(false).await {
                 tracing::error!(%error, "the stores of artifacts could not be swept");
             }
+            let objects = self.flyte().objects().clone();
+            if let Ok(Err(error)) = tokio::task::spawn_blocking(move || objects.sweep(GRACE)).await {
+                tracing::error!(%error, "uploads that nobody goes on with could not be removed");
+            }
             tokio::time::sleep(PAUSES.1).await;
         }
     }

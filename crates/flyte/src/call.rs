@@ -20,6 +20,17 @@ pub struct Binds {
     pub partitions: BTreeMap<String, String>,
 }
 
+/// What somebody may, as the rules know it: what was theirs when they started a run, which nothing of the run goes beyond.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rights {
+    /// Their groups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// Their roles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+}
+
 /// What an action of a Flyte run is given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Call {
@@ -80,6 +91,9 @@ pub struct Call {
     /// The run that this action's own result was taken from.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub recovered_from: String,
+    /// What whoever started the run may; none where that was not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Rights>,
 }
 
 /// An earlier run of the same program, of the same project and domain, whose results are taken.

@@ -35,7 +35,7 @@ pub mod workflows;
 
 pub use addresses::{Addresses, addresses};
 pub use bucket::{Away, Bucket, away};
-pub use call::{Call, Recovery};
+pub use call::{Call, Recovery, Rights};
 pub use elsewhere::Buckets;
 pub use objects::Objects;
 pub use prost::Message;

@@ -2,12 +2,14 @@
 //! Where there are keys, objects are sealed; those of earlier servers stay open until they are written again. Where a site names a store of its own,
 //! large ones that its attempts write lie there as they would lie here, and a small file in their place says where.
 
+mod writing;
+
 use std::fs::{self, File};
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use keyring::{Content, ReadAt};
 use model::Digest;
@@ -16,6 +18,9 @@ use model::limits::FLYTE_STORE_BYTES_MIN;
 use crate::bucket::Away;
 use crate::elsewhere::{Buckets, Elsewhere, Stub};
 use crate::seals::Seals;
+
+pub use writing::Earlier;
+use writing::{Parts, is_same};
 
 /// What an object is, to its seal.
 pub(crate) fn is_object(key: &str) -> Vec<u8> {
@@ -111,6 +116,8 @@ pub struct Page {
     pub next: Option<String>,
 }
 
+/// Held by who wants no other to be there.
+static FIRST: Mutex<()> = Mutex::new(());
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Objects {
@@ -198,12 +205,22 @@ impl Objects {
 
     /// Writes an object from a reader.
     pub fn put_from(&self, key: &str, source: &mut dyn Read) -> io::Result<Meta> {
+        self.write(key, source, Earlier::Replaced)
+    }
+
+    /// Writes an object from a reader; what is there already stays, or not.
+    pub fn write(&self, key: &str, source: &mut dyn Read, earlier: Earlier) -> io::Result<Meta> {
         self.place(key, OPEN)?;
         let temporary = self.temporary();
         let written = (|| {
             let file = self.fill((key, &is_object(key)), source, File::create(&temporary)?)?;
             file.sync_data()?;
             let size = file.metadata()?.len();
+            // One process has the folder: of two who want no other to be there, one is first.
+            let _turn = (earlier != Earlier::Replaced).then(|| FIRST.lock().unwrap_or_else(PoisonError::into_inner));
+            if earlier != Earlier::Replaced && self.stays(key, &temporary, earlier)? {
+                return fs::remove_file(&temporary);
+            }
             let before = self.place(key, STUB).and_then(|place| Stub::read(&place)).ok().flatten();
             let taken = match (&self.elsewhere, &self.site) {
                 (Some(elsewhere), Some(site)) if size >= FLYTE_STORE_BYTES_MIN && !key.ends_with(DOCUMENT) => {
@@ -229,6 +246,19 @@ impl Objects {
             return Err(error);
         }
         self.head(key)
+    }
+
+    /// Whether an object is there that stays and is what was written; an error when it is something else.
+    fn stays(&self, key: &str, written: &Path, earlier: Earlier) -> io::Result<bool> {
+        let there = match self.open_at(key, 0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            there => there?,
+        };
+        let written = self.content(File::open(written)?, &is_object(key), self.seals.is_some())?;
+        match earlier == Earlier::Same && is_same(written, there)? {
+            true => Ok(true),
+            false => Err(io::ErrorKind::AlreadyExists.into()),
+        }
     }
 
     /// Has a file be an object from now on, or one that says where it lies.
@@ -373,14 +403,25 @@ impl Objects {
     /// Ends an upload: its parts become the object.
     pub fn finish_upload(&self, key: &str, name: &str, numbers: &[u32]) -> io::Result<Meta> {
         let folder = self.upload(key, name)?;
-        let mut all: Box<dyn Read> = Box::new(io::empty());
-        for number in numbers {
+        let open = |number: &u32| {
             let part = File::open(folder.join(format!("{number:08}")))?;
-            all = Box::new(all.chain(self.content(part, &is_part(key, *number), self.seals.is_some())?));
-        }
-        let meta = self.put_from(key, &mut all)?;
+            self.content(part, &is_part(key, *number), self.seals.is_some())
+        };
+        let meta = self.put_from(key, &mut Parts { rest: numbers.iter().map(open), current: None })?;
         let _ = fs::remove_dir_all(folder);
         Ok(meta)
+    }
+
+    /// Gives uploads up of which nothing came for a while: whoever began them is gone.
+    pub fn sweep(&self, grace: Duration) -> io::Result<()> {
+        for upload in fs::read_dir(self.root.join("parts"))? {
+            let upload = upload?.path();
+            let age = fs::metadata(&upload).and_then(|folder| folder.modified()).ok().and_then(|at| at.elapsed().ok());
+            if age.is_some_and(|age| age > grace) {
+                fs::remove_dir_all(upload)?;
+            }
+        }
+        Ok(())
     }
 
     /// Gives an upload up.

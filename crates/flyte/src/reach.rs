@@ -2,6 +2,8 @@
 
 use model::Label;
 
+use crate::Rights;
+
 /// What an attempt is to the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
@@ -19,6 +21,8 @@ pub struct Reach {
     pub inputs: String,
     /// What its data carry.
     pub label: Label,
+    /// What whoever started its run may; none where that was not kept.
+    pub by: Option<Rights>,
     /// Where it runs.
     pub site: String,
 }
@@ -28,7 +32,8 @@ pub struct Reach {
 pub enum Access<'k> {
     /// It may.
     Granted,
-    /// It may when what an action's objects carry is among what its own data carry: the part of the key that names the run, and the action.
+    /// It may when what an action's objects carry is among what its own data carry: the part of the key that names the run, and the action. Uploads
+    /// of a project and domain are like a run, and each folder of them like an action.
     OfAction(&'k str, &'k str),
     /// It may when what all objects of this run carry is: the part of the key that names the run.
     OfRun(&'k str),
@@ -65,8 +70,14 @@ impl Reach {
             return Access::Granted;
         }
         let below = |prefix: &str| key.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        if below(&format!("uploads/{}/{}", self.project, self.domain)) {
-            return Access::Granted;
+        let uploads = format!("uploads/{}/{}", self.project, self.domain);
+        if below(&uploads) {
+            // What a program uploaded whose data carried tags lies in a folder that carries them.
+            let (uploads, rest) = key.split_at(uploads.len());
+            return match rest.strip_prefix('/').and_then(|rest| rest.split_once('/')) {
+                Some((folder, _)) => Access::OfAction(uploads, folder),
+                None => Access::OfRun(uploads),
+            };
         }
         if let Some(own) = self.own().filter(|own| below(own)) {
             let (run, rest) = key.split_at(own.len());
@@ -109,6 +120,7 @@ mod tests {
             attempt: 2,
             inputs: text("s3://tutti/inputs/x/inputs.pb"),
             label: Label::empty(),
+            by: None,
             site: String::new(),
         }
     }
@@ -142,10 +154,15 @@ mod tests {
     #[test]
     fn an_attempt_reads_its_run_and_asks_about_others_of_its_project() {
         let reach = reach();
-        for key in ["inputs/x/inputs.pb", "runs/p/d/r/a0/1/outputs.pb", "uploads/p/d/x/code.tgz"] {
+        for key in ["inputs/x/inputs.pb", "runs/p/d/r/a0/1/outputs.pb"] {
             assert_eq!(reach.reading(key), Access::Granted, "{key}");
         }
         assert_eq!(reach.reading("runs/p/d/r/child/1/raw/f"), Access::OfAction("runs/p/d/r", "child"));
+        assert_eq!(reach.reading("uploads/p/d/x/code.tgz"), Access::OfAction("uploads/p/d", "x"));
+        assert_eq!(reach.reading("uploads/p/d/x/"), Access::OfAction("uploads/p/d", "x"));
+        for listed in ["uploads/p/d", "uploads/p/d/", "uploads/p/d/x"] {
+            assert_eq!(reach.reading(listed), Access::OfRun("uploads/p/d"), "{listed}");
+        }
         assert_eq!(reach.reading("runs/p/d/other/a0/1/raw/f"), Access::OfAction("runs/p/d/other", "a0"));
         for (key, run) in [("runs/p/d/r", "runs/p/d/r"), ("runs/p/d/r/a", "runs/p/d/r"), ("runs/p/d/other/a", "runs/p/d/other")] {
             assert_eq!(reach.reading(key), Access::OfRun(run), "{key}");

@@ -20,14 +20,32 @@ fn same(one: &str, other: &str) -> bool {
     one.len() == other.len() && one.bytes().zip(other.bytes()).fold(0, |all, (a, b)| all | (a ^ b)) == 0
 }
 
-/// The signature of a link: for one method, one key, until some second.
-pub fn link(secret: &str, method: &str, key: &str, until: u64) -> String {
-    to_hex(&hmac(secret.as_bytes(), format!("link\n{method}\n{key}\n{until}").as_bytes()))
+/// What a link lets somebody do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Link<'l> {
+    /// The method.
+    pub method: &'l str,
+    /// The key of the object.
+    pub key: &'l str,
+    /// The last second at which it is good.
+    pub until: u64,
+    /// The digest of what is uploaded (MD5, as hexadecimal digits); empty where that was not said.
+    pub md5: &'l str,
+    /// The attempt that asked for it; empty for a person.
+    pub by: &'l str,
 }
 
-/// Whether a link is good at some second.
-pub fn is_good(secret: &str, method: &str, key: &str, until: u64, signature: &str, now: u64) -> bool {
-    now <= until && same(&link(secret, method, key, until), signature)
+impl Link<'_> {
+    /// Its signature.
+    pub fn signature(&self, secret: &str) -> String {
+        let Link { method, key, until, md5, by } = self;
+        to_hex(&hmac(secret.as_bytes(), format!("link\n{method}\n{key}\n{until}\n{md5}\n{by}").as_bytes()))
+    }
+
+    /// Whether it is good at some second.
+    pub fn is_good(&self, secret: &str, signature: &str, now: u64) -> bool {
+        now <= self.until && same(&self.signature(secret), signature)
+    }
 }
 
 /// The secret that belongs to an access key: nobody has to remember them.
@@ -247,11 +265,18 @@ mod tests {
 
     #[test]
     fn a_link_is_good_for_what_it_was_made_for() {
-        let signature = link("s", "PUT", "a/b", 100);
-        assert!(is_good("s", "PUT", "a/b", 100, &signature, 100));
-        assert!(!is_good("s", "PUT", "a/b", 100, &signature, 101), "too late");
-        assert!(!is_good("s", "GET", "a/b", 100, &signature, 1) && !is_good("s", "PUT", "a/c", 100, &signature, 1));
-        assert!(!is_good("t", "PUT", "a/b", 100, &signature, 1) && !is_good("s", "PUT", "a/b", 101, &signature, 1));
+        let link = Link { method: "PUT", key: "a/b", until: 100, md5: "", by: "" };
+        let signature = link.signature("s");
+        assert!(link.is_good("s", &signature, 100) && !link.is_good("t", &signature, 1));
+        assert!(!link.is_good("s", &signature, 101), "too late");
+        let others = [
+            Link { method: "GET", ..link },
+            Link { key: "a/c", ..link },
+            Link { until: 101, ..link },
+            Link { md5: "00", ..link },
+            Link { by: "tutti-1-0-1", ..link },
+        ];
+        assert!(others.iter().all(|other| !other.is_good("s", &signature, 1)));
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub(super) async fn enqueue(app: &App, caller: &Caller, request: EnqueueRequest)
         let control = &shared.control;
         let reader = control.reader();
         let (run, parent) = view::action_of(reader, Some(&parent_id))?;
-        auth::own(&caller, &run)?;
+        auth::within(&shared, &caller, &run)?;
         check_places(&shared, &caller, &run, &asked, &id.name)?;
         let above = view::call_of(reader, &parent)?;
         let call = Call {
@@ -57,6 +57,7 @@ pub(super) async fn enqueue(app: &App, caller: &Caller, request: EnqueueRequest)
             start: above.start.clone(),
             task: above.task.clone(),
             recovers: above.recovers.clone(),
+            by: above.by.clone(),
             ..Call::default()
         };
         let run_spec = RunSpec::decode(request.run_spec.as_slice()).unwrap_or_default();
@@ -77,13 +78,17 @@ pub(super) async fn enqueue(app: &App, caller: &Caller, request: EnqueueRequest)
             }
             _ => return Err(Refusal::new("invalid_argument", "the action is neither a task nor a trace nor a condition")),
         };
-        let spawn = recovering::taken(control, &run, spawn)?;
+        let spawn = recovering::taken(&shared, &caller, &run, spawn)?;
         // What was answered in an earlier run is not asked.
         let told = request.filter(|_| spawn.reused.is_none()).map(|request| (run, spawn.path.clone(), request));
         Ok((spawn, told))
     })
     .await?;
-    app.control.inbox().ask(Command::Spawn(Box::new(spawn))).await?;
+    app.control.inbox().ask(Command::Spawn(Box::new(spawn))).await.map_err(|refusal| match Refusal::from(refusal) {
+        // Who asks is not to go on: the client repeats other refusals for ever.
+        Refusal { code: "failed_precondition", message } => Refusal::new("aborted", message),
+        refusal => refusal,
+    })?;
     if let Some((run, name, request)) = told {
         // What fails before it is accepted is asked for again with the action, which is there then.
         app.control.tell_of_condition(&run, &name, request).await?;
@@ -354,7 +359,7 @@ pub(super) async fn watch(
     let (run, parent, mut ready) = blocking(move || {
         let (reader, caller) = (shared.control.reader(), asker);
         let (run, parent) = view::action_of(reader, request.action_id.as_ref())?;
-        auth::own(&caller, &run)?;
+        auth::within(&shared, &caller, &run)?;
         let sight = auth::sight(&shared, &caller, &run)?;
         let (mut from, mut ready) = (0, std::collections::VecDeque::new());
         loop {

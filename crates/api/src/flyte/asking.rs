@@ -8,11 +8,11 @@ use flyte::wire::{self, ActionId, AppId, ArtifactName, ProjectId, RunId, TaskId,
 use model::Label;
 use policy::Target;
 
-use super::connect::Answer;
+use super::connect::{Answer, Refusal};
 use super::data::plain;
 use super::view::{self, blocking};
 use crate::rest::App;
-use crate::rest::access::Caller;
+use crate::rest::access::{Caller, Home};
 use crate::rest::permission;
 
 /// The operation of a door, and what it is asked about.
@@ -24,9 +24,15 @@ pub(super) trait About {
     fn about(&self, operation: &'static str) -> Vec<Question>;
 }
 
-/// Refuses what the rules do not permit for what a message names.
+/// Refuses what the rules do not permit for what a message names. A program that runs has to do with its own project and domain alone, whatever else
+/// whoever started it may; with its run it does what it is there for.
 pub(super) async fn ask(app: &App, caller: &Caller, operation: &'static str, message: &impl About) -> Answer<()> {
     for (operation, mut target) in message.about(operation) {
+        match &caller.home {
+            Some(home) if home.is_run(&target) => continue,
+            Some(home) if !home.holds(&target) => return Err(beyond(home)),
+            _ => {}
+        }
         if permission::always(app, caller, operation) {
             continue;
         }
@@ -37,6 +43,12 @@ pub(super) async fn ask(app: &App, caller: &Caller, operation: &'static str, mes
         permission::may(app, caller, operation, &target, &Label::empty()).map_err(|error| error.0)?;
     }
     Ok(())
+}
+
+fn beyond(home: &Home) -> Refusal {
+    let (project, domain) = (&home.project, &home.domain);
+    let message = format!("a program that runs has to do with its own project and domain alone, which are `{project}` and `{domain}`");
+    Refusal::new("permission_denied", message)
 }
 
 /// A run with who started it, whom rules may look at. One that is not there has nobody.

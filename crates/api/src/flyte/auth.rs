@@ -77,6 +77,16 @@ pub(super) fn own(caller: &Caller, run: &journal::RunRow) -> Answer<()> {
     }
 }
 
+/// Refuses everybody but the program itself, where it is known who asks: what is asked for runs in the name of whoever started the run.
+pub(super) fn within(app: &App, caller: &Caller, run: &journal::RunRow) -> Answer<()> {
+    own(caller, run)?;
+    if caller.attempt.is_some() || !access::wants_tokens(app)? {
+        return Ok(());
+    }
+    let message = format!("only `{}` itself asks for actions of it: its tasks have tokens of their own", run.name);
+    Err(Refusal::new("permission_denied", message))
+}
+
 /// What a caller may see of a run; none for an attempt of it, which sees what it asked for.
 pub(super) fn sight(app: &App, caller: &Caller, run: &journal::RunRow) -> Answer<Option<Sight>> {
     if caller.attempt.is_some_and(|attempt| attempt.run == run.id) {

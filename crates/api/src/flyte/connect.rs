@@ -5,7 +5,7 @@ use std::io::Read as _;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use controlplane::Fault;
+use controlplane::{Fault, FaultKind};
 use flyte::Message;
 use futures::{Stream, StreamExt as _};
 use model::limits::FLYTE_MESSAGE_BYTES_MAX;
@@ -70,6 +70,8 @@ impl Refusal {
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Refusal {
         let code = match fault.kind.status() {
+            // The client takes it for success when what it makes is there.
+            409 if fault.kind != FaultKind::NameTaken => "failed_precondition",
             400 | 413 | 415 | 422 => "invalid_argument",
             401 => "unauthenticated",
             403 => "permission_denied",

@@ -9,6 +9,7 @@ use flyte::wire::{
     GetActionDataResponse, LogLine, Logs, OfAction, Offloaded, PreSigned, TailLogsRequest, TailLogsResponse, UploadInputsRequest,
     UploadInputsResponse,
 };
+use flyte::sign::Link;
 use futures::Stream;
 use journal::ActionRow;
 use model::{ActionNo, AttemptKey, AttemptNo, Digest, Phase};
@@ -19,6 +20,8 @@ use super::{auth, naming, store, tasks};
 use crate::rest::App;
 use crate::rest::access::Caller;
 
+/// Bytes of a digest of MD5.
+const MD5_BYTES: usize = 16;
 /// How long a link is good.
 const LINK_SECONDS: u64 = 3_600;
 /// Bytes of a log read at a time.
@@ -37,10 +40,16 @@ pub(super) fn origin(headers: &HeaderMap) -> String {
     format!("{scheme}://{host}")
 }
 
-fn signed(control: &ControlPlane, headers: &HeaderMap, method: &str, key: &str) -> String {
-    let until = now() + LINK_SECONDS;
-    let signature = flyte::sign::link(control.flyte().secret(), method, key, until);
-    format!("{}{}/{key}?until={until}&signature={signature}", origin(headers), store::LINK_PREFIX)
+/// A link that is good for a while.
+fn signed(control: &ControlPlane, headers: &HeaderMap, link: Link<'_>) -> String {
+    let link = Link { until: now() + LINK_SECONDS, ..link };
+    let signature = link.signature(control.flyte().secret());
+    let Link { key, until, md5, by, .. } = link;
+    let mut address = format!("{}{}/{key}?until={until}&signature={signature}", origin(headers), store::LINK_PREFIX);
+    for (name, value) in [("md5", md5), ("by", by)].into_iter().filter(|(_, value)| !value.is_empty()) {
+        address.push_str(&format!("&{name}={value}"));
+    }
+    address
 }
 
 /// A part of a key: what a client calls a file leads nowhere else.
@@ -50,20 +59,32 @@ pub(super) fn plain(text: &str) -> String {
     if text.trim_matches('.').is_empty() { "file".into() } else { text }
 }
 
-/// Where a client may upload a file to.
+/// Where a client may upload a file to. What a program uploads carries what its data do, and lies apart.
 pub(super) async fn upload_location(
     app: &App,
+    caller: &Caller,
     headers: &HeaderMap,
     request: CreateUploadLocationRequest,
 ) -> Answer<CreateUploadLocationResponse> {
-    let root = match (request.filename_root.is_empty(), request.content_md5.is_empty()) {
+    if !matches!(request.content_md5.len(), 0 | MD5_BYTES) {
+        return Err(Refusal::new("invalid_argument", format!("a digest of MD5 has {MD5_BYTES} bytes")));
+    }
+    let md5 = flyte::call::to_hex(&request.content_md5);
+    let root = match (request.filename_root.is_empty(), md5.is_empty()) {
         (false, _) => plain(&request.filename_root),
-        (true, false) => flyte::call::to_hex(&request.content_md5),
+        (true, false) => md5.clone(),
         (true, true) => Digest(random_bytes()).hex()[..32].to_owned(),
     };
     let (project, domain) = (plain(&request.project), plain(&request.domain));
-    let key = format!("uploads/{project}/{domain}/{root}/{}", plain(&request.filename));
-    let signed_url = signed(&app.control, headers, "PUT", &key);
+    let (control, asking, place) = (app.control.clone(), caller.clone(), (project.clone(), domain.clone()));
+    let folder = blocking(move || match naming::reach_of(&control, &asking)? {
+        Some(reach) => control.flyte().upload_folder(&reach, &place.0, &place.1).map_err(broken),
+        None => Ok(None),
+    });
+    let folder = folder.await?.map(|folder| format!("{folder}/")).unwrap_or_default();
+    let key = format!("uploads/{project}/{domain}/{folder}{root}/{}", plain(&request.filename));
+    let by = caller.attempt.map(|attempt| attempt.to_string()).unwrap_or_default();
+    let signed_url = signed(&app.control, headers, Link { method: "PUT", key: &key, md5: &md5, by: &by, ..Link::default() });
     let expires_at = Some(flyte::wire::Time { seconds: (now() + LINK_SECONDS) as i64, nanos: 0 });
     Ok(CreateUploadLocationResponse { signed_url, native_url: flyte::uri(&key), expires_at, headers: Default::default() })
 }
@@ -158,7 +179,7 @@ pub(super) async fn download_link(
     })
     .await?;
     let expires_at = Some(flyte::wire::Time { seconds: (now() + LINK_SECONDS) as i64, nanos: 0 });
-    let signed_url = vec![signed(&app.control, headers, "GET", &key)];
+    let signed_url = vec![signed(&app.control, headers, Link { method: "GET", key: &key, ..Link::default() })];
     Ok(CreateDownloadLinkResponse { pre_signed_urls: Some(PreSigned { signed_url, expires_at }) })
 }
 
@@ -201,6 +222,8 @@ struct Tail {
     key: AttemptKey,
     offsets: [u64; 2],
     rest: [Vec<u8>; 2],
+    /// Whether what was there already was told.
+    is_live: bool,
 }
 
 /// What a task prints, from its beginning to the end of the attempt.
@@ -210,17 +233,20 @@ pub(super) async fn logs(
     request: TailLogsRequest,
 ) -> Answer<impl Stream<Item = Answer<TailLogsResponse>> + Send + use<>> {
     let (shared, caller) = (app.clone(), caller.clone());
-    let (run, action) = blocking(move || {
-        let (run, action) = view::action_of(shared.control.reader(), request.action_id.as_ref())?;
+    let (key, site) = blocking(move || {
+        let reader = shared.control.reader();
+        let (run, action) = view::action_of(reader, request.action_id.as_ref())?;
         auth::sees(&shared, &caller, &run, &action)?;
-        Ok((run, action))
+        let attempt = AttemptNo(if request.attempt == 0 { action.attempt } else { request.attempt });
+        // Each attempt has its log where it was, wherever the action went on.
+        let earlier = reader.attempts(run.id, action.no).map_err(broken)?.into_iter().find(|earlier| earlier.attempt == attempt.0);
+        let site = earlier.and_then(|earlier| earlier.site).or(action.site.filter(|_| attempt.0 == action.attempt));
+        Ok((AttemptKey { run: run.id, action: ActionNo(action.no), attempt }, site))
     })
     .await?;
     let none = || Refusal::new("not_found", "the attempt has no log yet");
-    let executor = action.site.as_deref().and_then(|site| app.control.sites().executor(site)).ok_or_else(none)?;
-    let attempt = AttemptNo(if request.attempt == 0 { action.attempt } else { request.attempt });
-    let key = AttemptKey { run: run.id, action: ActionNo(action.no), attempt };
-    let tail = Tail { app: app.clone(), executor, key, offsets: [0; 2], rest: Default::default() };
+    let executor = site.as_deref().and_then(|site| app.control.sites().executor(site)).ok_or_else(none)?;
+    let tail = Tail { app: app.clone(), executor, key, offsets: [0; 2], rest: Default::default(), is_live: false };
     Ok(futures::stream::unfold(Some(tail), |tail| async move {
         let mut tail = tail?;
         loop {
@@ -232,18 +258,39 @@ pub(super) async fn logs(
                 let message = TailLogsResponse { logs: vec![Logs { lines }] };
                 return Some((Ok(message), Some(tail)));
             }
-            if !open || *tail.app.stopped.borrow() {
+            if *tail.app.stopped.borrow() {
                 return None;
             }
-            tokio::time::sleep(LOG_PAUSE).await;
+            // Between its placement and its process nothing is open, and it has not ended.
+            let over = match open {
+                true => Ok(false),
+                false => is_over(tail.app.control.clone(), tail.key).await,
+            };
+            match over {
+                Ok(true) => return None,
+                Ok(false) => tokio::time::sleep(LOG_PAUSE).await,
+                Err(refusal) => return Some((Err(refusal), None)),
+            }
+            tail.is_live = true;
         }
     }))
+}
+
+/// Whether an attempt has ended.
+async fn is_over(control: ControlPlane, key: AttemptKey) -> Answer<bool> {
+    blocking(move || {
+        let filter = journal::ActionFilter { from: key.action.0, limit: 1, phase: None };
+        let row = control.reader().actions(key.run, &filter).map_err(broken)?.pop();
+        Ok(row.is_none_or(|row| row.no != key.action.0 || row.finished_at.is_some() || row.attempt > key.attempt.0))
+    })
+    .await
 }
 
 /// The lines that came since, and whether more may come.
 async fn more(tail: &mut Tail) -> std::io::Result<(Vec<LogLine>, bool)> {
     let (mut lines, mut any_open, mut read) = (Vec::new(), false, false);
-    let timestamp = Some(view::time(controlplane::wall()));
+    // When lines were written is kept nowhere. Those that come while somebody looks are of now.
+    let timestamp = tail.is_live.then(|| view::time(controlplane::wall()));
     for (index, stream) in [LogStream::Stdout, LogStream::Stderr].into_iter().enumerate() {
         let chunk = match tail.executor.logs(tail.key, stream, tail.offsets[index], LOG_CHUNK).await {
             Ok(chunk) => chunk,

@@ -89,11 +89,11 @@ fn sees(app: &App, caller: &Caller, place: Place<'_>, key: &str) -> Answer<bool>
         return Ok(permission::permits(app, caller, "view", &of_project(project, domain), &label));
     }
     match key.splitn(6, '/').collect::<Vec<_>>()[..] {
-        // Every program of the project reads them.
-        ["uploads", project, domain, ..] if (project, domain) == place => Ok(true),
         ["uploads", project, domain, ..] => {
-            let target = of_project(project, domain);
-            Ok(permission::permits(app, caller, "view", &target, &model::Label::empty()))
+            let label = app.control.flyte().label_at(&flyte::uri(key)).map_err(broken)?;
+            // Every program of the project reads those that carry nothing.
+            let is_for_all = label.is_empty() && (project, domain) == place;
+            Ok(is_for_all || permission::permits(app, caller, "view", &of_project(project, domain), &label))
         }
         ["runs", project, domain, name, action, ..] => {
             let reader = app.control.reader();
@@ -130,6 +130,7 @@ pub(super) fn is_of(app: &App, caller: &Caller, (run, action): (&RunRow, &Action
         attempt: action.attempt,
         inputs: String::new(),
         label,
+        by: None,
         site: String::new(),
     };
     control.flyte().may_read(&reach, key).map_err(broken)

@@ -5,20 +5,22 @@ use engine::{Command, Outcome, Spawn};
 use flyte::wire::{ActionId, Provenance, Relation};
 use flyte::{Call, Message as _, Recovery};
 use journal::{ActionRow, ChildRow, RunRow};
-use model::{ActionKey, ActionNo, AttemptKey, Phase};
+use model::{ActionKey, ActionNo, AttemptKey, Label, Phase};
 use serde_json::Value;
 
 use super::auth;
 use super::connect::{Answer, Refusal};
 use super::view::{self, blocking, broken};
-use crate::rest::App;
 use crate::rest::access::Caller;
+use crate::rest::sight::Sight;
+use crate::rest::{App, permission};
 
 /// Children that are read at a time.
 const BATCH: usize = 500;
 
 /// What a specification of a run says of recovering another one. The other run has to be of the same project and domain.
-pub(super) fn asked(control: &controlplane::ControlPlane, run_spec: &[u8], place: (&str, &str)) -> Answer<Option<Recovery>> {
+/// Whoever asks has to be somebody who may see what it gave, since that is theirs from then on.
+pub(super) fn asked(app: &App, caller: &Caller, run_spec: &[u8], place: (&str, &str)) -> Answer<Option<Recovery>> {
     let invalid = |message: String| Refusal::new("invalid_argument", message);
     let said = Provenance::decode(run_spec).map_err(|error| invalid(error.to_string()))?;
     let Some(relation) = said.relation.filter(|relation| relation.kind == Relation::RECOVER) else { return Ok(None) };
@@ -27,9 +29,24 @@ pub(super) fn asked(control: &controlplane::ControlPlane, run_spec: &[u8], place
         let (project, domain) = place;
         return Err(invalid(format!("a run of `{project}` and `{domain}` recovers none of another project or domain")));
     }
-    view::run_of(control.reader(), Some(&of))?;
+    let before = view::run_of(app.control.reader(), Some(&of))?;
+    if !may_take(app, caller, &before, Some(controlplane::FLYTE_ROOT))? {
+        let message = format!("`{}` may not see what the run `{}` gave, and so does not take it over", caller.principal, of.name);
+        return Err(Refusal::new("permission_denied", message));
+    }
     let again = said.recover.unwrap_or_default().force_rerun_actions;
     Ok(Some(Recovery { run: of.name, again }))
+}
+
+/// Whether somebody may have what an action of an earlier run gave as that of a run of their own: when they may see it there, or would not here either,
+/// since it carries the same here.
+fn may_take(app: &App, caller: &Caller, before: &RunRow, action: Option<&str>) -> Answer<bool> {
+    let sight = Sight::of(app, caller, before)?;
+    if sight.withheld(action).is_none() {
+        return Ok(true);
+    }
+    let own = policy::Target { author: caller.principal.clone(), ..permission::run_target(before) };
+    Ok(!permission::permits(app, caller, "view", &own, &Label::of(sight.label(action))))
 }
 
 /// Whom a run is about that does not say so: whom the run is about that it repeats, or that started it. It is given the same, or what came of that.
@@ -95,21 +112,24 @@ fn source(control: &controlplane::ControlPlane, recovery: &Recovery, (project, d
 }
 
 /// What an action came to in the run that is recovered, when that is taken.
-fn before(control: &controlplane::ControlPlane, run: &RunRow, call: &Call) -> Answer<Option<(String, ActionRow)>> {
+fn before(control: &controlplane::ControlPlane, run: &RunRow, call: &Call) -> Answer<Option<(RunRow, ActionRow)>> {
     if call.recovers.as_ref().is_none_or(|recovery| recovery.again.contains(&call.name)) {
         return Ok(None);
     }
-    let found = in_source(control, run, call)?.filter(|(_, action)| action.phase == Phase::Succeeded);
-    Ok(found.map(|(source, action)| (source.name, action)))
+    Ok(in_source(control, run, call)?.filter(|(_, action)| action.phase == Phase::Succeeded))
 }
 
 /// What a program asks for, with what it came to in the run that is recovered.
-pub(super) fn taken(control: &controlplane::ControlPlane, run: &RunRow, spawn: Spawn) -> Answer<Spawn> {
+pub(super) fn taken(app: &App, caller: &Caller, run: &RunRow, spawn: Spawn) -> Answer<Spawn> {
+    let control = &app.control;
     let Some(mut call) = spawn.input.as_ref().and_then(Call::of) else { return Ok(spawn) };
     let Some((source, action)) = before(control, run, &call)? else { return Ok(spawn) };
+    if !may_take(app, caller, &source, Some(&action.path))? {
+        return Ok(spawn);
+    }
     let Some(output) = given(control, &action)? else { return Ok(spawn) };
     // What is done again next time is not looked for here: this result has a name of its own from now on.
-    call.recovered_from = source;
+    call.recovered_from = source.name;
     let mut input = spawn.input.unwrap_or_default();
     input["flyte"] = call.input()["flyte"].take();
     let mut entered = spawn.entered;
@@ -119,20 +139,24 @@ pub(super) fn taken(control: &controlplane::ControlPlane, run: &RunRow, spawn: S
 
 /// Takes over the steps that an action recorded of itself in the run that is recovered: its program asks what is known of them, and not for them.
 pub(super) async fn traces(app: &App, caller: &Caller, id: Option<ActionId>) -> Answer<()> {
-    let (control, caller) = (app.control.clone(), caller.clone());
+    let (shared, caller) = (app.clone(), caller.clone());
     let spawns = blocking(move || {
+        let (app, control) = (&shared, &shared.control);
         let reader = control.reader();
         let (run, parent) = view::action_of(reader, id.as_ref())?;
-        auth::own(&caller, &run)?;
+        auth::within(app, &caller, &run)?;
         let call = view::call_of(reader, &parent)?;
-        let Some((source, above)) = in_source(&control, &run, &call)? else { return Ok(Vec::new()) };
+        let Some((source, above)) = in_source(control, &run, &call)? else { return Ok(Vec::new()) };
         let mut spawns = Vec::new();
         let mut from = 0;
         loop {
             let children = reader.children(source.id, above.no, from, BATCH).map_err(broken)?;
             for child in children.iter().filter(|child| is_step(child)) {
+                if !may_take(app, &caller, &source, Some(&child.action.path))? {
+                    continue;
+                }
                 let parent = ActionKey::new(run.id, ActionNo(parent.no));
-                spawns.extend(step(&control, &run, (&source, &call), child, parent)?);
+                spawns.extend(step(control, &run, (&source, &call), child, parent)?);
             }
             match children.last() {
                 Some(last) if children.len() == BATCH => from = last.action.no + 1,

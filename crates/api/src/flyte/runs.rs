@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::actions::is_over;
 use super::connect::{Answer, Refusal};
 use super::view::{self, blocking, broken};
-use super::{data, naming, recovering, tasks, triggers};
+use super::{auth, data, naming, recovering, tasks, triggers};
 use crate::rest::App;
 use crate::rest::access::Caller;
 
@@ -120,7 +120,16 @@ pub(super) fn tags_of(control: &ControlPlane, attempt: Option<AttemptKey>) -> An
     Ok(reach.label.0.iter().map(|tag| (tag.clone(), by.clone())).collect())
 }
 
-/// Starts a run. The client repeats a call that failed under the same request id: that is one run.
+/// What a call and its repetitions have in common. The request id alone says little: within a task it is made of four random letters, which a program
+/// that sets the seed makes the same each time.
+fn key_of(caller: &Caller, headers: &HeaderMap, domain: &str, request: &CreateRunRequest) -> Option<String> {
+    let id = headers.get("x-request-id")?;
+    let of = request.encode_to_vec();
+    let parts: [&[u8]; 7] = [id.as_bytes(), b"\0", domain.as_bytes(), b"\0", caller.principal.as_bytes(), b"\0", &of];
+    Some(format!("flyte:{}", Digest::of_parts(&parts).hex()))
+}
+
+/// Starts a run. The client repeats a call that failed, under the same request id and with the same words: that is one run.
 pub(super) async fn create(
     app: &App,
     caller: &Caller,
@@ -128,8 +137,7 @@ pub(super) async fn create(
     mut request: CreateRunRequest,
 ) -> Answer<CreateRunResponse> {
     let (project, domain, name) = place(&request)?;
-    let key = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(|id| format!("flyte:{id}"));
-    let key = key.filter(|key| key.len() <= model::limits::IDEMPOTENCY_KEY_BYTES_MAX);
+    let key = key_of(caller, headers, &domain, &request);
     let (shared, caller) = (app.clone(), caller.clone());
     let program = blocking(move || {
         let control = &shared.control;
@@ -160,7 +168,7 @@ pub(super) async fn create(
         let entered = tags_of(control, caller.attempt)?;
         let envs = run_spec.envs.unwrap_or_default().values;
         let start = run_spec.run_start_time.map(|time| time.seconds.max(0) as u64 * 1_000_000).map(model::Timestamp);
-        let recovers = recovering::asked(control, &request.run_spec, (&project, &domain))?;
+        let recovers = recovering::asked(&shared, &caller, &request.run_spec, (&project, &domain))?;
         let spec = control.flyte().keep_spec(&bytes)?;
         let reused = match &recovers {
             Some(recovery) => recovering::root(control, recovery, (&project, &domain), &inputs, &spec)?,
@@ -183,6 +191,7 @@ pub(super) async fn create(
             cache,
             given,
             entered,
+            by: Some(caller.rights()),
             ..Call::default()
         };
         let run_labels = run_spec.labels.unwrap_or_default().values;
@@ -210,6 +219,7 @@ pub(super) async fn create(
 pub(super) async fn abort(app: &App, caller: &Caller, request: OfRun) -> Answer<Empty> {
     let control = app.control.clone();
     let run = blocking(move || view::run_of(control.reader(), request.run_id.as_ref())).await?;
+    auth::own(caller, &run)?;
     if run.finished_at.is_none() {
         let (principal, reason) = (caller.principal.clone(), request.reason.unwrap_or_default());
         app.control.inbox().ask(Command::Cancel { run: run.id, principal, reason }).await?;

@@ -8,8 +8,9 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use controlplane::random_bytes;
-use flyte::objects::Meta;
+use flyte::objects::{Earlier, Meta};
 use flyte::reach::Access;
+use flyte::sign::Link;
 use flyte::{Objects, Reach};
 use model::limits::FLYTE_OBJECT_PUT_BYTES_MAX;
 use model::{AttemptKey, Digest};
@@ -32,7 +33,7 @@ const PARTS_MAX: u32 = 10_000;
 /// Objects of one page of a list, at most.
 const PAGE_MAX: usize = 1_000;
 
-type Fields = BTreeMap<String, String>;
+pub(super) type Fields = BTreeMap<String, String>;
 
 /// An error as S3 says it.
 pub(super) fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
@@ -43,7 +44,7 @@ pub(super) fn refuse(status: StatusCode, code: &str, message: &str) -> Response 
     (status, [(header::CONTENT_TYPE, "application/xml")], body).into_response()
 }
 
-fn failed(error: &std::io::Error) -> Response {
+pub(super) fn failed(error: &std::io::Error) -> Response {
     if let Some(away) = flyte::away(error) {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", &away.to_string());
     }
@@ -179,7 +180,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> +
     done.map_err(|error| failed(&error))
 }
 
-fn described(mut response: Response, meta: &Meta) -> Response {
+pub(super) fn described(mut response: Response, meta: &Meta) -> Response {
     let headers = response.headers_mut();
     let modified = chrono::DateTime::from_timestamp(meta.modified as i64, 0).unwrap_or_default();
     let modified = modified.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
@@ -263,30 +264,11 @@ pub(super) async fn follow_link(
     response
 }
 
-/// Writes an object by a link.
-pub(super) async fn upload(
-    State(app): State<App>,
-    Path(key): Path<String>,
-    Query(query): Query<Fields>,
-    request: Request,
-) -> Response {
-    if !is_good(&app, "PUT", &key, &query) {
-        return refuse(StatusCode::FORBIDDEN, "AccessDenied", "the link is not good, or not any more");
-    }
-    let (parts, body) = request.into_parts();
-    let written = async {
-        let bytes = body_of(&parts.headers, body).await?;
-        let objects = app.control.flyte().objects().clone();
-        let meta = blocking(move || objects.put(&key, &bytes)).await?;
-        Ok(described(StatusCode::OK.into_response(), &meta))
-    };
-    either(written.await)
-}
-
-fn is_good(app: &App, method: &str, key: &str, query: &Fields) -> bool {
-    let until = query.get("until").and_then(|until| until.parse().ok()).unwrap_or(0);
-    let signature = query.get("signature").map(String::as_str).unwrap_or_default();
-    flyte::sign::is_good(app.control.flyte().secret(), method, key, until, signature, controlplane::wall().0 / 1_000_000)
+/// Whether a link is good for a method and a key.
+pub(super) fn is_good(app: &App, method: &str, key: &str, query: &Fields) -> bool {
+    let field = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
+    let link = Link { method, key, until: field("until").parse().unwrap_or(0), md5: field("md5"), by: field("by") };
+    link.is_good(app.control.flyte().secret(), field("signature"), controlplane::wall().0 / 1_000_000)
 }
 
 /// Lists objects.
@@ -387,13 +369,8 @@ pub(super) async fn put(
         }
         let exclusive = parts.headers.get("if-none-match").is_some_and(|value| value == "*");
         let (stored, content) = (key.clone(), bytes.clone());
-        let put = move || {
-            if exclusive && objects.head(&stored).is_ok() {
-                return Err(std::io::ErrorKind::AlreadyExists.into());
-            }
-            objects.put(&stored, &content)
-        };
-        let meta = signer.blocking(&app, put).await?;
+        let earlier = if exclusive { Earlier::Kept } else { Earlier::Replaced };
+        let meta = signer.blocking(&app, move || objects.write(&stored, &mut &content[..], earlier)).await?;
         let asked = questions::ask(&app, signer.attempt, &key, &bytes).await;
         asked.map_err(|refusal| refuse(StatusCode::CONFLICT, "OperationAborted", &refusal.message))?;
         Ok(described(StatusCode::OK.into_response(), &meta))

@@ -72,17 +72,19 @@ pub(super) async fn image(app: &App, request: GetImageRequest) -> Answer<GetImag
     .await
 }
 
-/// Deploys a task. A version that is there is left as it is.
+/// Deploys a task. A version that is there is left as it is, but for triggers of it that are not: a deployment may have ended before they were set.
 pub(super) async fn deploy(app: &App, caller: &Caller, request: DeployTaskRequest) -> Answer<Empty> {
     let id = request.task_id.ok_or_else(|| Refusal::new("invalid_argument", "the task is not named"))?;
-    super::triggers::check_all(&request.triggers)?;
-    let (control, task, triggers) = (app.control.clone(), id.clone(), request.triggers);
-    let body = blocking(move || {
+    let (shared, by, name, triggers) = (app.clone(), caller.clone(), name_of(&id), request.triggers);
+    let found = blocking(move || {
+        let control = &shared.control;
         if !control.reader().resources(KIND, Some(&name_of(&id)), None).map_err(broken)?.is_empty() {
-            return Err(Refusal::new("already_exists", format!("`{}` is deployed already", name_of(&id))));
+            let (id, spec) = find(control, &id)?;
+            return Ok((None, super::triggers::look_at_all(&shared, &by, &id, &spec, (triggers, true))?));
         }
         let spec = flyte::task::read(&request.spec).map_err(|unfit| Refusal::new("invalid_argument", unfit.to_string()))?;
         let node = flyte::task::node("a0", &spec).map_err(|unfit| Refusal::new("invalid_argument", unfit.to_string()))?;
+        let triggers = super::triggers::look_at_all(&shared, &by, &id, &request.spec, (triggers, false))?;
         let kept = control.flyte().keep_spec(&request.spec)?;
         let environment = spec.environment.clone().unwrap_or_default().value;
         let body = json!({
@@ -90,12 +92,18 @@ pub(super) async fn deploy(app: &App, caller: &Caller, request: DeployTaskReques
             (controlplane::FLYTE_TAKES_FILES): true, "spec": kept, "short_name": spec.short_name, "environment": environment, "resources": node.needs.resources,
             "inputs": flyte::interface::inputs_schema(&spec), "outputs": flyte::interface::outputs_schema(&spec),
         });
-        Ok((name_of(&id), body))
+        Ok((Some(body), triggers))
     });
-    let (name, body) = body.await?;
-    let (kind, principal) = (KIND.to_owned(), caller.principal.clone());
-    app.control.inbox().ask(Command::ApplyResource { kind, name, body, principal }).await?;
-    super::triggers::deploy_all(app, caller, &task, triggers).await?;
+    let (body, triggers) = found.await?;
+    let is_there = body.is_none();
+    if let Some(body) = body {
+        let (kind, name, principal) = (KIND.to_owned(), name.clone(), caller.principal.clone());
+        app.control.inbox().ask(Command::ApplyResource { kind, name, body, principal }).await?;
+    }
+    super::triggers::set_all(app, caller, triggers).await?;
+    if is_there {
+        return Err(Refusal::new("already_exists", format!("`{name}` is deployed already")));
+    }
     Ok(Empty {})
 }
 
@@ -151,10 +159,6 @@ fn is_asked(id: &TaskId, request: Option<&ListRequest>) -> bool {
     })
 }
 
-fn limit(request: Option<&ListRequest>) -> usize {
-    request.map(|request| request.limit as usize).filter(|limit| *limit > 0).unwrap_or(1_000)
-}
-
 /// Deployed tasks, the newest version of each.
 pub(super) async fn list(app: &App, request: ListTasksRequest) -> Answer<ListTasksResponse> {
     let control = app.control.clone();
@@ -185,8 +189,8 @@ pub(super) async fn list(app: &App, request: ListTasksRequest) -> Answer<ListTas
                 }
             }
         }
-        tasks.truncate(limit(request.request.as_ref()));
-        Ok(ListTasksResponse { tasks, token: String::new() })
+        let (tasks, token) = view::page_of(tasks, request.request.as_ref());
+        Ok(ListTasksResponse { tasks, token })
     })
     .await
 }
@@ -209,8 +213,8 @@ pub(super) async fn versions(app: &App, request: ListVersionsRequest) -> Answer<
                 versions.push(DeployedVersion { version: found.id.version, deployed_at: Some(view::time(found.at)) });
             }
         }
-        versions.truncate(limit(request.request.as_ref()));
-        Ok(ListVersionsResponse { versions, token: String::new() })
+        let (versions, token) = view::page_of(versions, request.request.as_ref());
+        Ok(ListVersionsResponse { versions, token })
     })
     .await
 }
@@ -226,9 +230,11 @@ pub(super) async fn projects(app: &App, caller: &Caller, request: ListProjectsRe
     blocking(move || {
         let control = &app.control;
         let mut names: std::collections::BTreeSet<String> = rows(control)?.iter().map(|row| id_of(row).project).collect();
-        let filter = journal::RunFilter { limit: 1_000, ..journal::RunFilter::default() };
-        names.extend(control.reader().runs(&filter).map_err(broken)?.into_iter().map(|run| run.project));
+        names.extend(control.reader().projects().map_err(broken)?.into_iter().map(|project| project.name));
         names.retain(|name| {
+            if caller.home.as_ref().is_some_and(|home| home.project != *name) {
+                return false;
+            }
             let target = policy::Target { project: name.clone(), ..policy::Target::server() };
             permission::permits(&app, &caller, "read", &target, &model::Label::empty())
         });

@@ -110,96 +110,122 @@ fn schedule_of(automation: Automation) -> Answer<TriggerKind> {
     })
 }
 
-/// A trigger of a task whose specification is there.
-async fn set(app: &App, caller: &Caller, name: TriggerName, task: TaskId, spec: TriggerSpec, automation: Vec<u8>) -> Answer<()> {
-    let (on, binds) = fires_on(&automation, (&name.project, &name.domain))?;
-    let (app, by) = (app.clone(), caller.clone());
-    let control = app.control.clone();
-    let (own, said) = blocking(move || {
-        let control = &app.control;
-        let (id, bytes) = tasks::find(control, &task)?;
-        if flyte::task::read(&bytes).is_ok_and(|spec| flyte::workflows::is_workflow(&spec)) {
-            return Err(invalid("a trigger of the SDK starts no workflow: declare one with a document of `kind: trigger`"));
-        }
-        let inputs = match &spec.offloaded_input_data {
-            Some(offloaded) => offloaded.clone(),
-            None => {
-                let place = (name.project.as_str(), name.domain.as_str());
-                let uri = data::keep_inputs(control, &by, place, spec.inputs.as_deref().unwrap_or_default())?;
-                Offloaded { uri, inputs_hash: String::new() }
-            }
-        };
-        // Its runs read them, whoever set it.
-        naming::check_inputs(&app, &by, (&name.project, &name.domain), &inputs.uri)?;
-        let run_spec = RunSpec::decode(spec.run_spec.as_slice()).map_err(|error| invalid(error.to_string()))?;
-        super::runs::check(&run_spec)?;
-        if run_spec.labels.iter().any(|labels| labels.values.contains_key(flyte::subject::LABEL)) {
-            // It would lie open with the trigger, for as long as that is known.
-            return Err(invalid(format!("a trigger is about nobody: the label `{}` is one of runs", flyte::subject::LABEL)));
-        }
-        control.send_to_queue(&mut model::Node::default(), &run_spec.queue)?;
-        let call = Call {
-            spec: control.flyte().keep_spec(&bytes)?,
-            task: [id.org, id.project.clone(), id.domain, id.name.clone(), id.version.clone()],
-            inputs: inputs.uri.clone(),
-            base: flyte::uri(&format!("runs/{}/{}", name.project, name.domain)),
-            name: controlplane::FLYTE_ROOT.into(),
-            envs: run_spec
-                .envs
-                .unwrap_or_default()
-                .values
-                .into_iter()
-                .map(|pair| (pair.key, pair.value))
-                .collect::<BTreeMap<_, _>>(),
-            queue: run_spec.queue,
-            entered: super::runs::tags_of(control, by.attempt)?,
-            binds,
-            run_spec: to_hex(&spec.run_spec),
-            ..Call::default()
-        };
-        let own = OwnSpec {
-            name: name_of(&name),
-            workflow: format!("{}/{}", id.project, id.name),
-            domain: Some(name.domain.clone()),
-            inputs: inputs_of_trigger(&call),
-            on,
-            catch_up: CatchUp::Skip,
-            overlap: Overlap::Allow,
-            paused: !spec.active,
-        };
-        let said = json!({
-            "org": name.org, "project": name.project, "domain": name.domain, "task": name.task_name, "name": name.name,
-            "version": id.version, "automation": to_hex(&automation), "run_spec": to_hex(&spec.run_spec),
-            "description": spec.description, "inputs": inputs.uri, "inputs_hash": inputs.inputs_hash,
-        });
-        Ok((own, said))
-    })
-    .await?;
-    Ok(control.set_program_trigger(own, said, &caller.principal).await?)
+/// A trigger that was looked at: it can be set.
+pub(super) struct Ready {
+    own: OwnSpec,
+    /// What the client said of it.
+    said: Value,
 }
 
-/// Triggers that come with the deployment of a task.
-pub(super) async fn deploy_all(app: &App, caller: &Caller, task: &TaskId, triggers: Vec<TaskTrigger>) -> Answer<()> {
-    for TaskTrigger { name, spec, automation_spec } in triggers {
+/// What is set for a trigger of a task, whose identifier and specification are given. Nothing is set yet. Blocks.
+fn looked_at(
+    app: &App,
+    by: &Caller,
+    name: &TriggerName,
+    (id, bytes): (TaskId, &[u8]),
+    (spec, automation): (TriggerSpec, Vec<u8>),
+) -> Answer<Ready> {
+    let (on, binds) = fires_on(&automation, (&name.project, &name.domain))?;
+    let control = &app.control;
+    if flyte::task::read(bytes).is_ok_and(|spec| flyte::workflows::is_workflow(&spec)) {
+        return Err(invalid("a trigger of the SDK starts no workflow: declare one with a document of `kind: trigger`"));
+    }
+    let inputs = match &spec.offloaded_input_data {
+        Some(offloaded) => offloaded.clone(),
+        None => {
+            let place = (name.project.as_str(), name.domain.as_str());
+            let uri = data::keep_inputs(control, by, place, spec.inputs.as_deref().unwrap_or_default())?;
+            Offloaded { uri, inputs_hash: String::new() }
+        }
+    };
+    // Its runs read them, whoever set it.
+    naming::check_inputs(app, by, (&name.project, &name.domain), &inputs.uri)?;
+    let run_spec = RunSpec::decode(spec.run_spec.as_slice()).map_err(|error| invalid(error.to_string()))?;
+    super::runs::check(&run_spec)?;
+    if run_spec.labels.iter().any(|labels| labels.values.contains_key(flyte::subject::LABEL)) {
+        // It would lie open with the trigger, for as long as that is known.
+        return Err(invalid(format!("a trigger is about nobody: the label `{}` is one of runs", flyte::subject::LABEL)));
+    }
+    control.send_to_queue(&mut model::Node::default(), &run_spec.queue)?;
+    let call = Call {
+        spec: control.flyte().keep_spec(bytes)?,
+        task: [id.org, id.project.clone(), id.domain, id.name.clone(), id.version.clone()],
+        inputs: inputs.uri.clone(),
+        base: flyte::uri(&format!("runs/{}/{}", name.project, name.domain)),
+        name: controlplane::FLYTE_ROOT.into(),
+        envs: run_spec
+            .envs
+            .unwrap_or_default()
+            .values
+            .into_iter()
+            .map(|pair| (pair.key, pair.value))
+            .collect::<BTreeMap<_, _>>(),
+        queue: run_spec.queue,
+        entered: super::runs::tags_of(control, by.attempt)?,
+        binds,
+        run_spec: to_hex(&spec.run_spec),
+        by: Some(by.rights()),
+        ..Call::default()
+    };
+    let own = OwnSpec {
+        name: name_of(name),
+        workflow: format!("{}/{}", id.project, id.name),
+        domain: Some(name.domain.clone()),
+        inputs: inputs_of_trigger(&call),
+        on,
+        catch_up: CatchUp::Skip,
+        overlap: Overlap::Allow,
+        paused: !spec.active,
+    };
+    let said = json!({
+        "org": name.org, "project": name.project, "domain": name.domain, "task": name.task_name, "name": name.name,
+        "version": id.version, "automation": to_hex(&automation), "run_spec": to_hex(&spec.run_spec),
+        "description": spec.description, "inputs": inputs.uri, "inputs_hash": inputs.inputs_hash,
+    });
+    control.check_program_trigger(&own)?;
+    Ok(Ready { own, said })
+}
+
+async fn set(app: &App, caller: &Caller, Ready { own, said }: Ready) -> Answer<()> {
+    Ok(app.control.set_program_trigger(own, said, &caller.principal).await?)
+}
+
+/// Looks at the triggers that come with the deployment of a task before that is deployed: what is wrong with one is said while nothing is done. Of a task
+/// that is there already, at those that are not. Blocks.
+pub(super) fn look_at_all(
+    app: &App,
+    caller: &Caller,
+    task: &TaskId,
+    spec: &[u8],
+    (triggers, is_there): (Vec<TaskTrigger>, bool),
+) -> Answer<Vec<Ready>> {
+    let mut all = Vec::new();
+    for TaskTrigger { name, spec: said, automation_spec } in triggers {
         let of = (task.org.clone(), task.project.clone(), task.domain.clone(), task.name.clone());
         let name = named(Some(TriggerName { org: of.0, project: of.1, domain: of.2, name, task_name: of.3 }))?;
-        let spec = spec.unwrap_or_default();
-        let spec = TriggerSpec {
-            inputs: spec.inputs,
-            run_spec: spec.run_spec,
-            active: spec.active,
+        if is_there && !app.control.reader().resources(KIND, Some(&name_of(&name)), None).map_err(broken)?.is_empty() {
+            continue;
+        }
+        let said = said.unwrap_or_default();
+        let said = TriggerSpec {
+            inputs: said.inputs,
+            run_spec: said.run_spec,
+            active: said.active,
             task_version: task.version.clone(),
-            description: spec.description,
-            offloaded_input_data: spec.offloaded_input_data,
+            description: said.description,
+            offloaded_input_data: said.offloaded_input_data,
         };
-        set(app, caller, name, task.clone(), spec, automation_spec).await?;
+        all.push(looked_at(app, caller, &name, (task.clone(), spec), (said, automation_spec))?);
     }
-    Ok(())
+    Ok(all)
 }
 
-/// Checks triggers before the task that they come with is deployed.
-pub(super) fn check_all(triggers: &[TaskTrigger]) -> Answer<()> {
-    triggers.iter().try_for_each(|trigger| fires_on(&trigger.automation_spec, ("", "")).map(drop))
+/// Sets triggers that were looked at.
+pub(super) async fn set_all(app: &App, caller: &Caller, triggers: Vec<Ready>) -> Answer<()> {
+    for trigger in triggers {
+        set(app, caller, trigger).await?;
+    }
+    Ok(())
 }
 
 /// Sets one trigger of a deployed task.
@@ -213,7 +239,12 @@ pub(super) async fn deploy(app: &App, caller: &Caller, request: DeployTriggerReq
         name: name.task_name.clone(),
         version: spec.task_version.clone(),
     };
-    set(app, caller, name.clone(), task, spec, request.automation_spec).await?;
+    let (shared, by, of, automation) = (app.clone(), caller.clone(), name.clone(), request.automation_spec);
+    let ready = blocking(move || {
+        let (id, bytes) = tasks::find(&shared.control, &task)?;
+        looked_at(&shared, &by, &of, (id, &bytes), (spec, automation))
+    });
+    set(app, caller, ready.await?).await?;
     details(app, OfTrigger { name: Some(name) }).await
 }
 
@@ -285,9 +316,8 @@ pub(super) async fn list(app: &App, request: ListTriggersRequest) -> Answer<List
                 triggers.push(Trigger { id: found.id, status: found.status, active, automation_spec: found.automation_spec });
             }
         }
-        let limit = request.request.map(|request| request.limit as usize).filter(|limit| *limit > 0).unwrap_or(1_000);
-        triggers.truncate(limit);
-        Ok(ListTriggersResponse { triggers, token: String::new() })
+        let (triggers, token) = view::page_of(triggers, request.request.as_ref());
+        Ok(ListTriggersResponse { triggers, token })
     })
     .await
 }

@@ -37,6 +37,12 @@ pub(super) fn page<T>(all: Vec<T>, limit: usize, token: &str) -> (Vec<T>, String
     (all.into_iter().skip(from).take(limit).collect(), token)
 }
 
+/// A page of a list as a client asks for it: as long as may be when it does not say.
+pub(super) fn page_of<T>(all: Vec<T>, asked: Option<&wire::ListRequest>) -> (Vec<T>, String) {
+    let limit = asked.map(|asked| asked.limit as usize).filter(|limit| *limit > 0).unwrap_or(PAGE.1);
+    page(all, limit, asked.map_or("", |asked| &asked.token))
+}
+
 /// A phase on the wire.
 pub(super) fn phase(phase: Phase) -> i32 {
     match phase {

@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use controlplane::{ControlPlane, Fault, FaultKind};
+use flyte::Rights;
 use model::{AttemptKey, Digest};
 use parking_lot::RwLock;
 use serde_json::Value;
@@ -23,6 +24,9 @@ use super::problem::{ApiError, ApiResult};
 
 /// What a token may be allowed.
 pub(crate) const SCOPES: [&str; 5] = ["read", "run", "approve", "admin", "worker"];
+
+/// What programs do while they run, as far as whoever started them may.
+const OF_ATTEMPTS: [&str; 4] = ["read", "view", "submit", "steer"];
 
 /// Where it stands in what is stored of a token when it ends, in microseconds since 1970. Tokens of earlier versions have no end.
 pub(crate) const EXPIRES_AT: &str = "expires_at";
@@ -62,6 +66,28 @@ pub(crate) struct Caller {
     roles: Vec<String>,
     /// The attempt that calls, when it is one of a Flyte program.
     pub(crate) attempt: Option<AttemptKey>,
+    /// Where that is at home, and has to do with nothing else.
+    pub(crate) home: Option<Home>,
+}
+
+/// Where a running program is at home: its run, and the project and domain of that.
+#[derive(Clone, Debug)]
+pub(crate) struct Home {
+    pub(crate) project: String,
+    pub(crate) domain: String,
+    pub(crate) run: String,
+}
+
+impl Home {
+    /// Whether something is of the project and domain.
+    pub(crate) fn holds(&self, target: &policy::Target) -> bool {
+        (&target.project, &target.domain) == (&self.project, &self.domain)
+    }
+
+    /// Whether something is the run itself.
+    pub(crate) fn is_run(&self, target: &policy::Target) -> bool {
+        target.kind == "run" && target.name == self.run && self.holds(target)
+    }
 }
 
 /// Who was answered, for the log.
@@ -72,6 +98,11 @@ impl Caller {
     /// The caller as policies see them.
     pub(crate) fn as_policy(&self) -> policy::Caller {
         policy::Caller { name: self.principal.clone(), groups: self.groups.clone(), roles: self.roles.clone() }
+    }
+
+    /// What is theirs, for what they start to be held to.
+    pub(crate) fn rights(&self) -> Rights {
+        Rights { groups: self.groups.clone(), roles: self.roles.clone() }
     }
 }
 
@@ -106,6 +137,7 @@ fn local_user(headers: &HeaderMap) -> Caller {
             .unwrap_or_default(),
         roles: vec!["admin".into()],
         attempt: None,
+        home: None,
     }
 }
 
@@ -183,6 +215,11 @@ pub(crate) fn caller(app: &App, route: &str, request: &Request) -> ApiResult<Cal
     }
 }
 
+fn not_of_attempts(needs: Needs) -> Fault {
+    let operation = needs.operations().first().copied().unwrap_or("administer");
+    Fault::new(FaultKind::Forbidden, format!("a program that runs does not `{operation}`: people and programs outside do"))
+}
+
 /// Finds the caller, looks whether they may, and hands them on.
 pub(crate) async fn authenticate(State(app): State<App>, request: Request, next: Next) -> ApiResult<Response> {
     let route = request.extensions().get::<MatchedPath>().cloned();
@@ -221,6 +258,13 @@ async fn admit(app: &App, route: &str, needs: Needs, request: Request) -> Result
         Ok(caller) => caller,
         Err(error) => return Err((headers, error)),
     };
+    if caller.attempt.is_some() {
+        // The rest is asked when it is known what was sent.
+        return match needs.operations().iter().all(|operation| OF_ATTEMPTS.contains(operation)) {
+            true => Ok((request, caller)),
+            false => Err((headers, ApiError(not_of_attempts(needs)))),
+        };
+    }
     let (mut parts, body) = request.into_parts();
     match super::permission::check(app, &caller, needs, &mut parts).await {
         Ok(()) => Ok((Request::from_parts(parts, body), caller)),
@@ -242,18 +286,40 @@ fn known(tokens: &BTreeMap<String, Value>, token: &str) -> ApiResult<Caller> {
         let fault = Fault::new(FaultKind::Unauthenticated, format!("the token `{name}` has expired"));
         return Err(ApiError(fault.hint("an administrator makes another one with `tutti token create`")));
     }
-    let texts = |key: &str| -> Vec<String> {
-        let list = body.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-        list.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect()
-    };
-    let principal = body.get("user").and_then(Value::as_str).unwrap_or(name).to_owned();
-    let mut roles: Vec<String> = texts("scopes").iter().map(|scope| role_of(scope).to_owned()).collect();
-    roles.extend(texts("roles"));
-    Ok(Caller { principal, groups: texts("groups"), roles, attempt: None })
+    let Rights { groups, roles } = rights_in(body);
+    Ok(Caller { principal: user_in(name, body).to_owned(), groups, roles, attempt: None, home: None })
 }
 
-/// A running attempt of a Flyte program calls in the name of whoever started its run, to read, to start and to steer; none when the token is
-/// none of an attempt's. It is good for as long as the attempt is under way, and at the doors of the SDK alone.
+/// Whose token it is.
+fn user_in<'t>(name: &'t str, token: &'t Value) -> &'t str {
+    token.get("user").and_then(Value::as_str).unwrap_or(name)
+}
+
+/// The groups and roles of a token, those that its scopes stand for among them.
+fn rights_in(token: &Value) -> Rights {
+    let texts = |key: &str| -> Vec<String> {
+        let list = token.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+        list.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect()
+    };
+    let mut roles: Vec<String> = texts("scopes").iter().map(|scope| role_of(scope).to_owned()).collect();
+    roles.extend(texts("roles"));
+    Rights { groups: texts("groups"), roles }
+}
+
+/// What somebody may whose run does not say it, such as one of a workflow: what all their tokens may; where they have none, what a program needs.
+fn rights_of(tokens: &BTreeMap<String, Value>, principal: &str) -> Rights {
+    let own = tokens.iter().filter(|(name, token)| user_in(name, token) == principal).map(|(_, token)| rights_in(token));
+    let all = own.reduce(|mut all, one| {
+        all.groups.extend(one.groups);
+        all.roles.extend(one.roles);
+        all
+    });
+    let basic = || ["read", "run"].map(|scope| role_of(scope).to_owned()).to_vec();
+    all.unwrap_or_else(|| Rights { groups: Vec::new(), roles: basic() })
+}
+
+/// A running attempt of a Flyte program calls in the name of whoever started its run, to read, to start and to steer what they may, in the project and
+/// domain of the run; none when the token is none of an attempt's. It is good for as long as the attempt is under way, and at the doors of the SDK alone.
 fn attempt(app: &App, route: &str, token: &str) -> ApiResult<Option<Caller>> {
     let Some(name) = flyte::sign::attempt_of(app.control.flyte().secret(), token) else { return Ok(None) };
     let over = || ApiError(Fault::new(FaultKind::Unauthenticated, "the attempt that this token was made for is over"));
@@ -263,11 +329,20 @@ fn attempt(app: &App, route: &str, token: &str) -> ApiResult<Option<Caller>> {
         return Err(ApiError(fault));
     }
     tokio::task::block_in_place(|| {
-        app.control.flyte_reach(key)?.ok_or_else(over)?;
+        let reach = app.control.flyte_reach(key)?.ok_or_else(over)?;
         let run = app.control.reader().run(key.run).map_err(Fault::internal)?.ok_or_else(over)?;
-        let roles = ["read", "run"].map(|scope| role_of(scope).to_owned()).to_vec();
-        Ok(Some(Caller { principal: run.principal, groups: Vec::new(), roles, attempt: Some(key) }))
+        let Rights { groups, roles } = match &reach.by {
+            Some(rights) => rights.clone(),
+            None => rights_of(&*app.tokens.read(&app.control)?, &run.principal),
+        };
+        let home = Some(Home { project: run.project, domain: run.domain, run: run.name });
+        Ok(Some(Caller { principal: run.principal, groups, roles, attempt: Some(key), home }))
     })
+}
+
+/// Whether there are tokens, so that everybody has one, attempts too.
+pub(crate) fn wants_tokens(app: &App) -> Result<bool, Fault> {
+    Ok(!app.tokens.read(&app.control).map_err(|error| error.0)?.is_empty())
 }
 
 /// Whether a token is known.

@@ -14,6 +14,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use controlplane::{ControlPlane, Fault, FaultKind};
 use hyper::body::{Frame, SizeHint};
+use hyper::header::HeaderValue;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -31,6 +32,8 @@ use super::{App, router};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a client may take for its hello of TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How a request came, as far as the next behind it does not see.
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
 /// How long requests in flight may take to end when the server stops.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -72,6 +75,8 @@ pub struct Server {
     pub address: SocketAddr,
     listener: TcpListener,
     tls: Option<Arc<Certificate>>,
+    /// Where programs that this server runs find it, when others have to speak TLS: they know no certificate of it, and no name.
+    inside: Option<TcpListener>,
     patience: Duration,
     stopping: watch::Sender<bool>,
     app: App,
@@ -91,9 +96,13 @@ impl Server {
         };
         let listener = TcpListener::bind(listen.address).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
+        let inside = match tls {
+            Some(_) => Some(bind_inside(&control).await.map_err(cannot)?),
+            None => None,
+        };
         let (stopping, stopped) = watch::channel(false);
         let app = App::new(control, access, stopped, listen.connections);
-        Ok(Server { address, listener, tls, patience: listen.patience, stopping, app })
+        Ok(Server { address, listener, tls, inside, patience: listen.patience, stopping, app })
     }
 
     /// The address as clients write it.
@@ -112,9 +121,32 @@ impl Server {
         self.url_of(address)
     }
 
+    /// The address as programs that this server runs write it: on this machine, and never with TLS.
+    pub fn url_from_inside(&self) -> io::Result<String> {
+        match &self.inside {
+            Some(inside) => Ok(format!("http://{}", inside.local_addr()?)),
+            None => Ok(self.url_from_here()),
+        }
+    }
+
     fn url_of(&self, address: SocketAddr) -> String {
         format!("{}://{address}", if self.tls.is_some() { "https" } else { "http" })
     }
+}
+
+/// A door for programs on this machine. It stays where it was: some of them outlive the server that started them.
+async fn bind_inside(control: &ControlPlane) -> io::Result<TcpListener> {
+    let file = control.data().join("flyte/inside");
+    let before = tokio::fs::read_to_string(&file).await.ok().and_then(|port| port.trim().parse::<u16>().ok());
+    let listener = match before {
+        Some(port) => match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+            Ok(listener) => listener,
+            Err(_) => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?,
+        },
+        None => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?,
+    };
+    tokio::fs::write(&file, listener.local_addr()?.port().to_string()).await?;
+    Ok(listener)
 }
 
 /// For other machines: nobody without a token, nothing in clear text. There is no flag to say that it is all right.
@@ -137,31 +169,65 @@ fn check_exposed(listen: &Listen, control: &ControlPlane, access: &Access) -> Re
 
 /// Serves until `stop` is done, then lets requests in flight end.
 pub async fn serve(server: Server, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-    let Server { listener, tls, patience, stopping, app, .. } = server;
+    let Server { listener, tls, inside, patience, stopping, app, .. } = server;
     let room = app.room.clone();
     tokio::spawn(crate::flyte::keep_doors(app.clone()));
+    let within = super::inside(app.clone());
     let router = router(app);
     let graceful = GracefulShutdown::new();
     let idle = Arc::new(Idle::default());
-    tokio::pin!(stop);
-    loop {
-        let accepted = tokio::select! {
-            () = &mut stop => break,
-            accepted = accept(&listener, &room, &idle) => accepted,
-        };
-        let Some((stream, remote, permit)) = accepted else { break };
+    let all = Listening { room, idle, patience, graceful: &graceful };
+    tokio::select! {
+        () = stop => {}
+        () = all.take(&listener, tls, router) => {}
+        () = async { match &inside {
+            Some(inside) => all.take(inside, None, within).await,
+            None => std::future::pending().await,
+        } } => {}
+    }
+    drop((listener, inside));
+    // Streams and long waits end by themselves when they are told.
+    let _ = stopping.send(true);
+    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not end in time and were cut off");
+    }
+    Ok(())
+}
+
+/// What all connections share.
+struct Listening<'s> {
+    room: Arc<Semaphore>,
+    idle: Arc<Idle>,
+    patience: Duration,
+    graceful: &'s GracefulShutdown,
+}
+
+impl Listening<'_> {
+    /// Takes connections for as long as there is room for some.
+    async fn take(&self, listener: &TcpListener, tls: Option<Arc<Certificate>>, router: Router) {
+        while let Some((stream, remote, permit)) = accept(listener, &self.room, &self.idle).await {
+            self.begin((stream, remote, permit), tls.clone(), router.clone());
+        }
+    }
+
+    fn begin(
+        &self,
+        (stream, remote, permit): (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit),
+        tls: Option<Arc<Certificate>>,
+        router: Router,
+    ) {
         // Answers are small and waited for.
         let _ = stream.set_nodelay(true);
-        let (router, tls, watcher) = (router.clone(), tls.clone(), graceful.watcher());
-        let seat = Seat::take(&idle);
+        let (watcher, patience) = (self.graceful.watcher(), self.patience);
+        let seat = Seat::take(&self.idle);
         tokio::spawn(async move {
             let stream = Patient::new(stream, patience);
             let asked = seat.clone();
             let conversation = async {
                 match tls {
-                    None => converse(stream, router, remote, watcher, seat).await,
+                    None => converse(stream, router, (remote, false), watcher, seat).await,
                     Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.acceptor().accept(stream)).await {
-                        Ok(Ok(stream)) => converse(stream, router, remote, watcher, seat).await,
+                        Ok(Ok(stream)) => converse(stream, router, (remote, true), watcher, seat).await,
                         Ok(Err(error)) => tracing::debug!(%remote, %error, "no TLS"),
                         Err(_) => tracing::debug!(%remote, "no TLS in time"),
                     },
@@ -175,13 +241,6 @@ pub async fn serve(server: Server, stop: impl Future<Output = ()> + Send + 'stat
             drop(permit);
         });
     }
-    drop(listener);
-    // Streams and long waits end by themselves when they are told.
-    let _ = stopping.send(true);
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some requests did not end in time and were cut off");
-    }
-    Ok(())
 }
 
 /// The next connection, when there is room for one.
@@ -212,13 +271,17 @@ async fn accept(
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
-    remote: SocketAddr,
+    (remote, is_secure): (SocketAddr, bool),
     watcher: hyper_util::server::graceful::Watcher,
     seat: Arc<Seat>,
 ) {
     let router = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Remote(remote));
+        if is_secure {
+            // As a proxy says it that speaks TLS before this server; addresses that are given out begin with it.
+            request.headers_mut().entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("https"));
+        }
         seat.work();
         let (answer, seat) = (hyper::service::Service::call(&router, request), seat.clone());
         async move {

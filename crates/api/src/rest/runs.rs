@@ -469,6 +469,7 @@ pub(crate) async fn rerun(
         principal: caller.principal.clone(),
         traceparent: traceparent(&headers),
         blind,
+        by: caller.rights(),
     };
     let submitted = app.control.rerun(&run, rerun).await?;
     Ok((StatusCode::CREATED, Json(answer(&app, &caller, &submitted, None)?)))
@@ -485,7 +486,7 @@ pub(crate) async fn plan_rerun(
     let plan = blocking(move || {
         let blind = is_blind(&app, &caller, &run)?;
         let (from, inputs, principal) = (request.from, request.inputs, caller.principal);
-        app.control.plan_rerun(&run, &Rerun { from, inputs, principal, traceparent: None, blind })
+        app.control.plan_rerun(&run, &Rerun { from, inputs, principal, traceparent: None, blind, by: Default::default() })
     });
     let plan = plan.await?;
     let again = plan.again.into_iter().map(|(node, why)| RerunNodeView { node, why });

@@ -245,6 +245,32 @@ async fn an_output_that_names_what_is_anothers_brings_nothing_of_it() {
     up.down().await;
 }
 
+/// What a run gave is taken over by whoever may see it, and by nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_recovers_a_run_that_they_may_not_see() {
+    let up = Up::start().await;
+    with_runs(&up).await;
+    up.apply(
+        "kind: policy
+name: own
+cedar: |
+  permit (principal in Role::\"desk\", action in [Action::\"read\", Action::\"submit\"], resource in Project::\"mine\");
+  permit (principal in Role::\"desk\", action == Action::\"view\", resource in Project::\"mine\") when { resource.author == principal.name };
+",
+    )
+    .await;
+    let admin = token(&up, "admin", &["admin"], "").await;
+    let own = token_with_role(&up, "somebody", "desk", &admin).await;
+    let eve = token_with_role(&up, "eve", "desk", &admin).await;
+    let relation = Relation { related_to: run("mine").map(|id| RunId { name: "secret".into(), ..id }), kind: Relation::RECOVER };
+    let run_spec = Provenance { relation: Some(relation), recover: None }.encode_to_vec();
+    let recover = async |token: &str| create(&up, token, CreateRunRequest { run_spec: run_spec.clone(), ..Default::default() }).await;
+    assert_eq!(recover(&eve).await, "permission_denied");
+    assert_eq!(recover(&own).await, "");
+    assert_eq!(recover(&admin).await, "");
+    up.down().await;
+}
+
 /// Only the doors of the SDK make calls of programs, since only they ask who may read what a call names.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_input_that_looks_like_a_call_of_a_program_is_refused_at_every_other_door() {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::access::{token, token_with_role};
 use super::support::{Answer, Up};
 
-const KEEPERS: &str = "kind: policy
+pub(crate) const KEEPERS: &str = "kind: policy
 name: keepers
 cedar: |
   @id(\"keeper\")
@@ -20,7 +20,7 @@ cedar: |
 ";
 
 /// What is sent to a door about a project; none where it is about nobody's.
-type Sent = Option<fn(&str) -> Vec<u8>>;
+pub(crate) type Sent = Option<fn(&str) -> Vec<u8>>;
 
 pub(crate) fn run(project: &str) -> Option<RunId> {
     Some(RunId { project: project.into(), domain: "development".into(), name: "r".into(), ..Default::default() })
@@ -117,7 +117,7 @@ fn set_settings(p: &str) -> Vec<u8> {
 }
 
 /// Every door by its service and method.
-const DOORS: &[(&str, Sent)] = &[
+pub(crate) const DOORS: &[(&str, Sent)] = &[
     ("auth.AuthMetadataService/GetOAuth2Metadata", None),
     ("auth.AuthMetadataService/GetPublicClientConfig", None),
     ("cluster.ClusterService/SelectCluster", None),

@@ -2,13 +2,14 @@
 //! whenever it ends: it is placed, given secrets, limited, logged, explained and stopped like any other. This room keeps the two together, gives every
 //! attempt a port of its own, and looks whether it answers.
 
+mod watching;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use engine::{Command, Outcome};
-use executors::Executor as _;
 use flyte::apps::{self, Unfit};
 use flyte::call::{from_hex, to_hex};
 use flyte::wire::AppId;
@@ -19,7 +20,6 @@ use model::limits::RETRY_ATTEMPTS_MAX;
 use model::{ActionNo, AttemptKey, AttemptNo, Digest, Failure, FailureClass, Phase, RunId, Timestamp};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Flyte, Program, ROOT, base_of};
 use crate::{ControlPlane, Fault, FaultKind};
@@ -28,14 +28,6 @@ use crate::{ControlPlane, Fault, FaultKind};
 const KIND: &str = "flyte-app";
 /// The pause before an app that ended is started again, and the longest.
 const PAUSES: (model::Duration, model::Duration) = (model::Duration::from_secs(1), model::Duration::from_secs(60));
-/// How often it is looked whether apps answer: those that are coming up, and the others.
-const LOOK: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(5));
-/// How long an answer may take, and how long an app may take to come up.
-const PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
-/// Looks without an answer after which it is started again.
-const SILENT_MAX: u32 = 3;
-/// What a process gets between the polite request to stop and force.
-const GRACE: model::Duration = model::Duration::from_secs(5);
 
 /// How it stands with an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +146,8 @@ pub(super) struct Apps {
     /// Held while one is changed: what is written is made of what was read.
     changing: tokio::sync::Mutex<()>,
     seen: Mutex<BTreeMap<String, Seen>>,
+    /// Why the run of an app could not be submitted, and when that was tried.
+    refused: Mutex<BTreeMap<String, (String, Instant)>>,
     change: tokio::sync::Notify,
 }
 
@@ -162,7 +156,14 @@ impl Apps {
         let folder = root.join("ports");
         std::fs::create_dir_all(&folder)?;
         let change = tokio::sync::Notify::new();
-        Ok(Apps { folder, picking: Mutex::default(), changing: Default::default(), seen: Mutex::default(), change })
+        Ok(Apps {
+            folder,
+            picking: Mutex::default(),
+            changing: Default::default(),
+            seen: Mutex::default(),
+            refused: Mutex::default(),
+            change,
+        })
     }
 
     fn file(&self, key: AttemptKey) -> PathBuf {
@@ -270,7 +271,13 @@ impl ControlPlane {
         if app.run.is_empty() {
             return Ok((AppState::Stopped, String::new()));
         }
-        let Some((run, action)) = self.serving(app)? else { return Ok((AppState::Pending, "it is being submitted".into())) };
+        let Some((run, action)) = self.serving(app)? else {
+            let refused = self.flyte().inner.apps.refused.lock().get(&app.run).map(|(why, _)| why.clone());
+            return Ok(match refused {
+                Some(why) => (AppState::Failed, why),
+                None => (AppState::Pending, "it is being submitted".into()),
+            });
+        };
         let why = action.failure.as_ref().map(|failure| why_of(failure, &app.run)).unwrap_or_default();
         if let Some(phase) = action.finished_at.map(|_| action.phase) {
             let state = if phase == Phase::Aborted { AppState::Stopped } else { AppState::Failed };
@@ -336,17 +343,23 @@ impl ControlPlane {
         let mut app = DeployedApp { id, revision, spec, labels, bundle, by, at: crate::clock::wall(), front, run: String::new() };
         let read = app.read()?;
         let runs = read.wanted && !app.is_service_for_people();
+        let submit = if runs {
+            app.run = run_name(&app);
+            // What cannot be run takes nothing away that is.
+            let (control, of, principal) = (self.clone(), app.clone(), principal.to_owned());
+            let submit = tokio::task::spawn_blocking(move || control.program_to_submit(control.program_of(&of, &read, principal)?));
+            Some(submit.await.map_err(Fault::internal)??)
+        } else {
+            None
+        };
         if let Some(before) = before.filter(|before| !before.run.is_empty()) {
             self.end_run(&before, principal).await?;
-        }
-        if runs {
-            app.run = run_name(&app);
         }
         let command =
             Command::ApplyResource { kind: KIND.into(), name: app.name(), body: app.body(), principal: principal.to_owned() };
         self.inbox().ask(command).await?;
-        if runs {
-            self.serve(&app, read, principal).await?;
+        if let Some(submit) = submit {
+            self.submit_looked_at(submit).await?;
         }
         self.flyte().inner.apps.change.notify_one();
         Ok(app)
@@ -415,13 +428,6 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Submits the run that serves an app.
-    async fn serve(&self, app: &DeployedApp, read: apps::App, principal: &str) -> Result<(), Fault> {
-        let (control, of, principal) = (self.clone(), app.clone(), principal.to_owned());
-        let program = tokio::task::spawn_blocking(move || control.program_of(&of, &read, principal));
-        self.submit_program(program.await.map_err(Fault::internal)??).await.map(drop)
-    }
-
     fn program_of(&self, app: &DeployedApp, read: &apps::App, principal: String) -> Result<Program, Fault> {
         let mut node = flyte::task::node(ROOT, &read.task).map_err(|why| Fault::new(FaultKind::Malformed, why.to_string()))?;
         node.retry = Retry { max: RETRY_ATTEMPTS_MAX, backoff_min: PAUSES.0, backoff_max: PAUSES.1, growth_percent: None };
@@ -448,75 +454,6 @@ impl ControlPlane {
             reused: None,
         })
     }
-
-    /// Looks whether apps answer, and has those that do not started again, for as long as the process lives.
-    pub(crate) async fn watch_apps(self) {
-        loop {
-            let control = self.clone();
-            let apps = tokio::task::spawn_blocking(move || control.apps()).await;
-            let apps = match apps {
-                Ok(Ok(apps)) => apps,
-                Ok(Err(fault)) => {
-                    tracing::warn!(%fault, "apps cannot be read");
-                    Vec::new()
-                }
-                Err(_) => return,
-            };
-            let running: Vec<DeployedApp> = apps.into_iter().filter(|app| !app.run.is_empty()).collect();
-            for app in &running {
-                if let Err(fault) = self.look_at(app).await {
-                    tracing::warn!(app = app.name(), %fault, "an app cannot be looked at");
-                }
-            }
-            self.flyte().inner.apps.seen.lock().retain(|name, _| running.iter().any(|app| app.name() == *name));
-            if running.is_empty() {
-                self.flyte().inner.apps.change.notified().await;
-            } else {
-                let _ = tokio::time::timeout(LOOK.0, self.flyte().inner.apps.change.notified()).await;
-            }
-        }
-    }
-
-    async fn look_at(&self, app: &DeployedApp) -> Result<(), Fault> {
-        let (control, of) = (self.clone(), app.clone());
-        let found = tokio::task::spawn_blocking(move || {
-            let Some((run, action)) = control.serving(&of)? else {
-                // The server died between the app and its run: the same run, by its key.
-                let read = of.read()?;
-                return control.program_of(&of, &read, of.by.clone()).map(|program| (None, Some(program)));
-            };
-            let attempt = AttemptKey { run, action: ActionNo(action.no), attempt: AttemptNo(action.attempt) };
-            let port = control.flyte().inner.apps.known(attempt).filter(|_| action.phase == Phase::Running);
-            Ok::<_, Fault>((port.map(|port| (attempt, port, action.site)), None))
-        });
-        let (found, lost) = found.await.map_err(Fault::internal)??;
-        if let Some(program) = lost {
-            return self.submit_program(program).await.map(drop);
-        }
-        let Some((attempt, port, site)) = found else { return Ok(()) };
-        let fresh = Seen { attempt, answers: false, since: Instant::now(), silent: 0, looked: Instant::now() - LOOK.1 };
-        let mut seen = {
-            let all = self.flyte().inner.apps.seen.lock();
-            all.get(&app.name()).copied().filter(|seen| seen.attempt == attempt).unwrap_or(fresh)
-        };
-        if seen.answers && seen.silent == 0 && seen.looked.elapsed() < LOOK.1 {
-            return Ok(());
-        }
-        let answers = answers(port).await;
-        seen.looked = Instant::now();
-        seen.silent = if answers { 0 } else { seen.silent + 1 };
-        seen.answers |= answers;
-        self.flyte().inner.apps.seen.lock().insert(app.name(), seen);
-        let too_late = !seen.answers && seen.since.elapsed() > PATIENCE.1;
-        if too_late || (seen.answers && seen.silent >= SILENT_MAX) {
-            tracing::warn!(app = app.name(), %attempt, "an app does not answer: it is started again");
-            self.flyte().inner.apps.seen.lock().remove(&app.name());
-            if let Some(executor) = site.as_deref().and_then(|site| self.sites().executor(site)) {
-                executor.cancel(attempt, GRACE).await;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Why an app is not up, without the words of its process, which may hold what not everybody may see.
@@ -531,18 +468,6 @@ fn run_name(app: &DeployedApp) -> String {
     let of = Digest::of(format!("{}/{}", app.name(), app.revision).as_bytes()).hex();
     let name: String = app.id.name.chars().take(14).collect();
     format!("app-{}-{}", name.trim_end_matches('-'), &of[..10])
-}
-
-/// Whether something that speaks HTTP answers at a port of this machine, whatever it answers.
-async fn answers(port: u16) -> bool {
-    let ask = async {
-        let mut stream = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
-        stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nuser-agent: tutti-health\r\nconnection: close\r\n\r\n").await?;
-        let mut head = [0; 5];
-        stream.read_exact(&mut head).await?;
-        std::io::Result::Ok(head == *b"HTTP/")
-    };
-    matches!(tokio::time::timeout(PATIENCE.0, ask).await, Ok(Ok(true)))
 }
 
 #[cfg(test)]

@@ -41,6 +41,14 @@ pub(crate) fn check_inputs(inputs: &Map<String, Value>) -> Result<(), Fault> {
     Err(fault.hint("programs are started with the Flyte SDK; give the input another name, or a value without the field `flyte`"))
 }
 
+/// The inputs of a run that somebody else repeats: what its program may is what they may.
+pub(crate) fn started_by(mut inputs: Value, by: flyte::Rights) -> Value {
+    if let Some(call) = inputs.get(CALL).and_then(Call::of) {
+        inputs[CALL] = Call { by: Some(by), ..call }.input();
+    }
+    inputs
+}
+
 /// The key of the inputs that a program was sent, by the inputs of its run.
 pub(crate) fn inputs_given(inputs: &Value) -> Option<String> {
     let call = inputs.get(CALL).and_then(Call::of)?;

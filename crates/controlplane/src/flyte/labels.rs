@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use flyte::reach::Access;
 use flyte::{Call, Message as _, Reach};
-use model::{ActionNo, AttemptKey, Label, RunId};
+use model::{ActionNo, AttemptKey, Digest, Label, RunId};
 use policy::Entering;
 
 use super::Flyte;
@@ -30,6 +30,20 @@ fn place_of(address: &str) -> Option<(&str, &str)> {
     let ["runs", project, domain, run, action] = [(); 5].map(|()| parts.next().unwrap_or_default()) else { return None };
     let run = key.get(.."runs///".len() + project.len() + domain.len() + run.len())?;
     (!action.is_empty()).then_some((run, action))
+}
+
+/// The uploads of a project and domain, and the folder of them that an object lies in, by its address.
+fn upload_at(address: &str) -> Option<(&str, &str)> {
+    let key = flyte::key(address)?;
+    let mut parts = key.splitn(5, '/');
+    let ["uploads", project, domain, folder] = [(); 4].map(|()| parts.next().unwrap_or_default()) else { return None };
+    let uploads = key.get(.."uploads//".len() + project.len() + domain.len())?;
+    (!folder.is_empty()).then_some((uploads, folder))
+}
+
+/// The folder of uploads whose data carry a label.
+fn folder_of(label: &Label) -> String {
+    format!("carries-{}", &Digest::of(label.to_string().as_bytes()).hex()[..16])
 }
 
 /// The key of inputs that were sent for a run, by their address.
@@ -84,11 +98,29 @@ impl Flyte {
 
     /// What the object at an address carries, as far as this server keeps it.
     pub fn label_at(&self, address: &str) -> std::io::Result<Label> {
-        match (place_of(address), inputs_at(address)) {
+        match (place_of(address).or_else(|| upload_at(address)), inputs_at(address)) {
             (Some((run, action)), _) => self.label_of(run, action),
             (None, Some(key)) => self.kept(&format!("labels/{key}")),
             (None, None) => Ok(Label::empty()),
         }
+    }
+
+    /// Where an attempt uploads to, in a project and domain: in a folder that carries what its data do. None where they carry nothing.
+    pub fn upload_folder(&self, reach: &Reach, project: &str, domain: &str) -> std::io::Result<Option<String>> {
+        if reach.label.is_empty() {
+            return Ok(None);
+        }
+        let folder = folder_of(&reach.label);
+        let base = flyte::uri(&format!("uploads/{project}/{domain}"));
+        self.note_label(&Reach { base, label: reach.label.clone(), ..Reach::default() }, &folder)?;
+        Ok(Some(folder))
+    }
+
+    /// Whether an attempt may still upload to where it asked to: its data may carry more by now.
+    pub fn may_upload(&self, reach: &Reach, key: &str) -> bool {
+        let address = flyte::uri(key);
+        let folder = upload_at(&address).map_or("", |(_, folder)| folder);
+        reach.label.is_empty() || folder == folder_of(&reach.label)
     }
 
     /// Keeps what inputs carry that were sent for a run: whoever names them for another brings that along.
@@ -328,6 +360,10 @@ mod tests {
             ["s3://tutti/runs/p/d/r", "s3://tutti/runs/p/d/r/", "s3://elsewhere/runs/p/d/r/a0/x", "s3://tutti/uploads/p/d/x/y"]
         {
             assert_eq!(place_of(other), None, "{other}");
+        }
+        assert_eq!(upload_at("s3://tutti/uploads/p/d/x/y"), Some(("uploads/p/d", "x")));
+        for other in ["s3://tutti/uploads/p/d", "s3://tutti/uploads/p/d/", "s3://tutti/runs/p/d/r/a0/x", "s3://elsewhere/uploads/p/d/x/y"] {
+            assert_eq!(upload_at(other), None, "{other}");
         }
     }
 }

@@ -71,11 +71,19 @@ impl ControlPlane {
         Ok(Submit { origin: Origin::Trigger { trigger: trigger.name.clone(), due }, ..submit })
     }
 
+    /// Refuses a trigger that can never fire.
+    pub fn check_program_trigger(&self, trigger: &TriggerSpec) -> Result<(), Fault> {
+        match &trigger.on {
+            TriggerKind::Cron { expression, timezone } => {
+                crate::triggers::check_cron(expression, timezone).map_err(|why| Fault::new(FaultKind::Malformed, why))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Sets the trigger of a program; `said` is kept beside it. Another of the name is replaced.
     pub async fn set_program_trigger(&self, trigger: TriggerSpec, said: Value, principal: &str) -> Result<(), Fault> {
-        if let TriggerKind::Cron { expression, timezone } = &trigger.on {
-            crate::triggers::check_cron(expression, timezone).map_err(|why| Fault::new(FaultKind::Malformed, why))?;
-        }
+        self.check_program_trigger(&trigger)?;
         let mut body = serde_json::to_value(&trigger).map_err(Fault::internal)?;
         body[SAID] = said;
         let name = trigger.name.clone();

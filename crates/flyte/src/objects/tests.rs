@@ -53,3 +53,54 @@ fn parts_become_one_object() {
     assert_eq!(objects.get("big").unwrap(), b"hello world");
     assert!(objects.put_part("big", "u1", 3, &mut &b""[..]).is_err());
 }
+
+#[test]
+fn what_is_there_stays_where_that_is_wanted() {
+    let (_folder, objects) = opened();
+    let write = |bytes: &[u8], earlier| objects.write("k", &mut &*bytes, earlier).map(drop).map_err(|error| error.kind());
+    assert_eq!(write(b"one", Earlier::Same), Ok(()));
+    assert_eq!(write(b"one", Earlier::Same), Ok(()));
+    for (bytes, earlier) in [(&b"two"[..], Earlier::Same), (b"one and more", Earlier::Same), (b"one", Earlier::Kept)] {
+        assert_eq!(write(bytes, earlier), Err(io::ErrorKind::AlreadyExists));
+    }
+    assert_eq!(objects.get("k").unwrap(), b"one");
+    assert_eq!(write(b"two", Earlier::Replaced), Ok(()));
+    assert_eq!(objects.get("k").unwrap(), b"two");
+    let left = fs::read_dir(objects.root.join("tmp")).unwrap().count();
+    assert_eq!(left, 0, "nothing is left half written");
+    // Of many at once one is first.
+    let objects = &objects;
+    let won = std::thread::scope(|scope| {
+        let write = |n: u8| objects.write("lock", &mut &[n][..], Earlier::Kept).is_ok();
+        let all: Vec<_> = (0..8).map(|n| scope.spawn(move || write(n))).collect();
+        all.into_iter().map(|one| one.join().unwrap()).filter(|won| *won).count()
+    });
+    assert_eq!(won, 1);
+}
+
+#[test]
+fn an_upload_has_more_parts_than_files_can_be_open() {
+    let (_folder, objects) = opened();
+    objects.begin_upload("many", "u1").unwrap();
+    let numbers: Vec<u32> = (1..=3_000).collect();
+    for number in &numbers {
+        objects.put_part("many", "u1", *number, &mut &number.to_be_bytes()[..]).unwrap();
+    }
+    objects.finish_upload("many", "u1", &numbers).unwrap();
+    let expected: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
+    assert_eq!(objects.get("many").unwrap(), expected);
+}
+
+#[test]
+fn uploads_that_nobody_goes_on_with_are_given_up() {
+    let (_folder, objects) = opened();
+    for (key, name) in [("runs/p/d/r/a0/1/x", "u1"), ("runs/p/d/rr/x", "u2"), ("uploads/p/d/x", "u3")] {
+        objects.begin_upload(key, name).unwrap();
+    }
+    let left = || fs::read_dir(objects.root.join("parts")).unwrap().count();
+    objects.sweep(Duration::from_secs(3_600)).unwrap();
+    assert_eq!(left(), 3, "they may still go on");
+    std::thread::sleep(Duration::from_millis(20));
+    objects.sweep(Duration::from_millis(1)).unwrap();
+    assert_eq!(left(), 0);
+}

@@ -150,6 +150,7 @@ async fn serve(
     let url = server.url();
     // Where commands on this machine find it: an address that stands for all of them is none to call.
     control.announce(&server.url_from_here())?;
+    control.programs_call(&server.url_from_inside()?);
     match output::write(&format!("tutti is up at {url}\n")) {
         // Who started it may not want to know.
         Ok(()) | Err(CommandError::ReaderGone) => {}
