@@ -5,6 +5,7 @@ The binary is the one that TUTTI_BIN names, or `tutti` on the search path. Pytho
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -118,6 +119,11 @@ class EndToEnd(unittest.TestCase):
         phases = {path: action["phase"] for path, action in self.actions.items()}
         self.assertEqual(phases.pop("below_the_bar"), "skipped")
         self.assertEqual(set(phases.values()), {"succeeded"}, phases)
+
+    def test_it_says_where_its_run_is_looked_at(self):
+        said = "".join(self.said)
+        [url] = set(re.findall(r"a server is up at (\S+),", said))
+        self.assertIn(f"in a browser: {url}/runs/{self.summary['name']}\n", said)
 
     def test_a_flyte_program_ran_on_the_same_server_or_it_is_said_why_not(self):
         told, said = self.summary["flyte"], "".join(self.said)

@@ -180,6 +180,22 @@ async def large(megabytes: int) -> int:
 
 
 @env.task
+async def makes_large(megabytes: int) -> File:
+    path = Path("large.bin")
+    path.write_bytes(os.urandom(1 << 20) * megabytes)
+    return await File.from_local(str(path))
+
+
+@env.task
+async def measures(file: File) -> list[int]:
+    """How large it is, and how much comes of a part of it."""
+    async with file.open("rb") as stream:
+        size = len(bytes(await stream.read()))
+        await stream.seek(size // 2)
+        return [size, len(bytes(await stream.read(100)))]
+
+
+@env.task
 async def asks() -> str:
     condition = await flyte.new_condition.aio("approve", prompt="May it?", data_type=bool)
     return f"answered {await condition.wait.aio()}"

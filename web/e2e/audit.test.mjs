@@ -44,6 +44,27 @@ describe("the audit log", () => {
     await decided.getByText("by local").waitFor();
     await decided.getByRole("button", { name: /^Prove entry/ }).click();
     await decided.getByText("● proved").waitFor();
+    // What each line says stands in its entry, whatever kind it is of.
+    const all = page.getByRole("button", { name: /^Prove entry/ });
+    await page.evaluate(() => document.querySelectorAll('button[aria-label^="Prove entry"]').forEach((button) => button.click()));
+    await all.first().waitFor({ state: "detached" });
+    assert.deepEqual(await page.getByRole("status").filter({ hasText: "✕" }).allInnerTexts(), []);
+    assert.ok((await page.getByText("● proved").count()) > 20);
+  });
+
+  test("finds a line that says other than its entry", async () => {
+    await page.route("**/api/v1/facts?*", async (route) => {
+      const response = await route.fetch();
+      const answer = await response.json();
+      for (const fact of answer.items) if (fact.event === "human_decided") fact.data.principal = "eve";
+      await route.fulfill({ response, json: answer });
+    });
+    await page.goto(`${server.url}/runs/release-1?tab=history`);
+    const decided = page.getByRole("listitem").filter({ hasText: "a person decided" });
+    await decided.getByText("by eve").waitFor();
+    await decided.getByRole("button", { name: /^Prove entry/ }).click();
+    await decided.getByText("says something else: its principal is local, not eve").waitFor();
+    await page.unroute("**/api/v1/facts?*");
   });
 
   test("finds an entry that was changed on the way", async () => {

@@ -32,6 +32,7 @@ const PAGES = [
   ["artifacts", "/artifacts", (page) => page.getByText("No artifact yet").waitFor()],
   ["tokens", "/admin", (page) => page.getByText("There is no token").waitFor()],
   ["retention", "/admin?tab=retention", (page) => page.getByRole("row", { name: /Files at onprem/ }).waitFor()],
+  ["rejecting a question", "/inbox", (page) => page.getByRole("button", { name: "Reject" }).click().then(() => page.getByLabel("Why").waitFor())],
   ["handing a question on", "/inbox", (page) => page.getByRole("button", { name: "Delegate" }).click().then(() => page.getByLabel("People").waitFor())],
   ["writing a policy", "/governance?write=true", (page) => page.getByText("A new policy").waitFor()],
   ["settings", "/settings", (page) => page.getByLabel("Token").waitFor()],

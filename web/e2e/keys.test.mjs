@@ -83,6 +83,45 @@ describe("keys", () => {
     assert.equal(new URL(page.url()).pathname, "/");
   });
 
+  test("the list has every key that there is", async () => {
+    await page.goto(`${server.url}/?keys=true`);
+    const listed = (name, keys) => page.getByRole("heading", { name, exact: true }).locator("..").locator("kbd", { hasText: new RegExp(`^${keys}$`) }).waitFor();
+    for (const keys of ["Ctrl K", "/", "\\?", "g h", "g d"]) await listed("Everywhere", keys);
+    for (const keys of ["1 … 6", "l", "\\[", "\\]", "Esc"]) await listed("A run", keys);
+    for (const keys of ["j", "k", "f", "a", "m", "r", "d"]) await listed("The inbox", keys);
+    for (const keys of ["Ctrl S", "Ctrl Z", "Arrows", "e", "w", "Delete"]) await listed("The builder", keys);
+    await page.keyboard.press("Escape");
+  });
+
+  test("the palette finds by any word, goes with Enter and opens a run by its name", async () => {
+    const palette = page.getByRole("dialog", { name: "Search and go" });
+    const find = async (words) => {
+      await page.keyboard.press("/");
+      await palette.getByPlaceholder("Go to a page").fill(words);
+    };
+    await page.goto(`${server.url}/settings`);
+    await page.getByText("● live").waitFor();
+    await find("home");
+    await palette.getByRole("option", { name: /^Home/ }).waitFor();
+    await page.keyboard.press("Enter");
+    await page.waitForURL((url) => url.pathname === "/");
+    await find("release dem");
+    await palette.getByRole("option", { name: /^demo\/release/ }).waitFor();
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/\/workflow\/demo\/release/);
+    // One that is not among the latest is opened by its name.
+    await find("long-ago");
+    await palette.getByRole("option", { name: "The run long-ago" }).waitFor();
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/\/runs\/long-ago$/);
+    await page.getByText("there is no run").waitFor();
+    await find("dark");
+    await page.keyboard.press("Enter");
+    await page.locator('html[data-theme="dark"]').waitFor();
+    await find("theme: system");
+    await page.keyboard.press("Enter");
+  });
+
   test("build: walk along the wires, wire, edit and save", async () => {
     await page.goto(`${server.url}/build?workflow=demo%2Frelease`);
     await page.getByTestId("rf__node-count").waitFor();

@@ -18,6 +18,11 @@ nodes:
   big: {run: {script: sleep 300}, needs: {cpu: 4, site: {zone: on-premise}}}
 `;
 
+const ANYWHERE = `workflow: demo/anywhere
+nodes:
+  long: {run: {script: sleep 300}, needs: {cpu: 1}}
+`;
+
 const ASK = `workflow: demo/ask
 nodes:
   ask: {human: {title: Well?, assign: {users: [rita], then: [{after: 4h, groups: [chiefs]}]}}}
@@ -26,7 +31,7 @@ nodes:
 let server, program, page;
 
 before(async () => {
-  server = await house({ "sites.yaml": SITES, "hold.yaml": WORK, "queue.workflow.yaml": QUEUE, "ask.workflow.yaml": ASK });
+  server = await house({ "sites.yaml": SITES, "hold.yaml": WORK, "queue.workflow.yaml": QUEUE, "anywhere.workflow.yaml": ANYWHERE, "ask.workflow.yaml": ASK });
   program = await browser();
   page = await program.page();
 });
@@ -81,6 +86,43 @@ describe("the queue of a site", () => {
     await card.getByText("nothing waits").waitFor();
     await server.api("POST", "/runs/second/cancel", {});
     await card.getByText("0 actions").waitFor();
+  });
+});
+
+describe("draining a site", () => {
+  test("asks first, moves what runs to another place, and can be taken back", async () => {
+    const card = (name) => page.locator("section", { has: page.getByRole("heading", { name, exact: true }) });
+    // This machine costs nothing: without it the cloud is the cheapest.
+    await server.api("POST", "/sites/local/cordon", {});
+    await server.api("POST", "/runs", { workflow: "demo/anywhere", name: "moving" });
+    await page.goto(`${server.url}/sites`);
+    await card("cloud").getByRole("link", { name: "long of moving" }).waitFor();
+    await card("cloud").getByRole("button", { name: "Drain" }).click();
+    await page.waitForURL(/drain=cloud/);
+    const asked = page.getByRole("dialog");
+    await asked.getByText(/the 1 action that it holds is stopped and begun again elsewhere/).waitFor();
+    await asked.getByRole("button", { name: "Leave it" }).click();
+    await card("cloud").getByText("● open").waitFor();
+    await card("cloud").getByRole("button", { name: "Drain" }).click();
+    await asked.getByRole("button", { name: "Drain it" }).click();
+    await card("cloud").getByText("drained").waitFor();
+    await card("onprem").getByRole("link", { name: "long of moving" }).waitFor();
+    await card("cloud").getByText("0 actions").waitFor();
+    await card("cloud").getByRole("button", { name: "Take work again" }).click();
+    await card("cloud").getByText("● open").waitFor();
+  });
+
+  test("a run is cancelled when that was asked for, with why", async () => {
+    await page.goto(`${server.url}/runs/moving`);
+    await page.getByRole("button", { name: "Cancel", exact: true }).click();
+    await page.waitForURL(/cancel=true/);
+    await page.getByRole("dialog").getByRole("button", { name: "Leave it" }).click();
+    assert.equal((await server.api("GET", "/runs/moving?actions=1")).phase, "running");
+    await page.getByRole("button", { name: "Cancel", exact: true }).click();
+    await page.getByLabel("Why").fill("it was a trial");
+    await page.getByRole("button", { name: "Cancel it" }).click();
+    await page.getByText("it was a trial").waitFor();
+    await page.getByRole("button", { name: "Retry" }).waitFor();
   });
 });
 

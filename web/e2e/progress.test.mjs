@@ -58,14 +58,19 @@ describe("work that takes its time", () => {
     });
   }
 
+  const sayWhy = async () => {
+    await page.getByRole("button", { name: "Reject" }).click();
+    await page.getByLabel("Why").fill("not now");
+  };
   const orders = {
     "a site is closed": ["/sites", () => page.getByRole("button", { name: "Cordon" }).first(), /cordon$/],
     "a run is paused": ["/runs/one", () => page.getByRole("button", { name: "Pause" }), /pause$/],
-    "a person decides": ["/inbox", () => page.getByRole("button", { name: "Reject" }), /decision$/],
+    "a person decides": ["/inbox", () => page.getByRole("button", { name: "Reject it" }), /decision$/, sayWhy],
   };
-  for (const [what, [address, button, path]] of Object.entries(orders)) {
+  for (const [what, [address, button, path, first]] of Object.entries(orders)) {
     test(`is said while ${what}`, async () => {
       await page.goto(server.url + address);
+      await first?.();
       await button().waitFor();
       const go = await holding((url) => path.test(url.pathname), ["POST"]);
       await button().click();

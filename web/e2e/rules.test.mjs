@@ -46,6 +46,24 @@ describe("a wire that may not be", () => {
     await page.locator('[aria-label="from ingest to quality, carries pii"]').waitFor({ state: "attached" });
   });
 
+  test("is refused also while another node is half written", async () => {
+    await hand.add("wait", "half");
+    await hand.fill("Wait", "");
+    await page.getByText("✕ 1 error").waitFor();
+    await hand.fit();
+    const wire = await hand.pull("quality", "card");
+    await hand.node("card").getByText("personal-data/stays-home forbids it; allowed at onprem").waitFor();
+    await wire.drop();
+    await page.getByText("✕ card may run nowhere").waitFor();
+    await page.getByRole("button", { name: "Close" }).click();
+    const undo = page.getByRole("button", { name: "Undo" });
+    while (await undo.isEnabled()) {
+      await undo.click();
+      await hand.settled();
+    }
+    await page.getByText("● it checks").waitFor();
+  });
+
   test("is refused while it is drawn, with the policy and the site that would be allowed", async () => {
     const wire = await hand.pull("quality", "card");
     await hand.node("card").getByText("personal-data/stays-home forbids it; allowed at onprem").waitFor();
@@ -94,8 +112,14 @@ describe("governance", () => {
     await page.goto(`${server.url}/governance`);
     await page.getByText("✕ forbids").waitFor();
     await page.getByText("personal-data/stays-home").first().waitFor();
+    // The words of a policy have their colours, each that of its kind.
+    const text = page.getByLabel("The text of the policy");
+    const colour = (words) => text.getByText(words, { exact: true }).first().evaluate((element) => getComputedStyle(element).color);
+    const role = (name) => page.evaluate((name) => Object.assign(document.body.appendChild(document.createElement("i")), { className: `text-${name}` }) && getComputedStyle(document.body.lastElementChild).color, name);
+    for (const [words, is] of [["forbid", "bad"], ["when", "accent"], ["Tag::", "busy"], ['"on-premise"', "good"], ["@id", "warn"]]) assert.equal(await colour(words), await role(is), words);
     await page.getByRole("tab", { name: "tags" }).click();
     await page.getByRole("cell", { name: "data-protection" }).first().waitFor();
+    await page.getByRole("row", { name: /^pii / }).getByRole("cell", { name: "2 approvals" }).waitFor();
     await page.getByRole("tab", { name: "sanitizers" }).click();
     await page.getByText("● approved").waitFor();
     await page.getByText("approved by ada, ben").waitFor();
@@ -158,6 +182,25 @@ describe("governance", () => {
     await page.getByRole("tab", { name: "changes" }).click();
     await page.getByText("repaired and read again").waitFor();
     await page.getByText("the sample of July fails").waitFor();
+    await page.setExtraHTTPHeaders({});
+  });
+
+  test("a policy that needs approvals waits, and is in force when another has read it", async () => {
+    const text = 'kind: policy\nname: careful\napprovals: 1\ncedar: |\n  @id("never-there")\n  forbid (principal, action in Action::"place", resource) when { resource.zone == "nowhere" };\n';
+    await server.api("POST", "/apply", { documents: [{ path: "careful.yaml", text }] }, { "x-tutti-user": "ada" });
+    const card = page.locator("section", { has: page.getByRole("heading", { name: "careful", exact: true }) }).first();
+    const approve = async (user) => {
+      await page.setExtraHTTPHeaders({ "x-tutti-user": user });
+      await page.goto(`${server.url}/governance`);
+      await card.getByText("Version 1 waits: 0 of 1 have approved it").waitFor();
+      await card.getByLabel("Reason").fill("read");
+      await card.getByRole("button", { name: "Approve" }).click();
+    };
+    // Whoever wrote it does not vouch for it.
+    await approve("ada");
+    await card.getByRole("alert").waitFor();
+    await approve("ben");
+    await card.getByText("version 1 is in force").waitFor();
     await page.setExtraHTTPHeaders({});
   });
 

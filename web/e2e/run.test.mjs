@@ -77,6 +77,22 @@ describe("a run of many actions", () => {
     await page.getByText("No action is like that").waitFor();
   });
 
+  test("is searched by the server: few of its actions come, however many there are", async () => {
+    await page.getByLabel("Phase").selectOption("");
+    await page.getByText(/more as you scroll/).waitFor();
+    const pages = [];
+    const note = (response) => (/\/runs\/[^/]+\/actions\?/.test(response.url()) ? pages.push(response.url()) : undefined);
+    page.on("response", note);
+    await page.getByLabel("Find an action").fill("no such action");
+    await page.getByText("No action is like that").waitFor();
+    await page.waitForURL(/find=no/);
+    page.off("response", note);
+    assert.equal(pages.length, 1, pages.join("\n"));
+    assert.match(pages[0], /find=no/);
+    await page.getByLabel("Find an action").fill("");
+    await page.getByText(/more as you scroll/).waitFor();
+  });
+
   test("is repeated with another input", async () => {
     await page.goto(`${server.url}/runs/wide?action=first`);
     await page.getByRole("button", { name: "Run again", exact: true }).click();

@@ -127,7 +127,9 @@ describe("an address that the Flyte SDK prints", () => {
 
 describe("a deployed Flyte task", { skip: SDK ? false : `the Flyte SDK is not in ${VENV}` }, () => {
   test("stands in the list with its environment, and has a page with its types", async () => {
-    await page.goto(`${server.url}/workflows?kind=task`);
+    await page.goto(`${server.url}/workflows?kind=environment`);
+    await page.getByText("Flyte environment of demo, 1 task").waitFor();
+    await page.getByRole("link", { name: "greets", exact: true }).click();
     await row("greets.greet").getByText("environment greets").waitFor();
     await row("greets.greet").getByRole("link", { name: "greets.greet" }).click();
     await page.getByRole("row", { name: "times integer needed" }).waitFor();

@@ -16,7 +16,7 @@ import { SettingsPage } from "./pages/settings";
 import { SitesPage } from "./pages/sites";
 import { WorkflowPage } from "./pages/workflow";
 import { KINDS, WorkflowsPage } from "./pages/workflows";
-import { NotFound, Shell } from "./shell";
+import { Broken, NotFound, Shell } from "./shell";
 
 /** The list of keys can be opened over every page, and is a part of its address. */
 const root = createRootRoute({
@@ -67,14 +67,20 @@ const inbox = createRoute({
   getParentRoute: () => root,
   path: "/inbox",
   component: InboxPage,
-  validateSearch: (search: Record<string, unknown>): { run?: string; action?: string; of?: string; delegate?: true } => ({
+  validateSearch: (search: Record<string, unknown>): { run?: string; action?: string; of?: string; delegate?: true; reject?: true } => ({
     run: text(search.run),
     action: text(search.action),
     of: text(search.of),
     delegate: yes(search.delegate),
+    reject: yes(search.reject),
   }),
 });
-const sites = createRoute({ getParentRoute: () => root, path: "/sites", component: SitesPage });
+const sites = createRoute({
+  getParentRoute: () => root,
+  path: "/sites",
+  component: SitesPage,
+  validateSearch: (search: Record<string, unknown>): { drain?: string } => ({ drain: text(search.drain) }),
+});
 // Pictures bring a library with them.
 const costs = createRoute({
   getParentRoute: () => root,
@@ -129,6 +135,7 @@ const printed = createRoute({
 export const router = createRouter({
   routeTree: root.addChildren([home, runs, run, workflows, workflow, task, build, inbox, sites, costs, artifacts, governance, audit, admin, settings, printed]),
   defaultPreload: "intent",
+  defaultErrorComponent: Broken,
 });
 
 declare module "@tanstack/react-router" {

@@ -14,7 +14,7 @@ export function KeyMap({ onClose }: { onClose: () => void }) {
               {group.keys.map((known) => (
                 <div key={known.keys} className="contents">
                   <dt>
-                    <kbd className="font-mono text-[12px]">{known.keys}</kbd>
+                    <kbd className="font-mono text-small">{known.keys}</kbd>
                   </dt>
                   <dd className="text-soft">{known.does}</dd>
                 </div>

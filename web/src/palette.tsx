@@ -1,15 +1,18 @@
-// The command palette: every place, workflow and recent run from the keyboard.
+// The command palette: every place, workflow, task and run from the keyboard.
 
 import { useNavigate } from "@tanstack/react-router";
 import { Command } from "cmdk";
-import { useEffect, useRef } from "react";
+import { useEffect, useRef, useState, type ReactNode } from "react";
 
-import { useRuns, useWorkflows } from "./api/queries";
+import { useRuns, useTasks, useWorkflows } from "./api/queries";
+import { found, matches } from "./lib/finding";
 import { PLACES } from "./lib/keys";
 import { look } from "./lib/phases";
 import { setTheme } from "./lib/theme";
 
 const ITEM = "flex cursor-pointer items-center justify-between gap-4 rounded-md px-3 py-2 data-[selected=true]:bg-sunken";
+/** What is listed of each kind: more words leave less. */
+const LISTED = 25;
 
 export function Palette({ open, onOpenChange }: { open: boolean; onOpenChange: (open: boolean) => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
@@ -27,7 +30,7 @@ export function Palette({ open, onOpenChange }: { open: boolean; onOpenChange: (
       className="mx-auto mt-24 w-[min(640px,92vw)] overflow-hidden rounded-lg border border-line bg-raised text-ink shadow-xl backdrop:bg-black/40"
     >
       {open ? (
-        <Command label="Search and go">
+        <Command label="Search and go" shouldFilter={false}>
           <Choices done={() => onOpenChange(false)} />
         </Command>
       ) : null}
@@ -35,50 +38,64 @@ export function Palette({ open, onOpenChange }: { open: boolean; onOpenChange: (
   );
 }
 
+/** Something that can be chosen: what it is called, what stands beside it, and what it does. */
+type Choice = { words: string; beside?: string; act: () => unknown };
+
+function Group({ heading, kind, choices, done }: { heading: string; kind: string; choices: Choice[]; done: () => void }) {
+  if (choices.length === 0) return null;
+  return (
+    <Command.Group heading={heading} className="[&_[cmdk-group-heading]]:px-3 [&_[cmdk-group-heading]]:py-1 [&_[cmdk-group-heading]]:text-faint">
+      {choices.map(({ words, beside, act }): ReactNode => (
+        <Command.Item
+          key={`${words} ${beside ?? ""}`}
+          value={`${kind} ${words} ${beside ?? ""}`}
+          className={ITEM}
+          onSelect={() => {
+            done();
+            act();
+          }}
+        >
+          <span className="min-w-0 truncate">{words}</span>
+          {beside ? <span className="shrink-0 text-faint">{beside}</span> : null}
+        </Command.Item>
+      ))}
+    </Command.Group>
+  );
+}
+
+/** Places, what is begun there, and how the page looks. */
+function usePlaces(): Choice[] {
+  const navigate = useNavigate();
+  return [
+    ...PLACES.map(({ to, words, key }) => ({ words, beside: `g ${key}`, act: () => navigate({ to }) })),
+    { words: "Settings", act: () => navigate({ to: "/settings" }) },
+    { words: "New workflow", act: () => navigate({ to: "/build", search: {} }) },
+    { words: "Ask the rules", act: () => navigate({ to: "/governance", search: { tab: "ask" } }) },
+    { words: "Keys", beside: "?", act: () => navigate({ to: ".", search: (old) => ({ ...old, keys: true }) }) },
+    ...(["light", "dark", "system"] as const).map((theme) => ({ words: `Theme: ${theme}`, act: () => setTheme(theme) })),
+  ];
+}
+
 function Choices({ done }: { done: () => void }) {
   const navigate = useNavigate();
-  const runs = useRuns().data?.pages[0]?.items ?? [];
-  const workflows = useWorkflows().data ?? [];
-  const then = (act: () => unknown) => () => {
-    done();
-    act();
-  };
+  const [words, setWords] = useState("");
+  const places = usePlaces().filter((place) => matches(place.words, words));
+  const workflows = found(useWorkflows().data ?? [], words, (workflow) => workflow.name, LISTED);
+  const tasks = found(useTasks().data ?? [], words, (task) => task.name, LISTED);
+  const runs = found(useRuns().data?.pages[0]?.items ?? [], words, (run) => run.name, LISTED);
+  const toRun = (run: string) => navigate({ to: "/runs/$run", params: { run } });
+  const named = words.trim();
+  const isListed = named === "" || runs.some((run) => run.name === named);
   return (
     <>
-      <Command.Input autoFocus placeholder="Go to a page, a workflow or a run" className="w-full border-b border-line bg-transparent px-4 py-3 outline-none" />
+      <Command.Input autoFocus value={words} onValueChange={setWords} placeholder="Go to a page, a workflow or a run" className="w-full border-b border-line bg-transparent px-4 py-3 outline-none" />
       <Command.List className="max-h-[60vh] overflow-y-auto p-2">
-        <Command.Empty className="px-3 py-6 text-center text-soft">Nothing of that name among pages, workflows and recent runs.</Command.Empty>
-        <Command.Group heading="Go" className="[&_[cmdk-group-heading]]:px-3 [&_[cmdk-group-heading]]:py-1 [&_[cmdk-group-heading]]:text-faint">
-          {[...PLACES.map((place) => place.to), "/settings" as const].map((to) => (
-            <Command.Item key={to} value={`go ${to}`} className={ITEM} onSelect={then(() => navigate({ to }))}>
-              {to === "/" ? "Home" : to.slice(1).replace(/^./, (first) => first.toUpperCase())}
-            </Command.Item>
-          ))}
-          {(["light", "dark", "system"] as const).map((theme) => (
-            <Command.Item key={theme} value={`theme ${theme}`} className={ITEM} onSelect={then(() => setTheme(theme))}>
-              Theme: {theme}
-            </Command.Item>
-          ))}
-        </Command.Group>
-        <Command.Group heading="Workflows" className="[&_[cmdk-group-heading]]:px-3 [&_[cmdk-group-heading]]:py-1 [&_[cmdk-group-heading]]:text-faint">
-          {workflows.map((workflow) => (
-            <Command.Item
-              key={workflow.name}
-              value={`workflow ${workflow.name}`}
-              className={ITEM}
-              onSelect={then(() => navigate({ to: "/workflow/$", params: { _splat: workflow.name } }))}
-            >
-              {workflow.name} <span className="text-faint">version {workflow.version}</span>
-            </Command.Item>
-          ))}
-        </Command.Group>
-        <Command.Group heading="Recent runs" className="[&_[cmdk-group-heading]]:px-3 [&_[cmdk-group-heading]]:py-1 [&_[cmdk-group-heading]]:text-faint">
-          {runs.map((run) => (
-            <Command.Item key={run.number} value={`run ${run.name}`} className={ITEM} onSelect={then(() => navigate({ to: "/runs/$run", params: { run: run.name } }))}>
-              {run.name} <span className="text-faint">{look(run.phase).words}</span>
-            </Command.Item>
-          ))}
-        </Command.Group>
+        <Group heading="Go" kind="go" done={done} choices={places} />
+        <Group heading="Workflows" kind="workflow" done={done} choices={workflows.map((workflow) => ({ words: workflow.name, beside: `version ${workflow.version}`, act: () => navigate({ to: "/workflow/$", params: { _splat: workflow.name } }) }))} />
+        <Group heading="Flyte tasks" kind="task" done={done} choices={tasks.map((task) => ({ words: task.name, beside: `${task.project}, ${task.domain}`, act: () => navigate({ to: "/task/$", params: { _splat: `${task.project}/${task.domain}/${task.name}` } }) }))} />
+        <Group heading="Recent runs" kind="run" done={done} choices={runs.map((run) => ({ words: run.name, beside: look(run.phase).words, act: () => toRun(run.name) }))} />
+        {/* Older runs are not listed here: who knows the name gets there. */}
+        {isListed ? null : <Group heading="By its name" kind="named" done={done} choices={[{ words: `The run ${named}`, act: () => toRun(named) }]} />}
       </Command.List>
     </>
   );

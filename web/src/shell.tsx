@@ -4,13 +4,13 @@ import { Link, Outlet, useLocation, useNavigate, useSearch } from "@tanstack/rea
 import { useCallback, useEffect, useRef, useState } from "react";
 
 import { useLink, useLiveUpdates } from "./api/events";
-import { useApprovals, useMoreApprovals } from "./api/queries";
+import { useMe, useWaiting } from "./api/queries";
 import { useWork } from "./api/work";
 import { KeyMap } from "./keymap";
 import { isWriting, PLACES } from "./lib/keys";
 import { Palette } from "./palette";
-import { SignIn } from "./signin";
-import { Empty, PageHead, useNow } from "./ui/kit";
+import { noteError, SignIn } from "./signin";
+import { Button, Empty, PageHead, usePassed } from "./ui/kit";
 
 /** `g` and a letter go to a place, as the palette lists them. */
 function useGoKeys(openPalette: () => void, openMap: () => void) {
@@ -48,7 +48,7 @@ function useGoKeys(openPalette: () => void, openMap: () => void) {
 
 export function Shell() {
   const [palette, setPalette] = useState(false);
-  useLiveUpdates();
+  useLiveUpdates(noteError);
   const map = useSearch({ strict: false, select: (search) => search.keys === true });
   const navigate = useNavigate();
   const showMap = useCallback((shown: boolean) => void navigate({ to: ".", search: (old) => ({ ...old, keys: shown || undefined }), replace: !shown }), [navigate]);
@@ -56,8 +56,9 @@ export function Shell() {
   useGoKeys(useCallback(() => setPalette(true), []), openMap);
   // The builder takes all the room there is.
   const wide = useLocation({ select: (location) => location.pathname === "/build" });
-  const waiting = useApprovals().data?.length ?? 0;
-  const more = useMoreApprovals();
+  const waiting = useWaiting().data ?? 0;
+  // Who looks is known on every page: what they were shown is taken away when another signs in.
+  useMe();
   return (
     <div className="min-h-screen">
       <a href="#main" className="sr-only focus:not-sr-only focus:absolute focus:left-3 focus:top-3 focus:z-50 focus:bg-raised focus:px-3 focus:py-2">
@@ -79,9 +80,8 @@ export function Shell() {
               >
                 {place.words}
                 {place.to === "/inbox" && waiting > 0 ? (
-                  <span className="ml-1.5 rounded-full bg-accent px-1.5 text-[11px] font-semibold text-on-accent" aria-label={more ? `more than ${waiting} waiting` : `${waiting} waiting`}>
-                    {waiting}
-                    {more ? "+" : ""}
+                  <span className="ml-1.5 rounded-full bg-accent px-1.5 text-tiny font-semibold text-on-accent" aria-label={`${waiting.toLocaleString()} waiting`}>
+                    {waiting.toLocaleString()}
                   </span>
                 ) : null}
               </Link>
@@ -91,7 +91,7 @@ export function Shell() {
             <UnderWay />
             <LinkState />
             <button type="button" onClick={() => setPalette(true)} className="rounded-md border border-line px-2.5 py-1 text-soft hover:text-ink">
-              Search <kbd className="ml-2 hidden font-mono text-[11px] xl:inline">Ctrl K</kbd>
+              Search <kbd className="ml-2 hidden font-mono text-tiny xl:inline">Ctrl K</kbd>
             </button>
             <button type="button" onClick={openMap} aria-label="Keys" title="Keys (?)" className="size-7 rounded-md border border-line text-soft hover:text-ink">
               ?
@@ -122,7 +122,7 @@ function UnderWay() {
 }
 
 function Since({ since, what }: { since: number; what: string }) {
-  const passed = useNow(200) - since;
+  const passed = usePassed(since);
   if (passed < SAID_MS) return null;
   const took = `${Math.floor(passed / 1000)} s`;
   return (
@@ -135,10 +135,29 @@ function Since({ since, what }: { since: number; what: string }) {
 function LinkState() {
   const link = useLink();
   if (link === "live") return <span className="text-good" title="changes are shown as they happen">● live</span>;
+  if (link === "refused") return <span role="status" className="text-warn" title="whoever signs in next may be told">◌ the server tells you no news</span>;
   return (
     <span role="status" className="text-warn" title="this page goes on by itself when the server is back">
       ◌ {link === "lost" ? "the server does not answer" : "connecting"}
     </span>
+  );
+}
+
+/** What is shown in place of a page that broke: a mistake of ours, or a part of the page that the server has no more after it was upgraded. */
+export function Broken({ error }: { error: unknown }) {
+  return (
+    <>
+      <PageHead title="This page broke" />
+      <div role="alert" className="rounded-lg border border-line bg-raised p-4">
+        <p className="font-medium text-bad">✕ {error instanceof Error ? error.message : String(error)}</p>
+        <p className="mt-1 text-soft">Read it anew: it may be of an older version than the server. What was drawn or written in the builder is kept as a draft. If it breaks again, tell whoever runs this server what stands here.</p>
+        <div className="mt-3 flex gap-2">
+          <Button look="primary" onClick={() => window.location.reload()}>
+            Read it anew
+          </Button>
+        </div>
+      </div>
+    </>
   );
 }
 

@@ -1,9 +1,10 @@
 // A token that is missing or worth nothing any more is asked for where one is: the page stays, and goes on with the new one.
 
-import { useQueryClient } from "@tanstack/react-query";
+import { useQueryClient, type QueryClient } from "@tanstack/react-query";
 import { useState, useSyncExternalStore } from "react";
 
-import { ApiError, setToken, token } from "./api/client";
+import { ApiError, get, setToken, token } from "./api/client";
+import type { MeView } from "./api/types";
 import { Dialog } from "./ui/dialog";
 import { Button } from "./ui/kit";
 
@@ -39,6 +40,15 @@ export async function withToken<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** Uses another token, or none. What another person was shown is taken away; one who signs in again goes on where they were. */
+export async function changeToken(queries: QueryClient, value: string | null) {
+  const before = queries.getQueryData<MeView>(["me"])?.name;
+  setToken(value);
+  const me = await get<MeView>("/api/v1/me").catch(() => undefined);
+  if (value === null || (me !== undefined && me.name !== before)) await queries.resetQueries();
+  else await queries.invalidateQueries();
+}
+
 /** Called with every error of a query or an order. */
 export function noteError(error: unknown) {
   if (error instanceof ApiError && error.wantsToken) want(true);
@@ -61,10 +71,10 @@ export function SignIn() {
         className="space-y-3"
         onSubmit={(event) => {
           event.preventDefault();
-          setToken(value.trim());
+          const changed = changeToken(queries, value.trim());
           setValue("");
           answer(true);
-          void queries.invalidateQueries();
+          void changed;
         }}
       >
         <p className="text-soft">The page you are on goes on with the new one. An administrator makes tokens; yours is kept in this tab only.</p>

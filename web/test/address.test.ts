@@ -4,7 +4,7 @@ import { momentOf, nextSort, oneOf, partOf, rangesOf, sorted, sortOf, textOf } f
 
 describe("what stands in an address", () => {
   test("is taken where it makes sense, whoever wrote it", () => {
-    expect([textOf("a"), textOf(""), textOf(3), oneOf("b", ["a", "b"]), oneOf("c", ["a", "b"])]).toEqual(["a", undefined, undefined, "b", undefined]);
+    expect([textOf("a"), textOf(""), textOf(3), textOf(true), oneOf("b", ["a", "b"]), oneOf("c", ["a", "b"])]).toEqual(["a", undefined, "3", undefined, "b", undefined]);
     expect([momentOf(1.6e12), momentOf(-1), momentOf("now"), momentOf(Infinity)]).toEqual([1.6e12, undefined, undefined, undefined]);
     expect(rangesOf([[0, 10], [2, 5]])).toEqual([[0, 10], [2, 5]]);
     for (const wrong of [[], "x", [[5, 2]], [[0]], [[0, 1.5]], [[0, 10], "x"], null]) expect(rangesOf(wrong)).toBeUndefined();

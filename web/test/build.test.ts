@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 
-import { findingsBy, freeName, parseField, pins, references, unwireAfter, wireAfter, wires } from "../src/pages/build/document";
+import { findingsBy, freeName, inputsRead, parseField, pins, reading, references, unwireAfter, wireAfter, wires } from "../src/pages/build/document";
 import { neighbour } from "../src/pages/build/walk";
-import { reduce, type State } from "../src/pages/build/sheet";
+import { onLatest, reduce, type State } from "../src/pages/build/sheet";
 import { difference, toUnits } from "../src/pages/build/text";
 
 const doc = {
@@ -26,6 +26,23 @@ describe("the picture of a document", () => {
     expect(references(["nodes.a.b", "${ nodes.c.d } and ${nodes.e}"])).toEqual(["c", "e"]);
   });
 
+  test("reads them as the language does: bare in conditions, in brackets, past texts and inner braces", () => {
+    expect(references({ if: "nodes.a.ok && nodes['b-c'].x > 1", note: "nodes.z", with: { m: '${ {"k": nodes.d.x, "t": "nodes.no"} }', e: "$${ nodes.no }", f: "${ item.nodes.no + nodes . e . x }" } })).toEqual(["a", "b-c", "d", "e"]);
+    expect(references([{ when: "nodes.f.x", then: "nodes.no" }])).toEqual(["f"]);
+    expect(inputsRead({ second: "inputs.much > 3", x: '${ inputs["a-b"] }' })).toEqual(["much", "a-b"]);
+  });
+
+  test("writes what it reads so that it can be read", () => {
+    expect([reading("a", null), reading("a", "x"), reading("my-node", "a-b")]).toEqual(["${ nodes.a }", "${ nodes.a.x }", '${ nodes["my-node"]["a-b"] }']);
+    expect(references(reading("my-node", "x"))).toEqual(["my-node"]);
+  });
+
+  test("is there whatever a node is called", () => {
+    const odd = { nodes: { constructor: { run: ["x"] }, toString: { use: "core/noop", with: { a: "${ nodes.constructor.x }" } } } };
+    expect(wires(odd)).toEqual([{ from: "constructor", to: "toString", kind: "data" }]);
+    expect([findingsBy(odd, "", []).constructor, pins(odd).toString]).toEqual([undefined, undefined]);
+  });
+
   test("takes only pins that are places", () => {
     expect(pins(doc)).toEqual({ first: [10, 20] });
   });
@@ -47,6 +64,15 @@ describe("the picture of a document", () => {
     const finding = { code: "W0201", severity: "error" as const, message: "", span: { start, end: start + 4 } };
     expect(Object.keys(findingsBy(doc, text, [finding]))).toEqual(["second"]);
   });
+});
+
+test("an edit is made on what stands there when it is answered: what was typed meanwhile is not lost", async () => {
+  let text = "a";
+  const made = await onLatest(async (of) => {
+    if (of === "a") text = "ab";
+    return `${of}!`;
+  }, () => text);
+  expect(made).toBe("ab!");
 });
 
 test("a field's text is the value it looks like", () => {

@@ -5,7 +5,7 @@ import { pairOf, yes } from "../src/lib/address";
 import { stamp } from "../src/lib/format";
 import { typeWords } from "../src/lib/types";
 import { outputsOf, takesOf } from "../src/pages/build/document";
-import { taskOf, templateOf } from "../src/pages/build/tasks";
+import { callOf, taskOf, templateOf } from "../src/pages/build/tasks";
 import { certified, marksOf, runnables } from "../src/pages/workflows/rows";
 
 const task = (name: string, more: Partial<TaskView> = {}): TaskView => ({
@@ -29,15 +29,16 @@ describe("the list of what can be run", () => {
     const workflow = { name: "p/zeta", version: 3, applied_at: "2026-01-01T00:00:00Z", by: "ben", owner: "ada", certificate };
     const app = { name: "p/staging/desk", state: "active", url: "", anonymous: false, revision: 2, run: "r1", changed_at: "2026-01-01T00:00:00Z", by: "ben" };
     const rows = runnables([workflow], [task("env.greet")], [app]);
-    expect(rows.map((row) => [row.kind, row.name, row.runsOf, row.domains.join()])).toEqual([
+    expect(rows.map((row) => [row.kind, row.name, row.runsOf.join(), row.domains.join()])).toEqual([
       ["app", "desk", "", "staging"],
+      ["environment", "env", "p/env.greet", "development"],
       ["task", "env.greet", "p/env.greet", "development"],
       ["workflow", "p/zeta", "p/zeta", "production"],
     ]);
   });
 
   test("has the runs of a task in its domain, and says that there are none only when that is known", () => {
-    const [here, there] = [task("env.greet"), task("env.greet", { domain: "staging" })].map((one) => runnables([], [one], [])[0]!);
+    const [here, there] = [task("env.greet"), task("env.greet", { domain: "staging" })].map((one) => runnables([], [one], []).find((row) => row.kind === "task")!);
     const mark = (number: number, domain: string) => ({ name: `r${number}`, number, domain, phase: "succeeded", seconds: 1 });
     const runs = new Map([["p/env.greet", [mark(3, "staging"), mark(2, "staging"), mark(1, "production")]]]);
     expect(marksOf(there!, runs).marks.map((run) => run.number)).toEqual([3, 2]);
@@ -75,6 +76,11 @@ describe("tasks as nodes", () => {
     expect(outputsOf(doc, "call", { connectors: [], tasks })).toEqual(["o0", "o1"]);
     expect(takesOf(doc, "call", { connectors: [], tasks })).toEqual(["name", "factor", "times"]);
     expect(outputsOf({ nodes: { call: { task: "nobody" } } }, "call", { connectors: [], tasks })).toEqual([]);
+  });
+
+  test("are called by themselves with what is filled in, as it stands", () => {
+    const called = JSON.parse(callOf(task("m.t", { version: "v1", project: "demo" }), { a: "${ nodes.x }", b: [1, { c: "${" }] }));
+    expect(called).toEqual({ workflow: "demo/run-a-task", nodes: { call: { task: "m.t@v1", with: { a: "$${ nodes.x }", b: [1, { c: "$${" }] } } } });
   });
 
   test("have types in words", () => {

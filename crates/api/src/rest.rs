@@ -140,6 +140,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/storage", get(storage::storage))
         .route("/storage/projects", get(storage::projects))
         .route("/approvals", get(approvals::list))
+        .route("/approvals:count", get(approvals::count))
         .route("/findings", get(findings::list))
         .route("/apps", get(apps::list))
         .route("/apps/{project}/{domain}/{name}/{order}", post(apps::order))

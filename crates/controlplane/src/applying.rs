@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use engine::Command;
+use engine::{Command, Rejection};
 use model::Digest;
 use serde_json::{Value, json};
 use workflow::documents::{self, Document};
@@ -55,6 +55,9 @@ impl ApplyOutcome {
 
 type Files = BTreeMap<String, Arc<[u8]>>;
 
+/// Versions that are expected to be there, by kind and name; 0 where there is to be none. What somebody else saved meanwhile is not written over.
+pub type Expected = BTreeMap<String, u64>;
+
 /// A document with what it was read from.
 pub(crate) struct Sourced {
     pub(crate) document: Document,
@@ -104,16 +107,17 @@ impl ControlPlane {
         dry_run: bool,
         principal: &str,
     ) -> Result<ApplyOutcome, Fault> {
-        self.apply_if(sources, files, dry_run, principal, |_| Ok(())).await
+        self.apply_if(sources, files, dry_run, principal, &Expected::new(), |_| Ok(())).await
     }
 
-    /// The same, if `may` permits every document.
+    /// The same, if `may` permits every document, and what is `expected` is there.
     pub async fn apply_if(
         &self,
         sources: Vec<SourceFile>,
         files: Files,
         dry_run: bool,
         principal: &str,
+        expected: &Expected,
         may: impl Fn(&Document) -> Result<(), Fault>,
     ) -> Result<ApplyOutcome, Fault> {
         let reader = self.reader().clone();
@@ -127,6 +131,7 @@ impl ControlPlane {
             documents.into_iter().filter(|sourced| !matches!(sourced.document, Document::PolicyTest(_))).collect();
         documents.iter().try_for_each(|sourced| may(&sourced.document))?;
         tokio::task::block_in_place(|| {
+            self.check_expected(&documents, expected)?;
             self.check_sites(&documents)?;
             self.check_rules(&documents, principal, &mut outcome)?;
             self.check_secrets(&documents, &mut outcome)
@@ -141,10 +146,28 @@ impl ControlPlane {
             stored.await.map_err(Fault::internal)?.map_err(Fault::internal)?;
         }
         for document in documents {
-            let applied = self.apply_one(document, dry_run, principal).await?;
+            let version = expected.get(&key_of(&document.document)).copied();
+            let applied = self.apply_one(document, dry_run, principal, version).await?;
             outcome.applied.push(applied);
         }
         Ok(outcome)
+    }
+
+    /// Refuses documents of which another version is there than is expected, before any is registered.
+    fn check_expected(&self, documents: &[Sourced], expected: &Expected) -> Result<(), Fault> {
+        for (key, version) in expected {
+            let sourced = documents.iter().find(|sourced| key_of(&sourced.document) == *key);
+            let Some(Sourced { document, .. }) = sourced.filter(|sourced| !matches!(sourced.document, Document::Site(_))) else {
+                let message = format!("a version of `{key}` is expected, and no document of it is sent");
+                return Err(Fault::new(FaultKind::Malformed, message).hint("name it by its kind and its name: `workflow bank/score`"));
+            };
+            let known = self.reader().resources(document.kind(), Some(document.name()), None).map_err(Fault::internal)?.pop();
+            let there = known.map_or(0, |known| known.version);
+            if there != *version {
+                return Err(Rejection::other_version(document.kind(), document.name(), there, *version).into());
+            }
+        }
+        Ok(())
     }
 
     /// Refuses sites that would show the server's data to their processes.
@@ -236,7 +259,13 @@ impl ControlPlane {
         outcome.diagnostics.push((path, finding));
     }
 
-    async fn apply_one(&self, sourced: Sourced, dry_run: bool, principal: &str) -> Result<Applied, Fault> {
+    async fn apply_one(
+        &self,
+        sourced: Sourced,
+        dry_run: bool,
+        principal: &str,
+        expected: Option<u64>,
+    ) -> Result<Applied, Fault> {
         let document = &sourced.document;
         let (kind, name) = (document.kind().to_owned(), document.name().to_owned());
         if let Document::Site(site) = document {
@@ -273,8 +302,13 @@ impl ControlPlane {
             if let Document::Workflow(graph) = document {
                 self.keep_graph(graph).await?;
             }
-            let command =
-                Command::ApplyResource { kind: kind.clone(), name: name.clone(), body, principal: principal.to_owned() };
+            let command = {
+                let (kind, name, principal) = (kind.clone(), name.clone(), principal.to_owned());
+                match expected {
+                    Some(version) => Command::ReplaceResource { kind, name, version, body, principal },
+                    None => Command::ApplyResource { kind, name, body, principal },
+                }
+            };
             self.inbox().ask(command).await?;
             if kind == "trigger" {
                 tokio::task::block_in_place(|| self.trigger_changed(&name))?;
@@ -285,6 +319,11 @@ impl ControlPlane {
         }
         Ok(Applied { kind, name, change, version })
     }
+}
+
+/// What versions of are expected by: a kind and a name.
+fn key_of(document: &Document) -> String {
+    format!("{} {}", document.kind(), document.name())
 }
 
 /// Whether two bodies of sanitizers are of the same code that takes off the same and is looked at in the same way.

@@ -241,19 +241,18 @@ impl Dispatcher {
         let secrets = crate::secrets::named(&dispatch.node, &input);
         let spec = spec_of(&dispatch, input, self.sites.simulates(&dispatch.site));
         let rules = self.governance.rules();
-        let (spec, secrets, builds) = match &spec.kind {
+        let (spec, secrets, installs) = match &spec.kind {
             NodeKind::Task { .. } => match self.flyte.process(&dispatch, spec, &placed, (&self.reader, rules.governed())) {
-                Ok(Prepared { mut order, secrets, builds }) => {
+                Ok(Prepared { mut order, secrets, installs }) => {
                     // Results may bring tags to a process that begins without them: it is not given to others then.
                     if rules.tags_tasks() {
                         order.host.iter_mut().for_each(|host| host.reuse = None);
                     }
-                    // What a policy was told of a site holds for whatever runs there.
-                    if order.unboxed && rules.ask_for_walls() {
-                        order.unboxed = false;
-                        order.writable.clear();
+                    // What a policy was told of a site holds for whatever runs there, from its first instruction on.
+                    if rules.ask_for_walls() {
+                        (order.unboxed, order.host) = (false, None);
                     }
-                    (order, secrets, builds)
+                    (order, secrets, installs)
                 }
                 Err(failure) => return self.answer(key, epoch, Outcome::Failed(failure)),
             },
@@ -270,7 +269,7 @@ impl Dispatcher {
             return self.handed_over(key, &executor).await;
         }
         let (site, label) = (dispatch.site.clone(), dispatch.label.clone());
-        let mut egress = match self.reaching.decide(&dispatch, &spec, builds) {
+        let mut egress = match self.reaching.decide(&dispatch, &spec, installs) {
             Ok(egress) => egress,
             Err(failure) => return self.answer(key, epoch, Outcome::Failed(failure)),
         };
@@ -533,7 +532,8 @@ pub(crate) async fn forward(mut observed: UnboundedReceiver<Observed>, mut orpha
             }
             Observed::Started { key, host } => Command::Started { attempt: key, host },
             Observed::Finished { key, epoch, outcome, usage, locations } => {
-                let judged = endings.flyte.judge(key, outcome);
+                let mut judged = endings.flyte.judge(key, outcome);
+                endings.flyte.explain_network(key, &mut judged, &endings.sites);
                 let outcome = match judged {
                     Outcome::Failed(_) => tokio::task::block_in_place(|| endings.redacted(judged)),
                     other => other,

@@ -82,11 +82,13 @@ pub enum FaultKind {
     Answer,
     /// There is no solver that could prove anything.
     NoSolver,
+    /// The store of a site cannot be used.
+    StoreAway,
 }
 
 impl FaultKind {
     /// Every kind.
-    pub const ALL: [FaultKind; 30] = [
+    pub const ALL: [FaultKind; 31] = [
         FaultKind::Malformed,
         FaultKind::NotFound,
         FaultKind::NameTaken,
@@ -117,6 +119,7 @@ impl FaultKind {
         FaultKind::Configuration,
         FaultKind::Answer,
         FaultKind::NoSolver,
+        FaultKind::StoreAway,
     ];
 
     /// The stable code.
@@ -152,6 +155,7 @@ impl FaultKind {
             FaultKind::Configuration => "E0028",
             FaultKind::Answer => "E0029",
             FaultKind::NoSolver => "E0040",
+            FaultKind::StoreAway => "E0041",
         }
     }
 
@@ -188,6 +192,7 @@ impl FaultKind {
             FaultKind::Configuration => "the configuration is not right",
             FaultKind::Answer => "the answer is not understood",
             FaultKind::NoSolver => "there is no solver",
+            FaultKind::StoreAway => "the store of a site cannot be used",
         }
     }
 
@@ -208,7 +213,7 @@ impl FaultKind {
             FaultKind::DataDirectory | FaultKind::Internal | FaultKind::Exposed | FaultKind::Listen | FaultKind::Keys => 500,
             FaultKind::File | FaultKind::Configuration => 500,
             FaultKind::Untrusted | FaultKind::Answer => 502,
-            FaultKind::Unavailable | FaultKind::Unreachable | FaultKind::NoSolver => 503,
+            FaultKind::Unavailable | FaultKind::Unreachable | FaultKind::NoSolver | FaultKind::StoreAway => 503,
         }
     }
 }

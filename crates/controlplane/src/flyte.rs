@@ -8,9 +8,11 @@ mod files;
 mod images;
 mod labels;
 mod notifying;
+mod offline;
 mod questions;
 mod queues;
 mod settings;
+mod stores;
 mod suspending;
 mod triggers;
 mod workflows;
@@ -26,7 +28,7 @@ use flyte::images::Images;
 use flyte::process::Surroundings;
 use flyte::seals::Seals;
 use flyte::wire::TaskSpec;
-use flyte::{Call, Objects, Reach};
+use flyte::{Buckets, Call, Objects, Reach};
 use model::graph::Port;
 use model::{AttemptKey, Digest, EgressGrant, Failure, FailureClass, Graph, Node, NodeKind, Template};
 use parking_lot::{Mutex, RwLock};
@@ -100,6 +102,8 @@ struct Inner {
 /// An attempt that is under way.
 struct Open {
     reach: Arc<Reach>,
+    /// Where it runs.
+    site: String,
     /// The node of a workflow that calls it, which wants values and not where they lie.
     called: Option<Called>,
     /// Whether its outputs may say that they are artifacts.
@@ -110,6 +114,8 @@ struct Open {
     suspends_after: Option<model::Duration>,
     /// Whether its data carry more by now than is kept beside its objects.
     is_unkept: bool,
+    /// Why the store of its site could not be used when it was last asked for something.
+    away: Option<String>,
 }
 
 /// An order for a process, and what comes with it.
@@ -117,8 +123,8 @@ pub(crate) struct Prepared {
     pub(crate) order: AttemptSpec,
     /// The names of the secrets that it is to be given.
     pub(crate) secrets: BTreeSet<String>,
-    /// Whether it builds an image.
-    pub(crate) builds: bool,
+    /// Whether it installs packages: it builds an image, or makes the environment that it needs.
+    pub(crate) installs: bool,
 }
 
 /// A Flyte program to be run.
@@ -147,9 +153,18 @@ pub struct Program {
 }
 
 impl Flyte {
-    pub(crate) fn open(data: &Path, specs: Store, seals: Option<Seals>) -> std::io::Result<Flyte> {
+    pub(crate) fn open(
+        data: &Path,
+        specs: Store,
+        seals: Option<Seals>,
+        stores: Option<Arc<dyn Buckets>>,
+    ) -> std::io::Result<Flyte> {
         let root = data.join("flyte");
         let objects = Objects::open(root.join("store"), seals)?;
+        let objects = match stores {
+            Some(stores) => objects.with_stores(stores)?,
+            None => objects,
+        };
         let secret = objects.secret("secret", || Digest(random_bytes()).hex())?;
         let images = Images::open(&root)?;
         // Of this version of the server.
@@ -297,10 +312,12 @@ impl Flyte {
         order.kind = NodeKind::Run { image: None, code: Vec::new() };
         order.outputs = Vec::new();
         self.show(&mut order);
-        match builds {
-            true => self.prepare_build(&mut order, &call, &names.project)?,
-            false => self.excuse(&mut order).map_err(|error| broken(format!("its environment: {error}")))?,
-        }
+        // Whoever calls an app comes from outside, and nobody gets into a network of its own.
+        order.unboxed = is_app;
+        let makes = match builds {
+            true => self.prepare_build(&mut order, &call, &names.project).map(|()| true)?,
+            false => self.let_make(&mut order).map_err(|error| broken(format!("its environment: {error}")))?,
+        };
         let secrets = spec.task_template.as_ref().map(flyte::task::secrets).transpose();
         let secrets = secrets.map_err(|unfit| broken(unfit.to_string()))?.unwrap_or_default();
         let reach = Reach {
@@ -311,13 +328,15 @@ impl Flyte {
             attempt: at.attempt,
             inputs: call.inputs,
             label: dispatch.label.clone(),
+            site: dispatch.site.clone(),
         };
         self.note_label(&reach, &reach.name).map_err(|error| broken(error.to_string()))?;
         let produces = spec.task_template.as_ref().and_then(|template| template.metadata.as_ref());
         let produces = produces.is_some_and(|metadata| metadata.produces_artifacts);
-        let open = Open { reach: Arc::new(reach), called, produces, is_app, suspends_after, is_unkept: false };
+        let (reach, site) = (Arc::new(reach), dispatch.site.clone());
+        let open = Open { reach, site, called, produces, is_app, suspends_after, is_unkept: false, away: None };
         self.inner.attempts.lock().insert(dispatch.key, open);
-        Ok(Prepared { order, secrets: secrets.into_values().collect(), builds })
+        Ok(Prepared { order, secrets: secrets.into_values().collect(), installs: makes })
     }
 
     /// The way from a task to the server itself, which it needs for everything; none for what is no task.
@@ -337,14 +356,13 @@ impl Flyte {
         order.shown.push(self.inner.host.clone());
     }
 
-    /// Programs of others expect the network and make their environments themselves; a site that requires walls gets them.
-    fn excuse(&self, order: &mut AttemptSpec) -> std::io::Result<()> {
-        order.unboxed = true;
-        if let Some(folder) = self.to_be_made(&order.input) {
-            std::fs::create_dir_all(&folder)?;
-            order.writable = vec![folder];
-        }
-        Ok(())
+    /// A task that needs an environment which is not there makes it. True then.
+    fn let_make(&self, order: &mut AttemptSpec) -> std::io::Result<bool> {
+        let Some(folder) = self.to_be_made(&order.input) else { return Ok(false) };
+        std::fs::create_dir_all(&folder)?;
+        order.writable = vec![folder];
+        order.shown.extend(flyte::images::files_of_pip(&BTreeMap::new()));
+        Ok(true)
     }
 
     /// The folder of an environment that the first who needs it makes; none when it is there, or nobody does.
@@ -385,9 +403,9 @@ impl Flyte {
 
     /// What the end of a process means: its program says that itself, in what it wrote.
     pub(crate) fn judge(&self, key: AttemptKey, outcome: Outcome) -> Outcome {
-        let known = self.inner.attempts.lock().get(&key).map(|open| (open.reach.outputs(), open.is_app));
+        let known = self.inner.attempts.lock().get(&key).map(|open| (open.reach.outputs(), open.is_app, open.away.clone()));
         let outlived = self.inner.outlived.lock().contains(&key);
-        let Some((outputs, is_app)) = known else { return outcome };
+        let Some((outputs, is_app, away)) = known else { return outcome };
         if is_app {
             return apps::judge(outcome);
         }
@@ -400,14 +418,13 @@ impl Flyte {
             return Outcome::Failed(failure.unwrap_or_else(|| Failure::new(FailureClass::Unknown, "it failed")));
         }
         let error = flyte::key(&format!("{outputs}/error.pb")).and_then(|key| self.inner.objects.get(key).ok());
-        match (error, failure) {
-            (Some(document), _) => Outcome::Failed(without_server(outlived, flyte::ending::failure_of(&document))),
-            (None, Some(failure)) if failure.exit_code == Some(NO_ENVIRONMENT) => {
-                Outcome::Failed(no_environment(failure.message))
-            }
-            (None, Some(failure)) => Outcome::Failed(without_server(outlived, failure)),
-            (None, None) => Outcome::Succeeded(json!({ "output_uri": outputs })),
-        }
+        let failure = match (error, failure) {
+            (Some(document), _) => without_server(outlived, flyte::ending::failure_of(&document)),
+            (None, Some(failure)) if failure.exit_code == Some(NO_ENVIRONMENT) => no_environment(failure.message),
+            (None, Some(failure)) => without_server(outlived, failure),
+            (None, None) => return Outcome::Succeeded(json!({ "output_uri": outputs })),
+        };
+        Outcome::Failed(stores::without_store(away, failure))
     }
 
     /// The outcome of an attempt is durable.
@@ -468,6 +485,7 @@ impl ControlPlane {
         self.start_task(self.clone().run_artifact_triggers());
         self.start_task(self.clone().watch_apps());
         self.start_task(self.clone().let_go_of_waiting());
+        self.start_task(self.clone().clear_stores());
     }
 
     /// What an attempt may touch; none when it is not under way. What its data carry by now is kept, or this fails. Blocks.
@@ -502,6 +520,7 @@ impl ControlPlane {
             attempt: row.attempt,
             inputs: call.inputs,
             label,
+            site: row.site.unwrap_or_default(),
         };
         Ok(Some(Arc::new(reach)))
     }

@@ -61,7 +61,7 @@ mod wiring;
 mod workers;
 
 pub use advice::Advice;
-pub use applying::{Applied, ApplyOutcome, SourceFile};
+pub use applying::{Applied, ApplyOutcome, Expected, SourceFile};
 pub use audit::{AUDIT_EXCEPTION, Answering, Ask, AuditLog, Proven, Reply, Sealed, WitnessState};
 pub use clock::{random_bytes, wall};
 pub use core_loop::{Answer, Inbox, Refusal};

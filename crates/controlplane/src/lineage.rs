@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use journal::{ActionFilter, OriginRow, RunFilter, RunRow};
 use model::limits::LINEAGE_ACTIONS_MAX;
-use model::{ArtifactRef, Digest, Label, RunId};
+use model::{ArtifactRef, Digest, Label, RunId, TransferPath};
 use serde_json::Value;
 use workflow::labels;
 
@@ -62,11 +62,6 @@ pub struct Versions {
     pub more: bool,
 }
 
-/// Whether an action by its path brought a copy to another site.
-fn is_copy(path: &str) -> bool {
-    path.contains("<-")
-}
-
 /// Runs that are looked at for one file.
 const HOLDERS_MAX: usize = 256;
 
@@ -109,7 +104,7 @@ impl ControlPlane {
         }
         let mut told = None;
         for row in rows {
-            let Some(origin) = self.origin(row)?.filter(|origin| !origin.path.as_deref().is_some_and(is_copy)) else { continue };
+            let Some(origin) = self.origin(row)?.filter(|origin| !origin.path.as_deref().is_some_and(TransferPath::is_one)) else { continue };
             if may(&origin)? {
                 told = Some(origin);
                 break;
@@ -177,7 +172,7 @@ impl ControlPlane {
         let label = self.reader().artifact_label(artifact).map_err(Fault::internal)?;
         let mut lineage = Lineage { sites, label, ..Lineage::default() };
         if let Some(made) =
-            origins.iter().find(|origin| origin.path.as_ref().is_some_and(|path| !is_copy(path))).or(origins.first())
+            origins.iter().find(|origin| origin.path.as_ref().is_some_and(|path| !TransferPath::is_one(path))).or(origins.first())
         {
             if let Some(no) = made.row.action {
                 let input = self.values(made.row.run, no)?.0;

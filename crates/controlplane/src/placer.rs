@@ -468,6 +468,7 @@ mod tests {
             },
             simulates: None,
             sandbox: None,
+            store: None,
         };
         let at = |s: u64| Timestamp(s * 1_000_000);
         let mut state = State::new(0);

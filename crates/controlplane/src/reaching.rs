@@ -25,9 +25,9 @@ impl Reaching {
         Reaching { sites, given: governance.ways(), governance, inbox }
     }
 
-    /// What an attempt may reach, which is recorded. A process is given what is permitted of all that its site grants, one that `builds` an
-    /// image also of where packages come from; a connector asks for one way, without which it has nothing to do.
-    pub(crate) fn decide(&self, dispatch: &Dispatch, spec: &AttemptSpec, builds: bool) -> Result<BTreeSet<EgressGrant>, Failure> {
+    /// What an attempt may reach, which is recorded. A process is given what is permitted of all that its site grants, one that
+    /// `installs` packages also of where those come from; a connector asks for one way, without which it has nothing to do.
+    pub(crate) fn decide(&self, dispatch: &Dispatch, spec: &AttemptSpec, installs: bool) -> Result<BTreeSet<EgressGrant>, Failure> {
         let asked = match &spec.kind {
             NodeKind::Use { connector, .. } => connectors::asks_for(connector, &spec.input),
             _ => None,
@@ -37,7 +37,7 @@ impl Reaching {
             (NodeKind::Use { .. }, None) => return Ok(BTreeSet::new()),
             _ => self.sites.egress(&dispatch.site),
         };
-        if builds {
+        if installs {
             wanted.extend(self.sites.packages(&dispatch.site));
         }
         if wanted.is_empty() {

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use policy::Fleet;
 use serde_json::{Value, json};
 use workflow::Diagnostic;
+use workflow::documents::Document;
 
 use crate::applying::{ApplyOutcome, Sourced};
 use crate::governing::{Governance, work_of};
@@ -262,9 +263,17 @@ impl ControlPlane {
     /// Finds references to secrets that are not there.
     pub(crate) fn check_secrets(&self, documents: &[Sourced], outcome: &mut ApplyOutcome) -> Result<(), Fault> {
         for sourced in documents {
-            let workflow::documents::Document::Workflow(graph) = &sourced.document else { continue };
-            let project = crate::governing::project_of(&graph.workflow);
-            let references = references(&sourced.all);
+            let (project, references) = match &sourced.document {
+                Document::Workflow(graph) => (crate::governing::project_of(&graph.workflow), references(&sourced.all)),
+                Document::Site(site) => match site.store.as_ref().and_then(|store| Some((store, store.secret()?))) {
+                    Some((store, (project, name))) => {
+                        let at = sourced.all.find(&store.secret_key).unwrap_or_default();
+                        (project, BTreeMap::from([(name.to_owned(), at..at + store.secret_key.len())]))
+                    }
+                    None => continue,
+                },
+                _ => continue,
+            };
             if references.is_empty() {
                 continue;
             }

@@ -11,7 +11,7 @@ use executors::sandbox::{Isolation, Machine, Settings};
 use executors::tickets::TicketKey;
 use executors::{Executor as _, Health, Observed};
 use keyring::Keyring;
-use model::site::{SandboxMode, SandboxSpec};
+use model::site::{SandboxMode, SandboxSpec, StoreSpec};
 use model::{Digest, EgressGrant, SiteSpec};
 use parking_lot::{Mutex, RwLock};
 use policy::Fleet;
@@ -45,6 +45,8 @@ struct Inner {
     data: PathBuf,
     /// What sites say of their walls and of what may be reached from them.
     walls: RwLock<BTreeMap<String, SandboxSpec>>,
+    /// The buckets that sites name for large objects of tasks.
+    stores: RwLock<BTreeMap<String, StoreSpec>>,
     /// Each site as policies see it.
     seen: RwLock<BTreeMap<String, Arc<Fleet>>>,
     /// The places that simulated sites stand for.
@@ -71,6 +73,7 @@ impl Sites {
                 machine: Machine::new(shim.clone()),
                 data: data.canonicalize().unwrap_or_else(|_| data.to_owned()),
                 walls: RwLock::default(),
+                stores: RwLock::default(),
                 seen: RwLock::default(),
                 shim,
                 path,
@@ -94,6 +97,10 @@ impl Sites {
             None => drop(self.inner.simulates.write().remove(&spec.name)),
         }
         self.inner.walls.write().insert(spec.name.clone(), spec.sandbox.clone().unwrap_or_default());
+        match &spec.store {
+            Some(store) => drop(self.inner.stores.write().insert(spec.name.clone(), store.clone())),
+            None => drop(self.inner.stores.write().remove(&spec.name)),
+        }
         self.inner.seen.write().insert(spec.name.clone(), Arc::new(Fleet::new([spec])));
         if let Some(executor) = self.inner.open.read().get(&spec.name) {
             executor.set_capacity(spec.capacity);
@@ -156,6 +163,11 @@ impl Sites {
         self.inner.seen.read().get(site).cloned().unwrap_or_default()
     }
 
+    /// Whether there are walls at a site.
+    pub(crate) fn sandbox_mode(&self, site: &str) -> SandboxMode {
+        self.inner.walls.read().get(site).map(|walls| walls.mode).unwrap_or_default()
+    }
+
     /// What the processes of a site may reach over the network.
     pub(crate) fn egress(&self, site: &str) -> BTreeSet<EgressGrant> {
         self.inner.walls.read().get(site).map(|walls| walls.granted().collect()).unwrap_or_default()
@@ -164,6 +176,11 @@ impl Sites {
     /// What builds of images may reach from a site to get packages, beside that.
     pub(crate) fn packages(&self, site: &str) -> BTreeSet<EgressGrant> {
         self.inner.walls.read().get(site).map(|walls| walls.granted_to_builds().collect()).unwrap_or_default()
+    }
+
+    /// The bucket that a site names for large objects of tasks.
+    pub(crate) fn bucket(&self, site: &str) -> Option<StoreSpec> {
+        self.inner.stores.read().get(site).cloned()
     }
 
     /// Whether connectors may use a way out from a site, as far as the site is concerned.
@@ -177,6 +194,7 @@ impl Sites {
         self.inner.simulates.write().remove(name);
         self.inner.pools.write().remove(name);
         self.inner.walls.write().remove(name);
+        self.inner.stores.write().remove(name);
         self.inner.seen.write().remove(name);
     }
 

@@ -127,8 +127,7 @@ impl ControlPlane {
         let sites =
             Sites::new(&options.data, options.shim.clone(), options.path.clone(), authority.key(), keys.clone(), observed);
         let sites = sites.map_err(unusable)?;
-        let seals = Flyte::seals(keys.as_ref(), &opened.reader);
-        let flyte = Flyte::open(&options.data, sites.code().clone(), seals).map_err(unusable)?;
+        let flyte = Flyte::of_sites(&options.data, &sites, keys.as_ref(), &opened.reader).map_err(unusable)?;
         let (state, last) = tokio::task::block_in_place(|| restore(&opened.reader, &sites))?;
         failpoint::check(Point::StartRestored).map_err(unusable)?;
         let (inbox, mailbox) = inbox();
@@ -239,8 +238,7 @@ impl ControlPlane {
         let key = tickets::nobody().map_err(unusable)?.key();
         let sites = Sites::new(&options.data, options.shim.clone(), options.path.clone(), key, keys.clone(), observed);
         let sites = sites.map_err(unusable)?;
-        let seals = Flyte::seals(keys.as_ref(), &opened.reader);
-        let flyte = Flyte::open(&options.data, sites.code().clone(), seals).map_err(unusable)?;
+        let flyte = Flyte::of_sites(&options.data, &sites, keys.as_ref(), &opened.reader).map_err(unusable)?;
         for site in opened.reader.sites().map_err(unusable)? {
             sites.open(&site.spec).map_err(unusable)?;
         }
@@ -543,6 +541,7 @@ pub(crate) fn this_machine() -> SiteSpec {
         prices: Default::default(),
         simulates: None,
         sandbox: None,
+        store: None,
     }
 }
 

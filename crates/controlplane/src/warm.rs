@@ -277,6 +277,7 @@ pub(crate) mod tests {
             prices: Default::default(),
             simulates: None,
             sandbox: None,
+            store: None,
         }
     }
 

@@ -328,6 +328,7 @@ fn specs(views: &[SiteView], rows: &[SiteRow], changes: &[SiteChange]) -> Vec<Si
         prices: view.prices,
         simulates: None,
         sandbox: None,
+        store: None,
     };
     let copied = |view: &SiteView| like(&view.name).map(|spec| SiteSpec { name: view.name.clone(), ..spec });
     views.iter().map(|view| known(&view.name).or_else(|| copied(view)).unwrap_or_else(|| seen(view))).collect()

@@ -9,18 +9,25 @@ use model::limits::WIRES_TRIED_MAX;
 use model::{Graph, Label, Node, NodeIx, NodeKind};
 use policy::{Certified, Fleet, Refused, Rules, Work};
 use serde_json::Value;
+use workflow::Severity;
 use workflow::edit::Edit;
 use workflow::labels::{self, Table, Wire};
+use workflow::source::{Data, Key, Tree};
 
-use crate::editing::Beside;
+use crate::editing::{Beside, Sheet};
 use crate::governing::{DOMAINS, flow, may_lower, project_of};
 use crate::{ControlPlane, Fault};
+
+/// How often what has errors is left out of a text before it is given up.
+const LEFT_OUT_ROUNDS: usize = 8;
 
 /// What the rules say about a text.
 #[derive(Clone, Debug, Default)]
 pub struct Wiring {
-    /// Whether the text could be read: nothing is known of one with errors.
+    /// Whether all of the text could be read.
     pub checked: bool,
+    /// Nodes that have errors, or read one that has: nothing is said of them, and of the others only as far as they read each other.
+    pub left_out: Vec<String>,
     /// What goes along its wires.
     pub wires: Vec<Wire>,
     /// Its steps with what they read, and where each may be.
@@ -80,12 +87,12 @@ impl ControlPlane {
     /// Makes edits on a text, and says what the rules make of the wires of the result; with `from`, a node, of those that could begin there.
     /// Blocks: call it where that is allowed.
     pub fn wiring(&self, text: &str, edits: &[Edit], beside: &Beside, from: Option<&str>) -> Result<Wiring, Fault> {
-        let sheet = self.edit(text, edits, beside)?;
-        let Some(graph) = sheet.graph else { return Ok(Wiring::default()) };
+        let (sheet, checked, left_out) = self.readable(text, edits, beside)?;
+        let Some(graph) = sheet.graph else { return Ok(Wiring { left_out, ..Wiring::default() }) };
         let (rules, rows) = (self.rules(), self.reader().sites().map_err(Fault::internal)?);
         let fleet = Fleet::new(rows.iter().map(|row| &row.spec));
         let (table, certified) = self.wired(&rules, &fleet, &graph);
-        let mut wiring = Wiring { checked: true, wires: labels::wires(&graph, &table), ..Wiring::default() };
+        let mut wiring = Wiring { checked, left_out, wires: labels::wires(&graph, &table), ..Wiring::default() };
         match certified {
             Ok(steps) => wiring.steps = steps,
             Err(refused) => {
@@ -96,6 +103,9 @@ impl ControlPlane {
             }
         }
         let Some(from) = from else { return Ok(wiring) };
+        if wiring.left_out.iter().any(|id| id == from) {
+            return Ok(wiring);
+        }
         let index = graph.nodes.iter().position(|node| node.id == from).ok_or_else(|| Fault::not_found("node", from))?;
         wiring.gives = gives(&graph, &table, from);
         let sites = rows.into_iter().map(|row| (row.spec.name, row.spec.attributes)).collect();
@@ -114,6 +124,33 @@ impl ControlPlane {
         Ok(wiring)
     }
 
+    /// A text after edits or, while it has errors, as much of it as has none: a file that is being drawn has some most of the time. With the
+    /// nodes that were left out for that, and whether all of it had none.
+    fn readable(&self, text: &str, edits: &[Edit], beside: &Beside) -> Result<(Sheet, bool, Vec<String>), Fault> {
+        let mut sheet = self.edit(text, edits, beside)?;
+        let (whole, mut left_out) = (sheet.graph.is_some(), Vec::new());
+        // What reads a node that is left out is wrong after that: there are at most as many rounds as nodes stand in a row.
+        for _ in 0..LEFT_OUT_ROUNDS {
+            if sheet.graph.is_some() {
+                break;
+            }
+            let found = with_errors(&sheet);
+            let mut without: Vec<Edit> = found.iter().map(|node| Edit::Remove { node: node.clone() }).collect();
+            // What the workflow gives back is read by none of its steps.
+            if let Some(path) = sheet.document.get("outputs").and_then(|_| serde_json::from_value("/outputs".into()).ok()) {
+                without.push(Edit::Unset { path });
+            }
+            if without.is_empty() {
+                break;
+            }
+            left_out.extend(found);
+            // What cannot be taken out of the text stays, and with it the error.
+            let Ok(rest) = self.edit(&sheet.text, &without, beside) else { break };
+            sheet = rest;
+        }
+        Ok((sheet, whole, left_out))
+    }
+
     fn wired(&self, rules: &Rules, fleet: &Fleet, graph: &Graph) -> (Table, Result<Vec<Certified>, Vec<Refused>>) {
         let now = crate::clock::wall();
         let table = labels::pass(graph, &labels::declared(graph), &may_lower(rules, now));
@@ -121,6 +158,20 @@ impl ControlPlane {
         let certified = rules.certify(&flow, &DOMAINS, fleet, &mut self.governance().cache());
         (table, certified.map(|certificate| certificate.steps))
     }
+}
+
+/// The nodes that an error lies in.
+fn with_errors(sheet: &Sheet) -> Vec<String> {
+    let (trees, _) = workflow::source::parse(&sheet.text);
+    let Some(Data::Map(nodes)) = trees.first().and_then(|tree| tree.get("nodes")).map(|nodes| &nodes.data) else {
+        return Vec::new();
+    };
+    let wrong = |from: usize, to: usize| {
+        let errors = sheet.findings.iter().filter(|finding| finding.severity == Severity::Error);
+        errors.into_iter().any(|finding| finding.span.start < to && from <= finding.span.start)
+    };
+    let of_it = |(key, node): &&(Key, Tree)| wrong(key.span.start, node.span.end.max(key.span.end));
+    nodes.iter().filter(of_it).map(|(key, _)| key.text.clone()).collect()
 }
 
 /// What a node gives, field by field.

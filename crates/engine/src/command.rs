@@ -92,6 +92,8 @@ pub enum Command {
         decision: String,
         /// The form's fields.
         form: serde_json::Value,
+        /// Why, in their words; empty when they say nothing.
+        reason: String,
     },
     /// A person who is asked hands the question to others.
     Delegate {
@@ -182,6 +184,19 @@ pub enum Command {
         kind: String,
         /// Its name.
         name: String,
+        /// Its body.
+        body: serde_json::Value,
+        /// Who asks.
+        principal: String,
+    },
+    /// Apply a resource if the version that there is is still this one.
+    ReplaceResource {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// The version; 0 when there is to be none.
+        version: u64,
         /// Its body.
         body: serde_json::Value,
         /// Who asks.
@@ -461,4 +476,13 @@ pub enum Rejection {
     /// A stated limit.
     #[error("{0}")]
     Limit(String),
+}
+
+impl Rejection {
+    /// Somebody else was faster: another version is there than whoever asks knew.
+    pub fn other_version(kind: &str, name: &str, there: u64, expected: u64) -> Rejection {
+        let there = if there == 0 { "there is none".to_owned() } else { format!("version {there} is there") };
+        let expected = if expected == 0 { "none was expected".to_owned() } else { format!("version {expected} was expected") };
+        Rejection::Conflict(format!("the {kind} `{name}` was saved meanwhile: {there}, and {expected}"))
+    }
 }

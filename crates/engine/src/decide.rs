@@ -55,8 +55,8 @@ impl<'s, 'c> Stepper<'s, 'c> {
             Command::Cancel { run, principal, reason } => self.cancel(run, principal, reason)?,
             Command::Pause { run, principal } => self.pause(run, principal)?,
             Command::Resume { run, principal } => self.resume(run, principal)?,
-            Command::Decide { action, principal, groups, decision, form } => {
-                self.human(action, principal, &groups, decision, form)?;
+            Command::Decide { action, principal, groups, decision, form, reason } => {
+                self.human(action, principal, &groups, decision, (form, reason))?;
             }
             Command::Delegate { action, principal, groups, to_users, to_groups, reason } => {
                 self.delegate(action, principal, &groups, (to_users, to_groups), reason)?;

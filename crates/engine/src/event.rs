@@ -252,7 +252,10 @@ impl Event {
             Event::ActionFinished(e) => e.output.iter_mut().chain(text_of(e.failure.as_mut())).for_each(visit),
             Event::RunFailing(e) => text_of(Some(&mut e.failure)).for_each(visit),
             Event::RunFinished(e) => e.outputs.iter_mut().chain(text_of(e.failure.as_mut())).for_each(visit),
-            Event::HumanDecided(e) => visit(&mut e.form),
+            Event::HumanDecided(e) => {
+                visit(&mut e.form);
+                e.reason.iter_mut().for_each(visit);
+            }
             Event::HumanDelegated(e) => visit(&mut e.reason),
             Event::SignalReceived(e) => visit(&mut e.payload),
             Event::OutputKept(e) => visit(&mut e.output),

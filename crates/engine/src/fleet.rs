@@ -52,6 +52,11 @@ impl Site {
 }
 
 impl Fleet {
+    /// The latest version of a resource; 0 when there is none.
+    pub(crate) fn version(&self, kind: &str, name: &str) -> u64 {
+        self.resources.get(&(kind.to_owned(), name.to_owned())).copied().unwrap_or(0)
+    }
+
     /// The incarnation of the server.
     pub fn epoch(&self) -> Epoch {
         self.epoch

@@ -64,8 +64,9 @@ pub(crate) struct Run {
     pub(crate) troubles: BTreeSet<ActionNo>,
     /// Outputs of an earlier run that stand for nodes of the root scope.
     pub(crate) reused: BTreeMap<NodeIx, Payload>,
-    /// Outputs that stand for items of maps and have not been taken, by the map and what the item is given.
-    pub(crate) reused_items: BTreeMap<(NodeIx, Digest), Vec<Kept>>,
+    /// Outputs that stand for items of maps and have not been taken, by the map and what the item is given, in the order of where
+    /// they stood.
+    pub(crate) reused_items: BTreeMap<(NodeIx, Digest), VecDeque<Kept>>,
     /// Signals that came before anyone waited for them.
     pub(crate) signals: BTreeMap<String, VecDeque<Payload>>,
     /// How many they are.

@@ -48,6 +48,8 @@ mod v3;
 mod v30;
 #[path = "golden/v31.rs"]
 mod v31;
+#[path = "golden/v32.rs"]
+mod v32;
 #[path = "golden/v4.rs"]
 mod v4;
 #[path = "golden/v5.rs"]
@@ -88,6 +90,7 @@ fn files() -> Vec<File> {
         File { name: "v28", text: include_str!("golden/v28.journal"), expected: v28::events() },
         File { name: "v30", text: include_str!("golden/v30.journal"), expected: v30::events() },
         File { name: "v31", text: include_str!("golden/v31.journal"), expected: v31::events() },
+        File { name: "v32", text: include_str!("golden/v32.journal"), expected: v32::events() },
         File { name: "v9", text: include_str!("golden/v9.journal"), expected: v9::events() },
         File { name: "v10", text: include_str!("golden/v10.journal"), expected: v10::events() },
         File { name: "v11", text: include_str!("golden/v11.journal"), expected: v11::events() },

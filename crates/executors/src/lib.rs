@@ -47,7 +47,7 @@ pub struct AttemptSpec {
     pub shown: Vec<std::path::PathBuf>,
     /// Folders of the machine that it may write beside its own. They are there.
     pub writable: Vec<std::path::PathBuf>,
-    /// Whether it runs without walls around it where the site does not require them.
+    /// Whether it runs without walls around it where the site does not require them: it is called from outside.
     pub unboxed: bool,
     /// Secrets that were released to it. No record of it holds them.
     pub secrets: Vec<Secret>,

@@ -13,6 +13,7 @@ pub(crate) mod egress;
 pub(crate) mod enter;
 mod filter;
 mod inside;
+pub(crate) mod joined;
 mod network;
 mod probe;
 mod root;
@@ -26,6 +27,7 @@ use model::EgressGrant;
 use model::site::SandboxMode;
 
 pub use cover::keeps_signals_in;
+pub(crate) use inside::processes_within;
 pub use model::Connection;
 pub(crate) use network::PROXY_PORT;
 pub use probe::{Isolation, probe, time_starts};

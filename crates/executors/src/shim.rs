@@ -33,7 +33,7 @@ use crate::Stream;
 use crate::record::{self, CompletionRecord};
 use crate::sandbox::cover::Cover;
 use crate::sandbox::enter::{self, Inside, NotStarted, Order, Ready};
-use crate::sandbox::{Walls, answer_probe, answer_starts};
+use crate::sandbox::{Broken, Walls, answer_probe, answer_starts};
 use crate::secrets;
 use ahead::Ahead;
 pub(crate) use control::{ask_to_stop, make as make_control, remove as remove_control};
@@ -173,7 +173,7 @@ fn serve_in(groups: fn() -> Groups, folder: Option<OsString>) -> ExitCode {
     };
     if host.is_some() {
         // A child that stayed has no more to do. It leads a group of its own, and ours is that of the wrapper itself.
-        tree::kill_all(0, &[], &mut || reap::Reaper::new(0).reap());
+        tree::kill_all(0, &tree::Spared::default(), &mut || reap::Reaper::new(0).reap());
     }
     groups.remove();
     // Nobody reads this; the absence of a record says that the wrapper failed.
@@ -285,16 +285,20 @@ pub(crate) struct Started<'h> {
     stderr: Option<OwnedFd>,
     /// What there is more of it within walls.
     inside: Option<Inside>,
+    /// What is around it when it went into them by itself.
+    around: host::Around,
     /// Processor time that it had used before.
     before_us: u64,
-    /// Who says how the attempt ended, when the process stays.
+    /// The process that was there before.
     host: Option<&'h Host>,
+    /// Whether that one stays, and says how the attempt ended.
+    keeps: bool,
 }
 
 impl Started<'_> {
     /// A process that was started for the attempt.
     fn new(leader: u32, stdout: Option<OwnedFd>, stderr: Option<OwnedFd>) -> Self {
-        Started { leader, stdout, stderr, inside: None, before_us: 0, host: None }
+        Started { leader, stdout, stderr, inside: None, around: host::Around::default(), before_us: 0, host: None, keeps: false }
     }
 }
 
@@ -306,13 +310,20 @@ fn start<'h>(
     host: Option<&'h Host>,
     ready: Option<Ready>,
 ) -> Result<Started<'h>, Failure> {
-    // Walls are built around what is started, and secrets go to nothing that was there before or stays: the orders say so too.
-    if let (Some(host), Some(told), None, []) = (host, &spec.host, &spec.walls, secrets)
-        && let Ok(begun) = host.begin(folder, spec, told)
-    {
-        let host::Begun { pid, stdout, stderr, before_us } = begun;
-        let started = Started::new(pid, Some(stdout), Some(stderr));
-        return Ok(Started { before_us, host: told.keep.then_some(host), ..started });
+    // Secrets go to nothing that was there before or stays: the orders say so too.
+    if let (Some(host), Some(told), []) = (host, &spec.host, secrets) {
+        match host.begin(folder, opened, spec, told) {
+            Ok(host::Begun { pid, stdout, stderr, before_us, around }) => {
+                let started = Started::new(pid, Some(stdout), Some(stderr));
+                return Ok(Started { around, before_us, host: Some(host), keeps: told.keep, ..started });
+            }
+            Err(host::Unbegun::Walls(broken)) => {
+                host.give_up();
+                return Err(no_walls(&broken));
+            }
+            // It is started instead.
+            Err(host::Unbegun::Gone) => drop(host.leave_walls()),
+        }
     }
     let broken = broken_by;
     let (program, arguments) = spec.command.split_first().ok_or_else(|| broken("the command is empty".into()))?;
@@ -344,10 +355,7 @@ fn start<'h>(
     tree::offer_for_memory(false);
     let error = match started {
         Ok(started) => return Ok(started),
-        Err(NotStarted::Walls(broken)) => {
-            let message = format!("the walls around it could not be built: {}: {}", broken.step, broken.error);
-            return Err(Failure { code: Some(WALLS.into()), ..broken_by(message) });
-        }
+        Err(NotStarted::Walls(broken)) => return Err(no_walls(&broken)),
         Err(NotStarted::Command(error)) => error,
     };
     Err(match error.kind() {
@@ -356,6 +364,10 @@ fn start<'h>(
         std::io::ErrorKind::StorageFull => Failure::new(FailureClass::DiskFull, "the site's disk is full"),
         _ => broken(format!("`{program}` could not be started: {error}")),
     })
+}
+
+fn no_walls(Broken { step, error }: &Broken) -> Failure {
+    Failure { code: Some(WALLS.into()), ..broken_by(format!("the walls around it could not be built: {step}: {error}")) }
 }
 
 fn broken_by(message: String) -> Failure {

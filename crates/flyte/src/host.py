@@ -5,7 +5,8 @@
 
 The nursery is told on its standard input, a socket: each byte comes with a descriptor, and becomes a process that is the wrapper of an
 attempt (SHIM), with a child. The wrapper hands its child an order over a socket of their own: JSON after its length, with descriptors of
-where it prints and works. A child that is not to be reused ends like any process. One that is says how the action ended, and waits.
+where it prints, and of where it works or what leads into its walls. A child that is not to be reused ends like any process. One that is says how
+the action ended, and waits.
 
 What the SDK does not promise is used in `Sdk` and nowhere else, and checked by `check`; another SDK starts cold.
 """
@@ -25,6 +26,8 @@ KNOWN = ("2.11", "2.12")
 # Written over with that of the attempt, so that whoever looks for its processes finds the forked ones too.
 MARK = "TUTTI_OUTPUT"
 MARK_BYTES = 4096
+# What comes with an order at most.
+DESCRIPTORS_MAX = 8
 
 
 # What the SDK imports when it first needs it, which every action does. Not all versions have all of it.
@@ -221,7 +224,7 @@ class Kept:
 
 def receive(channel):
     """An order and its descriptors; None when there will be none."""
-    head, descriptors, _, _ = socket.recv_fds(channel, 4, 3)
+    head, descriptors, _, _ = socket.recv_fds(channel, 4, DESCRIPTORS_MAX)
     if not head:
         return None, []
     while len(head) < 4:
@@ -257,66 +260,28 @@ class Libc:
             raise OSError(number, f"{name}: {os.strerror(number)}")
         return done
 
-    def mount(self, source, target, kind, flags, options=None):
-        encoded = [None if one is None else os.fsencode(one) for one in (source, target, kind, options)]
-        self.call("mount", *encoded[:3], ctypes.c_ulong(flags), encoded[3])
-
-    def close(self, target):
-        """Makes a mount one to be read alone. What else holds of it goes on to hold."""
-        attributes = (ctypes.c_uint64 * 4)(ONLY_READ, 0, 0, 0)
-        long = ctypes.c_long
-        size = ctypes.c_size_t(ctypes.sizeof(attributes))
-        self.call("syscall", long(MOUNT_SETATTR), long(AT_WORK), os.fsencode(target), long(0), attributes, size)
-
     def prctl(self, *arguments):
         self.call("prctl", *(ctypes.c_ulong(one) for one in (*arguments, 0, 0, 0, 0)[:5]))
 
 
-NEW_USERS, NEW_MOUNTS = 0x10000000, 0x20000
-NO_SUID, NO_DEVICES, BIND, RECURSIVE, PRIVATE = 2, 4, 4096, 16384, 1 << 18
-MOUNT_SETATTR, AT_WORK, ONLY_READ = 442, -100, 1 | 2 | 4
-SET_DUMPABLE, DROP_FROM_BOUND, NO_NEW_RIGHTS, AMBIENT, CLEAR_AMBIENT = 4, 24, 38, 47, 4
-# Abstract sockets and signals.
-CREATE_RULESET, RESTRICT_SELF, SCOPES = 444, 446, 1 | 2
+SET_DUMPABLE, SET_FILTER, DROP_FROM_BOUND, NO_NEW_RIGHTS, AMBIENT, CLEAR_AMBIENT = 4, 22, 24, 38, 47, 4
+RESTRICT_SELF = 446
 
 
-def put_on(cover):
-    """Hides the server's data from this process and all that it starts, as `sandbox/cover.rs` does for what is started from nothing: it sees neither
-    into other processes nor into what lies below `hidden`, but for what is `shown` or may be `written`. This process has one thread."""
+class Program(ctypes.Structure):
+    """A filter of system calls."""
+
+    _fields_ = [("length", ctypes.c_ushort), ("steps", ctypes.c_char_p)]
+
+
+def go_in(walls, namespaces, rules):
+    """Goes into the walls of an attempt, which were built around nothing, and shuts itself in: whatever it starts from now on is inside, and can do
+    what a process that was started there can. This process has one thread."""
     libc = Libc()
-    user, group = os.geteuid(), os.getegid()
-    libc.call("unshare", NEW_USERS | NEW_MOUNTS)
-    for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
-        with open(f"/proc/self/{name}", "w") as file:
-            file.write(text)
-    libc.mount(None, "/", None, RECURSIVE | PRIVATE)
-    hidden = [folder for folder in cover["hidden"] if os.path.isdir(folder)]
-    written = {*cover["written"], cover["work"]}
-    only_read = set(cover["shown"]) - written
-    within = [path for path in only_read | written if any(path.startswith(f"{one}/") for one in hidden) and os.path.exists(path)]
-    # By descriptors: their paths lead nowhere once they are covered.
-    opened = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in within}
-    for folder in hidden:
-        libc.mount("tmpfs", folder, "tmpfs", NO_SUID | NO_DEVICES, "mode=0755,size=1m")
-    for path, descriptor in opened.items():
-        source = f"/proc/self/fd/{descriptor}"
-        if os.path.isdir(source):
-            os.makedirs(path, exist_ok=True)
-        else:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o644))
-        libc.mount(source, path, None, BIND | RECURSIVE)
-        if path in only_read:
-            libc.close(path)
-        os.close(descriptor)
-    for folder in hidden:
-        libc.close(folder)
-    # What others load is not changed from here, wherever it lies.
-    for path in only_read - opened.keys():
-        if os.path.exists(path):
-            libc.mount(path, path, None, BIND | RECURSIVE)
-            libc.close(path)
-    os.chdir(cover["work"])
+    for namespace in namespaces:
+        libc.call("setns", namespace, 0)
+    # Nothing of where it was leads out.
+    os.chdir(walls["work"])
     libc.prctl(NO_NEW_RIGHTS, 1)
     for number in range(64):
         try:
@@ -325,46 +290,52 @@ def put_on(cover):
             break
     libc.prctl(AMBIENT, CLEAR_AMBIENT)
     libc.call("capset", (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())
-    try:
-        long = ctypes.c_long
-        asked = (ctypes.c_uint64 * 3)(0, 0, SCOPES)
-        rules = libc.call("syscall", long(CREATE_RULESET), asked, ctypes.c_size_t(ctypes.sizeof(asked)), long(0))
-        libc.call("syscall", long(RESTRICT_SELF), long(rules), long(0))
-        os.close(rules)
-    except OSError:
-        # A kernel that keeps no signals in.
-        pass
-    # The wrapper finds its processes by their environment.
+    for one in rules:
+        libc.call("syscall", ctypes.c_long(RESTRICT_SELF), ctypes.c_long(one), ctypes.c_long(0))
+    # The wrapper looks whether it is inside, and measures it.
     libc.prctl(SET_DUMPABLE, 1)
+    for descriptor in (*namespaces, *rules):
+        os.close(descriptor)
+    for steps in map(bytes.fromhex, walls["filters"]):
+        program = Program(len(steps) // 8, steps)
+        libc.prctl(SET_FILTER, 2, ctypes.addressof(program))
 
 
-def cover_up(order):
-    """Puts on what an order asks for. Where that fails nothing of the order is begun."""
+def become_one_within(walls, descriptors, channel):
+    """Has the process of the attempt made inside, tells the wrapper which it is, and ends in its favour: whoever enters a namespace of processes is not
+    in it, but his children are. Where that fails nothing of the order is begun."""
+    number = walls["namespaces"]
     try:
-        put_on(order["cover"])
-    except Exception as error:
-        print(f"the server's data could not be hidden from it: {error}", file=sys.stderr, flush=True)
-        os._exit(78)
+        go_in(walls, descriptors[:number], descriptors[number:])
+        child = os.fork()
+    except BaseException as error:
+        channel.sendall(struct.pack(">I", 0) + f"{type(error).__name__}: {error}".encode()[:900])
+        os._exit(1)
+    if child:
+        channel.sendall(struct.pack(">I", child))
+        os._exit(0)
+    os.setsid()
 
 
-def take(order, descriptors, mark, fresh=True):
+def take(order, descriptors, mark, channel):
     """Becomes the process of an attempt: prints and works where it does, and knows what it is told."""
     import tempfile
     import time
 
-    out, err, *work = descriptors
+    out, err, *others = descriptors
     os.dup2(out, 1)
     os.dup2(err, 2)
-    for folder in work:
-        os.fchdir(folder)
-    for descriptor in descriptors:
-        os.close(descriptor)
+    os.close(out)
+    os.close(err)
+    if order["walls"]:
+        become_one_within(order["walls"], others, channel)
+    elif others:
+        [work] = others
+        os.fchdir(work)
+        os.close(work)
     environment = dict(order["environment"])
-    if order.get("cover"):
-        if fresh:
-            cover_up(order)
-        if order["keep"]:
-            environment["HOME"] = order["home"]
+    if order["within"] and order["keep"]:
+        environment["HOME"] = order["home"]
     environment["PATH"] = os.path.dirname(sys.executable) + os.pathsep + environment.get("PATH", "")
     os.environ.clear()
     os.environ.update(environment)
@@ -404,7 +375,7 @@ def wait_for_orders(channel, sdk, mark):
     order, descriptors = receive(channel)
     if order is None:
         os._exit(0)
-    take(order, descriptors, mark)
+    take(order, descriptors, mark, channel)
     sdk.wake()
     if not order["keep"]:
         channel.close()
@@ -433,7 +404,7 @@ def wait_for_orders(channel, sdk, mark):
         channel.sendall(struct.pack(">I", code))
         order, descriptors = receive(channel)
         if order is not None:
-            take(order, descriptors, mark, fresh=False)
+            take(order, descriptors, mark, channel)
             os.chdir(order["home"])
     leave(0)
 

@@ -10,9 +10,11 @@
 mod addresses;
 pub mod apps;
 pub mod artifacts;
+mod bucket;
 pub mod call;
 pub mod chunks;
 pub mod conditions;
+mod elsewhere;
 pub mod ending;
 pub mod images;
 pub mod interface;
@@ -32,7 +34,9 @@ pub mod wire;
 pub mod workflows;
 
 pub use addresses::{Addresses, addresses};
+pub use bucket::{Away, Bucket, away};
 pub use call::{Call, Recovery};
+pub use elsewhere::Buckets;
 pub use objects::Objects;
 pub use prost::Message;
 pub use reach::Reach;

@@ -1,15 +1,20 @@
 //! The objects that tasks read and write: files below one folder, by keys with slashes. What is acknowledged survives a power cut.
-//! Where there are keys, objects are sealed; those of earlier servers stay open until they are written again.
+//! Where there are keys, objects are sealed; those of earlier servers stay open until they are written again. Where a site names a store of its own,
+//! large ones that its attempts write lie there as they would lie here, and a small file in their place says where.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use keyring::Content;
+use keyring::{Content, ReadAt};
 use model::Digest;
+use model::limits::FLYTE_STORE_BYTES_MIN;
 
+use crate::bucket::Away;
+use crate::elsewhere::{Buckets, Elsewhere, Stub};
 use crate::seals::Seals;
 
 /// What an object is, to its seal.
@@ -49,8 +54,13 @@ pub fn digest_of_inputs(key: &str) -> Digest {
 const OPEN: char = '=';
 /// What the name of a file ends with that holds an object sealed.
 const SEALED: char = '~';
+/// What the name of a file ends with that says where an object lies.
+const STUB: char = '@';
 /// What the name of a folder ends with.
 const FOLDER: char = '+';
+
+/// What the names of documents end with that the server reads itself, to know what a task was given and how it ended: they stay here.
+const DOCUMENT: &str = ".pb";
 
 /// Objects below one folder. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -58,6 +68,21 @@ pub struct Objects {
     root: PathBuf,
     /// What seals; without it everything lies open.
     seals: Option<Seals>,
+    /// The stores of sites.
+    elsewhere: Option<Elsewhere>,
+    /// The site whose attempt writes.
+    site: Option<Arc<str>>,
+}
+
+/// What holds an object now.
+struct Found {
+    place: PathBuf,
+    /// Bytes of what holds it, sealed or not.
+    size: u64,
+    modified: SystemTime,
+    is_sealed: bool,
+    /// Where they lie, when that is not in this file.
+    stub: Option<Stub>,
 }
 
 /// What is known of an object without reading it.
@@ -71,6 +96,8 @@ pub struct Meta {
     pub modified: u64,
     /// Changes when the content does.
     pub etag: String,
+    /// Whether it lies in the store of a site.
+    pub is_elsewhere: bool,
 }
 
 /// A page of a listing.
@@ -89,13 +116,36 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 impl Objects {
     /// Opens the folder, which is made when it is not there. What a killed server left half written is removed.
     pub fn open(root: impl Into<PathBuf>, seals: Option<Seals>) -> io::Result<Objects> {
-        let objects = Objects { root: root.into(), seals };
+        let objects = Objects { root: root.into(), seals, elsewhere: None, site: None };
         fs::create_dir_all(objects.root.join("objects"))?;
         let temporary = objects.root.join("tmp");
         let _ = fs::remove_dir_all(&temporary);
         fs::create_dir_all(temporary)?;
         fs::create_dir_all(objects.root.join("parts"))?;
         Ok(objects)
+    }
+
+    /// The same with the stores of sites. What lies here stays here until it is written again.
+    pub fn with_stores(self, buckets: Arc<dyn Buckets>) -> io::Result<Objects> {
+        let stub_of = |key: &str| self.place(key, STUB).and_then(|place| Stub::read(&place));
+        let elsewhere = Elsewhere::open(buckets, &self.root, &stub_of)?;
+        Ok(Objects { elsewhere: Some(elsewhere), ..self })
+    }
+
+    /// The same for whoever writes from a site.
+    #[must_use]
+    pub fn of_site(&self, site: &str) -> Objects {
+        Objects { site: Some(site.into()).filter(|site: &Arc<str>| !site.is_empty()), ..self.clone() }
+    }
+
+    /// How much is still to be removed from the stores of sites that did not answer.
+    pub fn owed(&self) -> io::Result<usize> {
+        self.elsewhere.as_ref().map_or(Ok(0), Elsewhere::owed)
+    }
+
+    /// Removes what is still to be removed from the stores of sites, where they answer. Gives how much is left, and why.
+    pub fn pay(&self) -> io::Result<(usize, Option<Away>)> {
+        self.elsewhere.as_ref().map_or(Ok((0, None)), Elsewhere::pay_all)
     }
 
     /// The file of a key. Folders and files have different names, so that `a` and `a/b` can both be objects.
@@ -117,13 +167,11 @@ impl Objects {
     }
 
     /// The file that holds an object now.
-    fn found(&self, key: &str) -> io::Result<(PathBuf, fs::Metadata, bool)> {
-        for (form, is_sealed) in [(SEALED, true), (OPEN, false)] {
-            let place = self.place(key, form)?;
-            match fs::metadata(&place) {
-                Ok(file) => return Ok((place, file, is_sealed)),
+    fn found(&self, key: &str) -> io::Result<Found> {
+        for form in [STUB, SEALED, OPEN] {
+            match held_by(self.place(key, form)?, form) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                found => return found,
             }
         }
         Err(io::ErrorKind::NotFound.into())
@@ -131,11 +179,16 @@ impl Objects {
 
     /// What a file holds that is `what`.
     fn content(&self, file: File, what: &[u8], is_sealed: bool) -> io::Result<Content> {
-        match (is_sealed, &self.seals) {
-            (false, _) => Ok(Content::plain(file)),
-            (true, Some(seals)) => seals.open(file, what),
-            (true, None) => Err(io::Error::other("the object is sealed, and there are no keys")),
+        match is_sealed {
+            false => Ok(Content::plain(file)),
+            true => self.opened(file, what),
         }
+    }
+
+    /// What is sealed and is `what`, wherever it lies.
+    fn opened(&self, source: impl ReadAt + 'static, what: &[u8]) -> io::Result<Content> {
+        let seals = self.seals.as_ref().ok_or_else(|| io::Error::other("the object is sealed, and there are no keys"))?;
+        seals.open(source, what)
     }
 
     /// Writes an object whole.
@@ -145,22 +198,57 @@ impl Objects {
 
     /// Writes an object from a reader.
     pub fn put_from(&self, key: &str, source: &mut dyn Read) -> io::Result<Meta> {
-        let (own, other) = if self.seals.is_some() { (SEALED, OPEN) } else { (OPEN, SEALED) };
-        let (place, earlier) = (self.place(key, own)?, self.place(key, other)?);
+        self.place(key, OPEN)?;
         let temporary = self.temporary();
         let written = (|| {
-            self.fill((key, &is_object(key)), source, File::create(&temporary)?)?.sync_data()?;
-            let folder = place.parent().unwrap_or(&self.root);
-            fs::create_dir_all(folder)?;
-            fs::rename(&temporary, &place)?;
-            remove(&earlier)?;
-            File::open(folder)?.sync_all()
+            let file = self.fill((key, &is_object(key)), source, File::create(&temporary)?)?;
+            file.sync_data()?;
+            let size = file.metadata()?.len();
+            let before = self.place(key, STUB).and_then(|place| Stub::read(&place)).ok().flatten();
+            let taken = match (&self.elsewhere, &self.site) {
+                (Some(elsewhere), Some(site)) if size >= FLYTE_STORE_BYTES_MIN && !key.ends_with(DOCUMENT) => {
+                    elsewhere.take((key, site), (&temporary, self.seals.is_some()), before.as_ref())?
+                }
+                _ => None,
+            };
+            let Some(elsewhere) = &self.elsewhere else { return self.put_in_place(key, &temporary, None) };
+            let Some(taken) = taken else {
+                // Written down before it is replaced: the next server finds out whether it was.
+                let before: Vec<Stub> = before.into_iter().collect();
+                elsewhere.note_all(key, before.clone())?;
+                self.put_in_place(key, &temporary, None)?;
+                return elsewhere.forget(key, before);
+            };
+            match self.put_in_place(key, &temporary, Some(&taken)) {
+                Ok(()) => elsewhere.settle(key, &taken, before),
+                Err(error) => elsewhere.unsettle(&taken).and(Err(error)),
+            }
         })();
         if let Err(error) = written {
             let _ = fs::remove_file(&temporary);
             return Err(error);
         }
         self.head(key)
+    }
+
+    /// Has a file be an object from now on, or one that says where it lies.
+    fn put_in_place(&self, key: &str, temporary: &Path, taken: Option<&Stub>) -> io::Result<()> {
+        let own = match (taken, &self.seals) {
+            (Some(_), _) => STUB,
+            (None, Some(_)) => SEALED,
+            (None, None) => OPEN,
+        };
+        if let Some(taken) = taken {
+            taken.write(temporary)?;
+        }
+        let place = self.place(key, own)?;
+        let folder = place.parent().unwrap_or(&self.root);
+        fs::create_dir_all(folder)?;
+        fs::rename(temporary, &place)?;
+        for form in [STUB, SEALED, OPEN].into_iter().filter(|form| *form != own) {
+            remove(&self.place(key, form)?)?;
+        }
+        File::open(folder)?.sync_all()
     }
 
     /// Copies what is to be an object, or a part of one, to a file that is `what`.
@@ -178,8 +266,7 @@ impl Objects {
 
     /// What is known of an object.
     pub fn head(&self, key: &str) -> io::Result<Meta> {
-        let (_, file, is_sealed) = self.found(key)?;
-        meta(key.to_owned(), &file, is_sealed)
+        Ok(meta(key.to_owned(), &self.found(key)?))
     }
 
     /// An object, whole.
@@ -189,27 +276,52 @@ impl Objects {
         Ok(bytes)
     }
 
-    /// Opens an object at a position.
+    /// Opens an object at a position. What a store does not give is an error now, as far as that can be known.
     pub fn open_at(&self, key: &str, from: u64) -> io::Result<Content> {
-        let (place, _, is_sealed) = self.found(key)?;
-        let mut content = self.content(File::open(place)?, &is_object(key), is_sealed)?;
+        let found = self.found(key)?;
+        let what = is_object(key);
+        let mut content = match found.stub {
+            None => self.content(File::open(&found.place)?, &what, found.is_sealed)?,
+            Some(stub) => {
+                let none = || io::Error::other("the object lies in the store of a site, and there are none");
+                let mut reading = self.elsewhere.as_ref().ok_or_else(none)?.read(&stub)?;
+                reading.prepare(if stub.sealed { 0 } else { from })?;
+                reading.seek(SeekFrom::Start(0))?;
+                if stub.sealed { self.opened(reading, &what)? } else { Content::elsewhere(reading) }
+            }
+        };
         content.seek(SeekFrom::Start(from))?;
         Ok(content)
     }
 
-    /// Removes an object. One that is not there is removed already.
+    /// Removes an object. One that is not there is removed already. What lies in the store of a site is removed there when that answers.
     pub fn delete(&self, key: &str) -> io::Result<()> {
-        remove(&self.place(key, OPEN)?)?;
-        remove(&self.place(key, SEALED)?)
-    }
-
-    /// Removes all objects below a folder, such as those of a run that is erased.
-    pub fn delete_below(&self, folder: &str) -> io::Result<()> {
-        let place = self.place(folder.trim_end_matches('/'), FOLDER)?;
-        match fs::remove_dir_all(place) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        let stub = Stub::read(&self.place(key, STUB)?).ok().flatten();
+        if let (Some(elsewhere), Some(stub)) = (&self.elsewhere, &stub) {
+            elsewhere.note_all(key, vec![stub.clone()])?;
+        }
+        for form in [STUB, SEALED, OPEN] {
+            remove(&self.place(key, form)?)?;
+        }
+        match (&self.elsewhere, stub) {
+            (Some(elsewhere), Some(stub)) => elsewhere.forget(key, vec![stub]),
             _ => Ok(()),
         }
+    }
+
+    /// Removes all objects below a folder, such as those of a run that is erased. What lies in the stores of sites is removed there when they answer.
+    pub fn delete_below(&self, folder: &str) -> io::Result<()> {
+        let (folder, mut stubs) = (folder.trim_end_matches('/'), Vec::new());
+        let place = self.place(folder, FOLDER)?;
+        if let Some(elsewhere) = &self.elsewhere {
+            stubs_below(&place, &mut stubs)?;
+            elsewhere.note_all(folder, stubs.clone())?;
+        }
+        match fs::remove_dir_all(place) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.elsewhere.as_ref().map_or(Ok(()), |elsewhere| elsewhere.forget(folder, stubs))
     }
 
     /// Objects whose keys begin with a prefix, in the order of their keys, after a position.
@@ -253,7 +365,7 @@ impl Objects {
         let folder = self.upload(key, name)?;
         let temporary = self.temporary();
         let file = self.fill((key, &is_part(key, number)), source, File::create(&temporary)?)?;
-        let size = size_of(&file.metadata()?, self.seals.is_some());
+        let size = size_of(file.metadata()?.len(), self.seals.is_some());
         fs::rename(&temporary, folder.join(format!("{number:08}")))?;
         Ok(format!("{name}-{number}-{size}"))
     }
@@ -310,21 +422,47 @@ fn remove(place: &Path) -> io::Result<()> {
     }
 }
 
-/// Bytes of what a file holds.
-fn size_of(file: &fs::Metadata, is_sealed: bool) -> u64 {
-    match is_sealed {
-        true => keyring::plain_size(file.len()).unwrap_or(0),
-        false => file.len(),
-    }
+/// Bytes of an object, by those of what holds it.
+fn size_of(held: u64, is_sealed: bool) -> u64 {
+    if is_sealed { keyring::plain_size(held).unwrap_or(0) } else { held }
 }
 
-fn meta(key: String, file: &fs::Metadata, is_sealed: bool) -> io::Result<Meta> {
+/// What a file of this form says of its object.
+fn held_by(place: PathBuf, form: char) -> io::Result<Found> {
+    let file = fs::metadata(&place)?;
     if !file.is_file() {
         return Err(io::ErrorKind::NotFound.into());
     }
-    let at = file.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let size = size_of(file, is_sealed);
-    Ok(Meta { key, size, modified: at.as_secs(), etag: format!("{size:x}-{:x}", at.as_nanos()) })
+    let stub = if form == STUB { Stub::read(&place)? } else { None };
+    if form == STUB && stub.is_none() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let (size, is_sealed) = stub.as_ref().map_or((file.len(), form == SEALED), |stub| (stub.size, stub.sealed));
+    Ok(Found { place, size, modified: file.modified()?, is_sealed, stub })
+}
+
+fn meta(key: String, found: &Found) -> Meta {
+    let at = found.modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let size = size_of(found.size, found.is_sealed);
+    let etag = format!("{size:x}-{:x}", at.as_nanos());
+    Meta { key, size, modified: at.as_secs(), etag, is_elsewhere: found.stub.is_some() }
+}
+
+/// Where everything below a folder lies that lies in the store of a site. A file that says it and is damaged names nothing.
+fn stubs_below(folder: &Path, found: &mut Vec<Stub>) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            stubs_below(&entry.path(), found)?;
+        } else if entry.file_name().to_string_lossy().ends_with(STUB) {
+            found.extend(Stub::read(&entry.path()).ok().flatten());
+        }
+    }
+    Ok(())
 }
 
 /// Everything below a folder that the prefix allows; with a delimiter, folders stand for what is in them.
@@ -337,13 +475,13 @@ fn walk(folder: &Path, at: String, prefix: &str, delimiter: bool, found: &mut Ve
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let is_sealed = name.ends_with(SEALED);
-        if let Some(part) = name.strip_suffix([OPEN, SEALED]) {
+        if let Some((part, form)) = [OPEN, SEALED, STUB].into_iter().find_map(|form| Some((name.strip_suffix(form)?, form))) {
             let key = format!("{at}{}", unescape(part));
             // It may have gone away since.
             if key.starts_with(prefix)
-                && let Ok(meta) = entry.metadata().and_then(|file| meta(key.clone(), &file, is_sealed))
+                && let Ok(held) = held_by(entry.path(), form)
             {
+                let meta = meta(key.clone(), &held);
                 found.push((key, Some(meta)));
             }
         } else if let Some(part) = name.strip_suffix(FOLDER) {
@@ -406,60 +544,4 @@ fn unescape(name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn opened() -> (tempfile::TempDir, Objects) {
-        let folder = tempfile::tempdir().unwrap();
-        let objects = Objects::open(folder.path().join("o"), None).unwrap();
-        (folder, objects)
-    }
-
-    #[test]
-    fn an_object_and_others_below_its_name_live_side_by_side() {
-        let (_folder, objects) = opened();
-        for key in ["a", "a/b", "a/b/c", "../../x", "a//b", "ü%/=+", "a/."] {
-            objects.put(key, key.as_bytes()).unwrap();
-            assert_eq!(objects.get(key).unwrap(), key.as_bytes(), "{key}");
-        }
-        let keys: Vec<String> = objects.list("", false, "", 100).unwrap().objects.into_iter().map(|meta| meta.key).collect();
-        assert_eq!(keys, ["../../x", "a", "a/.", "a//b", "a/b", "a/b/c", "ü%/=+"]);
-        objects.delete("a/b").unwrap();
-        objects.delete("a/b").unwrap();
-        assert!(objects.get("a/b").is_err() && objects.get("a/b/c").is_ok());
-        assert!(objects.put("", b"").is_err() && objects.put(&"x".repeat(2_000), b"").is_err());
-    }
-
-    #[test]
-    fn listings_have_prefixes_delimiters_and_pages() {
-        let (_folder, objects) = opened();
-        for key in ["d/1", "d/2", "d/e/3", "d/e/4", "dx", "f"] {
-            objects.put(key, b"1").unwrap();
-        }
-        let page = objects.list("d/", true, "", 10).unwrap();
-        assert_eq!(page.prefixes, ["d/e/"]);
-        assert_eq!(page.objects.iter().map(|meta| meta.key.as_str()).collect::<Vec<_>>(), ["d/1", "d/2"]);
-        let (mut after, mut seen) = (String::new(), Vec::new());
-        loop {
-            let page = objects.list("d", false, &after, 2).unwrap();
-            seen.extend(page.objects.into_iter().map(|meta| meta.key));
-            match page.next {
-                Some(next) => after = next,
-                None => break,
-            }
-        }
-        assert_eq!(seen, ["d/1", "d/2", "d/e/3", "d/e/4", "dx"]);
-    }
-
-    #[test]
-    fn parts_become_one_object() {
-        let (_folder, objects) = opened();
-        objects.begin_upload("big", "u1").unwrap();
-        objects.put_part("big", "u1", 2, &mut &b"world"[..]).unwrap();
-        objects.put_part("big", "u1", 1, &mut &b"hello "[..]).unwrap();
-        assert!(objects.finish_upload("other", "u1", &[1, 2]).is_err());
-        objects.finish_upload("big", "u1", &[1, 2]).unwrap();
-        assert_eq!(objects.get("big").unwrap(), b"hello world");
-        assert!(objects.put_part("big", "u1", 3, &mut &b""[..]).is_err());
-    }
-}
+mod tests;

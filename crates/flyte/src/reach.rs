@@ -19,6 +19,8 @@ pub struct Reach {
     pub inputs: String,
     /// What its data carry.
     pub label: Label,
+    /// Where it runs.
+    pub site: String,
 }
 
 /// What a key is to an attempt.
@@ -107,6 +109,7 @@ mod tests {
             attempt: 2,
             inputs: text("s3://tutti/inputs/x/inputs.pb"),
             label: Label::empty(),
+            site: String::new(),
         }
     }
 

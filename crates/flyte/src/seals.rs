@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use keyring::{Content, FileKey, HEAD_BYTES, Holder, Keyring, SealedReader, SealedWriter, sealed_head};
+use keyring::{Content, FileKey, HEAD_BYTES, Holder, Keyring, ReadAt, SealedReader, SealedWriter, sealed_head};
 use model::Digest;
 
 use crate::objects::{digest_of_inputs, inputs_of};
@@ -60,8 +60,8 @@ impl Seals {
         writer.finish()
     }
 
-    /// Opens a sealed file that is `what`. One whose run was erased is not found.
-    pub(crate) fn open(&self, mut file: File, what: &[u8]) -> io::Result<Content> {
+    /// Opens something sealed that is `what`. One whose run was erased is not found.
+    pub(crate) fn open(&self, mut file: impl ReadAt + 'static, what: &[u8]) -> io::Result<Content> {
         let mut head = [0; HEAD_BYTES];
         file.read_exact(&mut head)?;
         let damaged = || io::Error::new(io::ErrorKind::InvalidData, "an object is damaged: it is not what was sealed");

@@ -161,6 +161,47 @@ pub fn check(request: &Request, secret: &str, now: u64) -> Result<String, Refuse
     }
 }
 
+/// A time as it stands in signatures, of seconds since 1970.
+pub(crate) fn written(seconds: u64) -> String {
+    let at = i64::try_from(seconds).ok().and_then(|seconds| chrono::DateTime::from_timestamp(seconds, 0)).unwrap_or_default();
+    at.format("%Y%m%dT%H%M%SZ").to_string()
+}
+
+/// What a request to another store is signed with.
+#[derive(Clone, Copy)]
+pub(crate) struct Signing<'s> {
+    pub(crate) access: &'s str,
+    pub(crate) secret: &'s str,
+    pub(crate) region: &'s str,
+    /// As [`written`] has it.
+    pub(crate) time: &'s str,
+}
+
+impl Signing<'_> {
+    /// The header that signs a request. Its query is as it is sent, in the order of the names; `headers` are those that are signed, in the order of
+    /// theirs.
+    pub(crate) fn header(&self, (method, path, query): (&str, &str, &str), headers: &[(&str, &str)], payload: &str) -> String {
+        let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
+        let mut canonical = format!("{method}\n{path}\n{query}\n");
+        headers.iter().for_each(|(name, value)| canonical.push_str(&format!("{name}:{value}\n")));
+        canonical.push_str(&format!("\n{}\n{payload}", names.join(";")));
+        let date = self.time.get(..8).unwrap_or_default();
+        let scope = format!("{date}/{}/s3/aws4_request", self.region);
+        let signature = signature(self.secret, (self.time, &scope), &canonical);
+        format!("{ALGORITHM} Credential={}/{scope}, SignedHeaders={}, Signature={signature}", self.access, names.join(";"))
+    }
+}
+
+/// The signature that a secret makes of a request.
+fn signature(secret: &str, (time, scope): (&str, &str), canonical: &str) -> String {
+    let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", to_hex(&Sha256::digest(canonical.as_bytes())));
+    let mut key = format!("AWS4{secret}").into_bytes();
+    for part in scope.split('/') {
+        key = hmac(&key, part.as_bytes());
+    }
+    to_hex(&hmac(&key, to_sign.as_bytes()))
+}
+
 fn in_header<'r>(request: &'r Request, authorization: &'r str) -> Result<Signed<'r>, Refused> {
     let fields = authorization.strip_prefix(ALGORITHM).and_then(|rest| rest.strip_prefix(' ')).ok_or(Refused::Unsigned)?;
     let field = |name: &str| {
@@ -196,12 +237,7 @@ fn matches(request: &Request, pairs: &[(&str, &str)], signed: &Signed<'_>, secre
     }
     canonical.push_str(&format!("\n{}\n{payload}", signed.headers));
     let scope = format!("{date}/{region}/{service}/aws4_request");
-    let to_sign = format!("{ALGORITHM}\n{}\n{scope}\n{}", signed.time, to_hex(&Sha256::digest(canonical.as_bytes())));
-    let mut key = format!("AWS4{}", secret_of(secret, access)).into_bytes();
-    for part in [date, region, service, "aws4_request"] {
-        key = hmac(&key, part.as_bytes());
-    }
-    let expected = to_hex(&hmac(&key, to_sign.as_bytes()));
+    let expected = signature(&secret_of(secret, access), (signed.time, &scope), &canonical);
     if same(&expected, signed.signature) { Ok(access.to_owned()) } else { Err(Refused::Mismatch) }
 }
 
@@ -263,6 +299,22 @@ mod tests {
         let header = format!("AWS4-HMAC-SHA256 Credential=me/{scope}, SignedHeaders=host;x-amz-date, Signature={signature}");
         request.headers.insert("authorization".into(), header);
         check(&request, "s", at)
+    }
+
+    #[test]
+    fn what_is_signed_for_another_store_is_what_this_one_would_take() {
+        let time = written(1_769_903_999);
+        assert_eq!(time, "20260131T235959Z");
+        let secret = secret_of("s", "me");
+        let payload = to_hex(&Sha256::digest(b""));
+        let headers = [("host", "localhost:1"), ("x-amz-content-sha256", payload.as_str()), ("x-amz-date", time.as_str())];
+        let signing = Signing { access: "me", secret: &secret, region: "us-east-1", time: &time };
+        let mut request = Request { method: "PUT".into(), path: "/b/k".into(), query: "b=1&a=".into(), ..Request::default() };
+        request.headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        request.headers.insert("authorization".into(), signing.header(("PUT", "/b/k", "a=&b=1"), &headers, &payload));
+        assert_eq!(check(&request, "s", 1_769_903_999), Ok("me".into()));
+        request.path = "/b/other".into();
+        assert_eq!(check(&request, "s", 1_769_903_999), Err(Refused::Mismatch));
     }
 
     #[test]

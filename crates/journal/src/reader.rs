@@ -214,13 +214,19 @@ impl Reader {
 
     /// Actions of a run, in the order in which they were opened.
     pub fn actions(&self, run: RunId, filter: &ActionFilter) -> Result<Vec<ActionRow>> {
+        self.find_actions(run, filter, None)
+    }
+
+    /// Those of them that have some letters somewhere in their path, large or small.
+    pub fn find_actions(&self, run: RunId, filter: &ActionFilter, words: Option<&str>) -> Result<Vec<ActionRow>> {
         self.with(|db| {
             let sql = format!(
-                "SELECT {ACTION_COLUMNS} FROM actions WHERE run = ?1 AND no >= ?2 AND (?3 IS NULL OR phase = ?3) ORDER BY no LIMIT ?4"
+                "SELECT {ACTION_COLUMNS} FROM actions WHERE run = ?1 AND no >= ?2 AND (?3 IS NULL OR phase = ?3)
+                 AND (?5 IS NULL OR instr(lower(path), lower(?5)) > 0) ORDER BY no LIMIT ?4"
             );
             let phase = filter.phase.map(|phase| phase as i64);
             let mut statement = db.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![run.0, filter.from, phase, filter.limit as i64], ActionRow::read)?;
+            let rows = statement.query_map(params![run.0, filter.from, phase, filter.limit as i64, words], ActionRow::read)?;
             let mut rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
             rows.iter_mut().for_each(|row| self.say(db, &mut row.failure));
             Ok(rows)

@@ -1,17 +1,24 @@
-//! The content of a stored file as it is read: from one that lies open, or from one that is sealed.
+//! The content of what is stored as it is read: from what lies open, or from what is sealed; in a file, or somewhere else.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use crate::SealedReader;
 
-/// The content of a stored file. What is sealed is opened piece by piece, and a piece that was changed is an error of the kind
+/// What can be read from any place.
+pub trait ReadAt: Read + Seek + Send {}
+
+impl<T: Read + Seek + Send> ReadAt for T {}
+
+/// The content of what is stored. What is sealed is opened piece by piece, and a piece that was changed is an error of the kind
 /// [`io::ErrorKind::InvalidData`].
 pub struct Content(Form);
 
 enum Form {
     Plain(File),
-    Sealed(Box<SealedReader<File>>),
+    /// It lies open in no file of this machine.
+    Elsewhere(Box<dyn ReadAt>),
+    Sealed(Box<dyn ReadAt>),
 }
 
 impl Content {
@@ -20,8 +27,13 @@ impl Content {
         Content(Form::Plain(file))
     }
 
-    /// Of a file that is sealed.
-    pub fn sealed(reader: SealedReader<File>) -> Content {
+    /// Of what lies open in another place.
+    pub fn elsewhere(source: impl ReadAt + 'static) -> Content {
+        Content(Form::Elsewhere(Box::new(source)))
+    }
+
+    /// Of what is sealed, wherever that lies.
+    pub fn sealed<R: ReadAt + 'static>(reader: SealedReader<R>) -> Content {
         Content(Form::Sealed(Box::new(reader)))
     }
 
@@ -30,11 +42,11 @@ impl Content {
         matches!(self.0, Form::Sealed(_))
     }
 
-    /// Copies all of it to a file. Of what lies open the kernel makes the copy, and shares the blocks where the file system can.
+    /// Copies all of it to a file. Of a file that lies open the kernel makes the copy, and shares the blocks where the file system can.
     pub fn copy_to(self, target: &mut File) -> io::Result<u64> {
         match self.0 {
             Form::Plain(mut file) => io::copy(&mut file, target),
-            Form::Sealed(mut reader) => io::copy(&mut reader, target),
+            Form::Elsewhere(mut reader) | Form::Sealed(mut reader) => io::copy(&mut reader, target),
         }
     }
 }
@@ -43,7 +55,7 @@ impl Read for Content {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.0 {
             Form::Plain(file) => file.read(buffer),
-            Form::Sealed(reader) => reader.read(buffer),
+            Form::Elsewhere(reader) | Form::Sealed(reader) => reader.read(buffer),
         }
     }
 }
@@ -52,7 +64,7 @@ impl Seek for Content {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         match &mut self.0 {
             Form::Plain(file) => file.seek(to),
-            Form::Sealed(reader) => reader.seek(to),
+            Form::Elsewhere(reader) | Form::Sealed(reader) => reader.seek(to),
         }
     }
 }

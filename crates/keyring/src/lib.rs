@@ -22,7 +22,7 @@ mod service;
 mod stream;
 mod transit;
 
-pub use content::Content;
+pub use content::{Content, ReadAt};
 pub use error::KeyError;
 pub use files::{FileKey, Holder};
 pub use keyring::{Keyring, RUNS_AHEAD, Status};

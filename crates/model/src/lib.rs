@@ -25,6 +25,7 @@ pub mod site;
 pub mod template;
 pub mod ticket;
 pub mod time;
+pub mod transfer;
 pub mod value;
 
 pub use connection::Connection;
@@ -42,4 +43,5 @@ pub use site::{SiteName, SiteSpec};
 pub use template::Template;
 pub use ticket::{EgressGrant, SignedTicket, Ticket};
 pub use time::{Duration, Timestamp};
+pub use transfer::TransferPath;
 pub use value::{ArtifactRef, Payload};

@@ -26,7 +26,7 @@ pub const SUBWORKFLOW_DEPTH_MAX: usize = 8;
 pub const LINEAGE_ACTIONS_MAX: usize = 5_000;
 /// Users and groups together to whom one question is handed.
 pub const DELEGATES_MAX: usize = 100;
-/// The reason for handing a question on, in bytes.
+/// The reason for handing a question on, or for a decision, in bytes.
 pub const DELEGATE_REASON_BYTES_MAX: usize = 4_096;
 /// People of whom it is recorded that they saw one question.
 pub const QUESTION_VIEWERS_MAX: usize = 1_000;
@@ -64,6 +64,8 @@ pub const FRAME_BYTES_MAX: u64 = 20 << 20;
 pub const FLYTE_MESSAGE_BYTES_MAX: usize = 16 << 20;
 /// An object that a Flyte task writes in one request, in bytes; larger ones come in parts.
 pub const FLYTE_OBJECT_PUT_BYTES_MAX: usize = 256 << 20;
+/// An object of a Flyte task that lies in the store of its site, where that names one: at least so many bytes.
+pub const FLYTE_STORE_BYTES_MIN: u64 = 1 << 20;
 /// A failure's message, in bytes.
 pub const FAILURE_MESSAGE_BYTES_MAX: usize = 4_096;
 /// Attempts that a node's `retry` may ask for.

@@ -37,6 +37,82 @@ pub struct SiteSpec {
     #[n(6)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<SandboxSpec>,
+    /// Where large objects lie that its tasks write; none for the server's own folder.
+    #[n(7)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreSpec>,
+}
+
+/// A bucket of a store that speaks S3.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, minicbor::Encode, minicbor::Decode)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSpec {
+    /// `https://HOST/BUCKET` or `https://HOST:PORT/BUCKET/FOLDER`; `http://` for this machine alone.
+    #[n(0)]
+    pub url: String,
+    /// The region that requests are signed for.
+    #[n(1)]
+    pub region: String,
+    /// The name of the key that they are signed with. It is no secret.
+    #[n(2)]
+    pub access_key: String,
+    /// The secret that they are signed with: `secret://PROJECT/NAME`.
+    #[n(3)]
+    pub secret_key: String,
+}
+
+/// Where a bucket is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorePlace {
+    /// Whether it is asked over TLS.
+    pub is_tls: bool,
+    /// As it stands in requests: the host, and the port where one is named.
+    pub authority: String,
+    /// The host, without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// What stands before every name: `/BUCKET`, and the folder in it.
+    pub path: String,
+}
+
+impl StoreSpec {
+    /// The project and the name of the secret; none when it names none.
+    pub fn secret(&self) -> Option<(&str, &str)> {
+        let (project, name) = self.secret_key.strip_prefix("secret://")?.split_once('/')?;
+        let fits = |text: &str| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+            !text.is_empty() && text.len() <= crate::limits::NAME_BYTES_MAX && text.bytes().all(plain)
+        };
+        (fits(project) && fits(name)).then_some((project, name))
+    }
+
+    /// Where it is; none when the address is not one that may be asked.
+    pub fn place(&self) -> Option<StorePlace> {
+        let (is_tls, rest) = match self.url.split_once("://")? {
+            ("http", rest) => (false, rest),
+            ("https", rest) => (true, rest),
+            _ => return None,
+        };
+        let (authority, path) = rest.split_once('/')?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/');
+        let path = path.trim_end_matches('/');
+        let is_path = path.bytes().all(plain) && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        let (host, port) = match authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) {
+            Some((host, port)) => (host, port.parse().ok()?),
+            None => (authority, if is_tls { 443 } else { 80 }),
+        };
+        let host = host.trim_matches(['[', ']']);
+        let is_host = !host.is_empty() && host.bytes().all(|byte| plain(byte) && byte != b'/' || byte == b':');
+        let is_here = matches!(host, "localhost" | "127.0.0.1" | "::1");
+        (is_path && is_host && (is_tls || is_here)).then(|| StorePlace {
+            is_tls,
+            authority: authority.to_owned(),
+            host: host.to_owned(),
+            port,
+            path: format!("/{path}"),
+        })
+    }
 }
 
 /// How the processes of a site are kept in.
@@ -275,6 +351,38 @@ mod tests {
         let egress_tiers = [tier(10_000, 0.085), tier(50_000, 0.07), tier(150_000, 0.05)];
         let terms = Terms { egress_tiers, egress_near_gb: Some(Money::from_units(0.01)), ..Terms::default() };
         Prices { egress_gb: Money::from_units(0.09), terms: Some(terms), ..Prices::default() }
+    }
+
+    #[test]
+    fn the_address_of_a_bucket_says_where_it_is_and_leads_nowhere_else() {
+        let at = |url: &str| StoreSpec { url: url.into(), ..StoreSpec::default() }.place();
+        let place = at("https://store.example/b/deep/er/").unwrap();
+        assert_eq!((place.authority.as_str(), place.port, place.path.as_str()), ("store.example", 443, "/b/deep/er"));
+        let place = at("http://127.0.0.1:9000/b").unwrap();
+        assert_eq!((place.authority.as_str(), place.host.as_str(), place.port), ("127.0.0.1:9000", "127.0.0.1", 9000));
+        assert_eq!(at("http://[::1]:9000/b").map(|place| (place.host, place.port)), Some(("::1".into(), 9000)));
+        for wrong in [
+            "",
+            "b",
+            "s3://b",
+            "https://h",
+            "https://h/",
+            "https://h:x/b",
+            "https:///b",
+            "https://u@h/b",
+            "https://h/b//c",
+            "https://h/b/../c",
+            "https://h/b?x",
+            "https://h\r\nx: y/b",
+            "http://store.example/b",
+        ] {
+            assert_eq!(at(wrong), None, "{wrong}");
+        }
+        let secret = |key: &str| StoreSpec { secret_key: key.into(), ..StoreSpec::default() };
+        assert_eq!(secret("secret://ops/s3").secret(), Some(("ops", "s3")));
+        for wrong in ["", "s3", "secret://s3", "secret:///s3", "secret://ops/", "secret://ops/a/b", "secret://ops/a b"] {
+            assert_eq!(secret(wrong).secret(), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub fn site(name: &str) -> SiteBuilder {
         prices: Prices::default(),
         simulates: None,
         sandbox: None,
+        store: None,
     })
 }
 

@@ -2,6 +2,7 @@
 
 import { useQuery } from "@tanstack/react-query";
 
+import { compare } from "../lib/entry";
 import { fromBase64, fromHex, leafHash, readCheckpoint, rootOf, same, Tree, type Checkpoint } from "../lib/merkle";
 import { get, stream } from "./client";
 import type { components } from "./schema";
@@ -45,16 +46,22 @@ export async function verifyTree(key: string, told: (done: number, of: number) =
 
 type Proof = { entry: { seq: number; at_us: number; bytes: string }; size: number; proof: string[] };
 
-/** Hashes one entry here, follows its proof, and compares with the signed checkpoint. */
-export async function verifyEntry(seq: number, key: string): Promise<Verified> {
+export type Proved = Verified & { /** What was told of the entry and is not read from its bytes here. */ unread?: string[] };
+
+/** Hashes the entry of a fact here, follows its proof, compares with the signed checkpoint, and holds what was told of it against what it says. */
+export async function verifyEntry(fact: Fact, key: string): Promise<Proved> {
+  const seq = fact.seq;
   const seal = await checkpoint(key);
   if (!seal.signed) return { entries: 0, ok: false, why: "the checkpoint is not signed by this key" };
   if (seq > seal.size) return { entries: 0, ok: false, why: "no checkpoint covers it yet: one is signed within seconds" };
   const { entry, proof } = await get<Proof>(`/api/v1/audit/proof?seq=${seq}&size=${seal.size}`);
   if (entry.seq !== seq) return { entries: 0, ok: false, why: `the server answered with entry ${entry.seq}` };
-  const root = rootOf(leafHash(entry.at_us, fromBase64(entry.bytes)), seq, seal.size, proof.map(fromHex));
-  const ok = same(root, seal.root);
-  return { entries: 1, ok, why: ok ? `it is entry ${seq} of the ${seal.size.toLocaleString()} that were signed` : "its proof does not lead to the root that was signed" };
+  const bytes = fromBase64(entry.bytes);
+  const root = rootOf(leafHash(entry.at_us, bytes), seq, seal.size, proof.map(fromHex));
+  if (!same(root, seal.root)) return { entries: 1, ok: false, why: "its proof does not lead to the root that was signed" };
+  const { differs, unread } = compare({ event: fact.event, data: fact.data as Record<string, unknown> }, bytes, entry.at_us);
+  if (differs.length > 0) return { entries: 1, ok: false, why: `the entry that was signed says something else: ${differs.join("; ")}` };
+  return { entries: 1, ok: true, why: `it is entry ${seq} of the ${seal.size.toLocaleString()} that were signed, and says this`, unread };
 }
 
 export type Fact = components["schemas"]["FactView"];

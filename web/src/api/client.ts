@@ -1,5 +1,6 @@
 // One door to the server: JSON in and out, problem details as errors, the token of this browser tab with every request.
 
+import { heard } from "../lib/now";
 import { beginning, positionOf } from "./position";
 import type { Problem } from "./types";
 import { underWay } from "./work";
@@ -29,9 +30,19 @@ export function token(): string | null {
   return sessionStorage.getItem(TOKEN_KEY);
 }
 
+const told = new Set<() => void>();
+
 export function setToken(value: string | null) {
+  if (value === token()) return;
   if (value) sessionStorage.setItem(TOKEN_KEY, value);
   else sessionStorage.removeItem(TOKEN_KEY);
+  told.forEach((tell) => tell());
+}
+
+/** Calls when another token is used. What is given back ends that. */
+export function onToken(tell: () => void): () => void {
+  told.add(tell);
+  return () => void told.delete(tell);
 }
 
 export function headers(extra: Record<string, string> = {}): Record<string, string> {
@@ -57,12 +68,14 @@ async function send(method: string, path: string, body?: unknown, signal?: Abort
     init.headers = headers({ accept: "application/json", "content-type": "application/json" });
     init.body = JSON.stringify(body);
   }
+  const sent = Date.now();
   let response: Response;
   try {
     response = await fetch(path, init);
   } catch (error) {
     throw signal?.aborted ? error : unreachable();
   }
+  heard(response.headers.get("date"), sent, Date.now());
   if (!response.ok) {
     const problem = await problemOf(response);
     tell(response);

@@ -4,11 +4,12 @@
 import { useQueryClient, type QueryClient } from "@tanstack/react-query";
 import { useEffect, useSyncExternalStore } from "react";
 
-import { stream } from "./client";
+import { ApiError, onToken, stream } from "./client";
 import { beginning, positionOf } from "./position";
 
 export type LiveEvent = { id: string; name: string; data: Record<string, unknown> };
-export type Link = "connecting" | "live" | "lost";
+/** Whether the stream is up; it can be refused to whoever looks. */
+export type Link = "connecting" | "live" | "lost" | "refused";
 
 /** Splits the text of an event stream into events. Give it chunks as they come; it keeps what is not whole yet. */
 export class EventParser {
@@ -68,15 +69,26 @@ const SETTLE_MS = 250;
 const REST_MS_MAX = 5_000;
 const RETRY_MS = [500, 1_000, 2_000, 5_000];
 
-/** Keeps what is on the screen fresh for as long as the component lives. */
-export function useLiveUpdates() {
+/** Keeps what is on the screen fresh for as long as the component lives; `refused` is told when the server refuses to say what happens. */
+export function useLiveUpdates(refused: (error: unknown) => void) {
   const queries = useQueryClient();
   useEffect(() => {
     const stop = new AbortController();
-    void follow(queries, stop.signal);
+    void follow(queries, refused, stop.signal);
     return () => stop.abort();
-  }, [queries]);
+  }, [queries, refused]);
 }
+
+/** Ends when another token is used, or nobody looks any more. */
+const anotherToken = (signal: AbortSignal) =>
+  new Promise<void>((used) => {
+    const done = () => {
+      forget();
+      used();
+    };
+    const forget = onToken(done);
+    signal.addEventListener("abort", done, { once: true });
+  });
 
 /** A browser holds six connections to a server for all of its tabs together. A tab that nobody has seen for so long lets its stream go, and
  * catches up when it is seen again. */
@@ -111,12 +123,14 @@ export function whenUnseen(call: () => void): () => void {
   };
 }
 
-async function follow(queries: QueryClient, signal: AbortSignal) {
+async function follow(queries: QueryClient, refused: (error: unknown) => void, signal: AbortSignal) {
   const stale = new Stale(queries);
   for (let tries = 0; !signal.aborted; tries += 1) {
     await beingSeen();
     const unseen = new AbortController();
     const done = whenUnseen(() => unseen.abort());
+    // What somebody else may see is not told to who signs in after them.
+    const forget = onToken(() => unseen.abort());
     try {
       const response = await stream("/api/v1/events", {}, AbortSignal.any([signal, unseen.signal]));
       setLink("live");
@@ -138,10 +152,17 @@ async function follow(queries: QueryClient, signal: AbortSignal) {
         if (done) break;
         for (const event of parser.push(value)) stale.note(event);
       }
-    } catch {
+    } catch (error) {
       if (signal.aborted) return;
+      if (error instanceof ApiError && [401, 403].includes(error.problem.status)) {
+        setLink("refused");
+        refused(error);
+        await anotherToken(signal);
+        continue;
+      }
     } finally {
       done();
+      forget();
     }
     setLink(unseen.signal.aborted ? "connecting" : "lost");
     if (!unseen.signal.aborted) await new Promise((wake) => setTimeout(wake, RETRY_MS[Math.min(tries, RETRY_MS.length - 1)]));
@@ -197,7 +218,8 @@ function viewsOf(name: string): string[] {
   if (name === "actions_placed" || name === "attempt_finished") return ["runs", "run", "sites"];
   // From here on it is what runs at its site.
   if (name === "attempt_started" || name === "actions_parked") return ["run", "sites"];
-  if (name === "actions_opened" || name === "action_finished" || name === "cancel_requested") return ["runs", "run", "approvals"];
+  // A running action may ask for others too: a question of a program is one.
+  if (name === "actions_opened" || name === "child_opened" || name === "action_finished" || name === "cancel_requested") return ["runs", "run", "approvals"];
   // What was does not change, but what of it is kept and may be seen does.
   if (name === "bodies_pruned" || name === "data_erased") return ["runs", "run", "past", "approvals", "storage"];
   if (name === "artifacts_labelled") return ["runs", "run", "past"];

@@ -2,6 +2,7 @@
 
 import { queryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 
+import { isFinal } from "../lib/now";
 import { get, list, segment } from "./client";
 import type { ActionView, ApprovalView, AppView, ExplanationView, Graph, LatestRunsView, MeView, Page, ProjectCostView, ResourceView, RunGraphView, RunOutlookView, RunTotalsView, RunView, SiteQueueView, SiteView, TaskView, TilesView, WorkflowView } from "./types";
 
@@ -59,15 +60,25 @@ export function useRun(name: string) {
 
 /** A moment as it is asked for: in steps, so that what was read of one is found again, and never before what it names. */
 const stepOf = (at: number) => new Date(Math.floor(at / 10) * 10 + 10).toISOString();
-/** What was does not change any more. */
-const PAST = { staleTime: Infinity, gcTime: 60_000 };
+/** What is read of a moment that has not quite passed is read again after so long, until it has. */
+const AGAIN_MS = 1_000;
+
+/** How a moment is read: what was does not change any more, and what has yet to be is read until it was. */
+function past(at: number) {
+  const isThen = (query: { state: { dataUpdatedAt: number } }) => isFinal(at, query.state.dataUpdatedAt);
+  return {
+    gcTime: 60_000,
+    staleTime: (query: { state: { dataUpdatedAt: number } }) => (isThen(query) ? Infinity : 0),
+    refetchInterval: (query: { state: { dataUpdatedAt: number } }) => (isThen(query) ? (false as const) : AGAIN_MS),
+  };
+}
 
 /** A run as it was at a moment, of a large one some of its actions; nothing is asked without a moment. */
 export function useRunAt(run: RunView | undefined, at: number | undefined) {
   const large = run?.actions !== undefined && run.actions_total > run.actions.length;
   const when = at === undefined ? undefined : stepOf(at);
   return useQuery({
-    ...PAST,
+    ...(at === undefined ? {} : past(at)),
     enabled: run !== undefined && when !== undefined,
     queryKey: ["past", run?.name, "run", when],
     queryFn: ({ signal }) => get<RunView>(`/api/v1/runs/${segment(run!.name)}${search({ at: when, actions: large ? OF_LARGE : undefined })}`, signal),
@@ -79,7 +90,7 @@ export function useRunAt(run: RunView | undefined, at: number | undefined) {
 export function useRunGraph(run: string, at: number | undefined) {
   const when = at === undefined ? undefined : stepOf(at);
   return useQuery({
-    ...(when === undefined ? {} : PAST),
+    ...(at === undefined ? {} : past(at)),
     queryKey: when === undefined ? ["run", run, "graph"] : ["past", run, "graph", when],
     queryFn: ({ signal }) => get<RunGraphView>(`/api/v1/runs/${segment(run)}/graph${search({ at: when })}`, signal),
     // The picture of another run, or of the present while the past is asked for, is none of this one.
@@ -107,7 +118,7 @@ export function tilesOptions(run: string, range?: [number, number], at?: number)
   const [from, to] = range ?? [undefined, undefined];
   const when = at === undefined ? undefined : stepOf(at);
   return queryOptions({
-    ...(when === undefined ? {} : PAST),
+    ...(at === undefined ? {} : past(at)),
     queryKey: when === undefined ? ["run", run, "tiles", from, to] : ["past", run, "tiles", from, to, when],
     queryFn: ({ signal }) => get<TilesView>(`/api/v1/runs/${segment(run)}/tiles${search({ from, to, at: when })}`, signal),
   });
@@ -123,7 +134,7 @@ const ACTIONS = 500;
 export function useAction(run: string, path: string, at?: number) {
   const when = at === undefined ? undefined : stepOf(at);
   return useQuery({
-    ...(when === undefined ? {} : PAST),
+    ...(at === undefined ? {} : past(at)),
     queryKey: when === undefined ? ["run", run, "action", path] : ["past", run, "action", path, when],
     queryFn: ({ signal }) => get<ActionView>(`/api/v1/runs/${segment(run)}/action${search({ path, at: when })}`, signal),
     placeholderData: (old) => (old?.path === path ? old : undefined),
@@ -131,12 +142,12 @@ export function useAction(run: string, path: string, at?: number) {
 }
 
 /** Actions of a large run, page by page, now or at a moment. */
-export function useActionPages(run: string, phase: string, at: number | undefined, enabled: boolean) {
+export function useActionPages(run: string, filter: { phase?: string; find?: string }, at: number | undefined, enabled: boolean) {
   const when = at === undefined ? undefined : stepOf(at);
   return useInfiniteQuery({
-    ...(when === undefined ? {} : PAST),
-    queryKey: when === undefined ? ["run", run, "actions", phase] : ["past", run, "actions", phase, when],
-    queryFn: ({ pageParam, signal }) => get<Page<ActionView>>(`/api/v1/runs/${segment(run)}/actions${search({ limit: ACTIONS, phase, cursor: pageParam, at: when })}`, signal),
+    ...(at === undefined ? {} : past(at)),
+    queryKey: when === undefined ? ["run", run, "actions", filter] : ["past", run, "actions", filter, when],
+    queryFn: ({ pageParam, signal }) => get<Page<ActionView>>(`/api/v1/runs/${segment(run)}/actions${search({ limit: ACTIONS, ...filter, cursor: pageParam, at: when })}`, signal),
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (page) => page.next ?? undefined,
     enabled,
@@ -167,6 +178,11 @@ export function useApprovalsOf(run: string | undefined, wanted: boolean) {
 /** Whether more questions wait than are read. */
 export function useMoreApprovals(): boolean {
   return useQuery({ ...approvalsOptions, select: (found) => found.more }).data ?? false;
+}
+
+/** How many questions wait, whoever is asked. */
+export function useWaiting() {
+  return useQuery({ queryKey: ["approvals", "count"], queryFn: ({ signal }) => get<{ waiting: number }>("/api/v1/approvals:count", signal), select: (found) => found.waiting });
 }
 
 /** Who calls, as the server knows them. */

@@ -64,6 +64,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/approvals:count": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Counts the human actions that wait, whoever is asked: what a page says that does not show them.
+         * @description Needs the scope `read`, or a role that may `read`.
+         */
+        get: operations["countApprovals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/apps": {
         parameters: {
             query?: never;
@@ -2199,6 +2219,13 @@ export interface components {
             /** @description Check only; register nothing. */
             dry_run?: boolean;
             /**
+             * @description The version of a document that is expected to be there, by its kind and its name (`workflow bank/score`); 0 where there is to be none. When
+             *     somebody else was faster, nothing is registered, and the answer is 409.
+             */
+            expects?: {
+                [key: string]: number;
+            };
+            /**
              * @description The files that they refer to (`run.files`, `$ref`), by path from where the documents' paths begin: a document sees those in its own
              *     folder and below. Contents in base64.
              */
@@ -2864,10 +2891,14 @@ export interface components {
         };
         /** @description A fact of the journal. */
         FactView: {
+            /** @description The paths of the actions whose numbers are in `data`: the first few of them. */
+            actions?: string[];
             /** @description When, of which run, by whom. Values stay behind their own doors. */
             data: unknown;
             /** @description What it is: `run_submitted`, `human_decided`, …. */
             event: string;
+            /** @description The name of the run whose number is in `data`. */
+            run?: string | null;
             /**
              * Format: int64
              * @description Its position; the first is 1.
@@ -3285,10 +3316,14 @@ export interface components {
         Page_FactView: {
             /** @description The items. */
             items: {
+                /** @description The paths of the actions whose numbers are in `data`: the first few of them. */
+                actions?: string[];
                 /** @description When, of which run, by whom. Values stay behind their own doors. */
                 data: unknown;
                 /** @description What it is: `run_submitted`, `human_decided`, …. */
                 event: string;
+                /** @description The name of the run whose number is in `data`. */
+                run?: string | null;
                 /**
                  * Format: int64
                  * @description Its position; the first is 1.
@@ -3967,6 +4002,8 @@ export interface components {
         };
         /** @description The graph of a run. */
         RunGraphView: {
+            /** @description What that version takes: each with its `name`, its JSON Schema as `schema`, and its `default` when it has one. */
+            inputs?: unknown[];
             /** @description Nodes that are left out: a graph of more than a thousand is cut. */
             left_out: number;
             /** @description Its nodes, in the order written. */
@@ -5326,6 +5363,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ApprovalView"][];
+                };
+            };
+            /** @description A problem. `code` says which kind; each has a page. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    countApprovals: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How many there are. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WaitingView"];
                 };
             };
             /** @description A problem. `code` says which kind; each has a page. */
@@ -7218,6 +7284,8 @@ export interface operations {
                 limit?: number;
                 /** @description In this phase. */
                 phase?: string;
+                /** @description With these letters somewhere in the path, large or small. */
+                find?: string;
                 /** @description As they were at this point in time (RFC 3339) instead of now. */
                 at?: string;
                 /** @description As they were after this entry of the journal instead of now. */

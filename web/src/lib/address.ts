@@ -28,15 +28,15 @@ export function useSettled<T>(outer: T, write: (value: T) => void, ms = 250): [T
 
 const keyOf = (value: unknown) => JSON.stringify(value ?? null);
 
-/** A text of an address; none when it is something else or empty. */
-export const textOf = (value: unknown) => (typeof value === "string" && value !== "" ? value : undefined);
+/** A text of an address; none when it is something else or empty. What somebody wrote there by hand may be all digits. */
+export const textOf = (value: unknown) => (typeof value === "string" && value !== "" ? value : typeof value === "number" && Number.isFinite(value) ? String(value) : undefined);
 
 /** Whether something is open that is closed when the address says nothing of it. */
 export const yes = (value: unknown) => (value === true ? true : undefined);
 
 /** Two names. */
 export function pairOf(value: unknown): [string, string] | undefined {
-  return Array.isArray(value) && value.length === 2 && value.every((part) => textOf(part) !== undefined) ? (value as [string, string]) : undefined;
+  return Array.isArray(value) && value.length === 2 && value.every((part) => typeof part === "string" && part !== "") ? (value as [string, string]) : undefined;
 }
 
 /** One of some values. */
@@ -44,6 +44,9 @@ export const oneOf = <T>(value: unknown, of: readonly T[]) => (of.includes(value
 
 /** A moment, in milliseconds since 1970. */
 export const momentOf = (value: unknown) => (typeof value === "number" && Number.isFinite(value) && value > 0 ? Math.round(value) : undefined);
+
+/** A number of something of which the first has the number 1. */
+export const countOf = (value: unknown) => (typeof value === "number" && Number.isInteger(value) && value > 0 ? value : undefined);
 
 /** Whole numbers that grow, two by two: ranges of actions, each within the one before. */
 export function rangesOf(value: unknown): [number, number][] | undefined {

@@ -6,7 +6,8 @@ export function seconds(value: number): string {
   if (value < 60) return `${value.toFixed(1)} s`;
   if (value < 3600) return `${Math.floor(value / 60)} m ${Math.floor(value % 60).toString().padStart(2, "0")} s`;
   if (value < 86_400) return `${Math.floor(value / 3600)} h ${Math.floor((value % 3600) / 60).toString().padStart(2, "0")} m`;
-  return `${Math.floor(value / 86_400)} d ${Math.floor((value % 86_400) / 3600)} h`;
+  const hours = Math.floor((value % 86_400) / 3600);
+  return `${Math.floor(value / 86_400)} d${hours > 0 ? ` ${hours} h` : ""}`;
 }
 
 export function money(value: number): string {

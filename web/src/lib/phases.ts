@@ -31,6 +31,17 @@ export function lookOf(action: { phase: string; kind: string; waits_for?: string
   return look(action.phase);
 }
 
+/** What a class of failure says to people. */
+const FAILURES: Record<string, string> = {
+  user: "the step itself failed",
+  oom: "out of memory",
+  timeout: "it took too long",
+  preempted: "its place was taken away",
+  node_lost: "its machine was lost",
+};
+
+export const failureWords = (kind: string) => FAILURES[kind] ?? kind.replaceAll("_", " ");
+
 const ENDS = new Set(["succeeded", "failed", "aborted", "timed_out", "skipped"]);
 
 export function isOver(phase: string): boolean {

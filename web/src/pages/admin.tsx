@@ -12,6 +12,7 @@ import { applied, PROJECT } from "../lib/examples";
 import { bytes, money } from "../lib/format";
 import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Td, Th, Working } from "../ui/kit";
 import { Dialog } from "../ui/dialog";
+import { Save } from "../ui/save";
 
 type Token = components["schemas"]["TokenView"];
 type Project = components["schemas"]["ProjectUseView"];
@@ -23,7 +24,7 @@ const ROLES: [name: string, does: string][] = [
   ["viewer", "sees everything, values included"],
   ["runner", "starts and steers runs"],
   ["author", "writes workflows, triggers and connectors"],
-  ["approver", "decides in the inbox, and vouches for rules"],
+  ["approver", "decides in the inbox, and vouches for rules; for those who may look as well"],
   ["operator", "looks after sites and runs; sees no values"],
   ["policy-admin", "writes the rules; sees no values"],
   ["auditor", "reads the record; sees no values"],
@@ -31,6 +32,12 @@ const ROLES: [name: string, does: string][] = [
   ["worker", "does the work of connectors"],
   ["admin", "everything"],
 ];
+/** What people do not look at pages with. */
+const BLIND = new Set(["approver", "worker"]);
+
+/** Whether roles open no page of the app, and are meant for somebody who opens them. */
+export const blind = (roles: string[]) => roles.includes("approver") && roles.every((role) => BLIND.has(role));
+
 /** What is stored grows with every event, and counting it takes a while: it is counted again this often. */
 const COUNT_MS = 10_000;
 const FIELD = "w-full rounded-md border border-edge bg-surface px-3 py-1.5";
@@ -87,12 +94,12 @@ function Tokens() {
   const shown = made ? (
     <Dialog title={`The token ${made.name}`} onClose={() => setMade(undefined)}>
       <p className="mb-2 text-soft">It is shown this once. Only its hash is stored.{token() === made.token ? " This tab uses it from now on." : ""}</p>
-      <code aria-label="The new token" className="block break-all rounded-md bg-sunken px-3 py-2 font-mono text-[13px]">
+      <code aria-label="The new token" className="block break-all rounded-md bg-sunken px-3 py-2 font-mono text-code">
         {made.token}
       </code>
     </Dialog>
   ) : null;
-  if (tokens.error) {
+  if (tokens.error && !tokens.data) {
     return (
       <>
         <Failed error={tokens.error} retry={() => void tokens.refetch()} />
@@ -225,6 +232,11 @@ function MakeToken({ first, onMade, onClose }: { first: boolean; onMade: (token:
             ))}
           </div>
         </fieldset>
+        {blind(roles) ? (
+          <p role="status" className="text-warn">
+            ◌ {roles.join(" and ")} may not look: with this token no page opens, not even the inbox. Check viewer, or operator, as well.
+          </p>
+        ) : null}
         {make.error ? <Failed error={make.error} /> : null}
         <div className="flex justify-end gap-2">
           <Button onClick={onClose}>Leave it</Button>
@@ -240,7 +252,7 @@ function MakeToken({ first, onMade, onClose }: { first: boolean; onMade: (token:
 function Projects() {
   const projects = useQuery({ queryKey: ["runs", "projects"], queryFn: ({ signal }) => get<Project[]>("/api/v1/storage/projects", signal) });
   const spend = new Map((useSpend().data ?? []).map((project) => [project.name, project]));
-  if (projects.error) return <Failed error={projects.error} />;
+  if (projects.error && !projects.data) return <Failed error={projects.error} />;
   if (projects.isPending) return <Loading what="projects" />;
   return (
     <Card>
@@ -298,7 +310,7 @@ function Retention() {
       void queries.invalidateQueries({ queryKey: ["storage"] });
     },
   });
-  if (stored.error) return <Failed error={stored.error} />;
+  if (stored.error && !stored.data) return <Failed error={stored.error} />;
   if (stored.isPending) return <Loading what="what is stored" />;
   const rows: [what: string, bytes: number, kept: string][] = [
     ["Entries of the audit log", stored.data.entries_bytes, `${stored.data.entries.toLocaleString()} entries, kept for ever: the log is verified by them`],
@@ -370,15 +382,18 @@ function Retention() {
   );
 }
 
+/** What the server says of its health, in words. */
+const SAYS: Record<string, string> = { status: "Health", version: "Version", seq: "Entries of the log" };
+
 function Server() {
   const stored = useStored();
   const health = useQuery({ queryKey: ["health"], queryFn: ({ signal }) => get<Record<string, unknown>>("/healthz", signal) });
-  if (stored.error) return <Failed error={stored.error} />;
+  if (stored.error && !stored.data) return <Failed error={stored.error} />;
   if (stored.isPending || health.isPending) return <Loading what="the server" />;
   const facts: [string, string][] = [
     ["Data directory", stored.data.data],
     ["Runs", `${stored.data.runs.toLocaleString()}, ${stored.data.open_runs.toLocaleString()} of them running`],
-    ...Object.entries(health.data ?? {}).map(([name, value]): [string, string] => [name, typeof value === "object" ? JSON.stringify(value) : String(value)]),
+    ...Object.entries(health.data ?? {}).map(([name, value]): [string, string] => [SAYS[name] ?? name.replaceAll("_", " "), typeof value === "object" ? JSON.stringify(value) : typeof value === "number" ? value.toLocaleString() : String(value)]),
   ];
   return (
     <Card title="This server">
@@ -391,10 +406,10 @@ function Server() {
         ))}
       </dl>
       <p className="border-t border-line p-4 text-soft">
-        How it runs is said when it starts: <code className="font-mono text-[13px]">tutti up --config FILE</code>. The description of its API is at{" "}
-        <a className="text-accent hover:underline" href="/api/v1/openapi.json">
+        How it runs is said when it starts: <code className="font-mono text-code">tutti up --config FILE</code>. The description of its API is at{" "}
+        <Save from="/api/v1/openapi.json" as="openapi.json" className="text-accent underline">
           /api/v1/openapi.json
-        </a>
+        </Save>
         .
       </p>
     </Card>

@@ -77,8 +77,8 @@ export function ArtifactsPage() {
                         <button type="button" data-row onClick={() => choose(one.digest)} className="text-left font-medium text-accent hover:underline">
                           {one.name || one.kind || "artifact"}
                         </button>
-                        <code className="block font-mono text-[12px] text-faint">{short(one.digest)}</code>
-                        <span className="block text-[12px] text-faint @4xl:hidden">{bytes(one.size)}</span>
+                        <code className="block font-mono text-small text-faint">{short(one.digest)}</code>
+                        <span className="block text-small text-faint @4xl:hidden">{bytes(one.size)}</span>
                       </Td>
                       <Td>
                         <Tags tags={one.label} />
@@ -136,7 +136,7 @@ function LineageCard({ digest, close }: { digest: string; close: () => void }) {
           {made?.name ? <ArtifactPreview artifact={{ digest, size: made.size, kind: made.kind ?? undefined, name: made.name }} /> : <p className="text-soft">Its name and content may be seen by those who may see what it carries.</p>}
           <dl className="grid grid-cols-[auto_1fr] gap-x-4 gap-y-1.5">
             <dt className="text-soft">Digest</dt>
-            <dd className="break-all font-mono text-[12px]">{digest}</dd>
+            <dd className="break-all font-mono text-small">{digest}</dd>
             <dt className="text-soft">Copies at</dt>
             <dd>{lineage.data.sites.join(", ") || "no site any more"}</dd>
             <dt className="text-soft">Carries</dt>
@@ -164,7 +164,7 @@ function LineageCard({ digest, close }: { digest: string; close: () => void }) {
               <ul className="space-y-0.5">
                 {lineage.data.origins.map((origin) => (
                   <li key={`${origin.run} ${origin.action ?? ""}`}>
-                    <RunLink name={origin.run} /> <span className="text-soft">{origin.action ?? "was given it"}</span> <Ago at={origin.at} />
+                    <RunLink name={origin.run} inText /> <span className="text-soft">{origin.action ?? "was given it"}</span> <Ago at={origin.at} />
                   </li>
                 ))}
               </ul>
@@ -229,7 +229,7 @@ function Flow({ lineage, made }: { lineage: Lineage; made?: Origin }) {
         <ul>
           {lineage.from.map((one) => (
             <li key={one.digest}>
-              <Link to="/artifacts" search={(old) => ({ ...old, digest: one.digest })} className="text-accent hover:underline">
+              <Link to="/artifacts" search={(old) => ({ ...old, digest: one.digest })} className="text-accent underline">
                 {one.name || one.kind || short(one.digest)}
               </Link>{" "}
               <span className="text-faint">{bytes(one.size)}</span>

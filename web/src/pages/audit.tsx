@@ -4,24 +4,26 @@ import { useInfiniteQuery, useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 
-import { blob, token } from "../api/client";
 import { checkpoint, facts, useAuditStatus, verifyTree, type Fact } from "../api/audit";
 import { useSettled } from "../lib/address";
-import { Button, Card, Empty, Failed, Loading, PageHead, Working } from "../ui/kit";
+import { Button, Card, Empty, Failed, Loading, PageHead } from "../ui/kit";
 import { FactList, WORDS } from "../ui/facts";
+import { Save } from "../ui/save";
 import { History } from "./run/history";
 
 const PAGE = 200;
 
 export function AuditPage() {
   const status = useAuditStatus();
-  if (status.error) return <Failed error={status.error} retry={() => void status.refetch()} />;
+  if (status.error && !status.data) return <Failed error={status.error} retry={() => void status.refetch()} />;
   if (status.isPending) return <Loading what="the audit log" />;
   const { entries, key, halted } = status.data;
   return (
     <>
       <PageHead title="Audit">
-        <Export />
+        <Save from="/api/v1/audit/export" as="audit.jsonl" className="inline-flex min-h-8 items-center rounded-md border border-line bg-raised px-3 font-medium hover:bg-sunken">
+          Export
+        </Save>
       </PageHead>
       {halted ? (
         <div role="alert" className="mb-4 rounded-lg border border-bad bg-raised px-4 py-3">
@@ -38,36 +40,6 @@ export function AuditPage() {
   );
 }
 
-/** Without a token the browser fetches the log as it comes; a link has no token, so that with one it is fetched first. */
-function Export() {
-  const save = useMutation({
-    mutationFn: async () => {
-      const address = URL.createObjectURL(await blob("/api/v1/audit/export"));
-      const link = document.createElement("a");
-      link.href = address;
-      link.download = "audit.jsonl";
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(address), 10_000);
-    },
-  });
-  if (token() === null) {
-    return (
-      <a href="/api/v1/audit/export" download="audit.jsonl" className="inline-flex min-h-8 items-center rounded-md border border-line bg-raised px-3 font-medium hover:bg-sunken">
-        Export
-      </a>
-    );
-  }
-  return (
-    <>
-      <Button disabled={save.isPending} onClick={() => save.mutate()}>
-        Export
-      </Button>
-      {save.isPending ? <Working what="Fetching the log" /> : null}
-      {save.error ? <span className="text-bad">✕ {save.error.message}</span> : null}
-    </>
-  );
-}
-
 function Seal({ auditKey, entries }: { auditKey: string; entries: number }) {
   const seal = useQuery({ queryKey: ["audit", "checkpoint", entries], queryFn: () => checkpoint(auditKey), placeholderData: (old) => old });
   const [progress, setProgress] = useState<[number, number]>();
@@ -78,7 +50,7 @@ function Seal({ auditKey, entries }: { auditKey: string; entries: number }) {
         <dt className="text-soft">Entries</dt>
         <dd>{entries.toLocaleString()}</dd>
         <dt className="text-soft">Key</dt>
-        <dd className="break-all font-mono text-[12px]">{auditKey}</dd>
+        <dd className="break-all font-mono text-small">{auditKey}</dd>
         <dt className="text-soft">Checkpoint</dt>
         <dd>
           {seal.error ? (

@@ -35,10 +35,14 @@ const QUIET_MS = 250;
 
 export function BuildPage() {
   const { workflow, example } = useSearch({ from: "/build" });
-  // A new file that was saved under a name is the same file: its history stays.
+  // A new file that was saved under a name is the same file: its history stays. Every other way to a file opens it anew.
   const named = useRef<string>(undefined);
-  const opened = useRef(workflow ?? "");
-  if (workflow !== named.current) opened.current = workflow ?? "";
+  const opened = useRef({ workflow, times: 0 });
+  if (workflow !== opened.current.workflow) {
+    const isSame = opened.current.workflow === undefined && workflow === named.current;
+    opened.current = { workflow, times: opened.current.times + (isSame ? 0 : 1) };
+    named.current = undefined;
+  }
   const stored = useQuery({ queryKey: ["resources", "source", workflow], queryFn: () => source(workflow!), enabled: workflow !== undefined, refetchOnWindowFocus: true });
   if (workflow !== undefined) {
     // What is being edited stays, also when it cannot be read anew.
@@ -53,7 +57,7 @@ export function BuildPage() {
     }
   }
   const { text, version, files }: Source = stored.data ?? { text: NEW_WORKFLOW, version: 0, files: [] };
-  return <Builder key={opened.current} workflow={workflow} text={text ?? ""} version={version} saved={files} example={workflow === undefined ? example : undefined} onNamed={(name) => (named.current = name)} />;
+  return <Builder key={opened.current.times} workflow={workflow} text={text ?? ""} version={version} saved={files} example={workflow === undefined ? example : undefined} onNamed={(name) => (named.current = name)} />;
 }
 
 type BuilderProps = { workflow?: string; text: string; version: number; saved: string[]; example?: Example; onNamed: (name: string) => void };
@@ -89,11 +93,11 @@ function Builder({ workflow, text, version, saved: savedFiles, example, onNamed 
   const run = useLastRun(workflow);
   const undo = useCallback(() => void go("back"), [go]);
   const redo = useCallback(() => void go("forward"), [go]);
-  const save = useSave(beside, base.version, (saved, newVersion, name) => {
+  const save = useSave(beside, base.version, ({ text: saved, version: newVersion, name, files: sent }) => {
     markSaved(saved);
     setBase({ text: saved, version: newVersion });
     setTakenUp(false);
-    hold({});
+    hold((old) => Object.fromEntries(Object.entries(old).filter(([path, content]) => sent[path] !== content)));
     dropDraft(sessionStorage, workflow);
     onNamed(name);
   });
@@ -118,6 +122,12 @@ function Builder({ workflow, text, version, saved: savedFiles, example, onNamed 
     markSaved(workflow === undefined ? "" : text);
     type(text);
     setTakenUp(false);
+  };
+  // Theirs comes as a step too. Files that were added here are still here, and not saved.
+  const theirs = () => {
+    setBase({ text, version });
+    markSaved(text);
+    type(text);
   };
   const place = { text: sheet.text, beside, run };
   const add = (kind: Kind, of?: string) => {
@@ -151,6 +161,11 @@ function Builder({ workflow, text, version, saved: savedFiles, example, onNamed 
             ✕ policy refuses {rules.refused.map((step) => step.path).join(", ")}
           </span>
         ) : null}
+        {rules && !rules.checked && errors.length > 0 ? (
+          <span role="status" className="text-warn" title="nobody can ask them of a file with errors: what wires carry, and what is forbidden, shows when it checks">
+            ◌ the rules wait for that
+          </span>
+        ) : null}
         <span className="text-faint">{dirty ? "not saved" : `version ${base.version}`}</span>
         {busy || save.isPending ? <Working what={save.isPending ? "Saving" : "Making the edit"} /> : null}
         <div className="ml-auto flex gap-2">
@@ -173,7 +188,7 @@ function Builder({ workflow, text, version, saved: savedFiles, example, onNamed 
       {testing && node && chosen ? <TestStep text={sheet.text} doc={sheet.document} workflow={workflow} id={chosen} node={node} onClose={() => setTesting(false)} /> : null}
       {drawing && drawing.every((id) => nodesOf(sheet.document).some(([known]) => known === id)) ? <DrawDialog text={sheet.text} doc={sheet.document} beside={beside} callable={callable} from={drawing[0]} to={drawing[1]} onWire={(edits) => void apply(edits)} onClose={() => draw(undefined)} /> : null}
       {takenUp && found ? <TakenUp draft={found.draft} fresh={workflow === undefined} onKeep={() => setTakenUp(false)} onLeave={leave} /> : null}
-      {conflict ? <Conflict mine={state.text} theirs={text} take={() => void open(text, text).then(() => setBase({ text, version }))} keep={() => setBase({ text, version })} /> : null}
+      {conflict ? <Conflict mine={state.text} theirs={text} take={theirs} keep={() => setBase({ text, version })} /> : null}
       {state.refused ? (
         <p role="alert" className="border-b border-line bg-raised px-4 py-2 text-bad">
           ✕ {state.refused}
@@ -229,7 +244,7 @@ function Builder({ workflow, text, version, saved: savedFiles, example, onNamed 
                 key={chosen}
                 id={chosen}
                 node={node}
-                note={sheet.notes[chosen] ?? ""}
+                note={Object.hasOwn(sheet.notes, chosen) ? sheet.notes[chosen]! : ""}
                 callable={callable}
                 findings={findingsBy(sheet.document, sheet.text, sheet.findings)[chosen] ?? []}
                 pinned={chosen in pins(sheet.document)}

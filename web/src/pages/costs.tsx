@@ -8,6 +8,7 @@ import { get } from "../api/client";
 import type { CostView, DemandView, LoadView } from "../api/types";
 import { costByDay, demandAhead, stacked, stepsFrom, type CostBy } from "../lib/charts";
 import { money } from "../lib/format";
+import { now } from "../lib/now";
 import { Card, Empty, Failed, Loading, PageHead } from "../ui/kit";
 import { Chart } from "../ui/chart";
 
@@ -80,7 +81,7 @@ function Spent() {
 }
 
 function SpentChart({ rows, by, days }: { rows: CostView[]; by: CostBy; days: number }) {
-  const { at, series } = costByDay(rows, by, days, Date.now());
+  const { at, series } = costByDay(rows, by, days, now());
   if (series.length === 0) return <Empty title="Nothing was spent in this time">Actions cost what their sites charge; a site without prices costs nothing.</Empty>;
   const total = series.reduce((all, { values }) => all + values.reduce((sum, value) => sum + value, 0), 0);
   const egress = rows.filter((row) => row.kind === "egress").reduce((sum, row) => sum + row.cost, 0);
@@ -126,7 +127,7 @@ function Demand() {
 }
 
 function DemandChart({ demand }: { demand: DemandView }) {
-  const { at, low, mid, high } = demandAhead(demand, Date.now());
+  const { at, low, mid, high } = demandAhead(demand, now());
   const held = demand.judged > 0 ? ` So far ${Math.round(demand.coverage * 100)} of 100 hours fell between what had been said of them (${demand.judged} were judged).` : " No hour was judged yet.";
   return (
     <>

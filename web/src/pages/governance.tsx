@@ -19,7 +19,7 @@ export function GovernancePage() {
   const status = usePolicy();
   const { tab = "policies", write } = useSearch({ from: "/governance" });
   const navigate = useNavigate({ from: "/governance" });
-  if (status.error) return <Failed error={status.error} retry={() => void status.refetch()} />;
+  if (status.error && !status.data) return <Failed error={status.error} retry={() => void status.refetch()} />;
   if (status.isPending) return <Loading what="the rules" />;
   const rules = status.data;
   return (
@@ -29,7 +29,7 @@ export function GovernancePage() {
         above={
           <>
             {rules.governed ? (rules.closed ? "What no policy permits is refused." : "What no policy forbids is permitted.") : "There are no rules: work may run anywhere."} Version {rules.version} of the rules,{" "}
-            <code className="font-mono text-[12px]" title={rules.digest}>
+            <code className="font-mono text-small" title={rules.digest}>
               {rules.digest.slice(0, 19)}…
             </code>
           </>

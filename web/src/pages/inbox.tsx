@@ -29,11 +29,14 @@ export function InboxPage() {
   const meant = (approval: ApprovalView) => approval.run === run && approval.action === action;
   const listed = everything.find(meant);
   const further = useApprovalsOf(run, more && listed === undefined);
-  const chosen = listed ?? further.data?.find(meant) ?? (run ? undefined : all[0]);
+  const first = run ? undefined : all[0];
+  const chosen = listed ?? further.data?.find(meant) ?? first;
   const choose = (approval: ApprovalView | undefined) =>
     void navigate({ search: (old) => ({ of: old.of, ...(approval ? { run: approval.run, action: approval.action } : {}) }), replace: true });
   useTriageKeys(all, chosen, choose);
-  if (approvals.error) return <Failed error={approvals.error} retry={() => void approvals.refetch()} />;
+  // What is shown is meant from then on: when somebody else answers it, no other question takes its place under the finger.
+  useEffect(() => (first ? void navigate({ search: (old) => ({ ...old, run: first.run, action: first.action }), replace: true }) : undefined), [first && keyOf(first)]);
+  if (approvals.error && !approvals.data) return <Failed error={approvals.error} retry={() => void approvals.refetch()} />;
   if (approvals.isPending) return <Loading what="the inbox" />;
   return (
     <>
@@ -105,6 +108,11 @@ export function InboxPage() {
                 {run ? (
                   <>
                     It no longer waits. What was decided stands in <RunLink name={run}>the run</RunLink>.
+                    {all[0] ? (
+                      <span className="mt-4 block">
+                        <Button onClick={() => choose(all[0])}>The next question</Button>
+                      </span>
+                    ) : null}
                   </>
                 ) : null}
               </Empty>
@@ -183,14 +191,15 @@ function Decision({ approval, me }: { approval: ApprovalView; me: MeView | undef
   const [values, setValues] = useForm(approval);
   const mine = me !== undefined && approval.first_by === me.name;
   const decide = useMutation({
-    mutationFn: (decision: string) =>
-      post(`/api/v1/runs/${segment(approval.run)}/decision?path=${encodeURIComponent(approval.action)}`, { decision, form: values }),
+    mutationFn: ({ decision, reason = "" }: { decision: string; reason?: string }) =>
+      post(`/api/v1/runs/${segment(approval.run)}/decision?path=${encodeURIComponent(approval.action)}`, { decision, form: values, ...(reason ? { reason } : {}) }),
     onSuccess: () => queries.invalidateQueries(),
   });
   const lacking = missing(approval.form, values);
-  const handing = useSearch({ from: "/inbox", select: (search) => search.delegate === true });
+  const { delegate: handing, reject: rejecting } = useSearch({ from: "/inbox" });
   const navigate = useNavigate({ from: "/inbox" });
-  const hand = (open: boolean) => void navigate({ search: (old) => ({ ...old, run: approval.run, action: approval.action, delegate: open || undefined }), replace: !open });
+  const ask = (open: { delegate?: true; reject?: true }) =>
+    void navigate({ search: (old) => ({ of: old.of, run: approval.run, action: approval.action, ...open }), replace: Object.keys(open).length === 0 });
   // That the evidence was on this screen is part of the record.
   useEffect(() => {
     if (!approval.withheld) void post(`/api/v1/runs/${segment(approval.run)}/seen?path=${encodeURIComponent(approval.action)}`).catch(() => {});
@@ -229,27 +238,62 @@ function Decision({ approval, me }: { approval: ApprovalView; me: MeView | undef
           ) : null}
           {approval.form?.properties ? <Form schema={approval.form} values={values} onChange={setValues} /> : null}
           <div className="mt-4 flex flex-wrap gap-2">
-            <Button data-decide="approve" look="primary" disabled={mine || decide.isPending || lacking.length > 0} onClick={() => decide.mutate("approve")}>
+            <Button data-decide="approve" look="primary" disabled={mine || decide.isPending || lacking.length > 0} onClick={() => decide.mutate({ decision: "approve" })}>
               Approve
             </Button>
-            <Button data-decide="amend" disabled={mine || decide.isPending || lacking.length > 0} onClick={() => decide.mutate("amend")} title="yes, with the changes in the form">
+            <Button data-decide="amend" disabled={mine || decide.isPending || lacking.length > 0} onClick={() => decide.mutate({ decision: "amend" })} title="yes, with the changes in the form">
               Amend
             </Button>
-            <Button data-decide="reject" look="danger" disabled={mine || decide.isPending} onClick={() => decide.mutate("reject")}>
+            <Button data-decide="reject" look="danger" disabled={mine || decide.isPending} onClick={() => ask({ reject: true })} aria-haspopup="dialog">
               Reject
             </Button>
-            <Button data-decide="delegate" onClick={() => hand(true)} aria-haspopup="dialog">
+            <Button data-decide="delegate" onClick={() => ask({ delegate: true })} aria-haspopup="dialog">
               Delegate
             </Button>
           </div>
-          {lacking.length > 0 && !mine ? <p className="mt-2 text-soft">To fill in first: {lacking.join(", ")}</p> : null}
+          {lacking.length > 0 && !mine ? <p className="mt-2 text-soft">To fill in first: {lacking.map((name) => approval.form?.properties?.[name]?.title ?? name).join(", ")}</p> : null}
           {decide.isPending ? <Working what="Deciding" className="mt-2" /> : null}
-          {decide.error ? <Failed error={decide.error} /> : null}
+          {decide.error && !rejecting ? <Failed error={decide.error} /> : null}
           <People people={approval.people ?? []} />
-          {handing ? <Delegate approval={approval} onClose={() => hand(false)} /> : null}
+          {handing ? <Delegate approval={approval} onClose={() => ask({})} /> : null}
+          {rejecting && !mine ? (
+            <Reject title={approval.title || approval.action} pending={decide.isPending} error={decide.error} onReject={(reason) => decide.mutate({ decision: "reject", reason })} onClose={() => ask({})} />
+          ) : null}
         </div>
       </div>
     </Card>
+  );
+}
+
+type RejectProps = { title: string; pending: boolean; error: unknown; onReject: (reason: string) => void; onClose: () => void };
+
+/** A question is answered for good by a no: it is asked once more, with why. */
+function Reject({ title, pending, error, onReject, onClose }: RejectProps) {
+  const [reason, setReason] = useState("");
+  return (
+    <Dialog title={`Reject: ${title}`} onClose={onClose}>
+      <form
+        className="space-y-3"
+        onSubmit={(event) => {
+          event.preventDefault();
+          onReject(reason.trim());
+        }}
+      >
+        <label className="block">
+          <span className="mb-1 block text-soft">Why</span>
+          <textarea autoFocus rows={3} value={reason} onChange={(event) => setReason(event.target.value)} className="w-full rounded-md border border-edge bg-surface px-3 py-1.5" />
+        </label>
+        <p className="text-soft">It is recorded with the decision. The workflow goes on with the answer no, and what stands in the form.</p>
+        {pending ? <Working what="Rejecting" /> : null}
+        {error ? <Failed error={error} /> : null}
+        <div className="flex justify-end gap-2">
+          <Button onClick={onClose}>Leave it</Button>
+          <Button look="danger" type="submit" disabled={pending || reason.trim() === ""}>
+            Reject it
+          </Button>
+        </div>
+      </form>
+    </Dialog>
   );
 }
 

@@ -3,14 +3,15 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { Tabs } from "radix-ui";
-import { lazy, Suspense, useEffect } from "react";
+import { lazy, Suspense, useEffect, useState } from "react";
 
 import { post, segment } from "../api/client";
 import { neighbourOptions, tilesOptions, useRun, useRunAt, useRunGraph } from "../api/queries";
 import type { RunView } from "../api/types";
 import { useKeys, useRowKeys } from "../lib/keys";
-import { isOver } from "../lib/phases";
-import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Phase, useNow } from "../ui/kit";
+import { failureWords, isOver } from "../lib/phases";
+import { Dialog } from "../ui/dialog";
+import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Phase, Said, useNow } from "../ui/kit";
 import { Value } from "../ui/value";
 import { Withheld } from "../ui/withheld";
 import { ActionSheet } from "./run/action";
@@ -39,15 +40,16 @@ export function RunPage() {
   useRunKeys(query.data);
   useTilesAhead(name);
   const now = useNow(query.data && isOver(query.data.phase) ? 60_000 : 500);
-  if (query.error) return <Failed error={query.error} retry={() => void query.refetch()} />;
-  if (query.isPending) return <Loading what={name} />;
+  // What is on the screen stays, also when it cannot be read anew.
+  if (query.error && !query.data) return <Failed error={query.error} retry={() => void query.refetch()} />;
+  if (!query.data) return <Loading what={name} />;
   const run = query.data;
   const live = !isOver(run.phase);
   // Until the first answer about a moment is there, the page shows the present, and says that it reads.
   const past = settled === undefined || then.error ? undefined : then.data;
   const shown = past ?? run;
   const until = past ? Math.max(settled!, Date.parse(past.submitted_at)) : now;
-  const open = (path: string | undefined) => void navigate({ search: (old) => ({ ...old, action: path, pane: undefined }) });
+  const open = (path: string | undefined) => void navigate({ search: (old) => ({ ...old, action: path, pane: undefined, attempt: undefined }) });
   return (
     <>
       <PageHead
@@ -62,7 +64,15 @@ export function RunPage() {
               {run.workflow}
             </Link>{" "}
             · {run.domain} · by {run.principal} · <Ago at={run.submitted_at} />
-            {run.origin.startsWith("rerun:") ? <> · repeats run {run.origin.slice(6)}</> : null}
+            {run.origin.startsWith("rerun:") ? (
+              <>
+                {" "}
+                · repeats{" "}
+                <Link to="/runs/$run" params={{ run: run.origin.slice(6) }} className="underline">
+                  run {run.origin.slice(6)}
+                </Link>
+              </>
+            ) : null}
           </>
         }
       >
@@ -175,8 +185,10 @@ function FailureStrip({ run, open }: { run: RunView; open: (path: string) => voi
   const first = run.actions?.find((action) => action.phase === "failed" || action.phase === "timed_out");
   return (
     <div role="alert" className="mb-4 flex flex-wrap items-baseline gap-3 rounded-lg border border-line bg-raised px-4 py-3">
-      <span className="font-medium text-bad">✕ {run.failure!.class.replaceAll("_", " ")}</span>
-      <span className="min-w-0 flex-1 break-words">{run.failure!.message}</span>
+      <span className="font-medium text-bad">✕ {failureWords(run.failure!.class)}</span>
+      <span className="min-w-0 flex-1 break-words">
+        <Said text={run.failure!.message} />
+      </span>
       {first ? <Button onClick={() => open(first.path)}>Look at {first.path}</Button> : null}
     </div>
   );
@@ -189,6 +201,9 @@ function Orders({ run }: { run: RunView }) {
     onSuccess: () => void queries.invalidateQueries(),
   });
   const over = isOver(run.phase);
+  const asked = useSearch({ from: "/runs/$run", select: (search) => search.cancel === true });
+  const navigate = useNavigate({ from: "/runs/$run" });
+  const ask = (open: boolean) => void navigate({ search: (old) => ({ ...old, cancel: open || undefined }), replace: !open });
   return (
     <>
       {over ? null : run.phase === "paused" ? (
@@ -201,18 +216,49 @@ function Orders({ run }: { run: RunView }) {
       {over ? (
         <Rerun run={run} label={run.phase === "succeeded" ? "Run again" : "Retry"} look={run.phase === "succeeded" ? "plain" : "primary"} />
       ) : (
-        <Button look="danger" onClick={() => order.mutate({ what: "cancel", body: { reason: "cancelled in the web app" } })}>
+        <Button look="danger" onClick={() => ask(true)} aria-haspopup="dialog">
           Cancel
         </Button>
       )}
+      {asked && !over ? <CancelDialog run={run} pending={order.isPending} onClose={() => ask(false)} onCancel={(reason) => order.mutate({ what: "cancel", body: reason ? { reason } : {} }, { onSettled: () => ask(false) })} /> : null}
       {order.error ? <Failed error={order.error} /> : null}
     </>
   );
 }
 
+type CancelProps = { run: RunView; pending: boolean; onClose: () => void; onCancel: (reason: string) => void };
+
+/** What runs is stopped for good: it is asked for, with why. */
+function CancelDialog({ run, pending, onClose, onCancel }: CancelProps) {
+  const [reason, setReason] = useState("");
+  return (
+    <Dialog title={`Cancel ${run.name}?`} onClose={onClose}>
+      <form
+        className="space-y-4"
+        onSubmit={(event) => {
+          event.preventDefault();
+          onCancel(reason.trim());
+        }}
+      >
+        <p>What runs is stopped, and nothing more is begun. What is done stays: a run that repeats this one takes it over.</p>
+        <label className="block">
+          <span className="mb-1 block text-soft">Why</span>
+          <input autoFocus value={reason} onChange={(event) => setReason(event.target.value)} className="w-full rounded-md border border-edge bg-surface px-3 py-1.5" />
+        </label>
+        <div className="flex justify-end gap-2">
+          <Button onClick={onClose}>Leave it</Button>
+          <Button look="danger" type="submit" disabled={pending}>
+            Cancel it
+          </Button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
 function RunGraph({ run, at, open }: { run: string; at: number | undefined; open: (path: string) => void }) {
   const graph = useRunGraph(run, at);
-  if (graph.error) return <Failed error={graph.error} retry={() => void graph.refetch()} />;
+  if (graph.error && !graph.data) return <Failed error={graph.error} retry={() => void graph.refetch()} />;
   if (graph.isPending) return <Loading what="the graph" />;
   const { workflow, nodes, left_out } = graph.data;
   if (nodes.length === 0) return <Empty title="The graph of this run is not kept any more">The table and the timeline still have everything.</Empty>;

@@ -89,10 +89,11 @@ export function RunTable({ runs }: { runs: RunView[] }) {
             <tr key={run.number} className="border-b border-line last:border-0 hover:bg-surface">
               <Td>
                 <RunLink name={run.name} row />
-                <span className="block text-[12px] text-faint @4xl:hidden">{run.workflow}</span>
+                <span className="block text-small text-faint @4xl:hidden">{run.workflow}</span>
               </Td>
               <Td>
-                <Phase phase={run.phase} />
+                {/* A run that waits for a person is nobody's but theirs to bring on. */}
+                <Phase phase={run.phase} kind={run.waiting_for_human ? "human" : ""} />
               </Td>
               <Td className={ROOMY}>
                 <Link to="/workflow/$" params={{ _splat: run.workflow }} className="text-soft hover:text-ink hover:underline">
@@ -106,7 +107,7 @@ export function RunTable({ runs }: { runs: RunView[] }) {
                 {seconds(run.seconds)}
               </Td>
               <Td right className={`text-soft ${ROOMY}`}>
-                {run.actions_done}/{run.actions_total}
+                {run.actions_done.toLocaleString()}/{run.actions_total.toLocaleString()}
               </Td>
               <Td right className="text-soft">
                 {money(run.cost)}

@@ -3,9 +3,10 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
-import { setToken, token } from "../api/client";
+import { token } from "../api/client";
 import { setClock, useClock, type Clock } from "../lib/clock";
 import { setTheme, theme, type Theme } from "../lib/theme";
+import { changeToken } from "../signin";
 import { Button, Card, PageHead } from "../ui/kit";
 
 const CLOCKS: [Clock, string][] = [
@@ -20,10 +21,9 @@ export function SettingsPage() {
   const [known, setKnown] = useState(() => token() !== null);
   const [look, setLook] = useState<Theme>(theme());
   const save = (next: string | null) => {
-    setToken(next);
+    void changeToken(queries, next);
     setKnown(next !== null);
     setValue("");
-    void queries.invalidateQueries();
   };
   return (
     <>
@@ -39,7 +39,7 @@ export function SettingsPage() {
           >
             <p className="text-soft">
               A server on this machine's own address asks for none. Elsewhere an administrator makes one with{" "}
-              <code className="font-mono text-[13px]">tutti token create</code>. It is kept in this tab only.
+              <code className="font-mono text-code">tutti token create</code>. It is kept in this tab only.
             </p>
             <label className="block">
               <span className="mb-1 block text-soft">Token</span>

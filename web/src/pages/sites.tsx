@@ -1,14 +1,15 @@
 // The places: what they are, what they have and hold, what they cost, and the orders that can be given to them.
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 
 import { get, post, segment } from "../api/client";
 import { useQueues, useSites } from "../api/queries";
 import type { HeldView, SiteQueueView, SiteView } from "../api/types";
 import { applied, SITE } from "../lib/examples";
 import { bytes, money } from "../lib/format";
-import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Phase } from "../ui/kit";
+import { Dialog } from "../ui/dialog";
+import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Phase, Said } from "../ui/kit";
 
 export function SitesPage() {
   const sites = useSites();
@@ -48,6 +49,9 @@ function SiteCard({ site, queue }: { site: SiteView; queue?: SiteQueueView }) {
     mutationFn: (what: string) => post(`/api/v1/sites/${segment(site.name)}/${what}`),
     onSettled: () => queries.invalidateQueries({ queryKey: ["sites"] }),
   });
+  const draining = useSearch({ from: "/sites", select: (search) => search.drain === site.name });
+  const navigate = useNavigate({ from: "/sites" });
+  const drain = (asked: boolean) => void navigate({ search: { drain: asked ? site.name : undefined }, replace: !asked });
   const tone = site.state === "open" ? "text-good" : site.state === "unhealthy" ? "text-bad" : "text-warn";
   const glyph = site.state === "open" ? "●" : site.state === "unhealthy" ? "✕" : "◌";
   return (
@@ -58,7 +62,9 @@ function SiteCard({ site, queue }: { site: SiteView; queue?: SiteQueueView }) {
             <strong className="font-semibold text-ink">Simulated.</strong> Processes of this machine stand for {site.simulates}.
           </p>
         ) : null}
-        {site.reason ? <p className="text-bad">{site.reason}</p> : null}
+        {site.reason ? <p className="text-bad">
+            <Said text={site.reason} />
+          </p> : null}
         <Meter name="Cores" used={site.used.cpu} all={site.capacity.cpu} write={(value) => value.toLocaleString()} />
         <Meter name="Memory" used={site.used.memory_bytes} all={site.capacity.memory_bytes} write={bytes} />
         {site.capacity.gpus > 0 ? <Meter name="Accelerators" used={site.used.gpus} all={site.capacity.gpus} write={String} /> : null}
@@ -77,7 +83,7 @@ function SiteCard({ site, queue }: { site: SiteView; queue?: SiteQueueView }) {
           {Object.entries(site.attributes).map(([name, value]) => (
             <div key={name} className="contents">
               <dt className="text-soft">{name}</dt>
-              <dd className="font-mono text-[13px]">{value}</dd>
+              <dd className="font-mono text-code">{value}</dd>
             </div>
           ))}
         </dl>
@@ -90,12 +96,33 @@ function SiteCard({ site, queue }: { site: SiteView; queue?: SiteQueueView }) {
             <Button onClick={() => order.mutate("uncordon")}>Take work again</Button>
           )}
           {site.state === "drained" ? null : (
-            <Button look="danger" onClick={() => order.mutate("drain")} title="no new work, and what runs moves elsewhere">
+            <Button look="danger" onClick={() => drain(true)} aria-haspopup="dialog" title="no new work, and what runs moves elsewhere">
               Drain
             </Button>
           )}
         </div>
         {order.error ? <Failed error={order.error} /> : null}
+        {draining ? (
+          <Dialog title={`Drain ${site.name}?`} onClose={() => drain(false)}>
+            <p className="mb-4">
+              It takes no new work, and {site.running === 0 ? "nothing runs there now" : `the ${site.running.toLocaleString()} ${site.running === 1 ? "action that it holds is" : "actions that it holds are"} stopped and begun again elsewhere`}.
+              It can take work again later.
+            </p>
+            <div className="flex justify-end gap-2">
+              <Button onClick={() => drain(false)}>Leave it</Button>
+              <Button
+                look="danger"
+                disabled={order.isPending}
+                onClick={() => {
+                  order.mutate("drain");
+                  drain(false);
+                }}
+              >
+                Drain it
+              </Button>
+            </div>
+          </Dialog>
+        ) : null}
       </div>
     </Card>
   );
@@ -118,7 +145,7 @@ function Held({ site }: { site: SiteView }) {
       {held.map((action) => (
         <li key={`${action.run} ${action.path}`} className="flex flex-wrap items-baseline gap-x-2">
           <Phase phase={action.phase} kind={action.kind} quiet />
-          <Link to="/runs/$run" params={{ run: action.run }} search={{ action: action.path }} className="min-w-0 break-all text-accent hover:underline">
+          <Link to="/runs/$run" params={{ run: action.run }} search={{ action: action.path }} className="inline-block min-h-7 min-w-0 break-all text-accent hover:underline">
             {action.path} <span className="text-soft">of {action.run}</span>
           </Link>
           <span className="text-faint">
@@ -150,7 +177,7 @@ function Queue({ queue }: { queue: SiteQueueView }) {
             <span aria-hidden className="text-warn">
               ◌
             </span>{" "}
-            <Link to="/runs/$run" params={{ run: item.run }} search={{ action: item.path }} className="break-all text-accent hover:underline">
+            <Link to="/runs/$run" params={{ run: item.run }} search={{ action: item.path }} className="inline-block min-h-7 break-all text-accent hover:underline">
               {item.path} <span className="text-soft">of {item.run}</span>
             </Link>
             {item.actions > 1 ? <span className="text-soft"> and {(item.actions - 1).toLocaleString()} like it</span> : null}{" "}
@@ -158,7 +185,7 @@ function Queue({ queue }: { queue: SiteQueueView }) {
               <Ago at={item.since} />
             </span>
             <span className="block text-soft">
-              waits for {item.why}
+              waits for <Said text={item.why} />
               {(item.or_at ?? []).length > 0 ? `; could go to ${item.or_at!.join(", ")} too` : ""}
             </span>
           </li>

@@ -2,13 +2,13 @@
 
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 
 import { ApiError, post } from "../api/client";
 import { runOptions, useRuns, useTasks, useWorkflow } from "../api/queries";
 import type { Graph, RunView } from "../api/types";
 import { Button, Card, Empty, Failed, Loading, PageHead, Working } from "../ui/kit";
-import { Form, formOf, initial, missing, type FormValue } from "../ui/form";
+import { carried, Form, formOf, initial, missing, type FormValue } from "../ui/form";
 import { GraphPicture, nodesOf } from "./run/graph";
 import { RunTable } from "./runs";
 
@@ -18,8 +18,8 @@ export function WorkflowPage() {
   const runs = useRuns({ workflow: name });
   const latest = runs.data?.pages.flatMap((page) => page.items) ?? [];
   if (workflow.error instanceof ApiError && workflow.error.problem.status === 404) return <NotRegistered name={name} runs={latest} />;
-  if (workflow.error) return <Failed error={workflow.error} retry={() => void workflow.refetch()} />;
-  if (workflow.isPending) return <Loading what={name} />;
+  if (workflow.error && !workflow.data) return <Failed error={workflow.error} retry={() => void workflow.refetch()} />;
+  if (!workflow.data) return <Loading what={name} />;
   const { row, graph } = workflow.data;
   return (
     <>
@@ -31,7 +31,7 @@ export function WorkflowPage() {
       {graph?.description ? <p className="-mt-3 mb-5 max-w-prose text-soft">{graph.description}</p> : null}
       <div className="grid grid-cols-1 gap-4 xl:grid-cols-[minmax(0,1fr)_360px]">
         <Card title="Graph">{graph ? <GraphPicture workflow={graph.workflow} nodes={nodesOf(graph)} /> : <Empty title="Its graph is not there" />}</Card>
-        {graph ? <StartCard key={row.version} graph={graph} last={latest[0]?.name} /> : null}
+        {graph ? <StartCard key={name} graph={graph} last={latest[0]?.name} /> : null}
       </div>
       <Card title="Runs" className="mt-4">
         {latest.length > 0 ? <RunTable runs={latest} /> : <Empty title="It has not run yet">Start it with the form above.</Empty>}
@@ -75,6 +75,12 @@ function StartCard({ graph, last }: { graph: Graph; last?: string }) {
   const navigate = useNavigate();
   const schema = formOf(graph);
   const [values, setValues] = useState<FormValue>(() => initial(schema));
+  // Somebody may save another version meanwhile, which takes other inputs: what was filled in stays where there is still a field for it.
+  const known = useRef(schema);
+  useEffect(() => {
+    setValues((old) => carried(old, known.current, schema));
+    known.current = schema;
+  }, [JSON.stringify(schema)]);
   // One key for one press of the button: a second press while the first is on its way starts nothing.
   const [key, setKey] = useState(() => crypto.randomUUID());
   const start = useMutation({

@@ -14,8 +14,8 @@ import { Ago, Card, Empty, Failed, Loading, More, PageHead, RunLink, Td, Th } fr
 import { certified, marksOf, runnables, type Runnable } from "./workflows/rows";
 
 const SPARK_RUNS = 20;
-export const KINDS = ["workflow", "task", "app"] as const;
-const NAMES: Record<(typeof KINDS)[number], string> = { workflow: "workflows", task: "Flyte tasks", app: "apps" };
+export const KINDS = ["workflow", "environment", "task", "app"] as const;
+const NAMES: Record<(typeof KINDS)[number], string> = { workflow: "workflows", environment: "Flyte environments", task: "Flyte tasks", app: "apps" };
 
 export function WorkflowsPage() {
   const workflows = useWorkflowList();
@@ -123,7 +123,17 @@ function List({ all }: { all: Runnable[] }) {
 const LINK = "font-medium text-accent hover:underline";
 
 function Name({ row }: { row: Runnable }) {
-  const below = (words: ReactNode) => <span className="block text-[12px] text-faint">{words}</span>;
+  const below = (words: ReactNode) => <span className="block text-small text-faint">{words}</span>;
+  if (row.kind === "environment") {
+    return (
+      <>
+        <Link to="/workflows" search={{ find: row.name, kind: "task" }} data-row className={LINK} title="its tasks">
+          {row.name}
+        </Link>
+        {below(`⬚ Flyte environment of ${row.project}, ${row.runsOf.length} ${row.runsOf.length === 1 ? "task" : "tasks"}`)}
+      </>
+    );
+  }
   if (row.kind === "task") {
     return (
       <>
@@ -152,7 +162,7 @@ function Name({ row }: { row: Runnable }) {
 /** In which domains it may run, and why not in others: a word and a shape, the reason one step away. */
 function Standing({ row }: { row: Runnable }) {
   if (row.kind === "app") return <span className="text-soft">{row.domains.join(", ")} · {row.state}</span>;
-  if (row.kind === "task") {
+  if (row.kind === "task" || row.kind === "environment") {
     return (
       <span className="text-soft" title="what a program does is known when it runs: the rules look at each of its actions">
         {row.domains.join(", ")} · judged as it runs
@@ -167,7 +177,7 @@ function Standing({ row }: { row: Runnable }) {
       {row.certificate!.refused ? (
         <details className="mt-0.5">
           <summary className="cursor-pointer text-bad">✕ not in {not.join(", ")}</summary>
-          <pre className="mt-1 max-w-prose whitespace-pre-wrap font-mono text-[12px] text-soft">{row.certificate!.refused}</pre>
+          <pre className="mt-1 max-w-prose whitespace-pre-wrap font-mono text-small text-soft">{row.certificate!.refused}</pre>
         </details>
       ) : null}
     </>

@@ -7,7 +7,12 @@ type Props = { title: ReactNode; onClose: () => void; children: ReactNode; wide?
 /** Shown as long as it is mounted. */
 export function Dialog({ title, onClose, children, wide = false }: Props) {
   const element = useRef<HTMLDialogElement>(null);
-  useEffect(() => element.current?.showModal(), []);
+  useEffect(() => {
+    const dialog = element.current!;
+    dialog.showModal();
+    // What one came for, and not the way out, has the focus: the browser takes the first that there is.
+    dialog.querySelector<HTMLElement>("[data-body] :is(input, select, textarea, button)")?.focus();
+  }, []);
   return (
     <dialog
       ref={element}
@@ -22,7 +27,7 @@ export function Dialog({ title, onClose, children, wide = false }: Props) {
             ✕
           </button>
         </div>
-        {children}
+        <div data-body>{children}</div>
       </div>
     </dialog>
   );

@@ -5,6 +5,7 @@ import { Link } from "@tanstack/react-router";
 
 import { verifyEntry, type Fact } from "../api/audit";
 import { Stamp } from "./kit";
+import { Save } from "./save";
 
 /** What each kind of fact says. */
 export const WORDS: Record<string, string> = {
@@ -44,6 +45,18 @@ export const WORDS: Record<string, string> = {
   child_opened: "a running action asked for another",
   ticket_issued: "a ticket was signed",
   artifacts_labelled: "artifacts got the tags that they carry",
+  action_stop_requested: "was asked to stop by what had asked for it",
+  cancel_requested: "what runs was asked to stop",
+  compensation_started: "what was done is being undone",
+  data_erased: "values were destroyed for good",
+  egress_decided: "whether it may talk to the world was decided",
+  network_used: "what it said to the world was counted",
+  recall_asked: "an earlier output was looked for",
+  report_ignored: "a report came too late and changed nothing",
+  retry_due: "it is time to try again",
+  run_began: "the run began",
+  run_failing: "the run is failing",
+  secrets_released: "secrets were handed to an attempt",
 };
 
 /** One line of what a fact says. */
@@ -51,7 +64,9 @@ export function saying(fact: Fact): string {
   const data = fact.data as Record<string, unknown>;
   const parts = [WORDS[fact.event] ?? fact.event.replaceAll("_", " ")];
   if (typeof data.name === "string") parts.push(data.name);
-  if (Array.isArray(data.paths)) parts.push(data.paths.length > 4 ? `${data.paths.slice(0, 4).join(", ")} and ${data.paths.length - 4} more` : data.paths.join(", "));
+  const paths = Array.isArray(data.paths) ? data.paths.slice(0, 4) : (fact.actions ?? []);
+  const all = Array.isArray(data.paths) ? data.paths.length : Array.isArray(data.actions) ? data.actions.length : paths.length;
+  if (paths.length > 0) parts.push(all > paths.length ? `${paths.join(", ")} and ${(all - paths.length).toLocaleString()} more` : paths.join(", "));
   if (typeof data.site === "string") parts.push(`at ${data.site}`);
   if (Array.isArray(data.to)) parts.push(`to ${data.to.join(", ")}`);
   if (typeof data.phase === "string") parts.push(data.phase.replaceAll("_", " "));
@@ -69,18 +84,18 @@ export function FactList({ facts, auditKey, withRun = true }: { facts: Fact[]; a
         const data = fact.data as Record<string, unknown>;
         return (
           <li key={fact.seq} className="grid grid-cols-[4rem_13rem_minmax(0,1fr)_auto] items-baseline gap-x-4 px-4 py-1.5">
-            <span className="text-right font-mono text-[12px] text-faint">{fact.seq}</span>
+            <span className="text-right font-mono text-small text-faint">{fact.seq}</span>
             <Stamp at={String(data.at)} className="text-soft" />
             <span className="min-w-0 truncate" title={JSON.stringify(data)}>
               {saying(fact)}
               {typeof data.principal === "string" ? <span className="text-soft"> by {data.principal}</span> : null}
               {withRun && typeof data.run === "number" ? (
-                <Link to="/runs/$run" params={{ run: String(data.run) }} className="ml-2 text-accent underline">
-                  run {data.run}
+                <Link to="/runs/$run" params={{ run: fact.run ?? String(data.run) }} className="ml-2 text-accent underline">
+                  {fact.run ?? `run ${data.run}`}
                 </Link>
               ) : null}
             </span>
-            {auditKey ? <Prove seq={fact.seq} auditKey={auditKey} /> : null}
+            {auditKey ? <Prove fact={fact} auditKey={auditKey} /> : null}
           </li>
         );
       })}
@@ -88,11 +103,12 @@ export function FactList({ facts, auditKey, withRun = true }: { facts: Fact[]; a
   );
 }
 
-function Prove({ seq, auditKey }: { seq: number; auditKey: string }) {
-  const prove = useMutation({ mutationFn: () => verifyEntry(seq, auditKey) });
+function Prove({ fact, auditKey }: { fact: Fact; auditKey: string }) {
+  const { seq } = fact;
+  const prove = useMutation({ mutationFn: () => verifyEntry(fact, auditKey) });
   if (prove.data) {
     return (
-      <span role="status" className={prove.data.ok ? "text-good" : "text-bad"} title={prove.data.why}>
+      <span role="status" className={prove.data.ok ? "text-good" : "text-bad"} title={`${prove.data.why}${prove.data.unread?.length ? `; not read from it here: ${prove.data.unread.join(", ")}` : ""}`}>
         {prove.data.ok ? "● proved" : `✕ ${prove.data.why}`}
       </span>
     );
@@ -103,9 +119,9 @@ function Prove({ seq, auditKey }: { seq: number; auditKey: string }) {
       <button type="button" className="text-accent hover:underline" disabled={prove.isPending} onClick={() => prove.mutate()} aria-label={`Prove entry ${seq}`}>
         prove
       </button>
-      <a href={`/api/v1/audit/tlog-proof?seq=${seq}`} download={`entry-${seq}.tlog-proof`} className="text-soft hover:text-ink" title="the proof as a file that needs no server">
+      <Save from={`/api/v1/audit/tlog-proof?seq=${seq}`} as={`entry-${seq}.tlog-proof`} className="text-soft hover:text-ink" title="the proof as a file that needs no server">
         file
-      </a>
+      </Save>
     </span>
   );
 }

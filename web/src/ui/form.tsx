@@ -1,6 +1,6 @@
 // Forms from JSON Schema: what a person fills in to start a run or to decide. The server checks again.
 
-import { useId } from "react";
+import { useEffect, useId, useState } from "react";
 
 import type { Graph, JsonSchema } from "../api/types";
 
@@ -21,6 +21,13 @@ export function initial(schema: JsonSchema | null | undefined): FormValue {
     else if (field.type === "boolean") values[name] = false;
   }
   return values;
+}
+
+/** What was filled into a form, in another form: what has a field there stays, and what is new there begins as it says. */
+export function carried(values: FormValue, before: JsonSchema, after: JsonSchema): FormValue {
+  const begun = initial(after);
+  const kept = (name: string) => (name in (before.properties ?? {}) ? values[name] : begun[name]);
+  return Object.fromEntries(Object.keys(after.properties ?? {}).flatMap((name) => (kept(name) === undefined ? [] : [[name, kept(name)]])));
 }
 
 /** The names of required fields that have no value yet. */
@@ -79,6 +86,16 @@ function Field({ name, schema, required, value, onChange }: FieldProps) {
       </label>
     );
   }
+  // An object whose fields are known has a field for each; what is something else is better read as it stands.
+  if (type === "object" && Object.keys(schema.properties ?? {}).length > 0 && (value === undefined || (typeof value === "object" && value !== null))) {
+    return (
+      <fieldset className="rounded-md border border-line px-3 pb-3 pt-1">
+        <legend className="px-1 text-soft">{label}</legend>
+        {help}
+        <Form schema={schema} values={(value ?? {}) as FormValue} onChange={(next) => onChange(Object.keys(next).length > 0 ? next : undefined)} />
+      </fieldset>
+    );
+  }
   return (
     <div>
       <label htmlFor={id} className="mb-1 block text-soft">
@@ -127,27 +144,58 @@ function Input({ id, type, schema, required, value, onChange }: { id: string; ty
       <input type={schema.format === "date" ? "date" : "text"} {...common} onChange={(event) => onChange(event.target.value || undefined)} />
     );
   }
-  return <JsonInput id={id} value={value} onChange={onChange} />;
+  if (isListed(schema)) return <Written id={id} value={value} onChange={onChange} read={(text) => readLines(text, schema)} write={(list) => linesOf(list) ?? written(list)} hint="one a line" />;
+  return <Written id={id} value={value} onChange={onChange} read={readJson} write={written} hint="JSON" />;
 }
 
-/** Anything else is written as JSON. Text that is no JSON yet stays text, and the server says what is wrong with it. */
-function JsonInput({ id, value, onChange }: { id: string; value: unknown; onChange: (value: unknown) => void }) {
+/** Whether the parts of a list can each be written on a line of their own. */
+const isListed = (schema: JsonSchema) => schema.type === "array" && ["string", "integer", "number"].includes(String(schema.items?.type ?? ""));
+
+/** A list of texts or numbers as lines; none when a line cannot say it. */
+export function linesOf(value: unknown): string | null {
+  if (value === undefined) return "";
+  if (!Array.isArray(value) || !value.every((item) => typeof item === "number" || (typeof item === "string" && /^[^[\s][^\n]*$/.test(item)))) return null;
+  return value.join("\n");
+}
+
+/** What lines say: a list of texts or of numbers. A list that is written as JSON is taken as well. */
+export function readLines(text: string, schema: JsonSchema): unknown {
+  if (text.trim() === "" || text.trimStart().startsWith("[")) return readJson(text);
+  const lines = text.split("\n").filter((line) => line.trim() !== "");
+  if (schema.items?.type === "string") return lines;
+  return lines.map((line) => (Number.isFinite(Number(line)) ? Number(line) : line));
+}
+
+const written = (value: unknown) => (value === undefined ? "" : JSON.stringify(value, null, 2));
+
+/** What a text of JSON says. Text that is no JSON yet stays text, and the server says what is wrong with it. */
+export function readJson(text: string): unknown {
+  if (text.trim() === "") return undefined;
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return text;
+  }
+}
+
+type WrittenProps = { id: string; value: unknown; onChange: (value: unknown) => void; read: (text: string) => unknown; write: (value: unknown) => string; hint: string };
+
+/** What is written as text. What is typed stays as it was typed, until something else fills the field in. */
+function Written({ id, value, onChange, read, write, hint }: WrittenProps) {
+  const [text, setText] = useState(() => write(value));
+  const isSame = written(read(text)) === written(value);
+  useEffect(() => (isSame ? undefined : setText(write(value))), [isSame]);
   return (
     <textarea
       id={id}
       rows={3}
       spellCheck={false}
-      className={`${BOX} font-mono text-[13px]`}
-      defaultValue={value === undefined ? "" : JSON.stringify(value, null, 2)}
-      placeholder="JSON"
+      className={`${BOX} font-mono text-code`}
+      value={text}
+      placeholder={hint}
       onChange={(event) => {
-        const text = event.target.value;
-        if (text.trim() === "") return onChange(undefined);
-        try {
-          onChange(JSON.parse(text));
-        } catch {
-          onChange(text);
-        }
+        setText(event.target.value);
+        onChange(read(event.target.value));
       }}
     />
   );

@@ -8,6 +8,7 @@ import { useLink } from "../api/events";
 import type { Example } from "../lib/examples";
 import { useClock } from "../lib/clock";
 import { ago, moment, stamp } from "../lib/format";
+import { now } from "../lib/now";
 import { lookOf, type Tone } from "../lib/phases";
 
 const TONES: Record<Tone, string> = { good: "text-good", bad: "text-bad", warn: "text-warn", busy: "text-busy", idle: "text-idle" };
@@ -82,7 +83,7 @@ export function Empty({ title, children, code, example }: { title: string; child
       ) : null}
       {code ? (
         <div className="mx-auto mt-4 w-fit max-w-full text-left">
-          <pre tabIndex={0} aria-label="To paste into a terminal" className="overflow-x-auto rounded-md bg-sunken px-4 py-3 font-mono text-[13px]">
+          <pre tabIndex={0} aria-label="To paste into a terminal" className="overflow-x-auto rounded-md bg-sunken px-4 py-3 font-mono text-code">
             {code}
           </pre>
           {/* Browsers keep the clipboard from pages of another machine without encryption. */}
@@ -97,6 +98,19 @@ export function Empty({ title, children, code, example }: { title: string; child
   );
 }
 
+/** What the server says: names in it stand between backquotes. */
+export function Said({ text }: { text: string }) {
+  return text.split(/`([^`]+)`/).map((part, at) =>
+    at % 2 === 0 ? (
+      part
+    ) : (
+      <code key={at} className="font-mono text-code">
+        {part}
+      </code>
+    ),
+  );
+}
+
 export function Failed({ error, retry }: { error: unknown; retry?: () => void }) {
   const problem = error instanceof ApiError ? error.problem : null;
   return (
@@ -104,8 +118,14 @@ export function Failed({ error, retry }: { error: unknown; retry?: () => void })
       <p className="font-medium text-bad">
         ✕ {problem?.title ?? "Something went wrong"} {problem?.code ? <span className="font-mono">{problem.code}</span> : null}
       </p>
-      <p className="mt-1">{problem?.detail ?? String(error)}</p>
-      {problem?.hint ? <p className="mt-1 text-soft">{problem.hint}</p> : null}
+      <p className="mt-1">
+        <Said text={problem?.detail ?? String(error)} />
+      </p>
+      {problem?.hint ? (
+        <p className="mt-1 text-soft">
+          <Said text={problem.hint} />
+        </p>
+      ) : null}
       {retry ? (
         <Button className="mt-3" onClick={retry}>
           Try again
@@ -128,7 +148,7 @@ const COUNTED_MS = 1_000;
 /** Work that is under way: what is done, and for how long by now. */
 export function Working({ what, className = "" }: { what: string; className?: string }) {
   const [began] = useState(() => Date.now());
-  const passed = useNow(200) - began;
+  const passed = usePassed(began);
   // The count is for eyes: readers of the screen are told once what is under way.
   return (
     <p className={`text-soft ${className}`}>
@@ -138,20 +158,27 @@ export function Working({ what, className = "" }: { what: string; className?: st
   );
 }
 
-export function useNow(everyMs = 1000): number {
-  const [now, setNow] = useState(() => Date.now());
+/** A clock that is looked at every so often. */
+function useTime(clock: () => number, everyMs: number): number {
+  const [time, setTime] = useState(clock);
   useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), everyMs);
+    const timer = setInterval(() => setTime(clock()), everyMs);
     return () => clearInterval(timer);
-  }, [everyMs]);
-  return now;
+  }, [clock, everyMs]);
+  return time;
 }
 
+/** The time of the server, for what is compared with the times that it wrote. */
+export const useNow = (everyMs = 1000) => useTime(now, everyMs);
+
+/** How long it is since something began in this browser, in milliseconds. */
+export const usePassed = (began: number) => useTime(Date.now, 200) - began;
+
 export function Ago({ at }: { at: string }) {
-  const now = useNow(5000);
+  const time = useNow(5000);
   return (
     <time dateTime={at} title={moment(at)} className="whitespace-nowrap">
-      {ago(at, now)}
+      {ago(at, time)}
     </time>
   );
 }
@@ -165,9 +192,10 @@ export function Stamp({ at, className = "" }: { at: string; className?: string }
   );
 }
 
-export function RunLink({ name, children, row = false }: { name: string; children?: ReactNode; row?: boolean }) {
+/** Within a text a link is known by its line, not by its colour alone. */
+export function RunLink({ name, children, row = false, inText = false }: { name: string; children?: ReactNode; row?: boolean; inText?: boolean }) {
   return (
-    <Link to="/runs/$run" params={{ run: name }} data-row={row || undefined} className="font-medium text-accent hover:underline">
+    <Link to="/runs/$run" params={{ run: name }} data-row={row || undefined} className={`font-medium text-accent ${inText ? "underline" : "hover:underline"}`}>
       {children ?? name}
     </Link>
   );
@@ -179,7 +207,7 @@ export function SiteName({ name, simulates }: { name?: string | null; simulates?
     <span className="whitespace-nowrap">
       {name}
       {simulates ? (
-        <span title={`stands for ${simulates}`} className="ml-1.5 rounded border border-line px-1 text-[11px] text-soft">
+        <span title={`stands for ${simulates}`} className="ml-1.5 rounded border border-line px-1 text-tiny text-soft">
           simulated
         </span>
       ) : null}
@@ -188,6 +216,8 @@ export function SiteName({ name, simulates }: { name?: string | null; simulates?
 }
 
 export function Th({ children, right = false, className = "" }: { children?: ReactNode; right?: boolean; className?: string }) {
+  // A column of buttons has no head.
+  if (children === undefined) return <td className={className} />;
   return <th className={`px-4 py-2 font-medium text-soft ${right ? "text-right" : "text-left"} ${className}`}>{children}</th>;
 }
 

@@ -88,7 +88,7 @@ function Beginning({ digest, name, size, as }: Props) {
   if (!table) {
     return (
       <div className="mt-2">
-        <pre tabIndex={0} aria-label={name} className="max-h-96 overflow-auto whitespace-pre-wrap break-words rounded-md border border-line bg-sunken p-3 font-mono text-[13px]">
+        <pre tabIndex={0} aria-label={name} className="max-h-96 overflow-auto whitespace-pre-wrap break-words rounded-md border border-line bg-sunken p-3 font-mono text-code">
           {found === "" ? "it is empty" : found}
         </pre>
         {cut ? <p className="mt-1 text-soft">The first {bytes(HEAD_BYTES)} of {bytes(size)}.</p> : null}
@@ -103,7 +103,7 @@ function Beginning({ digest, name, size, as }: Props) {
             <tr className="border-b border-line">
               {table.columns.map((column, index) => (
                 <th key={index} className={`px-2 py-1 font-medium text-soft ${column.type === "number" ? "text-right" : "text-left"}`}>
-                  {column.name || "–"} <span className="text-[11px] font-normal text-faint">{column.type}</span>
+                  {column.name || "–"} <span className="text-tiny font-normal text-faint">{column.type}</span>
                 </th>
               ))}
             </tr>

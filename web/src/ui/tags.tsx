@@ -7,7 +7,7 @@ export function Tags({ tags, none = "no tags" }: { tags: string[]; none?: string
   return (
     <span className="inline-flex flex-wrap gap-1">
       {tags.map((tag) => (
-        <span key={tag} className="rounded border px-1.5 text-[12px] font-medium" style={{ color: tagColour(tag), borderColor: tagColour(tag) }}>
+        <span key={tag} className="rounded border px-1.5 text-small font-medium" style={{ color: tagColour(tag), borderColor: tagColour(tag) }}>
           {tag}
         </span>
       ))}

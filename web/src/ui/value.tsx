@@ -3,9 +3,9 @@
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 
-import { blob } from "../api/client";
 import { bytes } from "../lib/format";
 import { Preview, shownAs } from "./preview";
+import { Save } from "./save";
 
 export type Artifact = { digest: string; size: number; kind?: string; name?: string };
 
@@ -43,7 +43,7 @@ export function Value({ value, open = true }: { value: unknown; open?: boolean }
   if (Array.isArray(value)) return <List items={value} open={open} />;
   if (typeof value === "object") return <Fields fields={value as Record<string, unknown>} />;
   if (typeof value === "string") return <span className="whitespace-pre-wrap break-words">{value === "" ? <span className="text-faint">empty text</span> : value}</span>;
-  return <span className="font-mono text-[13px]">{typeof value === "number" ? value.toLocaleString(undefined, { maximumFractionDigits: 6 }) : String(value)}</span>;
+  return <span className="font-mono text-code">{typeof value === "number" ? value.toLocaleString(undefined, { maximumFractionDigits: 6 }) : String(value)}</span>;
 }
 
 function Fields({ fields }: { fields: Record<string, unknown> }) {
@@ -115,30 +115,16 @@ function List({ items, open }: { items: unknown[]; open: boolean }) {
 /** A link to an artifact. Pictures, tables and texts are shown; pages in a frame that may run nothing and reach nothing. */
 export function ArtifactPreview({ artifact }: { artifact: Artifact }) {
   const [open, setOpen] = useState(false);
-  const [failed, setFailed] = useState<string>();
   const name = artifact.name || artifact.kind || "artifact";
   const as = shownAs(name, artifact.size);
-  const save = async () => {
-    try {
-      setFailed(undefined);
-      const address = URL.createObjectURL(await blob(source(artifact)));
-      const link = document.createElement("a");
-      link.href = address;
-      link.download = name;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(address), 10_000);
-    } catch (error) {
-      setFailed(error instanceof Error ? error.message : String(error));
-    }
-  };
   return (
     <div>
       <span className="inline-flex flex-wrap items-center gap-x-3">
-        <button type="button" onClick={() => void save()} title="save it" className="text-left font-medium text-accent hover:underline">
+        <Save from={`/api/v1/artifacts/${artifact.digest}`} as={name} fetched title="save it" className="text-left font-medium text-accent hover:underline">
           {name}
-        </button>
+        </Save>
         <span className="text-soft">{bytes(artifact.size)}</span>
-        <code className="font-mono text-[12px] text-faint" title={artifact.digest}>
+        <code className="font-mono text-small text-faint" title={artifact.digest}>
           {artifact.digest.slice(0, 19)}…
         </code>
         {as ? (
@@ -146,14 +132,11 @@ export function ArtifactPreview({ artifact }: { artifact: Artifact }) {
             {open ? "hide" : "show"}
           </button>
         ) : null}
-        <Link to="/artifacts" search={{ digest: artifact.digest }} className="text-soft hover:underline">
+        <Link to="/artifacts" search={{ digest: artifact.digest }} className="inline-flex min-h-7 items-center text-soft hover:underline">
           lineage
         </Link>
       </span>
-      {failed ? <p className="text-bad">✕ {failed}</p> : null}
       {open && as ? <Preview digest={artifact.digest} name={name} size={artifact.size} as={as} /> : null}
     </div>
   );
 }
-
-const source = (artifact: Artifact) => `/api/v1/artifacts/${artifact.digest}`;

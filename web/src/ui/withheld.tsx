@@ -1,6 +1,7 @@
 // That something is there which may not be seen: what it carries, and who may see it.
 
 import type { WithheldView } from "../api/types";
+import { Said } from "./kit";
 import { Tags } from "./tags";
 
 export function Withheld({ what }: { what: WithheldView }) {
@@ -11,7 +12,7 @@ export function Withheld({ what }: { what: WithheldView }) {
         They carry <Tags tags={what.label} />
       </p>
       <p className="mt-1 text-soft">
-        {what.why}
+        <Said text={what.why} />
         {what.roles.length > 0 ? `. May see them: ${what.roles.join(", ")}` : ""}
       </p>
     </div>

@@ -308,6 +308,7 @@ pub(super) async fn signal(app: &App, caller: &Caller, request: SignalEvent) -> 
             groups: caller.groups.clone(),
             decision: "approve".into(),
             form,
+            reason: String::new(),
         })
         .await?;
     Ok(Empty {})

@@ -130,6 +130,7 @@ pub(super) fn is_of(app: &App, caller: &Caller, (run, action): (&RunRow, &Action
         attempt: action.attempt,
         inputs: String::new(),
         label,
+        site: String::new(),
     };
     control.flyte().may_read(&reach, key).map_err(broken)
 }

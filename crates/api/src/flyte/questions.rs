@@ -174,7 +174,7 @@ pub(super) async fn submit(
     approvals::check_form(&input, &form).map_err(ApiError)?;
     let Caller { principal, groups, .. } = caller;
     let action = ActionKey::new(run.id, ActionNo(row.no));
-    let command = Command::Decide { action, principal, groups, decision: "approve".into(), form };
+    let command = Command::Decide { action, principal, groups, decision: "approve".into(), form, reason: String::new() };
     app.control.inbox().ask(command).await?;
     let said = json!({ "status": "submitted", "request_id": given.request_id, "value": value, "message": "the program goes on" });
     Ok(extract::Json(said).into_response())

@@ -8,9 +8,9 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use controlplane::random_bytes;
-use flyte::Reach;
 use flyte::objects::Meta;
 use flyte::reach::Access;
+use flyte::{Objects, Reach};
 use model::limits::FLYTE_OBJECT_PUT_BYTES_MAX;
 use model::{AttemptKey, Digest};
 
@@ -44,6 +44,9 @@ pub(super) fn refuse(status: StatusCode, code: &str, message: &str) -> Response 
 }
 
 fn failed(error: &std::io::Error) -> Response {
+    if let Some(away) = flyte::away(error) {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", &away.to_string());
+    }
     match error.kind() {
         std::io::ErrorKind::NotFound => refuse(StatusCode::NOT_FOUND, "NoSuchKey", "there is no such object"),
         std::io::ErrorKind::InvalidInput => refuse(StatusCode::BAD_REQUEST, "InvalidArgument", "not a key"),
@@ -120,6 +123,21 @@ impl Signer {
         }
     }
 
+    /// The objects as this attempt writes them.
+    fn objects(&self, app: &App) -> Objects {
+        app.control.flyte().objects().of_site(&self.reach.site)
+    }
+
+    /// Does what asks for an object, and notes whether the store of its site could be used.
+    async fn blocking(&self, app: &App, work: impl FnOnce() -> std::io::Result<Meta> + Send + 'static) -> Result<Meta, Response> {
+        let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        let away = done.as_ref().err().and_then(flyte::away);
+        if away.is_some() || done.as_ref().is_ok_and(|meta| meta.is_elsewhere) {
+            app.control.flyte().note_store(self.attempt, away);
+        }
+        done.map_err(|error| failed(&error))
+    }
+
     /// Refuses to read or list what is not for this attempt.
     fn reads(&self, app: &App, key: &str) -> Result<(), Response> {
         let may = match self.reach.reading(key) {
@@ -186,7 +204,12 @@ fn range(headers: &HeaderMap, size: u64) -> Option<Option<(u64, u64)>> {
     (from < to).then_some(Some((from, to)))
 }
 
-async fn serve(app: &App, method: &Method, headers: &HeaderMap, key: String) -> Result<Response, Response> {
+async fn serve(
+    app: &App,
+    signer: Option<&Signer>,
+    (method, headers): (&Method, &HeaderMap),
+    key: String,
+) -> Result<Response, Response> {
     let objects = app.control.flyte().objects().clone();
     let wanted = key.clone();
     let meta = blocking(move || objects.head(&wanted)).await?;
@@ -198,8 +221,12 @@ async fn serve(app: &App, method: &Method, headers: &HeaderMap, key: String) -> 
         Response::new(Body::empty())
     } else {
         let objects = app.control.flyte().objects().clone();
-        let file = blocking(move || objects.open_at(&key, from)).await?;
-        Response::new(Body::from_stream(pieces(file, from, to - from)))
+        let opened = tokio::task::spawn_blocking(move || objects.open_at(&key, from)).await;
+        let opened = opened.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        if let Some(signer) = signer.filter(|_| meta.is_elsewhere) {
+            app.control.flyte().note_store(signer.attempt, opened.as_ref().err().and_then(flyte::away));
+        }
+        Response::new(Body::from_stream(pieces(opened.map_err(|error| failed(&error))?, from, to - from)))
     };
     response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(to - from));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
@@ -227,7 +254,7 @@ pub(super) async fn follow_link(
         return refuse(StatusCode::FORBIDDEN, "AccessDenied", "the link is not good, or not any more");
     }
     let report = key.ends_with(".html");
-    let mut response = either(serve(&app, &method, &headers, key).await);
+    let mut response = either(serve(&app, None, (&method, &headers), key).await);
     if report {
         // A report is a page of a program: it gets no rights of this server's pages.
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
@@ -318,11 +345,11 @@ pub(super) async fn get(
     let read = async {
         let signer = check(&app, &method, &uri, &headers)?;
         signer.reads(&app, &key)?;
-        match serve(&app, &method, &headers, key.clone()).await {
+        match serve(&app, Some(&signer), (&method, &headers), key.clone()).await {
             // It may be the answer to a question, which is written when somebody looks for it.
             Err(refused) if refused.status() == StatusCode::NOT_FOUND && signer.reach.may_write(&key) => {
                 match questions::answer(&app, signer.attempt, &key).await? {
-                    true => serve(&app, &method, &headers, key).await,
+                    true => serve(&app, Some(&signer), (&method, &headers), key).await,
                     false => Err(refused),
                 }
             }
@@ -345,7 +372,7 @@ pub(super) async fn put(
         // The body first: an answer before it closes the connection, and the client hears of that alone.
         let bytes = body_of(&parts.headers, body).await?;
         signer.writes(&app, &key)?;
-        let objects = app.control.flyte().objects().clone();
+        let objects = signer.objects(&app);
         if let Some(name) = query.get("uploadId").cloned() {
             let number = part_number(query.get("partNumber").map_or("", String::as_str))?;
             let etag = blocking(move || objects.put_part(&key, &name, number, &mut &bytes[..])).await?;
@@ -355,18 +382,18 @@ pub(super) async fn put(
             let source = source.trim_start_matches('/').strip_prefix(flyte::BUCKET).unwrap_or(source);
             let source = source.trim_start_matches('/').to_owned();
             signer.reads(&app, &source)?;
-            let meta = blocking(move || objects.put_from(&key, &mut objects.open_at(&source, 0)?)).await?;
+            let meta = signer.blocking(&app, move || objects.put_from(&key, &mut objects.open_at(&source, 0)?)).await?;
             return Ok(xml(format!("<CopyObjectResult><ETag>&quot;{}&quot;</ETag></CopyObjectResult>", meta.etag)));
         }
         let exclusive = parts.headers.get("if-none-match").is_some_and(|value| value == "*");
         let (stored, content) = (key.clone(), bytes.clone());
-        let meta = blocking(move || {
+        let put = move || {
             if exclusive && objects.head(&stored).is_ok() {
                 return Err(std::io::ErrorKind::AlreadyExists.into());
             }
             objects.put(&stored, &content)
-        })
-        .await?;
+        };
+        let meta = signer.blocking(&app, put).await?;
         let asked = questions::ask(&app, signer.attempt, &key, &bytes).await;
         asked.map_err(|refusal| refuse(StatusCode::CONFLICT, "OperationAborted", &refusal.message))?;
         Ok(described(StatusCode::OK.into_response(), &meta))
@@ -399,8 +426,9 @@ pub(super) async fn post(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let done = async {
-        check(&app, &parts.method, &parts.uri, &parts.headers)?.writes(&app, &key)?;
-        let objects = app.control.flyte().objects().clone();
+        let signer = check(&app, &parts.method, &parts.uri, &parts.headers)?;
+        signer.writes(&app, &key)?;
+        let objects = signer.objects(&app);
         let shown = escape(&key);
         if query.contains_key("uploads") {
             let name = Digest(random_bytes()).hex();
@@ -420,7 +448,7 @@ pub(super) async fn post(
         if numbers.is_empty() {
             return Err(refuse(StatusCode::BAD_REQUEST, "MalformedXML", "the upload names no parts"));
         }
-        let meta = blocking(move || objects.finish_upload(&key, &name, &numbers)).await?;
+        let meta = signer.blocking(&app, move || objects.finish_upload(&key, &name, &numbers)).await?;
         Ok(xml(format!(
             "<CompleteMultipartUploadResult><Key>{shown}</Key><ETag>&quot;{}&quot;</ETag></CompleteMultipartUploadResult>",
             meta.etag

@@ -18,7 +18,7 @@ use super::extract::{Json, Listed, Path, Query, page_size};
 use super::foresight_views::WaitView;
 use super::pasts;
 use super::problem::{ApiError, ApiResult, blocking};
-use super::projection::{action_view, retry_at, rfc3339};
+use super::projection::{action_view, attempt_view, retry_at, rfc3339};
 use super::sight::Sight;
 use super::views::{ActionView, ExplanationView, Page};
 
@@ -42,6 +42,8 @@ pub(crate) struct ListQuery {
     limit: Option<usize>,
     /// In this phase.
     phase: Option<String>,
+    /// With these letters somewhere in the path, large or small.
+    find: Option<String>,
     /// As they were at this point in time (RFC 3339) instead of now.
     at: Option<String>,
     /// As they were after this entry of the journal instead of now.
@@ -67,7 +69,7 @@ pub(crate) async fn list(
         let sites = control.reader().sites().map_err(Fault::internal)?;
         let filter = ActionFilter { from: query.cursor.unwrap_or(0), limit, phase };
         let (rows, now) = pasts::read(&app, row.id, until, |reader, moment| {
-            let rows = reader.actions(row.id, &filter).map_err(Fault::internal)?;
+            let rows = reader.find_actions(row.id, &filter, query.find.as_deref()).map_err(Fault::internal)?;
             Ok((rows, moment.map_or_else(wall, |(_, at)| at)))
         })?;
         let next = next_action(&rows, limit);
@@ -118,13 +120,17 @@ pub(crate) async fn get_action(
     let control = app.control.clone();
     let view = blocking(move || {
         let whole = control.find_run(&run)?;
-        let (row, now) = pasts::read(&app, whole.id, until, |reader, moment| {
+        let (row, earlier, now) = pasts::read(&app, whole.id, until, |reader, moment| {
             let row = reader.action(whole.id, &query.path).map_err(Fault::internal)?;
-            Ok((row.ok_or_else(|| no_such(&run, &query.path))?, moment.map_or_else(wall, |(_, at)| at)))
+            let row = row.ok_or_else(|| no_such(&run, &query.path))?;
+            let earlier = reader.attempts(whole.id, row.no).map_err(Fault::internal)?;
+            Ok((row, earlier, moment.map_or_else(wall, |(_, at)| at)))
         })?;
         let reader = control.reader();
         let sight = Sight::of(&app, &caller, &whole)?;
-        let mut view = sight.action(action_view(&row, &reader.sites().map_err(Fault::internal)?, now));
+        let mut view = action_view(&row, &reader.sites().map_err(Fault::internal)?, now);
+        view.earlier = earlier.iter().map(attempt_view).collect();
+        let mut view = sight.action(view);
         view.label = sight.label(Some(&row.path));
         view.withheld = sight.withheld(Some(&row.path));
         view.wait = control.waited(&row, view.withheld.is_none())?.map(WaitView::from);
@@ -262,10 +268,19 @@ pub(crate) struct LogQuery {
     stream: Option<String>,
     /// From this byte on.
     offset: Option<u64>,
-    /// Another attempt than the last.
+    /// Another attempt than the last, wherever it ran.
     attempt: Option<u32>,
     /// Go on until the process has ended.
     follow: Option<bool>,
+}
+
+/// Where an attempt of an action ran: each may have been somewhere else.
+fn site_of(control: &ControlPlane, row: &ActionRow, attempt: AttemptNo) -> Result<Option<String>, Fault> {
+    if attempt.0 == row.attempt {
+        return Ok(row.site.clone());
+    }
+    let earlier = control.reader().attempts(row.run, row.no).map_err(Fault::internal)?;
+    Ok(earlier.into_iter().find(|earlier| earlier.attempt == attempt.0).and_then(|earlier| earlier.site))
 }
 
 /// What a process wrote. The header `Tutti-Log-Offset` says where the text begins: later than asked for when older parts were dropped.
@@ -275,11 +290,15 @@ pub(crate) struct LogQuery {
 pub(crate) async fn logs(State(app): State<App>, Path(run): Path<String>, Query(query): Query<LogQuery>) -> ApiResult<Response> {
     let control = app.control.clone();
     let path = query.path.clone();
-    let row = blocking(move || find(&control, &run, &path)).await?;
+    let (row, attempt, site) = blocking(move || {
+        let row = find(&control, &run, &path)?;
+        let attempt = AttemptNo(query.attempt.unwrap_or(row.attempt));
+        let site = site_of(&control, &row, attempt)?;
+        Ok((row, attempt, site))
+    })
+    .await?;
     let none = || ApiError(Fault::new(FaultKind::NotFound, format!("`{}` has no process and so no log", query.path)));
-    let site = row.site.as_deref().ok_or_else(none)?;
-    let executor = app.control.sites().executor(site).ok_or_else(none)?;
-    let attempt = AttemptNo(query.attempt.unwrap_or(row.attempt));
+    let executor = site.and_then(|site| app.control.sites().executor(&site)).ok_or_else(none)?;
     let key = AttemptKey { run: row.run, action: model::ActionNo(row.no), attempt };
     let stream = match query.stream.as_deref() {
         None | Some("stdout") => Stream::Stdout,

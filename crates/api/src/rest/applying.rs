@@ -73,7 +73,7 @@ async fn run(app: App, caller: Caller, request: ApplyRequest, dry_run: bool, ask
     // Checking a file changes nothing, and anybody who may look may do it.
     let documents = source_files(request.documents);
     let outcome = match asks {
-        true => app.control.apply_if(documents, files, dry_run, &caller.principal, may).await?,
+        true => app.control.apply_if(documents, files, dry_run, &caller.principal, &request.expects, may).await?,
         false => app.control.apply(documents, files, dry_run, &caller.principal).await?,
     };
     Ok(outcome)

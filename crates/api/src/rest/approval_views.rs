@@ -87,4 +87,14 @@ pub struct DecisionRequest {
     /// The form's fields.
     #[serde(default)]
     pub form: Value,
+    /// Why, in a few words: recorded with the decision, and shown to whoever else decides.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// How many human actions wait.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct WaitingView {
+    /// So many.
+    pub waiting: u64,
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::access::Caller;
-use super::approval_views::{ApprovalView, DecisionRequest, DelegateRequest, PersonView};
+use super::approval_views::{ApprovalView, DecisionRequest, DelegateRequest, PersonView, WaitingView};
 use super::extract::{Json, Listed, Path, Query, page_size};
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::rfc3339;
@@ -81,7 +81,10 @@ fn people(control: &ControlPlane, run: RunId, no: u32) -> Result<Vec<PersonView>
                 reason: e.reason.value().as_str().unwrap_or_default().to_owned(),
                 ..person
             },
-            Event::HumanDecided(e) => PersonView { by: e.principal, did: e.decision, ..person },
+            Event::HumanDecided(e) => {
+                let reason = e.reason.as_ref().and_then(|reason| reason.value().as_str()).unwrap_or_default().to_owned();
+                PersonView { by: e.principal, did: e.decision, reason, ..person }
+            }
             _ => continue,
         });
     }
@@ -134,6 +137,15 @@ pub(crate) async fn list(
     page.await
 }
 
+/// Counts the human actions that wait, whoever is asked: what a page says that does not show them.
+#[utoipa::path(get, path = "/api/v1/approvals:count", operation_id = "countApprovals", tag = "approvals",
+    responses((status = 200, description = "How many there are.", body = WaitingView)))]
+pub(crate) async fn count(State(app): State<App>) -> ApiResult<Json<WaitingView>> {
+    let reader = app.control.reader().clone();
+    let waiting = blocking(move || reader.approvals_waiting().map_err(Fault::internal)).await?;
+    Ok(Json(WaitingView { waiting }))
+}
+
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -166,7 +178,8 @@ pub(crate) async fn decide(
     })
     .await?;
     let Caller { principal, groups, .. } = caller.clone();
-    let command = Command::Decide { action, principal, groups, decision: request.decision, form: request.form };
+    let DecisionRequest { decision, form, reason } = request;
+    let command = Command::Decide { action, principal, groups, decision, form, reason };
     app.control.inbox().ask(command).await?;
     let control = app.control.clone();
     let view = blocking(move || control.find_run(&run).and_then(|row| super::sight::seen_run(&app, &caller, &row)));

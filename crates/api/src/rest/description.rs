@@ -47,6 +47,7 @@ use super::{
         actions::logs,
         connections::list,
         approvals::list,
+        approvals::count,
         approvals::decide,
         approvals::delegate,
         approvals::seen,

@@ -146,6 +146,7 @@ pub const TABLE: &[(&str, &str, Needs)] = &[
     ("GET", "/api/v1/storage", ADMINISTER),
     ("GET", "/api/v1/storage/projects", READ),
     ("GET", "/api/v1/approvals", READ),
+    ("GET", "/api/v1/approvals:count", READ),
     ("GET", "/api/v1/findings", READ.on(List)),
     ("GET", "/api/v1/apps", WITHIN_READ),
     ("POST", "/api/v1/apps/{project}/{domain}/{name}/{order}", STEER.on(App)),

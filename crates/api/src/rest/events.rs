@@ -1,5 +1,6 @@
 //! What happens, as a stream with a cursor; and what happened outside.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -371,6 +372,44 @@ pub(crate) struct FactView {
     event: String,
     /// When, of which run, by whom. Values stay behind their own doors.
     data: Value,
+    /// The name of the run whose number is in `data`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<String>,
+    /// The paths of the actions whose numbers are in `data`: the first few of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    actions: Vec<String>,
+}
+
+/// Actions that are named with a fact about many of them.
+const NAMED_MAX: usize = 4;
+
+/// Names of what facts tell by numbers. A page is about few runs: each is looked up once.
+struct Names<'a> {
+    reader: &'a journal::Reader,
+    runs: BTreeMap<u64, Option<String>>,
+}
+
+impl Names<'_> {
+    fn fact(&mut self, (seq, at, run, event): &(Seq, Timestamp, RunId, Event)) -> Result<FactView, Fault> {
+        let data = data_of(*at, *run, event);
+        let numbers = data["actions"].as_array().into_iter().flatten().chain(data.get("action")).filter_map(Value::as_u64);
+        let mut actions = Vec::new();
+        for no in numbers.take(NAMED_MAX) {
+            let row = self.reader.action_no(*run, no as u32).map_err(Fault::internal)?;
+            actions.extend(row.map(|row| row.path));
+        }
+        let run = data["run"].as_u64().map(|run| self.run(run)).transpose()?.flatten();
+        Ok(FactView { seq: seq.0, event: name_of(event).into(), data, run, actions })
+    }
+
+    fn run(&mut self, number: u64) -> Result<Option<String>, Fault> {
+        if let Some(known) = self.runs.get(&number) {
+            return Ok(known.clone());
+        }
+        let name = self.reader.run(RunId(number)).map_err(Fault::internal)?.map(|row| row.name);
+        self.runs.insert(number, name.clone());
+        Ok(name)
+    }
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -396,12 +435,9 @@ pub(crate) async fn list(State(app): State<App>, Query(query): Query<FactsQuery>
         let run = query.run.as_deref().map(|name| control.find_run(name).map(|row| row.id)).transpose()?;
         let found = control.reader().events(Seq(query.cursor.unwrap_or(0)), run, limit).map_err(Fault::internal)?;
         let next = found.last().filter(|_| found.len() == limit).map(|(seq, ..)| seq.0.to_string());
-        let view = |(seq, at, run, event): &(Seq, Timestamp, RunId, Event)| FactView {
-            seq: seq.0,
-            event: name_of(event).into(),
-            data: data_of(*at, *run, event),
-        };
-        Ok(Page { items: found.iter().map(view).collect(), next })
+        let mut names = Names { reader: control.reader(), runs: BTreeMap::new() };
+        let items = found.iter().map(|fact| names.fact(fact)).collect::<Result<_, Fault>>()?;
+        Ok(Page { items, next })
     });
     Ok(Json(page.await?))
 }

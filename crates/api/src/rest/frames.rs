@@ -154,8 +154,13 @@ fn read(control: &ControlPlane, page: &Page) -> Result<Vec<u8>, Fault> {
             content.take(longest).read_to_end(&mut bytes).map_err(Fault::internal)?;
         }
         Page::Report(key) => {
-            let file = control.flyte().objects().open_at(key, 0).map_err(|_| unknown())?;
-            file.take(longest).read_to_end(&mut bytes).map_err(Fault::internal)?;
+            let trouble = |error: std::io::Error| match flyte::away(&error) {
+                Some(away) => Fault::new(FaultKind::StoreAway, away.to_string()),
+                None if error.kind() == std::io::ErrorKind::NotFound => unknown(),
+                None => Fault::internal(error),
+            };
+            let file = control.flyte().objects().open_at(key, 0).map_err(trouble)?;
+            file.take(longest).read_to_end(&mut bytes).map_err(trouble)?;
         }
     }
     match bytes.len() as u64 > FRAME_BYTES_MAX {

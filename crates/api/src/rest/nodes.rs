@@ -10,6 +10,7 @@ use controlplane::{Fault, wall};
 use journal::{Reader, RunRow};
 use model::{Graph, Node, NodeKind, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::App;
 use super::access::Caller;
@@ -39,6 +40,9 @@ pub(crate) struct GraphQuery {
 pub(crate) struct RunGraphView {
     /// The workflow that it is the graph of, in the version that runs.
     pub workflow: String,
+    /// What that version takes: each with its `name`, its JSON Schema as `schema`, and its `default` when it has one.
+    #[serde(default)]
+    pub inputs: Vec<Value>,
     /// Its nodes, in the order written.
     pub nodes: Vec<RunNodeView>,
     /// Nodes that are left out: a graph of more than a thousand is cut.
@@ -113,7 +117,8 @@ fn picture(reader: &Reader, run: &RunRow, graph: &Graph, sight: &Sight, now: Tim
             below: below.into_iter().map(|(phase, count)| (phase.to_string(), count)).collect(),
         });
     }
-    Ok(RunGraphView { workflow: run.workflow.clone(), nodes, left_out: graph.nodes.len() - shown })
+    let inputs = graph.inputs.iter().map(serde_json::to_value).collect::<Result<_, _>>().map_err(Fault::internal)?;
+    Ok(RunGraphView { workflow: run.workflow.clone(), inputs, nodes, left_out: graph.nodes.len() - shown })
 }
 
 /// The nodes that one waits for, each once.

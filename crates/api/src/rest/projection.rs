@@ -3,12 +3,12 @@
 use controlplane::{Fault, Sites, wall};
 use engine::event::{ActionKind, PoolSized};
 use executors::sandbox::Isolation;
-use journal::{ActionFilter, ActionRow, Reader, RunRow, SiteRow, SkippedRow};
+use journal::{ActionFilter, ActionRow, AttemptRow, Reader, RunRow, SiteRow, SkippedRow};
 use model::site::SandboxMode;
 use model::{Phase, RunId, Timestamp};
 use serde_json::Value;
 
-use super::views::{ActionView, FailureView, PoolView, ResourcesView, RunView, SandboxView, SiteView, UsageView};
+use super::views::{ActionView, AttemptView, FailureView, PoolView, ResourcesView, RunView, SandboxView, SiteView, UsageView};
 
 /// A point in time as RFC 3339.
 pub fn rfc3339(at: Timestamp) -> String {
@@ -150,6 +150,19 @@ pub(crate) fn action_view(row: &ActionRow, sites: &[SiteRow], now: Timestamp) ->
         input: None,
         output: None,
         ..ActionView::default()
+    }
+}
+
+/// An attempt that was followed by another.
+pub(crate) fn attempt_view(row: &AttemptRow) -> AttemptView {
+    AttemptView {
+        attempt: row.attempt,
+        site: row.site.clone(),
+        phase: row.phase.to_string(),
+        finished_at: rfc3339(row.finished_at),
+        seconds: row.wall_us as f64 / 1e6,
+        cost: row.cost.units(),
+        failure: failure(row.failure.as_ref()),
     }
 }
 

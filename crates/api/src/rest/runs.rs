@@ -91,7 +91,14 @@ pub(crate) async fn list(
     let page = blocking(move || {
         let rows = reader.runs(&filter).map_err(Fault::internal)?;
         let next = (rows.len() == limit).then(|| rows.last().map(|row| row.id.to_string())).flatten();
-        Ok(Page { items: rows.iter().map(|row| seen_run(&app, &caller, row)).collect::<Result<_, _>>()?, next })
+        let view = |row: &RunRow| {
+            let mut view = seen_run(&app, &caller, row)?;
+            // A run that waits for a person is not busy: whoever reads the list sees whose turn it is.
+            view.waiting_for_human =
+                if row.finished_at.is_none() { reader.waiting(row.id).map_err(Fault::internal)? } else { 0 };
+            Ok(view)
+        };
+        Ok(Page { items: rows.iter().map(view).collect::<Result<_, Fault>>()?, next })
     });
     Ok(Json(page.await?))
 }

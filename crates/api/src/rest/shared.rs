@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use super::App;
 use super::access::Caller;
 use super::problem::{ApiResult, blocking};
-use super::sight::sees_all;
+use super::sight::{reads_all, sees_all};
 
 /// So many times as long as a reading took is rested after it.
 const REST: u32 = 10;
@@ -36,7 +36,7 @@ const PACKED_FROM: usize = 4 << 10;
 /// Things asked for at a time, from which on those that nobody waits for are looked for.
 const SLOTS_MAX: usize = 1_000;
 
-/// What of a run is asked for.
+/// What of a run, or of all of them, is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum What {
     /// The run with so many of its actions, at which moment.
@@ -47,12 +47,14 @@ pub(crate) enum What {
     Graph { until: Option<Until> },
     /// Where it stands.
     Outlook,
+    /// What waits for sites, so many groups of one or of each.
+    Queues { site: Option<String>, limit: usize },
 }
 
 /// Whose answer it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Whose {
-    /// That of everybody who sees all values, or an answer without any.
+    /// That of everybody who may see all that is in such an answer.
     Everybody,
     /// That of one caller: what they may see depends on who they are.
     Of(policy::Caller),
@@ -60,8 +62,14 @@ enum Whose {
 
 impl Whose {
     fn of(app: &App, caller: &Caller, what: &What) -> Whose {
-        // Tiles hold counts and times, no values.
-        match matches!(what, What::Tiles { .. }) || sees_all(app, caller) {
+        let told_all = match what {
+            // Tiles hold counts and times, no values.
+            What::Tiles { .. } => true,
+            // Queues name runs, and hold no values either.
+            What::Queues { .. } => reads_all(app, caller),
+            What::Run { .. } | What::Graph { .. } | What::Outlook => sees_all(app, caller),
+        };
+        match told_all {
             true => Whose::Everybody,
             false => Whose::Of(caller.as_policy()),
         }
@@ -192,7 +200,7 @@ impl Shared {
     }
 }
 
-/// What of a run a caller asks for: `make` reads it as the caller may see it. What callers may see is looked at before an answer is shared
+/// What of a run, or of all when it is [`RunId::FLEET`], a caller asks for: `make` reads it as the caller may see it. What callers may see is looked at before an answer is shared
 /// with them, and again when it is there.
 pub(crate) async fn of_run<M, V>(app: &App, caller: &Caller, run: RunId, what: What, make: M) -> ApiResult<Answer>
 where

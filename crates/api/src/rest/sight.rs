@@ -100,6 +100,9 @@ impl Sight {
         if let Some(failure) = view.failure.as_mut().filter(|failure| failure.class != "skipped") {
             self.failure(Some(&view.path), failure);
         }
+        for failure in view.earlier.iter_mut().filter_map(|attempt| attempt.failure.as_mut()) {
+            self.failure(Some(&view.path), failure);
+        }
         view
     }
 
@@ -130,6 +133,11 @@ pub(crate) fn seen_run(app: &App, caller: &Caller, row: &RunRow) -> Result<RunVi
 /// Whether a caller sees all values, whatever they carry.
 pub(crate) fn sees_all(app: &App, caller: &Caller) -> bool {
     app.said.ever(&app.control.rules(), &caller.as_policy(), "view") == Ever::Always
+}
+
+/// Whether a caller may read every run, whosever it is.
+pub(crate) fn reads_all(app: &App, caller: &Caller) -> bool {
+    app.said.ever(&app.control.rules(), &caller.as_policy(), "read") == Ever::Always
 }
 
 /// Whether the values of a run, or of an action of it, are kept from a caller; what of them may be told then. Blocks.

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use controlplane::{Fault, FaultKind, Queued};
 use engine::{Command, SiteOrder};
-use model::Label;
+use model::{Label, RunId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -14,6 +16,7 @@ use super::access::Caller;
 use super::extract::{Json, Listed, Path, Query, page_size};
 use super::problem::{ApiError, ApiResult, blocking};
 use super::projection::{kind_name, rfc3339, site_view};
+use super::shared::{self, What};
 use super::views::SiteView;
 use super::{App, permission};
 
@@ -162,40 +165,46 @@ pub(crate) struct QueueQuery {
 pub(crate) async fn queues(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     Query(query): Query<QueueQuery>,
-) -> ApiResult<Json<Vec<SiteQueueView>>> {
+) -> ApiResult<Response> {
     let limit = page_size(query.limit, QUEUED, HELD_MAX)?;
-    let found = blocking(move || {
-        let sites = app.control.reader().sites().map_err(Fault::internal)?;
-        let names: Vec<String> = sites.into_iter().map(|row| row.spec.name).collect();
-        if let Some(site) = query.site.as_ref().filter(|site| !names.contains(site)) {
-            return Err(Fault::not_found("site", site));
-        }
-        let mut queues = app.control.queues()?;
-        let mut told = Told::default();
-        let mut views = Vec::new();
-        for site in names.into_iter().filter(|name| query.site.as_ref().is_none_or(|wanted| wanted == name)) {
-            let groups = queues.sites.remove(&site).unwrap_or_default();
-            let waiting = groups.iter().map(|group| group.actions).sum();
-            let since = groups.first().map(|first| rfc3339(first.since));
-            let mut items = Vec::new();
-            for group in groups {
-                if items.len() < limit
-                    && let Some(item) = told.view(&app, &caller, group)?
-                {
-                    items.push(item);
-                }
+    let what = What::Queues { site: query.site.clone(), limit };
+    let read = move |app: &App, caller: &Caller| queues_of(app, caller, query.site.as_ref(), limit);
+    // However many look at them: all that waits on the server is counted once for all of them.
+    Ok(shared::of_run(&app, &caller, RunId::FLEET, what, read).await?.respond(&headers))
+}
+
+/// What waits for one site, or for each. Blocks.
+fn queues_of(app: &App, caller: &Caller, wanted: Option<&String>, limit: usize) -> Result<Vec<SiteQueueView>, Fault> {
+    let sites = app.control.reader().sites().map_err(Fault::internal)?;
+    let names: Vec<String> = sites.into_iter().map(|row| row.spec.name).collect();
+    if let Some(site) = wanted.filter(|site| !names.contains(site)) {
+        return Err(Fault::not_found("site", site));
+    }
+    let mut queues = app.control.queues()?;
+    let mut told = Told::default();
+    let mut views = Vec::new();
+    for site in names.into_iter().filter(|name| wanted.is_none_or(|wanted| wanted == name)) {
+        let groups = queues.sites.remove(&site).unwrap_or_default();
+        let waiting = groups.iter().map(|group| group.actions).sum();
+        let since = groups.first().map(|first| rfc3339(first.since));
+        let mut items = Vec::new();
+        for group in groups {
+            if items.len() < limit
+                && let Some(item) = told.view(app, caller, group)?
+            {
+                items.push(item);
             }
-            views.push(SiteQueueView { site, waiting, since, items, cut: queues.cut });
         }
-        Ok(views)
-    });
-    Ok(Json(found.await?))
+        views.push(SiteQueueView { site, waiting, since, items, cut: queues.cut });
+    }
+    Ok(views)
 }
 
 /// The names of runs that a caller may read, looked up once each.
 #[derive(Default)]
-struct Told(BTreeMap<model::RunId, Option<String>>);
+struct Told(BTreeMap<RunId, Option<String>>);
 
 impl Told {
     /// What waits, as a caller is told of it; none when they may not read its run.

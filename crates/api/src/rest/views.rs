@@ -169,6 +169,30 @@ pub struct ActionView {
     /// What it can read carries this, as it was found when the run was accepted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub label: Vec<String>,
+    /// The attempts that others followed, the first of them first; where one action is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<AttemptView>,
+}
+
+/// An attempt that another one followed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct AttemptView {
+    /// Its number; the first is 1.
+    pub attempt: u32,
+    /// Where it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// How it ended.
+    pub phase: String,
+    /// When (RFC 3339).
+    pub finished_at: String,
+    /// Seconds of its process.
+    pub seconds: f64,
+    /// What it cost.
+    pub cost: f64,
+    /// Why it came to nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureView>,
 }
 
 /// What an attempt used.
@@ -411,6 +435,10 @@ pub struct ApplyRequest {
     /// Check only; register nothing.
     #[serde(default)]
     pub dry_run: bool,
+    /// The version of a document that is expected to be there, by its kind and its name (`workflow bank/score`); 0 where there is to be none. When
+    /// somebody else was faster, nothing is registered, and the answer is 409.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub expects: BTreeMap<String, u64>,
 }
 
 /// A text file.

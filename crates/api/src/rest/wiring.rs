@@ -36,8 +36,10 @@ pub(crate) struct WiringRequest {
 /// What the rules say.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WiringView {
-    /// Whether the text could be read: of one with errors nothing is said.
+    /// Whether all of the text could be read. Of one with errors that part is looked at which has none.
     checked: bool,
+    /// Nodes that have errors, or read one that has: nothing is said of them.
+    left_out: Vec<String>,
     /// What goes along each wire.
     wires: Vec<WireView>,
     /// Each step: what it can read, and where it may be. While steps are refused, no sites are told.
@@ -169,6 +171,7 @@ pub(crate) async fn wires(State(app): State<App>, Json(request): Json<WiringRequ
     let step = |step: policy::Certified| CertifiedStep { path: step.path, label: tags(step.label), sites: step.sites };
     Ok(Json(WiringView {
         checked: found.checked,
+        left_out: found.left_out,
         wires: found.wires.into_iter().map(wire).collect(),
         steps: found.steps.into_iter().map(step).collect(),
         refused: found.refused.into_iter().map(refused).collect(),

@@ -65,6 +65,13 @@ async fn facts_are_listed_page_by_page_and_those_of_a_run_alone() {
     let own = own["items"].as_array().unwrap();
     assert_eq!((&own[0]["event"], &own[0]["data"]["principal"]), (&json!("run_submitted"), &json!("local")));
     assert_eq!(own.last().unwrap()["event"], "run_finished");
+    // What has a number has a name beside it, in the list of all too.
+    assert!(own.iter().all(|fact| fact["run"] == run["name"]), "{own:?}");
+    let finished = |fact: &&Value| fact["event"] == "attempt_finished";
+    let ended = own.iter().find(finished).unwrap();
+    assert_eq!(ended["actions"], json!(["greet"]));
+    assert!(listed.contains(ended));
+    assert_eq!(listed.iter().find(|fact| fact["event"] == "epoch_began").unwrap().get("run"), None);
     // What a run was given and gave is not among its facts.
     assert!(!json!(listed).to_string().contains("Ada of"), "{listed:?}");
     up.get("/api/v1/facts?run=none").await.is_problem(404, "E0002");

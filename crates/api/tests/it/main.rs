@@ -2,6 +2,7 @@
 
 mod access;
 mod approvals;
+mod attempts;
 mod description;
 mod endpoints;
 mod events;

@@ -3,6 +3,7 @@
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::access::{token, token_with_role};
 use super::support::Up;
 
 const STEPS: &str = r#"
@@ -84,6 +85,9 @@ async fn a_run_is_told_as_it_was_at_every_door_of_it() {
     assert_eq!(moment["waits"][0]["words"], "the signal go");
     assert_eq!(up.get(&format!("/api/v1/runs/s/tiles?position={then}")).await.json(), tiles);
     assert_eq!(stands(&up.get(&format!("/api/v1/runs/s/graph?position={then}")).await.json()), stands(&graph));
+    let found = up.get(&format!("/api/v1/runs/s/actions?position={then}&find=FIR")).await.json();
+    let paths: Vec<_> = found["items"].as_array().unwrap().iter().map(|action| action["path"].clone()).collect();
+    assert_eq!(paths, ["first"]);
     let actions = up.get(&format!("/api/v1/runs/s/actions?position={then}")).await.json();
     assert_eq!(actions["items"].as_array().unwrap().len(), 6);
     let hold = up.get(&format!("/api/v1/runs/s/action?path=hold&position={then}")).await.json();
@@ -111,6 +115,7 @@ async fn the_graph_of_a_run_is_the_one_that_it_runs_and_counts_what_is_below_a_n
     let nodes = graph["nodes"].as_array().unwrap();
     let ids: Vec<&str> = nodes.iter().map(|node| node["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["first", "all", "hold", "last"]);
+    assert_eq!(graph["inputs"], json!([]));
     assert_eq!(
         (&nodes[1]["kind"], &nodes[1]["after"], &nodes[1]["below"]),
         (&json!("each"), &json!([0]), &json!({"succeeded": 3}))
@@ -231,5 +236,111 @@ async fn who_may_not_see_values_sees_none_of_the_past_either() {
     }
     assert!(ask(&boss, format!("/api/v1/runs/s?position={end}")).await.text().contains("the secret word"));
     assert_eq!(ask("Bearer nobody.00", format!("/api/v1/runs/s/graph?position={end}")).await.status, StatusCode::UNAUTHORIZED);
+    up.down().await;
+}
+
+/// Nobody reads what is of the project `secret` but its own people.
+const SECRET: &str = "kind: policy
+name: secret
+cedar: |
+  @id(\"own-people\")
+  @reason(\"it is nobody else's\")
+  forbid (principal, action == Action::\"read\", resource in Project::\"secret\") unless { principal in Role::\"admin\" };
+";
+
+async fn as_(up: &Up, who: &str, path: &str) -> Value {
+    let answer = up.call(Method::GET, path, &[("authorization", who)], bytes::Bytes::new()).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    answer.json()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_counts_what_is_of_a_project_that_one_may_not_read_and_does_not_name_it() {
+    let up = Up::start().await;
+    up.apply(STEPS).await;
+    up.apply("workflow: secret/queue\nnodes:\n  big: {use: t/work, needs: {cpu: 1, site: {tier: paid}}}\n").await;
+    up.apply(SECRET).await;
+    up.post("/api/v1/sites/own/cordon", json!({})).await;
+    for (workflow, name) in [("secret/queue", "hidden"), ("t/queue", "open")] {
+        up.post("/api/v1/runs", json!({"workflow": workflow, "name": name})).await;
+    }
+    let admin = token(&up, "root", &["admin"], "").await;
+    let viewer = token_with_role(&up, "eve", "viewer", &admin).await;
+    let address = "/api/v1/sites/queues?site=own";
+    let mut all = as_(&up, &admin, address).await;
+    for _ in 0..600 {
+        if all[0]["waiting"] == 2 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        all = as_(&up, &admin, address).await;
+    }
+    let named = |queues: &Value| queues[0]["items"].as_array().unwrap().iter().map(|item| item["run"].clone()).collect::<Vec<_>>();
+    assert_eq!(named(&all), ["hidden", "open"], "{all}");
+    // One after the other, and at once: what is read for one is not handed to the other.
+    for _ in 0..3 {
+        let (some, all) = tokio::join!(as_(&up, &viewer, address), as_(&up, &admin, address));
+        assert_eq!((named(&some), &some[0]["waiting"]), (vec![json!("open")], &json!(2)), "{some}");
+        assert_eq!(named(&all), ["hidden", "open"], "{all}");
+        assert!(!some.to_string().contains("hidden"), "{some}");
+    }
+    up.down().await;
+}
+
+/// Names are for administrators.
+const EYES: &str = "kind: tag
+name: pii
+owners: [officers]
+---
+kind: policy
+name: eyes
+cedar: |
+  @id(\"eyes\")
+  @reason(\"names are for officers\")
+  forbid (principal, action == Action::\"view\", resource) when { context.data in Tag::\"pii\" } unless { principal in Role::\"admin\" };
+";
+
+const NAMED: &str = "workflow: t/named
+inputs: {who: {type: string, labels: [pii]}}
+nodes:
+  look: {use: core/noop, with: {who: '${ inputs.who }'}}
+outputs: {who: '${ nodes.look.who }'}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_back_shows_no_value_that_may_not_be_seen_by_now_or_is_destroyed() {
+    let up = Up::start().await;
+    up.apply("kind: tag\nname: pii\nowners: [officers]\n").await;
+    up.apply(NAMED).await;
+    up.post("/api/v1/runs?wait=30", json!({"workflow": "t/named", "name": "n", "inputs": {"who": "Ada Lovelace"}})).await;
+    let then = position(&up).await;
+    let admin = token(&up, "root", &["admin"], "").await;
+    let viewer = token_with_role(&up, "eve", "viewer", &admin).await;
+    let doors = [
+        format!("/api/v1/runs/n?position={then}"),
+        format!("/api/v1/runs/n/action?path=look&position={then}"),
+        format!("/api/v1/runs/n/graph?position={then}"),
+    ];
+    assert!(as_(&up, &viewer, &doors[0]).await.to_string().contains("Lovelace"));
+    assert!(as_(&up, &viewer, &doors[1]).await.to_string().contains("Lovelace"));
+    // A rule of today holds for what was then, too.
+    let headers = [("authorization", admin.as_str()), ("content-type", "application/json")];
+    let applied = json!({"documents": [{"path": "rules.yaml", "text": EYES}]}).to_string();
+    assert_eq!(up.call(Method::POST, "/api/v1/apply", &headers, applied.into()).await.status, StatusCode::OK);
+    for door in &doors {
+        let seen = as_(&up, &viewer, door).await;
+        assert!(!seen.to_string().contains("Lovelace"), "{door}: {seen}");
+        assert_eq!(as_(&up, &admin, door).await.to_string().contains("Lovelace"), !door.contains("graph"), "{door}");
+    }
+    let withheld = as_(&up, &viewer, &doors[0]).await["withheld"].clone();
+    assert_eq!(withheld["label"], json!(["pii"]), "{withheld}");
+    // What is erased was, and is no more: nobody looks back at it.
+    let erased = up.call(Method::POST, "/api/v1/erase", &headers, json!({"runs": ["n"]}).to_string().into()).await;
+    assert_eq!(erased.status, StatusCode::OK, "{}", erased.text());
+    for door in &doors {
+        let seen = as_(&up, &admin, door).await;
+        assert!(!seen.to_string().contains("Lovelace"), "{door}: {seen}");
+    }
+    assert_eq!(as_(&up, &admin, &doors[0]).await["phase"], "succeeded");
     up.down().await;
 }

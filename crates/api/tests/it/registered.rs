@@ -195,3 +195,21 @@ async fn what_holds_a_site_is_told_to_those_who_may_read_its_run() {
     }
     up.down().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_who_save_over_the_same_version_one_is_told_that_the_other_was_faster() {
+    let up = Up::start().await;
+    let save = async |text: &str, version: u64| {
+        let document = json!({"path": "w.yaml", "text": format!("workflow: t/w\nnodes:\n  one: {{use: core/noop, with: {{by: {text}}}}}\n")});
+        up.post("/api/v1/apply", json!({"documents": [document], "expects": {"workflow t/w": version}})).await
+    };
+    assert_eq!(save("ada", 0).await.json()["applied"][0]["version"], 1);
+    save("ben", 0).await.is_problem(409, "E0004");
+    // Both begin with the first version, and save at once.
+    let (ada, ben) = tokio::join!(save("ada-again", 1), save("ben", 1));
+    let codes = [ada.status.as_u16(), ben.status.as_u16()];
+    assert!(codes == [200, 409] || codes == [409, 200], "{codes:?}");
+    assert_eq!(up.get("/api/v1/resources/workflow/t/w").await.json()["version"], 2);
+    up.post("/api/v1/apply", json!({"documents": [], "expects": {"workflow t/w": 2}})).await.is_problem(400, "E0001");
+    up.down().await;
+}

@@ -77,6 +77,7 @@ fn fleet() -> Fleet {
         prices: Default::default(),
         simulates: None,
         sandbox: None,
+        store: None,
     };
     let sites: Vec<SiteSpec> = (0..SITES).map(site).collect();
     Fleet::new(&sites)

@@ -7,7 +7,7 @@ use engine::event::ActionKind;
 use engine::without_items;
 use journal::{ActionFilter, ActionRow, RunFilter, RunRow};
 use model::site::is_near;
-use model::{ArtifactRef, Graph, Money, Node, Phase, RunId, Timestamp};
+use model::{ArtifactRef, Graph, Money, Node, Phase, RunId, Timestamp, TransferPath};
 use placement::{Candidate, Demand, Input, Permitted, SiteView, Verdict};
 use prediction::Family;
 use serde_json::{Value, json};
@@ -223,10 +223,10 @@ impl ControlPlane {
     }
 }
 
-/// The node that a transfer was for, and the first digits of what it moved: `ACTION<-DIGEST@SITE`.
+/// The node that a transfer was for, and the first digits of what it moved.
 fn parts(action: &ActionRow) -> Option<(&ActionRow, &str, &str)> {
-    let (reader, rest) = action.path.split_once("<-")?;
-    Some((action, reader, rest.split('@').next()?))
+    let TransferPath { reader, digest } = TransferPath::parse(&action.path)?;
+    Some((action, reader, digest))
 }
 
 /// What it costs a run to bring what a node makes from a site to those that read it elsewhere.

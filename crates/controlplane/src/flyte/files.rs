@@ -15,7 +15,7 @@ use model::value::ArtifactKind;
 use model::{ArtifactRef, AttemptKey, Failure, FailureClass, NodeKind};
 use serde_json::{Value, json};
 
-use super::{Flyte, base_of, calls};
+use super::{Flyte, base_of, calls, stores};
 use crate::Sites;
 
 /// Objects of one page of a folder.
@@ -64,13 +64,16 @@ impl Flyte {
         let unreadable = |artifact: &ArtifactRef, why: String| {
             broken(FailureClass::Transfer, format!("`{}` cannot be given to the task: {why}", artifact.name))
         };
-        let mut placed = Placed::new();
+        let (mut placed, objects) = (Placed::new(), self.inner.objects.of_site(&dispatch.site));
         for (number, artifact) in artifacts.iter().enumerate() {
             let uri = format!("{base}/{}/given/{number}/{}", dispatch.path, plain(&artifact.name));
             let key = flyte::key(&uri).unwrap_or_default();
             let copy = |digest: &model::Digest, key: &str| {
                 let mut content = store.open(digest).map_err(|error| unreadable(artifact, error.to_string()))?;
-                self.inner.objects.put_from(key, &mut content).map_err(|error| unreadable(artifact, error.to_string()))
+                objects.put_from(key, &mut content).map_err(|error| match flyte::away(&error) {
+                    Some(away) => stores::is_away(away.to_string()),
+                    None => unreadable(artifact, error.to_string()),
+                })
             };
             match artifact.kind {
                 ArtifactKind::Directory => {
@@ -155,13 +158,17 @@ impl Flyte {
             return Err(failed("the task itself may not read it".into()));
         }
         let name = key.rsplit('/').next().unwrap_or("file").to_owned();
+        let untaken = |error: Box<dyn std::error::Error>| match error.downcast_ref().and_then(flyte::away) {
+            Some(away) => stores::is_away(away.to_string()),
+            None => failed(error.to_string()),
+        };
         let (put, name) = match kind {
-            ArtifactKind::Directory => (self.take_folder(key, store).map_err(|error| failed(error.to_string()))?, name),
+            ArtifactKind::Directory => (self.take_folder(key, store).map_err(untaken)?, name),
             ArtifactKind::Table => {
                 let (part, name) = self.table_at(key, name).map_err(failed)?;
-                (self.take_file(&part, store).map_err(|error| failed(error.to_string()))?, name)
+                (self.take_file(&part, store).map_err(untaken)?, name)
             }
-            _ => (self.take_file(key, store).map_err(|error| failed(error.to_string()))?, name),
+            _ => (self.take_file(key, store).map_err(untaken)?, name),
         };
         Ok(ArtifactRef { digest: put.digest, size: put.size, kind, name })
     }
@@ -212,7 +219,7 @@ mod tests {
     fn what_files_carry_is_noted_before_the_first_of_them_is_placed() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open_at(folder.path().join("store")).unwrap();
-        let flyte = Flyte::open(folder.path(), Store::open_at(folder.path().join("specs")).unwrap(), None).unwrap();
+        let flyte = Flyte::open(folder.path(), Store::open_at(folder.path().join("specs")).unwrap(), None, None).unwrap();
         let put = store.put_bytes(b"a scan").unwrap();
         let artifact = |digest| ArtifactRef { digest, size: put.size, kind: ArtifactKind::File, name: "scan".into() };
         let names = engine::RunNames { project: "p".into(), domain: "d".into(), name: "r".into(), ..Default::default() };

@@ -290,11 +290,11 @@ mod tests {
     fn what_comes_to_an_attempt_is_kept_before_it_is_told_or_refused() {
         let folder = tempfile::tempdir().unwrap();
         let specs = artifacts::Store::open_at(folder.path().join("specs")).unwrap();
-        let flyte = Flyte::open(folder.path(), specs, None).unwrap();
+        let flyte = Flyte::open(folder.path(), specs, None, None).unwrap();
         let key: AttemptKey = "tutti-1-2-1".parse().unwrap();
         let reach = Reach { base: "s3://tutti/runs/p/d/r".into(), name: "a0".into(), attempt: 1, ..Reach::default() };
         let open =
-            Open { reach: Arc::new(reach), called: None, produces: false, is_app: false, suspends_after: None, is_unkept: false };
+            Open { reach: Arc::new(reach), site: String::new(), called: None, produces: false, is_app: false, suspends_after: None, is_unkept: false };
         flyte.inner.attempts.lock().insert(key, open);
         // Something that is no folder stands where labels are kept.
         let root = folder.path().join("flyte/store/objects");

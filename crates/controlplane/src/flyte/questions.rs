@@ -66,7 +66,7 @@ mod tests {
     fn a_question_that_is_asked_again_in_another_attempt_is_the_same_one() {
         let folder = tempfile::tempdir().unwrap();
         let specs = artifacts::Store::open_at(folder.path().join("specs")).unwrap();
-        let flyte = Flyte::open(folder.path(), specs, None).unwrap();
+        let flyte = Flyte::open(folder.path(), specs, None, None).unwrap();
         let condition = ConditionAction { name: "go".into(), ..ConditionAction::default() };
         let key = |attempt: u32, request: &str| format!("runs/p/d/r/a0/{attempt}/raw/hitl-requests/{request}/request.json");
         let name = |attempt, request: &str| flyte.name_question(&key(attempt, request), request, &condition).unwrap();

@@ -199,13 +199,14 @@ impl Rederive<'_> {
         let walls = self.sites.get(&event.site).map(|site| site.sandbox.clone().unwrap_or_default());
         // Connectors ask for one way each, processes are given what there is.
         let is_connector = is_connector(&work.work);
-        let builds = work.work == flyte::images::PLACE[2];
+        // Of programs it is not known any more which had to make their environment.
+        let may_install = !is_connector && work.work != "run";
         let lets = |way: &EgressGrant| {
             walls.as_ref().is_some_and(|walls| match is_connector {
                 true => walls.lets_connectors_use(way),
                 false => {
                     walls.granted().any(|granted| granted == *way)
-                        || builds && walls.granted_to_builds().any(|granted| granted == *way)
+                        || may_install && walls.granted_to_builds().any(|granted| granted == *way)
                 }
             })
         };

@@ -419,6 +419,19 @@ async fn a_wire_is_refused_before_it_is_drawn_and_a_sanitizer_is_offered_only_wh
     };
     assert_eq!(drawn("read").refused[0].path, "score");
     assert!(drawn("mask").refused.is_empty() && drawn("mask").checked);
+
+    // While another node is half written, and one reads that, the rest is looked at as before.
+    let half = format!(
+        "{text}  half: {{use: core/nope}}\n  after: {{use: core/noop, with: {{value: '${{ nodes.half.x }}'}}}}\noutputs: {{x: '${{ nodes.half.x }}'}}\n"
+    );
+    let wiring = control.wiring(&half, &[], &controlplane::Beside::default(), Some("read")).unwrap();
+    assert_eq!((wiring.checked, wiring.left_out.as_slice()), (false, &["half".to_owned(), "after".to_owned()][..]));
+    assert_eq!(wiring.forbidden.iter().map(|wire| wire.to.as_str()).collect::<Vec<_>>(), ["score"]);
+    // Of what has the error itself nothing can be said, and of a text that is none neither.
+    let wiring = control.wiring(&half, &[], &controlplane::Beside::default(), Some("half")).unwrap();
+    assert!(!wiring.checked && wiring.gives.is_empty() && wiring.forbidden.is_empty());
+    let wiring = control.wiring("workflow: t/w\nnodes: 7\n", &[], &controlplane::Beside::default(), Some("read")).unwrap();
+    assert!(!wiring.checked && wiring.wires.is_empty());
     control.stop().await;
 }
 

@@ -20,10 +20,13 @@ impl Stepper<'_, '_> {
         principal: String,
         groups: &[String],
         decision: String,
-        form: Value,
+        (form, reason): (Value, String),
     ) -> Result<(), Rejection> {
         if !DECISIONS.contains(&decision.as_str()) {
             return Err(Rejection::Invalid(format!("`{decision}` is not a decision: use approve, reject or amend")));
+        }
+        if reason.len() > DELEGATE_REASON_BYTES_MAX {
+            return Err(Rejection::Invalid(format!("a reason has at most {DELEGATE_REASON_BYTES_MAX} bytes")));
         }
         let (action, human) = self.question(key)?;
         let input = action.input.as_ref().map_or(Value::Null, |input| input.value().clone());
@@ -51,6 +54,7 @@ impl Stepper<'_, '_> {
         let mut recorded = fields.clone();
         recorded.insert("decision".into(), decision.clone().into());
         let form = self.payload(key.run, Value::Object(recorded));
+        let reason = (!reason.trim().is_empty()).then(|| self.payload(key.run, Value::String(reason)));
         let (run, action) = (key.run, key.action);
         self.emit(Event::HumanDecided(Box::new(HumanDecided {
             run,
@@ -58,6 +62,7 @@ impl Stepper<'_, '_> {
             principal: principal.clone(),
             form,
             decision: decision.clone(),
+            reason,
         })));
         // Whoever changes what was approved is the first to have seen it so: another person has to agree with that.
         if wants_second && decision != "reject" && (first_by.is_none() || decision == "amend") {

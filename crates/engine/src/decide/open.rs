@@ -10,7 +10,7 @@ use crate::action::ActionState;
 use crate::event::{
     ActionFinished, ActionsOpened, Located, NodesSkipped, Opened, RecallKey, RecallKind, Role, ScopeNo, SkipReason, SkippedNode,
 };
-use crate::run::{Kept, NodeState, Run, Scope};
+use crate::run::{NodeState, Run, Scope};
 use crate::unit::Unit;
 use crate::{EvalError, Event, Scope as Names, wait};
 
@@ -368,14 +368,15 @@ impl Stepper<'_, '_> {
 fn known(run: &Run, node: NodeIx, index: u32, items: &[Value], fate: Fate, taken: &mut BTreeSet<(Digest, usize)>) -> Fate {
     let Fate::Run { input, recall } = fate else { return fate };
     let given = input.as_ref().map_or_else(|| Payload::new(&run.salt, Value::Null).commitment, |input| input.commitment);
-    let kept = run.reused_items.get(&(node, given)).map_or(&[][..], Vec::as_slice);
+    let Some(kept) = run.reused_items.get(&(node, given)) else { return Fate::Run { input, recall } };
     let item = items.get(index as usize);
     // Kept for an item that is like this one and stands where it stood.
     let is_of_another = |at: Option<u32>| at.is_some_and(|at| at != index && item.is_some() && items.get(at as usize) == item);
-    let free = || kept.iter().enumerate().filter(|(at, _)| !taken.contains(&(given, *at)));
-    let own = free().find(|(_, one)| one.index == Some(index)).or_else(|| free().find(|(_, one)| !is_of_another(one.index)));
-    let Some((at, Kept { output, locations, .. })) = own else { return Fate::Run { input, recall } };
-    let (output, locations) = (output.clone(), locations.clone());
+    let is_free = |at: &usize| !taken.contains(&(given, *at));
+    let own = kept.binary_search_by_key(&Some(index), |one| one.index).ok().filter(is_free);
+    let other = || kept.iter().enumerate().position(|(at, one)| is_free(&at) && !is_of_another(one.index));
+    let Some((at, one)) = own.or_else(other).and_then(|at| Some((at, kept.get(at)?))) else { return Fate::Run { input, recall } };
+    let (output, locations) = (one.output.clone(), one.locations.clone());
     taken.insert((given, at));
     Fate::Take { input, output, locations }
 }

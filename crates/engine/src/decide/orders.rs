@@ -98,8 +98,17 @@ impl Stepper<'_, '_> {
                 }
             }
             Command::ApplyResource { kind, name, body, principal } => {
-                let version = self.state.fleet.resources.get(&(kind.clone(), name.clone())).copied().unwrap_or(0) + 1;
+                let version = self.state.fleet.version(&kind, &name) + 1;
                 let body = Payload::new(&[0; 32], body);
+                self.emit(Event::ResourceApplied(Box::new(ResourceApplied { kind, name, version, body, principal })));
+            }
+            Command::ReplaceResource { kind, name, version, body, principal } => {
+                let there = self.state.fleet.version(&kind, &name);
+                if there != version {
+                    return Err(Rejection::other_version(&kind, &name, there, version));
+                }
+                let body = Payload::new(&[0; 32], body);
+                let version = there + 1;
                 self.emit(Event::ResourceApplied(Box::new(ResourceApplied { kind, name, version, body, principal })));
             }
             Command::DeleteResource { kind, name, principal } => {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use model::{ActionKey, ActionNo, ArtifactRef, AttemptNo, Digest, Failure, FailureClass, NodeKind, Phase, RunId};
+use model::{ActionKey, ActionNo, ArtifactRef, AttemptNo, Digest, Failure, FailureClass, NodeKind, Phase, RunId, TransferPath};
 
 use crate::action::{Action, ActionState};
 use crate::event::{ActionsOpened, ActionsParked, ActionsPlaced, Opened, Placed, Role};
@@ -216,7 +216,6 @@ impl Stepper<'_, '_> {
             let Some(action) = run.action(*number) else { continue };
             let location = run.locations.get(artifact).cloned().unwrap_or_default();
             let from = location.sites.first().map(|site| site.to_string()).unwrap_or_default();
-            let short: String = artifact.hex().chars().take(12).collect();
             let opened = Opened {
                 action: ActionNo(run.actions.len() as u32),
                 scope: action.scope,
@@ -224,10 +223,7 @@ impl Stepper<'_, '_> {
                 input: None,
                 label: action.label.clone(),
                 recall: None,
-                path: match action.attempt.0 {
-                    1 => format!("{}<-{short}@{to}", action.path),
-                    attempt => format!("{}<-{short}@{to}.{attempt}", action.path),
-                },
+                path: TransferPath::of(&action.path, artifact, to, action.attempt),
                 kind: crate::event::ActionKind::Transfer,
                 instant: false,
                 role: Role::Transfer { wanted_by: *number, artifact: *artifact, size: location.size, from, to: to.to_owned() },

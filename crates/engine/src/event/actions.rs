@@ -266,6 +266,9 @@ pub struct HumanDecided {
     /// The decision: approve, reject or amend.
     #[n(4)]
     pub decision: String,
+    /// Why, in their words: a text. None when they gave none, or the form has a place for it.
+    #[n(5)]
+    pub reason: Option<Payload>,
 }
 
 /// See [`super::Event::HumanDelegated`].

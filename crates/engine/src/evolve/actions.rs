@@ -330,7 +330,8 @@ fn taken(run: &mut Run, number: ActionNo, output: Option<&Payload>) {
     let key = (action.node, given);
     let Some(kept) = run.reused_items.get_mut(&key) else { return };
     let same = |kept: &Kept| kept.output.commitment == output;
-    let at = kept.iter().position(|one| same(one) && one.index == Some(index)).or_else(|| kept.iter().position(same));
+    let own = kept.binary_search_by_key(&Some(index), |one| one.index).ok().filter(|at| kept.get(*at).is_some_and(same));
+    let at = own.or_else(|| kept.iter().position(same));
     if let Some(at) = at {
         kept.remove(at);
     }

@@ -105,11 +105,13 @@ pub(super) fn submitted(state: &mut State, event: &RunSubmitted, at: Timestamp) 
 }
 
 /// What stands for items, by what these are given.
-fn items_of<'i>(items: impl Iterator<Item = &'i ReusedItem>) -> BTreeMap<(NodeIx, Digest), Vec<Kept>> {
-    let mut kept: BTreeMap<(NodeIx, Digest), Vec<Kept>> = BTreeMap::new();
+fn items_of<'i>(items: impl Iterator<Item = &'i ReusedItem>) -> BTreeMap<(NodeIx, Digest), VecDeque<Kept>> {
+    let mut kept: BTreeMap<(NodeIx, Digest), VecDeque<Kept>> = BTreeMap::new();
     for ReusedItem { node, input, output, locations, index } in items.cloned() {
-        kept.entry((node, input)).or_default().push(Kept { index, output, locations });
+        kept.entry((node, input)).or_default().push_back(Kept { index, output, locations });
     }
+    // The one that stood somewhere is found without a look at all of them.
+    kept.values_mut().for_each(|kept| kept.make_contiguous().sort_by_key(|one| one.index));
     kept
 }
 

@@ -162,6 +162,7 @@ fn of_runs() -> Vec<Event> {
             principal: "risk-officer".into(),
             form: payload(16),
             decision: "amend".into(),
+            reason: None,
         })),
         Event::HumanEscalated(HumanEscalated { run, action, step: 1 }),
         Event::SignalReceived(SignalReceived { run, name: "go".into(), payload: payload(17), principal: "hook".into() }),
@@ -188,6 +189,7 @@ fn of_the_fleet() -> Vec<Event> {
         },
         simulates: Some("a device in the plant".into()),
         sandbox: None,
+        store: None,
     };
     vec![
         Event::EpochBegan(EpochBegan { epoch: Epoch(3), version: "0.1.0".into(), ticket_key: None }),

@@ -30,6 +30,7 @@ pub(crate) fn events() -> Vec<Event> {
         },
         simulates: Some("a public cloud".into()),
         sandbox: None,
+        store: None,
     };
     vec![
         Event::RunPlanned(Box::new(RunPlanned {

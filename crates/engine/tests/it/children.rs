@@ -275,7 +275,7 @@ fn a_person_may_be_asked_on_the_way() {
     assert_eq!(rig.state.fleet().sites()["here"].used.cpu_millis, 0, "waiting for a person costs nothing");
     let action = rig.action(run, "ask");
     let (principal, groups, decision, form) = ("ada".into(), Vec::new(), "approve".into(), json!({ "value": 3 }));
-    rig.step(Command::Decide { action, principal, groups, decision, form });
+    rig.step(Command::Decide { action, principal, groups, decision, form, reason: String::new() });
     assert_eq!(rig.phase(run, "ask"), Some(Phase::Succeeded));
     rig.advance(Duration::from_secs(61));
     assert_eq!(rig.phase(run, "late"), Some(Phase::TimedOut));

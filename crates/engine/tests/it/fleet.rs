@@ -468,6 +468,17 @@ fn resources_have_dense_versions() {
         other => panic!("{other:?}"),
     };
     assert_eq!([version(rig.step(apply("x"))), version(rig.step(apply("x"))), version(rig.step(apply("y")))], [1, 2, 1]);
+    let replace = |name: &str, version: u64| Command::ReplaceResource {
+        kind: "trigger".into(),
+        name: name.into(),
+        version,
+        body: json!({}),
+        principal: "ben".into(),
+    };
+    assert_eq!([version(rig.step(replace("x", 2))), version(rig.step(replace("z", 0)))], [3, 1]);
+    for (name, old) in [("x", 2), ("x", 0), ("z", 0), ("none", 1)] {
+        assert!(matches!(rig.try_step(replace(name, old)), Err(Rejection::Conflict(_))), "{name} {old}");
+    }
     let delete = || Command::DeleteResource { kind: "trigger".into(), name: "x".into(), principal: "ada".into() };
     rig.step(delete());
     assert!(matches!(rig.try_step(delete()), Err(Rejection::NotFound { .. })));

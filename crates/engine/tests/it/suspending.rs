@@ -47,7 +47,7 @@ fn suspend(rig: &mut Rig, run: RunId, path: &str) {
 fn decide(rig: &mut Rig, run: RunId, path: &str) {
     let (action, principal) = (rig.action(run, path), "ada".to_owned());
     let (decision, form) = ("approve".to_owned(), json!({}));
-    rig.step(Command::Decide { action, principal, groups: Vec::new(), decision, form });
+    rig.step(Command::Decide { action, principal, groups: Vec::new(), decision, form, reason: String::new() });
     rig.work();
 }
 

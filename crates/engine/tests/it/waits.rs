@@ -160,7 +160,15 @@ fn a_paused_run_keeps_its_place_in_the_queue_and_blocks_nobody() {
 fn decide(rig: &mut Rig, run: RunId, who: &str, groups: &[&str], decision: &str, form: Value) -> Result<(), Rejection> {
     let action = rig.action(run, "ask");
     let groups = groups.iter().map(|group| (*group).to_owned()).collect();
-    rig.try_step(Command::Decide { action, principal: who.into(), groups, decision: decision.into(), form }).map(drop)
+    rig.try_step(Command::Decide {
+        action,
+        principal: who.into(),
+        groups,
+        decision: decision.into(),
+        form,
+        reason: String::new(),
+    })
+    .map(drop)
 }
 
 #[test]

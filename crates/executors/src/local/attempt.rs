@@ -97,7 +97,7 @@ pub(super) fn prepare(
     let command = command(&spec.input, bare("command", &mut laid)?, &work)?;
     let memory_asked = spec.resources.memory_bytes > 0;
     // Asked again, since the site may have been told otherwise meanwhile: whoever is to serve it then starts the command.
-    let host = host(site, spec, ticket).filter(|_| walls.is_none());
+    let host = host(site, spec, ticket);
     let (cover, lacking) = match walls {
         Some(_) => (None, Vec::new()),
         None => cover(site, folder, spec),
@@ -216,11 +216,30 @@ fn command(input: &Value, command: Option<Value>, work: &Path) -> Result<Vec<Str
     Ok(command)
 }
 
-/// The process that may stand in for starting the command. None where there are to be walls, which are built around what is started, and
-/// none for what was given secrets: those go to nothing that was there before it or stays after it.
-pub(super) fn host<'s>(site: &SiteFolder, spec: &'s AttemptSpec, ticket: &Ticket) -> Option<&'s Host> {
-    let mode = site.sandbox.lock().settings.mode;
-    spec.host.as_ref().filter(|_| spec.secrets.is_empty() && !is_to_be_within_walls(mode, spec, ticket))
+/// The process that may stand in for starting the command. None where walls are required, or data is labelled: it has loaded what is installed in its
+/// environment before there were any. And none for what was given secrets: those go to nothing that was there before it or stays after it. The first
+/// time it is found out what the machine can do: blocks.
+pub(super) fn host(site: &SiteFolder, spec: &AttemptSpec, ticket: &Ticket) -> Option<Host> {
+    let settings = site.sandbox.lock().settings.clone();
+    let mut host = spec.host.clone().filter(|_| spec.secrets.is_empty())?;
+    match settings.mode {
+        SandboxMode::Off => return Some(host),
+        SandboxMode::Require => return None,
+        SandboxMode::Prefer if !ticket.label.is_empty() => return None,
+        SandboxMode::Prefer => {}
+    }
+    if !is_to_be_within_walls(settings.mode, spec, ticket) {
+        return Some(host);
+    }
+    let layers = settings.machine.isolation().layers;
+    // One that stays has the walls that it went into: they lead where they led then.
+    if let Some(reuse) = &mut host.reuse {
+        for grant in &ticket.egress {
+            reuse.key.push_str(&format!(" {grant} {}", grant.bytes_max));
+        }
+    }
+    // It goes into walls by their namespaces. Where there are none, others are put on from the beginning or not at all.
+    (layers.namespaces || layers == Layers::default()).then_some(host)
 }
 
 fn is_to_be_within_walls(mode: SandboxMode, spec: &AttemptSpec, ticket: &Ticket) -> bool {
@@ -254,8 +273,7 @@ fn walls(site: &SiteFolder, folder: &Path, spec: &AttemptSpec, ticket: &Ticket) 
     let runtime = if isolation.layers.namespaces { runtime } else { runtime.without(&settings.hidden) };
     let mut writable = vec![site.folder.join("files")];
     writable.extend(settings.writable.iter().cloned());
-    // What is meant to be without walls makes environments for others. Within walls it makes none.
-    writable.extend(spec.writable.iter().filter(|_| !spec.unboxed).cloned());
+    writable.extend(spec.writable.iter().cloned());
     let mut walls = Walls {
         site: Site {
             layers: isolation.layers,
@@ -384,25 +402,41 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_was_there_before_gets_neither_what_has_to_be_within_walls_nor_secrets() {
+    fn a_process_that_was_there_before_gets_neither_what_walls_are_required_for_nor_secrets() {
         let host = Host { program: vec!["nursery".into()], arguments: Vec::new(), reuse: None };
         let plain = contract::script(contract::fresh_key(), 1, Path::new("/"), "true");
-        let spec = AttemptSpec { host: Some(host), unboxed: true, ..plain };
+        let spec = AttemptSpec { host: Some(host), ..plain };
         let (open, labelled) = (ticket(&spec, Label::empty()), ticket(&spec, Label::of(["internal"])));
-        let boxed = AttemptSpec { unboxed: false, ..spec.clone() };
+        let unboxed = AttemptSpec { unboxed: true, ..spec.clone() };
         let secret = AttemptSpec { secrets: vec![keyring::Secret::new("token", "a long value")], ..spec.clone() };
         let is_hosted = |mode, spec: &AttemptSpec, ticket| super::host(&site(mode), spec, ticket).is_some();
-        for (mode, [plain, tagged, unexcused]) in [
-            (SandboxMode::Off, [true, true, true]),
-            (SandboxMode::Prefer, [true, false, false]),
-            (SandboxMode::Require, [false, false, false]),
-        ] {
-            assert_eq!(is_hosted(mode, &spec, &open), plain, "{mode:?}");
-            assert_eq!(is_hosted(mode, &spec, &labelled), tagged, "{mode:?}, labelled data");
-            assert_eq!(is_hosted(mode, &boxed, &open), unexcused, "{mode:?}, not unboxed");
+        for (mode, [plain, tagged]) in
+            [(SandboxMode::Off, [true, true]), (SandboxMode::Prefer, [true, false]), (SandboxMode::Require, [false, false])]
+        {
+            for spec in [&spec, &unboxed] {
+                assert_eq!(is_hosted(mode, spec, &open), plain, "{mode:?}");
+                assert_eq!(is_hosted(mode, spec, &labelled), tagged, "{mode:?}, labelled data");
+            }
             assert!(!is_hosted(mode, &secret, &open), "{mode:?}, with a secret");
         }
         assert_ne!(open.task, ticket(&AttemptSpec { host: None, ..spec.clone() }, Label::empty()).task);
-        assert_ne!(open.task, ticket(&boxed, Label::empty()).task);
+        assert_ne!(open.task, ticket(&unboxed, Label::empty()).task);
+    }
+
+    #[test]
+    fn a_process_that_stays_serves_what_may_reach_the_same() {
+        let reuse = crate::Reuse { key: "kind".into(), keep: 1, idle: model::Duration(1) };
+        let host = Host { program: vec!["nursery".into()], arguments: Vec::new(), reuse: Some(reuse) };
+        let plain = contract::script(contract::fresh_key(), 1, Path::new("/"), "true");
+        let spec = AttemptSpec { host: Some(host), ..plain };
+        let key = |mode, grants: &[&str]| {
+            let egress = grants.iter().map(|grant| grant.parse().unwrap()).collect();
+            let ticket = Ticket { egress, ..ticket(&spec, Label::empty()) };
+            super::host(&site(mode), &spec, &ticket).and_then(|host| host.reuse).unwrap().key
+        };
+        assert_eq!(key(SandboxMode::Prefer, &["a.example"]), key(SandboxMode::Prefer, &["a.example"]));
+        assert_ne!(key(SandboxMode::Prefer, &["a.example"]), key(SandboxMode::Prefer, &["a.example", "b.example"]));
+        assert_ne!(key(SandboxMode::Prefer, &["a.example"]), key(SandboxMode::Prefer, &[]));
+        assert_eq!(key(SandboxMode::Off, &["a.example"]), key(SandboxMode::Off, &[]));
     }
 }

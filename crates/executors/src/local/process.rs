@@ -31,18 +31,20 @@ pub(super) async fn drive(inner: Arc<Inner>, spec: AttemptSpec, ticket: Ticket) 
     if !inner.is_watched(key) {
         return;
     }
-    let host = attempt::host(&inner.site, &spec, &ticket);
-    let reuse = host.and_then(|host| host.reuse.clone());
-    let cover = match host {
+    let (host, cover) = match spec.host {
         Some(_) => {
-            let (inner, spec) = (inner.clone(), spec.clone());
-            // The first time it is found out what the machine can do.
-            let cover = spawn_blocking(move || attempt::cover_of_nursery(&inner.site, &spec));
-            cover.await.unwrap_or_default()
+            let (inner, spec, ticket) = (inner.clone(), spec.clone(), ticket.clone());
+            let found = spawn_blocking(move || {
+                let host = attempt::host(&inner.site, &spec, &ticket)?;
+                let cover = attempt::cover_of_nursery(&inner.site, &spec);
+                Some((Some(host), cover))
+            });
+            found.await.ok().flatten().unwrap_or_default()
         }
-        None => None,
+        None => (None, None),
     };
-    let wrapper = match inner.wrappers.find(host, cover.as_ref()).await {
+    let reuse = host.as_ref().and_then(|host| host.reuse.clone());
+    let wrapper = match inner.wrappers.find(host.as_ref(), cover.as_ref()).await {
         Ok(wrapper) => wrapper,
         Err(error) => {
             let failure = attempt::of_io("the wrapper")(error);

@@ -39,7 +39,7 @@ pub(crate) enum NotStarted {
 /// What is to be started.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Order {
-    /// The program and its arguments.
+    /// The program and its arguments. Empty for a process that is there already, and goes in by itself.
     pub(crate) command: Vec<String>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) walls: Walls,
@@ -79,11 +79,11 @@ pub(crate) struct Told {
 }
 
 /// The first process inside as long as nobody else looks after it.
-struct Leader(Option<u32>);
+pub(super) struct Leader(Option<u32>);
 
 impl Leader {
     /// Somebody else looks after it from now on.
-    fn release(mut self) -> u32 {
+    pub(super) fn release(mut self) -> u32 {
         self.0.take().unwrap_or_default()
     }
 }
@@ -111,7 +111,7 @@ pub(crate) fn start(ready: Option<Ready>, folder: &File, order: &Order) -> Resul
 }
 
 /// Why nothing began.
-enum Failed {
+pub(super) enum Failed {
     /// Before anything was started: it may go better with walls that are built anew.
     Before(NotStarted),
     /// For good.
@@ -134,7 +134,7 @@ pub(crate) fn prepare(site: &Site) -> Result<Ready, NotStarted> {
     Ok(Ready { leader: Leader(Some(leader)), site: site.clone(), orders, report: File::from(report), listeners })
 }
 
-fn broken(step: &str) -> impl Fn(io::Error) -> NotStarted {
+pub(super) fn broken(step: &str) -> impl Fn(io::Error) -> NotStarted {
     move |error| NotStarted::Walls(Broken { step: step.to_owned(), error })
 }
 
@@ -169,14 +169,13 @@ impl Ready {
         matches!(poll(&mut [PollFd::new(&self.report, PollFlags::IN)], Some(&now)), Ok(0))
     }
 
-    /// Tells it of the attempt.
-    fn tell(&self, folder: &File, stdout: &OwnedFd, stderr: &OwnedFd, order: &Order) -> io::Result<()> {
+    /// Tells it of the attempt: with its folder, and where its command prints when it has one.
+    pub(super) fn tell(&self, files: &[BorrowedFd<'_>], order: &Order) -> io::Result<()> {
         let order = serde_json::to_vec(order)?;
         let length = u32::try_from(order.len()).map_err(io::Error::other)?.to_ne_bytes();
-        let files = [folder.as_fd(), stdout.as_fd(), stderr.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut attached = SendAncillaryBuffer::new(&mut space);
-        attached.push(SendAncillaryMessage::ScmRights(&files));
+        attached.push(SendAncillaryMessage::ScmRights(files));
         sendmsg(&self.orders, &[IoSlice::new(&length)], &mut attached, SendFlags::NOSIGNAL)?;
         // Rust programs ignore the signal that a closed pipe gives.
         (&self.orders).write_all(&order)
@@ -186,20 +185,10 @@ impl Ready {
         let untold = |error| Failed::Before(broken("telling of the attempt")(error));
         let (stdout, inner_stdout) = pipe().map_err(untold)?;
         let (stderr, inner_stderr) = pipe().map_err(untold)?;
-        self.tell(folder, &inner_stdout, &inner_stderr, order).map_err(untold)?;
+        self.tell(&[folder.as_fd(), inner_stdout.as_fd(), inner_stderr.as_fd()], order).map_err(untold)?;
         drop((inner_stdout, inner_stderr));
-        let Ready { leader, site, orders, report, listeners } = self;
-        drop(orders);
         let grants = &order.walls.attempt.egress;
-        let mut inside = Inside {
-            leader: leader.0.unwrap_or_default(),
-            stdout: Some(stdout),
-            stderr: Some(stderr),
-            egress: None,
-            tells: site.layers.namespaces,
-            report,
-            told: Vec::new(),
-        };
+        let (mut inside, leader, listeners) = self.split(Some((stdout, stderr)));
         // Fails when the walls do: what failed is told through the pipe.
         if let Ok(listeners) = network::take_in(grants, &listeners)
             && !listeners.is_empty()
@@ -217,11 +206,21 @@ impl Ready {
         leader.release();
         Ok(inside)
     }
+
+    /// What there is once it was told: what says how it goes, its first process, and where listeners come from.
+    pub(super) fn split(self, outputs: Option<(OwnedFd, OwnedFd)>) -> (Inside, Leader, OwnedFd) {
+        let Ready { leader, site, orders, report, listeners } = self;
+        drop(orders);
+        let (stdout, stderr) = outputs.unzip();
+        let number = leader.0.unwrap_or_default();
+        let tells = site.layers.namespaces;
+        (Inside { leader: number, stdout, stderr, egress: None, tells, report, told: Vec::new() }, leader, listeners)
+    }
 }
 
 impl Inside {
     /// Waits until the command was started, or was not.
-    fn began(&mut self) -> Result<(), Failed> {
+    pub(super) fn began(&mut self) -> Result<(), Failed> {
         // Whether the command was started nobody knows then.
         let lost = || Failed::For(broken("building them")(io::ErrorKind::UnexpectedEof.into()));
         self.hear(1).ok_or_else(lost)?;

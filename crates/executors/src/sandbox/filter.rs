@@ -95,6 +95,18 @@ pub(super) fn shut(has_network: bool) -> Built<()> {
     Ok(())
 }
 
+/// The same for a process that shuts itself in: programs as the kernel takes them.
+pub(super) fn bytes(has_network: bool) -> Built<Vec<Vec<u8>>> {
+    let programs = compile(has_network).step(|| "making the filter of system calls".into())?;
+    let bytes = |step: &sock_filter| {
+        let mut bytes = step.code.to_ne_bytes().to_vec();
+        bytes.extend([step.jt, step.jf]);
+        bytes.extend(step.k.to_ne_bytes());
+        bytes
+    };
+    Ok(programs.iter().map(|program| program.iter().flat_map(bytes).collect()).collect())
+}
+
 fn compile(has_network: bool) -> io::Result<Vec<BpfProgram>> {
     let families: &[i32] = if has_network { &FAMILIES } else { &FAMILIES_WITHOUT_NETWORK };
     let condition =

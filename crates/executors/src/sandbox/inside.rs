@@ -13,7 +13,7 @@ use rustix::process::{Signal, WaitOptions};
 use rustix::thread::CapabilitySet;
 
 use super::enter::{BROKEN, ENDED, NOT_STARTED, Order, STARTED};
-use super::{Broken, Built, Site, Step, Walls, filter, network, root, rules};
+use super::{Broken, Built, Site, Step, Walls, filter, joined, network, root, rules};
 
 /// Bytes of an order: no more than there can be in what the server writes for the wrapper.
 const ORDER_BYTES_MAX: u32 = 64 << 20;
@@ -35,8 +35,8 @@ pub(super) struct Place {
 struct Told {
     order: Order,
     folder: File,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
+    /// Where the command prints; none when a process goes in that has that already.
+    outputs: Option<(OwnedFd, OwnedFd)>,
 }
 
 /// The life of the child. It never goes back to where it was called from: that is the wrapper's.
@@ -91,6 +91,9 @@ fn inside(place: &mut Place) -> Built<()> {
     }
     rustix::process::chdir(&walls.attempt.work).step(|| "entering the work folder".into())?;
     limit_processes(walls);
+    if told.outputs.is_none() {
+        joined::hand_out(walls, &place.listeners)?;
+    }
     drop_rights(CapabilitySet::empty()).step(|| "dropping rights".into())?;
     // Its memory is a copy of the wrapper's, and so of what other attempts were told: nobody inside may look into it.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
@@ -103,7 +106,20 @@ fn inside(place: &mut Place) -> Built<()> {
     if layers.seccomp {
         filter::shut(layers.network || walls.network_is_open())?;
     }
-    run(place, &told)
+    match &told.outputs {
+        Some(outputs) => run(place, &told.order, outputs),
+        None => wait_for_whoever_goes_in(place),
+    }
+}
+
+/// Nothing is started here.
+fn wait_for_whoever_goes_in(place: &mut Place) -> Built<()> {
+    pass_nothing_on();
+    if place.report.write_all(&[STARTED]).is_err() {
+        return Ok(());
+    }
+    close_but(place.report.as_raw_fd());
+    joined::reap_for_ever()
 }
 
 /// When the wrapper is killed, the kernel ends this process, and with it all of the namespace.
@@ -128,14 +144,16 @@ fn hear(orders: &UnixStream) -> io::Result<Option<Told>> {
         })
         .collect();
     let short = || io::Error::from(io::ErrorKind::InvalidData);
-    let [folder, stdout, stderr]: [OwnedFd; 3] = files.try_into().map_err(|_| short())?;
+    let mut files = files.into_iter();
+    let folder = files.next().ok_or_else(short)?;
+    let outputs = files.next().zip(files.next());
     let length = u32::from_ne_bytes(length);
     if got.bytes != 4 || length > ORDER_BYTES_MAX {
         return Err(short());
     }
     let mut bytes = vec![0; length as usize];
     (&*orders).read_exact(&mut bytes)?;
-    Ok(Some(Told { order: serde_json::from_slice(&bytes)?, folder: File::from(folder), stdout, stderr }))
+    Ok(Some(Told { order: serde_json::from_slice(&bytes)?, folder: File::from(folder), outputs }))
 }
 
 /// Users inside are numbered as outside. There is one, with no rights over anything outside.
@@ -146,15 +164,20 @@ pub(super) fn map_users((user, group): (u32, u32)) -> io::Result<()> {
 }
 
 fn limit_processes(walls: &Walls) {
-    // A little more than the wrapper allows: it ends what reaches for more, instead of letting that wait for ever.
-    let limit = Some(u64::from(walls.attempt.processes_max) + 32);
-    if walls.site.layers.namespaces && walls.attempt.processes_max > 0 {
-        // Counted within the namespace, and not at all for root, whom control groups limit.
+    if let Some(limit) = processes_within(walls) {
+        let limit = Some(limit);
         let _ = rustix::process::setrlimit(
             rustix::process::Resource::Nproc,
             rustix::process::Rlimit { current: limit, maximum: limit },
         );
     }
+}
+
+/// How many processes the kernel allows within walls: counted within the namespace, and not at all for root, whom control groups limit.
+pub(crate) fn processes_within(walls: &Walls) -> Option<u64> {
+    // A little more than the wrapper allows: it ends what reaches for more, instead of letting that wait for ever.
+    let limit = u64::from(walls.attempt.processes_max) + 32;
+    (walls.site.layers.namespaces && walls.attempt.processes_max > 0).then_some(limit)
 }
 
 /// Gives up every capability but these, and the way to ever get another.
@@ -173,13 +196,13 @@ pub(super) fn drop_rights(kept: CapabilitySet) -> io::Result<()> {
 }
 
 /// Starts the command and waits for its end.
-fn run(place: &mut Place, told: &Told) -> Built<()> {
+fn run(place: &mut Place, order: &Order, (stdout, stderr): &(OwnedFd, OwnedFd)) -> Built<()> {
     // Whatever the wrapper was started with that is not its own.
     pass_nothing_on();
-    let Order { command, environment, walls } = &told.order;
+    let Order { command, environment, walls } = order;
     let (program, arguments) = command.split_first().map_or(("", [].as_slice()), |(program, rest)| (program.as_str(), rest));
     let duplicate = |file: &OwnedFd| file.try_clone().step(|| "its output".into());
-    let (stdout, stderr) = (duplicate(&told.stdout)?, duplicate(&told.stderr)?);
+    let (stdout, stderr) = (duplicate(stdout)?, duplicate(stderr)?);
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
@@ -212,7 +235,7 @@ fn run(place: &mut Place, told: &Told) -> Built<()> {
 fn watch(report: &mut File, main: rustix::process::Pid) -> Built<()> {
     let mut ended = None;
     loop {
-        match rustix::process::waitpid(None, WaitOptions::empty()) {
+        match rustix::process::wait(WaitOptions::empty()) {
             Ok(Some((pid, status))) if pid == main => ended = Some(status.as_raw()),
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(_) => break,

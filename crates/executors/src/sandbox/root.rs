@@ -249,7 +249,9 @@ fn writable(site: &Site, attempt: &Attempt, folder: &fs::File) -> Built<()> {
         bind(&kept(number), folder, Mode::Write)?;
     }
     bind(&work, &attempt.work, Mode::Write)?;
-    bind(&work.join("in"), &attempt.work.join("in"), Mode::Read)
+    // The home of a process that serves many attempts has no inputs of one.
+    let inputs = work.join("in");
+    if inputs.exists() { bind(&inputs, &attempt.work.join("in"), Mode::Read) } else { Ok(()) }
 }
 
 /// The users, hosts and name servers that there are inside.

@@ -1,6 +1,7 @@
 //! Rules of Landlock: what may be read, executed and written, whatever the mounts are, and no signals or abstract sockets to the outside.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use landlock::{
@@ -19,10 +20,24 @@ fn error(error: impl std::fmt::Display) -> io::Error {
 
 /// Shuts this process and what it starts in, for good.
 pub(super) fn shut(walls: &Walls) -> Built<()> {
-    enforce(walls).step(|| "rules of Landlock".into())
+    let enforce = || match make(walls)?.restrict_self().map_err(error)?.ruleset {
+        RulesetStatus::NotEnforced => Err(missing()),
+        _ => Ok(()),
+    };
+    enforce().step(|| "rules of Landlock".into())
 }
 
-fn enforce(walls: &Walls) -> io::Result<()> {
+/// The rules for a process that shuts itself in with them.
+pub(super) fn of(walls: &Walls) -> Built<OwnedFd> {
+    let rules = make(walls).and_then(|rules| Option::<OwnedFd>::from(rules).ok_or_else(missing));
+    rules.step(|| "rules of Landlock".into())
+}
+
+fn missing() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "this kernel has no Landlock")
+}
+
+fn make(walls: &Walls) -> io::Result<RulesetCreated> {
     let rules = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
     let mut rules = rules.handle_access(AccessFs::from_all(NEWEST)).map_err(error)?;
     if !walls.site.layers.network && !walls.network_is_open() {
@@ -48,11 +63,7 @@ fn enforce(walls: &Walls) -> io::Result<()> {
     for path in &written {
         rules = allow(rules, path, write)?;
     }
-    let status = rules.restrict_self().map_err(error)?;
-    match status.ruleset {
-        RulesetStatus::NotEnforced => Err(io::Error::new(io::ErrorKind::Unsupported, "this kernel has no Landlock")),
-        _ => Ok(()),
-    }
+    Ok(rules)
 }
 
 /// Allows something below a path, when there is such a path.

@@ -22,7 +22,9 @@ impl Ahead {
     /// What was built for such an attempt.
     pub(super) fn take(&mut self, spec: &ShimSpec) -> Option<Ready> {
         self.see_it_go();
-        self.site = spec.walls.as_ref().map(|walls| walls.site.clone()).filter(|site| site.layers.namespaces);
+        // A wrapper that was found with a child has one attempt, or goes on with the walls of that.
+        let walls = spec.walls.as_ref().filter(|_| spec.host.is_none());
+        self.site = walls.map(|walls| walls.site.clone()).filter(|site| site.layers.namespaces);
         self.ready.take()
     }
 

@@ -21,6 +21,15 @@ const TURNS_MAX: usize = 5_000;
 /// Turns without a pause.
 const QUICK_TURNS: usize = 50;
 
+/// Children of this process that are no processes of the attempt.
+#[derive(Debug, Default)]
+pub(super) struct Spared {
+    /// With all below them.
+    pub(super) whole: Vec<u32>,
+    /// But for what is below: the first process of walls, to which what is orphaned inside comes.
+    pub(super) alone: Option<u32>,
+}
+
 fn children(pid: u32, threads: &mut u32) -> Vec<u32> {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let mut found = Vec::new();
@@ -34,10 +43,11 @@ fn children(pid: u32, threads: &mut u32) -> Vec<u32> {
 
 /// Everything below this process (orphans come to it, since it is their subreaper), and the number of their threads; but for children that
 /// are no processes of the attempt.
-fn descendants(spared: &[u32]) -> (Vec<u32>, u32) {
+fn descendants(spared: &Spared) -> (Vec<u32>, u32) {
     let mut threads = 0;
     let mut found = children(std::process::id(), &mut threads);
-    found.retain(|pid| !spared.contains(pid));
+    found.retain(|pid| !spared.whole.contains(pid) && spared.alone != Some(*pid));
+    found.extend(spared.alone.into_iter().flat_map(|first| children(first, &mut threads)));
     let (mut next, mut threads) = (0, 0);
     while let Some(pid) = found.get(next).copied() {
         next += 1;
@@ -117,7 +127,7 @@ pub(super) fn reset_peak(pid: u32) {
 }
 
 /// Measures. `limit` is the memory they may have, when it is this measurement that decides.
-pub(super) fn measure(limit: Option<u64>, spared: &[u32]) -> Seen {
+pub(super) fn measure(limit: Option<u64>, spared: &Spared) -> Seen {
     let (all, threads) = descendants(spared);
     let mut memory_bytes: u64 = all.iter().map(|pid| resident(*pid)).sum();
     let decides = limit.is_some_and(|limit| memory_bytes > limit);
@@ -141,7 +151,7 @@ pub(super) fn terminate(leader: u32) {
 }
 
 /// Kills the group, and everything that escaped from it as far as it is seen now.
-pub(super) fn kill_group(leader: u32, spared: &[u32]) {
+pub(super) fn kill_group(leader: u32, spared: &Spared) {
     if let Some(group) = pid(leader) {
         let _ = kill_process_group(group, Signal::KILL);
     }
@@ -154,6 +164,13 @@ fn kill(all: &[u32]) {
         for pid in all.iter().filter_map(|number| pid(*number)) {
             let _ = kill_process(pid, signal);
         }
+    }
+}
+
+/// Kills one, and waits for nothing.
+pub(super) fn kill_one(number: u32) {
+    if let Some(pid) = pid(number) {
+        let _ = kill_process(pid, Signal::KILL);
     }
 }
 
@@ -173,7 +190,7 @@ pub(super) fn kill_until_none(find: &mut dyn FnMut() -> Vec<u32>) {
 }
 
 /// Kills everything below the wrapper, and waits until nothing is left.
-pub(super) fn kill_all(leader: u32, spared: &[u32], reap: &mut dyn FnMut()) {
+pub(super) fn kill_all(leader: u32, spared: &Spared, reap: &mut dyn FnMut()) {
     if let Some(group) = pid(leader) {
         let _ = kill_process_group(group, Signal::KILL);
     }
@@ -184,10 +201,10 @@ pub(super) fn kill_all(leader: u32, spared: &[u32], reap: &mut dyn FnMut()) {
 }
 
 /// Kills everything below the wrapper but one process and its threads, and waits until nothing else is left.
-pub(super) fn kill_all_but(kept: u32, reap: &mut dyn FnMut()) {
+pub(super) fn kill_all_but(kept: u32, spared: &Spared, reap: &mut dyn FnMut()) {
     kill_until_none(&mut || {
         reap();
-        let mut found = descendants(&[]).0;
+        let mut found = descendants(spared).0;
         found.retain(|pid| *pid != kept);
         found
     });

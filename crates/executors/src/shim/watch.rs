@@ -16,6 +16,7 @@ use super::groups::Groups;
 use super::host::Host;
 use super::logs::Pump;
 use super::reap::Reaper;
+use super::tree::Spared;
 use super::{ShimSpec, Started, control, tree};
 use crate::Stream;
 use crate::machine::disk_is_nearly_full;
@@ -41,7 +42,7 @@ struct Watch<'w> {
     groups: &'w Groups,
     leader: u32,
     /// Children that are no processes of the attempt: what connects it to the outside, and what has told its end.
-    spared: Vec<u32>,
+    spared: Spared,
     began: Instant,
     next_sample: Instant,
     deadline: Option<Instant>,
@@ -62,11 +63,11 @@ pub(super) fn until_the_end(
     groups: &Groups,
     began: Instant,
 ) -> std::io::Result<(Ended, Usage)> {
-    let (leader, host) = (started.leader, started.host);
+    let (leader, host) = (started.leader, started.host.filter(|_| started.keeps));
     let process = pidfd(leader)?;
-    let egress = started.inside.as_mut().and_then(|inside| inside.egress.take());
+    let egress = started.inside.as_mut().and_then(|inside| inside.egress.take()).or(started.around.egress.take());
     let mut tells = started.inside.take().filter(|inside| inside.tells);
-    let spared = egress.iter().map(|egress| egress.pid).collect();
+    let spared = Spared { whole: egress.iter().map(|egress| egress.pid).collect(), alone: started.around.first };
     let mut reaper = Reaper::new(leader);
     let mut pumps = [
         Pump::new(folder, Stream::Stdout, started.stdout.take(), secrets)?,
@@ -129,12 +130,12 @@ pub(super) fn until_the_end(
     }
     let kept = said.is_some() && reaper.status.is_none() && watch.cause.is_none() && !watch.stopped;
     if kept {
-        tree::kill_all_but(leader, &mut || reaper.reap());
+        tree::kill_all_but(leader, &watch.spared, &mut || reaper.reap());
     } else {
         groups.forbid_new_processes();
         if reaper.is_told {
             // Nothing runs inside any more. The kernel takes its time to take the namespaces away, and nobody need wait for that.
-            watch.spared.push(leader);
+            watch.spared.whole.push(leader);
         }
         tree::kill_all(leader, &watch.spared, &mut || reaper.reap());
     }
@@ -146,6 +147,10 @@ pub(super) fn until_the_end(
         egress.end();
     }
     let mut used = reaper.used;
+    let first = started.around.first.filter(|_| !kept);
+    if !kept {
+        used.cpu_us += started.host.and_then(Host::leave_walls).unwrap_or_default();
+    }
     if kept {
         used.cpu_us += tree::cpu_us(leader);
         used.memory_peak_bytes = used.memory_peak_bytes.max(tree::peak(leader));
@@ -166,7 +171,7 @@ pub(super) fn until_the_end(
         None => None,
     };
     let status = told.or(reaper.status).unwrap_or_default();
-    let leaving = (reaper.is_told && !reaper.is_gone).then_some(leader);
+    let leaving = (reaper.is_told && !reaper.is_gone).then_some(leader).or(first);
     Ok((Ended { failure: watch.judge(status), stopped, kept, leaving }, usage))
 }
 

@@ -3,5 +3,6 @@
 mod boxed;
 mod egress;
 mod escape;
+mod hosted;
 mod hostile;
 mod local;

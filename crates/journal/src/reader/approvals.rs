@@ -32,6 +32,14 @@ impl Reader {
         Ok(approvals)
     }
 
+    /// How many human actions wait for a decision.
+    pub fn approvals_waiting(&self) -> Result<u64> {
+        self.with(|db| {
+            let sql = "SELECT count(*) FROM actions WHERE kind = 4 AND finished_at IS NULL";
+            Ok(db.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+        })
+    }
+
     /// The running actions that asked a person something that is not answered, or for a workflow that did, and all above those: by the number of
     /// their run and their own.
     pub fn asking(&self) -> Result<Vec<ActionRow>> {

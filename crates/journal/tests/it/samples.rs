@@ -101,6 +101,7 @@ fn site(name: &str) -> Event {
         prices: Default::default(),
         simulates: None,
         sandbox: None,
+        store: None,
     };
     Event::SiteRegistered(Box::new(SiteRegistered { site, principal: "tester".into() }))
 }

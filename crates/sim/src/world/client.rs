@@ -271,7 +271,7 @@ impl World {
         let groups = if who == "lea" { vec!["leads".to_owned()] } else { Vec::new() };
         let decision = ["approve", "reject", "amend"][self.rng.below(3) as usize].to_owned();
         let form = json!({"note": who});
-        self.ask(Command::Decide { action, principal: who.into(), groups, decision, form }, None);
+        self.ask(Command::Decide { action, principal: who.into(), groups, decision, form, reason: String::new() }, None);
     }
 
     fn order_site(&mut self) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::Event;
 use engine::event::RunFinished;
-use model::{ActionKey, AttemptKey, AttemptNo, Failure, Payload, Phase, RunId};
+use model::{ActionKey, AttemptKey, AttemptNo, Failure, Payload, Phase, RunId, TransferPath};
 use serde_json::Value;
 
 #[derive(Default)]
@@ -71,7 +71,7 @@ impl Facts {
                 let facts = self.actions.entry(ActionKey::new(e.run, e.action)).or_default();
                 if e.retry_at.is_none() {
                     facts.end(e.phase, e.output.clone(), e.failure.clone());
-                } else if facts.path.contains("<-") {
+                } else if TransferPath::is_one(&facts.path) {
                     facts.attempt = AttemptNo(e.attempt.0 + 1);
                 }
             }

@@ -92,7 +92,8 @@ impl Decision {
             if let Some(comment) = &self.comment {
                 fields.insert("comment".into(), comment.clone().into());
             }
-            let request = DecisionRequest { decision: word.to_owned(), form: Value::Object(fields) };
+            let request =
+                DecisionRequest { decision: word.to_owned(), form: Value::Object(fields), ..DecisionRequest::default() };
             let path = self.action.as_ref().map(|action| format!("?path={}", segment(action))).unwrap_or_default();
             let decided: Result<RunView, CommandError> =
                 client.post(&format!("{}/decision{path}", run_path(&self.run)), &request).await;

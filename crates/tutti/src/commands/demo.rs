@@ -71,8 +71,8 @@ impl Demo {
             _ = interrupt.recv() => None,
         };
         let exit = match told {
-            Some(Ok(exit)) if self.up && served.is_ours() => {
-                say(&summary::try_next(&served));
+            Some(Ok((exit, run))) if self.up && served.is_ours() => {
+                say(&summary::try_next(&served, &run));
                 let stayed = tokio::select! {
                     _ = terminate.recv() => Ok(()),
                     _ = interrupt.recv() => Ok(()),
@@ -81,7 +81,7 @@ impl Demo {
                 say("stopping the server");
                 stayed.map(|()| exit)
             }
-            Some(ended) => ended,
+            Some(ended) => ended.map(|(exit, _)| exit),
             None => {
                 say("interrupted: the run goes on when the demo is started again");
                 Ok(Exit::Failed)
@@ -91,7 +91,8 @@ impl Demo {
         exit
     }
 
-    async fn tell(&self, served: &mut Served) -> Result<Exit, CommandError> {
+    /// Tells the story; gives the name of the run that it is about.
+    async fn tell(&self, served: &mut Served) -> Result<(Exit, String), CommandError> {
         let mut applied: ApplyResult = served.client.post("/api/v1/apply", &story::rules()).await?;
         leave_this_machine_out(served).await?;
         governed::vouch(served).await?;
@@ -110,7 +111,7 @@ impl Demo {
             Format::Name => output::write(&format!("{}\n", run.name))?,
             form => output::value(&json!({"name": run.name, "phase": run.phase, "files": kept, "flyte": program}), form)?,
         }
-        Ok(if run.phase == "succeeded" { Exit::Done } else { Exit::Failed })
+        Ok((if run.phase == "succeeded" { Exit::Done } else { Exit::Failed }, run.name))
     }
 
     /// A new run, or the one of before that has not ended.
@@ -119,14 +120,19 @@ impl Demo {
         let known: Page<RunView> = served.client.get(&path).await?;
         let open = known.items.iter().find(|run| run.finished_at.is_none() && run.principal == SUBMITTER);
         if let Some(run) = open {
-            say(&format!("the run {} of before has not ended: it goes on", run.name));
+            say(&format!("the run {} of before has not ended: it goes on; {}", run.name, in_a_browser(served, &run.name)));
             return Ok(run.name.clone());
         }
         let request = SubmitRequest { workflow: story::WORKFLOW.into(), ..SubmitRequest::default() };
         let run: RunView = served.client.speaking_for(Some(SUBMITTER), &[]).post("/api/v1/runs", &request).await?;
-        say(&format!("run {} is submitted", run.name));
+        say(&format!("run {} is submitted; {}", run.name, in_a_browser(served, &run.name)));
         Ok(run.name)
     }
+}
+
+/// Where a run is looked at.
+fn in_a_browser(served: &Served, run: &str) -> String {
+    format!("in a browser: {}/runs/{}", served.client.url(), crate::client::segment(run))
 }
 
 /// Removes the site that a new directory begins with, the machine itself: it costs nothing, and would get whatever may run anywhere.

@@ -188,8 +188,7 @@ fn describe_sandbox(site: &SiteView) -> String {
 
 /// What runs without walls where they are only preferred.
 fn without_walls(site: &SiteView) -> String {
-    let said =
-        "without walls while their data carry no tag, unless a policy asks for `sandbox`; within them with `sandbox: require`";
+    let said = "without walls, unless a policy asks for `sandbox`, or with `sandbox: require`; they see none of the server's data";
     if site.sandbox.mode == "prefer" { said.to_owned() } else { String::new() }
 }
 
@@ -208,7 +207,7 @@ fn describe_site(site: &SiteView) -> String {
         ("Executor", site.executor.clone()),
         ("Sandbox", describe_sandbox(site)),
         ("Not enforced", site.sandbox.lacking.join("; ")),
-        ("Flyte tasks", without_walls(site)),
+        ("Flyte apps", without_walls(site)),
         ("May reach", site.sandbox.egress.join(", ")),
         ("Attributes", attributes.join(", ")),
         ("Cores", site.capacity.cpu.to_string()),

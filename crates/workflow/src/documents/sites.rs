@@ -1,6 +1,6 @@
 //! Sites: what they hold, what is said of them, and what they cost.
 
-use model::site::{ExecutorKind, Prices, Terms, Tier};
+use model::site::{ExecutorKind, Prices, StoreSpec, Terms, Tier};
 use model::{Money, QueueSpec, Resources, SiteSpec};
 
 use super::prices::built_in;
@@ -10,7 +10,7 @@ use crate::suggest::nearest;
 use crate::{Catalogue, Diagnostic};
 
 pub(super) fn site(tree: &Tree, catalogue: &dyn Catalogue, findings: &Findings) -> Option<SiteSpec> {
-    let known = ["kind", "name", "executor", "capacity", "attributes", "prices", "simulates", "sandbox"];
+    let known = ["kind", "name", "executor", "capacity", "attributes", "prices", "simulates", "sandbox", "store"];
     let fields = Fields::of(tree, "a site", &known, findings)?;
     let name = fields.needed_name("name", "a site")?;
     if let Some(executor) = fields.text("executor").filter(|executor| executor != "local") {
@@ -36,7 +36,38 @@ pub(super) fn site(tree: &Tree, catalogue: &dyn Catalogue, findings: &Findings) 
         prices: prices(fields.get("prices"), catalogue, findings),
         simulates: fields.text("simulates"),
         sandbox: fields.get("sandbox").and_then(|tree| super::sandbox::sandbox(tree, findings)),
+        store: fields.get("store").and_then(|tree| store(tree, findings)),
     })
+}
+
+/// The bucket for large objects of tasks.
+fn store(tree: &Tree, findings: &Findings) -> Option<StoreSpec> {
+    let fields = Fields::of(tree, "`store`", &["url", "region", "access_key", "secret_key"], findings)?;
+    let needed = |key: &str| {
+        if fields.get(key).is_none() {
+            findings.error("W0102", &(tree.span.start..tree.span.start + 1), format!("`store` needs `{key}`"));
+        }
+        fields.text(key).unwrap_or_default()
+    };
+    let spec = StoreSpec {
+        url: needed("url").trim_end_matches('/').to_owned(),
+        region: fields.text("region").unwrap_or_else(|| "us-east-1".into()),
+        access_key: needed("access_key"),
+        secret_key: needed("secret_key"),
+    };
+    let wrong = |key: &str, is_wrong: bool, message: &str| {
+        if let Some(tree) = fields.get(key).filter(|_| is_wrong) {
+            findings.error("W0104", &tree.span, message);
+        }
+    };
+    let plain =
+        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b',' | b'='));
+    let url = "`url` is `https://HOST/BUCKET` or `https://HOST:PORT/BUCKET/FOLDER`; `http://` is for this machine alone";
+    wrong("url", spec.place().is_none(), url);
+    wrong("region", !plain(&spec.region), "`region` is a word such as `eu-central-1`");
+    wrong("access_key", !plain(&spec.access_key), "`access_key` is the name of a key, which is no secret: letters and digits");
+    wrong("secret_key", spec.secret().is_none(), "`secret_key` names a secret of a project: `secret://PROJECT/NAME`");
+    Some(spec)
 }
 
 /// A document of `kind: queue`.

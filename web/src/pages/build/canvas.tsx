@@ -303,7 +303,7 @@ function picture(sheet: Sheet, wiring?: Wiring): { nodes: FlowNode[]; edges: Lin
       // Where its handles are is told, too: when the direction changes they have to be measured again, or wires end where handles were.
       sourcePosition: down ? Position.Bottom : Position.Right,
       targetPosition: down ? Position.Top : Position.Left,
-      data: { down, id, kind: kindOf(node), words: summary(node), note: sheet.notes[id], refused: refused.has(id) ? `refused by ${refused.get(id) || "policy"}` : undefined, wrong: (wrong[id] ?? []).filter((finding) => finding.severity === "error").length },
+      data: { down, id, kind: kindOf(node), words: summary(node), note: Object.hasOwn(sheet.notes, id) ? sheet.notes[id] : undefined, refused: refused.has(id) ? `refused by ${refused.get(id) || "policy"}` : undefined, wrong: (wrong[id] ?? []).filter((finding) => finding.severity === "error").length },
       ariaLabel: `${id}, ${kindOf(node)}`,
     }),
   );

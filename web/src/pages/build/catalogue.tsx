@@ -34,7 +34,7 @@ export function Catalogue({ names, tasks, add }: Props) {
       {tasks.map((task) => (
         <button key={`${task.project} ${task.domain} ${task.name}`} type="button" className={item} title={`${task.name} of ${task.project}, ${task.domain}: ${signature(task)}`} onClick={() => add("task", task.name)}>
           {task.name}
-          {tasks.some((other) => other !== task && other.name === task.name) ? <span className="block text-[11px] text-faint">{task.project}, {task.domain}</span> : null}
+          {tasks.some((other) => other !== task && other.name === task.name) ? <span className="block text-tiny text-faint">{task.project}, {task.domain}</span> : null}
         </button>
       ))}
       <h2 className="mb-1 mt-3 px-2 text-faint">Workflows</h2>

@@ -13,13 +13,15 @@ export function Conflict({ mine, theirs, take, keep }: { mine: string; theirs: s
         <Button onClick={() => setOpen(!open)} aria-expanded={open}>
           {open ? "Hide both" : "Show both"}
         </Button>
-        <Button onClick={take}>Take theirs</Button>
+        <Button onClick={take} title="one step, which Undo takes back">
+          Take theirs
+        </Button>
         <Button onClick={keep} title="saving then writes yours as the next version">
           Keep mine
         </Button>
       </div>
       {open ? (
-        <div className="mt-2 grid max-h-80 grid-cols-2 gap-3 overflow-auto font-mono text-[12px]">
+        <div className="mt-2 grid max-h-80 grid-cols-2 gap-3 overflow-auto font-mono text-small">
           <pre className="whitespace-pre-wrap">{theirs}</pre>
           <pre className="whitespace-pre-wrap">{mine}</pre>
         </div>

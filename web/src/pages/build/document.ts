@@ -3,6 +3,7 @@
 import type { Connector, Edit, Finding } from "../../api/editing";
 import { pointer, WIRED } from "../../api/editing";
 import type { TaskView } from "../../api/types";
+import { expressionsOf } from "../../lib/expressions";
 import { outputsOfTask, taskOf } from "./tasks";
 
 export type Doc = Record<string, unknown>;
@@ -36,35 +37,35 @@ export function summary(node: NodeDoc): string {
   return "";
 }
 
-const REFERENCE = /\bnodes\.([A-Za-z_][A-Za-z0-9_-]*)/g;
+/** Where an expression stands without `${ }`. */
+const BARE = new Set(["if", "when", "second"]);
+
+/** What follows a name in an expression: a word after a dot, or a text in brackets. Texts are passed over. */
+const MEMBER = /(?<![\w.])(nodes|inputs)\s*(?:\.\s*([A-Za-z_]\w*)|\[\s*(?:"([^"]*)"|'([^']*)')\s*\])|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'/g;
+
+/** What the expressions in a value read of the nodes, or of the inputs. */
+function readOf(root: "nodes" | "inputs", value: unknown): string[] {
+  const found = new Set<string>();
+  const walk = (part: unknown, bare: boolean) => {
+    if (typeof part === "string") {
+      for (const { source } of expressionsOf(part, bare)) for (const [, of, word, double, single] of source.matchAll(MEMBER)) if (of === root) found.add(word ?? double ?? single ?? "");
+    } else if (Array.isArray(part)) part.forEach((item) => walk(item, bare));
+    else if (typeof part === "object" && part !== null) Object.entries(part).forEach(([key, item]) => walk(item, BARE.has(key)));
+  };
+  walk(value, false);
+  return [...found];
+}
 
 /** The nodes that the expressions in a value refer to. */
-export function references(value: unknown): string[] {
-  const found = new Set<string>();
-  const walk = (part: unknown) => {
-    if (typeof part === "string") {
-      for (const [, expression] of part.matchAll(/\$\{([^}]*)\}/g)) for (const match of expression!.matchAll(REFERENCE)) found.add(match[1]!);
-    } else if (Array.isArray(part)) part.forEach(walk);
-    else if (typeof part === "object" && part !== null) Object.values(part).forEach(walk);
-  };
-  walk(value);
-  return [...found];
-}
-
-const INPUT = /\binputs\.([A-Za-z_][A-Za-z0-9_]*)/g;
+export const references = (value: unknown) => readOf("nodes", value);
 
 /** The inputs of the workflow that the expressions in a value refer to. */
-export function inputsRead(value: unknown): string[] {
-  const found = new Set<string>();
-  const walk = (part: unknown) => {
-    if (typeof part === "string") {
-      for (const [, expression] of part.matchAll(/\$\{([^}]*)\}/g)) for (const match of expression!.matchAll(INPUT)) found.add(match[1]!);
-    } else if (Array.isArray(part)) part.forEach(walk);
-    else if (typeof part === "object" && part !== null) Object.values(part).forEach(walk);
-  };
-  walk(value);
-  return [...found];
-}
+export const inputsRead = (value: unknown) => readOf("inputs", value);
+
+const step = (name: string) => (/^[A-Za-z_]\w*$/.test(name) ? `.${name}` : `[${JSON.stringify(name)}]`);
+
+/** The expression that reads what a node gives, or a field of it. */
+export const reading = (node: string, field: string | null) => `\${ nodes${step(node)}${field ? step(field) : ""} }`;
 
 export type Wire = { from: string; to: string; kind: "data" | "after" | "branch" };
 
@@ -95,7 +96,8 @@ export function findingsBy(doc: Doc, text: string, findings: Finding[]): Record<
   const ids = new Set(nodesOf(doc).map(([id]) => id));
   const bytes = new TextEncoder().encode(text);
   const decoder = new TextDecoder();
-  const found: Record<string, Finding[]> = {};
+  // A node may have any name, that of something which every object has too.
+  const found: Record<string, Finding[]> = Object.create(null);
   for (const finding of findings) {
     const start = decoder.decode(bytes.slice(0, finding.span.start)).length;
     const line = text.indexOf("\n", start);
@@ -109,7 +111,7 @@ export function findingsBy(doc: Doc, text: string, findings: Finding[]): Record<
 
 /** The pinned place of each node that has one. */
 export function pins(doc: Doc): Record<string, [number, number]> {
-  const found: Record<string, [number, number]> = {};
+  const found: Record<string, [number, number]> = Object.create(null);
   for (const [id, at] of Object.entries(record(doc.layout))) {
     if (Array.isArray(at) && at.length === 2) found[id] = [Number(at[0]), Number(at[1])];
   }
@@ -205,7 +207,7 @@ export function takesOf(doc: Doc, id: string, { connectors, tasks }: Callable = 
 export function wireData(doc: Doc, from: string, field: string | null, to: string, name: string): Edit | null {
   const there = given(nodesOf(doc).find(([known]) => known === to)?.[1]);
   if (!there || from === to) return null;
-  return { op: "set", path: pointer("nodes", to, ...there.path, name), value: `\${ nodes.${from}${field ? `.${field}` : ""} }` };
+  return { op: "set", path: pointer("nodes", to, ...there.path, name), value: reading(from, field) };
 }
 
 /** Takes what is wired to a node that is to be put in between. */

@@ -8,7 +8,7 @@ import { Button, Failed, Loading } from "../../ui/kit";
 import { Dialog } from "../../ui/dialog";
 import { Tags } from "../../ui/tags";
 import { besideKey } from "./past";
-import { freeName, inputsOf, outputsOf, takesOf, wireAfter, wireData, wiredTo, type Callable, type Doc } from "./document";
+import { freeName, inputsOf, outputsOf, reading, takesOf, wireAfter, wireData, wiredTo, type Callable, type Doc } from "./document";
 
 /** What the rules say about wires from a node. Asked when one begins to be drawn, and kept while the text is the same. */
 export function useWires(text: string, beside: Beside, from: string | undefined) {
@@ -17,7 +17,7 @@ export function useWires(text: string, beside: Beside, from: string | undefined)
 
 /** The nodes to which nothing of what a node gives may be wired, with the refusal. */
 export function barred(gives: { field?: string | null }[], forbidden: Forbidden[]): Record<string, Forbidden> {
-  const found: Record<string, Forbidden> = {};
+  const found: Record<string, Forbidden> = Object.create(null);
   for (const wire of forbidden) {
     const of = forbidden.filter((other) => other.to === wire.to).length;
     if (of === gives.length) found[wire.to] = wire;
@@ -62,12 +62,13 @@ export function DrawDialog({ text, doc, beside, callable, from, to, onWire, onCl
         <Loading what="the rules" />
       ) : (
         <div className="space-y-4">
+          {wires.data && !wires.data.checked ? <p className="text-warn">◌ The file has errors. Until they are mended the rules cannot say what goes along this wire, nor whether it may be: they are asked again when the file checks, and before it is saved.</p> : null}
           <fieldset className="divide-y divide-line rounded-md border border-line">
             <legend className="sr-only">What goes along the wire</legend>
             {offered.map((name) => (
               <label key={name} className="flex items-center gap-3 px-3 py-2">
                 <input type="radio" name="field" checked={field === name} onChange={() => choose(name)} />
-                <span className="font-mono text-[13px]">{name || "all it gives"}</span>
+                <span className="font-mono text-code">{name || "all it gives"}</span>
                 <Tags tags={of(name)} />
                 {bar(name) ? <span className="ml-auto text-bad">✕ refused by policy</span> : null}
               </label>
@@ -102,7 +103,7 @@ export function remedied(doc: Doc, from: string, field: string | null, to: strin
   const name = field ?? remedy.field ?? from;
   if (remedy.existing) return [wireData(doc, remedy.existing, remedy.field ?? null, to, name)];
   const node = freeName(doc, remedy.sanitizer);
-  const value = wiredTo(remedy.insert, `\${ nodes.${from}${field ? `.${field}` : ""} }`);
+  const value = wiredTo(remedy.insert, reading(from, field));
   return [{ op: "add", node, value, below: from }, wireData(doc, node, remedy.field ?? null, to, name)];
 }
 
@@ -168,7 +169,7 @@ function Why({ step }: { step: RefusedStep }) {
       <ul className="space-y-0.5">
         {Object.entries(step.policies).map(([policy, because]) => (
           <li key={policy}>
-            <span className="font-mono text-[13px]">{policy}</span>
+            <span className="font-mono text-code">{policy}</span>
             {because ? `: ${because}` : ""}
           </li>
         ))}

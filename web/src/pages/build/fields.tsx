@@ -93,7 +93,7 @@ export function TextField({ name, help, value, long = false, bare = false, onDon
       mark(0);
     },
     onKeyDown,
-    className: "w-full rounded-md border border-edge bg-surface px-2 py-1 font-mono text-[13px]",
+    className: "w-full rounded-md border border-edge bg-surface px-2 py-1 font-mono text-code",
     title: help,
     placeholder: help,
     "aria-autocomplete": "list" as const,
@@ -145,8 +145,8 @@ function Offered({ id, offered, at, place, onTake }: OfferedProps) {
             onClick={() => onTake(one)}
             className={`grid cursor-pointer grid-cols-[minmax(0,auto)_1fr] items-baseline gap-x-3 px-2 py-1 ${index === at ? "bg-sunken" : ""}`}
           >
-            <span className="truncate font-mono text-[13px]">{one.name}</span>
-            <span className="flex min-w-0 items-baseline gap-2 text-[12px] text-soft">
+            <span className="truncate font-mono text-code">{one.name}</span>
+            <span className="flex min-w-0 items-baseline gap-2 text-small text-soft">
               <span className="whitespace-nowrap">{one.type}</span>
               {one.labels.length > 0 ? <Tags tags={one.labels} /> : null}
               {value !== undefined ? <span className="truncate font-mono">= {brief(value)}</span> : null}
@@ -177,7 +177,7 @@ function Below({ place, text, fresh, bare }: { place: Place; text: string; fresh
   return (
     <ul aria-label="What it gives" className="mt-0.5 space-y-0.5">
       {lines.map(({ source, found }) => (
-        <li key={source} className="flex min-w-0 flex-wrap items-baseline gap-x-2 text-[12px] text-soft">
+        <li key={source} className="flex min-w-0 flex-wrap items-baseline gap-x-2 text-small text-soft">
           {lines.length > 1 ? <span className="max-w-full truncate font-mono text-faint">{source}</span> : null}
           <Gives found={found} run={place.run} />
         </li>

@@ -42,7 +42,7 @@ export function FilesPane({ saved, held, onHold }: Props) {
       <div className="flex flex-wrap items-end gap-2">
         <label className="min-w-0 flex-1">
           <span className="mb-0.5 block text-soft">Into the folder</span>
-          <input value={folder} onChange={(event) => setFolder(event.target.value)} placeholder="beside the workflow" className="w-full rounded-md border border-edge bg-surface px-2 py-1 font-mono text-[13px]" />
+          <input value={folder} onChange={(event) => setFolder(event.target.value)} placeholder="beside the workflow" className="w-full rounded-md border border-edge bg-surface px-2 py-1 font-mono text-code" />
         </label>
         <label className={button}>
           Add files
@@ -60,7 +60,7 @@ export function FilesPane({ saved, held, onHold }: Props) {
         <ul aria-label="Files" className="divide-y divide-line rounded-md border border-line">
           {paths.map((path) => (
             <li key={path} className="flex items-center gap-3 px-3 py-1.5">
-              <span className="min-w-0 flex-1 truncate font-mono text-[13px]">{path}</span>
+              <span className="min-w-0 flex-1 truncate font-mono text-code">{path}</span>
               {held[path] !== undefined ? (
                 <>
                   <span className="text-warn">{saved.includes(path) ? "changed, not saved" : "not saved"}</span>

@@ -46,7 +46,7 @@ function Where({ node }: { node: PlannedNode }) {
     return (
       <span className="col-span-2 text-good">
         ● {node.site}
-        {node.simulated ? <span className="ml-1.5 rounded border border-line px-1 text-[11px] text-soft">simulated</span> : null}
+        {node.simulated ? <span className="ml-1.5 rounded border border-line px-1 text-tiny text-soft">simulated</span> : null}
       </span>
     );
   }
@@ -83,11 +83,11 @@ export function ChangesPane({ text, saved, beside, wrong, onChoose }: Props & { 
         const node = /^nodes\.([^.]+)/.exec(change.at)?.[1];
         return (
           <li key={`${change.change} ${change.at}`} className="py-2">
-            <button type="button" disabled={!node} onClick={() => (node ? onChoose(node) : undefined)} className={`font-mono text-[13px] ${look} enabled:hover:underline`}>
+            <button type="button" disabled={!node} onClick={() => (node ? onChoose(node) : undefined)} className={`font-mono text-code ${look} enabled:hover:underline`}>
               {sign} {change.at}
             </button>
-            {change.labels ? <span className="ml-2 rounded border border-warn px-1 text-[11px] text-warn">labels</span> : null}
-            <div className="mt-0.5 grid gap-0.5 font-mono text-[12px] text-soft">
+            {change.labels ? <span className="ml-2 rounded border border-warn px-1 text-tiny text-warn">labels</span> : null}
+            <div className="mt-0.5 grid gap-0.5 font-mono text-small text-soft">
               {change.before != null ? <span className="line-through">{fieldText(change.before).slice(0, 400)}</span> : null}
               {change.after != null ? <span>{fieldText(change.after).slice(0, 400)}</span> : null}
             </div>

@@ -159,7 +159,7 @@ export function Findings({ findings }: { findings: Finding[] }) {
     <ul className="space-y-1" aria-label="Findings">
       {findings.map((finding, index) => (
         <li key={index} className={finding.severity === "error" ? "text-bad" : "text-warn"}>
-          ✕ <span className="font-mono text-[12px]">{finding.code}</span> {finding.message}
+          ✕ <span className="font-mono text-small">{finding.code}</span> {finding.message}
           {finding.hint ? <span className="block pl-5 text-soft">{finding.hint}</span> : null}
         </li>
       ))}

@@ -46,8 +46,11 @@ async function versionOf(name: string): Promise<number | null> {
   }
 }
 
+/** What was saved: the text, the version that it is, and the files that went with it. */
+type Saved = { text: string; version: number; name: string; files: Record<string, string> };
+
 /** Saves a text as the next version of the workflow that it names. What somebody else saved meanwhile is not written over. */
-export function useSave({ workflow, files }: Beside, version: number, done: (text: string, version: number, name: string) => void) {
+export function useSave({ workflow, files = {} }: Beside, version: number, done: (saved: Saved) => void) {
   const queries = useQueryClient();
   const navigate = useNavigate({ from: "/build" });
   return useMutation({
@@ -59,15 +62,22 @@ export function useSave({ workflow, files }: Beside, version: number, done: (tex
       }
       if (name !== workflow && there !== null) throw refusal("That name is taken", `there is a workflow ${name} already, at version ${there}`, "give yours another name, or open that one");
       const path = `${(workflow ?? "new").split("/").at(-1)}.workflow.yaml`;
-      return { text, answer: await post<Applied>("/api/v1/apply", { documents: [{ path, text }], files: files ?? {}, beside: workflow }) };
+      try {
+        return { text, files, answer: await post<Applied>("/api/v1/apply", { documents: [{ path, text }], files, beside: workflow, expects: { [`workflow ${name}`]: there ?? 0 } }) };
+      } catch (error) {
+        // Somebody was faster by a moment: what they saved is shown beside this.
+        if (error instanceof ApiError && error.problem.status === 409) await queries.invalidateQueries({ queryKey: ["resources", "source", workflow] });
+        throw error;
+      }
     },
-    onSuccess: ({ text, answer }) => {
+    // Files that were added while it was saved are not among those that were sent.
+    onSuccess: ({ text, files, answer }) => {
       const made = answer.applied.find((applied) => applied.kind === "workflow");
       // What was saved is known: the page does not wait for it to be read again.
-      if (made) queries.setQueryData<Source>(["resources", "source", made.name], (old) => ({ text, version: made.version, files: [...new Set([...(old?.files ?? []), ...Object.keys(files ?? {})])] }));
+      if (made) queries.setQueryData<Source>(["resources", "source", made.name], (old) => ({ text, version: made.version, files: [...new Set([...(old?.files ?? []), ...Object.keys(files)])] }));
       void queries.invalidateQueries({ queryKey: ["resources"] });
       if (!made) return;
-      done(text, made.version, made.name);
+      done({ text, version: made.version, name: made.name, files });
       if (made.name !== workflow) void navigate({ search: (old) => ({ ...old, workflow: made.name }), replace: true });
     },
   });

@@ -65,6 +65,15 @@ export function reduce(state: State, change: Change): State {
 
 const EMPTY: State = { sheet: null, text: "", past: [], future: [], saved: "", typed: false, refused: null };
 
+/** What comes of a text, made again when another stands there by then: what was typed meanwhile is not written over. */
+export async function onLatest<T>(make: (text: string) => Promise<T>, latest: () => string): Promise<T> {
+  for (;;) {
+    const text = latest();
+    const made = await make(text);
+    if (latest() === text) return made;
+  }
+}
+
 /** The text of the builder. `keep` is told every text that an edit makes, also when the page has been left meanwhile. */
 export function useSheet(beside: Beside, keep: RefObject<(text: string) => void>) {
   const [state, change] = useReducer(reduce, EMPTY);
@@ -100,7 +109,7 @@ export function useSheet(beside: Beside, keep: RefObject<(text: string) => void>
       const before = line.current;
       line.current = during(async () => {
         await before;
-        const sheet = await edit(now.current.text, edits, folder.current);
+        const sheet = await onLatest((text) => edit(text, edits, folder.current), () => now.current.text);
         now.current = { ...now.current, sheet, text: sheet.text };
         change({ is: "edited", sheet });
         keep.current(sheet.text);
@@ -157,13 +166,13 @@ export function useSheet(beside: Beside, keep: RefObject<(text: string) => void>
       const before = line.current;
       line.current = during(async () => {
         await before;
+        const target = () => now.current[direction === "back" ? "past" : "future"].at(-1);
+        if (target() === undefined) return;
+        const sheet = await onLatest((text) => edit(target() ?? text, [], folder.current), () => now.current.text);
         const { past, future, text } = now.current;
         const [from, to] = direction === "back" ? [past, future] : [future, past];
-        const target = from.at(-1);
-        if (target === undefined) return;
         const rest = from.slice(0, -1);
         const kept = [...to, text];
-        const sheet = await edit(target, [], folder.current);
         const next = { sheet, past: direction === "back" ? rest : kept, future: direction === "back" ? kept : rest };
         now.current = { ...now.current, ...next, text: sheet.text };
         change({ is: "went", ...next });

@@ -38,3 +38,19 @@ export function templateOf(task: TaskView): { task: string; with: Record<string,
 
 /** What a task says that it gives. */
 export const outputsOfTask = (task: TaskView | undefined): string[] => Object.keys(task?.outputs?.properties ?? {});
+
+/** A value as a document has it: what looks like an expression in it is meant as it stands. */
+export function literal(value: unknown): unknown {
+  if (typeof value === "string") return value.replaceAll("${", () => "$${");
+  if (Array.isArray(value)) return value.map(literal);
+  if (typeof value === "object" && value !== null) return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, literal(part)]));
+  return value;
+}
+
+/** The one node by which a task is run by itself. */
+export const CALL = "call";
+
+/** A file with nothing but a call of a task. */
+export function callOf(task: TaskView, values: Record<string, unknown>): string {
+  return JSON.stringify({ workflow: `${task.project}/run-a-task`, nodes: { [CALL]: { task: `${task.name}@${task.version}`, with: literal(values) } } });
+}

@@ -11,7 +11,7 @@ import { isOver } from "../../lib/phases";
 import { Dialog } from "../../ui/dialog";
 import { Button, Failed, Phase, Working } from "../../ui/kit";
 import { Value } from "../../ui/value";
-import { Logs } from "../run/logs";
+import { Logs, useLogLook } from "../run/logs";
 import { inputsRead, references, type Doc, type NodeDoc } from "./document";
 
 /** What was pinned, by workflow and node: kept while the app is open, and nowhere else. */
@@ -77,7 +77,7 @@ export function TestStep({ text, doc, workflow, id, node, onClose }: Props) {
               placeholder="JSON"
               value={values[`${of}.${name}`] ?? ""}
               onChange={(event) => setValues({ ...values, [`${of}.${name}`]: event.target.value })}
-              className="w-full rounded-md border border-edge bg-surface px-3 py-1.5 font-mono text-[13px]"
+              className="w-full rounded-md border border-edge bg-surface px-3 py-1.5 font-mono text-code"
             />
           </label>
         ))}
@@ -113,6 +113,7 @@ export function parsed(text: string | undefined): unknown {
 function Outcome({ run, path }: { run: string; path: string }) {
   const whole = useRun(run);
   const action = useAction(run, path);
+  const look = useLogLook();
   if (whole.error) return <Failed error={whole.error} />;
   const over = whole.data && isOver(whole.data.phase);
   const failure = action.data?.failure ?? whole.data?.failure;
@@ -127,7 +128,7 @@ function Outcome({ run, path }: { run: string; path: string }) {
       </p>
       {failure ? <p className="break-words text-bad">{failure.message}</p> : null}
       {action.data?.output !== undefined && action.data?.output !== null ? <Value value={action.data.output} /> : over ? null : <Working what="It runs" />}
-      {over && action.data?.kind === "run" ? <Logs run={run} path={path} attempt={action.data.attempts} over /> : null}
+      {over && action.data?.kind === "run" ? <Logs run={run} path={path} attempts={action.data.attempts} over look={look} withheld={action.data.withheld} /> : null}
     </section>
   );
 }

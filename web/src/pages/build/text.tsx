@@ -69,7 +69,7 @@ export const TextPane = memo(function TextPane({ text, findings, onType, show }:
       has.current = update.state.doc.toString();
       if (update.transactions.some((change) => change.isUserEvent("input") || change.isUserEvent("delete") || change.isUserEvent("undo") || change.isUserEvent("redo") || change.isUserEvent("move"))) typed.current(has.current);
     });
-    const label = EditorView.contentAttributes.of({ "aria-label": "The text of the workflow" });
+    const label = EditorView.contentAttributes.of({ "aria-label": "The text of the workflow", tabindex: "0" });
     // In a tree of its own the editor puts its rules into adopted style sheets; in the document it would need inline style, which the
     // content security policy forbids.
     const root = host.current!.shadowRoot ?? host.current!.attachShadow({ mode: "open" });
@@ -97,8 +97,11 @@ export const TextPane = memo(function TextPane({ text, findings, onType, show }:
     editor.dispatch(setDiagnostics(editor.state, marks));
   }, [text, findings]);
   useEffect(() => {
-    const at = show ? new RegExp(`^\\s+${show}:`, "m").exec(text) : null;
-    if (at) view.current!.dispatch({ effects: EditorView.scrollIntoView(at.index, { y: "start", yMargin: 40 }) });
+    // What stands in the address may be anything.
+    const lines = text.split("\n");
+    const line = show ? lines.findIndex((one) => /^\s/.test(one) && one.trimStart().startsWith(`${show}:`)) : -1;
+    const at = lines.slice(0, Math.max(0, line)).reduce((sum, one) => sum + one.length + 1, 0);
+    if (line >= 0) view.current!.dispatch({ effects: EditorView.scrollIntoView(at, { y: "start", yMargin: 40 }) });
     // Only when another node is chosen: typing must not scroll.
   }, [show]);
   return <div ref={host} data-editor className="h-full overflow-hidden" />;

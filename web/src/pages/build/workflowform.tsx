@@ -67,7 +67,7 @@ function PortRow({ port, onEdit }: { port: Port; onEdit: (edits: Edit[]) => void
   const tags = Array.isArray(port.schema.labels) ? port.schema.labels.join(", ") : "";
   return (
     <div role="group" aria-label={`The input ${port.name}`} className="grid grid-cols-2 gap-x-3 gap-y-2 rounded border border-line p-2">
-      <span className="self-center font-mono text-[13px]">{port.name}</span>
+      <span className="self-center font-mono text-code">{port.name}</span>
       <div className="flex gap-2">
         <select aria-label={`Type of ${port.name}`} value={String(port.schema.type ?? "")} onChange={(event) => say({ type: event.target.value })} className="min-w-0 flex-1 rounded-md border border-edge bg-surface px-2 py-1">
           {[...new Set([String(port.schema.type ?? ""), ...TYPES])].map((type) => (

@@ -6,10 +6,25 @@ import { useEffect, useRef, useState, type ReactNode } from "react";
 
 import { ask, type Asked, type PolicyStatus, type Question } from "../../api/governance";
 import { useSites, useWorkflows } from "../../api/queries";
-import { Button, Card, Failed, Td, Th } from "../../ui/kit";
+import { Button, Card, Failed, Said, Td, Th } from "../../ui/kit";
 import { Tags } from "../../ui/tags";
 
-const OPERATIONS = ["read", "view", "submit", "steer", "author", "decide", "operate", "govern", "approve", "audit", "secrets", "administer", "work"];
+/** What people and programs do, as the rules name it, with what that means. */
+const OPERATIONS: [name: string, means: string][] = [
+  ["read", "see that it is there and how it stands"],
+  ["view", "see values, files and logs"],
+  ["submit", "start runs"],
+  ["steer", "cancel, pause and resume runs"],
+  ["author", "write workflows, triggers and connectors"],
+  ["decide", "answer questions in the inbox"],
+  ["operate", "look after sites"],
+  ["govern", "write tags, policies and sanitizers"],
+  ["approve", "vouch for rules"],
+  ["audit", "read the record"],
+  ["secrets", "look after secrets"],
+  ["administer", "make tokens, back up and prune"],
+  ["work", "do the work of connectors"],
+];
 const KINDS = ["run", "workflow", "site", "secret", "sanitizer", "policy", "server"];
 const BOX = "w-full rounded-md border border-edge bg-surface px-3 py-1.5";
 
@@ -161,8 +176,10 @@ function PersonForm({ asked, onAsk }: Props) {
       </Labelled>
       <Labelled name="Wants to">
         <select className={BOX} value={operation} onChange={(event) => setOperation(event.target.value)}>
-          {OPERATIONS.map((known) => (
-            <option key={known}>{known}</option>
+          {OPERATIONS.map(([known, means]) => (
+            <option key={known} value={known}>
+              {known}: {means}
+            </option>
           ))}
         </select>
       </Labelled>
@@ -209,7 +226,9 @@ function Answer({ asked }: { asked: Asked }) {
               <tr key={site.site} className="border-b border-line align-top last:border-0">
                 <Td className="whitespace-nowrap">{site.site}</Td>
                 <Td className={`whitespace-nowrap ${site.allowed ? "text-good" : "text-bad"}`}>{site.allowed ? "● permitted" : "✕ refused"}</Td>
-                <Td className="text-soft">{site.why}</Td>
+                <Td className="text-soft">
+                  <Said text={site.why} />
+                </Td>
               </tr>
             ))}
           </tbody>

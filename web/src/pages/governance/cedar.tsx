@@ -23,7 +23,7 @@ const LOOKS: Record<Token["is"], string> = {
 export function Cedar({ text }: { text: string }) {
   return (
     // It can be longer than its box, and is reached by keys.
-    <pre tabIndex={0} aria-label="The text of the policy" className="overflow-x-auto rounded-md bg-sunken px-4 py-3 font-mono text-[13px] leading-relaxed">
+    <pre tabIndex={0} aria-label="The text of the policy" className="overflow-x-auto rounded-md bg-sunken px-4 py-3 font-mono text-code leading-relaxed">
       {tokens(text.trimEnd()).map((token, index) => (token.is === "plain" ? token.text : <span key={index} className={token.text === "permit" ? "font-semibold text-good" : LOOKS[token.is]}>{token.text}</span>))}
     </pre>
   );
@@ -65,7 +65,7 @@ export function CedarEditor({ text, onType }: { text: string; onType: (text: str
   typed.current = onType;
   useEffect(() => {
     const listener = EditorView.updateListener.of((update) => (update.docChanged ? typed.current(update.state.doc.toString()) : undefined));
-    const label = EditorView.contentAttributes.of({ "aria-label": "The text of the policy" });
+    const label = EditorView.contentAttributes.of({ "aria-label": "The text of the policy", tabindex: "0" });
     // In a tree of its own: the content security policy forbids inline style in the document.
     const root = host.current!.shadowRoot ?? host.current!.attachShadow({ mode: "open" });
     const state = EditorState.create({ doc: text, extensions: [basicSetup, LANGUAGE, LOOK, syntaxHighlighting(COLOURS), EditorView.lineWrapping, listener, label] });

@@ -45,7 +45,7 @@ export function ChangesPane() {
               <Td>{change.by}</Td>
               <Td>{change.reason}</Td>
               <Td>
-                <code className="font-mono text-[12px]" title={change.rules}>
+                <code className="font-mono text-small" title={change.rules}>
                   {change.rules.slice(0, 19)}…
                 </code>
               </Td>

@@ -53,7 +53,7 @@ function PolicyCard({ policy }: { policy: PolicyView }) {
             {policy.rules.map((rule) => (
               <li key={rule.id} className="flex flex-wrap items-baseline gap-x-2">
                 <span className={rule.effect === "forbid" ? "text-bad" : "text-good"}>{rule.effect === "forbid" ? "✕ forbids" : "● permits"}</span>
-                <span className="font-mono text-[13px]">{rule.id}</span>
+                <span className="font-mono text-code">{rule.id}</span>
                 <span>{rule.reason}</span>
                 <Tags tags={rule.tags} none="" />
                 {rule.attributes.length > 0 ? <span className="text-faint">looks at {rule.attributes.join(", ")}</span> : null}
@@ -124,11 +124,12 @@ function Editor({ policy, onDone }: { policy: Draft; onDone: () => void }) {
         {checked.error ? <Failed error={checked.error} /> : null}
         {(checked.data?.diagnostics ?? []).map((one, index) => (
           <p key={index} className={one.finding.severity === "error" ? "text-bad" : "text-warn"}>
-            {one.finding.severity === "error" ? "✕" : "◌"} <span className="font-mono text-[12px]">{one.finding.code}</span> {one.finding.message}
+            {one.finding.severity === "error" ? "✕" : "◌"} <span className="font-mono text-small">{one.finding.code}</span> {one.finding.message}
             {one.finding.hint ? <span className="block pl-5 text-soft">{one.finding.hint}</span> : null}
           </p>
         ))}
         {good ? <p className="text-good">● it is valid</p> : null}
+        {named ? null : <p className="text-soft">It is looked at when it has a name.</p>}
       </div>
       <div className="flex flex-wrap items-center gap-2">
         <label className="flex items-center gap-2">
@@ -204,7 +205,7 @@ function Outcome({ simulated, days }: { simulated: Simulated; days: number }) {
       {Object.entries(refused).map(([workflow, why]) => (
         <div key={workflow} className="border-t border-line px-4 py-2">
           <p className="text-bad">✕ {workflow} would be refused</p>
-          <pre className="mt-1 whitespace-pre-wrap font-mono text-[12px] text-soft">{why}</pre>
+          <pre className="mt-1 whitespace-pre-wrap font-mono text-small text-soft">{why}</pre>
         </div>
       ))}
       {freed.length > 0 ? <p className="border-t border-line px-4 py-2 text-good">● no longer refused: {freed.join(", ")}</p> : null}

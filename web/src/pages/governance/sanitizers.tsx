@@ -3,7 +3,7 @@
 import type { SanitizerView } from "../../api/governance";
 import { applied, SANITIZER } from "../../lib/examples";
 import { moment, seconds } from "../../lib/format";
-import { Card, Empty } from "../../ui/kit";
+import { Card, Empty, Said } from "../../ui/kit";
 import { Tags } from "../../ui/tags";
 import { Vouch } from "./vouch";
 
@@ -31,7 +31,7 @@ export function SanitizersPane({ sanitizers }: { sanitizers: SanitizerView[] }) 
               {one.description ? <p>{one.description}</p> : null}
               <dl className="grid grid-cols-[auto_1fr] gap-x-4 gap-y-1.5">
                 <dt className="text-soft">Runs</dt>
-                <dd className="font-mono text-[13px]">{one.runs}</dd>
+                <dd className="font-mono text-code">{one.runs}</dd>
                 <dt className="text-soft">Takes off</dt>
                 <dd className="flex flex-wrap gap-3">
                   {Object.entries(one.strips).map(([tag, becomes]) => (
@@ -48,7 +48,7 @@ export function SanitizersPane({ sanitizers }: { sanitizers: SanitizerView[] }) 
               <ul>
                 {one.standing.map((standing) => (
                   <li key={standing.tag} className={standing.approved_by.length >= standing.needed ? "text-good" : "text-warn"}>
-                    {standing.approved_by.length >= standing.needed ? "●" : "◌"} {standing.said}
+                    {standing.approved_by.length >= standing.needed ? "●" : "◌"} <Said text={standing.said} />
                   </li>
                 ))}
               </ul>

@@ -4,7 +4,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
 import { vouch } from "../../api/governance";
-import { Button, Failed } from "../../ui/kit";
+import { Button, Failed, Said } from "../../ui/kit";
 
 type Props = { kind: "sanitizer" | "policy"; name: string; digest: string };
 
@@ -34,11 +34,11 @@ export function Vouch({ kind, name, digest }: Props) {
         </Button>
       </div>
       <p className="mt-1 text-faint">
-        For exactly <code className="break-all font-mono text-[12px]">{digest}</code>
+        For exactly <code className="break-all font-mono text-small">{digest}</code>
       </p>
       {said.data ? (
         <p role="status" className={said.data.in_force ? "text-good" : "text-warn"}>
-          {said.data.in_force ? "●" : "◌"} {said.data.standing.join("; ")}
+          {said.data.in_force ? "●" : "◌"} <Said text={said.data.standing.join("; ")} />
         </p>
       ) : null}
       {said.error ? <Failed error={said.error} /> : null}

@@ -7,15 +7,16 @@ import { ApiError, segment } from "../../api/client";
 import { useAction } from "../../api/queries";
 import type { RunView } from "../../api/types";
 import { bytes, money, seconds } from "../../lib/format";
+import { now } from "../../lib/now";
 import { inTime } from "../../lib/outlook";
 import { rootOf } from "../../lib/tree";
-import { isOver } from "../../lib/phases";
-import { Button, Card, Failed, Loading, Phase, SiteName } from "../../ui/kit";
+import { failureWords, isOver } from "../../lib/phases";
+import { Button, Card, Failed, Loading, Phase, Said, SiteName } from "../../ui/kit";
 import { Frame } from "../../ui/preview";
 import { Tags } from "../../ui/tags";
 import { Value } from "../../ui/value";
 import { Withheld } from "../../ui/withheld";
-import { Logs } from "./logs";
+import { Logs, useLogAddress } from "./logs";
 import { Placement } from "./placement";
 import { Rerun } from "./rerun";
 
@@ -29,6 +30,7 @@ export function ActionSheet({ run, path, at, close }: { run: RunView; path: stri
   const query = useAction(run.name, path, at);
   const { pane = "data" } = useSearch({ from: "/runs/$run" });
   const navigate = useNavigate({ from: "/runs/$run" });
+  const look = useLogAddress(query.data?.failure != null);
   const kind = query.data?.kind ?? "";
   const panes = PANES.filter((known) => (known !== "logs" || WRITES.has(kind)) && (known !== "report" || kind === "task"));
   const skipped = at !== undefined ? undefined : run.actions?.find((action) => action.path === path && action.phase === "skipped");
@@ -63,7 +65,7 @@ export function ActionSheet({ run, path, at, close }: { run: RunView; path: stri
                 <dt className="text-soft">Waits for</dt>
                 <dd className="break-words">
                   {query.data.wait.words}
-                  {query.data.wait.until ? <span className="text-soft"> ({inTime(query.data.wait.until, Date.now())})</span> : null}
+                  {query.data.wait.until ? <span className="text-soft"> ({inTime(query.data.wait.until, now())})</span> : null}
                 </dd>
               </>
             ) : null}
@@ -103,7 +105,7 @@ export function ActionSheet({ run, path, at, close }: { run: RunView; path: stri
               <>
                 <dt className="text-soft">Failure</dt>
                 <dd className="break-words text-bad">
-                  {query.data.failure.class.replaceAll("_", " ")}: {query.data.failure.message}
+                  {failureWords(query.data.failure.class)}: <Said text={query.data.failure.message} />
                 </dd>
               </>
             ) : null}
@@ -137,7 +139,7 @@ export function ActionSheet({ run, path, at, close }: { run: RunView; path: stri
               </>}
             </Tabs.Content>
             <Tabs.Content value="logs">
-              <Logs run={run.name} path={path} attempt={query.data.attempts} over={at !== undefined || isOver(query.data.phase)} />
+              <Logs run={run.name} path={path} attempts={query.data.attempts} over={at !== undefined || isOver(query.data.phase)} look={look} withheld={query.data.withheld} />
             </Tabs.Content>
             <Tabs.Content value="report">
               <Frame ask={`/api/v1/runs/${segment(run.name)}/report?path=${encodeURIComponent(path)}`} title={`the report of ${path}`} />

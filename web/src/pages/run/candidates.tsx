@@ -1,7 +1,7 @@
 // Every site with its terms and its verdict for one action: as it was recorded with the decision, or as it would be.
 
 import { bytes, money, seconds } from "../../lib/format";
-import { Td, Th } from "../../ui/kit";
+import { Said, Td, Th } from "../../ui/kit";
 
 /** A site as the placer judged it. Amounts are in millionths of the currency. */
 export type Candidate = {
@@ -94,7 +94,7 @@ export function Candidates({ sites, before, label }: Props) {
               <tr className="align-top">
                 <Td>
                   {site.site}
-                  {site.simulated ? <span className="ml-1.5 rounded border border-line px-1 text-[11px] text-soft">simulated</span> : null}
+                  {site.simulated ? <span className="ml-1.5 rounded border border-line px-1 text-tiny text-soft">simulated</span> : null}
                 </Td>
                 <Td className={`whitespace-nowrap ${site.verdict === "chosen" ? "text-good" : ""}`}>
                   {VERDICTS[site.verdict] ?? site.verdict.replaceAll("_", " ")}
@@ -103,13 +103,13 @@ export function Candidates({ sites, before, label }: Props) {
                 <Td right>
                   {site.expected === undefined ? "" : money(site.expected / MICRO)}
                   {old?.expected !== undefined && old.expected !== site.expected ? <span className="block text-soft">before: {money(old.expected / MICRO)}</span> : null}
-                  {termsOf(site) ? <span className="ml-auto block max-w-36 whitespace-normal text-[12px] text-faint">{termsOf(site)}</span> : null}
+                  {termsOf(site) ? <span className="ml-auto block max-w-36 whitespace-normal text-small text-faint">{termsOf(site)}</span> : null}
                 </Td>
                 <Td right className="whitespace-nowrap">
                   {site.runs_s ? (
                     <span title={site.basis ? `from ${site.basis[1]} attempts: ${site.basis[0]}` : undefined}>
                       {seconds(site.runs_s[1])}
-                      <span className="block text-[12px] text-faint">
+                      <span className="block text-small text-faint">
                         {seconds(site.runs_s[0])} to {seconds(site.runs_s[2])}
                       </span>
                     </span>
@@ -126,7 +126,9 @@ export function Candidates({ sites, before, label }: Props) {
               {/* The reason has a line of its own: beside the figures it would be cut where there is little room. */}
               <tr>
                 <td colSpan={late ? 9 : 8} className="px-4 pb-2">
-                  <span className="sticky left-4 block max-w-[min(68ch,calc(100cqw-2rem))] text-soft">{whyNot(site)}</span>
+                  <span className="sticky left-4 block max-w-[min(68ch,calc(100cqw-2rem))] text-soft">
+                    <Said text={whyNot(site)} />
+                  </span>
                 </td>
               </tr>
             </tbody>

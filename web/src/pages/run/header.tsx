@@ -8,7 +8,7 @@ import type { MomentView, OutlookView, RunOutlookView, RunView, WaitView } from 
 import { money, moment, seconds } from "../../lib/format";
 import { between, inAll, inTime, isOpenEnded, WAIT_PLACES, waitWords } from "../../lib/outlook";
 import { isOver, look } from "../../lib/phases";
-import { Stamp } from "../../ui/kit";
+import { Said, Stamp } from "../../ui/kit";
 
 /** Reasons that are listed; a run that waits for more different things than these says how many. */
 const WAITS_SHOWN = 5;
@@ -36,7 +36,7 @@ export function RunHeader({ run, now, open }: Props) {
         </Fact>
         <Fact name={over ? "Took" : then ? "Had run for" : "Runs since"}>{seconds(Math.max(0, took))}</Fact>
         <Fact name="Actions">
-          {run.actions_done} of {run.actions_total} done{!over && running !== undefined ? `, ${running.toLocaleString()} running` : ""}
+          {run.actions_done.toLocaleString()} of {run.actions_total.toLocaleString()} done{!over && running !== undefined ? `, ${running.toLocaleString()} running` : ""}
         </Fact>
         <Fact name={over ? "Cost" : then ? "Cost by then" : "Cost so far"}>{money(run.cost)}</Fact>
         {come ? (
@@ -102,7 +102,9 @@ function Waits({ waits, now, run, open }: { waits: WaitView[]; now: number; run:
           <span aria-hidden className="text-warn">
             {wait.kind === "resume" ? "‖" : wait.kind === "person" ? "◇" : "◌"}
           </span>
-          <span className="min-w-0 break-words">{waitWords(wait, now)}</span>
+          <span className="min-w-0 break-words">
+            <Said text={waitWords(wait, now)} />
+          </span>
           {wait.first ? (
             <button type="button" onClick={() => open(wait.first!)} className="text-accent hover:underline">
               look at {wait.actions === 1 ? "it" : "the first"}

@@ -5,19 +5,19 @@ import { lazy, Suspense } from "react";
 import { useExplanation } from "../../api/queries";
 import type { RunView } from "../../api/types";
 import { money } from "../../lib/format";
-import { Failed, Loading } from "../../ui/kit";
+import { Failed, Loading, Said } from "../../ui/kit";
 import { Candidates, explanationOf } from "./candidates";
 
 const WhatIf = lazy(() => import("./whatif").then((module) => ({ default: module.WhatIf })));
 
 export function Placement({ run, path }: { run: RunView; path: string }) {
   const explanation = useExplanation(run.name, path);
-  if (explanation.error) return <Failed error={explanation.error} />;
+  if (explanation.error && !explanation.data) return <Failed error={explanation.error} />;
   if (explanation.isPending) return <Loading what="the explanation" />;
   const found = explanationOf(explanation.data?.placement);
   return (
     <div>
-      <p className="mb-2">{explanation.data?.summary ?? "It has not been placed."}</p>
+      <p className="mb-2"><Said text={explanation.data?.summary ?? "It has not been placed."} /></p>
       {found ? (
         <>
           <Candidates sites={found.sites} label="Every site and its verdict" />

@@ -5,11 +5,11 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useDeferredValue, useState } from "react";
 
 import { post, segment } from "../../api/client";
-import { useWorkflow } from "../../api/queries";
-import type { JsonSchema, RerunPlanView, RunView } from "../../api/types";
+import { useRunGraph } from "../../api/queries";
+import type { JsonSchema, Port, RerunPlanView, RunView } from "../../api/types";
 import { Dialog } from "../../ui/dialog";
 import { Form, formOf, missing, type FormValue } from "../../ui/form";
-import { Button, Failed, Working } from "../../ui/kit";
+import { Button, Failed, Loading, Working } from "../../ui/kit";
 
 type Props = { run: RunView; node?: string; label: string; look?: "primary" | "plain" };
 
@@ -35,7 +35,8 @@ export function Rerun({ run, node, label, look = "plain" }: Props) {
 
 function Inputs({ run, node, done }: { run: RunView; node?: string; done: () => void }) {
   const navigate = useNavigate();
-  const workflow = useWorkflow(run.workflow);
+  // What is repeated is the version that ran, whatever its workflow takes by now.
+  const graph = useRunGraph(run.name, undefined);
   const before = (run.inputs ?? {}) as FormValue;
   const [values, setValues] = useState<FormValue>(before);
   const changed = Object.keys({ ...before, ...values }).filter((name) => JSON.stringify(before[name]) !== JSON.stringify(values[name]));
@@ -46,10 +47,16 @@ function Inputs({ run, node, done }: { run: RunView; node?: string; done: () => 
       void navigate({ to: "/runs/$run", params: { run: answer.name }, search: {} });
     },
   });
-  const schema: JsonSchema = workflow.data?.graph ? formOf(workflow.data.graph) : {};
+  const ports = (graph.data?.inputs ?? []) as Port[];
+  const whole: JsonSchema = formOf({ workflow: run.workflow, nodes: [], inputs: ports });
+  // What may not be seen is taken as it was given: only what is filled in is given anew.
+  const schema = run.withheld ? { ...whole, required: [], properties: Object.fromEntries(Object.entries(whole.properties ?? {}).map(([name, field]) => [name, { ...field, default: undefined }])) } : whole;
   const lacking = missing(schema, values);
+  if (graph.error && !graph.data) return <Failed error={graph.error} retry={() => void graph.refetch()} />;
+  if (!graph.data) return <Loading what="what it takes" />;
   return (
     <>
+      {run.withheld ? <p className="mb-3 text-soft">You may not see what it was given. It is given the same again, but for what you fill in here.</p> : null}
       <Form schema={schema} values={values} onChange={setValues} />
       {lacking.length === 0 ? <Plan run={run} request={request} /> : null}
       {repeat.isPending ? <Working what="Starting" className="mt-3" /> : null}

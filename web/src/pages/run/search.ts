@@ -1,6 +1,6 @@
 // What of a run is looked at, as it stands in the address.
 
-import { momentOf, oneOf, partOf, rangesOf, sortOf, textOf } from "../../lib/address";
+import { countOf, momentOf, oneOf, partOf, rangesOf, sortOf, textOf, yes } from "../../lib/address";
 import { supposeOf, type Suppose } from "./suppose";
 
 /** The columns that the table of actions can be sorted by. */
@@ -22,12 +22,16 @@ export type RunSearch = {
   phase?: string;
   sort?: string;
   /** The log: which stream, and what is searched. */
-  stream?: "stderr";
+  stream?: "stdout" | "stderr";
   grep?: string;
+  /** The attempt whose log is shown; the last when none is named. */
+  attempt?: number;
   /** What is supposed. */
   whatif?: Suppose;
   /** The dialog that repeats the run: the whole, or from a node on. */
   again?: true | string;
+  /** The dialog that cancels it. */
+  cancel?: true;
 };
 
 /** What an address says. */
@@ -42,9 +46,11 @@ export function runSearch(search: Record<string, unknown>): RunSearch {
     find: textOf(search.find),
     phase: textOf(search.phase),
     sort: sortOf(search.sort, COLUMNS),
-    stream: oneOf(search.stream, ["stderr"] as const),
+    stream: oneOf(search.stream, ["stdout", "stderr"] as const),
     grep: textOf(search.grep),
+    attempt: countOf(search.attempt),
     whatif: supposeOf(search.whatif),
     again: search.again === true ? true : textOf(search.again),
+    cancel: yes(search.cancel),
   };
 }

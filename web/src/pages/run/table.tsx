@@ -10,7 +10,7 @@ import { nextSort, sorted, useSettled } from "../../lib/address";
 import { money, seconds } from "../../lib/format";
 import { look } from "../../lib/phases";
 import { nameOf, readTree, type Leaf } from "../../lib/tree";
-import { Empty, Failed, Phase, SiteName } from "../../ui/kit";
+import { Empty, Failed, Loading, Phase, SiteName } from "../../ui/kit";
 import { COLUMNS } from "./search";
 
 const ROW = 36;
@@ -35,10 +35,11 @@ export function ActionTable({ run, at, open, chosen }: Props) {
   const whole = run.actions_total <= loaded.length;
   // The pages of a large run come in the order in which actions were opened, and are shown so.
   const sort = whole ? search.sort : undefined;
-  const pages = useActionPages(run.name, phase, at, !whole);
+  // Where the page does not have them all, the server finds them.
+  const pages = useActionPages(run.name, { phase, find: search.find }, at, !whole);
   const actions = whole ? loaded.filter((action) => !phase || action.phase === phase) : (pages.data?.pages.flatMap((page) => page.items) ?? []);
   const leaves = useMemo(() => {
-    const wanted = words ? actions.filter((action) => action.path.toLowerCase().includes(words.toLowerCase())) : actions;
+    const wanted = words && whole ? actions.filter((action) => action.path.toLowerCase().includes(words.toLowerCase())) : actions;
     if (!whole || words || phase || sort) return sorted(wanted, sort, columnOf).map((item): Leaf<ActionView> => ({ item, depth: 0, children: 0 }));
     return readTree(wanted, (path, children) => toggles.get(path) ?? children <= OPEN_MAX);
   }, [actions, words, phase, whole, toggles, sort]);
@@ -60,7 +61,11 @@ export function ActionTable({ run, at, open, chosen }: Props) {
           {pages.hasNextPage ? ", more as you scroll" : ""}
         </span>
       </div>
+      {!whole && pages.isPending ? (
+        <Loading what="the actions" />
+      ) : (
       <Rows leaves={leaves} flat={words !== "" || phase !== "" || !whole || sort !== undefined} sort={sort} onSort={whole ? (column) => void navigate({ search: (old) => ({ ...old, sort: nextSort(old.sort, column) }) }) : undefined} toggles={toggles} onToggle={(path, to) => setToggles((old) => new Map(old).set(path, to))} open={open} chosen={chosen} onEnd={() => (pages.hasNextPage && !pages.isFetchingNextPage ? void pages.fetchNextPage() : undefined)} />
+      )}
     </div>
   );
 }
@@ -138,13 +143,13 @@ function Rows({ leaves, flat, sort, onSort, toggles, onToggle, open, chosen, onE
                 >
                   <span role="cell" className="flex min-w-0 items-center" style={{ paddingLeft: depth * 18 }}>
                     {children > 0 ? (
-                      <button type="button" aria-expanded={isOpen} aria-label={`what is below ${action.path}`} onClick={() => onToggle(action.path, !isOpen)} className="mr-1 size-6 shrink-0 text-faint">
+                      <button type="button" aria-expanded={isOpen} aria-label={`what is below ${action.path}`} onClick={() => onToggle(action.path, !isOpen)} className="mr-1 size-7 shrink-0 text-faint">
                         {isOpen ? "▾" : "▸"}
                       </button>
                     ) : flat ? null : (
-                      <span className="mr-1 w-6 shrink-0" />
+                      <span className="mr-1 w-7 shrink-0" />
                     )}
-                    <button type="button" data-row title={action.path} className="truncate font-medium text-accent hover:underline" onClick={() => open(action.path)}>
+                    <button type="button" data-row title={action.path} className="min-w-7 truncate text-left font-medium text-accent hover:underline" onClick={() => open(action.path)}>
                       {flat ? action.path : nameOf(action.path)}
                     </button>
                     {children > 0 && !isOpen ? <span className="ml-2 text-faint">{children}</span> : null}

@@ -51,7 +51,7 @@ function TiledTimeline({ run, total, span, now, onOpen, chosen, at, settled }: P
   const range = ranges.at(-1);
   const tiles = useTiles(run, range, settled);
   const rows = useMemo(() => rowsOfTiles(tiles.data?.tiles ?? [], now), [tiles.data, now]);
-  if (tiles.error) return <Failed error={tiles.error} />;
+  if (tiles.error && !tiles.data) return <Failed error={tiles.error} />;
   if (!tiles.data) return <Loading what="the timeline" />;
   return (
     <>

@@ -63,7 +63,7 @@ type Part = { asked: Suppose; onChange: (next: Suppose) => void };
 
 function Sites({ asked, onChange }: Part) {
   const sites = useSites();
-  if (sites.error) return <Failed error={sites.error} />;
+  if (sites.error && !sites.data) return <Failed error={sites.error} />;
   if (sites.isPending) return <Loading what="sites" />;
   return (
     <div className="overflow-x-auto rounded-md border border-line" role="region" aria-label="Sites as they would be" tabIndex={0}>
@@ -193,7 +193,7 @@ function Rules({ asked, onChange }: Part) {
                     }}
                     className="size-4 accent-accent"
                   />
-                  <span className="font-mono text-[13px]">{policy.name}</span>
+                  <span className="font-mono text-code">{policy.name}</span>
                 </label>
               ))}
             </div>
@@ -207,7 +207,7 @@ function Rules({ asked, onChange }: Part) {
             placeholder={RULE}
             value={text}
             onChange={(event) => onChange({ ...asked, documents: event.target.value === "" ? [] : [{ path: "rules.yaml", text: event.target.value }] })}
-            className="mt-1 w-full rounded-md border border-edge bg-surface p-2 font-mono text-[13px]"
+            className="mt-1 w-full rounded-md border border-edge bg-surface p-2 font-mono text-code"
           />
         </label>
       </div>
@@ -237,7 +237,7 @@ function Answer({ run, action, asked, changed }: { run: RunView; action?: string
         <ul aria-label="What would go elsewhere" className="space-y-1">
           {moved.map((node) => (
             <li key={node.path}>
-              <span className="font-mono text-[13px]">{node.path}</span>: {node.from ?? "nowhere"} → <strong className="font-semibold">{node.to ?? "nowhere"}</strong>
+              <span className="font-mono text-code">{node.path}</span>: {node.from ?? "nowhere"} → <strong className="font-semibold">{node.to ?? "nowhere"}</strong>
               {node.why ? <span className="text-soft"> · {node.why}</span> : null}
             </li>
           ))}

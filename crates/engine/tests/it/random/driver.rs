@@ -67,6 +67,12 @@ impl Driver {
             Order::Late { attempt, ahead, ends } => self.late(*attempt, *ahead, *ends),
             Order::Foreign { attempt, ahead, ends } => self.foreign(*attempt, *ahead, *ends),
             Order::Spawn { parent, retries } => self.spawn(*parent, *retries),
+            Order::Ask { parent } => self.ask(*parent),
+            Order::Answer(question) => match pick(&self.questions(), *question) {
+                Some((run, path)) => self.answer(run, &path),
+                None => Ok(()),
+            },
+            Order::Suspend { attempt, later } => self.suspend(*attempt, *later),
             Order::Stop(action) => self.stop(*action),
             Order::Wait(seconds) => {
                 let span = Duration::from_secs(*seconds);
@@ -266,6 +272,66 @@ impl Driver {
         self.settle()
     }
 
+    /// Something at work asks a person.
+    fn ask(&mut self, parent: Index) -> Result<(), String> {
+        let Some((run, above)) = pick(&self.reference.at_work(), parent) else { return Ok(()) };
+        self.children += 1;
+        let path = format!("question{}", self.children);
+        let node = Arc::new(Node { id: "question".into(), kind: NodeKind::Human, ..Node::default() });
+        let (parent, input) = (self.rig.action(run, &above), Some(json!({ "title": "may it?" })));
+        let asked = Spawn { parent, path: path.clone(), node, input, ..Spawn::default() };
+        let right = self.reference.run(run).doing == Doing::Active && self.reference.action(run, &above).at == At::Running;
+        let taken = self.rig.try_step(Command::Spawn(Box::new(asked))).is_ok();
+        if taken != right {
+            return Err(format!("`{above}` may ask a person: {taken}, where {right} was right"));
+        }
+        self.catch_up();
+        if taken {
+            self.reference.open(run, &path, Role::Child { parent: above }, Work::default(), At::Person, &self.seen)?;
+        }
+        self.settle()
+    }
+
+    /// The questions that wait for somebody.
+    fn questions(&self) -> Vec<(RunId, String)> {
+        let open = self.reference.runs.iter().filter(|(id, _)| self.reference.is_open(**id));
+        let waits = |(id, run): (&RunId, &super::reference::Run)| {
+            let paths = run.order.iter().filter(|path| run.actions[*path].at == At::Person);
+            paths.map(|path| (*id, path.clone())).collect::<Vec<_>>()
+        };
+        open.flat_map(waits).collect()
+    }
+
+    fn answer(&mut self, run: RunId, path: &str) -> Result<(), String> {
+        let (action, principal) = (self.rig.action(run, path), "ada".to_owned());
+        let (decision, form) = ("approve".to_owned(), json!({}));
+        let decided = self.rig.try_step(Command::Decide { action, principal, groups: Vec::new(), decision, form });
+        decided.map_err(|refusal| format!("`{path}` is not decided: {refusal:?}"))?;
+        self.catch_up();
+        self.reference.end(run, path, Phase::Succeeded, false);
+        self.settle()
+    }
+
+    /// Lets go of a process, by preference one that asked for something.
+    fn suspend(&mut self, attempt: Index, later: bool) -> Result<(), String> {
+        let at_work = self.reference.at_work();
+        let asks = |(run, path): &&(RunId, String)| self.reference.runs[run].asked(path) > 0;
+        let asking: Vec<(RunId, String)> = at_work.iter().filter(asks).cloned().collect();
+        let Some((run, path)) = pick(if asking.is_empty() { &at_work } else { &asking }, attempt) else { return Ok(()) };
+        let since = self.rig.now().after(Duration(u64::from(later)));
+        let key = self.reference.attempt(run, &path);
+        let right = self.reference.may_let_go(run, &path, since);
+        let order = Command::Suspend { action: key.action_key(), attempt: key.attempt, since };
+        let taken = self.rig.try_step(order).is_ok();
+        if taken != right {
+            return Err(format!("`{path}` may be let go: {taken}, where {right} was right"));
+        }
+        if taken {
+            self.reference.let_go(run, &path);
+        }
+        self.settle()
+    }
+
     fn stop(&mut self, action: Index) -> Result<(), String> {
         let children = self.reference.runs.iter().filter(|(id, _)| self.reference.is_open(**id)).flat_map(|(id, run)| {
             let children = run.order.iter().filter(|path| matches!(run.actions[*path].role, Role::Child { .. }));
@@ -275,7 +341,7 @@ impl Driver {
         let key = self.rig.action(run, &path);
         self.rig.step(Command::StopAction { action: key, principal: "ada".into(), reason: "enough".into() });
         // What was to go on elsewhere does not.
-        if self.reference.action(run, &path).at == At::Stopping(Why::Drained) {
+        if matches!(self.reference.action(run, &path).at, At::Stopping(Why::Drained | Why::Suspended)) {
             self.reference.action(run, &path).at = At::Running;
         }
         if !matches!(self.reference.action(run, &path).at, At::Done(_) | At::Stopping(_)) {
@@ -311,6 +377,11 @@ impl Driver {
                     self.rig.step(Command::Signal { run, name, payload, principal });
                     self.reference.run(run).signals[node] += 1;
                     self.settle()?;
+                }
+            }
+            for (run, path) in self.questions() {
+                if self.questions().contains(&(run, path.clone())) {
+                    self.answer(run, &path)?;
                 }
             }
             for (run, path) in self.reference.at_work() {
@@ -388,6 +459,8 @@ fn named(at: &At) -> (&'static str, Option<Phase>) {
         At::Backoff => ("backoff", None),
         At::AwaitingTwin => ("awaiting_twin", None),
         At::Signal => ("awaiting_signal", None),
+        At::Person => ("human", None),
+        At::Suspended => ("suspended", None),
         At::Each { .. } => ("each", None),
         At::Done(phase) => ("done", Some(*phase)),
     }

@@ -35,6 +35,12 @@ pub(super) enum Wrong {
     OrphansStay,
     /// Attempts never run out of time.
     NoTimeouts,
+    /// What was let go sleeps on when it has something to be told.
+    SleepsOn,
+    /// Processes are let go although something that they asked for is at work.
+    LetGoBusy,
+    /// Letting go costs a repeat.
+    LetGoCosts,
 }
 
 impl Wrong {
@@ -50,6 +56,9 @@ impl Wrong {
         Wrong::KeyTwice,
         Wrong::OrphansStay,
         Wrong::NoTimeouts,
+        Wrong::SleepsOn,
+        Wrong::LetGoBusy,
+        Wrong::LetGoCosts,
     ];
 }
 
@@ -62,7 +71,14 @@ pub(super) enum At {
     Backoff,
     AwaitingTwin,
     Signal,
-    Each { next: u32, running: u32 },
+    /// A question, until somebody answers it.
+    Person,
+    /// Its process was let go.
+    Suspended,
+    Each {
+        next: u32,
+        running: u32,
+    },
     Done(Phase),
 }
 
@@ -72,6 +88,7 @@ pub(super) enum Why {
     Unwanted,
     Timeout,
     Drained,
+    Suspended,
 }
 
 /// What an action stands for.
@@ -103,6 +120,10 @@ pub(super) struct Action {
     pub(super) site: Option<String>,
     pub(super) epoch: u64,
     pub(super) due: Option<(Timestamp, Due)>,
+    /// When it last asked for something, or something of that ended.
+    pub(super) told: Timestamp,
+    /// How much of what it asked for was open when its process was let go.
+    pub(super) let_go_with: usize,
 }
 
 /// What a run as a whole is doing.
@@ -279,6 +300,20 @@ impl Run {
 
     pub(super) fn open(&self) -> usize {
         self.actions.values().filter(|action| !matches!(action.at, At::Done(_))).count()
+    }
+
+    /// How much is open of what an action asked for.
+    pub(super) fn asked(&self, path: &str) -> usize {
+        let open = |action: &&Action| {
+            matches!(&action.role, Role::Child { parent } if parent == path) && !matches!(action.at, At::Done(_))
+        };
+        self.actions.values().filter(open).count()
+    }
+
+    /// Whether something below an action goes on by itself.
+    pub(super) fn is_busy_below(&self, above: &str) -> bool {
+        let waits = |at: &At| matches!(at, At::Done(_) | At::Person | At::Suspended | At::Signal | At::Each { .. });
+        self.order.iter().any(|path| self.is_below(path, above) && !waits(&self.actions[path].at))
     }
 
     /// The action that an action belongs to.

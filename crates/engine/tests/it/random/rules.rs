@@ -37,9 +37,18 @@ impl Reference {
         let retry_more = u32::from(self.is(Wrong::OneRetryMore));
         let drained_is_lost = self.is(Wrong::DrainedIsLost);
         let orphaned = self.has_done_ancestor(id, path);
+        let (asked, costs) = (self.run(id).asked(path), self.is(Wrong::LetGoCosts));
         let action = self.action(id, path);
         let (mut phase, class) = judge(&action.at, ends);
         let wanted = matches!(action.role, Role::Undo) || doing == Doing::Active && !orphaned;
+        if action.at == At::Stopping(Why::Suspended) && phase == Phase::Aborted && wanted {
+            debug_assert!(asked <= action.let_go_with, "one that stops asks for nothing");
+            (action.at, action.site, action.due) = (At::Suspended, None, None);
+            action.retries += u32::from(costs);
+            self.past.push(key);
+            let repeat = seen.repeats.get(&key).copied().flatten();
+            return if repeat == Some(now) { Ok(()) } else { Err(format!("`{path}` was let go, and goes on at {repeat:?}")) };
+        }
         let bounds = if matches!(action.role, Role::Undo) { UNDO } else { BACKOFF };
         let system_left = action.system < SYSTEM_RETRIES_MAX;
         let pause = match class.filter(|_| wanted) {
@@ -84,6 +93,7 @@ impl Reference {
     pub(super) fn end(&mut self, id: RunId, path: &str, phase: Phase, reused: bool) {
         let (child_fails, orphans_stay, map_stops) =
             (self.is(Wrong::ChildFails), self.is(Wrong::OrphansStay), self.is(Wrong::MapStops));
+        let now = self.now;
         let action = self.action(id, path);
         if matches!(action.at, At::Done(_)) {
             return;
@@ -108,7 +118,10 @@ impl Reference {
                 }
             }
             Role::Undo => run.undoing = None,
-            Role::Child { .. } => run.trouble |= bad && child_fails,
+            Role::Child { parent } => {
+                run.trouble |= bad && child_fails;
+                run.actions.get_mut(parent).expect("its parent").told = now;
+            }
         }
         let is_child = |action: &Action| matches!(&action.role, Role::Child { parent } if parent == path);
         let living = |action: &Action| is_child(action) && !matches!(action.at, At::Done(_) | At::Stopping(_));
@@ -277,7 +290,16 @@ impl Reference {
 
     /// What follows in a run that goes forward.
     fn go_on(&mut self, id: RunId, seen: &Seen) -> Result<bool, String> {
+        let sleeps_on = self.is(Wrong::SleepsOn);
         let run = self.run(id);
+        let wakes = |path: &&String| {
+            let action = &run.actions[*path];
+            action.at == At::Suspended && run.asked(path) < action.let_go_with
+        };
+        if let Some(path) = run.order.iter().find(wakes).filter(|_| !sleeps_on).cloned() {
+            self.action(id, &path).at = At::Queued;
+            return Ok(true);
+        }
         for path in run.order.clone() {
             let Some((items, at_once, work)) = run.map_of(&path) else { continue };
             let At::Each { next, running } = &mut run.actions.get_mut(&path).expect("it is there").at else { continue };
@@ -350,9 +372,14 @@ impl Reference {
         let number = seen.numbers.get(&(id, path.to_owned()));
         let Some(number) = number.copied() else { return Err(format!("`{path}` of run {id} was not opened")) };
         let (attempt, retries, system, site, epoch, due) = (0, 0, 0, None, 0, None);
+        let (told, let_go_with, now) = (model::Timestamp(0), 0, self.now);
         let run = self.run(id);
+        if let Role::Child { parent } = &role {
+            run.actions.get_mut(parent).expect("its parent").told = now;
+        }
         run.order.push(path.to_owned());
-        run.actions.insert(path.to_owned(), Action { role, work, at, number, attempt, retries, system, site, epoch, due });
+        let action = Action { role, work, at, number, attempt, retries, system, site, epoch, due, told, let_go_with };
+        run.actions.insert(path.to_owned(), action);
         Ok(())
     }
 
@@ -380,6 +407,24 @@ impl Reference {
             }
         }
         Ok(())
+    }
+
+    /// Whether the process of an action may be let go, by somebody who looked at it `since`.
+    pub(super) fn may_let_go(&self, id: RunId, path: &str, since: model::Timestamp) -> bool {
+        let (run, busy_too) = (&self.runs[&id], self.is(Wrong::LetGoBusy));
+        let action = &run.actions[path];
+        run.doing == Doing::Active
+            && action.at == At::Running
+            && action.told < since
+            && run.asked(path) > 0
+            && (busy_too || !run.is_busy_below(path))
+    }
+
+    pub(super) fn let_go(&mut self, id: RunId, path: &str) {
+        let (asked, grace) = (self.run(id).asked(path), self.now.after(GRACE));
+        let action = self.action(id, path);
+        (action.at, action.due) = (At::Stopping(Why::Suspended), Some((grace, Due::Grace)));
+        action.let_go_with = asked;
     }
 
     /// Stops what runs at a site, to be repeated elsewhere.
@@ -419,7 +464,7 @@ impl Run {
 fn judge(at: &At, ends: Ends) -> (Phase, Option<Class>) {
     match (ends, at) {
         (Ends::Well, _) => (Phase::Succeeded, None),
-        (_, At::Stopping(Why::Unwanted)) => (Phase::Aborted, None),
+        (_, At::Stopping(Why::Unwanted | Why::Suspended)) => (Phase::Aborted, None),
         (_, At::Stopping(Why::Drained)) => (Phase::Aborted, Some(Class::Preempted)),
         (_, At::Stopping(Why::Timeout)) => (Phase::TimedOut, Some(Class::Work)),
         (Ends::Badly, _) => (Phase::Failed, Some(Class::Work)),

@@ -97,6 +97,16 @@ pub(super) enum Order {
         parent: Index,
         retries: u32,
     },
+    /// A question to a person, which is asked by something at work.
+    Ask {
+        parent: Index,
+    },
+    Answer(Index),
+    /// Lets go of the process of something at work; `later` when it is looked at a moment after what it was told last.
+    Suspend {
+        attempt: Index,
+        later: bool,
+    },
     Stop(Index),
     Cordon(usize),
     Uncordon(usize),
@@ -176,6 +186,9 @@ fn order() -> impl Strategy<Value = Order> {
         3 => run().prop_map(Order::Resume),
         3 => (run(), at()).prop_map(|(run, node)| Order::Signal { run, node }),
         4 => (at(), 0u32..2).prop_map(|(parent, retries)| Order::Spawn { parent, retries }),
+        4 => at().prop_map(|parent| Order::Ask { parent }),
+        3 => at().prop_map(Order::Answer),
+        5 => (at(), prop::bool::weighted(0.8)).prop_map(|(attempt, later)| Order::Suspend { attempt, later }),
         1 => at().prop_map(Order::Stop),
         1 => (0..SITES.len()).prop_map(Order::Cordon),
         3 => (0..SITES.len()).prop_map(Order::Uncordon),

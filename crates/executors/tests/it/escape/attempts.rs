@@ -56,7 +56,8 @@ fn files(outside: &Value, told: &mut Vec<(&'static str, Out)>) {
     let site = PathBuf::from(outside["site"].as_str().unwrap());
     let secret = outside["secret"].as_str().unwrap();
     let own = std::env::var("TUTTI_OUTPUT").unwrap();
-    let work = Path::new(&own).parent().unwrap().to_owned();
+    // A process that stays is at home, and not where its attempt is.
+    let work = Path::new(&own).parent().filter(|work| work.exists()).map_or_else(|| std::env::current_dir().unwrap(), Path::to_owned);
     let attempt = work.parent().unwrap().to_owned();
     told.push(("files: another site's store", blocked(fs::read(&treasures[0]), "it was read")));
     told.push(("files: the own site's store", blocked(fs::read(&treasures[1]), "it was read")));
@@ -191,11 +192,12 @@ fn network(outside: &Value, told: &mut Vec<(&'static str, Out)>) {
 fn processes(outside: &Value, told: &mut Vec<(&'static str, Out)>) {
     let victim = outside["victim"].as_u64().unwrap() as usize;
     let secret = outside["secret"].as_str().unwrap();
+    let stays = std::env::var("HOME").is_ok_and(|home| home.contains("/homes/"));
     told.push(("processes: others are seen", {
         let others = fs::read_dir("/proc")
             .map_or(0, |all| all.flatten().filter(|entry| entry.file_name().to_string_lossy().parse::<u32>().is_ok()).count());
-        // The first process of the namespace, and this one.
-        if others > 2 { Err(format!("{others} are seen")) } else { Ok(()) }
+        // The first process of the namespace, and this one; and the one that started it, where it stays.
+        if others > if stays { 3 } else { 2 } { Err(format!("{others} are seen")) } else { Ok(()) }
     }));
     told.push(("processes: another's environment", {
         let read = fs::read(format!("/proc/{victim}/environ"));

@@ -42,7 +42,7 @@ pub(super) async fn decide(served: &Served, approval: &ApprovalView) -> Result<(
     evidence.lines().iter().for_each(|line| say(&format!("    {line}")));
     say(&format!("  {officer} ({GROUP}) answers: {decision}\n    \"{reason}\"\n"));
     let form = json!({"model_digest": approval.show["model_digest"], "key": approval.show["key"], "reason": reason});
-    let request = DecisionRequest { decision: decision.into(), form };
+    let request = DecisionRequest { decision: decision.into(), form, ..DecisionRequest::default() };
     let path = format!("/api/v1/runs/{}/decision?path={}", segment(&approval.run), segment(&approval.action));
     let client = served.client.speaking_for(Some(officer), &[GROUP.to_owned()]);
     let _: RunView = client.post(&path, &request).await?;

@@ -59,7 +59,7 @@ fn files() -> BTreeMap<String, String> {
 }
 
 fn request(documents: Vec<SourceFile>) -> ApplyRequest {
-    ApplyRequest { documents, files: files(), dry_run: false, beside: None }
+    ApplyRequest { documents, files: files(), ..ApplyRequest::default() }
 }
 
 /// Sites and rules, as `tutti apply -f examples/bank/sites.yaml examples/bank/rules.yaml` would send them.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use api::rest::views::{ActionView, ExplanationView, RunView};
 use http_body_util::BodyExt as _;
-use model::ArtifactRef;
+use model::{ArtifactRef, TransferPath};
 use serde_json::Value;
 
 use crate::client::segment;
@@ -110,14 +110,13 @@ async fn transfers(served: &Served, run: &RunView, simulated: &BTreeSet<String>)
         let whole = whole(served, run, action).await?;
         for artifact in ArtifactRef::all_in(&whole.output.unwrap_or_default()) {
             let name = (artifact.name, action.site.clone().unwrap_or_default());
-            made.entry(artifact.digest.hex()[..12].to_owned()).or_insert(name);
+            made.entry(TransferPath::digits(&artifact.digest)).or_insert(name);
         }
     }
     for action in run.actions.iter().filter(|action| action.kind == "transfer") {
         let bytes = whole(served, run, action).await?.output.and_then(|output| output["bytes"].as_u64());
-        // `ACTION<-DIGEST@SITE`
-        let (to, digest) = action.path.split_once("<-").unwrap_or((&action.path, ""));
-        let digest = digest.split('@').next().unwrap_or_default();
+        let parts = TransferPath::parse(&action.path);
+        let TransferPath { reader: to, digest } = parts.unwrap_or(TransferPath { reader: &action.path, digest: "" });
         let (name, from) = made.get(digest).cloned().unwrap_or_else(|| (digest.to_owned(), String::new()));
         let bytes = match bytes {
             Some(0) => "was there".into(),
@@ -172,11 +171,11 @@ fn look_further(served: &Served, run: &RunView) -> String {
 }
 
 /// What to try on a server that stays up.
-pub(super) fn try_next(served: &Served) -> String {
+pub(super) fn try_next(served: &Served, run: &str) -> String {
     let url = served.client.url();
     let pid = served.pid().map_or_else(String::new, |pid| pid.to_string());
     format!(
-        "\nThe server stays up at {url} (its log: {}). In another terminal:\n  \
+        "\nThe server stays up at {url} (its log: {}). The run is there, {}.\nIn another terminal:\n  \
          alias tutti='{} --server {url}'\n  \
          tutti get runs\n  \
          tutti run bank/fraud-model --input partitions=12 --wait   # then it waits for you: tutti get approvals\n  \
@@ -184,6 +183,7 @@ pub(super) fn try_next(served: &Served) -> String {
          kill -9 {pid:<49} # the server: it is started again, and runs go on\n\
          Ctrl-C stops it.",
         served.data.join("server.log").display(),
+        super::in_a_browser(served, run),
         program()
     )
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use api::rest::approval_views::ApprovalView;
 use api::rest::views::{ActionView, RunView};
+use model::TransferPath;
 
 use crate::client::{Client, segment};
 use crate::failure::CommandError;
@@ -119,7 +120,7 @@ fn in_order(actions: &[ActionView]) -> Vec<&ActionView> {
     let numbers: BTreeMap<&str, Option<u32>> = actions.iter().map(|action| (action.path.as_str(), action.number)).collect();
     let mut ordered: Vec<&ActionView> = actions.iter().collect();
     ordered.sort_by_key(|action| {
-        let reader = action.path.split_once("<-").and_then(|(reader, _)| numbers.get(reader).copied().flatten());
+        let reader = TransferPath::parse(&action.path).and_then(|parts| numbers.get(parts.reader).copied().flatten());
         // Skipped nodes have no number and stand at the end, as they came.
         (reader.or(action.number).unwrap_or(u32::MAX), reader.is_none())
     });
@@ -154,7 +155,7 @@ fn tree(run: &RunView) -> Vec<String> {
 
 fn line(action: &ActionView) -> String {
     if action.kind == "transfer" && action.phase == "succeeded" {
-        let reader = action.path.split("<-").next().unwrap_or_default();
+        let reader = TransferPath::parse(&action.path).map_or("", |parts| parts.reader);
         return format!("  → {:<22} {:<28} {}", format!("brought for {reader}"), place(action), output::seconds(action.seconds));
     }
     let mark = match action.phase.as_str() {
