@@ -17,6 +17,13 @@ nodes:
 outputs: {count: "\${ nodes.first.count }"}
 `;
 
+const TRIES = `workflow: demo/tries
+nodes:
+  try:
+    run: {script: 'echo "this is attempt $TUTTI_ATTEMPT"; [ "$TUTTI_ATTEMPT" -gt 1 ] || exit 7'}
+    retry: {max: 3, backoff: 10ms..10ms}
+`;
+
 const MAP = `workflow: demo/map
 inputs:
   items: {type: array, items: {type: integer}, default: [1, 2, 3]}
@@ -29,7 +36,7 @@ outputs: {all: "\${ nodes.all }"}
 let server, program, page;
 
 before(async () => {
-  server = await house({ "sites.yaml": SITES, "wide.workflow.yaml": WIDE, "map.workflow.yaml": MAP });
+  server = await house({ "sites.yaml": SITES, "wide.workflow.yaml": WIDE, "map.workflow.yaml": MAP, "tries.workflow.yaml": TRIES });
   program = await browser();
   page = await program.page();
   const inputs = { items: Array.from({ length: ITEMS }, (_, index) => index) };
@@ -97,7 +104,7 @@ describe("a run of many actions", () => {
     await page.goto(`${server.url}/runs/wide?action=first`);
     await page.getByRole("button", { name: "Run again", exact: true }).click();
     await page.getByLabel("count").fill("8");
-    await page.getByText("it reads the input `count`, which is another").waitFor();
+    await page.getByText("it reads the input count, which is another").waitFor();
     await page.getByRole("dialog").getByRole("button", { name: "Start" }).click();
     await page.waitForURL(/\/runs\/wide-\d/);
     await page.getByText("succeeded").first().waitFor();
@@ -122,6 +129,20 @@ describe("a run of many actions", () => {
     }
     await page.getByRole("tab", { name: "history" }).click();
     await page.getByText("what 3 items gave may be taken over").waitFor();
+  });
+
+  test("of an action every attempt is told, and the log of each", async () => {
+    const run = await server.api("POST", "/runs?wait=30", { workflow: "demo/tries", name: "tries" });
+    assert.equal(run.phase, "succeeded", JSON.stringify(run.failure));
+    await page.goto(`${server.url}/runs/tries?tab=table&action=try&pane=attempts`);
+    const first = page.getByRole("table", { name: "Attempts" }).getByRole("row").nth(1);
+    await first.getByText(/failed/).first().waitFor();
+    await first.getByText(/7/).first().waitFor();
+    await first.getByRole("button", { name: "The log of attempt 1" }).click();
+    await page.getByText("this is attempt 1").waitFor();
+    await page.getByRole("tab", { name: "attempts" }).click();
+    await page.getByRole("button", { name: "The log of attempt 2" }).click();
+    await page.getByText("this is attempt 2").waitFor();
   });
 
   test("had no error in any page", () => {

@@ -1,5 +1,6 @@
 // What stands around every page: where one is, what waits, whether the server is there.
 
+import { useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet, useLocation, useNavigate, useSearch } from "@tanstack/react-router";
 import { useCallback, useEffect, useRef, useState } from "react";
 
@@ -8,6 +9,7 @@ import { useMe, useWaiting } from "./api/queries";
 import { useWork } from "./api/work";
 import { KeyMap } from "./keymap";
 import { isWriting, PLACES } from "./lib/keys";
+import { notePerson, useOtherPerson } from "./lib/person";
 import { Palette } from "./palette";
 import { noteError, SignIn } from "./signin";
 import { Button, Empty, PageHead, usePassed } from "./ui/kit";
@@ -48,6 +50,7 @@ function useGoKeys(openPalette: () => void, openMap: () => void) {
 
 export function Shell() {
   const [palette, setPalette] = useState(false);
+  const queries = useQueryClient();
   useLiveUpdates(noteError);
   const map = useSearch({ strict: false, select: (search) => search.keys === true });
   const navigate = useNavigate();
@@ -58,7 +61,9 @@ export function Shell() {
   const wide = useLocation({ select: (location) => location.pathname === "/build" });
   const waiting = useWaiting().data ?? 0;
   // Who looks is known on every page: what they were shown is taken away when another signs in.
-  useMe();
+  const who = useMe().data?.name;
+  useEffect(() => void (who !== undefined && notePerson(who) ? queries.resetQueries() : undefined), [who, queries]);
+  const other = useOtherPerson();
   return (
     <div className="min-h-screen">
       <a href="#main" className="sr-only focus:not-sr-only focus:absolute focus:left-3 focus:top-3 focus:z-50 focus:bg-raised focus:px-3 focus:py-2">
@@ -103,7 +108,7 @@ export function Shell() {
         </div>
       </header>
       <main id="main" className={`mx-auto px-5 py-6 ${wide ? "" : "max-w-[1600px]"}`}>
-        <Outlet />
+        <Outlet key={other} />
       </main>
       <SignIn />
       <Palette open={palette} onOpenChange={setPalette} />

@@ -5,6 +5,7 @@ import { useState, useSyncExternalStore } from "react";
 
 import { ApiError, get, setToken, token } from "./api/client";
 import type { MeView } from "./api/types";
+import { forgetPerson, notePerson } from "./lib/person";
 import { Dialog } from "./ui/dialog";
 import { Button } from "./ui/kit";
 
@@ -40,12 +41,13 @@ export async function withToken<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Uses another token, or none. What another person was shown is taken away; one who signs in again goes on where they were. */
+/** Uses another token, or none. What another person was shown and wrote is taken away; one who signs in again goes on where they were. */
 export async function changeToken(queries: QueryClient, value: string | null) {
-  const before = queries.getQueryData<MeView>(["me"])?.name;
   setToken(value);
+  if (value === null) forgetPerson();
   const me = await get<MeView>("/api/v1/me").catch(() => undefined);
-  if (value === null || (me !== undefined && me.name !== before)) await queries.resetQueries();
+  const other = me !== undefined && notePerson(me.name);
+  if (value === null || other) await queries.resetQueries();
   else await queries.invalidateQueries();
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { carried, linesOf, readJson, readLines } from "../src/ui/form";
+import { carried, linesOf, readJson, readLines, taken } from "../src/ui/form";
 
 describe("a list as lines", () => {
   const texts = { type: "array", items: { type: "string" } };
@@ -31,4 +31,8 @@ test("what was filled in stays when a form has other fields, what is cleared sta
   const before = { properties: { name: { type: "string" }, gone: { type: "string" }, cleared: { type: "integer", default: 3 } } };
   const after = { properties: { name: { type: "string" }, cleared: { type: "integer", default: 3 }, more: { type: "integer", default: 7 } } };
   expect(carried({ name: "Ada", gone: "x" }, before, after)).toEqual({ name: "Ada", more: 7 });
+});
+
+test("the values of the last run are taken where there is a field for them", () => {
+  expect(taken({ properties: { a: { type: "string" }, constructor: {} } }, { a: "x", gone: 1 })).toEqual({ a: "x" });
 });

@@ -2106,6 +2106,8 @@ export interface components {
              * @description What its attempts cost.
              */
             cost: number;
+            /** @description The attempts that others followed, the first of them first; where one action is asked for. */
+            earlier?: components["schemas"]["AttemptView"][];
             failure?: components["schemas"]["FailureView"] | null;
             /** @description When it ended. */
             finished_at?: string | null;
@@ -2431,6 +2433,31 @@ export interface components {
             /** @description Why not, in a sentence. */
             why: string;
         };
+        /** @description An attempt that another one followed. */
+        AttemptView: {
+            /**
+             * Format: int32
+             * @description Its number; the first is 1.
+             */
+            attempt: number;
+            /**
+             * Format: double
+             * @description What it cost.
+             */
+            cost: number;
+            failure?: components["schemas"]["FailureView"] | null;
+            /** @description When (RFC 3339). */
+            finished_at: string;
+            /** @description How it ended. */
+            phase: string;
+            /**
+             * Format: double
+             * @description Seconds of its process.
+             */
+            seconds: number;
+            /** @description Where it ran. */
+            site?: string | null;
+        };
         /** @description A break of the audit log that a person accepted. */
         AuditBreak: {
             /** @description When. */
@@ -2735,6 +2762,8 @@ export interface components {
             decision: string;
             /** @description The form's fields. */
             form?: unknown;
+            /** @description Why, in a few words: recorded with the decision, and shown to whoever else decides. */
+            reason?: string;
         };
         /** @description To whom a question is handed, and why. */
         DelegateRequest: {
@@ -3224,6 +3253,8 @@ export interface components {
                  * @description What its attempts cost.
                  */
                 cost: number;
+                /** @description The attempts that others followed, the first of them first; where one action is asked for. */
+                earlier?: components["schemas"]["AttemptView"][];
                 failure?: components["schemas"]["FailureView"] | null;
                 /** @description When it ended. */
                 finished_at?: string | null;
@@ -5209,12 +5240,14 @@ export interface components {
         };
         /** @description What the rules say. */
         WiringView: {
-            /** @description Whether the text could be read: of one with errors nothing is said. */
+            /** @description Whether all of the text could be read. Of one with errors that part is looked at which has none. */
             checked: boolean;
             /** @description Wires from it that would be refused. */
             forbidden: components["schemas"]["ForbiddenView"][];
             /** @description What the node `from` gives. */
             gives: components["schemas"]["GivesView"][];
+            /** @description Nodes that have errors, or read one that has: nothing is said of them. */
+            left_out: string[];
             /** @description Steps that may run nowhere. */
             refused: components["schemas"]["RefusedStepView"][];
             /** @description Each step: what it can read, and where it may be. While steps are refused, no sites are told. */
@@ -7551,7 +7584,7 @@ export interface operations {
                 stream?: string;
                 /** @description From this byte on. */
                 offset?: number;
-                /** @description Another attempt than the last. */
+                /** @description Another attempt than the last, wherever it ran. */
                 attempt?: number;
                 /** @description Go on until the process has ended. */
                 follow?: boolean;

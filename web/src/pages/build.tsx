@@ -162,8 +162,8 @@ function Builder({ workflow, text, version, saved: savedFiles, example, onNamed 
           </span>
         ) : null}
         {rules && !rules.checked && errors.length > 0 ? (
-          <span role="status" className="text-warn" title="nobody can ask them of a file with errors: what wires carry, and what is forbidden, shows when it checks">
-            ◌ the rules wait for that
+          <span role="status" className="text-warn" title={rules.left_out.length > 0 ? `nothing can be said of ${rules.left_out.join(", ")} until the file checks; of the others what wires carry, and what is forbidden, shows as far as they read each other` : "nobody can ask them of a file with such errors: what wires carry, and what is forbidden, shows when it checks"}>
+            ◌ the rules wait for {rules.left_out.length > 0 ? rules.left_out.join(", ") : "that"}
           </span>
         ) : null}
         <span className="text-faint">{dirty ? "not saved" : `version ${base.version}`}</span>

@@ -8,7 +8,7 @@ import { ApiError, post } from "../api/client";
 import { runOptions, useRuns, useTasks, useWorkflow } from "../api/queries";
 import type { Graph, RunView } from "../api/types";
 import { Button, Card, Empty, Failed, Loading, PageHead, Working } from "../ui/kit";
-import { carried, Form, formOf, initial, missing, type FormValue } from "../ui/form";
+import { carried, Form, formOf, initial, missing, taken, type FormValue } from "../ui/form";
 import { GraphPicture, nodesOf } from "./run/graph";
 import { RunTable } from "./runs";
 
@@ -97,7 +97,7 @@ function StartCard({ graph, last }: { graph: Graph; last?: string }) {
       title="Start a run"
       aside={
         before.data?.inputs && Object.keys(before.data.inputs).length > 0 ? (
-          <button type="button" className="text-accent hover:underline" title={`the inputs of ${last}`} onClick={() => setValues(before.data!.inputs as FormValue)}>
+          <button type="button" className="text-accent hover:underline" title={`the inputs of ${last}`} onClick={() => setValues(taken(schema, before.data!.inputs as FormValue))}>
             use the last values
           </button>
         ) : undefined

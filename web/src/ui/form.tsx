@@ -30,6 +30,11 @@ export function carried(values: FormValue, before: JsonSchema, after: JsonSchema
   return Object.fromEntries(Object.keys(after.properties ?? {}).flatMap((name) => (kept(name) === undefined ? [] : [[name, kept(name)]])));
 }
 
+/** Of values those that a form has fields for: the last run may have been of a version that took others. */
+export function taken(schema: JsonSchema, values: FormValue): FormValue {
+  return Object.fromEntries(Object.entries(values).filter(([name]) => Object.hasOwn(schema.properties ?? {}, name)));
+}
+
 /** The names of required fields that have no value yet. */
 export function missing(schema: JsonSchema | null | undefined, values: FormValue): string[] {
   return (schema?.required ?? []).filter((name) => values[name] === undefined || values[name] === "");

@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 
 import { wiring, type Beside, type Edit, type Forbidden, type Remedy, type RefusedStep } from "../../api/editing";
-import { Button, Failed, Loading } from "../../ui/kit";
+import { Button, Failed, Loading, Said } from "../../ui/kit";
 import { Dialog } from "../../ui/dialog";
 import { Tags } from "../../ui/tags";
 import { besideKey } from "./past";
@@ -38,6 +38,9 @@ export function DrawDialog({ text, doc, beside, callable, from, to, onWire, onCl
   // A node that says what it gives is read by field; another as a whole.
   const offered = (fields.length > 0 ? fields : [""]).filter(() => taken !== null);
   const field = chosen ?? offered[0] ?? "after";
+  // Of a file whose errors are in no node nothing could be looked at.
+  const nothing = wires.data?.checked === false && wires.data.steps.length === 0;
+  const unread = [from, to].filter((id) => nothing || wires.data?.left_out.includes(id));
   const of = (name: string) => (wires.data?.gives ?? []).find((one) => (one.field ?? "") === name)?.label ?? [];
   const bar = (name: string) => wires.data?.forbidden.find((wire) => wire.to === to && (wire.field ?? "") === name);
   const wire = async (edits: (Edit | null)[]) => {
@@ -62,7 +65,11 @@ export function DrawDialog({ text, doc, beside, callable, from, to, onWire, onCl
         <Loading what="the rules" />
       ) : (
         <div className="space-y-4">
-          {wires.data && !wires.data.checked ? <p className="text-warn">◌ The file has errors. Until they are mended the rules cannot say what goes along this wire, nor whether it may be: they are asked again when the file checks, and before it is saved.</p> : null}
+          {unread.length > 0 ? (
+            <p role="status" className="text-warn">
+              ◌ {unread.join(" and ")} {unread.length === 1 ? "has" : "have"} an error, or {unread.length === 1 ? "reads" : "read"} what has one. Until that is mended the rules cannot say what goes along this wire, nor whether it may be: they are asked again when the file checks, and before it is saved.
+            </p>
+          ) : null}
           <fieldset className="divide-y divide-line rounded-md border border-line">
             <legend className="sr-only">What goes along the wire</legend>
             {offered.map((name) => (
@@ -182,11 +189,13 @@ function Why({ step }: { step: RefusedStep }) {
         ))}
         {step.closest.map((site) => (
           <li key={site.site}>
-            {site.site}: {site.why}
+            {site.site}: <Said text={site.why} />
           </li>
         ))}
         {step.notes.map((note) => (
-          <li key={note}>{note}</li>
+          <li key={note}>
+            <Said text={note} />
+          </li>
         ))}
       </ul>
     </>

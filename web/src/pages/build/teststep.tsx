@@ -8,14 +8,16 @@ import { get, post, segment } from "../../api/client";
 import { neighbourOptions, useAction, useRun } from "../../api/queries";
 import type { ActionView, RunView } from "../../api/types";
 import { isOver } from "../../lib/phases";
+import { onOtherPerson } from "../../lib/person";
 import { Dialog } from "../../ui/dialog";
-import { Button, Failed, Phase, Working } from "../../ui/kit";
+import { Button, Failed, Phase, Said, Working } from "../../ui/kit";
 import { Value } from "../../ui/value";
 import { Logs, useLogLook } from "../run/logs";
 import { inputsRead, references, type Doc, type NodeDoc } from "./document";
 
 /** What was pinned, by workflow and node: kept while the app is open, and nowhere else. */
 const PINNED = new Map<string, Record<string, string>>();
+onOtherPerson(() => PINNED.clear());
 const RUNS_SHOWN = 20;
 
 type Props = { text: string; doc: Doc; workflow?: string; id: string; node: NodeDoc; onClose: () => void };
@@ -126,7 +128,7 @@ function Outcome({ run, path }: { run: string; path: string }) {
           {run}
         </Link>
       </p>
-      {failure ? <p className="break-words text-bad">{failure.message}</p> : null}
+      {failure ? <p className="break-words text-bad"><Said text={failure.message} /></p> : null}
       {action.data?.output !== undefined && action.data?.output !== null ? <Value value={action.data.output} /> : over ? null : <Working what="It runs" />}
       {over && action.data?.kind === "run" ? <Logs run={run} path={path} attempts={action.data.attempts} over look={look} withheld={action.data.withheld} /> : null}
     </section>

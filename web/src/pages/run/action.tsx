@@ -16,11 +16,12 @@ import { Frame } from "../../ui/preview";
 import { Tags } from "../../ui/tags";
 import { Value } from "../../ui/value";
 import { Withheld } from "../../ui/withheld";
+import { Attempts } from "./attempts";
 import { Logs, useLogAddress } from "./logs";
 import { Placement } from "./placement";
 import { Rerun } from "./rerun";
 
-const PANES = ["data", "logs", "report", "placement"] as const;
+const PANES = ["data", "attempts", "logs", "report", "placement"] as const;
 
 /** Whether actions of this kind run as processes and so write logs. */
 const WRITES = new Set(["run", "task"]);
@@ -32,7 +33,7 @@ export function ActionSheet({ run, path, at, close }: { run: RunView; path: stri
   const navigate = useNavigate({ from: "/runs/$run" });
   const look = useLogAddress(query.data?.failure != null);
   const kind = query.data?.kind ?? "";
-  const panes = PANES.filter((known) => (known !== "logs" || WRITES.has(kind)) && (known !== "report" || kind === "task"));
+  const panes = PANES.filter((known) => (known !== "logs" || WRITES.has(kind)) && (known !== "report" || kind === "task") && (known !== "attempts" || (query.data?.attempts ?? 0) > 1));
   const skipped = at !== undefined ? undefined : run.actions?.find((action) => action.path === path && action.phase === "skipped");
   return (
     <Card
@@ -137,6 +138,9 @@ export function ActionSheet({ run, path, at, close }: { run: RunView; path: stri
                 {query.data.output === undefined || query.data.output === null ? <p className="text-soft">None yet.</p> : <Value value={query.data.output} />}
               </section>
               </>}
+            </Tabs.Content>
+            <Tabs.Content value="attempts">
+              <Attempts action={query.data} onLog={WRITES.has(kind) ? (attempt) => void navigate({ search: (old) => ({ ...old, pane: "logs", attempt }) }) : undefined} />
             </Tabs.Content>
             <Tabs.Content value="logs">
               <Logs run={run.name} path={path} attempts={query.data.attempts} over={at !== undefined || isOver(query.data.phase)} look={look} withheld={query.data.withheld} />
