@@ -96,7 +96,7 @@ describe("the inbox", () => {
     await page.getByText("on leave <b>").waitFor();
     await page.getByText("Asked of tom.").waitFor();
     await page.getByRole("button", { name: "Approve" }).click();
-    await page.getByText("is assigned to tom, not to `local`").waitFor();
+    await page.getByText("is assigned to tom, not to local").waitFor();
     const as = { "x-tutti-user": "tom" };
     await server.api("POST", "/runs/files-1/decision?path=ask", { decision: "approve" }, as);
     await page.getByText("This question is answered").waitFor();
