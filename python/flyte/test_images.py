@@ -4,15 +4,19 @@ import http.server
 import io
 import json
 import os
+import shutil
 import socket
 import subprocess
+import sys
 import tarfile
 import threading
 import unittest
+import zipfile
+from pathlib import Path
 
 import flyte
 from flyteidl2.imagebuilder.payload_pb2 import GetImageRequest
-from rig import OnServer, output, start
+from rig import OnServer, Server, connect, output, start
 
 import programs_images as programs
 
@@ -115,6 +119,111 @@ class Images(OnServer):
             self.assertEqual(run["phase"], "failed")
             self.assertIn(words, run["failure"]["message"])
             self.assertIn("no container", run["failure"]["message"])
+
+
+def wheel(name, version, text):
+    """A package of one module."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(f"{name}/__init__.py", text)
+        archive.writestr(f"{name}-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        archive.writestr(f"{name}-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{name}-{version}.dist-info/RECORD", "")
+    return packed.getvalue()
+
+
+class Index(http.server.BaseHTTPRequestHandler):
+    """An index of packages that are small and made here. Builds are made of them alone: nothing is asked of the world, and nothing large is installed."""
+
+    wheels = {
+        "tiny-1.0-py3-none-any.whl": wheel("tiny", "1.0", "SAYS = 1"),
+        "tiny-2.0-py3-none-any.whl": wheel("tiny", "2.0", "SAYS = 2"),
+        # What stands for the SDK in an image that runs no task, and for what `uv venv` puts into each environment.
+        f"flyte-{flyte.__version__}-py3-none-any.whl": wheel("flyte", flyte.__version__, f"__version__ = '{flyte.__version__}'"),
+        **{f"{name}-90.0-py3-none-any.whl": wheel(name, "90.0", "") for name in ("pip", "setuptools", "wheel")},
+    }
+
+    def do_GET(self):
+        name = self.path.rstrip("/").rsplit("/", 1)[-1]
+        content = self.wheels.get(name)
+        if content is None:
+            found = [file for file in self.wheels if file.startswith(f"{name}-")]
+            content = "".join(f'<a href="/files/{file}">{file}</a>' for file in found).encode() if found else None
+        self.send_response(200 if content is not None else 404)
+        self.send_header("content-type", "text/html" if not name.endswith(".whl") else "application/zip")
+        self.send_header("content-length", str(len(content or b"")))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content or b"")
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+UV = Path(sys.prefix).parent / "flyte-store-venv" / "bin" / "uv"
+
+
+@unittest.skipUnless(UV.exists(), f"there is no {UV}: python/flyte/setup.sh installs it")
+class WithUv(unittest.TestCase):
+    """The same where uv is on the server's search path."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.index = serve(Index)
+        cls.url = f"http://127.0.0.1:{cls.index.server_port}/simple"
+        cls.server = Server(UV_DEFAULT_INDEX=cls.url, UV_NO_CONFIG="1")
+        tools = cls.server.folder / "tools"
+        tools.mkdir()
+        shutil.copy(UV, tools / "uv")
+        # The client asks it too, about what is in a project.
+        cls.path = os.environ["PATH"]
+        os.environ["PATH"] = f"{tools}:{cls.path}"
+        cls.server.start()
+        connect(cls.server)
+        path = cls.server.folder / "site.yaml"
+        path.write_text(SITE.format(port=cls.index.server_port))
+        for words in [["apply", "-f", path], ["site", "cordon", "local"]]:
+            command = [os.environ["TUTTI_BIN"], *words, "--server", f"http://127.0.0.1:{cls.server.port}"]
+            subprocess.run(command, check=True, capture_output=True)
+
+    @classmethod
+    def tearDownClass(cls):
+        os.environ["PATH"] = cls.path
+        cls.server.stop()
+        cls.index.shutdown()
+        cls.index.server_close()
+
+    def built(self, image):
+        """What the Python of an image says of its packages."""
+        try:
+            flyte.build(image)
+        except flyte.errors.ImageBuildError as error:
+            run = self.server.get("/runs")["items"][0]
+            self.fail("\n".join([str(error), *self.server.log(run["name"], "a0")]))
+        [python] = (self.server.folder / "data/flyte/environments").glob(f"{image.name}_*/bin/python")
+        self.assertIn("uv = ", (python.parent.parent / "pyvenv.cfg").read_text())
+        said = subprocess.run([python, "-c", "import flyte, tiny; print(flyte.__version__, tiny.SAYS)"], capture_output=True, text=True)
+        return said.stdout.split() or said.stderr
+
+    def test_packages_are_installed_by_it(self):
+        image = flyte.Image.from_debian_base(name="by-uv").with_pip_packages("tiny<2")
+        self.assertEqual(self.built(image), [flyte.__version__, "1"])
+
+    def test_a_project_is_synced_with_its_lock(self):
+        folder = self.server.folder / "project"
+        folder.mkdir()
+        project = '[project]\nname = "own"\nversion = "1.0"\nrequires-python = ">=3.10"\ndependencies = ["tiny"]\n'
+        (folder / "pyproject.toml").write_text(project.replace("tiny", "tiny<2"))
+        lock = [UV, "lock", "--quiet", "--no-config", "--default-index", self.url, "--project", folder]
+        subprocess.run(lock, check=True, env={**os.environ, "UV_FIND_LINKS": ""})
+        # What is locked counts, and not what could be had by now.
+        locked = (folder / "uv.lock").read_text()
+        (folder / "pyproject.toml").write_text(project)
+        (folder / "uv.lock").write_text(locked.replace('specifier = "<2"', 'specifier = ""'))
+        image = flyte.Image.from_debian_base(name="project").with_uv_project(pyproject_file=folder / "pyproject.toml", uvlock=folder / "uv.lock")
+        self.assertEqual(self.built(image), [flyte.__version__, "1"])
 
 
 class Walls(OnServer):

@@ -97,7 +97,7 @@ async function watch(working, pages, clients, ages) {
   while (performance.now() < until) {
     for (const page of pages) {
       const text = await page.evaluate(() => [...document.querySelectorAll("dd")].find((fact) => / done/.test(fact.textContent))?.textContent ?? "");
-      ages.pages.push(age(Number(/^(\d+) of/.exec(text)?.[1] ?? 0), performance.now()));
+      ages.pages.push(age(Number((/^([\d,]+) of/.exec(text)?.[1] ?? "0").replaceAll(",", "")), performance.now()));
     }
     for (const one of clients) ages.clients.push(age(one.shown(), performance.now()));
     await pause(100);

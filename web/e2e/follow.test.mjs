@@ -74,7 +74,7 @@ const small = async (what) => {
 /** How many actions the head of the page says are done. */
 async function shown() {
   const text = await page.getByRole("region", { name: "Where the run stands" }).getByText(/ done/).textContent();
-  return Number(/^(\d+) of/.exec(text)[1]);
+  return Number(/^([\d,]+) of/.exec(text)[1].replaceAll(",", ""));
 }
 
 /** Lets so many items end in all, and waits until the page says that they have: the one before the map, and these. */
@@ -135,7 +135,7 @@ describe("a run of ten thousand actions while it goes on", () => {
   test("it ends on the screen as it ended on the server, with nothing missed", async () => {
     working.allow(ITEMS);
     await server.until(async () => (await server.api("GET", "/runs/flood?actions=1")).phase === "succeeded");
-    await page.getByText(`${ACTIONS} of ${ACTIONS} done`).waitFor();
+    await page.getByText(`${ACTIONS.toLocaleString("en-US")} of ${ACTIONS.toLocaleString("en-US")} done`).waitFor();
     await page.getByText("as it ended").waitFor();
     const run = await server.api("GET", "/runs/flood?actions=1");
     assert.deepEqual([run.actions_total, run.actions_done, await shown()], [ACTIONS, ACTIONS, ACTIONS]);

@@ -54,7 +54,7 @@ describe("home", () => {
   });
 
   test("leads from every tile to what it counts", async () => {
-    const places = { "Waiting for me": /\/inbox$/, "Failed in 24 hours": /\/runs\?phase=failed$/, "Open, of 24 hours": /\/runs\?phase=running$/, "Spent today (UTC)": /\/admin\?tab=projects$/, "Sites open": /\/sites$/ };
+    const places = { "Waiting for me": /\/inbox(\?|$)/, "Failed in 24 hours": /\/runs\?phase=failed$/, "Open, of 24 hours": /\/runs\?phase=running$/, "Spent today (UTC)": /\/admin\?tab=projects$/, "Sites open": /\/sites$/ };
     for (const [name, place] of Object.entries(places)) {
       await page.goto(server.url);
       await tile(name).click();

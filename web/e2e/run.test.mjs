@@ -104,7 +104,7 @@ describe("a run of many actions", () => {
     await page.goto(`${server.url}/runs/wide?action=first`);
     await page.getByRole("button", { name: "Run again", exact: true }).click();
     await page.getByLabel("count").fill("8");
-    await page.getByText("it reads the input `count`, which is another").waitFor();
+    await page.getByText("it reads the input count, which is another").waitFor();
     await page.getByRole("dialog").getByRole("button", { name: "Start" }).click();
     await page.waitForURL(/\/runs\/wide-\d/);
     await page.getByText("succeeded").first().waitFor();

@@ -21,8 +21,8 @@ const SCREENS = {
   run: [`/runs/${RUN}?action=train`, undefined, "A run: its timeline, and an action"],
   graph: [`/runs/${RUN}?tab=graph`],
   action: [`/runs/${RUN}?tab=table&action=validate`],
-  placement: [`/runs/${RUN}?tab=table&action=card&pane=placement`, undefined, "An action: why it is where it is"],
-  whatif: [`/runs/${RUN}?tab=whatif`, (page) => page.getByLabel("cloud-frankfurt is there").uncheck().then(() => page.getByText(/would have no place|would go elsewhere/).waitFor()), "A run: what if a site were taken away"],
+  placement: [`/runs/${RUN}?tab=table&action=card&pane=placement`, (page) => page.getByRole("region", { name: "Every site and its verdict" }).scrollIntoViewIfNeeded(), "An action: why it is where it is"],
+  whatif: [`/runs/${RUN}?tab=whatif`, (page) => page.getByLabel("cloud-frankfurt is there").uncheck().then(() => page.getByText(/would have no place|would go elsewhere/).waitFor()).then(() => page.getByRole("list", { name: "What would go elsewhere" }).scrollIntoViewIfNeeded()), "A run: what if a site were taken away"],
   costs: ["/costs?hours=1&days=7&by=site", undefined, "Costs and load"],
   history: [`/runs/${RUN}?tab=history`],
   inbox: ["/inbox", undefined, "The inbox"],
@@ -35,8 +35,19 @@ const SCREENS = {
   admin: ["/admin?tab=retention", undefined, "Admin: what is stored"],
 };
 
+/** Something to decide: a run of the story that has come to its question. */
+async function asked() {
+  const api = async (path, body) => (await fetch(`${url}/api/v1${path}`, body && { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) })).json();
+  if ((await api("/approvals:count")).waiting === 0) await api("/runs", { workflow: "bank/fraud-model" });
+  for (let tries = 0; (await api("/approvals:count")).waiting === 0; tries += 1) {
+    if (tries === 300) throw new Error("no run of the story comes to its question");
+    await new Promise((wake) => setTimeout(wake, 1_000));
+  }
+}
+
 const wanted = Object.entries(SCREENS).filter(([name, [, , title]]) => (only.length > 0 ? only.includes(name) : title));
 mkdirSync(folder, { recursive: true });
+await asked();
 for (const colorScheme of ["light", "dark"]) {
   for (const width of WIDTHS) {
     const program = await browser({ viewport: { width, height: Math.round(width * 0.66) }, colorScheme, reducedMotion: "reduce" });

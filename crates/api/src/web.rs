@@ -34,8 +34,13 @@ pub(crate) fn is_for(request: &Request) -> bool {
 
 /// Answers with a file, or with the page for any other address: the page finds its way by itself.
 pub(crate) fn serve(request: &Request) -> Response {
-    let found = file(request.uri().path());
-    let Some(file) = found.or_else(|| file("/index.html")) else {
+    serve_from(FILES, request)
+}
+
+/// The same out of these files: none when the web app was not built.
+fn serve_from(files: &'static [File], request: &Request) -> Response {
+    let file = |path: &str| files.iter().find(|file| file.path == path);
+    let Some(file) = file(request.uri().path()).or_else(|| file("/index.html")) else {
         return answer("text/html; charset=utf-8", Bytes::from_static(NOT_BUILT.as_bytes()), false, None);
     };
     let compressed = file.brotli.filter(|_| accepts_brotli(request.headers()));
@@ -103,6 +108,20 @@ mod tests {
         assert!(is_for(&request("/runs/some-run", "text/html,*/*")));
         assert!(!is_for(&request("/runs/some-run", "application/json")));
         assert!(!is_for(&request("/api/v1/nothing", "text/html")));
+    }
+
+    #[tokio::test]
+    async fn without_a_build_of_the_web_app_every_page_says_how_to_get_it() {
+        for path in ["/", "/runs/some-run"] {
+            let response = serve_from(&[], &request(path, "text/html"));
+            assert_eq!(
+                (response.status(), &response.headers()[header::CACHE_CONTROL]),
+                (StatusCode::OK, &HeaderValue::from_static("no-cache"))
+            );
+            let page = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+            let page = String::from_utf8(page.to_vec()).unwrap();
+            assert!(page.contains("built without the web app") && page.contains("<code>make web</code>"), "{page}");
+        }
     }
 
     #[test]

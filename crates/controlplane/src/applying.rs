@@ -159,7 +159,9 @@ impl ControlPlane {
             let sourced = documents.iter().find(|sourced| key_of(&sourced.document) == *key);
             let Some(Sourced { document, .. }) = sourced.filter(|sourced| !matches!(sourced.document, Document::Site(_))) else {
                 let message = format!("a version of `{key}` is expected, and no document of it is sent");
-                return Err(Fault::new(FaultKind::Malformed, message).hint("name it by its kind and its name: `workflow bank/score`"));
+                return Err(
+                    Fault::new(FaultKind::Malformed, message).hint("name it by its kind and its name: `workflow bank/score`")
+                );
             };
             let known = self.reader().resources(document.kind(), Some(document.name()), None).map_err(Fault::internal)?.pop();
             let there = known.map_or(0, |known| known.version);
@@ -259,13 +261,7 @@ impl ControlPlane {
         outcome.diagnostics.push((path, finding));
     }
 
-    async fn apply_one(
-        &self,
-        sourced: Sourced,
-        dry_run: bool,
-        principal: &str,
-        expected: Option<u64>,
-    ) -> Result<Applied, Fault> {
+    async fn apply_one(&self, sourced: Sourced, dry_run: bool, principal: &str, expected: Option<u64>) -> Result<Applied, Fault> {
         let document = &sourced.document;
         let (kind, name) = (document.kind().to_owned(), document.name().to_owned());
         if let Document::Site(site) = document {

@@ -204,7 +204,12 @@ impl Dispatcher {
             return;
         }
         self.handing.expect(key);
-        self.sanitizing.expect(key, &dispatch.node, &self.governance.rules());
+        let looking = || self.sanitizing.expect(&dispatch, &self.reader, &self.governance.rules());
+        if !dispatch.node.lowers.is_empty()
+            && let Err(failure) = tokio::task::block_in_place(looking)
+        {
+            return self.answer(key, epoch, Outcome::Failed(failure));
+        }
         let input = dispatch.input.as_ref().map_or(Value::Null, |input| input.value().clone());
         let Some(executor) = self.sites.executor(&dispatch.site) else {
             self.fail(key, epoch, FailureClass::SiteDown, format!("the site `{}` is not open", dispatch.site));

@@ -447,9 +447,16 @@ impl ControlPlane {
             let certified = rules.certify(&flow, &[domain], &fleet, &mut self.governance().cache.lock());
             certified.map_err(|refused| *refusal(graph, &refused))?;
         }
-        let labels = RunLabelled { rules: Some(rules.digest()), ..labels_of(carried, &table) };
+        let labels = labels_of(carried, &table);
+        let labels = RunLabelled { rules: Some(rules.digest()), vouched: vouched(rules, &labels), ..labels };
         Ok(carries_anything(&labels).then(|| Box::new(labels)))
     }
+}
+
+/// What the rules say was approved of the sanitizers that take tags off: none where nothing is taken off.
+pub(crate) fn vouched(rules: &Rules, labels: &RunLabelled) -> Option<BTreeMap<String, Digest>> {
+    let of_it = |name: &String| Some((name.clone(), rules.sanitizers().get(name)?.digest()));
+    (!labels.lowered.is_empty()).then(|| labels.lowered.values().filter_map(of_it).collect())
 }
 
 /// Whether any node of a graph says that its output carries something.

@@ -104,7 +104,10 @@ impl ControlPlane {
         }
         let mut told = None;
         for row in rows {
-            let Some(origin) = self.origin(row)?.filter(|origin| !origin.path.as_deref().is_some_and(TransferPath::is_one)) else { continue };
+            let Some(origin) = self.origin(row)?.filter(|origin| !origin.path.as_deref().is_some_and(TransferPath::is_one))
+            else {
+                continue;
+            };
             if may(&origin)? {
                 told = Some(origin);
                 break;

@@ -36,6 +36,8 @@ mod v2;
 mod v21;
 #[path = "golden/v23.rs"]
 mod v23;
+#[path = "golden/v25.rs"]
+mod v25;
 #[path = "golden/v26.rs"]
 mod v26;
 #[path = "golden/v28.rs"]
@@ -83,6 +85,7 @@ fn files() -> Vec<File> {
         File { name: "v16", text: include_str!("golden/v16.journal"), expected: v16::events() },
         File { name: "v21", text: include_str!("golden/v21.journal"), expected: v21::events() },
         File { name: "v23", text: include_str!("golden/v23.journal"), expected: v23::events() },
+        File { name: "v25", text: include_str!("golden/v25.journal"), expected: v25::events() },
         File { name: "v26", text: include_str!("golden/v26.journal"), expected: v26::events() },
         File { name: "v28", text: include_str!("golden/v28.journal"), expected: v28::events() },
         File { name: "v30", text: include_str!("golden/v30.journal"), expected: v30::events() },

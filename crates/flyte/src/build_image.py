@@ -47,6 +47,9 @@ WITH_VALUE = set(
 )
 VALUE = re.compile(r"(?!file:)[A-Za-z0-9:][A-Za-z0-9._,:+*=<>!~\[\]-]*")
 
+# What is held while an environment is made. uv holds `.lock` of the environment that it installs into, and would wait for us.
+LOCK = ".building-lock"
+
 
 class Refused(Exception):
     """Why an image cannot be made here."""
@@ -332,7 +335,7 @@ def build(spec, context, image):
         (venv / ".building").unlink(missing_ok=True)
         say(f"{image} is there already")
         return
-    with open(venv / ".lock", "w") as lock:
+    with open(venv / LOCK, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if there():
             # Another build ended while this one was begun.
@@ -358,7 +361,7 @@ def build(spec, context, image):
 def empty(folder):
     """Removes what an earlier build left half made, but for what says so."""
     for entry in folder.iterdir():
-        if entry.name in (".lock", ".building"):
+        if entry.name in (LOCK, ".building"):
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)

@@ -29,7 +29,7 @@ pub use history::{CostRow, HistoryFilter, HistoryRow, RunTotals, WorkRow};
 pub use leaves::Leaves;
 pub use load::Span;
 pub use past::{Past, Until};
-pub use reader::{ActionFilter, Reader, RefusedAt, RefusedFilter, RunFilter, Stats, Told, WaitingRow};
+pub use reader::{ActionFilter, Lowered, Reader, RefusedAt, RefusedFilter, RunFilter, Stats, Told, WaitingRow};
 pub use rebuild::{differences, rebuild};
 pub use retention::Pruned;
 pub use rows::{

@@ -27,6 +27,7 @@ use crate::{ActionRow, AttemptRow, ChildRow, JournalError, RunRow, SiteRow, Skip
 
 pub use entries::Told;
 pub(crate) use entries::{bare_event_of, event_of};
+pub use labels::Lowered;
 pub use refused::{RefusedAt, RefusedFilter};
 pub use waiting::WaitingRow;
 

@@ -115,7 +115,7 @@ function Prove({ fact, auditKey }: { fact: Fact; auditKey: string }) {
   }
   if (prove.error) return <span className="text-bad">✕ {prove.error.message}</span>;
   return (
-    <span className="flex gap-3">
+    <span className="flex items-center gap-3">
       <button type="button" className="text-accent hover:underline" disabled={prove.isPending} onClick={() => prove.mutate()} aria-label={`Prove entry ${seq}`}>
         prove
       </button>

@@ -275,7 +275,8 @@ async fn a_queue_counts_what_is_of_a_project_that_one_may_not_read_and_does_not_
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         all = as_(&up, &admin, address).await;
     }
-    let named = |queues: &Value| queues[0]["items"].as_array().unwrap().iter().map(|item| item["run"].clone()).collect::<Vec<_>>();
+    let named =
+        |queues: &Value| queues[0]["items"].as_array().unwrap().iter().map(|item| item["run"].clone()).collect::<Vec<_>>();
     assert_eq!(named(&all), ["hidden", "open"], "{all}");
     // One after the other, and at once: what is read for one is not handed to the other.
     for _ in 0..3 {

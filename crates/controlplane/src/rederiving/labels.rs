@@ -12,7 +12,7 @@ use super::files::Files;
 use super::run::{Action, Gave, Run};
 use super::{Rederive, UNDER_WAY};
 use crate::governing::{
-    asked_graph, carries_anything, flow, inputs_carry, labelled, labels_of, labels_of_asked, task_of, works_of,
+    asked_graph, carries_anything, flow, inputs_carry, labelled, labels_of, labels_of_asked, task_of, vouched, works_of,
 };
 
 impl Rederive<'_> {
@@ -86,7 +86,8 @@ impl Rederive<'_> {
         for (rules, time) in tries {
             let inputs = self.inputs(&graph, id, &rules, event);
             let table = labelled(&rules, &graph, Some(&domain), &inputs, time);
-            match differs(event, &labels_of(&inputs, &table)) {
+            let expected = labels_of(&inputs, &table);
+            match differs(event, &expected).or_else(|| differs_in_checks(event, vouched(&rules, &expected))) {
                 None => {
                     self.computed("runs");
                     self.certify(seq, &rules, &flow(&graph, &project, &table), &domain);
@@ -350,6 +351,12 @@ fn differs(event: &RunLabelled, expected: &RunLabelled) -> Option<String> {
         return Some("tags are taken off elsewhere, or by another sanitizer, than recorded".into());
     }
     (event.gives != expected.gives).then(|| "what its steps give carries other tags than recorded".into())
+}
+
+/// How what is recorded of the sanitizers differs from what was approved. Earlier versions did not record it.
+fn differs_in_checks(event: &RunLabelled, expected: Option<BTreeMap<String, Digest>>) -> Option<String> {
+    let differs = event.vouched.is_some() && event.vouched != expected;
+    differs.then(|| "tags are taken off by sanitizers of which something else was approved than recorded".into())
 }
 
 /// What a child runs, by its own definition.

@@ -27,6 +27,10 @@ pub struct RunLabelled {
     /// By which sanitizer a node takes tags off.
     #[n(5)]
     pub lowered: BTreeMap<String, String>,
+    /// What was approved of each of these sanitizers: their code, what they take off and what is looked at, as one digest. Entries of earlier
+    /// versions do not say it.
+    #[n(6)]
+    pub vouched: Option<BTreeMap<String, Digest>>,
 }
 
 /// See [`super::Event::ArtifactsLabelled`].

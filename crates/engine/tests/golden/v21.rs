@@ -34,6 +34,7 @@ pub(crate) fn events() -> Vec<Event> {
         ]),
         gives: BTreeMap::from([(String::new(), carried(&["eu"])), ("workflow/clean".to_owned(), carried(&["eu"]))]),
         lowered: BTreeMap::from([("workflow/clean".to_owned(), "scrub".to_owned())]),
+        vouched: None,
     };
     vec![Event::ChildOpened(Box::new(ChildOpened {
         run: RunId(9),

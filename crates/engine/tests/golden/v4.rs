@@ -26,6 +26,7 @@ pub(crate) fn events() -> Vec<Event> {
             reads: BTreeMap::from([("score".to_owned(), label.clone())]),
             gives: BTreeMap::from([("score".to_owned(), carried)]),
             lowered: BTreeMap::from([("deid".to_owned(), "deidentify".to_owned())]),
+            vouched: None,
         })),
         Event::ArtifactsLabelled(ArtifactsLabelled {
             run,

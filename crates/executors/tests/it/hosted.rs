@@ -117,8 +117,9 @@ fn what_it_used_is_counted() {
     let work = "python3 -c 'import time
 x = bytearray(60_000_000)
 while time.process_time() < 0.3: pass'";
-    let orphaned = format!("{work}; (W=\"$PWD\" setsid sh -c \"$0; touch \\$W/done\" &); while [ ! -e done ]; do sleep 0.05; done");
-    let orphaned = orphaned.replace("$0", &work.replace('\'', "'"));
+    let orphaned = format!(
+        "rm -f done; cat > orphan <<'END'\n{work}\ntouch done\nEND\n{work}; (setsid sh orphan &); while [ ! -e done ]; do sleep 0.05; done"
+    );
     for (text, least) in [(work, 300_000), (orphaned.as_str(), 500_000)] {
         for stays in [false, true] {
             let order = shell(fresh_key(), &rig, text, stays);

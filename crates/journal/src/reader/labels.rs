@@ -1,8 +1,9 @@
 //! What entries say of labels: what was counted when runs were accepted, and what actions could read when they were opened.
 
 use engine::Event;
-use model::{RunId, Seq};
-use rusqlite::params;
+use engine::event::RunLabelled;
+use model::{Digest, RunId, Seq};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::entries::bare_event_of;
 use super::{Reader, Result};
@@ -25,6 +26,25 @@ impl Reader {
         }
     }
 
+    /// The sanitizer by which an action takes tags off, and what was approved of it, as it was when its run, or the workflow within it, was
+    /// accepted. None when it takes nothing off.
+    pub fn lowered_at(&self, run: RunId, path: &str) -> Result<Option<Lowered>> {
+        let node = engine::without_items(path);
+        self.with(|db| {
+            // It is written with the acceptance of the run.
+            let sql = "SELECT j.seq, j.bytes FROM journal j JOIN runs r ON r.id = ?1 WHERE j.seq BETWEEN r.first_seq AND r.first_seq + 1000
+                       AND j.run = ?1 AND j.kind = 31 AND j.bytes IS NOT NULL ORDER BY j.seq LIMIT 1";
+            let found = db.prepare_cached(sql)?.query_row([run.0], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, Vec<u8>>(1)?)));
+            if let Some((seq, bytes)) = found.optional()?
+                && let Event::RunLabelled(labelled) = bare_event_of(seq, &bytes)?
+                && let Some(lowered) = lowered_by(&labelled, &node)
+            {
+                return Ok(Some(lowered));
+            }
+            lowered_inside(db, run, &node)
+        })
+    }
+
     fn labels_between(&self, span: (Seq, Seq), run: Option<RunId>, each: &mut dyn FnMut(RunId, Event)) -> Result<()> {
         self.with(|db| {
             let kinds = KINDS.map(|kind| kind.to_string()).join(", ");
@@ -41,6 +61,39 @@ impl Reader {
             Ok(())
         })
     }
+}
+
+/// A sanitizer by its name, with the digest of what was approved of it; none in entries of earlier versions.
+pub type Lowered = (String, Option<Digest>);
+
+fn lowered_by(labelled: &RunLabelled, node: &str) -> Option<Lowered> {
+    let name = labelled.lowered.get(node)?;
+    Some((name.clone(), labelled.vouched.as_ref().and_then(|vouched| vouched.get(name)).copied()))
+}
+
+/// The same of a node of a workflow that an action asked for.
+fn lowered_inside(db: &Connection, run: RunId, node: &str) -> Result<Option<Lowered>> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM children WHERE run = ?1)";
+    if !db.prepare_cached(sql)?.query_row([run.0], |row| row.get::<_, bool>(0))? {
+        return Ok(None);
+    }
+    let sql = "SELECT j.seq, j.bytes FROM journal j JOIN runs r ON r.id = ?1 WHERE j.seq BETWEEN r.first_seq AND r.last_seq
+               AND j.run = ?1 AND j.kind = 23 AND j.bytes IS NOT NULL ORDER BY j.seq";
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query([run.0])?;
+    while let Some(row) = rows.next()? {
+        let Event::ChildOpened(opened) = bare_event_of(row.get(0)?, row.get_ref(1)?.as_blob().unwrap_or_default())? else {
+            continue;
+        };
+        let within = engine::without_items(&opened.opened.path);
+        let below = node.strip_prefix(&within).and_then(|rest| rest.strip_prefix('/'));
+        if let Some((inside, below)) = opened.inside.as_deref().zip(below)
+            && let Some(lowered) = lowered_by(inside, below)
+        {
+            return Ok(Some(lowered));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

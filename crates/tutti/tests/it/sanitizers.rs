@@ -129,10 +129,56 @@ fn a_sanitizer_that_is_changed_taken_back_or_has_expired_takes_nothing_off() {
         (code == 3).then_some(said)
     });
     assert!(said.contains("earlier approvals have ended"), "{said}");
+    // Nor do they come back when somebody writes another end.
+    bench.home.write("rules.yaml", &(rules() + "expires: 900d\n"));
+    bench.home.ok(&["apply", "-f", "rules.yaml"]);
+    let (code, said) = bench.run("longer", &good);
+    assert!(code == 3 && said.contains("earlier approvals have ended"), "{code} {said}");
 
     // Other code than what was vouched for, in a workflow of its own.
     bench.home.write("mask.sh", "cat input.json > \"$TUTTI_OUTPUT\"\n");
     bench.home.write("masked.workflow.yaml", &WORKFLOW.replace("t/masked", "t/other"));
     let changed = bench.home.run(&["apply", "-f", "masked.workflow.yaml"]);
     assert!(changed.code == 3 && changed.stderr.contains("no sanitizer is registered that is exactly this code"), "{changed:?}");
+}
+
+/// A run is accepted with what was approved then: checks that are left out afterwards, which nobody approved, are carried out on it all the same.
+#[test]
+fn checks_hold_for_runs_that_were_accepted_under_them() {
+    let bench = Bench::new();
+    let home = &bench.home;
+    bench.vouch("ada");
+    bench.vouch("bob");
+    let asks = "nodes:\n  ok: {human: {title: Well, assign: {users: [desk]}, form: {type: object}}}\n";
+    let waiting = WORKFLOW.replace("nodes:\n", asks).replace("    lowers:", "    after: ok\n    lowers:");
+    home.write("masked.workflow.yaml", &waiting);
+    home.ok(&["apply", "-f", "masked.workflow.yaml"]);
+    let leaks = json!({ "give": {"masked": "ada@mail.example"} }).to_string();
+    for (name, inputs) in [("leaks", leaks.as_str()), ("good", "{\"give\": {\"masked\": \"x\"}}"), ("gone", leaks.as_str())] {
+        home.write("in.json", inputs);
+        home.ok(&["run", "t/masked", "--name", name, "--inputs", "in.json"]);
+    }
+    let go_on = |name: &str| {
+        home.ok(&["approve", name, "--as", "desk"]);
+        let code = home.run(&["watch", name]).code;
+        (code, home.ok(&["explain", name, "mask"]).stdout)
+    };
+    home.write("rules.yaml", &RULES.replace("name: pseudonymise\n", "name: mask\n"));
+    home.ok(&["apply", "-f", "rules.yaml"]);
+    let (code, said) = go_on("leaks");
+    assert!(code == 1 && said.contains("did not pass a check of the sanitizer `mask`"), "{code} {said}");
+    assert_ne!(bench.phase("leaks", "score"), json!("succeeded"));
+    let (code, said) = go_on("good");
+    assert_eq!((code, bench.phase("good", "score")), (0, json!("succeeded")), "{said}");
+    // Nor does it help to take the sanitizer away, or to begin anew.
+    home.ok(&["delete", "sanitizer", "mask"]);
+    let Bench { home, _server: server } = bench;
+    drop(server);
+    let _server = home.up();
+    home.ok(&["approve", "gone", "--as", "desk"]);
+    assert_eq!(home.run(&["watch", "gone"]).code, 1);
+    let said = home.ok(&["explain", "gone", "mask"]).stdout;
+    assert!(said.contains("did not pass a check of the sanitizer `mask`"), "{said}");
+    let verified = home.run(&["audit", "verify"]);
+    assert_eq!(verified.code, 0, "{verified:?}");
 }

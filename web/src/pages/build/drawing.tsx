@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 
 import { wiring, type Beside, type Edit, type Forbidden, type Remedy, type RefusedStep } from "../../api/editing";
-import { Button, Failed, Loading } from "../../ui/kit";
+import { Button, Failed, Loading, Said } from "../../ui/kit";
 import { Dialog } from "../../ui/dialog";
 import { Tags } from "../../ui/tags";
 import { besideKey } from "./past";
@@ -189,11 +189,13 @@ function Why({ step }: { step: RefusedStep }) {
         ))}
         {step.closest.map((site) => (
           <li key={site.site}>
-            {site.site}: {site.why}
+            {site.site}: <Said text={site.why} />
           </li>
         ))}
         {step.notes.map((note) => (
-          <li key={note}>{note}</li>
+          <li key={note}>
+            <Said text={note} />
+          </li>
         ))}
       </ul>
     </>

@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 
 import { diff, plan, type Beside, type PlannedNode } from "../../api/editing";
 import { money, seconds } from "../../lib/format";
-import { Empty, Failed, Loading } from "../../ui/kit";
+import { Empty, Failed, Loading, Said } from "../../ui/kit";
 import { fieldText } from "./document";
 import { besideKey } from "./past";
 
@@ -57,7 +57,7 @@ function Where({ node }: { node: PlannedNode }) {
       ✕ {node.verdict === "refused" ? "a policy refuses every site" : "no site can take it"}
       {sites.map((site) => (
         <span key={site.site} className="block pl-4 text-soft">
-          {site.site}: {site.why}
+          {site.site}: <Said text={site.why} />
         </span>
       ))}
     </span>

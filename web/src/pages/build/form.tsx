@@ -6,7 +6,7 @@ import { pointer, type Edit, type Finding } from "../../api/editing";
 import { useWorkflow } from "../../api/queries";
 import { expressionsIn, expressionsWithin } from "../../lib/expressions";
 import { typeWords } from "../../lib/types";
-import { Button } from "../../ui/kit";
+import { Button, Said } from "../../ui/kit";
 import { fieldText, kindOf, parseField, type Callable, type NodeDoc } from "./document";
 import { FieldsAt, TextField, type Place } from "./fields";
 import { useEvaluations, useScope } from "./past";
@@ -159,7 +159,7 @@ export function Findings({ findings }: { findings: Finding[] }) {
     <ul className="space-y-1" aria-label="Findings">
       {findings.map((finding, index) => (
         <li key={index} className={finding.severity === "error" ? "text-bad" : "text-warn"}>
-          ✕ <span className="font-mono text-small">{finding.code}</span> {finding.message}
+          ✕ <span className="font-mono text-small">{finding.code}</span> <Said text={finding.message} />
           {finding.hint ? <span className="block pl-5 text-soft">{finding.hint}</span> : null}
         </li>
       ))}

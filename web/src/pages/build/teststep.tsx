@@ -10,7 +10,7 @@ import type { ActionView, RunView } from "../../api/types";
 import { isOver } from "../../lib/phases";
 import { onOtherPerson } from "../../lib/person";
 import { Dialog } from "../../ui/dialog";
-import { Button, Failed, Phase, Working } from "../../ui/kit";
+import { Button, Failed, Phase, Said, Working } from "../../ui/kit";
 import { Value } from "../../ui/value";
 import { Logs, useLogLook } from "../run/logs";
 import { inputsRead, references, type Doc, type NodeDoc } from "./document";
@@ -128,7 +128,7 @@ function Outcome({ run, path }: { run: string; path: string }) {
           {run}
         </Link>
       </p>
-      {failure ? <p className="break-words text-bad">{failure.message}</p> : null}
+      {failure ? <p className="break-words text-bad"><Said text={failure.message} /></p> : null}
       {action.data?.output !== undefined && action.data?.output !== null ? <Value value={action.data.output} /> : over ? null : <Working what="It runs" />}
       {over && action.data?.kind === "run" ? <Logs run={run} path={path} attempts={action.data.attempts} over look={look} withheld={action.data.withheld} /> : null}
     </section>

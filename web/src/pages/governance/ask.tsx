@@ -210,7 +210,11 @@ function Answer({ asked }: { asked: Asked }) {
       <p role="status" className={`p-4 font-medium ${asked.allowed ? "text-good" : "text-bad"}`}>
         {asked.allowed ? "● permitted" : "✕ refused"}
         {asked.allowed && places.length > 0 && places.length < asked.sites.length ? ` at ${places.join(", ")}, and nowhere else` : ""}
-        {asked.why && asked.why !== "permitted" ? `: ${asked.why}` : ""}
+        {asked.why && asked.why !== "permitted" ? (
+          <>
+            : <Said text={asked.why} />
+          </>
+        ) : null}
       </p>
       {asked.sites.length > 0 ? (
         <table className="w-full border-t border-line">

@@ -6,7 +6,7 @@ import { useEffect, useState } from "react";
 
 import { apply, simulate, validate, type PolicyStatus, type PolicyView, type Simulated } from "../../api/governance";
 import { policyDocument } from "../../lib/cedar";
-import { Button, Card, Empty, Failed, RunLink, Td, Th, Working } from "../../ui/kit";
+import { Button, Card, Empty, Failed, RunLink, Said, Td, Th, Working } from "../../ui/kit";
 import { Tags } from "../../ui/tags";
 import { Cedar, CedarEditor } from "./cedar";
 import { Vouch } from "./vouch";
@@ -124,7 +124,7 @@ function Editor({ policy, onDone }: { policy: Draft; onDone: () => void }) {
         {checked.error ? <Failed error={checked.error} /> : null}
         {(checked.data?.diagnostics ?? []).map((one, index) => (
           <p key={index} className={one.finding.severity === "error" ? "text-bad" : "text-warn"}>
-            {one.finding.severity === "error" ? "✕" : "◌"} <span className="font-mono text-small">{one.finding.code}</span> {one.finding.message}
+            {one.finding.severity === "error" ? "✕" : "◌"} <span className="font-mono text-small">{one.finding.code}</span> <Said text={one.finding.message} />
             {one.finding.hint ? <span className="block pl-5 text-soft">{one.finding.hint}</span> : null}
           </p>
         ))}
@@ -196,7 +196,9 @@ function Outcome({ simulated, days }: { simulated: Simulated; days: number }) {
                 </Td>
                 <Td>{change.from ? `${change.from} → ${change.site}` : change.site}</Td>
                 <Td right>{change.times.toLocaleString()}</Td>
-                <Td className="text-soft">{change.why}</Td>
+                <Td className="text-soft">
+                  <Said text={change.why} />
+                </Td>
               </tr>
             ))}
           </tbody>

@@ -9,7 +9,7 @@ import { useRunGraph } from "../../api/queries";
 import type { JsonSchema, Port, RerunPlanView, RunView } from "../../api/types";
 import { Dialog } from "../../ui/dialog";
 import { Form, formOf, missing, type FormValue } from "../../ui/form";
-import { Button, Failed, Loading, Working } from "../../ui/kit";
+import { Button, Failed, Loading, Said, Working } from "../../ui/kit";
 
 type Props = { run: RunView; node?: string; label: string; look?: "primary" | "plain" };
 
@@ -96,7 +96,7 @@ function Plan({ run, request }: { run: RunView; request: { from: string[]; input
       <ul className="max-h-48 overflow-y-auto" tabIndex={again.length > 6 ? 0 : undefined} aria-label="Nodes that run">
         {again.map(({ node, why }) => (
           <li key={node}>
-            {node} <span className="text-soft">· {why}</span>
+            {node} <span className="text-soft">· <Said text={why} /></span>
             {items[node] ? <span className="text-soft">; items that are given the same take over what {items[node] === 1 ? "one gave" : `${items[node].toLocaleString()} gave`}</span> : null}
           </li>
         ))}

@@ -10,7 +10,7 @@ import { useSites } from "../../api/queries";
 import type { ResourceView, RunView, RunWhatIfView, SideView, SiteView } from "../../api/types";
 import { money, moment, seconds } from "../../lib/format";
 import { between, sums } from "../../lib/outlook";
-import { Button, Failed, Loading, Td, Th, Working } from "../../ui/kit";
+import { Button, Failed, Loading, Said, Td, Th, Working } from "../../ui/kit";
 import { Candidates, explanationOf } from "./candidates";
 import { PRICES, supposeOf, withSite, type Price, type Suppose } from "./suppose";
 
@@ -238,7 +238,7 @@ function Answer({ run, action, asked, changed }: { run: RunView; action?: string
           {moved.map((node) => (
             <li key={node.path}>
               <span className="font-mono text-code">{node.path}</span>: {node.from ?? "nowhere"} → <strong className="font-semibold">{node.to ?? "nowhere"}</strong>
-              {node.why ? <span className="text-soft"> · {node.why}</span> : null}
+              {node.why ? <span className="text-soft"> · <Said text={node.why} /></span> : null}
             </li>
           ))}
         </ul>
