@@ -255,7 +255,9 @@ async def sleeps_warm() -> str:
 
 @env.task
 async def pid() -> str:
-    return f"{os.getpid()} {Path('/proc/self/cmdline').read_text()}"
+    # Within its walls it has the number that others have within theirs: when it began tells them apart.
+    began = Path("/proc/self/stat").read_text().rsplit(") ", 1)[1].split()[19]
+    return f"{began} {Path('/proc/self/cmdline').read_text()}"
 
 
 cold = flyte.TaskEnvironment(name="cold", env_vars={"PYTHONHASHSEED": "7"})
@@ -285,12 +287,12 @@ def seen(data: str, server: int) -> list[str]:
     except OSError:
         pass
     try:
+        # Below `/tmp` this is its own: whether the server has it is seen outside.
         Path(data, "mine").write_text("x")
-        found.append("writes")
     except OSError:
         pass
     ctypes.CDLL(None).umount2(data.encode(), 2)
-    return found + [f"uncovered: {name}" for name in os.listdir(data) if name not in ("flyte", "sites")]
+    return found + [f"uncovered: {name}" for name in os.listdir(data) if name not in ("flyte", "sites", "mine")]
 
 
 @env.task

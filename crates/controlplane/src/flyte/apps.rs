@@ -16,7 +16,7 @@ use flyte::{Call, Message as _};
 use journal::ResourceRow;
 use model::graph::Retry;
 use model::limits::RETRY_ATTEMPTS_MAX;
-use model::{ActionNo, AttemptKey, AttemptNo, Digest, Failure, FailureClass, Phase, RunId, Timestamp};
+use model::{ActionNo, AttemptKey, AttemptNo, Digest, EgressGrant, Failure, FailureClass, Phase, RunId, Timestamp};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -32,6 +32,8 @@ const PAUSES: (model::Duration, model::Duration) = (model::Duration::from_secs(1
 const LOOK: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(5));
 /// How long an answer may take, and how long an app may take to come up.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+/// Doors that a task finds: it may be granted no more places than there are listeners for.
+pub(crate) const DOORS_MAX: usize = 16;
 /// Looks without an answer after which it is started again.
 const SILENT_MAX: u32 = 3;
 /// What a process gets between the polite request to stop and force.
@@ -234,6 +236,14 @@ impl Flyte {
 /// The ports at which apps are called.
 fn doors(rows: &[ResourceRow]) -> BTreeSet<u16> {
     rows.iter().filter_map(DeployedApp::of).map(|app| app.front).collect()
+}
+
+/// The ways to the doors of the apps of a task's own project and domain. Who may go through one is asked there.
+pub(super) fn ways(names: &engine::RunNames, reader: &journal::Reader) -> BTreeSet<EgressGrant> {
+    let rows = reader.resources(KIND, None, None).unwrap_or_default();
+    let own = rows.iter().filter_map(DeployedApp::of).filter(|app| (&app.id.project, &app.id.domain) == (&names.project, &names.domain));
+    let way = |app: DeployedApp| EgressGrant { bytes_max: u64::MAX, ..EgressGrant::place("127.0.0.1", app.front) };
+    own.take(DOORS_MAX).map(way).collect()
 }
 
 /// What the end of an app's process means: it is never meant to end, so that it is started again.
