@@ -270,7 +270,7 @@ async def started_cold() -> str:
 
 def seen(data: str, server: int) -> list[str]:
     """What a process finds that is the server's and none of its own business."""
-    own = [os.getcwd(), os.environ["TUTTI_SITE_FILES"], os.environ["TUTTI_FLYTE_ENVIRONMENTS"], f"{data}/flyte/host.py"]
+    own = [os.getcwd(), os.environ["TUTTI_SITE_FILES"], os.environ["TUTTI_FLYTE_ENVIRONMENTS"], f"{data}/flyte/host.py", f"{data}/mine"]
     found = [str(path) for path in Path(data).rglob("*") if path.is_file() and not any(str(path).startswith(one) for one in own)]
     found += [f"above: {path}" for path in Path("..").rglob("*") if path.is_file() and not path.resolve().is_relative_to(os.getcwd())]
     for name in ("environ", "root/etc/hostname", f"root{data}/journal", "cwd/", "fd/0", "fdinfo/0", "mem"):
