@@ -321,7 +321,15 @@ impl Flyte {
         self.note_label(&reach, &reach.name).map_err(|error| broken(error.to_string()))?;
         let produces = spec.task_template.as_ref().and_then(|template| template.metadata.as_ref());
         let produces = produces.is_some_and(|metadata| metadata.produces_artifacts);
-        let open = Open { reach: Arc::new(reach), site: dispatch.site.clone(), called, produces, is_app, suspends_after, is_unkept: false };
+        let open = Open {
+            reach: Arc::new(reach),
+            site: dispatch.site.clone(),
+            called,
+            produces,
+            is_app,
+            suspends_after,
+            is_unkept: false,
+        };
         self.inner.attempts.lock().insert(dispatch.key, open);
         Ok(Prepared { order, secrets: secrets.into_values().collect(), installs: makes })
     }

@@ -241,7 +241,10 @@ fn doors(rows: &[ResourceRow]) -> BTreeSet<u16> {
 /// The ways to the doors of the apps of a task's own project and domain. Who may go through one is asked there.
 pub(super) fn ways(names: &engine::RunNames, reader: &journal::Reader) -> BTreeSet<EgressGrant> {
     let rows = reader.resources(KIND, None, None).unwrap_or_default();
-    let own = rows.iter().filter_map(DeployedApp::of).filter(|app| (&app.id.project, &app.id.domain) == (&names.project, &names.domain));
+    let own = rows
+        .iter()
+        .filter_map(DeployedApp::of)
+        .filter(|app| (&app.id.project, &app.id.domain) == (&names.project, &names.domain));
     let way = |app: DeployedApp| EgressGrant { bytes_max: u64::MAX, ..EgressGrant::place("127.0.0.1", app.front) };
     own.take(DOORS_MAX).map(way).collect()
 }

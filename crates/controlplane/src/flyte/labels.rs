@@ -293,8 +293,15 @@ mod tests {
         let flyte = Flyte::open(folder.path(), specs, None).unwrap();
         let key: AttemptKey = "tutti-1-2-1".parse().unwrap();
         let reach = Reach { base: "s3://tutti/runs/p/d/r".into(), name: "a0".into(), attempt: 1, ..Reach::default() };
-        let open =
-            Open { reach: Arc::new(reach), site: String::new(), called: None, produces: false, is_app: false, suspends_after: None, is_unkept: false };
+        let open = Open {
+            reach: Arc::new(reach),
+            site: String::new(),
+            called: None,
+            produces: false,
+            is_app: false,
+            suspends_after: None,
+            is_unkept: false,
+        };
         flyte.inner.attempts.lock().insert(key, open);
         // Something that is no folder stands where labels are kept.
         let root = folder.path().join("flyte/store/objects");
