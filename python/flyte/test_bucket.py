@@ -73,17 +73,22 @@ class InABucket(unittest.TestCase):
         self.server.start()
         self.addCleanup(lambda: self.server.stop())
         connect(self.server)
-        self.tutti("secrets", "set", "acceptance/store", given="a secret of the store")
         site = self.server.folder / "site.yaml"
         site.write_text(SITE.format(port=self.store.port))
-        self.tutti("apply", "-f", site)
+        apply = ["apply", "-f", site]
+        self.assertIn("W0701", self.run_tutti(*apply).stderr, "its secret is not there")
+        self.tutti("secrets", "set", "acceptance/store", given="a secret of the store")
+        self.tutti(*apply)
         for other in self.server.get("/sites"):
             if other["name"] != "clinic":
                 self.tutti("site", "cordon", other["name"])
 
-    def tutti(self, *words, given=None):
+    def run_tutti(self, *words, given=None):
         command = [os.environ["TUTTI_BIN"], *words, "--server", f"http://127.0.0.1:{self.server.port}"]
-        done = subprocess.run(command, input=given, capture_output=True, text=True)
+        return subprocess.run(command, input=given, capture_output=True, text=True)
+
+    def tutti(self, *words, given=None):
+        done = self.run_tutti(*words, given=given)
         self.assertEqual(done.returncode, 0, done.stderr + done.stdout)
         return done.stdout
 
@@ -122,7 +127,7 @@ class InABucket(unittest.TestCase):
         self.assertEqual(output(programs.square, x=3), 9)
         run = start(programs.measures, file=made.outputs()[0])
         failed = until("an attempt that could not", lambda: self.server.actions(run.name)[0].get("failure"), 240)
-        self.assertEqual((failed["code"], failed["class"]), ("E0041", "site_down"), failed)
+        self.assertEqual((failed.get("code"), failed["class"]), ("E0041", "site_down"), failed)
         self.assertIn("the store of the site `clinic`", failed["message"])
         self.store.start()
         self.store.client.create_bucket(Bucket="tasks")
