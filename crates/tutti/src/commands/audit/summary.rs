@@ -90,6 +90,7 @@ fn given(event: &Event, named: Named<'_>) -> Option<Vec<String>> {
 }
 
 /// What the entries say, by the questions that auditors ask.
+#[allow(clippy::too_many_lines, reason = "the sections of one page, in their order")]
 pub(super) fn page(checkpoint: &Checkpoint, status: &AuditStatus, facts: &[Fact], run: Option<&str>) -> String {
     let at = |fact: &Fact| vec![fact.place.seq.to_string(), rfc3339(fact.place.at)];
     let collect = |pick: &dyn Fn(&Event) -> Option<Vec<String>>| -> Vec<Vec<String>> {
