@@ -52,6 +52,12 @@ class Server:
         if b"is up" not in line:
             raise RuntimeError((self.folder / "log").read_text()[-2000:])
 
+    def shared(self, name):
+        """A folder that tasks see too: among the files of their site."""
+        folder = self.folder / "data/sites/local/files" / name
+        folder.mkdir(parents=True)
+        return folder
+
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()

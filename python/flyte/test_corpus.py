@@ -57,8 +57,7 @@ class Corpus(OnServer):
         self.assertEqual(output(programs.more_after_oom), "OOMKilled 600")
 
     def test_the_same_work_at_the_same_time_is_done_once(self):
-        folder = self.server.folder / "serial"
-        folder.mkdir()
+        folder = self.server.shared("serial")
         runs = [finish(start(programs.twice_at_once, folder=str(folder))) for _ in range(2)]
         self.assertEqual([run.outputs()[0] for run in runs], [[5, 5, 5]] * 2)
         self.assertEqual((folder / "ran").read_text(), "x")

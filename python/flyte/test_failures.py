@@ -170,8 +170,7 @@ class LostSites(OnServer):
 
 class Interrupted(OnServer):
     def folder(self, name):
-        folder = self.server.folder / name
-        folder.mkdir()
+        folder = self.server.shared(name)
         return folder
 
     def marks(self, folder):

@@ -50,8 +50,7 @@ class Remembered(OnServer):
         self.assertNotIn(one, anew)
 
     def test_of_those_that_are_asked_for_at_once_one_runs(self):
-        folder = self.server.folder / "alone"
-        folder.mkdir()
+        folder = self.server.shared("alone")
         runs = [start(programs.makes_alone, x=1, folder=str(folder)) for _ in range(3)]
         self.assertEqual(len({finish(run).outputs()[0] for run in runs}), 1)
         self.assertEqual((folder / "marks").read_text(), "1\n")

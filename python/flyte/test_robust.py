@@ -31,8 +31,7 @@ run.wait(quiet=True)
 
 class Disturbed(OnServer):
     def test_a_killed_server_with_fifty_children_under_way(self):
-        folder = self.server.folder / "fifty"
-        folder.mkdir()
+        folder = self.server.shared("fifty")
         run = start(programs.many, n=50, folder=str(folder))
         phases = lambda: [action["phase"] for action in self.server.actions(run.name)]  # noqa: E731
         until("all children, some of which have ended", lambda: len(phases()) == 51 and "succeeded" in phases())
@@ -46,8 +45,7 @@ class Disturbed(OnServer):
 
     def test_a_server_killed_before_the_children_have_read_their_inputs(self):
         """Their processes find nobody to ask, and what becomes of that is not held against them."""
-        folder = self.server.folder / "early"
-        folder.mkdir()
+        folder = self.server.shared("early")
         run = start(programs.many, n=8, folder=str(folder))
         until("children that are begun", lambda: [a["phase"] for a in self.server.actions(run.name)].count("running") >= 2)
         self.server.kill()
@@ -61,8 +59,7 @@ class Disturbed(OnServer):
         self.assertEqual(sorted(int(line) for line in (folder / "marks").read_text().split()), list(range(8)))
 
     def test_a_client_that_is_killed_and_starts_again_makes_one_run(self):
-        folder = self.server.folder / "once"
-        folder.mkdir()
+        folder = self.server.shared("once")
         program = CLIENT.format(here=str(HERE), port=self.server.port, folder=str(folder))
         client = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         until("the run", lambda: "retried" in [run["name"] for run in self.server.get("/runs")["items"]])

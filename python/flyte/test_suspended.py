@@ -14,8 +14,7 @@ import programs_suspended as programs
 
 class Suspended(OnServer, Asking):
     def folder(self, name):
-        folder = self.server.folder / name
-        folder.mkdir()
+        folder = self.server.shared(name)
         return folder
 
     def phase(self, run, path="a0"):

@@ -436,6 +436,8 @@ def make_wrapper(connection, orders, sdk, mark, shim):
 
 
 def nursery(shim):
+    # Whatever the server was started with that is not its own.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     libc = ctypes.CDLL(None)
     libc.getenv.restype = ctypes.c_void_p
     mark = libc.getenv(MARK.encode())
