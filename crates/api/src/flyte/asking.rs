@@ -47,7 +47,8 @@ pub(super) async fn ask(app: &App, caller: &Caller, operation: &'static str, mes
 
 fn beyond(home: &Home) -> Refusal {
     let (project, domain) = (&home.project, &home.domain);
-    let message = format!("a program that runs has to do with its own project and domain alone, which are `{project}` and `{domain}`");
+    let message =
+        format!("a program that runs has to do with its own project and domain alone, which are `{project}` and `{domain}`");
     Refusal::new("permission_denied", message)
 }
 

@@ -4,12 +4,12 @@ use axum::http::HeaderMap;
 use controlplane::{ControlPlane, Fault, random_bytes};
 use engine::event::ActionKind;
 use executors::{Executor as _, Stream as LogStream};
+use flyte::sign::Link;
 use flyte::wire::{
     AttemptId, CreateDownloadLinkRequest, CreateDownloadLinkResponse, CreateUploadLocationRequest, CreateUploadLocationResponse,
     GetActionDataResponse, LogLine, Logs, OfAction, Offloaded, PreSigned, TailLogsRequest, TailLogsResponse, UploadInputsRequest,
     UploadInputsResponse,
 };
-use flyte::sign::Link;
 use futures::Stream;
 use journal::ActionRow;
 use model::{ActionNo, AttemptKey, AttemptNo, Digest, Phase};
@@ -239,7 +239,8 @@ pub(super) async fn logs(
         auth::sees(&shared, &caller, &run, &action)?;
         let attempt = AttemptNo(if request.attempt == 0 { action.attempt } else { request.attempt });
         // Each attempt has its log where it was, wherever the action went on.
-        let earlier = reader.attempts(run.id, action.no).map_err(broken)?.into_iter().find(|earlier| earlier.attempt == attempt.0);
+        let earlier =
+            reader.attempts(run.id, action.no).map_err(broken)?.into_iter().find(|earlier| earlier.attempt == attempt.0);
         let site = earlier.and_then(|earlier| earlier.site).or(action.site.filter(|_| attempt.0 == action.attempt));
         Ok((AttemptKey { run: run.id, action: ActionNo(action.no), attempt }, site))
     })

@@ -153,13 +153,7 @@ fn looked_at(
         inputs: inputs.uri.clone(),
         base: flyte::uri(&format!("runs/{}/{}", name.project, name.domain)),
         name: controlplane::FLYTE_ROOT.into(),
-        envs: run_spec
-            .envs
-            .unwrap_or_default()
-            .values
-            .into_iter()
-            .map(|pair| (pair.key, pair.value))
-            .collect::<BTreeMap<_, _>>(),
+        envs: run_spec.envs.unwrap_or_default().values.into_iter().map(|pair| (pair.key, pair.value)).collect::<BTreeMap<_, _>>(),
         queue: run_spec.queue,
         entered: super::runs::tags_of(control, by.attempt)?,
         binds,

@@ -44,10 +44,13 @@ fn check_uploader(app: &App, key: &str, by: &str) -> Result<(), Response> {
     }
     let refused = |message: &str| refuse(StatusCode::FORBIDDEN, "AccessDenied", message);
     let attempt: AttemptKey = by.parse().map_err(|_| refused("the link is not good"))?;
-    let reach = tokio::task::block_in_place(|| app.control.flyte_reach(attempt)).map_err(|fault| failed(&io::Error::other(fault.detail)))?;
+    let reach = tokio::task::block_in_place(|| app.control.flyte_reach(attempt))
+        .map_err(|fault| failed(&io::Error::other(fault.detail)))?;
     match reach {
         Some(reach) if app.control.flyte().may_upload(&reach, key) => Ok(()),
-        Some(_) => Err(refused("the data of the program carry more by now than when it asked for the link: it has to ask for another")),
+        Some(_) => {
+            Err(refused("the data of the program carry more by now than when it asked for the link: it has to ask for another"))
+        }
         None => Err(refused("the attempt that this link was made for is over")),
     }
 }

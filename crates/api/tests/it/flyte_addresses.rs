@@ -264,7 +264,8 @@ cedar: |
     let eve = token_with_role(&up, "eve", "desk", &admin).await;
     let relation = Relation { related_to: run("mine").map(|id| RunId { name: "secret".into(), ..id }), kind: Relation::RECOVER };
     let run_spec = Provenance { relation: Some(relation), recover: None }.encode_to_vec();
-    let recover = async |token: &str| create(&up, token, CreateRunRequest { run_spec: run_spec.clone(), ..Default::default() }).await;
+    let recover =
+        async |token: &str| create(&up, token, CreateRunRequest { run_spec: run_spec.clone(), ..Default::default() }).await;
     assert_eq!(recover(&eve).await, "permission_denied");
     assert_eq!(recover(&own).await, "");
     assert_eq!(recover(&admin).await, "");

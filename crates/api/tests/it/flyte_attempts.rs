@@ -250,7 +250,8 @@ async fn a_program_may_no_more_than_whoever_started_it() {
         let (token, _) = at_work(&up, id, FLYTE_ROOT).await;
         assert_eq!(call(&up, &token, CREATE, "", create.encode_to_vec()).await.0, creates, "{name}");
         assert_eq!(call(&up, &token, "workflow.RunService/ListRuns", "", runs.encode_to_vec()).await.0, lists, "{name}");
-        let action_id = run("mine").map(|id| ActionId { run: Some(flyte::wire::RunId { name: name.into(), ..id }), name: "child".into() });
+        let action_id =
+            run("mine").map(|id| ActionId { run: Some(flyte::wire::RunId { name: name.into(), ..id }), name: "child".into() });
         let task = Some(TaskAction { spec: spec("child"), ..TaskAction::default() });
         let action = Enqueued { action_id, parent_action_name: Some(FLYTE_ROOT.into()), task, ..Enqueued::default() };
         let asked = EnqueueRequest { action: Some(action), ..EnqueueRequest::default() };

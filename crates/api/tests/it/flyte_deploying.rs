@@ -116,9 +116,8 @@ async fn an_app_that_cannot_be_changed_goes_on_as_it_is() {
     let id = made.app.unwrap().metadata.unwrap().id.unwrap();
     let before = up.control.app(&id).unwrap();
     let run = up.control.find_run(&before.run).unwrap().id;
-    let change = async |memory: &str, revision| {
-        call::<AppRequest>(&up, "app.AppService/Update", &app(memory, revision)).await.map(drop)
-    };
+    let change =
+        async |memory: &str, revision| call::<AppRequest>(&up, "app.AppService/Update", &app(memory, revision)).await.map(drop);
     assert_eq!(change("many", before.revision).await.unwrap_err(), "invalid_argument");
     // The client takes it for success when something is there already.
     assert_eq!(change("200Mi", before.revision + 7).await.unwrap_err(), "failed_precondition");

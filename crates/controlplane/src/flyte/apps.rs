@@ -347,7 +347,8 @@ impl ControlPlane {
             app.run = run_name(&app);
             // What cannot be run takes nothing away that is.
             let (control, of, principal) = (self.clone(), app.clone(), principal.to_owned());
-            let submit = tokio::task::spawn_blocking(move || control.program_to_submit(control.program_of(&of, &read, principal)?));
+            let submit =
+                tokio::task::spawn_blocking(move || control.program_to_submit(control.program_of(&of, &read, principal)?));
             Some(submit.await.map_err(Fault::internal)??)
         } else {
             None

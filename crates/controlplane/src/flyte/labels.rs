@@ -361,7 +361,9 @@ mod tests {
             assert_eq!(place_of(other), None, "{other}");
         }
         assert_eq!(upload_at("s3://tutti/uploads/p/d/x/y"), Some(("uploads/p/d", "x")));
-        for other in ["s3://tutti/uploads/p/d", "s3://tutti/uploads/p/d/", "s3://tutti/runs/p/d/r/a0/x", "s3://elsewhere/uploads/p/d/x/y"] {
+        for other in
+            ["s3://tutti/uploads/p/d", "s3://tutti/uploads/p/d/", "s3://tutti/runs/p/d/r/a0/x", "s3://elsewhere/uploads/p/d/x/y"]
+        {
             assert_eq!(upload_at(other), None, "{other}");
         }
     }
