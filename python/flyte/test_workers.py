@@ -42,7 +42,7 @@ runpy.run_path({str(HOST)!r}, run_name="__main__")
         wanted = subprocess.run([sys.executable, "-c", "print(hash('tutti'))"], env={"PYTHONHASHSEED": "7"}, capture_output=True)
         self.assertEqual((seed, found), ("7", wanted.stdout.decode().strip()))
 
-    def test_what_runs_without_walls_does_not_see_what_is_the_servers(self):
+    def test_a_task_does_not_see_what_is_the_servers(self):
         [site] = [site for site in self.server.get("/sites") if site["name"] == "local"]
         if site["sandbox"]["isolation"] != "sandbox":
             self.skipTest(f"this machine cannot hide everything: {site['sandbox']}")
@@ -50,6 +50,7 @@ runpy.run_path({str(HOST)!r}, run_name="__main__")
         # A process that stays is the same for the second.
         for task in (programs.looks_around, programs.looks_around_cold, programs.looks_around_warm, programs.looks_around_warm):
             self.assertEqual(output(task, **where), [], task.name)
+            self.assertFalse((self.server.folder / "data/mine").exists(), task.name)
 
     def test_reusable_tasks_share_a_process_one_after_another(self):
         run = finish(start(programs.one_after_another, n=4))

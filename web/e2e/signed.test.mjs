@@ -71,6 +71,35 @@ describe("whoever signs in with a token", () => {
   });
 });
 
+describe("a draft of the builder", () => {
+  const drafts = (page) => page.evaluate(() => Object.keys(sessionStorage).filter((key) => key.startsWith("tutti.draft")).length);
+
+  test("stays with who wrote it, and goes when somebody else signs in", async () => {
+    const own = await program.page();
+    const enter = async (token) => {
+      await own.getByRole("heading", { name: /wants a token|is not known/ }).waitFor();
+      await own.getByRole("dialog").getByLabel("Token", { exact: true }).fill(token);
+      await own.getByRole("button", { name: "Go on" }).click();
+    };
+    await own.goto(`${server.url}/build?workflow=demo%2Fsays&pane=form`);
+    await enter(admin);
+    await own.getByLabel("Description").fill("what root thinks");
+    await own.getByLabel("Description").blur();
+    await own.waitForFunction(() => sessionStorage.getItem("tutti.draft.demo/says")?.includes("root thinks"));
+    await own.getByRole("link", { name: "Settings" }).click();
+    const use = async (token) => {
+      await own.getByRole("main").getByLabel("Token", { exact: true }).fill(token);
+      await own.getByRole("button", { name: "Use this token" }).click();
+    };
+    await use(admin);
+    await own.getByText("● live").waitFor();
+    assert.equal(await drafts(own), 1);
+    await use(viewer);
+    await own.waitForFunction(() => Object.keys(sessionStorage).every((key) => !key.startsWith("tutti.draft")));
+    await own.close();
+  });
+});
+
 describe("a browser whose clock is wrong", () => {
   test("shows the times of the server, and keeps no moment that is yet to come", async () => {
     const ahead = await program.page();

@@ -273,7 +273,7 @@ impl Dispatcher {
             Ok(egress) => egress,
             Err(failure) => return self.answer(key, epoch, Outcome::Failed(failure)),
         };
-        egress.extend(self.flyte.way(&dispatch));
+        egress.extend(self.flyte.ways(&dispatch, &self.reader));
         let allowed = Allowed { label, egress, ..Allowed::default() };
         let missing = match &spec.kind {
             NodeKind::Run { code, .. } => code.iter().filter(|file| !executor.store().has(&file.digest)).cloned().collect(),

@@ -35,6 +35,7 @@ use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 
 use crate::clock::random_bytes;
+pub(crate) use apps::DOORS_MAX;
 pub use apps::{AppState, DeployedApp};
 pub use artifacts::{ARTIFACT_EVENT, Version as ArtifactVersion};
 pub use calls::cache_of_root;
@@ -350,13 +351,15 @@ impl Flyte {
         Ok(Prepared { order, secrets: secrets.into_values().collect(), installs: makes })
     }
 
-    /// The way from a task to the server itself, which it needs for everything; none for what is no task.
-    pub(crate) fn way(&self, dispatch: &Dispatch) -> Option<EgressGrant> {
-        let NodeKind::Task { .. } = dispatch.node.kind else { return None };
+    /// The ways from a task to the server itself, which it needs for everything, and to the doors of its apps; none for what is no task. Blocks for a
+    /// look at what is kept.
+    pub(crate) fn ways(&self, dispatch: &Dispatch, reader: &journal::Reader) -> BTreeSet<EgressGrant> {
+        let NodeKind::Task { .. } = dispatch.node.kind else { return BTreeSet::new() };
+        let mut ways = apps::ways(&dispatch.names, reader);
         let address = self.inner.inside.read();
-        let (_, place) = address.split_once("://")?;
-        let place = place.split('/').next().unwrap_or(place);
-        place.parse().ok().map(|grant| EgressGrant { bytes_max: u64::MAX, ..grant })
+        let place = address.split_once("://").and_then(|(_, place)| place.split('/').next()?.parse().ok());
+        ways.extend(place.map(|grant: EgressGrant| EgressGrant { bytes_max: u64::MAX, ..grant }));
+        ways
     }
 
     /// Shows a process the environments.

@@ -27,7 +27,12 @@ impl Reaching {
 
     /// What an attempt may reach, which is recorded. A process is given what is permitted of all that its site grants, one that
     /// `installs` packages also of where those come from; a connector asks for one way, without which it has nothing to do.
-    pub(crate) fn decide(&self, dispatch: &Dispatch, spec: &AttemptSpec, installs: bool) -> Result<BTreeSet<EgressGrant>, Failure> {
+    pub(crate) fn decide(
+        &self,
+        dispatch: &Dispatch,
+        spec: &AttemptSpec,
+        installs: bool,
+    ) -> Result<BTreeSet<EgressGrant>, Failure> {
         let asked = match &spec.kind {
             NodeKind::Use { connector, .. } => connectors::asks_for(connector, &spec.input),
             _ => None,

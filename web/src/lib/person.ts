@@ -33,6 +33,9 @@ export function notePerson(name: string): boolean {
   return other;
 }
 
+/** The same person goes on under another name: with the token that they have just made. */
+export const renamePerson = () => sessionStorage.removeItem(PERSON_KEY);
+
 /** Nobody is known any more. */
 export function forgetPerson() {
   sessionStorage.removeItem(PERSON_KEY);

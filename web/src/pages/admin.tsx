@@ -10,6 +10,7 @@ import type { components } from "../api/schema";
 import { useSpend } from "../api/queries";
 import { applied, PROJECT } from "../lib/examples";
 import { bytes, money } from "../lib/format";
+import { renamePerson } from "../lib/person";
 import { Ago, Button, Card, Empty, Failed, Loading, PageHead, Td, Th, Working } from "../ui/kit";
 import { Dialog } from "../ui/dialog";
 import { Save } from "../ui/save";
@@ -192,7 +193,10 @@ function MakeToken({ first, onMade, onClose }: { first: boolean; onMade: (token:
     mutationFn: () => post<Token>("/api/v1/tokens", { name, ...(user ? { user } : {}), groups: list(groups), roles }),
     onSuccess: (made) => {
       // From the first one on every call needs a token: without it this page would be shut out by its own deed.
-      if (first && token() === null) setToken(made.token ?? null);
+      if (first && token() === null) {
+        renamePerson();
+        setToken(made.token ?? null);
+      }
       onMade(made);
       void queries.invalidateQueries({ queryKey: ["resources", "tokens"] });
     },

@@ -129,6 +129,11 @@ function Builder({ workflow, text, version, saved: savedFiles, example, onNamed 
     markSaved(text);
     type(text);
   };
+  // That the saving was refused is no news any more when the choice is made.
+  const resolve = (choice: () => void) => {
+    save.reset();
+    choice();
+  };
   const place = { text: sheet.text, beside, run };
   const add = (kind: Kind, of?: string) => {
     const task = kind === "task" ? taskOf(of, callable.tasks) : undefined;
@@ -188,7 +193,7 @@ function Builder({ workflow, text, version, saved: savedFiles, example, onNamed 
       {testing && node && chosen ? <TestStep text={sheet.text} doc={sheet.document} workflow={workflow} id={chosen} node={node} onClose={() => setTesting(false)} /> : null}
       {drawing && drawing.every((id) => nodesOf(sheet.document).some(([known]) => known === id)) ? <DrawDialog text={sheet.text} doc={sheet.document} beside={beside} callable={callable} from={drawing[0]} to={drawing[1]} onWire={(edits) => void apply(edits)} onClose={() => draw(undefined)} /> : null}
       {takenUp && found ? <TakenUp draft={found.draft} fresh={workflow === undefined} onKeep={() => setTakenUp(false)} onLeave={leave} /> : null}
-      {conflict ? <Conflict mine={state.text} theirs={text} take={theirs} keep={() => setBase({ text, version })} /> : null}
+      {conflict ? <Conflict mine={state.text} theirs={text} take={() => resolve(theirs)} keep={() => resolve(() => setBase({ text, version }))} /> : null}
       {state.refused ? (
         <p role="alert" className="border-b border-line bg-raised px-4 py-2 text-bad">
           ✕ {state.refused}

@@ -17,7 +17,7 @@ use flyte::{Call, Message as _};
 use journal::ResourceRow;
 use model::graph::Retry;
 use model::limits::RETRY_ATTEMPTS_MAX;
-use model::{ActionNo, AttemptKey, AttemptNo, Digest, Failure, FailureClass, Phase, RunId, Timestamp};
+use model::{ActionNo, AttemptKey, AttemptNo, Digest, EgressGrant, Failure, FailureClass, Phase, RunId, Timestamp};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -28,6 +28,8 @@ use crate::{ControlPlane, Fault, FaultKind};
 const KIND: &str = "flyte-app";
 /// The pause before an app that ended is started again, and the longest.
 const PAUSES: (model::Duration, model::Duration) = (model::Duration::from_secs(1), model::Duration::from_secs(60));
+/// Doors that a task finds: it may be granted no more places than there are listeners for.
+pub(crate) const DOORS_MAX: usize = 16;
 
 /// How it stands with an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,6 +237,17 @@ impl Flyte {
 /// The ports at which apps are called.
 fn doors(rows: &[ResourceRow]) -> BTreeSet<u16> {
     rows.iter().filter_map(DeployedApp::of).map(|app| app.front).collect()
+}
+
+/// The ways to the doors of the apps of a task's own project and domain. Who may go through one is asked there.
+pub(super) fn ways(names: &engine::RunNames, reader: &journal::Reader) -> BTreeSet<EgressGrant> {
+    let rows = reader.resources(KIND, None, None).unwrap_or_default();
+    let own = rows
+        .iter()
+        .filter_map(DeployedApp::of)
+        .filter(|app| (&app.id.project, &app.id.domain) == (&names.project, &names.domain));
+    let way = |app: DeployedApp| EgressGrant { bytes_max: u64::MAX, ..EgressGrant::place("127.0.0.1", app.front) };
+    own.take(DOORS_MAX).map(way).collect()
 }
 
 /// What the end of an app's process means: it is never meant to end, so that it is started again.

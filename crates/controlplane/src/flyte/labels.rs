@@ -326,6 +326,7 @@ mod tests {
         let key: AttemptKey = "tutti-1-2-1".parse().unwrap();
         let reach = Reach { base: "s3://tutti/runs/p/d/r".into(), name: "a0".into(), attempt: 1, ..Reach::default() };
         let open = Open {
+            site: String::new(),
             reach: Arc::new(reach),
             called: None,
             produces: false,

@@ -105,7 +105,8 @@ impl Standing {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).map_err(|error| error.to_string())?;
         let mut wanted = vec![("CapEff:", "0000000000000000"), ("CapBnd:", "0000000000000000"), ("NoNewPrivs:", "1")];
         wanted.extend(self.layers.seccomp.then_some(("Seccomp:", "2")));
-        let is = |name: &str, value: &str| status.lines().any(|line| line.strip_prefix(name).is_some_and(|rest| rest.trim() == value));
+        let is =
+            |name: &str, value: &str| status.lines().any(|line| line.strip_prefix(name).is_some_and(|rest| rest.trim() == value));
         match wanted.into_iter().find(|(name, value)| !is(name, value)) {
             Some((name, value)) => Err(format!("`{name}` is not {value}")),
             None => Ok(()),
@@ -125,7 +126,9 @@ pub(super) fn hand_out(walls: &Walls, to: &OwnedFd) -> Built<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(HANDED_OUT_MAX))];
     let mut attached = SendAncillaryBuffer::new(&mut space);
     attached.push(SendAncillaryMessage::ScmRights(&files));
-    sendmsg(to, &[IoSlice::new(&[1])], &mut attached, SendFlags::NOSIGNAL).map(drop).step(|| "handing out what leads inside".into())
+    sendmsg(to, &[IoSlice::new(&[1])], &mut attached, SendFlags::NOSIGNAL)
+        .map(drop)
+        .step(|| "handing out what leads inside".into())
 }
 
 fn take_in(from: &OwnedFd) -> io::Result<Vec<OwnedFd>> {

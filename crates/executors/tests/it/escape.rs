@@ -10,8 +10,8 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
 use std::process::{Command, Stdio};
 
-use executors::contract::{Incarnation, Rig as _, fresh_key, script, until};
 use executors::AttemptSpec;
+use executors::contract::{Incarnation, Rig as _, fresh_key, script, until};
 use model::{AttemptKey, FailureClass};
 use serde_json::json;
 

@@ -27,7 +27,9 @@ fn shell(key: AttemptKey, rig: &Boxed, text: &str, stays: bool) -> AttemptSpec {
 }
 
 fn said(control: &Incarnation, key: AttemptKey) -> String {
-    [Stream::Stdout, Stream::Stderr].map(|stream| String::from_utf8_lossy(&control.log(key, stream, 0).bytes).into_owned()).concat()
+    [Stream::Stdout, Stream::Stderr]
+        .map(|stream| String::from_utf8_lossy(&control.log(key, stream, 0).bytes).into_owned())
+        .concat()
 }
 
 /// The output of a command, which succeeds.

@@ -188,7 +188,8 @@ fn describe_sandbox(site: &SiteView) -> String {
 
 /// What runs without walls where they are only preferred.
 fn without_walls(site: &SiteView) -> String {
-    let said = "without walls, unless a policy asks for `sandbox`, or with `sandbox: require`; they see none of the server's data";
+    let said =
+        "without walls, unless a policy asks for `sandbox`, or with `sandbox: require`; they see none of the server's data";
     if site.sandbox.mode == "prefer" { said.to_owned() } else { String::new() }
 }
 

@@ -305,7 +305,8 @@ impl Driver {
     fn answer(&mut self, run: RunId, path: &str) -> Result<(), String> {
         let (action, principal) = (self.rig.action(run, path), "ada".to_owned());
         let (decision, form) = ("approve".to_owned(), json!({}));
-        let decided = self.rig.try_step(Command::Decide { action, principal, groups: Vec::new(), decision, form });
+        let decided =
+            self.rig.try_step(Command::Decide { action, principal, groups: Vec::new(), decision, form, reason: String::new() });
         decided.map_err(|refusal| format!("`{path}` is not decided: {refusal:?}"))?;
         self.catch_up();
         self.reference.end(run, path, Phase::Succeeded, false);

@@ -57,7 +57,8 @@ fn files(outside: &Value, told: &mut Vec<(&'static str, Out)>) {
     let secret = outside["secret"].as_str().unwrap();
     let own = std::env::var("TUTTI_OUTPUT").unwrap();
     // A process that stays is at home, and not where its attempt is.
-    let work = Path::new(&own).parent().filter(|work| work.exists()).map_or_else(|| std::env::current_dir().unwrap(), Path::to_owned);
+    let work =
+        Path::new(&own).parent().filter(|work| work.exists()).map_or_else(|| std::env::current_dir().unwrap(), Path::to_owned);
     let attempt = work.parent().unwrap().to_owned();
     told.push(("files: another site's store", blocked(fs::read(&treasures[0]), "it was read")));
     told.push(("files: the own site's store", blocked(fs::read(&treasures[1]), "it was read")));
