@@ -42,6 +42,8 @@ mod v25;
 mod v26;
 #[path = "golden/v28.rs"]
 mod v28;
+#[path = "golden/v29.rs"]
+mod v29;
 #[path = "golden/v3.rs"]
 mod v3;
 #[path = "golden/v30.rs"]
@@ -88,6 +90,7 @@ fn files() -> Vec<File> {
         File { name: "v25", text: include_str!("golden/v25.journal"), expected: v25::events() },
         File { name: "v26", text: include_str!("golden/v26.journal"), expected: v26::events() },
         File { name: "v28", text: include_str!("golden/v28.journal"), expected: v28::events() },
+        File { name: "v29", text: include_str!("golden/v29.journal"), expected: v29::events() },
         File { name: "v30", text: include_str!("golden/v30.journal"), expected: v30::events() },
         File { name: "v31", text: include_str!("golden/v31.journal"), expected: v31::events() },
         File { name: "v32", text: include_str!("golden/v32.journal"), expected: v32::events() },

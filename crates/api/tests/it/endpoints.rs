@@ -46,6 +46,7 @@ pub(crate) const ENDPOINTS: &[Row] = &[
     ("GET", "/api/v1/storage", "administer", "the server"),
     ("GET", "/api/v1/storage/projects", "read", "the server"),
     ("GET", "/api/v1/approvals", "read", "the server"),
+    ("GET", "/api/v1/approvals:count", "read", "the server"),
     ("GET", "/api/v1/findings", "read", "a list"),
     ("GET", "/api/v1/apps", "read", "the body"),
     ("POST", "/api/v1/apps/{project}/{domain}/{name}/{order}", "steer", "app"),
