@@ -171,8 +171,8 @@ impl Gate {
         for (key, names, work, label, site) in state.held() {
             let work = work_of(&names, work);
             let reaches = |way: &EgressGrant| self.rules.may_reach(&work, &label, &self.fleet, &site, way).allowed;
-            let may_go_on = ways.get(&key).is_none_or(|ways| ways.iter().all(reaches));
-            if !(may_go_on && self.may_be(&work, &label, &site)) && !self.may_finish(&label) {
+            let may = ways.get(&key).is_none_or(|ways| ways.iter().all(reaches)) && self.may_be(&work, &label, &site);
+            if !may && !self.may_finish(&label) {
                 denied.push(key);
             }
         }

@@ -129,16 +129,7 @@ pub(super) fn until_the_end(
         watch.look(&mut reaper);
     }
     let kept = said.is_some() && reaper.status.is_none() && watch.cause.is_none() && !watch.stopped;
-    if kept {
-        tree::kill_all_but(leader, &watch.spared, &mut || reaper.reap());
-    } else {
-        groups.forbid_new_processes();
-        if reaper.is_told {
-            // Nothing runs inside any more. The kernel takes its time to take the namespaces away, and nobody need wait for that.
-            watch.spared.whole.push(leader);
-        }
-        tree::kill_all(leader, &watch.spared, &mut || reaper.reap());
-    }
+    watch.clear(&mut reaper, kept);
     let until = Instant::now() + DRAIN;
     for pump in &mut pumps {
         pump.drain(until);
@@ -195,6 +186,19 @@ fn sampling_pause(began: Instant) -> StdDuration {
 }
 
 impl Watch<'_> {
+    /// Leaves nothing running; of a process that stays, nothing but itself.
+    fn clear(&mut self, reaper: &mut Reaper, kept: bool) {
+        if kept {
+            return tree::kill_all_but(self.leader, &self.spared, &mut || reaper.reap());
+        }
+        self.groups.forbid_new_processes();
+        if reaper.is_told {
+            // Nothing runs inside any more. The kernel takes its time to take the namespaces away, and nobody need wait for that.
+            self.spared.whole.push(self.leader);
+        }
+        tree::kill_all(self.leader, &self.spared, &mut || reaper.reap());
+    }
+
     fn pause(&self) -> StdDuration {
         let deadline = self.deadline.filter(|_| self.cause.is_none());
         let next = [deadline, self.force_at].into_iter().flatten().fold(self.next_sample, Instant::min);
