@@ -187,6 +187,8 @@ impl Host {
             while let Err(rustix::io::Errno::INTR) = rustix::process::waitpid(Some(before), WaitOptions::empty()) {}
         }
         walls.hold(inside).map_err(|why| broken("going inside", std::io::Error::other(why)))?;
+        // Until then it waits.
+        (&self.channel).write_all(&[1])?;
         Ok(0)
     }
 

@@ -221,6 +221,10 @@ impl Watch<'_> {
 
     fn force(&mut self) {
         self.groups.forbid_new_processes();
+        if let Some(first) = self.spared.alone {
+            // With the first process of its walls everything inside ends at once, however fast it makes more.
+            tree::kill_one(first);
+        }
         tree::kill_group(self.leader, &self.spared);
         self.force_at = Some(Instant::now() + StdDuration::from_millis(200));
     }
