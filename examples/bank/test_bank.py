@@ -222,7 +222,7 @@ class Page(HTMLParser):
     def handle_data(self, data):
         self.text += data
         # A key or a digest is one word, whatever letters it has.
-        self.words |= set(re.findall(r"[\w+/=]+", data.lower()))
+        self.words |= set(re.findall(r"[\w+/]+", data.lower()))
 
 
 class Story(unittest.TestCase):
