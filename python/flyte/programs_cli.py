@@ -42,7 +42,7 @@ async def flavour() -> str:
 @env.task
 async def counts_those_beside(n: int) -> int:
     """The most children that were at work at once, as they saw it."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=os.environ["TUTTI_SITE_FILES"]) as folder:
         return max(await asyncio.gather(*(is_there(folder, x) for x in range(n))))
 
 

@@ -89,7 +89,7 @@ async def knows_nothing_of_losses() -> list[str]:
 
 @env.task
 async def waits_where_it_is(x: int) -> str:
-    print("at work below", os.getppid(), flush=True)
+    print("at work", flush=True)
     # The first attempt waits until its site is gone.
     await asyncio.sleep(300 if attempt() == 0 else 0)
     return f"{x} {attempt()} {os.environ['TUTTI_SITE_SIMULATES']}"
@@ -143,7 +143,7 @@ async def takes_steps_and_waits(folder: str) -> int:
     total = 0
     for i in range(3):
         total += await step(i, folder)
-    print("half of it below", os.getppid(), flush=True)
+    print("half of it", flush=True)
     while not (Path(folder) / "go").exists():
         await asyncio.sleep(0.1)
     return total + await step(3, folder)

@@ -98,8 +98,19 @@ class Server:
 
     def under_way(self):
         """Attempts that began and have not ended, as their folders say; also while no server runs."""
-        folders = [owner.parent for owner in self.folder.glob("data/**/attempts/*/shim.pid")]
-        return [folder.name for folder in folders if not (folder / RECORD).exists()]
+        return [owner.parent.name for owner in self.owners_under_way()]
+
+    def owners_under_way(self):
+        owners = self.folder.glob("data/**/attempts/*/shim.pid")
+        return [owner for owner in owners if not (owner.parent / RECORD).exists()]
+
+    def wrapper(self, run, action):
+        """The process that looks after the attempt of an action that is under way. (Within its walls a task sees no process outside.)"""
+        for owner in self.owners_under_way():
+            environment = dict(json.loads((owner.parent / "shim.json").read_text())["environment"])
+            if (environment["TUTTI_RUN"], environment["TUTTI_ACTION"]) == (run, action):
+                return int(owner.read_text().split()[0])
+        return None
 
     def actions(self, run):
         return self.get(f"/runs/{run}")["actions"]

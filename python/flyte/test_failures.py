@@ -30,8 +30,8 @@ prices: {cpu_hour: 5}
 
 def wrapper(server, run, path, words):
     """The process that looks after that of an action, once that has said these words; none before."""
-    said = [line for line in server.log(run.name, path) if words in line]
-    return int(said[0].split()[-1]) if said else None
+    said = any(words in line for line in server.log(run.name, path))
+    return server.wrapper(run.name, path) if said else None
 
 
 class Told(OnServer):
@@ -170,8 +170,7 @@ class LostSites(OnServer):
 
 class Interrupted(OnServer):
     def folder(self, name):
-        folder = self.server.shared(name)
-        return folder
+        return self.server.shared(name)
 
     def marks(self, folder):
         return [int(line) for line in (folder / "marks").read_text().split()]

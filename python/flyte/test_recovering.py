@@ -28,7 +28,7 @@ def phases(run):
 class Recovering(OnServer):
     def failed(self, name):
         """A run that failed in its last part, and the file that it wants."""
-        mark = self.server.folder / name
+        mark = self.server.shared(name) / "mended"
         run = finish(start(programs.whole, mark=str(mark)))
         self.assertEqual(run.phase, ActionPhase.FAILED)
         return run, mark

@@ -14,8 +14,7 @@ import programs_suspended as programs
 
 class Suspended(OnServer, Asking):
     def folder(self, name):
-        folder = self.server.shared(name)
-        return folder
+        return self.server.shared(name)
 
     def phase(self, run, path="a0"):
         return next(action["phase"] for action in self.server.actions(run.name) if action["path"] == path)

@@ -140,7 +140,7 @@ class Workflows(OnServer):
         self.assertTrue(run.outputs()[0].endswith("and 2"))
 
     def test_one_that_succeeded_is_taken_when_the_program_is_recovered(self):
-        mark = self.server.folder / "mended"
+        mark = self.server.shared("mended") / "mark"
         failed = finish(start(programs.asks_then_needs, mark=str(mark)))
         self.assertEqual(failed.phase, ActionPhase.FAILED)
         mark.touch()
