@@ -60,6 +60,8 @@ class Minors(unittest.TestCase):
         (environment / "bin" / "python").write_text(STRANGE.format(python=sys.executable))
         (environment / "bin" / "python").chmod(0o755)
         (environment / "bin" / "a0").symlink_to(Path(sys.prefix) / "bin" / "a0")
+        # What an environment is made from can be read within walls too.
+        (environment / "pyvenv.cfg").write_text(f"home = {sys.prefix}/bin\n")
         server.environment["TUTTI_FLYTE_VENV"] = str(environment)
         server.start()
         try:

@@ -63,7 +63,10 @@ pub struct Sizer {
     samples: VecDeque<Sample>,
     /// By model, then quantile.
     waste: Vec<f64>,
+    /// The largest peak that was seen, of attempts that were killed too.
     largest: f64,
+    /// The largest that was enough.
+    enough: f64,
     beliefs: Beliefs,
 }
 
@@ -83,6 +86,7 @@ impl Sizer {
             // What it would have needed is not known: the next request is above it, and it teaches the models nothing.
             return;
         }
+        self.enough = self.enough.max(peak);
         let sample = Sample { log_in: bytes_in.max(1.0).ln(), peak };
         if self.samples.len() >= ENOUGH {
             self.judge(sample, wall_s.max(1e-3));
@@ -147,12 +151,13 @@ impl Sizer {
         peaks
     }
 
-    /// How much to ask for. After a kill: above all that was seen, and at least twice what was not enough.
+    /// How much to ask for. After a kill: what was enough for others, or else twice what was not, and above all that was seen. (What was
+    /// seen of one that was killed is just above its limit: alone it would be asked for step by step, with a kill at each.)
     pub fn advise(&self, bytes_in: f64, killed_at: Option<f64>) -> Option<Advice> {
         let samples = self.samples.len();
         if let Some(killed_at) = killed_at {
-            let above = self.largest * ABOVE_LARGEST;
-            let bytes = if above > killed_at * 1.01 { above } else { killed_at * 2.0 };
+            let known = self.enough * ABOVE_LARGEST;
+            let bytes = if known > killed_at * 1.01 { known } else { (killed_at * 2.0).max(self.largest * ABOVE_LARGEST) };
             return Some(Advice { bytes, model: Model::Constant, quantile: 1.0, samples });
         }
         if samples < ENOUGH {

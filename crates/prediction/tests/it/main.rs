@@ -88,6 +88,20 @@ fn a_slower_site_is_known_as_such_before_it_ran_the_task() {
 }
 
 #[test]
+fn what_was_killed_just_above_its_limit_is_asked_for_twice_and_not_step_by_step() {
+    let mut estimates = Estimates::default();
+    let killed = |held: f64| Observation { ended: Ended::OutOfMemory, memory_bytes: held, ..seen(FAMILY, "a", 1.0) };
+    (0..5).for_each(|at| estimates.learn(&killed(50e6 + f64::from(at) * 1e6)));
+    let asked = |estimates: &Estimates, killed_at| estimates.memory_to_ask(&FAMILY, 1e6, Some(killed_at)).unwrap().bytes;
+    assert_eq!(asked(&estimates, 48e6), 96e6, "five that were killed did not say how much is enough");
+    estimates.learn(&killed(200e6));
+    assert!(asked(&estimates, 48e6) > 200e6, "that is known not to be enough");
+    estimates.learn(&Observation { memory_bytes: 150e6, ..seen(FAMILY, "a", 1.0) });
+    assert_eq!(asked(&estimates, 48e6), 150e6 * 1.05, "and this was, once");
+    assert!(asked(&estimates, 180e6) >= 360e6, "but not for the one that was killed with more");
+}
+
+#[test]
 fn what_cannot_be_teaches_nothing_that_cannot_be() {
     let mut estimates = Estimates::default();
     for wild in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -5.0, 0.0, 1e300] {
