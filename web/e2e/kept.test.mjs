@@ -124,11 +124,11 @@ describe("the builder", () => {
     await description.blur();
     await page.getByText("not saved").waitFor();
     // Between the look at the version and the saving somebody else saves.
-    await page.route("**/api/v1/apply", async (route) => {
-      await page.unroute("**/api/v1/apply");
+    const first = async (route) => {
       await apply("release.workflow.yaml", theirs);
       await route.continue();
-    });
+    };
+    await page.route("**/api/v1/apply", first, { times: 1 });
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByText("Somebody saved another version meanwhile").waitFor();
     assert.equal((await server.api("GET", "/resources/workflow/demo/release")).body.source, theirs);

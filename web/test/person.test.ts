@@ -30,3 +30,11 @@ test("of whoever was here before nothing stays when somebody else goes on, and e
   expect(notePerson("ann")).toBe(false);
   done();
 });
+
+test("whoever signs in with the first token of an open server goes on with what was written there, and the other way round nothing stays", () => {
+  const storage = tab({ "tutti.draft.demo/a": "text" });
+  expect([notePerson("local"), notePerson("ann")]).toEqual([false, false]);
+  expect(storage["tutti.draft.demo/a"]).toBe("text");
+  expect(notePerson("local")).toBe(true);
+  expect(storage["tutti.draft.demo/a"]).toBeUndefined();
+});

@@ -5,6 +5,8 @@ import { useSyncExternalStore } from "react";
 const PERSON_KEY = "tutti.person";
 /** What the builder keeps in the tab begins with this. */
 const DRAFTS = "tutti.draft";
+/** How a server that wants no token calls everybody: who signs in there next, with the first token, is taken for the same person. */
+const ANYBODY = "local";
 
 let times = 0;
 const watchers = new Set<() => void>();
@@ -27,7 +29,8 @@ function forget() {
 /** The server says who calls: whether that is somebody else than before in this tab, also before it was read anew. */
 export function notePerson(name: string): boolean {
   const before = sessionStorage.getItem(PERSON_KEY);
-  sessionStorage.setItem(PERSON_KEY, name);
+  if (name === ANYBODY) sessionStorage.removeItem(PERSON_KEY);
+  else sessionStorage.setItem(PERSON_KEY, name);
   const other = before !== null && before !== name;
   if (other) forget();
   return other;
