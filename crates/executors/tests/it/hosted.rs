@@ -98,6 +98,13 @@ fn it_ends_as_others_do() {
         control.ask(control.executor().cancel(key, model::Duration::from_secs(20)));
         assert!(matches!(control.end_of(key).outcome, engine::Outcome::Aborted));
         control.until_marked(key, "asked");
+        // It has more processes than it may. (So many and no more: where no control group counts them, what has no end of its own gets thousands
+        // before it is found.)
+        let many = "i=0; while [ $i -lt 1500 ]; do sleep 600 & i=$((i + 1)); done; wait";
+        let order = shell(fresh_key(), &rig, many, stays);
+        let key = order.key;
+        control.submit(order).unwrap();
+        assert_eq!(control.end_of(key).failure().class, FailureClass::Quota);
         let mut order = shell(fresh_key(), &rig, "x=$(head -c 200000000 /dev/zero | tr '\\0' x); echo ${#x}; sleep 100", stays);
         order.resources.memory_bytes = 64 << 20;
         let key = order.key;
