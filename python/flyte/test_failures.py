@@ -169,19 +169,16 @@ class LostSites(OnServer):
 
 
 class Interrupted(OnServer):
-    def folder(self, name):
-        return self.server.shared(name)
-
     def marks(self, folder):
         return [int(line) for line in (folder / "marks").read_text().split()]
 
     def test_steps_are_not_taken_again_after_a_crash_of_the_process(self):
-        folder = self.folder("crash")
+        folder = self.server.shared("crash")
         self.assertEqual(output(programs.takes_steps_and_crashes, folder=str(folder)), 6)
         self.assertEqual(self.marks(folder), [0, 1, 2, 3])
 
     def test_steps_are_not_taken_again_after_a_crash_of_server_and_process(self):
-        folder = self.folder("both")
+        folder = self.server.shared("both")
         run = start(programs.takes_steps_and_waits, folder=str(folder))
         process = until("half of it", lambda: wrapper(self.server, run, "a0", "half of it"))
         self.server.kill()
@@ -194,7 +191,7 @@ class Interrupted(OnServer):
         self.assertEqual([a["attempts"] for a in self.server.actions(run.name) if a["path"] == "a0"], [2])
 
     def test_a_process_goes_on_with_its_steps_when_the_server_was_away(self):
-        folder = self.folder("server")
+        folder = self.server.shared("server")
         run = start(programs.takes_steps_and_waits, folder=str(folder))
         until("half of it", lambda: wrapper(self.server, run, "a0", "half of it"))
         self.server.kill()

@@ -109,8 +109,9 @@ class Acceptance(OnServer):
         self.server.kill()
         self.server.start()
         finish(run)
-        self.assertEqual(run.outputs()[0], [0, 1, 2, 3, 4])
         actions = self.server.actions(run.name)
+        self.assertEqual(run.phase, ActionPhase.SUCCEEDED, f"{run.details().action_details.error_info}\n{actions}")
+        self.assertEqual(run.outputs()[0], [0, 1, 2, 3, 4])
         self.assertEqual([(a["phase"], a["attempts"]) for a in actions], [("succeeded", 1)] * 6)
 
     def test_what_is_no_call_is_refused(self):

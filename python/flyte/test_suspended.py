@@ -13,9 +13,6 @@ import programs_suspended as programs
 
 
 class Suspended(OnServer, Asking):
-    def folder(self, name):
-        return self.server.shared(name)
-
     def phase(self, run, path="a0"):
         return next(action["phase"] for action in self.server.actions(run.name) if action["path"] == path)
 
@@ -27,7 +24,7 @@ class Suspended(OnServer, Asking):
         return [action["kind"] for action in self.server.actions(run.name)].count("human")
 
     def test_a_process_is_let_go_also_by_a_server_that_is_killed_and_nothing_is_done_twice(self):
-        folder = self.folder("waits")
+        folder = self.server.shared("waits")
         run = start(programs.waits, folder=str(folder))
         self.waiting(run)
         self.let_go(run)
